@@ -1,0 +1,29 @@
+//! The ground floor of the workspace: what every other crate needs and what knows nothing about audio, questions
+//! or models.
+//!
+//! - [`atomic`]: files that are either whole or not there; reading with errors that name the file
+//! - [`json`]: JSON and JSON Lines on top of it
+//! - [`lock`]: one process per run folder
+//! - [`hash`], [`manifest`]: SHA-256 of bytes, files and folders; folders that can be verified
+//! - [`paths`]: names from data files that must stay inside a folder
+//! - [`seed`]: random numbers as a pure function of (seed, stream, parts)
+//! - [`limits`]: the sizes above which input is refused
+//! - [`text`]: text from data files, made safe for a terminal
+//! - [`progress`]: a bar on a terminal, a few plain lines elsewhere
+//! - [`diagnose`]: exit codes and hints of errors
+
+pub mod atomic;
+pub mod diagnose;
+mod error;
+pub mod hash;
+pub mod json;
+pub mod limits;
+pub mod lock;
+pub mod manifest;
+pub mod paths;
+pub mod progress;
+pub mod seed;
+pub mod text;
+
+pub use diagnose::{Diagnose, ExitKind};
+pub use error::CommonError;

@@ -1,0 +1,82 @@
+//! Text from data files and models, made fit for messages and terminals.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use crate::limits::MAX_SUGGESTION_CHARS;
+
+/// `text` on one line and without power over the terminal: control characters (ESC, line breaks and tabs included),
+/// bidirectional controls and invisible format characters are shown as `\u{..}`.
+///
+/// Stops escape sequences that clear the screen, write the clipboard or forge a message (CWE-150), and reordered text
+/// (CVE-2021-42574). Files keep the exact text; this is for what is shown.
+#[must_use]
+pub fn terminal_safe(text: &str) -> String {
+    escape_if(text, is_unsafe)
+}
+
+/// As [`terminal_safe`], but line feeds and tabs stay: for text of several lines, such as a rendered prompt.
+#[must_use]
+pub fn terminal_safe_lines(text: &str) -> String {
+    escape_if(text, |c| !matches!(c, '\n' | '\t') && is_unsafe(c))
+}
+
+/// A path as shown in messages.
+#[must_use]
+pub fn display_path(path: &Path) -> String {
+    terminal_safe(&path.to_string_lossy())
+}
+
+/// `text` cut to at most `max_chars` characters, the last of them `…` if something is missing.
+#[must_use]
+pub fn ellipsis(text: &str, max_chars: usize) -> String {
+    if text.chars().count() <= max_chars {
+        return text.to_owned();
+    }
+    let mut cut: String = text.chars().take(max_chars.saturating_sub(1)).collect();
+    if max_chars > 0 {
+        cut.push('…');
+    }
+    cut
+}
+
+/// The candidate that `word` is most likely a misspelling of, the first of equals; `None` if nothing is near.
+///
+/// Near is an edit distance (swapped neighbours count as one edit, case does not count) of at most a third of the
+/// word's length, and at least one.
+#[must_use]
+pub fn did_you_mean<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let length = word.chars().count();
+    if length == 0 || length > MAX_SUGGESTION_CHARS {
+        return None;
+    }
+    let word = word.to_lowercase();
+    let nearest = candidates
+        .map(|candidate| (strsim::damerau_levenshtein(&word, &candidate.to_lowercase()), candidate))
+        .min_by_key(|(distance, _)| *distance);
+    nearest.filter(|(distance, _)| *distance <= (length / 3).max(1)).map(|(_, candidate)| candidate)
+}
+
+fn escape_if(text: &str, is_escaped: impl Fn(char) -> bool) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for c in text.chars() {
+        if is_escaped(c) {
+            // Writing to a string cannot fail.
+            let _ = write!(safe, "\\u{{{:x}}}", u32::from(c));
+        } else {
+            safe.push(c);
+        }
+    }
+    safe
+}
+
+/// Zero-width joiners stay: Persian, Indic scripts and emoji need them, and they change neither order nor lines.
+fn is_unsafe(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{206f}' // direction
+            | '\u{2028}' | '\u{2029}' // line and paragraph separators
+            | '\u{200b}' | '\u{2060}'..='\u{2064}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' // invisible
+            | '\u{e0000}'..='\u{e007f}' // tags: invisible ASCII
+        )
+}

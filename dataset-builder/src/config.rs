@@ -1,0 +1,171 @@
+//! `[build]`: how the base model is sampled and how its samples become labels and targets.
+
+use idk_model::SamplingConfig;
+use idk_questions::{PromptStyle, is_refusal};
+use serde::{Deserialize, Serialize};
+
+use crate::error::BuildError;
+
+/// What a known question is trained to answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Target {
+    /// The text of the right option, as it stands in the question file.
+    #[default]
+    Gold,
+    /// One of the model's own correct samples, chosen by the seed (Cheng et al. 2024, arXiv 2401.13275).
+    Sampled,
+}
+
+/// In which order the options are shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OptionOrder {
+    /// Shuffled by (seed, question id): in some sets the right option comes first far too often.
+    #[default]
+    Shuffle,
+    /// As in the question file.
+    Keep,
+}
+
+/// `[build]` of a recipe.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct BuildConfig {
+    /// N: answers that are sampled from the base model for each question. Default 5.
+    pub n_samples: usize,
+    /// K: a question is *known* if at least this many of its N answers are right. Default 5.
+    pub k: usize,
+    /// Divides the logits before sampling; 0 = greedy, and all N answers are the same. Default 1.
+    pub temperature: f64,
+    /// Sample from the smallest set of tokens with at least this probability; 1 = off. Default 1.
+    pub top_p: f64,
+    /// Sample from this many most likely tokens; 0 = off. Default 0.
+    pub top_k: usize,
+    /// Divides (or multiplies) the logits of tokens that were already seen, prompt included; 1 = off. Default 1.
+    pub repetition_penalty: f64,
+    /// A sample is cut after this many tokens. Default 16.
+    pub max_new_tokens: usize,
+    /// The answer that an unknown question is trained to give. Default "I don't know".
+    pub refusal: String,
+    /// The answer that a known question is trained to give: `gold` or `sampled`. Default `gold`.
+    pub target: Target,
+    /// Order of the options: `shuffle` or `keep`. Default `shuffle`.
+    pub options: OptionOrder,
+    /// How question and options become the user's text: `lettered` or `lines`. Default `lettered`.
+    pub prompt: PromptStyle,
+    /// Questions that go through the model together; each brings N rows. Default 16.
+    pub batch_size: usize,
+    /// The build stops if more than this share of the questions cannot be used. Default 0.05.
+    pub max_rejected_share: f64,
+}
+
+impl Default for BuildConfig {
+    fn default() -> Self {
+        Self {
+            n_samples: 5,
+            k: 5,
+            temperature: 1.0,
+            top_p: 1.0,
+            top_k: 0,
+            repetition_penalty: 1.0,
+            max_new_tokens: 16,
+            refusal: idk_questions::REFUSAL.to_owned(),
+            target: Target::default(),
+            options: OptionOrder::default(),
+            prompt: PromptStyle::default(),
+            batch_size: 16,
+            max_rejected_share: 0.05,
+        }
+    }
+}
+
+impl BuildConfig {
+    /// Checks that the values make sense together.
+    ///
+    /// # Errors
+    /// [`BuildError::Config`] naming the first key whose value cannot be used.
+    pub fn check(&self) -> Result<(), BuildError> {
+        let wrong = |key, what: &str| Err(BuildError::Config { key, what: what.to_owned() });
+        if self.n_samples == 0 {
+            return wrong("n_samples", "must be 1 or more");
+        }
+        if !(1..=self.n_samples).contains(&self.k) {
+            return wrong("k", "must be between 1 and n_samples");
+        }
+        if !(self.temperature.is_finite() && self.temperature >= 0.0) {
+            return wrong("temperature", "must be a number, 0 or more");
+        }
+        if !(self.top_p > 0.0 && self.top_p <= 1.0) {
+            return wrong("top_p", "must be above 0 and at most 1");
+        }
+        if !(self.repetition_penalty.is_finite() && self.repetition_penalty > 0.0) {
+            return wrong("repetition_penalty", "must be a number above 0");
+        }
+        if self.max_new_tokens == 0 {
+            return wrong("max_new_tokens", "must be 1 or more");
+        }
+        if self.batch_size == 0 {
+            return wrong("batch_size", "must be 1 or more");
+        }
+        if !(0.0..=1.0).contains(&self.max_rejected_share) {
+            return wrong("max_rejected_share", "must be between 0 and 1");
+        }
+        if !is_refusal(&self.refusal) {
+            return wrong("refusal", "is not read as a refusal by the judge, so a model trained on it would only be wrong");
+        }
+        Ok(())
+    }
+
+    /// The sampling settings for the generator.
+    pub fn sampling(&self) -> SamplingConfig {
+        SamplingConfig {
+            temperature: self.temperature,
+            top_k: self.top_k,
+            top_p: self.top_p,
+            repetition_penalty: self.repetition_penalty,
+            max_new_tokens: self.max_new_tokens,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_the_papers_five_at_five_and_pass_the_check() {
+        let config = BuildConfig::default();
+        assert_eq!((config.n_samples, config.k), (5, 5));
+        config.check().unwrap();
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused() {
+        let error = serde_json::from_str::<BuildConfig>(r#"{"n_sample": 5}"#).unwrap_err().to_string();
+        assert!(error.contains("n_sample"), "{error}");
+    }
+
+    #[test]
+    fn a_value_that_cannot_be_used_names_its_key() {
+        let cases: [(&str, fn(&mut BuildConfig)); 9] = [
+            ("n_samples", |c| c.n_samples = 0),
+            ("k", |c| c.k = 6),
+            ("k", |c| c.k = 0),
+            ("temperature", |c| c.temperature = f64::NAN),
+            ("top_p", |c| c.top_p = 0.0),
+            ("repetition_penalty", |c| c.repetition_penalty = -1.0),
+            ("max_new_tokens", |c| c.max_new_tokens = 0),
+            ("max_rejected_share", |c| c.max_rejected_share = 1.5),
+            ("refusal", |c| c.refusal = "a dog barks".to_owned()),
+        ];
+        for (expected, change) in cases {
+            let mut config = BuildConfig::default();
+            change(&mut config);
+            match config.check() {
+                Err(BuildError::Config { key, .. }) => assert_eq!(key, expected),
+                other => panic!("{expected}: {other:?}"),
+            }
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Answers a test set with every method, scores and compares them

@@ -1,0 +1,24 @@
+//! Qwen2-Audio in burn: configuration, weights, encoder, projector, decoder, LoRA, KV cache, generation, tokenizer.
+mod attention;
+mod batch;
+mod bpe;
+mod cache;
+mod chat;
+mod config;
+mod decoder;
+mod device;
+mod encoder;
+mod error;
+mod generate;
+mod init;
+mod lalm;
+mod linear;
+mod lora;
+mod norm;
+mod peft;
+mod rope;
+mod sampling;
+mod save;
+mod slot;
+mod tokenizer;
+mod weights;

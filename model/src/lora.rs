@@ -1,0 +1,192 @@
+//! LoRA (Hu et al. 2021, <https://arxiv.org/abs/2106.09685>): `y = W x + b + s * B (A (dropout(x)))`, and rsLoRA's
+//! scale (Kalajdzievski 2023, <https://arxiv.org/abs/2312.03732>).
+//!
+//! The adapters live in a container of their own, beside the frozen base: the optimiser, the checkpoints and the
+//! PEFT export see them and nothing else. They are float32 whatever the base is.
+use std::collections::BTreeMap;
+
+use burn::tensor::{Device, Tensor, TensorData};
+use idk_common::seed::{Rng, derive_seed};
+use regex::Regex;
+use serde::{Deserialize, Serialize};
+
+use crate::error::ModelError;
+use crate::lalm::Lalm;
+
+/// Every linear layer of the language model, under the transformers-4 and the transformers-5 module names.
+pub const DEFAULT_TARGET_MODULES: &str = r".*language_model.*\.(q|k|v|o|gate|up|down)_proj";
+
+/// Most module names that an error lists.
+const LISTED_MODULES: usize = 8;
+
+/// What LoRA adds, and where.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LoraConfig {
+    /// Rank `r` of the update: rows of A, columns of B.
+    pub rank: usize,
+    /// Numerator of the scale: `alpha / r`, or `alpha / sqrt(r)` with `rslora`.
+    pub alpha: f64,
+    /// Probability with which an element of the branch's input is zeroed while training.
+    pub dropout: f64,
+    /// Scale by `alpha / sqrt(r)` in place of `alpha / r`.
+    pub rslora: bool,
+    /// Regular expression that the whole module path must match, in its transformers-4 or transformers-5 form.
+    pub target_modules: String,
+}
+
+impl Default for LoraConfig {
+    fn default() -> Self {
+        Self {
+            rank: 8,
+            alpha: 16.0,
+            dropout: 0.0,
+            rslora: false,
+            target_modules: DEFAULT_TARGET_MODULES.to_owned(),
+        }
+    }
+}
+
+impl LoraConfig {
+    /// The factor before the branch: `alpha / r`, or `alpha / sqrt(r)` with rsLoRA.
+    #[must_use]
+    pub fn scale(&self) -> f64 {
+        scale(self.alpha, self.rank, self.rslora)
+    }
+
+    /// Checks the numbers and the regular expression.
+    ///
+    /// # Errors
+    /// [`ModelError::Input`] names the key and what it may hold.
+    pub fn validate(&self) -> Result<(), ModelError> {
+        if self.rank == 0 {
+            return Err(lora_error("rank must be at least 1"));
+        }
+        if !(self.alpha.is_finite() && self.alpha > 0.0) {
+            return Err(lora_error(format!("alpha must be a positive number, not {}", self.alpha)));
+        }
+        if !(0.0..1.0).contains(&self.dropout) {
+            return Err(lora_error(format!("dropout must lie in 0..1, not {}", self.dropout)));
+        }
+        self.target_regex().map(|_| ())
+    }
+
+    fn target_regex(&self) -> Result<Regex, ModelError> {
+        Regex::new(&format!("^(?:{})$", self.target_modules)).map_err(|error| {
+            lora_error(format!("target_modules is no regular expression: {}: {error}", self.target_modules))
+        })
+    }
+}
+
+/// `alpha / r`, or `alpha / sqrt(r)` with rsLoRA.
+pub(crate) fn scale(alpha: f64, rank: usize, rslora: bool) -> f64 {
+    let rank = rank as f64;
+    if rslora { alpha / rank.sqrt() } else { alpha / rank }
+}
+
+fn lora_error(what: impl Into<String>) -> ModelError {
+    ModelError::Input { what: format!("[lora] {}", what.into()) }
+}
+
+/// The update of one linear layer.
+#[derive(Clone, Debug)]
+pub struct LoraPair {
+    /// Down projection A, `[rank, in]`.
+    pub a: Tensor<2>,
+    /// Up projection B, `[out, rank]`.
+    pub b: Tensor<2>,
+    /// Factor before the branch.
+    pub scale: f32,
+}
+
+/// One trainable pair for each adapted linear layer.
+#[derive(Clone, Debug)]
+pub struct Adapters {
+    /// What the pairs were made with.
+    pub config: LoraConfig,
+    /// Canonical (transformers-4) module path, e.g. `language_model.model.layers.0.self_attn.q_proj` -> its pair.
+    pub modules: BTreeMap<String, LoraPair>,
+}
+
+impl Adapters {
+    /// Fresh adapters for every linear layer that the config's pattern matches: A uniform in
+    /// `+-1 / sqrt(in_features)` (PEFT's Kaiming uniform with `a = sqrt(5)`), B zero, so that nothing changes before
+    /// the first step. Every module draws from a stream of its own name: the numbers depend on no order.
+    ///
+    /// # Errors
+    /// A config out of range, or a pattern that matches no linear layer (some of the layers are listed).
+    pub fn init(lalm: &Lalm, config: &LoraConfig, seed: u64) -> Result<Self, ModelError> {
+        Self::init_for(&lalm.linear_shapes(), config, seed, &lalm.device)
+    }
+
+    /// [`Adapters::init`] on module names and their `[out, in]`.
+    pub(crate) fn init_for(
+        linears: &BTreeMap<String, [usize; 2]>,
+        config: &LoraConfig,
+        seed: u64,
+        device: &Device,
+    ) -> Result<Self, ModelError> {
+        config.validate()?;
+        let regex = config.target_regex()?;
+        let mut modules = BTreeMap::new();
+        for (name, &[out_features, in_features]) in linears {
+            if !regex.is_match(name) && !regex.is_match(&transformers5_name(name)) {
+                continue;
+            }
+            let bound = 1.0 / (in_features as f64).sqrt();
+            let mut rng = Rng::new(derive_seed(seed, "lora-a", &[name]));
+            let a: Vec<f32> =
+                (0..config.rank * in_features).map(|_| rng.range(-bound, bound) as f32).collect();
+            let a = Tensor::from_data(TensorData::new(a, [config.rank, in_features]), device);
+            let b = Tensor::zeros([out_features, config.rank], device);
+            modules.insert(name.clone(), LoraPair { a, b, scale: config.scale() as f32 });
+        }
+        if modules.is_empty() {
+            let some: Vec<&str> = linears.keys().take(LISTED_MODULES).map(String::as_str).collect();
+            return Err(lora_error(format!(
+                "target_modules {} matches none of the {} linear layers; some of them: {}",
+                config.target_modules,
+                linears.len(),
+                some.join(", ")
+            )));
+        }
+        Ok(Self { config: config.clone(), modules })
+    }
+
+    /// Visits every tensor in a fixed order (by module name, A before B) as `<module>.lora_A.weight` and
+    /// `<module>.lora_B.weight`.
+    pub fn for_each_tensor(&mut self, f: &mut dyn FnMut(&str, &mut Tensor<2>)) {
+        for (name, pair) in &mut self.modules {
+            f(&format!("{name}.lora_A.weight"), &mut pair.a);
+            f(&format!("{name}.lora_B.weight"), &mut pair.b);
+        }
+    }
+
+    /// The same adapters with every scale multiplied by `factor`: 0 is the base model, 1 the trained one.
+    #[must_use]
+    pub fn scaled(&self, factor: f32) -> Self {
+        let mut adapters = self.clone();
+        for pair in adapters.modules.values_mut() {
+            pair.scale *= factor;
+        }
+        adapters
+    }
+
+    /// Number of trainable numbers.
+    #[must_use]
+    pub fn num_params(&self) -> usize {
+        self.modules.values().map(|pair| pair.a.shape().num_elements() + pair.b.shape().num_elements()).sum()
+    }
+}
+
+/// The module path as transformers 5 has it in memory: `model.` before the towers, the language model's own
+/// `model` gone.
+pub(crate) fn transformers5_name(canonical: &str) -> String {
+    match canonical.strip_prefix("language_model.model.") {
+        Some(rest) => format!("model.language_model.{rest}"),
+        None => match canonical.strip_prefix("language_model.lm_head") {
+            Some(rest) => format!("lm_head{rest}"),
+            None => format!("model.{canonical}"),
+        },
+    }
+}

@@ -1,0 +1,1 @@
+//! Question records, prompts, answer matching, refusals and metrics

@@ -1,0 +1,242 @@
+//! Full-parameter training of a small base model from scratch on freshly rendered clips.
+//!
+//! Every row is a pure function of (seed, row index): the clip, the question, the task and the
+//! augmentation. The refusal phrase is only ever a phrase to repeat, never an answer about audio.
+
+use idk_audio::{LogMel, MelConfig, MelExtractor};
+use idk_common::seed::{Rng, derive_seed};
+use idk_dataset_builder::compose::{self, Bank, ComposedItem};
+use idk_model::{AudioConfig, LalmConfig, Message, TextConfig};
+use idk_questions::{PromptStyle, prompt_text, shuffled};
+use idk_trainer::Example;
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use crate::error::Failure;
+
+/// `[base]`: the mix of tasks that a base model is trained on. Shares are relative weights.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct BaseConfig {
+    /// Share of "describe the audio" rows.
+    pub caption: f64,
+    /// Share of questions without options.
+    pub open: f64,
+    /// Share of questions with four options, in a fresh order each time.
+    pub choice: f64,
+    /// Share of "repeat this phrase" rows, half of them with a clip.
+    pub repeat: f64,
+    /// Share of the repeat rows whose phrase is the refusal.
+    pub refusal_share: f64,
+    /// Share of the clips in which a band of mel channels is blanked (SpecAugment, Park et al. 2019).
+    pub frequency_mask: f64,
+}
+
+impl Default for BaseConfig {
+    fn default() -> Self {
+        Self { caption: 0.0, open: 0.15, choice: 0.7, repeat: 0.1, refusal_share: 0.3, frequency_mask: 0.5 }
+    }
+}
+
+/// `[init]`: the sizes of a model that starts from random weights.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct InitConfig {
+    /// Mel channels of the log-mel features.
+    pub num_mel_bins: usize,
+    /// Width of the audio encoder.
+    pub d_model: usize,
+    /// Layers of the audio encoder.
+    pub encoder_layers: usize,
+    /// Attention heads of the audio encoder.
+    pub encoder_attention_heads: usize,
+    /// Width of the encoder's feed-forward layers.
+    pub encoder_ffn_dim: usize,
+    /// Width of the language model.
+    pub hidden_size: usize,
+    /// Width of the language model's feed-forward layers.
+    pub intermediate_size: usize,
+    /// Layers of the language model.
+    pub num_hidden_layers: usize,
+    /// Query heads of the language model.
+    pub num_attention_heads: usize,
+    /// Key and value heads of the language model.
+    pub num_key_value_heads: usize,
+}
+
+impl Default for InitConfig {
+    fn default() -> Self {
+        Self {
+            num_mel_bins: 80,
+            d_model: 128,
+            encoder_layers: 3,
+            encoder_attention_heads: 4,
+            encoder_ffn_dim: 384,
+            hidden_size: 128,
+            intermediate_size: 352,
+            num_hidden_layers: 4,
+            num_attention_heads: 4,
+            num_key_value_heads: 2,
+        }
+    }
+}
+
+/// What a row of base training asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Task {
+    Caption,
+    Open,
+    Choice,
+    Repeat,
+}
+
+impl BaseConfig {
+    fn draw(&self, rng: &mut Rng) -> Task {
+        let shares = [
+            (self.caption, Task::Caption),
+            (self.open, Task::Open),
+            (self.choice, Task::Choice),
+            (self.repeat, Task::Repeat),
+        ];
+        let mut point = rng.uniform() * shares.iter().map(|(share, _)| share).sum::<f64>();
+        for (share, task) in shares {
+            if point < share {
+                return task;
+            }
+            point -= share;
+        }
+        Task::Choice
+    }
+}
+
+/// The rows of base training.
+pub struct BaseRows<'a> {
+    /// The recordings.
+    pub bank: &'a Bank,
+    /// The mix of tasks.
+    pub config: &'a BaseConfig,
+    /// The features that the model wants.
+    pub mel: &'a MelExtractor,
+    /// The phrase that is only ever repeated.
+    pub refusal: &'a str,
+    /// The run's seed.
+    pub seed: u64,
+}
+
+impl BaseRows<'_> {
+    /// The rows of one step, rendered in parallel; the same for any number of threads.
+    ///
+    /// # Errors
+    /// What the composer says of a bank that cannot give such a row.
+    pub fn batch(&self, step: usize, batch_size: usize) -> Result<Vec<Example>, Failure> {
+        (0..batch_size)
+            .into_par_iter()
+            .map(|slot| self.row(step * batch_size + slot))
+            .collect::<Vec<_>>()
+            .into_iter()
+            .collect()
+    }
+
+    fn row(&self, index: usize) -> Result<Example, Failure> {
+        let mut rng = Rng::new(derive_seed(self.seed, "base-row", &[&index.to_string()]));
+        let item = compose::item(self.bank, "base", self.seed, index as u64)?;
+        let task = self.config.draw(&mut rng);
+        let (text, target) = self.prompt_and_target(task, &item, index, &mut rng)?;
+        let with_audio = task != Task::Repeat || rng.uniform() < 0.5;
+        let tagged = if with_audio { format!("<audio>{text}") } else { text };
+        let audio = if with_audio { vec![self.features(&item, &mut rng)] } else { Vec::new() };
+        Ok(Example {
+            id: format!("base-{index}"),
+            audio,
+            messages: vec![Message::from_tagged("user", &tagged)],
+            target,
+        })
+    }
+
+    fn prompt_and_target(
+        &self,
+        task: Task,
+        item: &ComposedItem,
+        index: usize,
+        rng: &mut Rng,
+    ) -> Result<(String, String), Failure> {
+        let question = &item.question;
+        Ok(match task {
+            Task::Caption => (CAPTION_PROMPT.to_owned(), item.caption.clone()),
+            Task::Open => (question.question.clone(), question.answer.clone()),
+            Task::Choice => {
+                let order = derive_seed(self.seed, "base-options", &[&index.to_string()]);
+                (prompt_text(&shuffled(question, order), PromptStyle::Lettered), question.answer.clone())
+            }
+            Task::Repeat => {
+                let phrase = if rng.uniform() < self.config.refusal_share {
+                    self.refusal.to_owned()
+                } else if rng.uniform() < 0.5 {
+                    item.caption.clone()
+                } else {
+                    question.answer.clone()
+                };
+                (format!("{REPEAT_PROMPT}{phrase}"), phrase)
+            }
+        })
+    }
+
+    fn features(&self, item: &ComposedItem, rng: &mut Rng) -> LogMel {
+        let mut mel = self.mel.log_mel(&item.samples);
+        if rng.uniform() < self.config.frequency_mask {
+            blank_bands(&mut mel, rng);
+        }
+        mel
+    }
+}
+
+/// Instruction of the captioning rows.
+pub const CAPTION_PROMPT: &str = "Describe the audio.";
+/// Instruction of the repeat rows; the phrase follows.
+pub const REPEAT_PROMPT: &str = "Repeat this phrase: ";
+/// At most this share of the mel channels is blanked at once.
+const MAX_BLANKED_SHARE: f64 = 0.15;
+
+/// Sets a random run of mel channels to the clip's lowest value.
+fn blank_bands(mel: &mut LogMel, rng: &mut Rng) {
+    let width = 1 + rng.below(((mel.bands as f64 * MAX_BLANKED_SHARE) as usize).max(1));
+    let first = rng.below(mel.bands.saturating_sub(width).max(1));
+    let floor = mel.data.iter().copied().fold(f32::INFINITY, f32::min);
+    let columns = mel.frames;
+    for value in mel.data.iter_mut().skip(first * columns).take(width * columns) {
+        *value = floor;
+    }
+}
+
+/// The configuration of a new model with the given sizes; everything else as in Qwen2-Audio-7B.
+///
+/// `vocab_size` and `audio_token_id` come from its tokenizer.
+pub fn new_config(
+    init: &InitConfig,
+    vocab_size: usize,
+    audio_token_id: u32,
+    eos_token_id: u32,
+    pad_token_id: u32,
+) -> (LalmConfig, MelConfig) {
+    let audio = AudioConfig {
+        num_mel_bins: init.num_mel_bins,
+        d_model: init.d_model,
+        encoder_layers: init.encoder_layers,
+        encoder_attention_heads: init.encoder_attention_heads,
+        encoder_ffn_dim: init.encoder_ffn_dim,
+        ..AudioConfig::default()
+    };
+    let text = TextConfig {
+        hidden_size: init.hidden_size,
+        intermediate_size: init.intermediate_size,
+        num_hidden_layers: init.num_hidden_layers,
+        num_attention_heads: init.num_attention_heads,
+        num_key_value_heads: init.num_key_value_heads,
+        max_position_embeddings: 2048,
+        vocab_size,
+        ..TextConfig::default()
+    };
+    let _ = (eos_token_id, pad_token_id);
+    let mel = MelConfig { feature_size: init.num_mel_bins, ..MelConfig::default() };
+    (LalmConfig { audio, text, audio_token_id, ..LalmConfig::default() }, mel)
+}

@@ -1,0 +1,84 @@
+//! `idk-build RECIPE`: the IDK dataset. `idk-build compose`: the embedded benchmark as files.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use idk::cli::{self, RecipeArgs};
+use idk::{pipeline, sources};
+
+/// Builds the IDK dataset: samples the base model, judges, labels K of N
+#[derive(Parser)]
+#[command(version, after_help = AFTER_HELP, args_conflicts_with_subcommands = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    recipe: RecipeArgs,
+    /// Moves an earlier run in the output folder aside and starts anew
+    #[arg(long)]
+    fresh: bool,
+    /// Prints the counts as JSON; errors too
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Renders questions with their clips from a bank of recordings
+    Compose(ComposeArguments),
+}
+
+#[derive(Args)]
+struct ComposeArguments {
+    /// Folder with a manifest.jsonl [default: the built-in bank]
+    #[arg(long)]
+    bank: Option<PathBuf>,
+    /// Which recordings: base, idk, val or test
+    #[arg(long)]
+    split: String,
+    /// Seed of the questions
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Questions of each modality [default: the split's own number]
+    #[arg(long)]
+    questions: Option<usize>,
+    /// Folder for questions.json and audio/
+    #[arg(long)]
+    out: PathBuf,
+}
+
+const AFTER_HELP: &str = "\
+Examples:
+  idk-build recipes/sound.toml
+  idk-build recipes/sound.toml --set build.n_samples=10 --set build.k=8
+  idk-build compose --split test --out /tmp/test
+
+Exit codes: 0 success, 2 usage or recipe, 65 bad data or mismatch, 66 missing input,
+70 numeric stop, 74 input/output, 75 run folder busy.";
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let json = arguments.json;
+    cli::run(
+        || match &arguments.command {
+            Some(Command::Compose(compose)) => {
+                let path = sources::compose_to(
+                    compose.bank.as_deref(),
+                    &compose.split,
+                    compose.seed,
+                    compose.questions,
+                    &compose.out,
+                )?;
+                cli::print_line(&path.display().to_string());
+                Ok(())
+            }
+            None => {
+                pipeline::require_recipe(&arguments.recipe)?;
+                let recipe = arguments.recipe.load()?;
+                pipeline::build(&recipe, &pipeline::Options { fresh: arguments.fresh, json })
+            }
+        },
+        json,
+    )
+}

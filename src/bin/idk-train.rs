@@ -1,0 +1,59 @@
+//! `idk-train RECIPE`: build the dataset, train, evaluate.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use idk::cli::{self, RecipeArgs};
+use idk::pipeline;
+
+/// Teaches a large audio language model to say "I don't know" when it does not know
+#[derive(Parser)]
+#[command(version, after_help = AFTER_HELP)]
+struct Arguments {
+    #[command(flatten)]
+    recipe: RecipeArgs,
+    /// Prints the recipe with every default filled in, and stops
+    #[arg(long)]
+    print_config: bool,
+    /// Checks the recipe and its inputs, says what would be done, and writes nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Moves an earlier run in the output folder aside and starts anew
+    #[arg(long)]
+    fresh: bool,
+    /// Prints the results as JSON instead of a table; errors too
+    #[arg(long)]
+    json: bool,
+}
+
+const AFTER_HELP: &str = "\
+Examples:
+  idk-train recipes/sound.toml
+  idk-train recipes/sound.toml --set lora.rank=16 --set output.dir=runs/rank16
+  idk-train recipes/sound.toml --dry-run
+
+A run that was stopped goes on where it was: give the same command again.
+
+Exit codes: 0 success, 2 usage or recipe, 65 bad data or mismatch, 66 missing input,
+70 numeric stop, 74 input/output, 75 run folder busy.";
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let json = arguments.json;
+    cli::run(
+        || {
+            let recipe = arguments.recipe.load()?;
+            if arguments.print_config {
+                cli::print_line(recipe.to_toml()?.trim_end());
+                return Ok(());
+            }
+            pipeline::require_recipe(&arguments.recipe)?;
+            let options = pipeline::Options { fresh: arguments.fresh, json };
+            if arguments.dry_run {
+                return pipeline::dry_run(&recipe);
+            }
+            pipeline::train(&recipe, &options)
+        },
+        json,
+    )
+}

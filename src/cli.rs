@@ -1,0 +1,82 @@
+//! What the three programs share at the edge: option groups, printing, exit codes.
+//!
+//! stdout carries data only; progress and messages go to stderr.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+
+use crate::error::Failure;
+use crate::recipe::Recipe;
+
+/// Options of every program that reads a recipe.
+#[derive(Args, Clone, Debug, Default)]
+pub struct RecipeArgs {
+    /// The recipe, a TOML file
+    pub recipe: Option<PathBuf>,
+    /// Overrides a key of the recipe, e.g. `--set train.learning_rate=5e-4`; may be given again
+    #[arg(long = "set", value_name = "SECTION.KEY=VALUE")]
+    pub set: Vec<String>,
+}
+
+impl RecipeArgs {
+    /// Reads the recipe with its overrides; all defaults when no file is named.
+    ///
+    /// # Errors
+    /// Every mistake of the recipe at once.
+    pub fn load(&self) -> Result<Recipe, Failure> {
+        Ok(match &self.recipe {
+            Some(path) => Recipe::load(path, &self.set)?,
+            None => Recipe::parse("", std::path::Path::new("(defaults)"), &self.set)?,
+        })
+    }
+}
+
+/// Runs a program's body and turns its failure into a message and an exit code.
+pub fn run(body: impl FnOnce() -> Result<(), Failure>, json: bool) -> ExitCode {
+    match body() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            report(&failure, json);
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}
+
+fn report(failure: &Failure, json: bool) {
+    let hint = failure.hint();
+    if json {
+        let row = serde_json::json!({
+            "type": "error",
+            "exit_code": failure.exit_code(),
+            "message": failure.chain(),
+            "hint": hint,
+        });
+        print_line(&row.to_string());
+        return;
+    }
+    let mut message = format!("error: {}\n", multi_line_safe(&failure.to_string()));
+    if let Some(hint) = hint {
+        message.push_str(&format!("\nhint: {}\n", multi_line_safe(&hint)));
+    }
+    // Nothing is left to do when stderr itself is gone.
+    let _ = std::io::stderr().write_all(message.as_bytes());
+}
+
+/// Makes every line of a message safe for a terminal; paths and texts in it come from outside.
+fn multi_line_safe(text: &str) -> String {
+    text.lines().map(idk_common::text::terminal_safe).collect::<Vec<_>>().join("\n")
+}
+
+/// Prints one line of data on stdout. A closed pipe is not an error: the reader has seen enough.
+pub fn print_line(line: &str) {
+    let mut stdout = std::io::stdout().lock();
+    let _ = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
+}
+
+/// Says on stderr what the program is doing.
+pub fn say(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{}", multi_line_safe(line));
+}

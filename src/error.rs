@@ -1,0 +1,187 @@
+//! What can go wrong above the crates: the recipe, the run folder, and the one type that `main` prints.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use idk_common::CommonError;
+use idk_common::diagnose::{Diagnose, ExitKind};
+
+use crate::recipe::Places;
+
+/// One mistake in a recipe.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecipeProblem {
+    /// Line of the file, counted from 1; none for a `--set`.
+    pub line: Option<usize>,
+    /// `section.key`.
+    pub key: String,
+    /// What is wrong.
+    pub message: String,
+    /// What to write instead.
+    pub hint: Option<String>,
+}
+
+impl RecipeProblem {
+    /// A problem of a key, placed at its line.
+    pub fn at(places: &Places, key: &str, message: &str) -> Self {
+        Self { line: places.line(key), key: key.to_owned(), message: message.to_owned(), hint: None }
+    }
+}
+
+/// A recipe that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum RecipeError {
+    /// The file could not be read.
+    #[error("cannot read the recipe `{}`", path.display())]
+    Unreadable {
+        /// The recipe.
+        path: PathBuf,
+        /// Why.
+        source: CommonError,
+    },
+    /// The file has mistakes; all of them.
+    #[error("{}", list_problems(path, problems))]
+    Invalid {
+        /// The recipe.
+        path: PathBuf,
+        /// Every mistake, in the order of the file.
+        problems: Vec<RecipeProblem>,
+    },
+    /// The recipe has no TOML form.
+    #[error("cannot print the recipe: {what}")]
+    Unprintable {
+        /// What the TOML writer said.
+        what: String,
+    },
+}
+
+fn list_problems(path: &std::path::Path, problems: &[RecipeProblem]) -> String {
+    let count = problems.len();
+    let mut text =
+        format!("the recipe `{}` has {count} mistake{}", path.display(), if count == 1 { "" } else { "s" });
+    for problem in problems {
+        let place = match problem.line {
+            Some(line) => format!("{}:{line}", path.display()),
+            None => "--set".to_owned(),
+        };
+        text.push_str(&format!("\n  {place}: {}", problem.message));
+        if let Some(hint) = &problem.hint {
+            text.push_str(&format!("\n    hint: {hint}"));
+        }
+    }
+    text
+}
+
+impl Diagnose for RecipeError {
+    fn exit_kind(&self) -> ExitKind {
+        match self {
+            Self::Unreadable { source, .. } => source.exit_kind(),
+            Self::Invalid { .. } | Self::Unprintable { .. } => ExitKind::Usage,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Unreadable { .. } => Some("recipes that come with the program are in recipes/".to_owned()),
+            Self::Invalid { .. } => Some("nothing was read or written; correct the recipe and run again".to_owned()),
+            Self::Unprintable { .. } => None,
+        }
+    }
+}
+
+/// A run folder that does not fit the recipe.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The folder holds a run of another recipe, model or data.
+    #[error("`{}` holds another run; what differs:{}", dir.display(), differences.iter().map(|line| format!("\n  {line}")).collect::<String>())]
+    OtherRun {
+        /// The run folder.
+        dir: PathBuf,
+        /// One line a difference.
+        differences: Vec<String>,
+    },
+    /// A question source that is neither `bank:SPLIT` nor a file.
+    #[error("[data] {key} = `{value}`: {what}")]
+    Source {
+        /// `train`, `val` or `test`.
+        key: &'static str,
+        /// As written.
+        value: String,
+        /// What is wrong.
+        what: String,
+    },
+    /// No question was left to work on.
+    #[error("no question is left in {what}")]
+    NoQuestions {
+        /// Which set, and after which filter.
+        what: String,
+    },
+    /// The command line asks for what does not go together.
+    #[error("{what}")]
+    Usage {
+        /// What to write instead.
+        what: String,
+    },
+}
+
+impl Diagnose for RunError {
+    fn exit_kind(&self) -> ExitKind {
+        match self {
+            Self::OtherRun { .. } | Self::NoQuestions { .. } => ExitKind::BadData,
+            Self::Source { .. } | Self::Usage { .. } => ExitKind::Usage,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::OtherRun { .. } => {
+                Some("choose another folder with `--set output.dir=DIR`, or `--fresh` to move this one aside".to_owned())
+            }
+            Self::Source { .. } => Some("write `bank:idk`, `bank:val`, `bank:test` or the path of a question file".to_owned()),
+            Self::NoQuestions { .. } => Some("look at `tasks` and `limit_per_task` in [data]".to_owned()),
+            Self::Usage { .. } => None,
+        }
+    }
+}
+
+/// Any failure of a program, with its exit code and hint.
+#[derive(Debug)]
+pub struct Failure(Box<dyn Diagnose + Send + Sync>);
+
+impl Failure {
+    /// The exit code of the program.
+    pub fn exit_code(&self) -> u8 {
+        self.0.exit_kind() as u8
+    }
+
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        self.0.hint()
+    }
+
+    /// The error and its causes, outermost first.
+    pub fn chain(&self) -> Vec<String> {
+        let mut lines = vec![self.0.to_string()];
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            let line = error.to_string();
+            if !lines.iter().any(|seen| seen.contains(&line)) {
+                lines.push(line);
+            }
+            cause = error.source();
+        }
+        lines
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.chain().join("\n  caused by: "))
+    }
+}
+
+impl<E: Diagnose + Send + Sync + 'static> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self(Box::new(error))
+    }
+}

@@ -1,0 +1,10 @@
+//! The recipe and the pipeline behind `idk-build`, `idk-train` and `idk-eval`.
+//!
+//! Data flows one way: questions -> samples -> labels -> rows -> adapter -> answers -> report.
+
+pub mod base;
+pub mod cli;
+pub mod error;
+pub mod pipeline;
+pub mod recipe;
+pub mod sources;

@@ -1,0 +1,170 @@
+//! Where questions come from: a file, or a split of the bank rendered into the run folder.
+
+use std::path::{Path, PathBuf};
+
+use idk_dataset_builder::compose::{self, Bank, ComposeConfig};
+use idk_questions::{QuestionSet, ReadOptions, read_questions};
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Failure, RunError};
+use crate::recipe::DataSection;
+
+/// The three question sets of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Set {
+    /// Sampled, labelled and trained on.
+    Train,
+    /// Answered while training.
+    Val,
+    /// Answered by the evaluator.
+    Test,
+}
+
+impl Set {
+    /// The recipe key in [data].
+    pub const fn key(self) -> &'static str {
+        match self {
+            Self::Train => "train",
+            Self::Val => "val",
+            Self::Test => "test",
+        }
+    }
+
+    fn spec(self, data: &DataSection) -> &str {
+        match self {
+            Self::Train => &data.train,
+            Self::Val => &data.val,
+            Self::Test => &data.test,
+        }
+    }
+
+    /// Training and validation keep to the recipe's tasks; the test set is answered whole.
+    fn tasks(self, data: &DataSection) -> Vec<String> {
+        if self == Self::Test { Vec::new() } else { data.tasks.clone() }
+    }
+}
+
+/// What a rendered split was made from; a split with the same origin is not rendered again.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Origin {
+    program_version: String,
+    bank: String,
+    split: String,
+    seed: u64,
+    questions_per_modality: Option<usize>,
+    modalities: Vec<String>,
+}
+
+/// Questions of a set, with where they were read from.
+pub struct Loaded {
+    /// The questions and what was rejected.
+    pub set: QuestionSet,
+    /// The question file.
+    pub path: PathBuf,
+}
+
+/// Loads a set. `bank:SPLIT` is rendered into `questions_dir/SPLIT` first.
+///
+/// # Errors
+/// A source that is neither; a bank or file that cannot be read; no question left after the filters.
+pub fn load(data: &DataSection, set: Set, questions_dir: &Path) -> Result<Loaded, Failure> {
+    let spec = set.spec(data);
+    let tasks = set.tasks(data);
+    let path = match spec.strip_prefix("bank:") {
+        Some(split) => {
+            check_split(split, set, spec)?;
+            render(data, split, &tasks, &questions_dir.join(split))?
+        }
+        None => PathBuf::from(spec),
+    };
+    let mut read = read_questions(&path, &ReadOptions::default())?;
+    if !tasks.is_empty() {
+        read.questions.retain(|question| tasks.contains(&question.task));
+    }
+    if let Some(limit) = data.limit_per_task {
+        keep_first_of_each_task(&mut read, limit);
+    }
+    if read.questions.is_empty() {
+        let filter = if tasks.is_empty() { String::new() } else { format!(" with task {}", tasks.join(", ")) };
+        return Err(RunError::NoQuestions { what: format!("`{}`{filter}", path.display()) }.into());
+    }
+    Ok(Loaded { set: read, path })
+}
+
+/// The splits that a bank has.
+pub const SPLITS: [&str; 4] = ["base", "idk", "val", "test"];
+
+fn check_split(split: &str, set: Set, spec: &str) -> Result<(), RunError> {
+    if SPLITS.contains(&split) {
+        return Ok(());
+    }
+    let what = format!("a bank has the splits {}", SPLITS.join(", "));
+    Err(RunError::Source { key: set.key(), value: spec.to_owned(), what })
+}
+
+fn keep_first_of_each_task(set: &mut QuestionSet, limit: usize) {
+    let mut seen = std::collections::BTreeMap::<String, usize>::new();
+    set.questions.retain(|question| {
+        let count = seen.entry(question.task.clone()).or_default();
+        *count += 1;
+        *count <= limit
+    });
+}
+
+/// The folder of recordings that a recipe means.
+pub fn bank_dir(data: &DataSection) -> PathBuf {
+    if data.bank.is_empty() { compose::default_bank_dir() } else { PathBuf::from(&data.bank) }
+}
+
+fn render(data: &DataSection, split: &str, tasks: &[String], out: &Path) -> Result<PathBuf, Failure> {
+    let bank_dir = bank_dir(data);
+    let origin = Origin {
+        program_version: env!("CARGO_PKG_VERSION").to_owned(),
+        bank: idk_common::hash::sha256_file(&bank_dir.join("manifest.jsonl"))?,
+        split: split.to_owned(),
+        seed: data.seed,
+        questions_per_modality: data.limit_per_task,
+        modalities: tasks.to_vec(),
+    };
+    let origin_path = out.join("origin.json");
+    let questions_path = out.join("questions.json");
+    let rendered_from: Option<Origin> = idk_common::json::read_json(&origin_path).ok();
+    if questions_path.is_file() && rendered_from.as_ref() == Some(&origin) {
+        return Ok(questions_path);
+    }
+    let bank = Bank::load(&bank_dir)?;
+    let items = compose::compose(
+        &bank,
+        &ComposeConfig {
+            split: split.to_owned(),
+            questions_per_modality: data.limit_per_task,
+            modalities: tasks.to_vec(),
+            seed: data.seed,
+        },
+    )?;
+    let path = compose::write(&items, out)?;
+    idk_common::json::write_json(&origin_path, &origin)?;
+    Ok(path)
+}
+
+/// Renders a split of a bank for anyone's use.
+///
+/// # Errors
+/// An unknown split, or a bank that cannot be read or has too few recordings.
+pub fn compose_to(
+    bank: Option<&Path>,
+    split: &str,
+    seed: u64,
+    questions_per_modality: Option<usize>,
+    out: &Path,
+) -> Result<PathBuf, Failure> {
+    if !SPLITS.contains(&split) {
+        let what = format!("`--split {split}`: a bank has the splits {}", SPLITS.join(", "));
+        return Err(RunError::Usage { what }.into());
+    }
+    let bank = Bank::load(&bank.map_or_else(compose::default_bank_dir, Path::to_owned))?;
+    let config =
+        ComposeConfig { split: split.to_owned(), questions_per_modality, modalities: Vec::new(), seed };
+    let items = compose::compose(&bank, &config)?;
+    Ok(compose::write(&items, out)?)
+}

@@ -1,0 +1,1 @@
+//! LoRA and full-parameter training: collation, losses, optimiser, schedule, checkpoints, logs
