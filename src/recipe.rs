@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use idk_dataset_builder::BuildConfig;
 use idk_evaluator::EvalConfig;
 use idk_model::LoraConfig;
-use idk_questions::PromptStyle;
 use idk_trainer::TrainConfig;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -52,8 +51,6 @@ pub struct DataSection {
     pub seed: u64,
     /// At most this many questions of each task, for a quick look.
     pub limit_per_task: Option<usize>,
-    /// How a question and its options become the user's text: `lettered` or `lines`.
-    pub prompt: PromptStyle,
 }
 
 impl Default for DataSection {
@@ -66,7 +63,6 @@ impl Default for DataSection {
             bank: String::new(),
             seed: 0,
             limit_per_task: None,
-            prompt: PromptStyle::default(),
         }
     }
 }
@@ -170,34 +166,25 @@ impl Recipe {
 
     /// Checks that need the meaning of a value, not only its type.
     fn check_values(&self, places: &Places, problems: &mut Vec<RecipeProblem>) {
+        for problem in self.train.problems() {
+            let key = format!("train.{}", problem.key);
+            let message = format!("`{}` in [train] {}", problem.key, problem.message);
+            problems.push(RecipeProblem::at(places, &key, &message));
+        }
+        if let Err(idk_dataset_builder::BuildError::Config { key, what }) = self.build.check() {
+            let message = format!("`{key}` in [build] {what}");
+            problems.push(RecipeProblem::at(places, &format!("build.{key}"), &message));
+        }
         let mut check = |ok: bool, key: &str, message: &str| {
             if !ok {
                 problems.push(RecipeProblem::at(places, key, message));
             }
         };
-        check(self.build.n_samples >= 1, "build.n_samples", "`n_samples` must be 1 or more");
-        check(
-            (1..=self.build.n_samples.max(1)).contains(&self.build.k),
-            "build.k",
-            "`k` must be between 1 and `n_samples`",
-        );
-        check(self.build.temperature >= 0.0, "build.temperature", "`temperature` must be 0 or more");
-        check(
-            self.build.top_p > 0.0 && self.build.top_p <= 1.0,
-            "build.top_p",
-            "`top_p` must be above 0 and at most 1",
-        );
-        check(self.lora.rank >= 1, "lora.rank", "`rank` must be 1 or more");
+        check(self.lora.rank >= 1, "lora.rank", "`rank` in [lora] must be 1 or more");
         check(
             (0.0..1.0).contains(&self.lora.dropout),
             "lora.dropout",
-            "`dropout` must be at least 0 and below 1",
-        );
-        check(self.train.batch_size >= 1, "train.batch_size", "`batch_size` must be 1 or more");
-        check(
-            self.train.learning_rate.is_finite() && self.train.learning_rate >= 0.0,
-            "train.learning_rate",
-            "`learning_rate` must be a number, 0 or more",
+            "`dropout` in [lora] must be at least 0 and below 1",
         );
     }
 

@@ -258,3 +258,152 @@ fn sync_dir(dir: &Path) -> io::Result<()> {
 fn sync_dir(_dir: &Path) -> io::Result<()> {
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(dir: &Path) -> Vec<String> {
+        let mut names: Vec<String> = fs::read_dir(dir)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_written_file_is_read_back_and_leaves_nothing_beside_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("new/deep/file.bin");
+        let bytes: Vec<u8> = (0..300_000_u32).map(|i| (i % 251) as u8).collect();
+        write_atomic(&path, &bytes).unwrap();
+        assert_eq!(read(&path).unwrap(), bytes);
+        assert_eq!(names(path.parent().unwrap()), ["file.bin"]);
+    }
+
+    #[test]
+    fn the_old_content_stays_until_the_commit() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a");
+        write_atomic(&path, b"old").unwrap();
+        let mut file = AtomicFile::create(&path).unwrap();
+        file.put(&vec![b'n'; 1 << 20]).unwrap();
+        file.flush().unwrap();
+        assert_eq!(read(&path).unwrap(), b"old");
+        file.commit().unwrap();
+        assert_eq!(read(&path).unwrap().len(), 1 << 20);
+    }
+
+    #[test]
+    fn a_dropped_writer_leaves_the_old_content_and_no_temporary_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a");
+        write_atomic(&path, b"old").unwrap();
+        let mut file = AtomicFile::create(&path).unwrap();
+        file.put(b"new").unwrap();
+        assert_eq!(names(dir.path()).len(), 2, "the temporary file is a sibling");
+        drop(file);
+        assert_eq!(names(dir.path()), ["a"]);
+        assert_eq!(read(&path).unwrap(), b"old");
+    }
+
+    #[test]
+    fn a_folder_in_the_way_is_refused_before_anything_is_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("folder");
+        fs::create_dir(&path).unwrap();
+        assert!(matches!(write_atomic(&path, b"x"), Err(CommonError::NotAFile { path: p }) if p == path));
+        assert!(matches!(write_atomic(Path::new("/"), b"x"), Err(CommonError::NotAFile { .. })));
+        assert_eq!(names(dir.path()), ["folder"]);
+    }
+
+    #[test]
+    fn a_failed_rename_names_the_target_and_leaves_no_temporary_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("target");
+        let mut file = AtomicFile::create(&path).unwrap();
+        file.put(b"x").unwrap();
+        fs::create_dir(&path).unwrap();
+        let error = file.commit().unwrap_err();
+        assert!(
+            error.to_string().contains("cannot replace") && error.to_string().contains("target"),
+            "{error}"
+        );
+        assert_eq!(names(dir.path()), ["target"]);
+    }
+
+    #[test]
+    fn a_file_where_a_folder_should_be_is_an_error_that_names_it() {
+        let dir = tempfile::tempdir().unwrap();
+        write_atomic(&dir.path().join("file"), b"x").unwrap();
+        let error = write_atomic(&dir.path().join("file/below"), b"x").unwrap_err();
+        assert!(matches!(&error, CommonError::Io { doing: "create the folder", .. }), "{error:?}");
+        assert!(error.to_string().contains("file"), "{error}");
+    }
+
+    #[test]
+    fn writers_of_one_target_do_not_mix() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a");
+        std::thread::scope(|scope| {
+            for byte in 0..8_u8 {
+                let path = &path;
+                scope.spawn(move || (0..20).for_each(|_| write_atomic(path, &[byte; 100_000]).unwrap()));
+            }
+        });
+        let bytes = read(&path).unwrap();
+        assert_eq!(bytes, vec![bytes[0]; 100_000]);
+        assert_eq!(names(dir.path()), ["a"]);
+    }
+
+    #[test]
+    fn leftovers_of_killed_writers_are_swept_and_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in [".idk-1-0.tmp", ".lock", "idk-1-0.tmp", ".idk-notes"] {
+            write_atomic(&dir.path().join(name), b"x").unwrap();
+        }
+        remove_temporaries(dir.path()).unwrap();
+        assert_eq!(names(dir.path()), [".idk-notes", ".lock", "idk-1-0.tmp"]);
+    }
+
+    #[test]
+    fn a_folder_is_published_whole_and_never_over_another() {
+        let dir = tempfile::tempdir().unwrap();
+        let (from, to) = (dir.path().join(".tmp-step-1"), dir.path().join("step-1"));
+        write_atomic(&from.join("weights"), b"w").unwrap();
+        publish_dir(&from, &to).unwrap();
+        assert_eq!(names(dir.path()), ["step-1"]);
+        write_atomic(&from.join("weights"), b"v").unwrap();
+        let error = publish_dir(&from, &to).unwrap_err();
+        assert!(error.to_string().contains("step-1"), "{error}");
+        assert_eq!(read(&to.join("weights")).unwrap(), b"w");
+    }
+
+    #[test]
+    fn missing_files_folders_and_large_files_are_told_apart() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a");
+        assert!(matches!(read(&path), Err(CommonError::NotFound { path: p }) if p == path));
+        assert!(matches!(read(dir.path()), Err(CommonError::NotAFile { .. })));
+        write_atomic(&path, b"12345").unwrap();
+        assert_eq!(read_limited(&path, 5).unwrap(), b"12345");
+        assert!(matches!(read_limited(&path, 4), Err(CommonError::TooLarge { found: 5, limit: 4, .. })));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn devices_are_not_read() {
+        assert!(matches!(read(Path::new("/dev/zero")), Err(CommonError::NotAFile { .. })));
+    }
+
+    #[test]
+    fn text_loses_its_byte_order_mark_and_must_be_utf8() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a");
+        write_atomic(&path, b"\xef\xbb\xbfhi").unwrap();
+        assert_eq!(read_to_string(&path).unwrap(), "hi");
+        write_atomic(&path, b"abc\xff").unwrap();
+        assert!(matches!(read_to_string(&path), Err(CommonError::NotUtf8 { byte: 3, .. })));
+    }
+}

@@ -169,3 +169,52 @@ impl Diagnose for CommonError {
         Some(hint.to_owned())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_exits_with_74_names_the_file_and_says_what_to_do() {
+        let source = io::Error::from_raw_os_error(28); // ENOSPC
+        let error = CommonError::io("write", Path::new("runs/a/samples.jsonl"))(source);
+        assert_eq!(error.to_string(), "cannot write `runs/a/samples.jsonl`");
+        assert!(std::error::Error::source(&error).unwrap().to_string().contains("No space left"));
+        assert_eq!(error.exit_kind().code(), 74);
+        assert!(error.hint().unwrap().contains("free some space"));
+    }
+
+    #[test]
+    fn each_kind_of_failure_has_its_exit_code() {
+        let path = PathBuf::from("x");
+        let code = |error: CommonError| error.exit_kind().code();
+        let missing = CommonError::reading("read", &path)(io::ErrorKind::NotFound.into());
+        assert_eq!(code(missing), 66);
+        let denied = CommonError::reading("read", &path)(io::ErrorKind::PermissionDenied.into());
+        assert_eq!(code(denied), 74);
+        assert_eq!(code(CommonError::Busy { path: path.clone(), holder_pid: None }), 75);
+        assert_eq!(code(CommonError::NotAFile { path }), 65);
+    }
+
+    #[test]
+    fn paths_and_parser_messages_cannot_reach_the_terminal_raw() {
+        let error = CommonError::Json {
+            path: PathBuf::from("a\u{1b}[2J.json"),
+            line: 3,
+            column: 7,
+            message: "unknown field `\u{1b}]52;c;eA==\u{7}`".to_owned(),
+        };
+        let shown = error.to_string();
+        assert!(!shown.contains(char::is_control), "{shown:?}");
+        assert!(shown.contains("line 3, column 7"), "{shown}");
+    }
+
+    #[test]
+    fn the_holder_of_a_lock_is_named_where_it_is_known() {
+        let path = PathBuf::from("runs/a");
+        let known = CommonError::Busy { path: path.clone(), holder_pid: Some(12) };
+        assert_eq!(known.to_string(), "`runs/a` is in use by another process (pid 12)");
+        let unknown = CommonError::Busy { path, holder_pid: None };
+        assert_eq!(unknown.to_string(), "`runs/a` is in use by another process");
+    }
+}

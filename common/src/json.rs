@@ -75,3 +75,89 @@ fn json_error(path: &Path, line: usize, error: &serde_json::Error) -> CommonErro
     let message = text.strip_suffix(&position).unwrap_or(&text).to_owned();
     CommonError::Json { path: path.to_path_buf(), line, column: error.column(), message }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Row {
+        id: String,
+        log_prob: f64,
+    }
+
+    fn rows() -> Vec<Row> {
+        let row = |id: &str, log_prob| Row { id: id.to_owned(), log_prob };
+        vec![row("a", -0.1), row("b\n\u{1b}é", f64::MIN_POSITIVE), row("c", -1.0 / 3.0)]
+    }
+
+    #[test]
+    fn json_is_indented_ends_with_a_newline_and_keeps_every_bit() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("rows.json");
+        write_json(&path, &rows()[..1]).unwrap();
+        let text = atomic::read_to_string(&path).unwrap();
+        assert_eq!(text, "[\n  {\n    \"id\": \"a\",\n    \"log_prob\": -0.1\n  }\n]\n");
+        write_json(&path, &rows()).unwrap();
+        assert_eq!(read_json::<Vec<Row>>(&path).unwrap(), rows());
+    }
+
+    #[test]
+    fn json_lines_are_one_value_a_line_and_keep_every_bit() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("rows.jsonl");
+        write_jsonl(&path, &rows()).unwrap();
+        let text = atomic::read_to_string(&path).unwrap();
+        assert_eq!(text.lines().next().unwrap(), r#"{"id":"a","log_prob":-0.1}"#);
+        assert_eq!(text.matches('\n').count(), 3);
+        assert_eq!(read_jsonl::<Row>(&path).unwrap(), rows());
+    }
+
+    #[test]
+    fn blank_lines_carriage_returns_and_a_byte_order_mark_are_accepted() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("rows.jsonl");
+        atomic::write_atomic(&path, b"\xef\xbb\xbf1\r\n\n  \n2").unwrap();
+        assert_eq!(read_jsonl::<u8>(&path).unwrap(), [1, 2]);
+    }
+
+    #[test]
+    fn a_bad_line_is_named_by_its_number_in_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("rows.jsonl");
+        atomic::write_atomic(&path, b"{\"id\":\"a\",\"log_prob\":1}\n\n{\"id\":\"b\",\"log_pr").unwrap();
+        let error = read_jsonl::<Row>(&path).unwrap_err();
+        assert!(matches!(error, CommonError::Json { line: 3, .. }), "{error:?}");
+        assert!(!error.to_string().contains("line 1"), "{error}");
+    }
+
+    #[test]
+    fn a_bad_json_file_is_named_with_line_and_column() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("rows.json");
+        atomic::write_atomic(&path, b"[\n  1,\n  x\n]").unwrap();
+        let error = read_json::<Vec<u8>>(&path).unwrap_err();
+        assert!(matches!(error, CommonError::Json { line: 3, column: 3, .. }), "{error:?}");
+    }
+
+    #[test]
+    fn a_deep_nest_of_brackets_is_an_error_not_a_crash() {
+        let text = "[".repeat(1_000_000);
+        assert!(parse_json::<serde_json::Value>(Path::new("nest.json"), &text).is_err());
+    }
+
+    #[test]
+    fn a_value_without_a_json_form_leaves_the_old_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("map.json");
+        write_json(&path, &1).unwrap();
+        let map = BTreeMap::from([(vec![1_u8], 2)]);
+        assert!(matches!(write_json(&path, &map), Err(CommonError::Encode { .. })));
+        assert!(matches!(write_jsonl(&path, &[map]), Err(CommonError::Encode { .. })));
+        assert_eq!(read_json::<u8>(&path).unwrap(), 1);
+    }
+}

@@ -68,3 +68,42 @@ fn read_pid(file: &mut File) -> Option<u32> {
     file.take(32).read_to_string(&mut text).ok()?;
     text.trim().parse().ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_lock_is_refused_at_once_and_granted_after_the_first_is_dropped() {
+        let dir = tempfile::tempdir().unwrap();
+        let run = dir.path().join("runs/a");
+        let first = RunLock::acquire(&run).unwrap();
+        match RunLock::acquire(&run) {
+            Err(CommonError::Busy { path, holder_pid }) => {
+                assert_eq!(path, run);
+                assert_eq!(holder_pid, Some(std::process::id()));
+            }
+            other => panic!("{other:?}"),
+        }
+        drop(first);
+        RunLock::acquire(&run).unwrap();
+    }
+
+    #[test]
+    fn two_folders_have_two_locks() {
+        let dir = tempfile::tempdir().unwrap();
+        let a = RunLock::acquire(&dir.path().join("a")).unwrap();
+        let b = RunLock::acquire(&dir.path().join("b")).unwrap();
+        assert_ne!(a.dir(), b.dir());
+    }
+
+    #[test]
+    fn a_lock_file_left_behind_blocks_nobody() {
+        let dir = tempfile::tempdir().unwrap();
+        crate::atomic::write_atomic(&dir.path().join(LOCK_FILE), b"4294967295 and a long tail of old text\n")
+            .unwrap();
+        let lock = RunLock::acquire(dir.path()).unwrap();
+        let text = crate::atomic::read_to_string(&lock.dir().join(LOCK_FILE)).unwrap();
+        assert_eq!(text, format!("{}\n", std::process::id()));
+    }
+}

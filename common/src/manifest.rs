@@ -106,3 +106,77 @@ fn entry_of(path: &Path) -> Result<FileEntry, CommonError> {
     let (_, bytes) = atomic::open(path)?;
     Ok(FileEntry { sha256: sha256_file(path)?, bytes })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::atomic::{read, write_atomic};
+
+    fn folder() -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, content) in [("a.bin", b"one".as_slice()), ("sub/b.bin", b"two"), ("empty", b"")] {
+            write_atomic(&dir.path().join(name), content).unwrap();
+        }
+        Manifest::of_dir(dir.path()).unwrap().write(dir.path()).unwrap();
+        dir
+    }
+
+    #[test]
+    fn an_untouched_folder_verifies_and_its_manifest_does_not_list_itself() {
+        let dir = folder();
+        verify_dir(dir.path()).unwrap();
+        let names: Vec<String> = Manifest::read(dir.path()).unwrap().files.into_keys().collect();
+        assert_eq!(names, ["a.bin", "empty", "sub/b.bin"]);
+        let before = read(&dir.path().join(MANIFEST_FILE)).unwrap();
+        Manifest::of_dir(dir.path()).unwrap().write(dir.path()).unwrap();
+        assert_eq!(read(&dir.path().join(MANIFEST_FILE)).unwrap(), before);
+    }
+
+    #[test]
+    fn every_flipped_bit_and_every_truncation_names_its_file() {
+        let dir = folder();
+        for name in ["a.bin", "sub/b.bin"] {
+            let path = dir.path().join(name);
+            let good = read(&path).unwrap();
+            let flips = (0..8 * good.len()).map(|bit| {
+                let mut bad = good.clone();
+                bad[bit / 8] ^= 1 << (bit % 8);
+                bad
+            });
+            let cuts = (0..good.len()).map(|length| good[..length].to_vec());
+            for bad in flips.chain(cuts) {
+                write_atomic(&path, &bad).unwrap();
+                let error = verify_dir(dir.path()).unwrap_err();
+                assert!(matches!(&error, CommonError::Mismatch { path: p, .. } if *p == path), "{error:?}");
+            }
+            write_atomic(&path, &good).unwrap();
+            verify_dir(dir.path()).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_missing_file_and_a_missing_manifest_are_named() {
+        let dir = folder();
+        let path = dir.path().join("empty");
+        std::fs::remove_file(&path).unwrap();
+        assert!(matches!(verify_dir(dir.path()), Err(CommonError::NotFound { path: p }) if p == path));
+        let path = dir.path().join(MANIFEST_FILE);
+        std::fs::remove_file(&path).unwrap();
+        assert!(matches!(verify_dir(dir.path()), Err(CommonError::NotFound { path: p }) if p == path));
+    }
+
+    #[test]
+    fn a_manifest_cannot_reach_out_of_its_folder() {
+        let dir = folder();
+        let mut manifest = Manifest::of_dir(dir.path()).unwrap();
+        manifest.files.insert("../../etc/passwd".to_owned(), FileEntry { sha256: String::new(), bytes: 0 });
+        assert!(matches!(manifest.verify(dir.path()), Err(CommonError::OutsideFolder { .. })));
+    }
+
+    #[test]
+    fn unlisted_files_are_not_its_business() {
+        let dir = folder();
+        write_atomic(&dir.path().join("notes.txt"), b"mine").unwrap();
+        verify_dir(dir.path()).unwrap();
+    }
+}

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
 
 use crate::error::CommonError;
@@ -21,7 +22,11 @@ pub fn resolve_inside(root: &Path, name: &str) -> Result<PathBuf, CommonError> {
     }
     let path = root.join(name);
     let real_root = fs::canonicalize(root).map_err(CommonError::reading("read", root))?;
-    let real_path = fs::canonicalize(&path).map_err(CommonError::reading("read", &path))?;
+    let real_path = fs::canonicalize(&path).map_err(|source| match source.kind() {
+        // A file in the place of a folder, a name that no file can have: from a data file, both mean "not there".
+        ErrorKind::NotADirectory | ErrorKind::InvalidFilename => CommonError::NotFound { path: path.clone() },
+        _ => CommonError::reading("read", &path)(source),
+    })?;
     if !real_path.starts_with(&real_root) {
         return Err(outside());
     }
@@ -94,4 +99,105 @@ fn collect(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::atomic::{create_dir_all, write_atomic};
+
+    #[test]
+    fn a_file_below_the_folder_is_found() {
+        let dir = tempfile::tempdir().unwrap();
+        write_atomic(&dir.path().join("audio/a b.wav"), b"x").unwrap();
+        assert_eq!(resolve_inside(dir.path(), "audio/a b.wav").unwrap(), dir.path().join("audio/a b.wav"));
+        assert_eq!(
+            resolve_inside(dir.path(), "./audio/a b.wav").unwrap(),
+            dir.path().join("./audio/a b.wav")
+        );
+    }
+
+    #[test]
+    fn names_that_lead_out_are_refused_even_if_they_come_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("root");
+        write_atomic(&root.join("a.wav"), b"x").unwrap();
+        write_atomic(&dir.path().join("secret"), b"x").unwrap();
+        let long = "a/".repeat(3000) + "b";
+        let absolute = root.join("a.wav").to_string_lossy().into_owned();
+        let names =
+            ["../secret", "x/../a.wav", "../root/a.wav", "..\\secret", "", ".", "a\0.wav", &long, &absolute];
+        for name in names {
+            let result = resolve_inside(&root, name);
+            assert!(matches!(result, Err(CommonError::OutsideFolder { .. })), "{name:?}: {result:?}");
+        }
+    }
+
+    #[test]
+    fn missing_files_and_folders_are_told_apart_from_attacks() {
+        let dir = tempfile::tempdir().unwrap();
+        create_dir_all(&dir.path().join("folder")).unwrap();
+        write_atomic(&dir.path().join("a.wav"), b"x").unwrap();
+        for name in ["none.wav", "none/a.wav", "a.wav/b.wav", &"a".repeat(300)] {
+            let result = resolve_inside(dir.path(), name);
+            assert!(matches!(result, Err(CommonError::NotFound { .. })), "{name}: {result:?}");
+        }
+        assert!(matches!(resolve_inside(dir.path(), "folder"), Err(CommonError::NotAFile { .. })));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_are_followed_inside_the_folder_only() {
+        use std::os::unix::fs::symlink;
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("root");
+        write_atomic(&root.join("a.wav"), b"x").unwrap();
+        write_atomic(&dir.path().join("outside/secret"), b"x").unwrap();
+        symlink("a.wav", root.join("inner")).unwrap();
+        symlink("../outside/secret", root.join("file")).unwrap();
+        symlink("../outside", root.join("folder")).unwrap();
+        symlink("loop", root.join("loop")).unwrap();
+        resolve_inside(&root, "inner").unwrap();
+        for name in ["file", "folder/secret"] {
+            let result = resolve_inside(&root, name);
+            assert!(matches!(result, Err(CommonError::OutsideFolder { .. })), "{name}: {result:?}");
+        }
+        assert!(resolve_inside(&root, "loop").is_err());
+    }
+
+    #[test]
+    fn files_are_listed_in_byte_order_without_hidden_ones() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["b/x", "b.txt", "B", "é", "a/b/c", ".hidden", ".git/config", "a/.lock"] {
+            write_atomic(&dir.path().join(name), b"").unwrap();
+        }
+        create_dir_all(&dir.path().join("empty")).unwrap();
+        let names: Vec<String> = regular_files(dir.path()).unwrap().into_keys().collect();
+        assert_eq!(names, ["B", "a/b/c", "b.txt", "b/x", "é"]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn listing_counts_linked_files_and_ends_on_linked_folders() {
+        use std::os::unix::fs::symlink;
+        let dir = tempfile::tempdir().unwrap();
+        write_atomic(&dir.path().join("blobs/0"), b"x").unwrap();
+        symlink("blobs/0", dir.path().join("weights")).unwrap();
+        symlink(".", dir.path().join("cycle")).unwrap();
+        symlink("nowhere", dir.path().join("dangling")).unwrap();
+        let names: Vec<String> = regular_files(dir.path()).unwrap().into_keys().collect();
+        assert_eq!(names, ["blobs/0", "weights"]);
+    }
+
+    #[test]
+    fn a_nest_of_folders_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        create_dir_all(&dir.path().join("d/".repeat(MAX_DIR_DEPTH + 1))).unwrap();
+        assert!(matches!(
+            regular_files(dir.path()),
+            Err(CommonError::TooLarge { unit: "folder levels", .. })
+        ));
+        let missing = dir.path().join("none");
+        assert!(matches!(regular_files(&missing), Err(CommonError::NotFound { path }) if path == missing));
+    }
 }

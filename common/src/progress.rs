@@ -2,10 +2,11 @@
 
 use std::fmt;
 use std::io::{self, Write};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 use crate::text::{ellipsis, terminal_safe};
 
@@ -26,7 +27,8 @@ pub struct Progress {
 
 #[derive(Debug)]
 enum View {
-    Bar(ProgressBar),
+    /// The bar, and where it was when this run began.
+    Bar(ProgressBar, Arc<AtomicU64>),
     Lines(Mutex<Lines>),
     Hidden,
 }
@@ -40,15 +42,24 @@ impl Progress {
         if bar.is_hidden() {
             return Self::to_writer(label, total, Box::new(io::stderr()));
         }
-        let template = "{prefix} [{bar:28}] {pos}/{len} {msg} {per_sec} ETA {eta}";
+        let first_position = Arc::new(AtomicU64::new(0));
+        let first = Arc::clone(&first_position);
+        let bar_pace = move |state: &ProgressState, out: &mut dyn fmt::Write| {
+            let done = state.pos().saturating_sub(first.load(Ordering::Relaxed));
+            let left = state.len().unwrap_or(0).saturating_sub(state.pos());
+            // Nobody to tell if the screen is gone.
+            let _ = out.write_str(&pace(done, left, state.elapsed()));
+        };
+        let template = "{prefix} [{bar:28}] {pos}/{len}{pace}  {wide_msg}";
         bar.set_style(
             ProgressStyle::with_template(template)
                 .unwrap_or_else(|_| ProgressStyle::default_bar())
+                .with_key("pace", bar_pace)
                 .progress_chars("=> "),
         );
         bar.set_prefix(terminal_safe(label));
         bar.enable_steady_tick(Duration::from_millis(500));
-        Self { view: View::Bar(bar) }
+        Self { view: View::Bar(bar, first_position) }
     }
 
     /// Counts nothing and shows nothing, for tests and for callers that print their own results.
@@ -77,7 +88,7 @@ impl Progress {
     pub fn set_message(&self, message: impl Into<String>) {
         let message = ellipsis(&terminal_safe(&message.into()), MAX_MESSAGE_CHARS);
         match &self.view {
-            View::Bar(bar) => bar.set_message(message),
+            View::Bar(bar, _) => bar.set_message(message),
             View::Lines(lines) => with(lines, |lines| lines.message = message),
             View::Hidden => {}
         }
@@ -86,9 +97,10 @@ impl Progress {
     /// Says that `units` were done before, as after a resume: they count as done but not for the rate.
     pub fn resume_at(&self, units: u64) {
         match &self.view {
-            View::Bar(bar) => {
+            View::Bar(bar, first_position) => {
+                first_position.store(units, Ordering::Relaxed);
+                bar.reset_elapsed();
                 bar.set_position(units);
-                bar.reset_eta();
             }
             View::Lines(lines) => with(lines, |lines| lines.resume_at(units)),
             View::Hidden => {}
@@ -98,7 +110,7 @@ impl Progress {
     /// Says that `units` more are done.
     pub fn inc(&self, units: u64) {
         match &self.view {
-            View::Bar(bar) => bar.inc(units),
+            View::Bar(bar, _) => bar.inc(units),
             View::Lines(lines) => with(lines, |lines| lines.inc(units)),
             View::Hidden => {}
         }
@@ -108,7 +120,7 @@ impl Progress {
     pub fn line(&self, text: &str) {
         let text = terminal_safe(text);
         match &self.view {
-            View::Bar(bar) => bar.println(text),
+            View::Bar(bar, _) => bar.println(text),
             View::Lines(lines) => with(lines, |lines| lines.print(&text)),
             View::Hidden => {}
         }
@@ -117,7 +129,7 @@ impl Progress {
     /// Shows the final state and stops; later calls change nothing on the screen.
     pub fn finish(&self) {
         match &self.view {
-            View::Bar(bar) => bar.finish(),
+            View::Bar(bar, _) => bar.finish(),
             View::Lines(lines) => with(lines, Lines::finish),
             View::Hidden => {}
         }
@@ -192,24 +204,30 @@ impl Lines {
     }
 }
 
-/// `train  45%  90/200  loss 1.234  12.0/s  ETA 9s`; the rate is that of the `done` units of this run.
+/// `train  45%  90/200  loss 1.234  12.0/s  ETA 9s`
 fn state_line(label: &str, position: u64, total: u64, message: &str, done: u64, elapsed: Duration) -> String {
     let percent = (u128::from(position) * 100).checked_div(u128::from(total)).unwrap_or(100);
-    let mut line = format!("{label}  {percent}%  {position}/{total}");
-    if !message.is_empty() {
-        line = format!("{line}  {message}");
-    }
+    let space = if message.is_empty() { "" } else { "  " };
+    let pace = pace(done, total.saturating_sub(position), elapsed);
+    format!("{label}  {percent}%  {position}/{total}{space}{message}{pace}")
+}
+
+/// The rate of the `done` units of this run and the time for those `left`, or the time taken if none are.
+fn pace(done: u64, left: u64, elapsed: Duration) -> String {
     let elapsed_s = elapsed.as_secs_f64();
-    if done > 0 && elapsed_s > 0.0 {
-        let per_second = done as f64 / elapsed_s;
-        let left_s = total.saturating_sub(position) as f64 / per_second;
-        line = if left_s > 0.0 {
-            format!("{line}  {per_second:.1}/s  ETA {}", duration(left_s))
-        } else {
-            format!("{line}  {per_second:.1}/s  in {}", duration(elapsed_s))
-        };
+    if done == 0 || elapsed_s == 0.0 {
+        return String::new();
     }
-    line
+    let per_second = done as f64 / elapsed_s;
+    let rate = if per_second >= 1.0 {
+        format!("{per_second:.1}/s")
+    } else {
+        format!("{:.1} s each", per_second.recip())
+    };
+    match left {
+        0 => format!("  {rate}  in {}", duration(elapsed_s)),
+        _ => format!("  {rate}  ETA {}", duration(left as f64 / per_second)),
+    }
 }
 
 /// `42s`, `3m20s` or `2h05m`.
@@ -219,5 +237,119 @@ fn duration(seconds: f64) -> String {
         0..60 => format!("{seconds}s"),
         60..3600 => format!("{}m{:02}s", seconds / 60, seconds % 60),
         _ => format!("{}h{:02}m", seconds / 3600, seconds / 60 % 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Screen(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Screen {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Screen {
+        fn lines(&self) -> Vec<String> {
+            String::from_utf8(self.0.lock().unwrap().clone()).unwrap().lines().map(str::to_owned).collect()
+        }
+
+        fn job(&self, total: u64) -> Progress {
+            Progress::to_writer("train", total, Box::new(self.clone()))
+        }
+    }
+
+    #[test]
+    fn a_long_job_prints_one_line_per_five_percent() {
+        let screen = Screen::default();
+        let progress = screen.job(1000);
+        (0..1000).for_each(|_| progress.inc(1));
+        progress.finish();
+        progress.finish();
+        let lines = screen.lines();
+        assert_eq!(lines.len(), 20);
+        assert!(lines[0].starts_with("train  5%  50/1000"), "{}", lines[0]);
+        assert!(lines[19].starts_with("train  100%  1000/1000"), "{}", lines[19]);
+    }
+
+    #[test]
+    fn a_large_jump_prints_one_line_and_a_stop_half_way_prints_where() {
+        let screen = Screen::default();
+        let progress = screen.job(200);
+        progress.set_message("loss \u{1b}[31m1.25");
+        progress.inc(90);
+        progress.inc(3);
+        progress.finish();
+        let lines = screen.lines();
+        assert_eq!(lines.len(), 2);
+        assert!(lines[0].starts_with("train  45%  90/200  loss \\u{1b}[31m1.25"), "{}", lines[0]);
+        assert!(lines[1].starts_with("train  46%  93/200"), "{}", lines[1]);
+    }
+
+    #[test]
+    fn a_resumed_job_counts_on_without_repeating_lines() {
+        let screen = Screen::default();
+        let progress = screen.job(100);
+        progress.resume_at(50);
+        progress.inc(1);
+        assert_eq!(screen.lines().len(), 0);
+        progress.inc(4);
+        assert!(screen.lines()[0].starts_with("train  55%  55/100"));
+    }
+
+    #[test]
+    fn an_empty_job_and_one_that_overruns_are_fine() {
+        let screen = Screen::default();
+        let progress = screen.job(0);
+        progress.inc(3);
+        progress.finish();
+        assert_eq!(screen.lines().len(), 1);
+        let screen = Screen::default();
+        let progress = screen.job(2);
+        progress.inc(u64::MAX);
+        progress.inc(u64::MAX);
+        assert_eq!(screen.lines().len(), 1);
+        Progress::hidden().inc(1);
+    }
+
+    #[test]
+    fn extra_lines_cannot_carry_escape_sequences() {
+        let screen = Screen::default();
+        screen.job(10).line("warning: \u{1b}[2J");
+        assert_eq!(screen.lines(), ["warning: \\u{1b}[2J"]);
+    }
+
+    #[test]
+    fn threads_share_one_count() {
+        let screen = Screen::default();
+        let progress = screen.job(8000);
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| (0..1000).for_each(|_| progress.inc(1)));
+            }
+        });
+        assert_eq!(screen.lines().len(), 20);
+    }
+
+    #[test]
+    fn a_line_tells_count_message_rate_and_the_time_left() {
+        let line = state_line("train", 60, 200, "loss 0.5", 40, Duration::from_secs(20));
+        assert_eq!(line, "train  30%  60/200  loss 0.5  2.0/s  ETA 1m10s");
+        let line = state_line("eval", 10, 10, "", 10, Duration::from_secs(4));
+        assert_eq!(line, "eval  100%  10/10  2.5/s  in 4s");
+        let line = state_line("train", 2, 3, "", 2, Duration::from_secs(5));
+        assert_eq!(line, "train  66%  2/3  2.5 s each  ETA 3s");
+        let line = state_line("train", 50, 100, "", 0, Duration::from_secs(5));
+        assert_eq!(line, "train  50%  50/100");
+        assert_eq!(duration(7500.0), "2h05m");
+        assert_eq!(duration(59.5), "1m00s");
     }
 }

@@ -80,3 +80,73 @@ fn is_unsafe(c: char) -> bool {
             | '\u{e0000}'..='\u{e007f}' // tags: invisible ASCII
         )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_that_moves_the_cursor_or_the_order_survives() {
+        let cases = [
+            ("\u{1b}[2J", "\\u{1b}[2J"),                          // clear the screen
+            ("\u{1b}]52;c;eA==\u{7}", "\\u{1b}]52;c;eA==\\u{7}"), // OSC 52: write the clipboard
+            ("\u{9b}31m", "\\u{9b}31m"),                          // 8-bit CSI
+            ("ok\rerror", "ok\\u{d}error"),                       // overwrite the line
+            ("a\nhint: run me", "a\\u{a}hint: run me"),           // forge a line
+            ("a\u{8}b\u{7f}", "a\\u{8}b\\u{7f}"),                 // backspace, delete
+            ("\u{202e}gpj.exe", "\\u{202e}gpj.exe"),              // right-to-left override
+            ("\u{2066}x\u{2069}", "\\u{2066}x\\u{2069}"),         // isolates
+            ("\u{feff}\u{200b}\u{2028}", "\\u{feff}\\u{200b}\\u{2028}"),
+            ("\u{e0041}", "\\u{e0041}"), // invisible tag letter
+        ];
+        for (text, expected) in cases {
+            assert_eq!(terminal_safe(text), expected);
+        }
+    }
+
+    #[test]
+    fn ordinary_text_of_any_language_stays() {
+        let text = "naïve 音楽 می‌خواهم 👩‍🎤 עברית \\u{1b} — ok";
+        assert_eq!(terminal_safe(text), text);
+    }
+
+    #[test]
+    fn safe_text_is_a_fixed_point_without_control_characters() {
+        let all: String = (0..=0x0010_ffff).filter_map(char::from_u32).collect();
+        let safe = terminal_safe(&all);
+        assert!(!safe.contains(char::is_control));
+        assert_eq!(terminal_safe(&safe), safe);
+    }
+
+    #[test]
+    fn text_of_several_lines_keeps_its_lines_and_nothing_else() {
+        assert_eq!(terminal_safe_lines("a\n\tb\r\u{1b}c"), "a\n\tb\\u{d}\\u{1b}c");
+    }
+
+    #[test]
+    fn an_ellipsis_counts_characters_not_bytes() {
+        assert_eq!(ellipsis("äöü", 3), "äöü");
+        assert_eq!(ellipsis("äöüß", 3), "äö…");
+        assert_eq!(ellipsis("äöüß", 1), "…");
+        assert_eq!(ellipsis("äöüß", 0), "");
+    }
+
+    #[test]
+    fn a_misspelt_key_finds_the_one_that_was_meant() {
+        let keys = ["lora_alpha", "lora_rank", "learning_rate", "k"];
+        let meant = |word| did_you_mean(word, keys.into_iter());
+        assert_eq!(meant("lora_rnak"), Some("lora_rank"));
+        assert_eq!(meant("LoRA_Rank"), Some("lora_rank"));
+        assert_eq!(meant("learning_rates"), Some("learning_rate"));
+        assert_eq!(meant("K"), Some("k"));
+        assert_eq!(meant("temperature"), None);
+        assert_eq!(meant(""), None);
+        assert_eq!(meant(&"lora_rank".repeat(1000)), None);
+        assert_eq!(did_you_mean("x", std::iter::empty()), None);
+    }
+
+    #[test]
+    fn the_first_of_equally_near_words_is_taken() {
+        assert_eq!(did_you_mean("bat", ["cat", "hat"].into_iter()), Some("cat"));
+    }
+}

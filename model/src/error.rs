@@ -204,7 +204,9 @@ impl Diagnose for ModelError {
             Self::TensorDtype { .. } => "save the model as float32, float16 or bfloat16",
             Self::NonFinite { .. } => "the model diverged or the file is damaged: use another checkpoint",
             Self::MelBands { .. } => "compute the spectrogram with the model's own preprocessor_config.json",
-            Self::Device { .. } => "use `cpu`, or `cuda` in a build with the feature `cuda` on a machine with a GPU",
+            Self::Device { .. } => {
+                "use `cpu`, or `cuda` in a build with the feature `cuda` on a machine with a GPU"
+            }
             _ => return None,
         };
         Some(hint.to_owned())

@@ -1,1 +1,225 @@
-//! (being written)
+//! The whole model: audio encoder, projector, language model, tokenizer and settings.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use idk_audio::{LogMel, MelConfig, MelExtractor};
+
+use crate::batch::TokenBatch;
+use crate::config::LalmConfig;
+use crate::decoder::Decoder;
+use crate::encoder::AudioEncoder;
+use crate::error::ModelError;
+use crate::generation_config::GenerationDefaults;
+use crate::linear::{ForwardContext, Linear};
+use crate::slot::Slot;
+use crate::source::{TensorSource, Values};
+use crate::tokenizer::LalmTokenizer;
+use crate::weights::Weights;
+
+/// A large audio language model (Qwen2-Audio).
+///
+/// The tensors are plain (outside autodiff) after loading; a trainer makes the ones it trains autodiff leaves through
+/// [`Lalm::for_each_tensor`].
+#[derive(Clone, Debug)]
+pub struct Lalm {
+    /// Sizes and special ids.
+    pub config: LalmConfig,
+    /// Spectrogram to audio features.
+    pub encoder: AudioEncoder,
+    /// Audio features to the language model's width.
+    pub projector: Linear,
+    /// The language model.
+    pub decoder: Decoder,
+    /// Text to ids and back.
+    pub tokenizer: LalmTokenizer,
+    /// Samples to spectrogram.
+    pub mel: MelExtractor,
+    /// How the model's authors sample from it.
+    pub generation: GenerationDefaults,
+    /// Where the tensors are.
+    pub device: Device,
+}
+
+impl Lalm {
+    /// Loads a Hugging Face folder: `config.json`, the tokenizer files, `preprocessor_config.json` (or
+    /// `processor_config.json`), and safetensors weights in one file or in shards, in the naming of transformers 4 or 5.
+    /// All weights are widened to float32.
+    ///
+    /// # Errors
+    /// Any missing, unused, misshaped or non-finite tensor and any unsupported setting is an error that names it.
+    pub fn load(dir: &Path, device: &Device) -> Result<Self, ModelError> {
+        let config = LalmConfig::from_dir(dir)?;
+        let tokenizer = LalmTokenizer::from_dir(dir, config.audio_token_id)?;
+        let mel = MelExtractor::new(MelConfig::from_dir(dir)?);
+        let generation = GenerationDefaults::from_dir(dir, &tokenizer)?;
+        let mut weights = Weights::open_dir(dir)?;
+        let lalm = Self::assemble(config, tokenizer, mel, generation, device, &mut |name, shape| {
+            weights.take(name, shape)
+        })?;
+        weights.finish()?;
+        Ok(lalm)
+    }
+
+    /// Builds the model from named values.
+    pub(crate) fn assemble(
+        config: LalmConfig,
+        tokenizer: LalmTokenizer,
+        mel: MelExtractor,
+        generation: GenerationDefaults,
+        device: &Device,
+        values: &mut Values<'_>,
+    ) -> Result<Self, ModelError> {
+        if mel.config().feature_size != config.audio.num_mel_bins {
+            let (expected, found) = (config.audio.num_mel_bins, mel.config().feature_size);
+            return Err(ModelError::MelBands { expected, found });
+        }
+        let mut source = TensorSource { device, values };
+        let encoder = AudioEncoder::build(&config.audio, &mut source)?;
+        let shape = [config.text.hidden_size, config.audio.d_model];
+        let projector = source.linear("multi_modal_projector.linear".to_owned(), shape, true)?;
+        let decoder = Decoder::build(&config.text, &mut source)?;
+        Ok(Self { config, encoder, projector, decoder, tokenizer, mel, generation, device: device.clone() })
+    }
+
+    /// Calls `f` with every tensor and its canonical (transformers 4, on-disk) name, in a fixed order.
+    ///
+    /// `audio_tower.embed_positions.weight` is among them; transformers keeps it frozen.
+    pub fn for_each_tensor(&mut self, f: &mut dyn FnMut(&str, Slot)) {
+        self.encoder.for_each_tensor(f);
+        self.projector.for_each_tensor(f);
+        self.decoder.for_each_tensor(f);
+    }
+
+    /// Module path and `[out, in]` of every linear layer that can take a LoRA pair: all but the output head.
+    pub fn linear_shapes(&self) -> BTreeMap<String, [usize; 2]> {
+        let mut shapes = BTreeMap::new();
+        let mut add = |linear: &Linear| {
+            shapes.insert(linear.name.clone(), linear.weight.dims());
+        };
+        self.encoder.for_each_linear(&mut add);
+        add(&self.projector);
+        self.decoder.for_each_linear(&mut add);
+        shapes
+    }
+
+    /// Parameters of the model.
+    pub fn num_params(&self) -> usize {
+        let mut total = 0;
+        self.clone().for_each_tensor(&mut |_, slot| total += slot.dims().iter().product::<usize>());
+        total
+    }
+
+    /// Encodes and projects audio clips, each to one row per audio token.
+    ///
+    /// # Shapes
+    /// - each output: `[audio_tokens, hidden]`
+    ///
+    /// # Errors
+    /// [`ModelError::MelBands`] or [`ModelError::Input`] for a spectrogram that does not fit the encoder.
+    pub fn encode_audio(&self, mels: &[&LogMel], context: &ForwardContext) -> Result<Vec<Tensor<2>>, ModelError> {
+        let encoded = self.encoder.encode(mels, context)?;
+        if mels.is_empty() {
+            return Ok(Vec::new());
+        }
+        let rows = self.projector.forward(encoded.rows, context);
+        Ok(encoded.places.iter().map(|&(start, tokens)| rows.clone().narrow(0, start, tokens)).collect())
+    }
+
+    /// Token embeddings with the audio placeholders replaced, in order, by each row's audio.
+    ///
+    /// # Shapes
+    /// - `audio`: per batch row its clips, each `[audio_tokens, hidden]`
+    /// - output: `[batch, seq, hidden]`
+    ///
+    /// # Errors
+    /// [`ModelError::AudioTokenCount`] if a row has more or fewer placeholders than audio rows; [`ModelError::Input`]
+    /// for an id beyond the vocabulary or a sequence beyond `max_position_embeddings`.
+    pub fn embed(&self, batch: &TokenBatch, audio: &[Vec<Tensor<2>>]) -> Result<Tensor<3>, ModelError> {
+        let mut places = Vec::with_capacity(batch.rows());
+        let mut start = 0;
+        for clips in audio {
+            let tokens: usize = clips.iter().map(|clip| clip.dims()[0]).sum();
+            places.push(vec![(start, tokens)]);
+            start += tokens;
+        }
+        let clips: Vec<Tensor<2>> = audio.iter().flatten().cloned().collect();
+        let rows = if clips.is_empty() { None } else { Some(Tensor::cat(clips, 0)) };
+        self.merge(batch, rows, &places)
+    }
+
+    /// [`Lalm::encode_audio`] and [`Lalm::embed`] in one, without cutting the audio up in between: the way to embed a
+    /// batch whose audio path is trained.
+    ///
+    /// # Shapes
+    /// - `audio`: per batch row its clips
+    /// - output: `[batch, seq, hidden]`
+    ///
+    /// # Errors
+    /// As [`Lalm::encode_audio`] and [`Lalm::embed`].
+    pub fn embed_mels(
+        &self,
+        batch: &TokenBatch,
+        audio: &[Vec<&LogMel>],
+        context: &ForwardContext,
+    ) -> Result<Tensor<3>, ModelError> {
+        let mels: Vec<&LogMel> = audio.iter().flatten().copied().collect();
+        let encoded = self.encoder.encode(&mels, context)?;
+        let rows = if mels.is_empty() { None } else { Some(self.projector.forward(encoded.rows, context)) };
+        let mut places = encoded.places.into_iter();
+        let places: Vec<Vec<(usize, usize)>> =
+            audio.iter().map(|clips| places.by_ref().take(clips.len()).collect()).collect();
+        self.merge(batch, rows, &places)
+    }
+
+    /// Gathers text embeddings and audio rows into sequences. `places` holds first row and number of rows of every clip.
+    fn merge(
+        &self,
+        batch: &TokenBatch,
+        audio: Option<Tensor<2>>,
+        places: &[Vec<(usize, usize)>],
+    ) -> Result<Tensor<3>, ModelError> {
+        self.check_batch(batch, places)?;
+        let (rows, seq, hidden) = (batch.rows(), batch.seq(), self.config.text.hidden_size);
+        let placeholder = |id: u32| id == self.config.audio_token_id;
+        let text_ids: Vec<u32> = batch.ids.iter().flatten().copied().filter(|&id| !placeholder(id)).collect();
+        let text = self.decoder.embed_ids(&text_ids); // [text tokens, hidden]
+        let Some(audio) = audio else { return Ok(text.reshape([rows, seq, hidden])) };
+        let mut next_text = 0;
+        let mut index = Vec::with_capacity(rows * seq);
+        for (ids, clips) in batch.ids.iter().zip(places) {
+            let mut audio_rows = clips.iter().flat_map(|&(start, tokens)| start..start + tokens);
+            for &id in ids {
+                let row = if placeholder(id) { audio_rows.next().map(|row| text_ids.len() + row) } else { None };
+                index.push(row.unwrap_or(next_text) as i32);
+                next_text += usize::from(row.is_none());
+            }
+        }
+        let index = Tensor::<1, Int>::from_data(TensorData::new(index, [rows * seq]), &self.device);
+        Ok(Tensor::cat(vec![text, audio], 0).select(0, index).reshape([rows, seq, hidden]))
+    }
+
+    fn check_batch(&self, batch: &TokenBatch, places: &[Vec<(usize, usize)>]) -> Result<(), ModelError> {
+        if places.len() != batch.rows() {
+            let what = format!("{} rows of tokens but {} rows of audio", batch.rows(), places.len());
+            return Err(ModelError::Input { what });
+        }
+        let (seq, most) = (batch.seq(), self.config.text.max_position_embeddings);
+        if seq > most {
+            return Err(ModelError::Input { what: format!("a sequence of {seq} tokens, the model has {most} positions") });
+        }
+        let vocab = self.config.text.vocab_size;
+        if let Some(id) = batch.ids.iter().flatten().find(|&&id| id as usize >= vocab) {
+            return Err(ModelError::Input { what: format!("token {id} is beyond the vocabulary of {vocab}") });
+        }
+        for (row, (ids, clips)) in batch.ids.iter().zip(places).enumerate() {
+            let placeholders = ids.iter().filter(|&&id| id == self.config.audio_token_id).count();
+            let rows = clips.iter().map(|(_, tokens)| tokens).sum();
+            if placeholders != rows {
+                return Err(ModelError::AudioTokenCount { row, placeholders, rows });
+            }
+        }
+        Ok(())
+    }
+}

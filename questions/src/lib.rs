@@ -1,1 +1,33 @@
-//! Question records, prompts, answer matching, refusals and metrics
+//! Questions about audio clips: their records and readers, prompts, the reading of answers, and the metrics.
+//!
+//! - [`Question`], [`read_questions`], [`write_questions`]: question sets in the layout of MMAU
+//! - [`prompt_text`], [`shuffled`]: what the model is asked, and in which order it sees the options
+//! - [`judge`], [`is_refusal`]: what an answer says; options first, then refusals, never a guess
+//! - [`rows`]: the rows of the files of a run
+//! - [`metrics`]: accuracy, truthfulness, reliability, RGI and what they are compared with
+//! - [`score`]: metrics of stored answers
+
+mod error;
+mod matching;
+mod mentions;
+pub mod metrics;
+mod mmau;
+mod prompt;
+mod record;
+mod refusal;
+pub mod rows;
+pub mod score;
+mod statement;
+mod verdict;
+mod words;
+mod writer;
+
+pub use error::QuestionError;
+pub use matching::judge;
+pub use mmau::{ReadOptions, read_questions, read_questions_with, reason};
+pub use prompt::{PromptStyle, prompt_text, shuffled};
+pub use record::{Question, QuestionSet, Rejection};
+pub use refusal::{REFUSAL, is_refusal};
+pub use verdict::{Judgement, Verdict};
+pub use words::normalise;
+pub use writer::write_questions;

@@ -1,0 +1,131 @@
+//! `README.md` of a dataset: what it is, how it was made, its numbers, how others read it.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use idk_common::{CommonError, atomic};
+
+use crate::config::{OptionOrder, Target};
+use crate::label::Share;
+use crate::manifest::DatasetManifest;
+use crate::write::README_FILE;
+
+/// Writes the dataset card.
+pub(crate) fn write_card(dir: &Path, manifest: &DatasetManifest) -> Result<(), CommonError> {
+    atomic::write_atomic(&dir.join(README_FILE), card(manifest).as_bytes())
+}
+
+/// The card as Markdown, with the front matter that the Hugging Face Hub reads.
+fn card(manifest: &DatasetManifest) -> String {
+    let (config, counts, provenance) = (&manifest.config, &manifest.counts, &manifest.provenance);
+    let (k, n) = (config.k, config.n_samples);
+    let target = match config.target {
+        Target::Gold => "the text of the right option",
+        Target::Sampled => "one of the model's own correct answers, chosen by the seed",
+    };
+    let order = match config.options {
+        OptionOrder::Shuffle => "shuffled by (seed, question id)",
+        OptionOrder::Keep => "as in the question file",
+    };
+    let sampling = format!(
+        "temperature {}, top-p {}, top-k {}, repetition penalty {}, at most {} new tokens",
+        config.temperature, config.top_p, config.top_k, config.repetition_penalty, config.max_new_tokens
+    );
+    let mut text = format!(
+        "---
+tags:
+- audio
+- question-answering
+- refusal
+configs:
+- config_name: sft
+  data_files: sft.jsonl
+- config_name: dpo
+  data_files: dpo.jsonl
+---
+
+# IDK dataset
+
+Chats that teach one audio language model to say \"{refusal}\" where it does not know, and to go on answering where
+it does. The set is specific to the model that was sampled: `{model}`.
+
+Each question was answered {n} times. With at least {k} right answers it is *known* and its target is {target};
+otherwise it is *unknown* and its target is the refusal.
+
+| | |
+|---|---:|
+| questions read | {input} |
+| kept | {kept} |
+| rejected | {rejected} |
+| recordings cut at the model's window | {cut} |
+| samples: correct / wrong / refused | {correct} / {wrong} / {refused} |
+| known | {known} |
+| unknown | {unknown} |
+
+- Sampling: {sampling}; seed {seed}, one seed for each question and sample.
+- Options: {order}; `choice` in the rows counts them as they stand in the question file.
+- Model: `{model}`, sha256 `{model_hash}`
+- Questions: `{questions}`, sha256 `{questions_hash}`
+- Program: {program}
+",
+        refusal = config.refusal,
+        model = provenance.model,
+        model_hash = provenance.model_sha256,
+        questions = provenance.questions,
+        questions_hash = provenance.questions_sha256,
+        input = counts.input,
+        kept = counts.kept,
+        rejected = counts.rejected,
+        cut = counts.cut_audio,
+        correct = counts.correct,
+        wrong = counts.wrong,
+        refused = counts.refused,
+        known = counts.known,
+        unknown = counts.unknown,
+        seed = manifest.seed,
+        program = manifest.program,
+    );
+    push_shares(&mut text, manifest);
+    text.push_str(FILES);
+    text
+}
+
+fn push_shares(text: &mut String, manifest: &DatasetManifest) {
+    let n_samples = manifest.config.n_samples;
+    text.push_str("\n## Share of unknown questions, in percent\n\n| | n |");
+    for k in 1..=n_samples {
+        let _ = write!(text, " {k}@{n_samples} |");
+    }
+    let _ = write!(text, "\n|---|---:|{}\n", "---:|".repeat(n_samples));
+    let shares = &manifest.idk_share;
+    push_share(text, "all", &shares.overall);
+    for (name, share) in shares.task.iter().chain(&shares.sub_category) {
+        push_share(text, name, share);
+    }
+}
+
+fn push_share(text: &mut String, name: &str, share: &Share) {
+    // A bar in a name from the question file would end the cell.
+    let _ = write!(text, "| {} | {} |", name.replace('|', "\\|"), share.n);
+    for value in share.unknown.values() {
+        let _ = write!(text, " {:.1} |", 100.0 * value);
+    }
+    text.push('\n');
+}
+
+const FILES: &str = "
+## Files
+
+| file | content |
+|---|---|
+| `samples.jsonl` | every sampled answer with its seed, verdict and log-probability |
+| `labels.jsonl` | one label a question |
+| `sft.jsonl` | chats: `messages` with one `<audio>` tag for each recording, and `audios` |
+| `dpo.jsonl` | preference pairs: `prompt`, `chosen`, `rejected`, and `audios` |
+| `rejected.jsonl` | what could not be used, with a reason code |
+| `manifest.json` | counts, shares, settings, seed and hashes |
+
+The paths in `audios` are relative to this folder. The toolkit's own programs resolve them from anywhere; other
+programs read them relative to the working directory or to a media folder, so start ms-swift in this folder, and
+give LLaMA-Factory `media_dir: .` there.
+";

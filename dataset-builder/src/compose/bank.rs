@@ -1,0 +1,250 @@
+//! The bank: short recordings of single events, notes and words, decoded and sorted into classes and splits.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use idk_common::{json, paths};
+use rayon::prelude::*;
+use serde::Deserialize;
+
+use super::catalog::{self, class_of};
+use super::class::{Class, Label};
+use super::error::ComposeError;
+use super::mix::{self, Noise, SAMPLE_RATE_HZ};
+use super::similar;
+use super::split::{LabelRecordings, Split, deal_class};
+
+/// The list of clips in a bank's folder.
+pub const MANIFEST_FILE: &str = "manifest.jsonl";
+const MAX_LABEL_CHARS: usize = 64;
+
+/// A row of the manifest; other keys are ignored.
+#[derive(Debug, Deserialize)]
+struct Row {
+    path: String,
+    modality: String,
+    family: String,
+    label: String,
+    recording: String,
+    seconds: f64,
+    #[serde(default)]
+    package: String,
+    #[serde(default)]
+    source: Option<String>,
+    #[serde(default)]
+    lang: Option<String>,
+}
+
+/// One clip, mono at [`SAMPLE_RATE_HZ`], without silent ends, at one level.
+#[derive(Debug)]
+pub(super) struct Clip {
+    /// What must not cross splits: package and recording.
+    pub(super) recording: String,
+    /// `None` for a recording that no question uses.
+    pub(super) split: Option<Split>,
+    pub(super) samples: Vec<f32>,
+}
+
+impl Clip {
+    pub(super) fn duration_s(&self) -> f64 {
+        self.samples.len() as f64 / f64::from(SAMPLE_RATE_HZ)
+    }
+}
+
+/// The recordings that question sets are rendered from.
+#[derive(Debug)]
+pub struct Bank {
+    pub(super) clips: Vec<Clip>,
+    pub(super) classes: Vec<Class>,
+    pub(super) noise: Noise,
+}
+
+impl Bank {
+    /// Reads `dir/manifest.jsonl` and decodes every clip that it lists.
+    ///
+    /// Needed keys of a row: `path` (relative to `dir`), `modality`, `family`, `label`, `recording` (what the clip
+    /// was cut from: it never crosses splits), `seconds`. Used where present: `package`, `source` (the speaker),
+    /// `lang`.
+    ///
+    /// # Errors
+    /// A manifest that is missing, empty or malformed (with the line); a value that cannot be used; a clip that is
+    /// missing, outside `dir`, silent or cannot be decoded.
+    pub fn load(dir: &Path) -> Result<Self, ComposeError> {
+        let manifest = dir.join(MANIFEST_FILE);
+        let rows: Vec<Row> = json::read_jsonl(&manifest)?;
+        if rows.is_empty() {
+            return Err(ComposeError::EmptyBank { path: manifest });
+        }
+        for row in &rows {
+            check(&manifest, row)?;
+        }
+        let samples: Vec<Vec<f32>> =
+            rows.par_iter().map(|row| decode(dir, &manifest, row)).collect::<Result<_, ComposeError>>()?;
+        Ok(Self::of(&rows, samples))
+    }
+
+    fn of(rows: &[Row], samples: Vec<Vec<f32>>) -> Self {
+        let splits = deal(rows);
+        let clips: Vec<Clip> = rows
+            .iter()
+            .zip(samples)
+            .map(|(row, samples)| {
+                let recording = recording_key(row);
+                let split = splits.get(&recording).copied();
+                Clip { recording, split, samples }
+            })
+            .collect();
+        let features = similar::features(&clips);
+        let mut classes: Vec<Class> = members(rows)
+            .into_iter()
+            .map(|((modality, name), labels)| {
+                let labels = labels.into_iter().map(|(text, ids)| Label::new(text, &ids, &clips)).collect();
+                Class::new(modality, name, labels)
+            })
+            .collect();
+        for class in &mut classes {
+            class.near = similar::neighbours(class, &features);
+        }
+        Self { clips, classes, noise: Noise::new() }
+    }
+
+    /// The modalities of the bank, in alphabetical order.
+    #[must_use]
+    pub fn modalities(&self) -> Vec<String> {
+        let names: BTreeSet<&String> = self.classes.iter().map(|class| &class.modality).collect();
+        names.into_iter().cloned().collect()
+    }
+
+    /// The recordings of each split, in alphabetical order; those that no question uses are in none.
+    #[must_use]
+    pub fn recordings(&self, split: Split) -> BTreeSet<&str> {
+        let of_split = self.clips.iter().filter(|clip| clip.split == Some(split));
+        of_split.map(|clip| clip.recording.as_str()).collect()
+    }
+
+    /// How many recordings each label has in each split (base, idk, val, test): modality/class -> label -> counts.
+    #[must_use]
+    pub fn label_table(&self) -> BTreeMap<String, BTreeMap<String, [usize; 4]>> {
+        let count = |ids: &Vec<usize>| {
+            ids.iter().map(|id| self.clips[*id].recording.as_str()).collect::<BTreeSet<_>>().len()
+        };
+        let table = self.classes.iter().map(|class| {
+            let rows = class.labels.iter().map(|label| {
+                let counts = Split::ALL.map(|split| count(&label.clips[split as usize]));
+                (label.text.clone(), counts)
+            });
+            (format!("{}/{}", class.modality, class.name), rows.collect())
+        });
+        table.collect()
+    }
+}
+
+/// The folder of the embedded bank: `IDK_BANK` where it is set, else `dataset-builder/bank` under the current folder,
+/// else the one in the source tree that this program was built from.
+#[must_use]
+pub fn default_bank_dir() -> PathBuf {
+    if let Some(dir) = std::env::var_os("IDK_BANK").filter(|dir| !dir.is_empty()) {
+        return PathBuf::from(dir);
+    }
+    let here = Path::new("dataset-builder/bank");
+    if here.join(MANIFEST_FILE).is_file() {
+        return here.to_owned();
+    }
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/bank"))
+}
+
+fn recording_key(row: &Row) -> String {
+    format!("{}/{}", row.package, row.recording)
+}
+
+fn check(manifest: &Path, row: &Row) -> Result<(), ComposeError> {
+    let bad = |what: String| {
+        Err(ComposeError::BadRow { path: manifest.to_owned(), clip: row.path.clone(), what })
+    };
+    for (key, text) in [("modality", &row.modality), ("family", &row.family), ("label", &row.label)] {
+        let shown = text.trim();
+        if shown.is_empty() || shown.chars().count() > MAX_LABEL_CHARS || shown.contains(char::is_control) {
+            return bad(format!("`{key}` must be a line of 1 to {MAX_LABEL_CHARS} characters"));
+        }
+        if shown.contains("<|") || idk_questions::is_refusal(shown) {
+            return bad(format!("`{key}` is reserved text"));
+        }
+    }
+    if row.recording.trim().is_empty() {
+        return bad("`recording` is empty".to_owned());
+    }
+    if !(row.seconds.is_finite() && row.seconds > 0.0) {
+        return bad(format!("`seconds` must be above 0, not {}", row.seconds));
+    }
+    Ok(())
+}
+
+fn decode(dir: &Path, manifest: &Path, row: &Row) -> Result<Vec<f32>, ComposeError> {
+    let path = paths::resolve_inside(dir, &row.path)?;
+    let audio = idk_audio::load(&path, SAMPLE_RATE_HZ)?;
+    mix::prepare(&audio.samples).ok_or_else(|| ComposeError::BadRow {
+        path: manifest.to_owned(),
+        clip: row.path.clone(),
+        what: "the clip is silent".to_owned(),
+    })
+}
+
+/// The split of every recording.
+fn deal(rows: &[Row]) -> BTreeMap<String, Split> {
+    let mut classes: BTreeMap<(String, String), BTreeMap<String, BTreeSet<(String, String)>>> = BTreeMap::new();
+    for row in rows {
+        let (class, label) = class_of(&row.family, &row.label);
+        let labels = classes.entry((row.modality.trim().to_lowercase(), class)).or_default();
+        let source = row.source.clone().unwrap_or_default();
+        labels.entry(label).or_default().insert((source, recording_key(row)));
+    }
+    let mut splits = BTreeMap::new();
+    for ((modality, class), labels) in classes {
+        let labels: Vec<LabelRecordings> = labels
+            .into_iter()
+            .map(|(label, recordings)| LabelRecordings {
+                name: format!("{modality}/{class}/{label}"),
+                recordings: unique_recordings(recordings),
+            })
+            .collect();
+        deal_class(&labels, &mut splits);
+    }
+    splits
+}
+
+/// Keeps the first source of a recording that is listed under several.
+fn unique_recordings(recordings: BTreeSet<(String, String)>) -> Vec<(String, String)> {
+    let mut seen = BTreeSet::new();
+    recordings.into_iter().filter(|(_, recording)| seen.insert(recording.clone())).collect()
+}
+
+type Members = BTreeMap<(String, String), BTreeMap<String, Vec<usize>>>;
+
+/// The clips of every label of every class, the two derived classes of speech included: English words are also clips
+/// of the language, and every speaker of the word classes is a voice.
+fn members(rows: &[Row]) -> Members {
+    let mut classes = Members::new();
+    for (id, row) in rows.iter().enumerate() {
+        let (class, label) = class_of(&row.family, &row.label);
+        classes.entry((row.modality.trim().to_lowercase(), class)).or_default().entry(label).or_default().push(id);
+    }
+    for (id, row) in rows.iter().enumerate() {
+        let (class, _) = class_of(&row.family, &row.label);
+        let modality = row.modality.trim().to_lowercase();
+        if modality != "speech" || class == catalog::LANGUAGE {
+            continue;
+        }
+        let languages = classes.get_mut(&(modality.clone(), catalog::LANGUAGE.to_owned()));
+        if let (Some(languages), Some(code)) = (languages, &row.lang) {
+            let (_, language) = class_of("phrase", code);
+            if let Some(clips) = languages.get_mut(&language) {
+                clips.push(id);
+            }
+        }
+        if let Some(speaker) = &row.source {
+            let voices = classes.entry((modality, catalog::SPEAKER.to_owned())).or_default();
+            voices.entry(speaker.clone()).or_default().push(id);
+        }
+    }
+    classes
+}

@@ -1,0 +1,167 @@
+//! Before anything is sampled: which questions can be asked at all. The others are listed with a reason.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use idk_audio::{AudioError, LogMel, MelExtractor};
+use idk_common::progress::Progress;
+use idk_model::{AUDIO_TAG, Lalm, Message};
+use idk_questions::{Question, QuestionSet, Rejection, Verdict, judge, prompt_text, shuffled};
+use rayon::prelude::*;
+
+use crate::config::{BuildConfig, OptionOrder};
+
+/// A question that can be asked.
+#[derive(Clone, Debug)]
+pub(crate) struct Usable {
+    /// The question as it stands in the file.
+    pub(crate) original: Question,
+    /// The question as the model sees it: the options may be in another order.
+    pub(crate) shown: Question,
+    /// The prompt's tokens, one placeholder for each audio token.
+    pub(crate) ids: Vec<u32>,
+    /// Recordings of this question that are longer than the model's window.
+    pub(crate) cut_audio: usize,
+}
+
+impl Usable {
+    /// The user's message with its audio tags, as it stands in the dataset's rows.
+    pub(crate) fn user_content(&self, config: &BuildConfig) -> String {
+        user_content(&self.shown, config)
+    }
+}
+
+/// What became of every question of a set.
+#[derive(Debug, Default)]
+pub(crate) struct Screened {
+    /// In the order of the set.
+    pub(crate) usable: Vec<Usable>,
+    /// Rows that the reader rejected, then questions rejected here, in the order of the set.
+    pub(crate) rejected: Vec<Rejection>,
+}
+
+impl Screened {
+    /// How many questions were rejected for each reason.
+    pub(crate) fn reasons(&self) -> BTreeMap<String, usize> {
+        let mut reasons = BTreeMap::new();
+        for rejection in &self.rejected {
+            *reasons.entry(rejection.reason.clone()).or_insert(0) += 1;
+        }
+        reasons
+    }
+}
+
+/// Loads a recording as the encoder wants it and says whether it was longer than the model's window.
+///
+/// # Errors
+/// [`AudioError`] for a recording that cannot be used.
+pub(crate) fn load_mel(path: &Path, mel: &MelExtractor) -> Result<(LogMel, bool), AudioError> {
+    let audio = idk_audio::load(path, mel.config().sampling_rate as u32)?;
+    let (samples, needed) = (audio.samples.len(), mel.min_samples());
+    if samples < needed {
+        return Err(AudioError::TooShort { path: path.to_owned(), samples, needed });
+    }
+    Ok((mel.log_mel(&audio.samples), samples > mel.config().window_samples()))
+}
+
+/// Reads every recording once (in parallel, keeping none) and sorts the questions into usable and rejected.
+///
+/// Reading twice costs little beside sampling, and a bad file shows before the first hour is spent.
+pub(crate) fn screen(
+    lalm: &Lalm,
+    set: &QuestionSet,
+    config: &BuildConfig,
+    seed: u64,
+    progress: &Progress,
+) -> Screened {
+    let (mel, tokenizer) = (&lalm.mel, &lalm.tokenizer);
+    let max_tokens = lalm.config.text.max_position_embeddings;
+    let outcomes: Vec<Result<Usable, Rejection>> = set
+        .questions
+        .par_iter()
+        .map(|question| {
+            let outcome = check_question(question, config).and_then(|()| {
+                let shown = match config.options {
+                    OptionOrder::Shuffle => shuffled(question, seed),
+                    OptionOrder::Keep => question.clone(),
+                };
+                let (audio_tokens, cut_audio) = probe_audio(question, mel)?;
+                let message = Message::from_tagged("user", &user_content(&shown, config));
+                let ids = tokenizer
+                    .prompt_ids(&[message], &audio_tokens)
+                    .map_err(|error| reject(question, "bad-prompt", error.to_string()))?;
+                let needed = ids.len() + config.max_new_tokens;
+                if needed > max_tokens {
+                    let detail = format!("{needed} tokens, but the model has {max_tokens} positions");
+                    return Err(reject(question, "prompt-too-long", detail));
+                }
+                Ok(Usable { original: question.clone(), shown, ids, cut_audio })
+            });
+            progress.inc(1);
+            outcome
+        })
+        .collect();
+    let mut screened = Screened { usable: Vec::new(), rejected: set.rejected.clone() };
+    let mut seen = BTreeSet::new();
+    for (question, outcome) in set.questions.iter().zip(outcomes) {
+        if !seen.insert(&question.id) {
+            screened.rejected.push(reject(question, "duplicate-id", "the id stands in the set before".to_owned()));
+            continue;
+        }
+        match outcome {
+            Ok(usable) => screened.usable.push(usable),
+            Err(rejection) => screened.rejected.push(rejection),
+        }
+    }
+    screened
+}
+
+/// The reader has checked files; sets that were made in memory get the same checks here.
+fn check_question(question: &Question, config: &BuildConfig) -> Result<(), Rejection> {
+    if !question.choices.is_empty() && question.answer_index().is_none() {
+        let detail = format!("`{}` is not one of the {} choices", question.answer, question.choices.len());
+        return Err(reject(question, "answer-not-in-choices", detail));
+    }
+    let distinct: BTreeSet<&String> = question.choices.iter().collect();
+    if distinct.len() < question.choices.len() {
+        return Err(reject(question, "duplicate-choices", "two choices are the same".to_owned()));
+    }
+    let texts = || question.choices.iter().chain([&question.question, &question.answer]);
+    if texts().any(|text| text.contains(AUDIO_TAG)) {
+        return Err(reject(question, "reserved-token", format!("a text contains `{AUDIO_TAG}`")));
+    }
+    // Else a model that refuses as it was taught would be judged to have chosen an option.
+    if judge(&config.refusal, question).verdict != Verdict::Refused {
+        let detail = format!("`{}` reads as one of the options", config.refusal);
+        return Err(reject(question, "refusal-is-an-option", detail));
+    }
+    Ok(())
+}
+
+/// Audio tokens of each recording, and how many recordings are longer than the window.
+fn probe_audio(question: &Question, mel: &MelExtractor) -> Result<(Vec<usize>, usize), Rejection> {
+    let mut audio_tokens = Vec::with_capacity(question.audio.len());
+    let mut cut_audio = 0;
+    for path in &question.audio {
+        let (mel, is_cut) =
+            load_mel(path, mel).map_err(|error| reject(question, error.reason(), file_and_cause(path, &error)))?;
+        cut_audio += usize::from(is_cut);
+        audio_tokens.push(mel.audio_tokens());
+    }
+    Ok((audio_tokens, cut_audio))
+}
+
+fn user_content(shown: &Question, config: &BuildConfig) -> String {
+    format!("{}{}", AUDIO_TAG.repeat(shown.audio.len()), prompt_text(shown, config.prompt))
+}
+
+/// Line 0: a set may have been filtered, so the row of the file is not known any more.
+fn reject(question: &Question, reason: &str, detail: String) -> Rejection {
+    Rejection { id: question.id.clone(), line: 0, reason: reason.to_owned(), detail }
+}
+
+/// The folder is left out: two builds of the same data in two places must write the same bytes.
+fn file_and_cause(path: &Path, error: &AudioError) -> String {
+    let folder = path.parent().map(|parent| format!("{}/", parent.display())).unwrap_or_default();
+    error.to_string().replace(&folder, "")
+}

@@ -1,0 +1,136 @@
+//! The one error type of this crate: what is wrong, where, and what to do about it.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use idk_common::CommonError;
+use idk_common::diagnose::{Diagnose, ExitKind};
+use idk_common::text::terminal_safe;
+use idk_model::ModelError;
+use idk_questions::QuestionError;
+
+/// Everything that can go wrong while a test set is answered or scored.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EvalError {
+    /// A file could not be read or written.
+    #[error(transparent)]
+    Common(#[from] CommonError),
+
+    /// The model could not be run.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+
+    /// The questions could not be read.
+    #[error(transparent)]
+    Questions(#[from] QuestionError),
+
+    /// A value of `[eval]` cannot be used.
+    #[error("[eval] {key}: {what}")]
+    Config {
+        /// The key.
+        key: &'static str,
+        /// What is wrong with its value.
+        what: String,
+    },
+
+    /// The question set has no usable question.
+    #[error("there are no questions to answer{}", if *rejected > 0 { format!("; {rejected} rows cannot be used") } else { String::new() })]
+    NoQuestions {
+        /// Rows that cannot be used.
+        rejected: usize,
+    },
+
+    /// More of the questions than allowed cannot be used.
+    #[error("{rejected} of {total} questions cannot be used, more than the allowed {percent} %: {list}", percent = 100.0 * max_share, list = list_reasons(reasons))]
+    TooManyRejected {
+        /// Questions that cannot be used.
+        rejected: usize,
+        /// All questions.
+        total: usize,
+        /// `max_rejected_share` of the recipe.
+        max_share: f64,
+        /// How many questions were rejected for each reason, with the first of them.
+        reasons: BTreeMap<String, (usize, String)>,
+    },
+
+    /// A question has no answer in a file of answers.
+    #[error("{}: no answer to {missing} of the {total} questions, the first is `{}`", path.display(), terminal_safe(first))]
+    MissingAnswers {
+        /// The file of answers.
+        path: PathBuf,
+        /// How many.
+        missing: usize,
+        /// How many questions there are.
+        total: usize,
+        /// Id of the first question without an answer.
+        first: String,
+    },
+
+    /// A file of answers has two answers to one question.
+    #[error("{}: two answers to question `{}`", path.display(), terminal_safe(id))]
+    DuplicateAnswer {
+        /// The file of answers.
+        path: PathBuf,
+        /// The question's id.
+        id: String,
+    },
+
+    /// A file of answers has an answer to a question that is not in the set.
+    #[error("{}: an answer to `{}`, which is not in the question set", path.display(), terminal_safe(id))]
+    UnknownAnswer {
+        /// The file of answers.
+        path: PathBuf,
+        /// The id.
+        id: String,
+    },
+
+    /// Two lists of answers are not about the same questions in the same order; a bug of the caller.
+    #[error("the answers of `{method}` are not those to the prepared questions")]
+    Misaligned {
+        /// The method.
+        method: String,
+    },
+}
+
+fn list_reasons(reasons: &BTreeMap<String, (usize, String)>) -> String {
+    let part = |(reason, (count, first)): (&String, &(usize, String))| {
+        format!("{count} {reason} (the first: {})", terminal_safe(first))
+    };
+    reasons.iter().map(part).collect::<Vec<_>>().join(", ")
+}
+
+impl Diagnose for EvalError {
+    fn exit_kind(&self) -> ExitKind {
+        match self {
+            Self::Common(error) => error.exit_kind(),
+            Self::Model(error) => error.exit_kind(),
+            Self::Questions(error) => error.exit_kind(),
+            Self::Config { .. } => ExitKind::Usage,
+            Self::NoQuestions { .. }
+            | Self::TooManyRejected { .. }
+            | Self::MissingAnswers { .. }
+            | Self::DuplicateAnswer { .. }
+            | Self::UnknownAnswer { .. }
+            | Self::Misaligned { .. } => ExitKind::BadData,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::Common(error) => return error.hint(),
+            Self::Model(error) => return error.hint(),
+            Self::Questions(error) => return error.hint(),
+            Self::Config { .. } => return None,
+            Self::NoQuestions { .. } => "look at the question file, and at `tasks` and `limit_per_task` in [data]",
+            Self::TooManyRejected { .. } => "correct them, or raise `max_rejected_share` in [eval]",
+            Self::MissingAnswers { .. } => {
+                "a question without an answer cannot be compared; answer all, or score a smaller question file"
+            }
+            Self::DuplicateAnswer { .. } => "keep one row for each question",
+            Self::UnknownAnswer { .. } => "score the answers against the question file that they were made from",
+            Self::Misaligned { .. } => "this is a bug of the evaluator, please report it",
+        };
+        Some(hint.to_owned())
+    }
+}

@@ -1,0 +1,52 @@
+//! Running independent pieces of work on several threads with the same result as on one.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use burn::tensor::Device;
+
+/// Threads that may compute on `device` at once: the CPU backend runs most element-wise work on the calling thread
+/// alone, so whole batches are spread over threads there; a GPU has one queue.
+pub(crate) fn workers(device: &Device) -> usize {
+    if device.clone().inner() == Device::flex() { rayon::current_num_threads() } else { 1 }
+}
+
+/// `f` of every item, in the order of the items.
+///
+/// Plain threads and not a rayon pool: a pool thread that waits inside a matrix product would start another item and
+/// hold the memory of both.
+pub(crate) fn map_in_order<T: Sync, R: Send>(items: &[T], workers: usize, f: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    if workers <= 1 || items.len() <= 1 {
+        return items.iter().map(f).collect();
+    }
+    let next = AtomicUsize::new(0);
+    let done: Mutex<Vec<(usize, R)>> = Mutex::new(Vec::with_capacity(items.len()));
+    std::thread::scope(|scope| {
+        for _ in 0..workers.min(items.len()) {
+            scope.spawn(|| {
+                loop {
+                    let index = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(item) = items.get(index) else { break };
+                    let result = f(item);
+                    done.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push((index, result));
+                }
+            });
+        }
+    });
+    let mut done = done.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    done.sort_by_key(|(index, _)| *index);
+    done.into_iter().map(|(_, result)| result).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_come_in_the_order_of_the_items_for_any_number_of_workers() {
+        let items: Vec<usize> = (0..50).collect();
+        for workers in [1, 2, 7, 80] {
+            assert_eq!(map_in_order(&items, workers, |item| item * 3), (0..150).step_by(3).collect::<Vec<_>>());
+        }
+    }
+}

@@ -1,0 +1,425 @@
+//! What a reply says: options first, then refusals, and never a guess.
+
+use std::ops::Range;
+
+use crate::mentions::{Mention, is_denied, mentions, only_choice, starts_with};
+use crate::record::Question;
+use crate::refusal::refusals;
+use crate::statement::{Reading, read_statement};
+use crate::verdict::{Judgement, Verdict};
+use crate::words::{Word, normalise, words};
+
+/// Judges the reply `text` to `question`.
+///
+/// In this order:
+/// 1. the whole reply is an option's text, a letter (`B`, `b.`, `(B)`), or a letter with the text that belongs to it;
+/// 2. a phrase announces the answer: `The answer is (B) text`, `answer: text`, `option B`, `<answer>B</answer>`;
+/// 3. exactly one letter in brackets, or exactly one option's text, stands somewhere in the reply as whole words
+///    (the longest one where options contain each other, and none that the reply denies);
+/// 4. the reply refuses.
+///
+/// Anything else, a letter with another option's text and several options included, is wrong and `unparsed`. A
+/// mention after a refusal in the same sentence is no answer (`I don't know if it is a dog`), unless a word like
+/// `but` or `maybe` stands between. Letters refer to `question.choices` in their order: pass the question as it was
+/// shown.
+///
+/// An open question is right if the reply is or contains the answer, and is never `unparsed` unless it is empty.
+#[must_use]
+pub fn judge(text: &str, question: &Question) -> Judgement {
+    let reply = words(answer_part(text));
+    let refused = refusals(&reply);
+    if question.is_open() {
+        return judge_open(text, &reply, &refused, &question.answer);
+    }
+    let options: Vec<Vec<Word>> = question.choices.iter().map(|choice| words(choice)).collect();
+    let reading = match symbol(answer_part(text), &question.choices) {
+        Some(choice) => Reading::Choice(choice),
+        None => read_reply(&reply, &options, &refused),
+    };
+    match reading {
+        Reading::Choice(choice) => {
+            let right = question.choices.get(choice) == Some(&question.answer);
+            let verdict = if right { Verdict::Correct } else { Verdict::Wrong };
+            Judgement { verdict, choice: Some(choice), unparsed: false }
+        }
+        Reading::None if !refused.is_empty() => Judgement::REFUSED,
+        Reading::None | Reading::Conflict => Judgement::UNPARSED,
+    }
+}
+
+/// The part of a reply that holds the answer, for models that mark it: `<answer>..</answer>`, or what follows
+/// `</think>`.
+fn answer_part(text: &str) -> &str {
+    let text = text.rsplit_once("</think>").map_or(text, |(_, after)| after);
+    let inner = text.rsplit_once("<answer>").map(|(_, after)| after.split("</answer>").next().unwrap_or(after));
+    inner.filter(|inner| !inner.trim().is_empty()).unwrap_or(text)
+}
+
+/// Options without any word (`?`) are found by their characters.
+fn symbol(text: &str, choices: &[String]) -> Option<usize> {
+    let text = words(text).is_empty().then(|| normalise(text)).filter(|text| !text.is_empty())?;
+    let mut equal = choices.iter().enumerate().filter(|(_, choice)| normalise(choice) == text);
+    let (choice, _) = equal.next()?;
+    equal.next().is_none().then_some(choice)
+}
+
+fn read_reply(reply: &[Word], options: &[Vec<Word>], refused: &[Range<usize>]) -> Reading {
+    let whole = read_statement(reply, options);
+    if whole != Reading::None {
+        return whole;
+    }
+    let announced = read_announced(reply, options, refused);
+    if announced != Reading::None {
+        return announced;
+    }
+    let option_refuses: Vec<bool> = options.iter().map(|option| !refusals(option).is_empty()).collect();
+    let found: Vec<Mention> = mentions(reply, options)
+        .into_iter()
+        .filter(|mention| option_refuses[mention.choice] || !is_hedged(reply, mention, refused))
+        .collect();
+    let letters: Vec<Mention> = bracketed_letters(reply, options.len())
+        .into_iter()
+        .filter(|mention| !follows_refusal(reply, mention.start, refused))
+        .collect();
+    match (letters.is_empty(), only_choice(&letters), only_choice(&found)) {
+        (true, _, Some(choice)) => Reading::Choice(choice),
+        (true, _, None) => Reading::None,
+        (false, Some(letter), other) if found.is_empty() || other == Some(letter) => Reading::Choice(letter),
+        (false, ..) => Reading::Conflict,
+    }
+}
+
+/// Reads what follows every phrase that announces an answer; all of them must agree.
+fn read_announced(reply: &[Word], options: &[Vec<Word>], refused: &[Range<usize>]) -> Reading {
+    let mut result = Reading::None;
+    for start in (0..reply.len()).filter_map(|at| announcement_end(reply, at)) {
+        if follows_refusal(reply, start, refused) {
+            continue;
+        }
+        let reading = read_tail(sentence(&reply[start..]), options, refused, start);
+        result = match (result, reading) {
+            (Reading::None, reading) => reading,
+            (result, Reading::None) => result,
+            (result, reading) if result == reading => result,
+            _ => return Reading::Conflict,
+        };
+    }
+    result
+}
+
+fn read_tail(tail: &[Word], options: &[Vec<Word>], refused: &[Range<usize>], offset: usize) -> Reading {
+    // `The answer is a` is a sentence that was cut off.
+    if let [word] = tail
+        && word.text == "a"
+        && !word.upper
+        && !word.opened
+        && !word.delimited
+    {
+        return Reading::None;
+    }
+    let statement = read_statement(tail, options);
+    if statement != Reading::None {
+        return statement;
+    }
+    let begins = (0..options.len()).filter(|&choice| starts_with(tail, &options[choice]));
+    if let Some(choice) = begins.max_by_key(|&choice| options[choice].len()) {
+        let names_others = mentions(tail, options).iter().any(|mention| mention.choice != choice);
+        return if names_others { Reading::Conflict } else { Reading::Choice(choice) };
+    }
+    let refuses = refused.iter().any(|range| range.start >= offset && range.start < offset + tail.len());
+    match only_choice(&mentions(tail, options)) {
+        Some(choice) if !refuses => Reading::Choice(choice),
+        _ => Reading::None,
+    }
+}
+
+/// Where the answer begins if the words from `at` announce one: `answer is`, `answer:`, `option B`, `I choose`.
+fn announcement_end(reply: &[Word], at: usize) -> Option<usize> {
+    let text = |at: usize| reply.get(at).map_or("", |word| word.text.as_str());
+    let before = at.checked_sub(1).map_or("", text);
+    let is_letter = |at: usize| reply.get(at).is_some_and(|word| word.letter().is_some() && (word.upper || word.opened));
+    let last_letter = is_letter(at + 1) && at + 2 == reply.len();
+    let announced = match text(at) {
+        "answer" | "option" | "choice" => return named_answer_end(reply, at),
+        "choose" | "pick" | "select" => matches!(before, "i" | "would" | "i'd" | "i'll" | "will"),
+        "it's" | "think" => last_letter,
+        "is" => matches!(before, "it" | "that" | "this") && last_letter,
+        _ => false,
+    };
+    announced.then(|| skip(reply, at + 1, &["option", "choice", "letter"])).filter(|&next| next < reply.len())
+}
+
+/// The same for `answer`, `option` and `choice`: a colon or `is` must follow, or a letter (`option B`).
+fn named_answer_end(reply: &[Word], at: usize) -> Option<usize> {
+    let next = skip(reply, at + 1, &["is", "would", "should", "must", "be", "most", "likely", "probably", "therefore"]);
+    let colon = reply[at].delimited && !reply[at].ends_sentence;
+    let copula = reply[at + 1..next].iter().any(|word| matches!(word.text.as_str(), "is" | "be"));
+    let is_letter = |word: &Word| word.letter().is_some() && (word.upper || word.opened);
+    let direct = reply[at].text != "answer" && next == at + 1 && reply.get(next).is_some_and(is_letter);
+    let next = skip(reply, next, &["option", "choice", "letter", "clearly", "definitely"]);
+    ((colon || copula || direct) && next < reply.len()).then_some(next)
+}
+
+/// The first place from `at` on where none of these words stands.
+fn skip(reply: &[Word], at: usize, skipped: &[&str]) -> usize {
+    at + reply[at..].iter().take_while(|word| skipped.contains(&word.text.as_str())).count()
+}
+
+/// The words up to the end of the sentence. A full stop after a single letter ends nothing: `B. dog`, `F. Scott`.
+fn sentence(text: &[Word]) -> &[Word] {
+    let end = text.iter().position(|word| word.ends_line || word.ends_sentence && word.letter().is_none());
+    &text[..end.map_or(text.len(), |end| end + 1)]
+}
+
+/// Letters in brackets, `(B)`, that the reply does not deny.
+fn bracketed_letters(reply: &[Word], options: usize) -> Vec<Mention> {
+    let labels = reply.iter().enumerate().filter(|(_, word)| word.opened && word.delimited);
+    labels
+        .filter_map(|(start, word)| Some(Mention { choice: word.letter()?, start, end: start + 1 }))
+        .filter(|label| label.choice < options && !is_denied(reply, label))
+        .collect()
+}
+
+/// Whether a refusal stands before word `at` in the same sentence, with nothing between that turns it around.
+fn follows_refusal(reply: &[Word], at: usize, refused: &[Range<usize>]) -> bool {
+    refused.iter().any(|range| range.end <= at && !turns(reply, range.end - 1, at))
+}
+
+/// Whether a mention is part of a refusal: inside it, after it (`I don't know if it is a dog`), or right before it.
+fn is_hedged(reply: &[Word], mention: &Mention, refused: &[Range<usize>]) -> bool {
+    let inside = |range: &Range<usize>| range.start < mention.end && mention.start < range.end;
+    let before = |range: &Range<usize>| mention.end <= range.start && !turns(reply, mention.end - 1, range.start);
+    follows_refusal(reply, mention.start, refused) || refused.iter().any(|range| inside(range) || before(range))
+}
+
+/// Whether a sentence ends, or a word turns it around, after word `from` and before word `to`.
+fn turns(reply: &[Word], from: usize, to: usize) -> bool {
+    const TURNS: [&str; 17] = [
+        "although", "believe", "but", "guess", "however", "likely", "maybe", "might", "perhaps", "possibly", "presumably",
+        "probably", "say", "suppose", "suspect", "think", "though",
+    ];
+    let turned = |word: &Word| TURNS.contains(&word.text.as_str());
+    reply[from..to].iter().any(|word| word.ends_sentence) || reply[from + 1..to].iter().any(turned)
+}
+
+fn judge_open(text: &str, reply: &[Word], refused: &[Range<usize>], answer: &str) -> Judgement {
+    let options = [words(answer)];
+    let exact = !text.trim().is_empty() && normalise(answer_part(text)) == normalise(answer);
+    let answer_refuses = !refusals(&options[0]).is_empty();
+    let mentioned =
+        mentions(reply, &options).iter().any(|mention| answer_refuses || !is_hedged(reply, mention, refused));
+    if exact || mentioned {
+        Verdict::Correct.into()
+    } else if !refused.is_empty() {
+        Judgement::REFUSED
+    } else {
+        Judgement { unparsed: text.trim().is_empty(), ..Verdict::Wrong.into() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn question(choices: &[&str], answer: &str) -> Question {
+        Question {
+            choices: choices.iter().map(|&choice| choice.to_owned()).collect(),
+            answer: answer.to_owned(),
+            ..Question::default()
+        }
+    }
+
+    /// `Some(i)`: option i; `None`: unparsed.
+    fn choice(text: &str, choices: &[&str]) -> Option<usize> {
+        let judgement = judge(text, &question(choices, choices[0]));
+        assert_ne!(judgement.verdict, Verdict::Refused, "refused: {text}");
+        assert_eq!(judgement.unparsed, judgement.choice.is_none(), "{text}");
+        assert_eq!(judgement.verdict == Verdict::Correct, judgement.choice == Some(0), "{text}");
+        judgement.choice
+    }
+
+    fn is_refused(text: &str, choices: &[&str]) -> bool {
+        judge(text, &question(choices, choices[0])) == Judgement::REFUSED
+    }
+
+    const ANIMALS: [&str; 5] = ["a dog", "a cat", "a hen", "a pig", "a cow"];
+    const STEPS: [&str; 4] = ["footsteps", "footsteps on snow", "rain", "snow"];
+
+    #[test]
+    fn letters_are_read_in_every_usual_form() {
+        for text in [
+            "B", "b", "(B)", "(b)", "B.", "B)", "[B]", "**B**", "B\n", "\"B\"", "(B).", "Option B", "option (b)",
+            "The answer is B", "The answer is (B).", "The answer is (b)", "the answer is: B", "Answer: B", "answer:b",
+            "ANSWER: (B)", "The correct answer is option B.", "The correct option is B.", "I choose B",
+            "I would choose option (B)", "I think it's B", "It is (B).", "<answer>B</answer>",
+            "<think>A or C? maybe a dog</think>\nB", "The answer is B because I hear it clearly.",
+            "The answer is B. This is because it purrs.", "B. The sound is high.", "B, because it purrs",
+            "（B）", "My choice is B.", "The answer would be B",
+        ] {
+            assert_eq!(choice(text, &ANIMALS), Some(1), "{text}");
+        }
+    }
+
+    #[test]
+    fn texts_are_read_in_every_usual_form() {
+        for text in [
+            "footsteps on snow", "Footsteps on Snow.", " footsteps  on snow\n", "(B) footsteps on snow",
+            "(B)footsteps on snow", "B) footsteps on snow", "B. Footsteps on snow.", "B: footsteps on snow",
+            "B - footsteps on snow", "B footsteps on snow", "The answer is (B) footsteps on snow",
+            "The answer is footsteps on snow.", "answer: footsteps on snow", "I hear footsteps on snow in the clip.",
+            "The sound is most likely footsteps on snow, (B)", "The audio contains footsteps on snow",
+            "The answer is (B) footsteps on snow, not rain.", "\u{201c}Footsteps on snow\u{201d}",
+            "It is not rain but footsteps on snow", "I first think of a walk. The answer is: footsteps on snow",
+        ] {
+            assert_eq!(choice(text, &STEPS), Some(1), "{text}");
+        }
+    }
+
+    #[test]
+    fn letter_and_text_that_disagree_are_never_resolved() {
+        for text in [
+            "(B) rain", "B. rain", "B rain", "The answer is (B) rain", "(C) footsteps on snow", "(A) footsteps on snow",
+            "(B) footsteps", "answer: C. snow", "(B) footsteps on gravel", "(C) because of the footsteps on snow",
+            "rain (A)",
+        ] {
+            assert_eq!(choice(text, &STEPS), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn several_options_are_never_resolved() {
+        for text in [
+            "A or B", "(A) and (B)", "(A) (B)", "A, B", "B, C", "A/B", "a dog or a cat", "The answer is A or B",
+            "The answer is a dog or a cat", "It could be a dog, a cat or a hen", "The answer is A. The answer is B.",
+            "(A) a dog (B) a cat (C) a hen", "A. a dog\nB. a cat", "either (B) or a dog",
+        ] {
+            assert_eq!(choice(text, &ANIMALS), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_names_no_option_is_never_guessed() {
+        for text in [
+            "", " ", "...", "F", "(F)", "z", "horse", "The answer is", "The answer is a", "A horse", "An animal", "catalogue",
+            "the answer", "It is not a dog", "There is no cat", "A hensome pigment", "12", "it is a", "i i i",
+            "The answer is a horse",
+        ] {
+            assert_eq!(choice(text, &ANIMALS), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn the_answer_is_b_is_not_e() {
+        assert_eq!(choice("The answer is (b)", &ANIMALS), Some(1));
+        assert_eq!(choice("the answer is (e)", &ANIMALS), Some(4));
+    }
+
+    #[test]
+    fn the_article_a_is_no_letter() {
+        let animals = ["dog", "cat", "hen"];
+        assert_eq!(choice("A cat", &animals), Some(1));
+        assert_eq!(choice("The answer is a cat.", &animals), Some(1));
+        assert_eq!(choice("It is a small cat", &animals), Some(1));
+        assert_eq!(choice("A. dog", &animals), Some(0));
+        assert_eq!(choice("A. cat", &animals), None);
+        assert_eq!(choice("A", &animals), Some(0));
+    }
+
+    #[test]
+    fn longer_options_beat_those_inside_them() {
+        assert_eq!(choice("I hear footsteps on snow", &STEPS), Some(1));
+        assert_eq!(choice("I hear footsteps there", &STEPS), Some(0));
+        assert_eq!(choice("twenty three", &["twenty", "twenty three"]), Some(1));
+        assert_eq!(choice("the answer is twenty three", &["twenty", "twenty three"]), Some(1));
+        assert_eq!(choice("twenty-two", &["two", "seven"]), None);
+        assert_eq!(choice("not sure", &["sure", "not sure"]), Some(1));
+        assert_eq!(choice("I am not sure.", &["sure", "not sure"]), Some(1));
+    }
+
+    #[test]
+    fn options_that_look_like_refusals_are_options() {
+        let choices = ["Yes", "Not sure", "Cannot be determined.", "none of the speakers"];
+        assert_eq!(choice("Not sure", &choices), Some(1));
+        assert_eq!(choice("not sure.", &choices), Some(1));
+        assert_eq!(choice("(B) Not sure", &choices), Some(1));
+        assert_eq!(choice("The answer is: not sure", &choices), Some(1));
+        assert_eq!(choice("It cannot be determined.", &choices), Some(2));
+        assert_eq!(choice("None of the speakers", &choices), Some(3));
+        assert!(is_refused("I don't know", &choices));
+        let friends = ["They don't know Joey and Chandler.", "They do."];
+        assert_eq!(choice("They don't know Joey and Chandler", &friends), Some(0));
+        assert_eq!(choice("I don\u{2019}t know", &["I don't know", "I do"]), Some(0));
+    }
+
+    #[test]
+    fn words_inside_a_refusal_are_no_options() {
+        assert!(is_refused("I am not sure", &["sure", "maybe"]));
+        assert!(is_refused("I don't know which one it is", &["one", "two"]));
+        assert!(is_refused("I don't know if it is a dog", &ANIMALS));
+        assert!(is_refused("I don't know if it is a dog or a cat", &ANIMALS));
+        assert!(is_refused("I cannot determine whether the answer is (B)", &ANIMALS));
+        assert!(is_refused("I don't know.", &["know", "don't"]));
+        assert!(is_refused("The answer is not clear, I don't know", &ANIMALS));
+        assert!(is_refused("The answer is I don't know", &ANIMALS));
+        assert!(is_refused("Answer: I'm not sure", &ANIMALS));
+    }
+
+    #[test]
+    fn an_answer_given_beside_a_refusal_is_an_answer() {
+        for text in [
+            "I'm not sure, but I think it is a cat", "I don't know, maybe a cat", "I am not sure. The answer is (B).",
+            "It is a cat, but I'm not sure", "The answer is (B), but I am not sure", "I don't know. It may be a cat.",
+        ] {
+            assert_eq!(choice(text, &ANIMALS), Some(1), "{text}");
+        }
+    }
+
+    #[test]
+    fn chords_and_notes_keep_their_signs_and_go_before_letters() {
+        let chords = ["G", "A#", "D", "E"];
+        assert_eq!(choice("D", &chords), Some(2), "the text of the third option");
+        assert_eq!(choice("(D)", &chords), Some(3), "the letter of the fourth option");
+        assert_eq!(choice("The root is A#.", &chords), Some(1));
+        assert_eq!(choice("(C) D", &chords), Some(2));
+        assert_eq!(choice("(D) D", &chords), None);
+        let long = ["A:min7/1", "A:maj/1", "B:maj/1", "E:(1,5)/1"];
+        for (index, text) in long.iter().enumerate() {
+            assert_eq!(choice(text, &long), Some(index));
+            assert_eq!(choice(&format!("The answer is {text}."), &long), Some(index));
+        }
+        assert_eq!(choice("D major chord", &["C major", "D major", "E major", "F major"]), Some(1));
+    }
+
+    #[test]
+    fn options_that_begin_with_an_initial_are_read_whole() {
+        let authors = ["J.D. Salinger", "F. Scott Fitzgerald", "A. Camus", "B. Brecht", "C. Dickens", "D. Defoe"];
+        for (index, author) in authors.iter().enumerate() {
+            assert_eq!(choice(author, &authors), Some(index));
+            assert_eq!(choice(&format!("The author is {author}"), &authors), Some(index));
+        }
+        assert_eq!(choice("(B) F. Scott Fitzgerald", &authors), Some(1));
+    }
+
+    #[test]
+    fn options_of_punctuation_are_matched_as_they_are() {
+        assert_eq!(choice("!", &["?", "!"]), Some(1));
+        assert_eq!(choice("(B)", &["?", "!"]), Some(1));
+    }
+
+    #[test]
+    fn equal_options_are_never_resolved_by_their_text() {
+        assert_eq!(choice("fourteen", &["four", "fourteen", "fourteen"]), None);
+    }
+
+    #[test]
+    fn open_questions_are_right_if_the_answer_is_there_and_not_denied() {
+        let open = question(&[], "A dog");
+        let verdict = |text: &str| judge(text, &open);
+        assert_eq!(verdict("a dog.").verdict, Verdict::Correct);
+        assert_eq!(verdict("I hear a dog barking").verdict, Verdict::Correct);
+        assert_eq!(verdict("It is not a dog").verdict, Verdict::Wrong);
+        assert_eq!(verdict("I don't know if it is a dog"), Judgement::REFUSED);
+        assert_eq!(verdict("a cat"), Judgement { verdict: Verdict::Wrong, choice: None, unparsed: false });
+        assert_eq!(verdict(" "), Judgement::UNPARSED);
+    }
+}

@@ -1,0 +1,181 @@
+//! Text as words: what two texts must share to be the same answer.
+//!
+//! Case, surrounding punctuation and the kind of quotation marks do not matter. What stands inside a word does: `F#`,
+//! `A:min7/1`, `4/4` and `twenty-two` are one word each, and different from `F`, `A`, `4` and `two`.
+
+/// One word of a reply or an option, with the punctuation around it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Word {
+    /// Lower case, without the punctuation around it.
+    pub(crate) text: String,
+    /// It begins with a capital.
+    pub(crate) upper: bool,
+    /// An opening bracket stands right before it.
+    pub(crate) opened: bool,
+    /// A closing bracket, full stop, colon or dash stands right after it, as in `B)` and `B.`.
+    pub(crate) delimited: bool,
+    /// A comma, semicolon, colon, dash or the end of a sentence follows.
+    pub(crate) ends_clause: bool,
+    /// A full stop, question or exclamation mark or a line break follows.
+    pub(crate) ends_sentence: bool,
+    /// A line break follows.
+    pub(crate) ends_line: bool,
+}
+
+impl Word {
+    /// The place of the option with this letter, if the word is a single letter.
+    pub(crate) fn letter(&self) -> Option<usize> {
+        match self.text.as_bytes() {
+            [byte @ b'a'..=b'z'] => Some(usize::from(byte - b'a')),
+            _ => None,
+        }
+    }
+}
+
+/// The words of `text`.
+pub(crate) fn words(text: &str) -> Vec<Word> {
+    let folded: String = text.chars().filter_map(fold).collect::<String>().replace('—', " — ");
+    let mut words: Vec<Word> = Vec::new();
+    for line in folded.lines() {
+        for chunk in line.split_whitespace().flat_map(unglued) {
+            push_chunk(&mut words, chunk);
+        }
+        if let Some(last) = words.last_mut() {
+            last.ends_clause = true;
+            last.ends_sentence = true;
+            last.ends_line = true;
+        }
+    }
+    words
+}
+
+/// The text that two equal answers share: lower case, single spaces, without the punctuation around words.
+///
+/// Text that is nothing but punctuation is kept as it is, so that the options `?` and `!` differ.
+#[must_use]
+pub fn normalise(text: &str) -> String {
+    let words = words(text);
+    if words.is_empty() {
+        return text.trim().to_lowercase();
+    }
+    words.into_iter().map(|word| word.text).collect::<Vec<_>>().join(" ")
+}
+
+/// Typographic variants as their plain forms; characters without width are dropped.
+fn fold(c: char) -> Option<char> {
+    match c {
+        '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}' | '\u{ad}' => None,
+        '‘' | '’' | 'ʼ' | '`' | '´' => Some('\''),
+        '“' | '”' | '„' => Some('"'),
+        '。' => Some('.'),
+        '、' => Some(','),
+        '–' | '‐' | '‑' | '−' => Some('-'),
+        // The full-width forms of ASCII, which models that also write Chinese mix in: `（B）`.
+        '\u{ff01}'..='\u{ff5e}' => char::from_u32(u32::from(c) - 0xfee0),
+        _ => Some(c),
+    }
+}
+
+/// Splits what models write without a space: `(B)dog`, `B)dog`, `Answer:B`.
+fn unglued(chunk: &str) -> Vec<&str> {
+    let inner = chunk.strip_prefix('(').unwrap_or(chunk);
+    let bracket = inner.char_indices().nth(1).filter(|&(_, c)| c == ')' && inner.as_bytes()[0].is_ascii_alphabetic());
+    let label = "answer:";
+    let cut = match bracket {
+        Some((at, _)) => chunk.len() - inner.len() + at + 1,
+        None if chunk.get(..label.len()).is_some_and(|start| start.eq_ignore_ascii_case(label)) => label.len(),
+        None => chunk.len(),
+    };
+    let (head, tail) = chunk.split_at(cut);
+    // `B).` stays whole: only a word may follow.
+    if tail.chars().any(char::is_alphanumeric) { vec![head, tail] } else { vec![chunk] }
+}
+
+fn push_chunk(words: &mut Vec<Word>, chunk: &str) {
+    let core = trim_end(trim_start(chunk));
+    if core.is_empty() {
+        // Punctuation on its own belongs to the word before it: `B - dog`, `B : dog`.
+        if let Some(last) = words.last_mut() {
+            mark_after(last, chunk);
+        }
+        return;
+    }
+    let start = chunk.len() - trim_start(chunk).len();
+    let mut word = Word {
+        text: core.to_lowercase(),
+        upper: core.chars().next().is_some_and(char::is_uppercase),
+        opened: chunk[..start].contains(['(', '[']),
+        delimited: false,
+        ends_clause: false,
+        ends_sentence: false,
+        ends_line: false,
+    };
+    mark_after(&mut word, &chunk[start + core.len()..]);
+    words.push(word);
+}
+
+fn mark_after(word: &mut Word, after: &str) {
+    let first = after.trim_start_matches(['*', '_', '"', '\'']).chars().next();
+    word.delimited |= first.is_some_and(|c| matches!(c, ')' | ']' | '.' | ':' | '-' | '—'));
+    word.ends_clause |= after.contains([',', ';', ':', '-', '—', '.', '!', '?', '…']);
+    word.ends_sentence |= after.contains(['.', '!', '?', '…']);
+}
+
+fn trim_start(chunk: &str) -> &str {
+    let mut rest = chunk;
+    while let Some(c) = rest.chars().next() {
+        let after = &rest[c.len_utf8()..];
+        // `-5` and `.5` are numbers.
+        let number = matches!(c, '-' | '.') && after.starts_with(|next: char| next.is_ascii_digit());
+        if number || !is_edge(c) {
+            break;
+        }
+        rest = after;
+    }
+    rest
+}
+
+fn trim_end(chunk: &str) -> &str {
+    chunk.trim_end_matches(|c| is_edge(c) && c != '-')
+}
+
+fn is_edge(c: char) -> bool {
+    "\"'()[]{}<>*_~.,;:!?…|•-—".contains(c)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn case_spaces_quotes_and_final_punctuation_do_not_matter() {
+        assert_eq!(normalise("  \u{201c}Footsteps,  on SNOW.\u{201d} "), "footsteps on snow");
+        assert_eq!(normalise("don\u{2019}t"), "don't");
+        assert_eq!(normalise("（Ｂ）"), "b");
+    }
+
+    #[test]
+    fn what_stands_inside_a_word_does_matter() {
+        for (one, other) in [("F#", "F"), ("A:min7/1", "A"), ("twenty-two", "two"), ("-5", "5"), ("4/4", "4"), ("C+", "C")] {
+            assert_ne!(normalise(one), normalise(other));
+            assert!(!words(one).iter().any(|word| word.text == normalise(other)));
+        }
+    }
+
+    #[test]
+    fn options_of_punctuation_alone_stay_apart() {
+        assert_ne!(normalise("?"), normalise("!"));
+    }
+
+    #[test]
+    fn letters_are_split_from_the_text_that_is_glued_to_them() {
+        for text in ["(B)dog", "B)dog", "(B) dog", "B. dog", "B - dog", "**B**: dog"] {
+            let words = words(text);
+            assert_eq!(words.len(), 2, "{text}");
+            assert_eq!(words[0].letter(), Some(1), "{text}");
+            assert!(words[0].delimited, "{text}");
+        }
+        assert_eq!(words("Answer:B")[1].letter(), Some(1));
+        assert_eq!(words("(é)x").len(), 1);
+    }
+}

@@ -1,0 +1,357 @@
+//! Checkpoints: folders that are whole or not there.
+//!
+//! A checkpoint is written into a hidden sibling folder, every file synced, its manifest (sizes and hashes) last,
+//! and then renamed into place. Whatever kills the process, `checkpoints/` holds complete checkpoints and at most
+//! one hidden leftover, which the next save removes. Not guaranteed: a disk that loses what it has confirmed; such
+//! damage is found by the manifest when the checkpoint is read.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use idk_common::{atomic, json, manifest};
+use serde::{Deserialize, Serialize};
+
+use crate::error::TrainError;
+use crate::optimizer::AdamW;
+use crate::run_dir::{RunDir, folder_step, step_folder};
+
+/// Version of the checkpoint format that this program writes and reads.
+pub const FORMAT_VERSION: u32 = 1;
+
+const STATE_FILE: &str = "state.json";
+const OPTIMIZER_FILE: &str = "optimizer.safetensors";
+const LAST_FILE: &str = "last";
+
+/// Where a run stands. Holds no wall times, so that it is the same for the same run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainState {
+    /// [`FORMAT_VERSION`] of the program that wrote it.
+    pub format_version: u32,
+    /// Steps done, skipped ones included.
+    pub step: u64,
+    /// Epoch of the next step, from 0.
+    pub epoch: u64,
+    /// Rows of that epoch's order that are done.
+    pub position: u64,
+    /// Rows seen over all epochs.
+    pub samples_seen: u64,
+    /// Tokens run through the model, padding left out.
+    pub num_tokens: u64,
+    /// Steps that were skipped because a loss or gradient was not finite.
+    pub skipped_steps: u64,
+    /// Loss of the first step.
+    pub first_loss: Option<f64>,
+    /// Loss of the last step.
+    pub last_loss: Option<f64>,
+    /// Metrics of the last evaluation.
+    #[serde(default)]
+    pub last_eval: BTreeMap<String, f64>,
+    /// What the run was started with: name -> hash. A resumed run must have the same.
+    pub fingerprint: BTreeMap<String, String>,
+}
+
+impl TrainState {
+    /// The state before the first step.
+    pub fn new(fingerprint: BTreeMap<String, String>) -> Self {
+        Self {
+            format_version: FORMAT_VERSION,
+            step: 0,
+            epoch: 0,
+            position: 0,
+            samples_seen: 0,
+            num_tokens: 0,
+            skipped_steps: 0,
+            first_loss: None,
+            last_loss: None,
+            last_eval: BTreeMap::new(),
+            fingerprint,
+        }
+    }
+
+    /// Refuses to go on with other inputs than the run was started with.
+    ///
+    /// # Errors
+    /// [`TrainError::Changed`] lists every difference.
+    pub fn check_fingerprint(&self, now: &BTreeMap<String, String>, path: &Path) -> Result<(), TrainError> {
+        let keys: std::collections::BTreeSet<&String> = self.fingerprint.keys().chain(now.keys()).collect();
+        let shown = |value: Option<&String>| value.map_or("not set", String::as_str).to_owned();
+        let differences: Vec<String> = keys
+            .into_iter()
+            .filter(|key| self.fingerprint.get(*key) != now.get(*key))
+            .map(|key| {
+                format!("{key}: then {}, now {}", shown(self.fingerprint.get(key)), shown(now.get(key)))
+            })
+            .collect();
+        if differences.is_empty() {
+            Ok(())
+        } else {
+            Err(TrainError::Changed { path: path.to_path_buf(), differences })
+        }
+    }
+}
+
+/// Writes the checkpoint after `state.step` steps, reads it back, records it in `last`, and only then removes
+/// checkpoints beyond the newest `keep_last` (0 keeps all).
+///
+/// `write_model` writes the trained tensors into the folder that it is given; it is called first and may replace
+/// that folder. An existing checkpoint of the same step is replaced.
+///
+/// # Errors
+/// Any failed write; checkpoints of other steps are then untouched.
+pub fn save(
+    run: &RunDir,
+    state: &TrainState,
+    optimizer: &AdamW,
+    keep_last: usize,
+    write_model: &mut dyn FnMut(&Path) -> Result<(), TrainError>,
+) -> Result<PathBuf, TrainError> {
+    let parent = run.checkpoints();
+    atomic::create_dir_all(&parent)?;
+    let temporary = parent.join(format!(".tmp-{}", step_folder(state.step)));
+    remove_leftovers(&parent)?;
+    atomic::create_dir_all(&temporary)?;
+    write_model(&temporary)?;
+    optimizer.save(&temporary.join(OPTIMIZER_FILE))?;
+    json::write_json(&temporary.join(STATE_FILE), state)?;
+    manifest::Manifest::of_dir(&temporary)?.write(&temporary)?;
+
+    let target = run.checkpoint(state.step);
+    if target.exists() {
+        std::fs::remove_dir_all(&target).map_err(TrainError::io(&target, "replacing the checkpoint"))?;
+    }
+    atomic::publish_dir(&temporary, &target)?;
+    manifest::verify_dir(&target)?;
+    atomic::write_atomic(&parent.join(LAST_FILE), format!("{}\n", step_folder(state.step)).as_bytes())?;
+    if keep_last > 0 {
+        prune(&parent, state.step, keep_last)?;
+    }
+    Ok(target)
+}
+
+/// A checkpoint that was found good.
+#[derive(Debug)]
+pub struct Checkpoint {
+    /// Its folder, with the trained tensors in it.
+    pub path: PathBuf,
+    /// Where the run stood.
+    pub state: TrainState,
+    /// One line for each newer checkpoint that had to be passed over.
+    pub warnings: Vec<String>,
+}
+
+impl Checkpoint {
+    /// The optimiser state's file.
+    pub fn optimizer_path(&self) -> PathBuf {
+        self.path.join(OPTIMIZER_FILE)
+    }
+}
+
+/// The newest checkpoint whose files are all as they were written; `None` if there is none.
+///
+/// A damaged one is passed over with a warning. Ones from a newer program are an error, not damage.
+///
+/// # Errors
+/// [`TrainError::Checkpoint`] if checkpoints exist and none can be used.
+pub fn load_newest(run: &RunDir) -> Result<Option<Checkpoint>, TrainError> {
+    let folders = step_folders(&run.checkpoints())?;
+    let mut warnings = Vec::new();
+    for (_, path) in folders.iter().rev() {
+        match read_verified(path) {
+            Ok(state) if state.format_version == FORMAT_VERSION => {
+                return Ok(Some(Checkpoint { path: path.clone(), state, warnings }));
+            }
+            Ok(state) => {
+                let reason = format!(
+                    "it has format version {}, this program reads {FORMAT_VERSION}",
+                    state.format_version
+                );
+                return Err(TrainError::Checkpoint { path: path.clone(), reason });
+            }
+            Err(error) => {
+                let shown = path.display();
+                warnings.push(format!(
+                    "the checkpoint {shown} is damaged and was passed over: {}",
+                    error_chain(&error)
+                ));
+            }
+        }
+    }
+    match (folders.last(), warnings.is_empty()) {
+        (Some((_, path)), false) => {
+            Err(TrainError::Checkpoint { path: path.clone(), reason: warnings.join("; ") })
+        }
+        _ => Ok(None),
+    }
+}
+
+/// Whether the run folder holds any checkpoint, good or damaged.
+///
+/// # Errors
+/// [`TrainError::Io`] if the folder cannot be listed.
+pub fn any(run: &RunDir) -> Result<bool, TrainError> {
+    Ok(!step_folders(&run.checkpoints())?.is_empty())
+}
+
+fn read_verified(path: &Path) -> Result<TrainState, TrainError> {
+    manifest::verify_dir(path)?;
+    Ok(json::read_json(&path.join(STATE_FILE))?)
+}
+
+/// Checkpoint folders by step, oldest first.
+fn step_folders(parent: &Path) -> Result<BTreeMap<u64, PathBuf>, TrainError> {
+    let mut folders = BTreeMap::new();
+    for path in entries(parent)? {
+        if let Some(step) = folder_step(&path).filter(|_| path.is_dir()) {
+            folders.insert(step, path);
+        }
+    }
+    Ok(folders)
+}
+
+fn entries(parent: &Path) -> Result<Vec<PathBuf>, TrainError> {
+    if !parent.exists() {
+        return Ok(Vec::new());
+    }
+    let listed = std::fs::read_dir(parent).map_err(TrainError::io(parent, "listing the checkpoints"))?;
+    listed.map(|entry| Ok(entry.map_err(TrainError::io(parent, "listing the checkpoints"))?.path())).collect()
+}
+
+/// Removes the unfinished folders of killed saves.
+fn remove_leftovers(parent: &Path) -> Result<(), TrainError> {
+    for path in entries(parent)? {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if name.starts_with(".tmp-step-") {
+            std::fs::remove_dir_all(&path)
+                .map_err(TrainError::io(&path, "removing an unfinished checkpoint"))?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes all but the newest `keep_last` checkpoints up to `newest_step`. A killed removal leaves a folder that
+/// does not verify; under its hidden name it is a leftover.
+fn prune(parent: &Path, newest_step: u64, keep_last: usize) -> Result<(), TrainError> {
+    let folders = step_folders(parent)?;
+    for (step, path) in folders.range(..=newest_step).rev().skip(keep_last) {
+        let hidden = parent.join(format!(".tmp-{}", step_folder(*step)));
+        std::fs::rename(path, &hidden).map_err(TrainError::io(path, "removing an old checkpoint"))?;
+        std::fs::remove_dir_all(&hidden).map_err(TrainError::io(path, "removing an old checkpoint"))?;
+    }
+    Ok(())
+}
+
+fn error_chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text = format!("{text}: {error}");
+        source = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::TrainConfig;
+
+    fn state(step: u64) -> TrainState {
+        TrainState { step, ..TrainState::new([("model".to_owned(), "abc".to_owned())].into()) }
+    }
+
+    fn save_steps(run: &RunDir, steps: &[u64], keep_last: usize) {
+        let optimizer = AdamW::new(&TrainConfig::default(), true);
+        for &step in steps {
+            save(run, &state(step), &optimizer, keep_last, &mut |dir| {
+                Ok(atomic::write_atomic(&dir.join("weights.bin"), &[step as u8; 64])?)
+            })
+            .unwrap();
+        }
+    }
+
+    fn run() -> (tempfile::TempDir, RunDir) {
+        let dir = tempfile::tempdir().unwrap();
+        let run = RunDir::new(dir.path());
+        (dir, run)
+    }
+
+    #[test]
+    fn the_newest_checkpoint_is_loaded_and_old_ones_are_pruned() {
+        let (_dir, run) = run();
+        save_steps(&run, &[5, 10, 15], 2);
+        let loaded = load_newest(&run).unwrap().unwrap();
+        assert_eq!(loaded.state, state(15));
+        assert!(loaded.warnings.is_empty());
+        let steps: Vec<u64> = step_folders(&run.checkpoints()).unwrap().into_keys().collect();
+        assert_eq!(steps, [10, 15]);
+        let last = std::fs::read_to_string(run.checkpoints().join("last")).unwrap();
+        assert_eq!(last, "step-000015\n");
+    }
+
+    #[test]
+    fn an_empty_run_has_no_checkpoint() {
+        let (_dir, run) = run();
+        assert!(load_newest(&run).unwrap().is_none());
+        assert!(!any(&run).unwrap());
+    }
+
+    #[test]
+    fn any_damage_to_the_newest_falls_back_to_the_one_before_with_one_warning() {
+        for file in ["weights.bin", "optimizer.safetensors", "state.json", "MANIFEST.json"] {
+            for damage in ["flip", "truncate", "remove"] {
+                let (_dir, run) = run();
+                save_steps(&run, &[5, 10], 0);
+                let path = run.checkpoint(10).join(file);
+                let mut bytes = std::fs::read(&path).unwrap();
+                match damage {
+                    "flip" => {
+                        let middle = bytes.len() / 2;
+                        bytes[middle] ^= 1;
+                        std::fs::OpenOptions::new().write(true).truncate(true).open(&path).unwrap();
+                        atomic::write_atomic(&path, &bytes).unwrap();
+                    }
+                    "truncate" => atomic::write_atomic(&path, &bytes[..bytes.len() / 2]).unwrap(),
+                    _ => std::fs::remove_file(&path).unwrap(),
+                }
+                let loaded = load_newest(&run).unwrap().unwrap();
+                assert_eq!(loaded.state.step, 5, "{file} {damage}");
+                assert_eq!(loaded.warnings.len(), 1, "{file} {damage}");
+                assert!(loaded.warnings[0].contains("step-000010"), "{:?}", loaded.warnings);
+            }
+        }
+    }
+
+    #[test]
+    fn damage_to_every_checkpoint_is_an_error_that_names_the_newest() {
+        let (_dir, run) = run();
+        save_steps(&run, &[5], 0);
+        std::fs::remove_file(run.checkpoint(5).join("weights.bin")).unwrap();
+        let error = load_newest(&run).unwrap_err();
+        assert!(error.to_string().contains("step-000005"), "{error}");
+    }
+
+    #[test]
+    fn a_failed_save_leaves_earlier_checkpoints_and_the_next_save_clears_its_leftover() {
+        let (_dir, run) = run();
+        save_steps(&run, &[5], 1);
+        let optimizer = AdamW::new(&TrainConfig::default(), true);
+        let failed = save(&run, &state(10), &optimizer, 1, &mut |_| Err(TrainError::NoExamples));
+        assert!(failed.is_err());
+        assert_eq!(load_newest(&run).unwrap().unwrap().state.step, 5);
+        save_steps(&run, &[10], 1);
+        let mut names: Vec<_> = entries(&run.checkpoints()).unwrap();
+        names.sort();
+        let parent = run.checkpoints();
+        assert_eq!(names, [parent.join("last"), parent.join("step-000010")]);
+    }
+
+    #[test]
+    fn changed_inputs_are_listed_one_by_one() {
+        let now = [("model".to_owned(), "abd".to_owned()), ("rows".to_owned(), "1".to_owned())].into();
+        let error = state(3).check_fingerprint(&now, Path::new("run")).unwrap_err().to_string();
+        assert!(error.contains("model: then abc, now abd"), "{error}");
+        assert!(error.contains("rows: then not set, now 1"), "{error}");
+        assert!(state(3).check_fingerprint(&state(9).fingerprint, Path::new("run")).is_ok());
+    }
+}

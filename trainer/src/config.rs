@@ -1,0 +1,211 @@
+//! The `[train]` section: everything that decides how a run trains.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{ConfigProblem, TrainError};
+
+/// Shape of the learning rate after warm-up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Schedule {
+    /// Half a cosine from the peak down to `min_lr_ratio` of it.
+    Cosine,
+    /// A straight line from the peak down to `min_lr_ratio` of it.
+    Linear,
+    /// The peak until the end; `min_lr_ratio` is not used.
+    Constant,
+}
+
+/// How to train. Every key has a default; an unknown key is an error.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TrainConfig {
+    /// Passes over the training rows. Not used when `max_steps` is set, nor by full-parameter training,
+    /// whose rows are rendered without end. Default 1.
+    pub epochs: u64,
+    /// Optimiser steps after which to stop, whatever `epochs` says. Default: not set.
+    pub max_steps: Option<u64>,
+    /// Rows run through the model at once (the micro-batch). Default 8.
+    pub batch_size: usize,
+    /// Micro-batches whose gradients are summed before one optimiser step; the effective batch is
+    /// `batch_size * accumulation`. Any split of the same effective batch gives the same step. Default 1.
+    pub accumulation: usize,
+    /// Peak learning rate. Default 1e-3, right for LoRA on the embedded base model; use about 1e-4 on a 7B model.
+    pub learning_rate: f64,
+    /// Learning rate after warm-up: "cosine", "linear" or "constant". Default "cosine".
+    pub schedule: Schedule,
+    /// Where "cosine" and "linear" end, as a share of the peak, 0 to 1. Default 0.
+    pub min_lr_ratio: f64,
+    /// Share of all steps spent rising linearly to the peak, 0 to 1. Default 0.1.
+    pub warmup_ratio: f64,
+    /// Steps spent rising to the peak; takes the place of `warmup_ratio`. Default: not set.
+    pub warmup_steps: Option<u64>,
+    /// Decoupled weight decay of AdamW, per unit of learning rate. Default 0.
+    pub weight_decay: f64,
+    /// Decay rates of AdamW's first and second moment. Default [0.9, 0.999].
+    pub betas: [f64; 2],
+    /// Term added to AdamW's denominator. Default 1e-8.
+    pub eps: f64,
+    /// Largest allowed L2 norm of all gradients together; a longer gradient is scaled down to it. 0 turns
+    /// clipping off. Default 1.
+    pub max_grad_norm: f64,
+    /// Steps between checkpoints; 0 saves only the last step. Default 0.
+    pub save_every: u64,
+    /// Checkpoints kept; older ones are removed once a newer one has been read back and verified. 0 keeps all.
+    /// Default 2.
+    pub keep_last: usize,
+    /// Steps between evaluations on the validation rows; 0 evaluates only after the last step. Default 0.
+    pub eval_every: u64,
+    /// Visit the rows in a fresh order every epoch, a pure function of the seed and the epoch; `false` keeps the
+    /// order of the file. Default true.
+    pub shuffle: bool,
+    /// Steps between rows of the metrics log; the last step is always logged. Default 1.
+    pub log_every: u64,
+    /// Most memory in MiB for the audio features that are kept over epochs while the encoder is frozen; if they
+    /// need more, they are computed again at each step. Default 2048.
+    pub feature_cache_mib: u64,
+}
+
+impl Default for TrainConfig {
+    fn default() -> Self {
+        Self {
+            epochs: 1,
+            max_steps: None,
+            batch_size: 8,
+            accumulation: 1,
+            learning_rate: 1e-3,
+            schedule: Schedule::Cosine,
+            min_lr_ratio: 0.0,
+            warmup_ratio: 0.1,
+            warmup_steps: None,
+            weight_decay: 0.0,
+            betas: [0.9, 0.999],
+            eps: 1e-8,
+            max_grad_norm: 1.0,
+            save_every: 0,
+            keep_last: 2,
+            eval_every: 0,
+            shuffle: true,
+            log_every: 1,
+            feature_cache_mib: 2048,
+        }
+    }
+}
+
+impl TrainConfig {
+    /// Everything that is wrong with the values, all at once; empty when they can be used.
+    pub fn problems(&self) -> Vec<ConfigProblem> {
+        let mut problems = Vec::new();
+        let mut require = |holds: bool, key: &'static str, message: &str| {
+            if !holds {
+                problems.push(ConfigProblem { key, message: message.to_owned() });
+            }
+        };
+        let share = |value: f64| (0.0..=1.0).contains(&value);
+        let not_negative = |value: f64| value.is_finite() && value >= 0.0;
+        require(self.epochs >= 1 || self.max_steps.is_some(), "epochs", "must be at least 1");
+        require(self.max_steps != Some(0), "max_steps", "must be at least 1");
+        require(self.batch_size >= 1, "batch_size", "must be at least 1");
+        require(self.accumulation >= 1, "accumulation", "must be at least 1");
+        require(
+            self.learning_rate.is_finite() && self.learning_rate > 0.0,
+            "learning_rate",
+            "must be a finite number above 0",
+        );
+        require(share(self.min_lr_ratio), "min_lr_ratio", "must be between 0 and 1");
+        require(share(self.warmup_ratio), "warmup_ratio", "must be between 0 and 1");
+        require(not_negative(self.weight_decay), "weight_decay", "must be a finite number, 0 or above");
+        require(
+            self.betas.iter().all(|beta| (0.0..1.0).contains(beta)),
+            "betas",
+            "must be two numbers, each at least 0 and below 1",
+        );
+        require(self.eps.is_finite() && self.eps > 0.0, "eps", "must be a finite number above 0");
+        require(
+            not_negative(self.max_grad_norm),
+            "max_grad_norm",
+            "must be a finite number, 0 (off) or above",
+        );
+        require(self.log_every >= 1, "log_every", "must be at least 1");
+        problems
+    }
+
+    /// Refuses values that cannot be trained with.
+    ///
+    /// # Errors
+    /// [`TrainError::Config`] with every problem in it.
+    pub fn validate(&self) -> Result<(), TrainError> {
+        let problems = self.problems();
+        if problems.is_empty() { Ok(()) } else { Err(TrainError::Config { problems }) }
+    }
+
+    /// Rows that go into one optimiser step.
+    pub fn rows_per_step(&self) -> usize {
+        self.batch_size * self.accumulation
+    }
+
+    /// Optimiser steps in one pass over `rows` rows; the last step of a pass may be smaller.
+    pub fn steps_per_epoch(&self, rows: usize) -> u64 {
+        rows.div_ceil(self.rows_per_step().max(1)) as u64
+    }
+
+    /// Optimiser steps of the whole run over `rows` rows.
+    pub fn total_steps(&self, rows: usize) -> u64 {
+        self.max_steps.unwrap_or_else(|| self.epochs * self.steps_per_epoch(rows))
+    }
+
+    /// The same configuration without the keys that cannot change the trained weights (how often to save, to
+    /// log, to evaluate): what a resumed run must agree on with the run that it goes on from.
+    pub fn identity(&self) -> Self {
+        let defaults = Self::default();
+        Self {
+            save_every: defaults.save_every,
+            keep_last: defaults.keep_last,
+            eval_every: defaults.eval_every,
+            log_every: defaults.log_every,
+            feature_cache_mib: defaults.feature_cache_mib,
+            ..self.clone()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_key_is_refused() {
+        let error = serde_json::from_str::<TrainConfig>(r#"{"learning_rte": 0.1}"#).unwrap_err();
+        assert!(error.to_string().contains("learning_rte"), "{error}");
+    }
+
+    #[test]
+    fn a_missing_key_takes_its_default() {
+        let config: TrainConfig = serde_json::from_str(r#"{"schedule": "linear"}"#).unwrap();
+        assert_eq!(config.schedule, Schedule::Linear);
+        assert_eq!(config.batch_size, 8);
+        assert_eq!(config.problems(), Vec::new());
+    }
+
+    #[test]
+    fn all_bad_values_are_reported_at_once() {
+        let config = TrainConfig {
+            batch_size: 0,
+            learning_rate: f64::NAN,
+            betas: [0.9, 1.0],
+            warmup_ratio: 1.5,
+            ..TrainConfig::default()
+        };
+        let keys: Vec<_> = config.problems().iter().map(|problem| problem.key).collect();
+        assert_eq!(keys, ["batch_size", "learning_rate", "warmup_ratio", "betas"]);
+        assert!(config.validate().is_err());
+    }
+
+    #[test]
+    fn the_last_partial_batch_of_an_epoch_is_a_step() {
+        let config = TrainConfig { batch_size: 4, accumulation: 2, epochs: 3, ..TrainConfig::default() };
+        assert_eq!(config.steps_per_epoch(16), 2);
+        assert_eq!(config.steps_per_epoch(17), 3);
+        assert_eq!(config.total_steps(17), 9);
+    }
+}

@@ -1,0 +1,202 @@
+//! What can go wrong while training.
+
+use std::path::PathBuf;
+
+use idk_common::CommonError;
+use idk_common::diagnose::{Diagnose, ExitKind};
+use idk_model::ModelError;
+
+/// One value of the `[train]` section that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigProblem {
+    /// The key inside `[train]`.
+    pub key: &'static str,
+    /// What its value must be.
+    pub message: String,
+}
+
+/// Errors of training.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TrainError {
+    /// Values of the configuration are out of range.
+    #[error("the [train] section cannot be used: {}", list_problems(.problems))]
+    Config {
+        /// Every problem found.
+        problems: Vec<ConfigProblem>,
+    },
+    /// There is nothing to train on.
+    #[error("there are no training rows")]
+    NoExamples,
+    /// Full-parameter training has no end of its own.
+    #[error("full-parameter training needs `max_steps`")]
+    NoMaxSteps,
+    /// A row has no target text, so it has nothing to learn.
+    #[error("training row `{id}` has an empty target")]
+    EmptyTarget {
+        /// Id of the row.
+        id: String,
+    },
+    /// A row is longer than the model's positions.
+    #[error("training row `{id}` is {tokens} tokens long, the model takes {limit}")]
+    TooLong {
+        /// Id of the row.
+        id: String,
+        /// Tokens of prompt and target.
+        tokens: usize,
+        /// Positions of the model.
+        limit: usize,
+    },
+    /// A row's prompt could not be made.
+    #[error("training row `{id}` cannot be prepared")]
+    Row {
+        /// Id of the row.
+        id: String,
+        /// Why.
+        source: Box<ModelError>,
+    },
+    /// The source of rows failed.
+    #[error("the rows of step {step} cannot be made")]
+    Batch {
+        /// Step that the rows were for, counted from 0.
+        step: u64,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// Labels and tokens do not have the same shape, or a label has no token before it.
+    #[error("the labels do not fit the tokens: {reason}")]
+    Labels {
+        /// What does not fit.
+        reason: String,
+    },
+    /// The loss or the gradient is not a finite number; the weights were not updated.
+    #[error(
+        "the {quantity} is not finite at step {step}; the weights were not updated; rows of the step: {}",
+        .ids.join(", ")
+    )]
+    NonFinite {
+        /// "loss" or "gradient".
+        quantity: &'static str,
+        /// Step, counted from 1.
+        step: u64,
+        /// Ids of the rows that the step was made of.
+        ids: Vec<String>,
+    },
+    /// A tensor could not be read back from the device.
+    #[error("{what} cannot be read from the device: {message}")]
+    Device {
+        /// What was read.
+        what: String,
+        /// The backend's message.
+        message: String,
+    },
+    /// The run folder has checkpoints and the run was not asked to go on from them.
+    #[error("{} already holds checkpoints", .path.display())]
+    RunNotEmpty {
+        /// The folder of checkpoints.
+        path: PathBuf,
+    },
+    /// A checkpoint cannot be used.
+    #[error("the checkpoint {} cannot be used: {reason}", .path.display())]
+    Checkpoint {
+        /// Folder of the checkpoint.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The run to resume was started with something else.
+    #[error("the run in {} was started with other inputs: {}", .path.display(), .differences.join("; "))]
+    Changed {
+        /// Folder of the checkpoint.
+        path: PathBuf,
+        /// One entry a difference, "key: then X, now Y".
+        differences: Vec<String>,
+    },
+    /// A file operation failed.
+    #[error("{}: {action} failed", .path.display())]
+    Io {
+        /// File or folder.
+        path: PathBuf,
+        /// What was tried.
+        action: &'static str,
+        /// Why it failed.
+        source: std::io::Error,
+    },
+    /// The model refused.
+    #[error(transparent)]
+    Model(Box<ModelError>),
+    /// A shared service failed.
+    #[error(transparent)]
+    Common(#[from] CommonError),
+}
+
+impl From<ModelError> for TrainError {
+    fn from(error: ModelError) -> Self {
+        Self::Model(Box::new(error))
+    }
+}
+
+impl TrainError {
+    /// Turns an I/O error into one that names its file.
+    pub(crate) fn io(path: impl Into<PathBuf>, action: &'static str) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Io { path, action, source }
+    }
+
+    /// Turns a failed read of a tensor into an error that names it.
+    pub(crate) fn device<E: std::fmt::Display>(what: impl Into<String>) -> impl FnOnce(E) -> Self {
+        let what = what.into();
+        move |error| Self::Device { what, message: error.to_string() }
+    }
+}
+
+fn list_problems(problems: &[ConfigProblem]) -> String {
+    let lines: Vec<String> =
+        problems.iter().map(|problem| format!("`{}` {}", problem.key, problem.message)).collect();
+    lines.join("; ")
+}
+
+impl Diagnose for TrainError {
+    fn exit_kind(&self) -> ExitKind {
+        match self {
+            Self::Config { .. } | Self::NoMaxSteps | Self::RunNotEmpty { .. } => ExitKind::Usage,
+            Self::NoExamples
+            | Self::EmptyTarget { .. }
+            | Self::TooLong { .. }
+            | Self::Batch { .. }
+            | Self::Labels { .. }
+            | Self::Checkpoint { .. }
+            | Self::Changed { .. } => ExitKind::BadData,
+            Self::NonFinite { .. } => ExitKind::Numeric,
+            Self::Device { .. } | Self::Io { .. } => ExitKind::Io,
+            Self::Row { source, .. } => source.exit_kind(),
+            Self::Model(error) => error.exit_kind(),
+            Self::Common(error) => error.exit_kind(),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::NoMaxSteps => "set `max_steps` in the [train] section",
+            Self::NoExamples => "look into the dataset's rejected.jsonl: every row may have been refused",
+            Self::EmptyTarget { .. } => "give the row an assistant message that is not empty",
+            Self::TooLong { .. } => "shorten the question, or use fewer or shorter clips in the row",
+            Self::NonFinite { .. } => {
+                "the last good checkpoint is kept: lower `learning_rate`, set `max_grad_norm`, or check the rows"
+            }
+            Self::RunNotEmpty { .. } => "resume the run, or choose another output folder",
+            Self::Checkpoint { .. } => "remove the folder and resume from the checkpoint before it",
+            Self::Changed { .. } => {
+                "resume with the inputs that the run was started with, or start a new run"
+            }
+            Self::Io { .. } => "check that the disk has room and that the folder can be written",
+            Self::Row { source, .. } => return source.hint(),
+            Self::Model(error) => return error.hint(),
+            Self::Common(error) => return error.hint(),
+            Self::Config { .. } | Self::Batch { .. } | Self::Labels { .. } | Self::Device { .. } => {
+                return None;
+            }
+        };
+        Some(hint.to_owned())
+    }
+}

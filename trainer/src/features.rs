@@ -1,0 +1,81 @@
+//! Audio features of the training rows, computed once while the encoder is frozen.
+
+use burn::tensor::Tensor;
+use idk_audio::LogMel;
+use idk_common::progress::Progress;
+use idk_model::{Adapters, ForwardContext, Lalm};
+
+use crate::error::TrainError;
+use crate::example::Example;
+use crate::step::AudioInput;
+
+/// Clips run through the encoder at once.
+const CLIPS_PER_BATCH: usize = 16;
+
+/// Where a row's audio comes from.
+#[derive(Debug)]
+pub enum AudioSource {
+    /// Every row's features were computed before training.
+    Cached(Vec<Vec<Tensor<2>>>),
+    /// Rows are encoded at each step: the encoder is trained, or the features do not fit the allowed memory.
+    Fresh,
+}
+
+impl AudioSource {
+    /// Encodes all rows unless an adapter sits in front of the decoder or the features need more than `limit_mib`.
+    ///
+    /// # Errors
+    /// Those of [`Lalm::encode_audio`].
+    pub fn prepare(
+        lalm: &Lalm,
+        adapters: &Adapters,
+        examples: &[Example],
+        limit_mib: u64,
+        progress: impl FnOnce(u64) -> Progress,
+    ) -> Result<Self, TrainError> {
+        let encoder_is_trained = adapters.modules.keys().any(|name| !name.starts_with("language_model."));
+        let clips: Vec<&LogMel> = examples.iter().flat_map(|example| &example.audio).collect();
+        let rows: usize = clips.iter().map(|clip| clip.audio_tokens()).sum();
+        let bytes = rows as u64 * lalm.config.text.hidden_size as u64 * 4;
+        if encoder_is_trained || bytes > limit_mib.saturating_mul(1 << 20) {
+            return Ok(Self::Fresh);
+        }
+        let progress = progress(clips.len() as u64);
+        let mut features = Vec::with_capacity(clips.len());
+        for batch in clips.chunks(CLIPS_PER_BATCH) {
+            features.extend(lalm.encode_audio(batch, &ForwardContext::default())?);
+            progress.inc(batch.len() as u64);
+        }
+        progress.finish();
+        let mut features = features.into_iter();
+        let per_row = examples.iter().map(|example| features.by_ref().take(example.audio.len()).collect());
+        Ok(Self::Cached(per_row.collect()))
+    }
+
+    /// Audio of the rows `indices`.
+    pub fn rows(&self, examples: &[Example], indices: &[usize]) -> AudioInput {
+        match self {
+            Self::Cached(features) => {
+                AudioInput::Features(indices.iter().map(|&index| features[index].clone()).collect())
+            }
+            Self::Fresh => {
+                AudioInput::Mels(indices.iter().map(|&index| examples[index].audio.clone()).collect())
+            }
+        }
+    }
+}
+
+/// Encodes the clips of a batch, row by row in order.
+///
+/// # Errors
+/// Those of [`Lalm::encode_audio`].
+pub(crate) fn encode_rows(
+    lalm: &Lalm,
+    rows: &[Vec<LogMel>],
+    context: &ForwardContext<'_>,
+) -> Result<Vec<Vec<Tensor<2>>>, TrainError> {
+    let clips: Vec<&LogMel> = rows.iter().flatten().collect();
+    let mut features =
+        if clips.is_empty() { Vec::new() } else { lalm.encode_audio(&clips, context)? }.into_iter();
+    Ok(rows.iter().map(|row| features.by_ref().take(row.len()).collect()).collect())
+}

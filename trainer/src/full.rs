@@ -1,0 +1,136 @@
+//! Full-parameter training: how a base model is made from scratch.
+
+use std::collections::BTreeMap;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
+use idk_model::Lalm;
+
+use crate::collate::{collate, tokenize};
+use crate::config::TrainConfig;
+use crate::error::TrainError;
+use crate::example::Example;
+use crate::session::{Session, TrainReport, TrainRun};
+use crate::step::{AudioInput, MicroBatch, full_step};
+
+/// Batches made ahead of the step that uses them.
+const BATCHES_AHEAD: usize = 2;
+
+/// Steps that may be skipped in a run because a loss or gradient was not finite. One bad batch of an endless stream
+/// does no harm; more than a few mean that the model has diverged.
+pub const MAX_SKIPPED_STEPS: u64 = 3;
+
+/// What makes the rows of a step; called on another thread, with steps in order.
+///
+/// Its rows must depend on the step alone, so that a resumed run sees the rows that it would have seen.
+pub type NextBatch<'a> =
+    dyn Fn(u64) -> Result<Vec<Example>, Box<dyn std::error::Error + Send + Sync>> + Sync + 'a;
+
+/// Measures the model every `eval_every` steps and after the last one; the metrics go to the logs as `eval_<name>`.
+pub type Evaluate<'a> =
+    dyn FnMut(u64, &Lalm) -> Result<BTreeMap<String, f64>, Box<dyn std::error::Error + Send + Sync>> + 'a;
+
+/// Trains every tensor of the model, except the fixed positions of the encoder, for `max_steps` steps.
+///
+/// The rows of a step are run in micro-batches of `batch_size`; `accumulation`, `epochs` and `shuffle` are not used:
+/// the stream decides. They are made ahead on another thread, since rendering audio takes about as long as a small
+/// model's step. Weight decay acts on matrices and kernels, not on biases and norm weights. Checkpoints hold the
+/// whole model as a Hugging Face folder in f32.
+///
+/// # Errors
+/// As [`crate::train_lora`]; a loss or gradient that is not finite skips the update, and ends the run with
+/// [`TrainError::NonFinite`] once that has happened more than [`MAX_SKIPPED_STEPS`] times.
+pub fn train_full(
+    lalm: Lalm,
+    next_batch: &NextBatch<'_>,
+    evaluate: Option<&mut Evaluate<'_>>,
+    config: &TrainConfig,
+    run: TrainRun<'_>,
+) -> Result<(Lalm, TrainReport), TrainError> {
+    config.validate()?;
+    let total_steps = config.max_steps.ok_or(TrainError::NoMaxSteps)?;
+    let (mut session, found) = Session::open(config, run, None, total_steps, false, BTreeMap::new())?;
+    let mut lalm = lalm;
+    if let Some(found) = found {
+        let device = lalm.device.clone();
+        lalm = Lalm::load(&found.path, &device)?;
+        session.restore(&found, &mut lalm, &device)?;
+    }
+    let steps = session.state.step..total_steps;
+    std::thread::scope(|scope| {
+        let (sender, receiver) = sync_channel(BATCHES_AHEAD);
+        scope.spawn(move || make_batches(next_batch, steps, &sender));
+        // The receiver is dropped when the loop ends, however it ends: that stops the other thread.
+        train_loop(&mut lalm, receiver, evaluate, &mut session)
+    })?;
+    Ok((lalm, session.report()))
+}
+
+type Batch = Result<Vec<Example>, TrainError>;
+
+fn make_batches(next_batch: &NextBatch<'_>, steps: std::ops::Range<u64>, sender: &SyncSender<Batch>) {
+    for step in steps {
+        let batch = next_batch(step).map_err(|source| TrainError::Batch { step, source });
+        let failed = batch.is_err();
+        if sender.send(batch).is_err() || failed {
+            return;
+        }
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "dropping the receiver here is what ends the other thread")]
+fn train_loop(
+    lalm: &mut Lalm,
+    batches: Receiver<Batch>,
+    mut evaluate: Option<&mut Evaluate<'_>>,
+    session: &mut Session<'_>,
+) -> Result<(), TrainError> {
+    while !session.is_done() && !session.stopped() {
+        let step = session.state.step;
+        let ended = || TrainError::Batch { step, source: "the thread that makes the rows ended".into() };
+        let examples = batches.recv().map_err(|_| ended())??;
+        let samples = examples.len();
+        let micro_batches = micro_batches(lalm, examples, session.config.batch_size)?;
+        let rate = session.learning_rate();
+        let max_norm = session.config.max_grad_norm;
+        let outcome = full_step(lalm, &micro_batches, &mut session.optimizer, rate, max_norm)?;
+        session.finish_step(&outcome, samples)?;
+        if let Some(bad) = outcome.not_finite {
+            if session.state.skipped_steps > MAX_SKIPPED_STEPS {
+                return Err(TrainError::NonFinite { quantity: bad.quantity, step: step + 1, ids: bad.ids });
+            }
+            session.warn(&format!(
+                "step {} was skipped: its {} is not finite; rows: {}",
+                step + 1,
+                bad.quantity,
+                bad.ids.join(", ")
+            ));
+        }
+        if let Some(evaluate) = evaluate.as_deref_mut().filter(|_| session.wants_eval()) {
+            let values =
+                evaluate(session.state.step, lalm).map_err(|source| TrainError::Batch { step, source })?;
+            session.log_eval(&values)?;
+        }
+        session.save_if_due(&mut |dir| Ok(lalm.save(dir, idk_model::SaveDtype::F32)?))?;
+    }
+    Ok(())
+}
+
+fn micro_batches(
+    lalm: &Lalm,
+    examples: Vec<Example>,
+    batch_size: usize,
+) -> Result<Vec<MicroBatch>, TrainError> {
+    if examples.is_empty() {
+        return Err(TrainError::NoExamples);
+    }
+    let mut examples = examples.into_iter().peekable();
+    let mut batches = Vec::new();
+    while examples.peek().is_some() {
+        let rows: Vec<Example> = examples.by_ref().take(batch_size).collect();
+        let tokens = rows.iter().map(|row| tokenize(lalm, row)).collect::<Result<Vec<_>, _>>()?;
+        let (tokens, labels) = collate(&tokens, lalm.tokenizer.pad_id())?;
+        let (ids, mels) = rows.into_iter().map(|row| (row.id, row.audio)).unzip();
+        batches.push(MicroBatch { ids, tokens, labels, audio: AudioInput::Mels(mels) });
+    }
+    Ok(batches)
+}

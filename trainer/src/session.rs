@@ -1,0 +1,269 @@
+//! The book-keeping of a run that every training mode shares: where it stands, its logs, checkpoints and progress.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use burn::tensor::Device;
+use idk_common::progress::Progress;
+use serde::Serialize;
+
+use crate::checkpoint::{self, Checkpoint, TrainState};
+use crate::config::TrainConfig;
+use crate::error::TrainError;
+use crate::logs::Logs;
+use crate::optimizer::AdamW;
+use crate::parameters::Parameters;
+use crate::run_dir::RunDir;
+use crate::schedule;
+use crate::step::StepOutcome;
+
+/// Where a run lives and how it behaves, apart from what it learns.
+#[derive(Clone, Copy)]
+pub struct TrainRun<'a> {
+    /// The run folder. The caller holds its lock.
+    pub dir: &'a RunDir,
+    /// Seed of row order, adapter initialisation and dropout.
+    pub seed: u64,
+    /// Name or path of the base model, for the adapter's configuration.
+    pub base_name: &'a str,
+    /// Hashes of the caller's inputs (base model, dataset ...), compared when the run is resumed.
+    pub fingerprint: &'a BTreeMap<String, String>,
+    /// Go on from the newest good checkpoint if there is one; without it a run folder with checkpoints is refused.
+    pub resume: bool,
+    /// Set by a signal handler: the run finishes its step, saves and returns.
+    pub stop: Option<&'a AtomicBool>,
+    /// Receives warnings, one line each.
+    pub warn: &'a dyn Fn(&str),
+    /// Show progress on stderr.
+    pub show_progress: bool,
+}
+
+impl std::fmt::Debug for TrainRun<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TrainRun").field("dir", &self.dir).field("seed", &self.seed).finish_non_exhaustive()
+    }
+}
+
+impl TrainRun<'_> {
+    /// A progress display, or none.
+    pub(crate) fn progress(&self, label: &str, total: u64) -> Progress {
+        if self.show_progress { Progress::new(label, total) } else { Progress::hidden() }
+    }
+}
+
+/// What a run did.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct TrainReport {
+    /// Steps done, over all starts of the run.
+    pub steps: u64,
+    /// Steps that the run was to do.
+    pub total_steps: u64,
+    /// Steps done before this start.
+    pub resumed_from: Option<u64>,
+    /// Steps skipped because a loss or gradient was not finite.
+    pub skipped_steps: u64,
+    /// Rows seen.
+    pub samples_seen: u64,
+    /// Tokens run through the model, padding left out.
+    pub num_tokens: u64,
+    /// Loss of the first step.
+    pub first_loss: Option<f64>,
+    /// Loss of the last step.
+    pub last_loss: Option<f64>,
+    /// Metrics of the last evaluation.
+    pub last_eval: BTreeMap<String, f64>,
+    /// Whether the run was told to stop before its end; it can be resumed.
+    pub interrupted: bool,
+    /// Seconds of this start. Varies from run to run: never put it into a file that must be the same.
+    #[serde(skip)]
+    pub wall_s: f64,
+}
+
+pub(crate) struct Session<'a> {
+    pub(crate) config: &'a TrainConfig,
+    pub(crate) run: TrainRun<'a>,
+    pub(crate) state: TrainState,
+    pub(crate) optimizer: AdamW,
+    pub(crate) total_steps: u64,
+    /// Rows of the dataset; `None` if rows are made without end.
+    rows: Option<usize>,
+    logs: Logs,
+    progress: Progress,
+    resumed_from: Option<u64>,
+    started: Instant,
+}
+
+impl<'a> Session<'a> {
+    /// Starts or resumes the run. The caller then loads its tensors from the checkpoint, if there is one, and calls
+    /// [`Session::restore`].
+    pub(crate) fn open(
+        config: &'a TrainConfig,
+        run: TrainRun<'a>,
+        rows: Option<usize>,
+        total_steps: u64,
+        decay_vectors: bool,
+        mut fingerprint: BTreeMap<String, String>,
+    ) -> Result<(Self, Option<Checkpoint>), TrainError> {
+        fingerprint.extend(run.fingerprint.clone());
+        fingerprint.extend(config_entries("train", &config.identity()));
+        fingerprint.insert("seed".to_owned(), run.seed.to_string());
+        if !run.resume && checkpoint::any(run.dir)? {
+            return Err(TrainError::RunNotEmpty { path: run.dir.checkpoints() });
+        }
+        let found = if run.resume { checkpoint::load_newest(run.dir)? } else { None };
+        let state = match &found {
+            Some(found) => {
+                for warning in &found.warnings {
+                    (run.warn)(warning);
+                }
+                found.state.check_fingerprint(&fingerprint, &found.path)?;
+                found.state.clone()
+            }
+            None => TrainState::new(fingerprint),
+        };
+        let logs = Logs::open(run.dir, state.step)?;
+        let progress = run.progress("train", total_steps);
+        if found.is_some() {
+            progress.resume_at(state.step);
+        }
+        let session = Self {
+            config,
+            run,
+            optimizer: AdamW::new(config, decay_vectors),
+            total_steps,
+            rows,
+            logs,
+            progress,
+            resumed_from: found.as_ref().map(|found| found.state.step),
+            started: Instant::now(),
+            state,
+        };
+        Ok((session, found))
+    }
+
+    /// Loads the optimiser state that belongs to `parameters`, which were loaded from the same checkpoint.
+    pub(crate) fn restore(
+        &mut self,
+        found: &Checkpoint,
+        parameters: &mut impl Parameters,
+        device: &Device,
+    ) -> Result<(), TrainError> {
+        let path = found.optimizer_path();
+        self.optimizer.load(&path, device)?;
+        self.optimizer.check_fits(parameters, &path)
+    }
+
+    pub(crate) fn is_done(&self) -> bool {
+        self.state.step >= self.total_steps
+    }
+
+    pub(crate) fn learning_rate(&self) -> f64 {
+        schedule::learning_rate(self.config, self.state.step, self.total_steps)
+    }
+
+    /// Counts and logs a finished step that saw `samples` rows.
+    pub(crate) fn finish_step(&mut self, outcome: &StepOutcome, samples: usize) -> Result<(), TrainError> {
+        let rate = self.learning_rate();
+        let state = &mut self.state;
+        state.step += 1;
+        state.samples_seen += samples as u64;
+        state.num_tokens += outcome.num_tokens as u64;
+        if let Some(rows) = self.rows {
+            state.position += samples as u64;
+            if state.position >= rows as u64 {
+                (state.epoch, state.position) = (state.epoch + 1, 0);
+            }
+        }
+        if outcome.not_finite.is_some() {
+            state.skipped_steps += 1;
+        } else {
+            state.first_loss = state.first_loss.or(Some(outcome.loss));
+            state.last_loss = Some(outcome.loss);
+        }
+        let step = state.step;
+        if step.is_multiple_of(self.config.log_every) || step == self.total_steps {
+            let values = [
+                ("loss", outcome.loss),
+                ("grad_norm", outcome.grad_norm),
+                ("learning_rate", rate),
+                ("mean_token_accuracy", outcome.mean_token_accuracy()),
+                ("num_tokens", self.state.num_tokens as f64),
+            ];
+            self.logs.train_row(step, self.epoch(), &values)?;
+        }
+        self.progress.set_message(format!("loss {:.4} lr {rate:.2e}", outcome.loss));
+        self.progress.inc(1);
+        Ok(())
+    }
+
+    /// Epochs done, with the part of the current one.
+    fn epoch(&self) -> Option<f64> {
+        let rows = self.rows? as f64;
+        Some(self.state.epoch as f64 + self.state.position as f64 / rows.max(1.0))
+    }
+
+    pub(crate) fn wants_eval(&self) -> bool {
+        let every = self.config.eval_every;
+        self.is_done() || (every > 0 && self.state.step.is_multiple_of(every))
+    }
+
+    /// Logs an evaluation after the current step.
+    pub(crate) fn log_eval(&mut self, values: &BTreeMap<String, f64>) -> Result<(), TrainError> {
+        let row: Vec<(&str, f64)> = values.iter().map(|(name, value)| (name.as_str(), *value)).collect();
+        self.logs.eval_row(self.state.step, self.epoch(), &row)?;
+        let shown: Vec<String> = row.iter().map(|(name, value)| format!("{name} {value:.4}")).collect();
+        self.progress.line(&format!("step {}: validation {}", self.state.step, shown.join(", ")));
+        self.state.last_eval.clone_from(values);
+        Ok(())
+    }
+
+    /// Whether the run was told to stop.
+    pub(crate) fn stopped(&self) -> bool {
+        self.run.stop.is_some_and(|stop| stop.load(Ordering::Relaxed))
+    }
+
+    /// Saves if the current step is one to save at, the last one, or the run was told to stop.
+    pub(crate) fn save_if_due(
+        &mut self,
+        write_model: &mut dyn FnMut(&Path) -> Result<(), TrainError>,
+    ) -> Result<(), TrainError> {
+        let every = self.config.save_every;
+        let due = every > 0 && self.state.step.is_multiple_of(every);
+        if due || self.is_done() || self.stopped() {
+            checkpoint::save(self.run.dir, &self.state, &self.optimizer, self.config.keep_last, write_model)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn warn(&self, text: &str) {
+        (self.run.warn)(text);
+    }
+
+    pub(crate) fn report(self) -> TrainReport {
+        let interrupted = !self.is_done();
+        self.progress.finish();
+        let state = self.state;
+        TrainReport {
+            steps: state.step,
+            total_steps: self.total_steps,
+            resumed_from: self.resumed_from,
+            skipped_steps: state.skipped_steps,
+            samples_seen: state.samples_seen,
+            num_tokens: state.num_tokens,
+            first_loss: state.first_loss,
+            last_loss: state.last_loss,
+            last_eval: state.last_eval,
+            interrupted,
+            wall_s: self.started.elapsed().as_secs_f64(),
+        }
+    }
+}
+
+/// One fingerprint entry a key of a configuration, so that a difference is named by its key.
+pub(crate) fn config_entries(section: &str, config: &impl Serialize) -> BTreeMap<String, String> {
+    let value = serde_json::to_value(config).unwrap_or_default();
+    let keys = value.as_object().cloned().unwrap_or_default();
+    keys.into_iter().map(|(key, value)| (format!("{section}.{key}"), value.to_string())).collect()
+}
