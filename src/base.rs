@@ -6,11 +6,12 @@
 use idk_audio::{LogMel, MelConfig, MelExtractor};
 use idk_common::seed::{Rng, derive_seed};
 use idk_dataset_builder::compose::{self, Bank, ComposedItem};
-use idk_model::{AudioConfig, LalmConfig, Message, TextConfig};
+use idk_model::{LalmTokenizer, Message};
 use idk_questions::{PromptStyle, prompt_text, shuffled};
 use idk_trainer::Example;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use crate::error::Failure;
 
@@ -28,13 +29,26 @@ pub struct BaseConfig {
     pub repeat: f64,
     /// Share of the repeat rows whose phrase is the refusal.
     pub refusal_share: f64,
+    /// Number format of the weights on disk: `f32` or `bf16`.
+    pub dtype: Dtype,
     /// Share of the clips in which a band of mel channels is blanked (SpecAugment, Park et al. 2019).
     pub frequency_mask: f64,
 }
 
+/// Number format of saved weights.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Dtype {
+    /// 32-bit floating point.
+    #[default]
+    F32,
+    /// bfloat16, as the published checkpoints.
+    Bf16,
+}
+
 impl Default for BaseConfig {
     fn default() -> Self {
-        Self { caption: 0.0, open: 0.15, choice: 0.7, repeat: 0.1, refusal_share: 0.3, frequency_mask: 0.5 }
+        Self { caption: 0.0, open: 0.15, choice: 0.7, repeat: 0.1, refusal_share: 0.3, dtype: Dtype::F32, frequency_mask: 0.5 }
     }
 }
 
@@ -208,35 +222,56 @@ fn blank_bands(mel: &mut LogMel, rng: &mut Rng) {
     }
 }
 
-/// The configuration of a new model with the given sizes; everything else as in Qwen2-Audio-7B.
-///
-/// `vocab_size` and `audio_token_id` come from its tokenizer.
-pub fn new_config(
-    init: &InitConfig,
-    vocab_size: usize,
-    audio_token_id: u32,
-    eos_token_id: u32,
-    pad_token_id: u32,
-) -> (LalmConfig, MelConfig) {
-    let audio = AudioConfig {
-        num_mel_bins: init.num_mel_bins,
-        d_model: init.d_model,
-        encoder_layers: init.encoder_layers,
-        encoder_attention_heads: init.encoder_attention_heads,
-        encoder_ffn_dim: init.encoder_ffn_dim,
-        ..AudioConfig::default()
-    };
-    let text = TextConfig {
-        hidden_size: init.hidden_size,
-        intermediate_size: init.intermediate_size,
-        num_hidden_layers: init.num_hidden_layers,
-        num_attention_heads: init.num_attention_heads,
-        num_key_value_heads: init.num_key_value_heads,
-        max_position_embeddings: 2048,
-        vocab_size,
-        ..TextConfig::default()
-    };
-    let _ = (eos_token_id, pad_token_id);
-    let mel = MelConfig { feature_size: init.num_mel_bins, ..MelConfig::default() };
-    (LalmConfig { audio, text, audio_token_id, ..LalmConfig::default() }, mel)
+impl InitConfig {
+    /// The `config.json` of a new model of these sizes; everything else as in Qwen2-Audio-7B.
+    pub fn config_json(&self, tokenizer: &LalmTokenizer) -> Value {
+        json!({
+            "architectures": ["Qwen2AudioForConditionalGeneration"],
+            "model_type": "qwen2_audio",
+            "audio_token_index": tokenizer.audio_id(),
+            "vocab_size": tokenizer.vocab_size(),
+            "audio_config": {
+                "model_type": "qwen2_audio_encoder",
+                "num_mel_bins": self.num_mel_bins,
+                "d_model": self.d_model,
+                "encoder_layers": self.encoder_layers,
+                "encoder_attention_heads": self.encoder_attention_heads,
+                "encoder_ffn_dim": self.encoder_ffn_dim,
+                "max_source_positions": WINDOW_POSITIONS,
+            },
+            "text_config": {
+                "model_type": "qwen2",
+                "vocab_size": tokenizer.vocab_size(),
+                "hidden_size": self.hidden_size,
+                "intermediate_size": self.intermediate_size,
+                "num_hidden_layers": self.num_hidden_layers,
+                "num_attention_heads": self.num_attention_heads,
+                "num_key_value_heads": self.num_key_value_heads,
+                "max_position_embeddings": MAX_POSITIONS,
+                "rms_norm_eps": 1e-5,
+                "rope_theta": 10_000.0,
+                "tie_word_embeddings": false,
+                "eos_token_id": tokenizer.eos_id(),
+                "pad_token_id": tokenizer.pad_id(),
+            },
+        })
+    }
+
+    /// The feature extractor's settings: the 7B's 30 s window with this model's number of mel channels.
+    pub fn mel_config(&self) -> MelConfig {
+        MelConfig {
+            feature_size: self.num_mel_bins,
+            sampling_rate: SAMPLE_RATE_HZ,
+            hop_length: 160,
+            n_fft: 400,
+            chunk_length: 30,
+        }
+    }
 }
+
+/// Encoder positions of a 30 s window, as in Qwen2-Audio-7B, so that other servers take the model as it is.
+const WINDOW_POSITIONS: usize = 1500;
+/// Room for one full window (750 audio tokens) with its question and answer.
+const MAX_POSITIONS: usize = 2048;
+/// What Whisper's features are defined for.
+const SAMPLE_RATE_HZ: usize = 16_000;

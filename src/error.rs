@@ -116,6 +116,16 @@ pub enum RunError {
         /// Which set, and after which filter.
         what: String,
     },
+    /// A signal stopped the training; it can go on.
+    #[error("stopped by a signal after step {step}; everything is saved in `{}`", dir.display())]
+    Interrupted {
+        /// The run folder.
+        dir: PathBuf,
+        /// The last step that was done.
+        step: u64,
+        /// SIGTERM rather than Ctrl-C.
+        terminated: bool,
+    },
     /// The command line asks for what does not go together.
     #[error("{what}")]
     Usage {
@@ -128,6 +138,8 @@ impl Diagnose for RunError {
     fn exit_kind(&self) -> ExitKind {
         match self {
             Self::OtherRun { .. } | Self::NoQuestions { .. } => ExitKind::BadData,
+            Self::Interrupted { terminated: false, .. } => ExitKind::Interrupted,
+            Self::Interrupted { .. } => ExitKind::Terminated,
             Self::Source { .. } | Self::Usage { .. } => ExitKind::Usage,
         }
     }
@@ -139,6 +151,7 @@ impl Diagnose for RunError {
             }
             Self::Source { .. } => Some("write `bank:idk`, `bank:val`, `bank:test` or the path of a question file".to_owned()),
             Self::NoQuestions { .. } => Some("look at `tasks` and `limit_per_task` in [data]".to_owned()),
+            Self::Interrupted { .. } => Some("give the same command again to go on".to_owned()),
             Self::Usage { .. } => None,
         }
     }

@@ -3,8 +3,10 @@
 //! Data flows one way: questions -> samples -> labels -> rows -> adapter -> answers -> report.
 
 pub mod base;
+mod base_run;
 pub mod cli;
 pub mod error;
+mod evaluation;
 pub mod pipeline;
 pub mod recipe;
 pub mod sources;

@@ -3,6 +3,7 @@
 use std::io::Cursor;
 use std::path::Path;
 
+use symphonia::core::audio::GenericAudioBufferRef;
 use symphonia::core::codecs::audio::AudioDecoderOptions;
 use symphonia::core::errors::Error as SymphoniaError;
 use symphonia::core::formats::{FormatOptions, FormatReader, TrackType};
@@ -30,15 +31,7 @@ pub(crate) fn decode(path: &Path, bytes: &[u8], codec: Codec) -> Result<Audio, A
             .map_err(|detail| AudioError::Truncated { path: path.to_owned(), detail: detail.to_owned() })?;
     }
     let mut stream = open(bytes, codec).map_err(|error| symphonia_error(path, &error))?;
-    let audio = decode_stream(path, stream.as_mut())?;
-    let announced = stream.default_track(TrackType::Audio).and_then(|track| track.num_frames);
-    match announced {
-        Some(announced) if (audio.samples.len() as u64) < announced => {
-            let detail = format!("{} of {announced} samples are there", audio.samples.len());
-            Err(AudioError::Truncated { path: path.to_owned(), detail })
-        }
-        _ => Ok(audio),
-    }
+    decode_stream(path, stream.as_mut())
 }
 
 fn open(bytes: &[u8], codec: Codec) -> Result<Box<dyn FormatReader + '_>, SymphoniaError> {
@@ -63,6 +56,7 @@ fn decode_stream(path: &Path, stream: &mut dyn FormatReader) -> Result<Audio, Au
         |detail: &str| AudioError::Unsupported { path: path.to_owned(), detail: detail.to_owned() };
     let failed = |error: SymphoniaError| symphonia_error(path, &error);
     let track = stream.default_track(TrackType::Audio).ok_or_else(|| unsupported("it has no audio track"))?;
+    let announced = track.num_frames;
     let (track_id, params) = (track.id, track.codec_params.as_ref().and_then(|params| params.audio()));
     let params = params.ok_or_else(|| unsupported("the codec of its audio track is unknown"))?;
     let options = AudioDecoderOptions::default().verify(true);
@@ -75,35 +69,43 @@ fn decode_stream(path: &Path, stream: &mut dyn FormatReader) -> Result<Audio, Au
         if packet.track_id != track_id {
             continue;
         }
-        let decoded = match decoder.decode(&packet) {
-            Ok(decoded) => decoded,
-            // A frame that is cut in two reads as a damaged one; then nothing follows it.
-            Err(SymphoniaError::DecodeError(detail)) if !matches!(stream.next_packet(), Ok(Some(_))) => {
-                let detail = format!("its last frame is cut off or damaged ({detail})");
-                return Err(AudioError::Truncated { path: path.to_owned(), detail });
-            }
-            Err(error) => return Err(failed(error)),
-        };
-        if decoded.frames() == 0 {
-            continue;
-        }
-        if audio.samples.is_empty() {
-            audio.sample_rate_hz = decoded.spec().rate();
-        } else if audio.sample_rate_hz != decoded.spec().rate() {
-            return Err(unsupported("its sample rate changes inside the file"));
-        }
-        let channels = decoded.num_planes();
-        check_limits(path, audio.sample_rate_hz, channels, audio.samples.len() + decoded.frames())?;
-        decoded.copy_to_vec_interleaved(&mut interleaved);
-        let mean =
-            |frame: &[f32]| (frame.iter().map(|&s| f64::from(s)).sum::<f64>() / channels as f64) as f32;
-        audio.samples.extend(interleaved.chunks_exact(channels).map(mean));
+        let decoded = decoder.decode(&packet).map_err(failed)?;
+        append_mean(path, &mut audio, &decoded, &mut interleaved)?;
+    }
+    // Before the checksum, which a missing end fails as well.
+    if let Some(announced) = announced.filter(|&announced| (audio.samples.len() as u64) < announced) {
+        let detail = format!("{} of {announced} samples are there", audio.samples.len());
+        return Err(AudioError::Truncated { path: path.to_owned(), detail });
     }
     if decoder.finalize().verify_ok == Some(false) {
         let detail = "the checksum of the decoded samples does not match".to_owned();
         return Err(AudioError::Corrupt { path: path.to_owned(), detail });
     }
     Ok(audio)
+}
+
+/// Appends one packet, channels averaged; `interleaved` is scratch.
+fn append_mean(
+    path: &Path,
+    audio: &mut Audio,
+    decoded: &GenericAudioBufferRef<'_>,
+    interleaved: &mut Vec<f32>,
+) -> Result<(), AudioError> {
+    if decoded.frames() == 0 {
+        return Ok(());
+    }
+    if audio.samples.is_empty() {
+        audio.sample_rate_hz = decoded.spec().rate();
+    } else if audio.sample_rate_hz != decoded.spec().rate() {
+        let detail = "its sample rate changes inside the file".to_owned();
+        return Err(AudioError::Unsupported { path: path.to_owned(), detail });
+    }
+    let channels = decoded.num_planes();
+    check_limits(path, audio.sample_rate_hz, channels, audio.samples.len() + decoded.frames())?;
+    decoded.copy_to_vec_interleaved(interleaved);
+    let mean = |frame: &[f32]| (frame.iter().map(|&s| f64::from(s)).sum::<f64>() / channels as f64) as f32;
+    audio.samples.extend(interleaved.chunks_exact(channels).map(mean));
+    Ok(())
 }
 
 /// Walks the pages of an Ogg file (RFC 3533): the last page must be whole and carry the end-of-stream flag.

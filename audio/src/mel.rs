@@ -305,7 +305,7 @@ mod tests {
         let (shape, expected) = golden.f32("mel30.c.features");
         let config = MelConfig { chunk_length: 30, ..*extractor().config() };
         let mel = MelExtractor::new(config).log_mel_window(&samples("c"));
-        assert_eq!((mel.bands, mel.frames, shape), (128, 3_000, vec![128, columns.len()]));
+        assert_eq!((mel.frames, shape), (config.window_frames(), vec![mel.bands, columns.len()]));
         let picked: Vec<f32> = (0..mel.bands)
             .flat_map(|band| columns.iter().map(move |&column| (band, column as usize)))
             .map(|(band, column)| mel.data[band * mel.frames + column])

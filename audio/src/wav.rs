@@ -138,9 +138,12 @@ fn hound_error(path: &Path, error: hound::Error) -> AudioError {
         hound::Error::Unsupported => {
             AudioError::Unsupported { path, detail: "a WAV file of compressed or unusual samples".to_owned() }
         }
-        // hound reports sample widths that it does not read (64-bit floats, 12 bits) as format errors.
+        // hound reports some sample widths that it does not read as format errors.
         hound::Error::FormatError(detail) if detail.starts_with("bits per sample") => {
             AudioError::Unsupported { path, detail: format!("a WAV file whose {detail}") }
+        }
+        hound::Error::TooWide => {
+            AudioError::Unsupported { path, detail: "a WAV file of samples wider than 32 bits".to_owned() }
         }
         other => AudioError::Corrupt { path, detail: other.to_string() },
     }

@@ -110,8 +110,9 @@ fn lossy_codecs_give_the_signal_at_its_place_and_of_its_length() {
         let audio = decode_file(&data(name)).unwrap();
         assert_eq!(audio.sample_rate_hz, 16_000, "{name}");
         assert_eq!(audio.samples.len(), TONE_LEN, "{name}: encoder delay and padding are trimmed");
+        // A shift by one sample would differ by 0.088.
         let error = worst(&audio.samples, &tone());
-        assert!(error < 0.02, "{name}: {error}");
+        assert!(error < 0.03, "{name}: {error}");
     }
 }
 

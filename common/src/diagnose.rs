@@ -18,6 +18,10 @@ pub enum ExitKind {
     Io = 74,
     /// Another process holds the run folder.
     Busy = 75,
+    /// Ended by Ctrl-C after its state was saved.
+    Interrupted = 130,
+    /// Ended by SIGTERM after its state was saved.
+    Terminated = 143,
 }
 
 impl ExitKind {

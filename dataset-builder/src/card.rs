@@ -63,7 +63,7 @@ otherwise it is *unknown* and its target is the refusal.
 | unknown | {unknown} |
 
 - Sampling: {sampling}; seed {seed}, one seed for each question and sample.
-- Options: {order}; `choice` in the rows counts them as they stand in the question file.
+- Options: {order}; `choice` in the rows counts them as they were shown.
 - Model: `{model}`, sha256 `{model_hash}`
 - Questions: `{questions}`, sha256 `{questions_hash}`
 - Program: {program}

@@ -4,16 +4,11 @@ use std::collections::BTreeMap;
 
 use idk_common::seed::{Rng, derive_seed};
 use idk_model::AUDIO_TAG;
-use idk_questions::rows::{LabelRow, SampleRow};
+use idk_questions::rows::{Label, LabelRow, SampleRow};
 use idk_questions::{Question, Verdict};
 use serde::{Deserialize, Serialize};
 
 use crate::config::{BuildConfig, Target};
-
-/// Label of a question with at least K right answers of N.
-pub(crate) const KNOWN: &str = "known";
-/// Label of every other question.
-pub(crate) const UNKNOWN: &str = "unknown";
 
 /// The share of unknown (IDK) questions of a group, for every K from 1 to N.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -45,7 +40,7 @@ pub(crate) fn label(question: &Question, samples: &[SampleRow], k: usize) -> Lab
         correct,
         refused: count(Verdict::Refused),
         wrong: count(Verdict::Wrong),
-        label: if correct >= k { KNOWN } else { UNKNOWN }.to_owned(),
+        label: if correct >= k { Label::Known } else { Label::Unknown },
         task: question.task.clone(),
         sub_category: question.sub_category.clone(),
     }
@@ -62,7 +57,7 @@ pub(crate) fn target_text(
     config: &BuildConfig,
     run_seed: u64,
 ) -> String {
-    if label.label == UNKNOWN {
+    if label.label == Label::Unknown {
         return config.refusal.clone();
     }
     match config.target {
@@ -132,7 +127,7 @@ mod tests {
     fn a_question_is_known_from_k_right_answers_on() {
         use Verdict::{Correct, Refused, Wrong};
         let rows = samples(&[Correct, Wrong, Correct, Refused, Correct]);
-        for (k, expected) in [(1, KNOWN), (3, KNOWN), (4, UNKNOWN), (5, UNKNOWN)] {
+        for (k, expected) in [(1, Label::Known), (3, Label::Known), (4, Label::Unknown), (5, Label::Unknown)] {
             let row = label(&question(), &rows, k);
             assert_eq!(row.label, expected, "k = {k}");
             assert_eq!((row.n, row.correct, row.wrong, row.refused), (5, 3, 1, 1));

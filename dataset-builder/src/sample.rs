@@ -84,19 +84,17 @@ fn encode_prompts(lalm: &Lalm, questions: &[&Usable]) -> Result<Vec<Prompt>, Bui
     Ok(questions.iter().zip(&loaded).map(prompt).collect())
 }
 
-/// Judged against the options as they were shown; `choice` counts them as they stand in the question file.
+/// Judged against the options as they were shown, which `choice` counts too.
 fn judge_samples(question: &Usable, answers: &[Generated], seeds: &[u64]) -> Vec<SampleRow> {
     let row = |(sample, (answer, &seed)): (usize, (&Generated, &u64))| {
         let judgement = judge(&answer.text, &question.shown);
-        let chosen = judgement.choice.and_then(|choice| question.shown.choices.get(choice));
-        let choice = chosen.and_then(|text| question.original.choices.iter().position(|other| other == text));
         SampleRow {
             id: question.original.id.clone(),
             sample,
             seed,
             text: answer.text.clone(),
             verdict: judgement.verdict,
-            choice,
+            choice: judgement.choice,
             log_prob: answer.log_prob,
         }
     };

@@ -6,6 +6,7 @@ use std::path::Path;
 use idk_audio::{AudioError, LogMel, MelExtractor};
 use idk_common::progress::Progress;
 use idk_model::{AUDIO_TAG, Lalm, Message};
+use idk_questions::rows::ChatMessage;
 use idk_questions::{Question, QuestionSet, Rejection, Verdict, judge, prompt_text, shuffled};
 use rayon::prelude::*;
 
@@ -26,8 +27,8 @@ pub(crate) struct Usable {
 
 impl Usable {
     /// The user's message with its audio tags, as it stands in the dataset's rows.
-    pub(crate) fn user_content(&self, config: &BuildConfig) -> String {
-        user_content(&self.shown, config)
+    pub(crate) fn user_message(&self, config: &BuildConfig) -> ChatMessage {
+        user_message(&self.shown, config)
     }
 }
 
@@ -86,7 +87,7 @@ pub(crate) fn screen(
                     OptionOrder::Keep => question.clone(),
                 };
                 let (audio_tokens, cut_audio) = probe_audio(question, mel)?;
-                let message = Message::from_tagged("user", &user_content(&shown, config));
+                let message = Message::from_tagged("user", &user_message(&shown, config).content);
                 let ids = tokenizer
                     .prompt_ids(&[message], &audio_tokens)
                     .map_err(|error| reject(question, "bad-prompt", error.to_string()))?;
@@ -151,8 +152,8 @@ fn probe_audio(question: &Question, mel: &MelExtractor) -> Result<(Vec<usize>, u
     Ok((audio_tokens, cut_audio))
 }
 
-fn user_content(shown: &Question, config: &BuildConfig) -> String {
-    format!("{}{}", AUDIO_TAG.repeat(shown.audio.len()), prompt_text(shown, config.prompt))
+fn user_message(shown: &Question, config: &BuildConfig) -> ChatMessage {
+    ChatMessage::user(shown.audio.len(), &prompt_text(shown, config.prompt))
 }
 
 /// Line 0: a set may have been filtered, so the row of the file is not known any more.

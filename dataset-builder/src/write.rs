@@ -11,12 +11,12 @@ use idk_common::manifest::FileEntry;
 use idk_common::{CommonError, atomic};
 use idk_questions::Verdict;
 use idk_model::AUDIO_TAG;
-use idk_questions::rows::{ChatMessage, LabelRow, SampleRow, SftRow};
+use idk_questions::rows::{ChatMessage, Label, LabelRow, SampleRow, SftRow};
 use serde::{Deserialize, Serialize};
 
 use crate::config::BuildConfig;
 use crate::error::BuildError;
-use crate::label::{KNOWN, UNKNOWN, target_text};
+use crate::label::target_text;
 use crate::manifest::MANIFEST_FILE;
 use crate::screen::Usable;
 
@@ -46,8 +46,8 @@ pub struct DpoRow {
     pub rejected: Vec<ChatMessage>,
     /// The recordings, relative to the dataset folder.
     pub audios: Vec<String>,
-    /// `known` or `unknown`.
-    pub label: String,
+    /// Why the pair is this way round.
+    pub label: Label,
 }
 
 /// All rows of a dataset, ready to be written.
@@ -70,24 +70,23 @@ impl Rows {
         config: &BuildConfig,
         run_seed: u64,
     ) {
-        let message = |role: &str, content: &str| ChatMessage { role: role.to_owned(), content: content.to_owned() };
-        let user = message("user", &question.user_content(config));
+        let user = question.user_message(config);
         let target = target_text(&question.original, &label, &samples, config, run_seed);
         for (chosen, rejected) in preferences(&label, &target, &samples, config) {
             self.dpo.push(DpoRow {
                 id: label.id.clone(),
                 prompt: vec![user.clone()],
-                chosen: vec![message("assistant", &chosen)],
-                rejected: vec![message("assistant", &rejected)],
+                chosen: vec![ChatMessage::assistant(&chosen)],
+                rejected: vec![ChatMessage::assistant(&rejected)],
                 audios: audios.clone(),
-                label: label.label.clone(),
+                label: label.label,
             });
         }
         self.sft.push(SftRow {
             id: label.id.clone(),
-            messages: vec![user, message("assistant", &target)],
+            messages: vec![user, ChatMessage::assistant(&target)],
             audios,
-            label: label.label.clone(),
+            label: label.label,
         });
         self.samples.extend(samples);
         self.labels.push(label);
@@ -96,7 +95,7 @@ impl Rows {
     /// Number of labels of either kind: (known, unknown).
     pub(crate) fn label_counts(&self) -> (usize, usize) {
         let count = |label| self.labels.iter().filter(|row| row.label == label).count();
-        (count(KNOWN), count(UNKNOWN))
+        (count(Label::Known), count(Label::Unknown))
     }
 
     /// Number of samples with a verdict.
@@ -116,7 +115,7 @@ impl Rows {
 /// (better, worse) answers, as in Cheng et al. 2024: the right answer before the refusal if the question is known,
 /// else the refusal before each different wrong sample.
 fn preferences(label: &LabelRow, target: &str, samples: &[SampleRow], config: &BuildConfig) -> Vec<(String, String)> {
-    if label.label == KNOWN {
+    if label.label == Label::Known {
         return vec![(target.to_owned(), config.refusal.clone())];
     }
     let mut seen = BTreeSet::new();
@@ -221,20 +220,20 @@ mod tests {
             sample("cow", Verdict::Wrong),
         ];
         let config = BuildConfig::default();
-        let label = |label: &str| LabelRow {
+        let label = |label| LabelRow {
             id: "q".to_owned(),
             n: 5,
             correct: 1,
             refused: 0,
             wrong: 4,
-            label: label.to_owned(),
+            label,
             task: String::new(),
             sub_category: String::new(),
         };
         let pair = |better: &str, worse: &str| (better.to_owned(), worse.to_owned());
-        assert_eq!(preferences(&label(KNOWN), "dog", &samples, &config), [pair("dog", "I don't know")]);
+        assert_eq!(preferences(&label(Label::Known), "dog", &samples, &config), [pair("dog", "I don't know")]);
         assert_eq!(
-            preferences(&label(UNKNOWN), "I don't know", &samples, &config),
+            preferences(&label(Label::Unknown), "I don't know", &samples, &config),
             [pair("I don't know", "cat"), pair("I don't know", "cow")]
         );
     }

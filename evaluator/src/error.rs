@@ -1,7 +1,6 @@
 //! The one error type of this crate: what is wrong, where, and what to do about it.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 use idk_common::CommonError;
 use idk_common::diagnose::{Diagnose, ExitKind};
@@ -54,37 +53,6 @@ pub enum EvalError {
         reasons: BTreeMap<String, (usize, String)>,
     },
 
-    /// A question has no answer in a file of answers.
-    #[error("{}: no answer to {missing} of the {total} questions, the first is `{}`", path.display(), terminal_safe(first))]
-    MissingAnswers {
-        /// The file of answers.
-        path: PathBuf,
-        /// How many.
-        missing: usize,
-        /// How many questions there are.
-        total: usize,
-        /// Id of the first question without an answer.
-        first: String,
-    },
-
-    /// A file of answers has two answers to one question.
-    #[error("{}: two answers to question `{}`", path.display(), terminal_safe(id))]
-    DuplicateAnswer {
-        /// The file of answers.
-        path: PathBuf,
-        /// The question's id.
-        id: String,
-    },
-
-    /// A file of answers has an answer to a question that is not in the set.
-    #[error("{}: an answer to `{}`, which is not in the question set", path.display(), terminal_safe(id))]
-    UnknownAnswer {
-        /// The file of answers.
-        path: PathBuf,
-        /// The id.
-        id: String,
-    },
-
     /// Two lists of answers are not about the same questions in the same order; a bug of the caller.
     #[error("the answers of `{method}` are not those to the prepared questions")]
     Misaligned {
@@ -109,9 +77,6 @@ impl Diagnose for EvalError {
             Self::Config { .. } => ExitKind::Usage,
             Self::NoQuestions { .. }
             | Self::TooManyRejected { .. }
-            | Self::MissingAnswers { .. }
-            | Self::DuplicateAnswer { .. }
-            | Self::UnknownAnswer { .. }
             | Self::Misaligned { .. } => ExitKind::BadData,
         }
     }
@@ -124,11 +89,6 @@ impl Diagnose for EvalError {
             Self::Config { .. } => return None,
             Self::NoQuestions { .. } => "look at the question file, and at `tasks` and `limit_per_task` in [data]",
             Self::TooManyRejected { .. } => "correct them, or raise `max_rejected_share` in [eval]",
-            Self::MissingAnswers { .. } => {
-                "a question without an answer cannot be compared; answer all, or score a smaller question file"
-            }
-            Self::DuplicateAnswer { .. } => "keep one row for each question",
-            Self::UnknownAnswer { .. } => "score the answers against the question file that they were made from",
             Self::Misaligned { .. } => "this is a bug of the evaluator, please report it",
         };
         Some(hint.to_owned())

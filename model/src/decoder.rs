@@ -180,6 +180,7 @@ impl Decoder {
         }
     }
 
+    /// Every linear layer but the output head, which runs without adapters.
     pub(crate) fn for_each_linear<'a>(&'a self, f: &mut dyn FnMut(&'a Linear)) {
         for layer in &self.layers {
             for linear in [&layer.q_proj, &layer.k_proj, &layer.v_proj, &layer.o_proj] {
@@ -188,9 +189,6 @@ impl Decoder {
             for linear in [&layer.gate_proj, &layer.up_proj, &layer.down_proj] {
                 f(linear);
             }
-        }
-        if let Some(head) = &self.lm_head {
-            f(head);
         }
     }
 

@@ -102,14 +102,20 @@ impl AudioEncoder {
     ///
     /// # Errors
     /// [`ModelError::MelBands`] or [`ModelError::Input`] for a spectrogram that does not fit the encoder.
-    pub(crate) fn encode(&self, mels: &[&LogMel], context: &ForwardContext) -> Result<EncodedRows, ModelError> {
+    pub(crate) fn encode(
+        &self,
+        mels: &[&LogMel],
+        context: &ForwardContext,
+    ) -> Result<EncodedRows, ModelError> {
         mels.iter().try_for_each(|mel| self.check(mel))?;
         let mut order: Vec<usize> = (0..mels.len()).collect();
         order.sort_by_key(|&clip| mels[clip].conv_frames());
         let batches = self.batches(&order, mels);
         // An autodiff graph is recorded on one thread; without one, batches are independent.
         let tracked = self.layer_norm.weight.is_autodiff()
-            || context.adapters.is_some_and(|adapters| adapters.modules.values().any(|pair| pair.a.is_autodiff()));
+            || context
+                .adapters
+                .is_some_and(|adapters| adapters.modules.values().any(|pair| pair.a.is_autodiff()));
         let threads = if tracked { 1 } else { workers(&self.layer_norm.weight.device()) };
         let encoded = map_in_order(&batches, threads, |batch| {
             let clips: Vec<&LogMel> = batch.iter().map(|&clip| mels[clip]).collect();
@@ -172,7 +178,9 @@ impl AudioEncoder {
             let positions = mels[clip].conv_frames();
             let scores = positions * positions * self.config.encoder_attention_heads;
             match batches.last_mut() {
-                Some(batch) if batch.len() < MAX_CLIPS && (batch.len() + 1) * scores <= MAX_SCORES => batch.push(clip),
+                Some(batch) if batch.len() < MAX_CLIPS && (batch.len() + 1) * scores <= MAX_SCORES => {
+                    batch.push(clip)
+                }
                 _ => batches.push(vec![clip]),
             }
         }

@@ -118,7 +118,11 @@ impl Lalm {
     ///
     /// # Errors
     /// [`ModelError::MelBands`] or [`ModelError::Input`] for a spectrogram that does not fit the encoder.
-    pub fn encode_audio(&self, mels: &[&LogMel], context: &ForwardContext) -> Result<Vec<Tensor<2>>, ModelError> {
+    pub fn encode_audio(
+        &self,
+        mels: &[&LogMel],
+        context: &ForwardContext,
+    ) -> Result<Vec<Tensor<2>>, ModelError> {
         let encoded = self.encoder.encode(mels, context)?;
         if mels.is_empty() {
             return Ok(Vec::new());
@@ -191,7 +195,8 @@ impl Lalm {
         for (ids, clips) in batch.ids.iter().zip(places) {
             let mut audio_rows = clips.iter().flat_map(|&(start, tokens)| start..start + tokens);
             for &id in ids {
-                let row = if placeholder(id) { audio_rows.next().map(|row| text_ids.len() + row) } else { None };
+                let row =
+                    if placeholder(id) { audio_rows.next().map(|row| text_ids.len() + row) } else { None };
                 index.push(row.unwrap_or(next_text) as i32);
                 next_text += usize::from(row.is_none());
             }
@@ -207,11 +212,15 @@ impl Lalm {
         }
         let (seq, most) = (batch.seq(), self.config.text.max_position_embeddings);
         if seq > most {
-            return Err(ModelError::Input { what: format!("a sequence of {seq} tokens, the model has {most} positions") });
+            return Err(ModelError::Input {
+                what: format!("a sequence of {seq} tokens, the model has {most} positions"),
+            });
         }
         let vocab = self.config.text.vocab_size;
         if let Some(id) = batch.ids.iter().flatten().find(|&&id| id as usize >= vocab) {
-            return Err(ModelError::Input { what: format!("token {id} is beyond the vocabulary of {vocab}") });
+            return Err(ModelError::Input {
+                what: format!("token {id} is beyond the vocabulary of {vocab}"),
+            });
         }
         for (row, (ids, clips)) in batch.ids.iter().zip(places).enumerate() {
             let placeholders = ids.iter().filter(|&&id| id == self.config.audio_token_id).count();

@@ -1,4 +1,8 @@
 //! Qwen2-Audio in burn: configuration, weights, encoder, projector, decoder, LoRA, KV cache, generation, tokenizer.
+//!
+//! A [`Lalm`] is loaded from a Hugging Face folder and holds plain (frozen) tensors. Its parts are plain structs: what
+//! trains is decided by whoever makes tensors autodiff leaves, either the base's own ([`Lalm::for_each_tensor`]) or
+//! those of [`Adapters`] handed over in a [`ForwardContext`].
 mod attention;
 mod batch;
 mod bpe;
@@ -10,15 +14,41 @@ mod device;
 mod encoder;
 mod error;
 mod generate;
+mod generation_config;
 mod init;
 mod lalm;
 mod linear;
 mod lora;
 mod norm;
+mod parallel;
 mod peft;
 mod rope;
 mod sampling;
 mod save;
 mod slot;
+mod source;
 mod tokenizer;
 mod weights;
+
+pub use attention::{attention, causal_bias, length_bias};
+pub use batch::TokenBatch;
+pub use bpe::{WordBpe, train_word_bpe};
+pub use cache::KvCache;
+pub use chat::{Message, Part, audio_count, render};
+pub use config::{AudioConfig, LalmConfig, TextConfig};
+pub use decoder::{Decoder, DecoderLayer};
+pub use device::{Device, device};
+pub use encoder::{AudioEncoder, EncoderStages};
+pub use error::ModelError;
+pub use generate::{Generated, Prompt, answer_log_probs, generate, select_rows};
+pub use generation_config::GenerationDefaults;
+pub use lalm::Lalm;
+pub use linear::{ForwardContext, Linear};
+pub use lora::{Adapters, DEFAULT_TARGET_MODULES, LoraConfig, LoraPair};
+pub use norm::{LayerNorm, RmsNorm};
+pub use rope::{Angles, Rope};
+pub use sampling::{SamplingConfig, argmax, log_softmax, log_sum_exp, next_token, penalized, probs};
+pub use save::SaveDtype;
+pub use slot::Slot;
+pub use tokenizer::LalmTokenizer;
+pub use weights::{Weights, canonical_name};

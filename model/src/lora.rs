@@ -5,9 +5,10 @@
 //! PEFT export see them and nothing else. They are float32 whatever the base is.
 use std::collections::BTreeMap;
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{DType, Device, Tensor, TensorData};
+use fancy_regex::Regex;
+use idk_common::limits::{MAX_LORA_RANK, MAX_PATTERN_BYTES};
 use idk_common::seed::{Rng, derive_seed};
-use regex::Regex;
 use serde::{Deserialize, Serialize};
 
 use crate::error::ModelError;
@@ -59,8 +60,8 @@ impl LoraConfig {
     /// # Errors
     /// [`ModelError::Input`] names the key and what it may hold.
     pub fn validate(&self) -> Result<(), ModelError> {
-        if self.rank == 0 {
-            return Err(lora_error("rank must be at least 1"));
+        if !(1..=MAX_LORA_RANK).contains(&self.rank) {
+            return Err(lora_error(format!("rank must lie in 1..={MAX_LORA_RANK}, not {}", self.rank)));
         }
         if !(self.alpha.is_finite() && self.alpha > 0.0) {
             return Err(lora_error(format!("alpha must be a positive number, not {}", self.alpha)));
@@ -68,14 +69,25 @@ impl LoraConfig {
         if !(0.0..1.0).contains(&self.dropout) {
             return Err(lora_error(format!("dropout must lie in 0..1, not {}", self.dropout)));
         }
-        self.target_regex().map(|_| ())
+        full_match_regex(&self.target_modules)
+            .map(|_| ())
+            .map_err(|what| lora_error(format!("target_modules: {what}")))
     }
+}
 
-    fn target_regex(&self) -> Result<Regex, ModelError> {
-        Regex::new(&format!("^(?:{})$", self.target_modules)).map_err(|error| {
-            lora_error(format!("target_modules is no regular expression: {}: {error}", self.target_modules))
-        })
+/// A regular expression that must match a whole name (`re.fullmatch`); lookarounds are understood, as in Python.
+pub(crate) fn full_match_regex(pattern: &str) -> Result<Regex, String> {
+    if pattern.len() > MAX_PATTERN_BYTES {
+        return Err(format!("the pattern is longer than {MAX_PATTERN_BYTES} bytes"));
     }
+    Regex::new(&format!("^(?:{pattern})$"))
+        .map_err(|error| format!("`{pattern}` is no regular expression: {error}"))
+}
+
+/// Whether `regex` matches a module under its transformers-4 or its transformers-5 name.
+pub(crate) fn matches_module(regex: &Regex, canonical: &str) -> Result<bool, String> {
+    let matches = |name: &str| regex.is_match(name).map_err(|error| format!("`{}`: {error}", regex.as_str()));
+    Ok(matches(canonical)? || matches(&transformers5_name(canonical))?)
 }
 
 /// `alpha / r`, or `alpha / sqrt(r)` with rsLoRA.
@@ -127,18 +139,18 @@ impl Adapters {
         device: &Device,
     ) -> Result<Self, ModelError> {
         config.validate()?;
-        let regex = config.target_regex()?;
+        let regex = full_match_regex(&config.target_modules).map_err(lora_error)?;
         let mut modules = BTreeMap::new();
         for (name, &[out_features, in_features]) in linears {
-            if !regex.is_match(name) && !regex.is_match(&transformers5_name(name)) {
+            if !matches_module(&regex, name).map_err(lora_error)? {
                 continue;
             }
             let bound = 1.0 / (in_features as f64).sqrt();
             let mut rng = Rng::new(derive_seed(seed, "lora-a", &[name]));
             let a: Vec<f32> =
                 (0..config.rank * in_features).map(|_| rng.range(-bound, bound) as f32).collect();
-            let a = Tensor::from_data(TensorData::new(a, [config.rank, in_features]), device);
-            let b = Tensor::zeros([out_features, config.rank], device);
+            let a = Tensor::from_data(TensorData::new(a, [config.rank, in_features]), (device, DType::F32));
+            let b = Tensor::zeros([out_features, config.rank], (device, DType::F32));
             modules.insert(name.clone(), LoraPair { a, b, scale: config.scale() as f32 });
         }
         if modules.is_empty() {
@@ -188,5 +200,105 @@ pub(crate) fn transformers5_name(canonical: &str) -> String {
             Some(rest) => format!("lm_head{rest}"),
             None => format!("model.{canonical}"),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn linears() -> BTreeMap<String, [usize; 2]> {
+        [
+            ("audio_tower.layers.0.self_attn.q_proj", [3, 3]),
+            ("language_model.model.layers.0.mlp.down_proj", [4, 16]),
+            ("language_model.model.layers.0.self_attn.q_proj", [6, 4]),
+            ("multi_modal_projector.linear", [4, 3]),
+        ]
+        .map(|(name, shape)| (name.to_owned(), shape))
+        .into()
+    }
+
+    fn init(config: &LoraConfig, seed: u64) -> Adapters {
+        Adapters::init_for(&linears(), config, seed, &Device::flex()).unwrap()
+    }
+
+    fn values(tensor: &Tensor<2>) -> Vec<f32> {
+        tensor.to_data().iter::<f32>().collect()
+    }
+
+    #[test]
+    fn the_default_adapts_every_linear_layer_of_the_language_model_and_no_other() {
+        let adapters = init(&LoraConfig::default(), 1);
+        let names: Vec<&str> = adapters.modules.keys().map(String::as_str).collect();
+        assert_eq!(
+            names,
+            ["language_model.model.layers.0.mlp.down_proj", "language_model.model.layers.0.self_attn.q_proj"]
+        );
+        assert_eq!(adapters.num_params(), 8 * (4 + 16) + 8 * (6 + 4));
+    }
+
+    #[test]
+    fn fresh_adapters_change_nothing_and_are_bounded() {
+        let adapters = init(&LoraConfig { rank: 64, ..LoraConfig::default() }, 1);
+        for (name, pair) in &adapters.modules {
+            assert!(values(&pair.b).iter().all(|&b| b == 0.0));
+            let bound = 1.0 / (pair.a.dims()[1] as f32).sqrt();
+            let a = values(&pair.a);
+            let greatest = a.iter().fold(0.0_f32, |greatest, a| greatest.max(a.abs()));
+            assert!(greatest <= bound && greatest > 0.95 * bound, "{name}: {greatest} of {bound}");
+            let mean = a.iter().sum::<f32>() / a.len() as f32;
+            assert!(mean.abs() < 0.15 * bound, "{name}: {mean}");
+        }
+    }
+
+    #[test]
+    fn a_module_starts_the_same_whatever_else_is_adapted() {
+        let name = "language_model.model.layers.0.self_attn.q_proj";
+        let all = init(&LoraConfig { target_modules: ".*".to_owned(), ..LoraConfig::default() }, 5);
+        let one = init(
+            &LoraConfig { target_modules: r".*language.*q_proj".to_owned(), ..LoraConfig::default() },
+            5,
+        );
+        assert_eq!((all.modules.len(), one.modules.len()), (4, 1));
+        assert_eq!(values(&all.modules[name].a), values(&one.modules[name].a));
+        assert_ne!(values(&one.modules[name].a), values(&init(&one.config, 6).modules[name].a));
+    }
+
+    #[test]
+    fn a_pattern_must_match_the_whole_name_in_either_naming() {
+        let matched = |pattern: &str| {
+            let config = LoraConfig { target_modules: pattern.to_owned(), ..LoraConfig::default() };
+            Adapters::init_for(&linears(), &config, 0, &Device::flex()).map(|adapters| adapters.modules.len())
+        };
+        assert_eq!(matched(r".*q_proj").unwrap(), 2);
+        assert_eq!(matched(r"model\.language_model\.layers\.0\.self_attn\.q_proj").unwrap(), 1);
+        assert_eq!(matched(r"audio_tower.*|multi.*").unwrap(), 2);
+        let error = matched("q_proj").unwrap_err().to_string();
+        assert!(error.contains("none of the 4") && error.contains("multi_modal_projector.linear"), "{error}");
+        assert!(matched("(").unwrap_err().to_string().contains("no regular expression"));
+    }
+
+    #[test]
+    fn the_scale_is_alpha_over_r_or_over_its_root() {
+        let config = LoraConfig { rank: 4, alpha: 8.0, ..LoraConfig::default() };
+        assert_eq!(config.scale(), 2.0);
+        assert_eq!(LoraConfig { rslora: true, ..config.clone() }.scale(), 4.0);
+        let adapters = init(&config, 0);
+        assert!(adapters.modules.values().all(|pair| pair.scale == 2.0));
+        assert!(adapters.scaled(0.25).modules.values().all(|pair| pair.scale == 0.5));
+    }
+
+    #[test]
+    fn settings_out_of_range_are_named() {
+        for (config, key) in [
+            (LoraConfig { rank: 0, ..LoraConfig::default() }, "rank"),
+            (LoraConfig { alpha: -1.0, ..LoraConfig::default() }, "alpha"),
+            (LoraConfig { dropout: 1.0, ..LoraConfig::default() }, "dropout"),
+            (LoraConfig { target_modules: "a".repeat(10_000), ..LoraConfig::default() }, "target_modules"),
+        ] {
+            assert!(config.validate().unwrap_err().to_string().contains(key), "{key}");
+        }
+        let typo = serde_json::from_str::<LoraConfig>(r#"{"rnk": 8}"#).unwrap_err().to_string();
+        assert!(typo.contains("rnk") && typo.contains("rank"), "{typo}");
     }
 }

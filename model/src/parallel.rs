@@ -15,7 +15,11 @@ pub(crate) fn workers(device: &Device) -> usize {
 ///
 /// Plain threads and not a rayon pool: a pool thread that waits inside a matrix product would start another item and
 /// hold the memory of both.
-pub(crate) fn map_in_order<T: Sync, R: Send>(items: &[T], workers: usize, f: impl Fn(&T) -> R + Sync) -> Vec<R> {
+pub(crate) fn map_in_order<T: Sync, R: Send>(
+    items: &[T],
+    workers: usize,
+    f: impl Fn(&T) -> R + Sync,
+) -> Vec<R> {
     if workers <= 1 || items.len() <= 1 {
         return items.iter().map(f).collect();
     }
@@ -46,7 +50,10 @@ mod tests {
     fn results_come_in_the_order_of_the_items_for_any_number_of_workers() {
         let items: Vec<usize> = (0..50).collect();
         for workers in [1, 2, 7, 80] {
-            assert_eq!(map_in_order(&items, workers, |item| item * 3), (0..150).step_by(3).collect::<Vec<_>>());
+            assert_eq!(
+                map_in_order(&items, workers, |item| item * 3),
+                (0..150).step_by(3).collect::<Vec<_>>()
+            );
         }
     }
 }

@@ -1,1 +1,504 @@
-//! (being written)
+//! Adapters on disk as PEFT keeps them: `adapter_config.json` and `adapter_model.safetensors`.
+//!
+//! transformers 4 and 5 name the modules of Qwen2-Audio differently, and PEFT silently drops what it cannot place. The
+//! language model's adapters are therefore written under transformers-4 names, which both versions load; the encoder's
+//! under the names of one version. Both are read, and whatever is unused, missing or not implemented is an error.
+mod config;
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+
+use burn::tensor::{DType, Device, Tensor, TensorData};
+use idk_common::atomic;
+use idk_common::json::{read_json, write_json};
+use safetensors::tensor::TensorView;
+use serde_json::{Map, Value, json};
+
+use self::config::PeftConfig;
+use crate::error::ModelError;
+use crate::lalm::Lalm;
+use crate::lora::{
+    Adapters, LoraConfig, LoraPair, full_match_regex, matches_module, scale, transformers5_name,
+};
+use crate::weights::{Weights, canonical_name};
+
+const CONFIG_FILE: &str = "adapter_config.json";
+const WEIGHTS_FILE: &str = "adapter_model.safetensors";
+const KEY_PREFIX: &str = "base_model.model.";
+/// Most names that an error lists.
+const LISTED: usize = 6;
+
+/// Which names the adapters of the audio encoder and the projector are saved under. PEFT loads them only on the
+/// version named; those of the language model load on both.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum EncoderNames {
+    /// `audio_tower...`
+    Transformers4,
+    /// `model.audio_tower...`
+    #[default]
+    Transformers5,
+}
+
+impl Adapters {
+    /// Writes the adapter folder that PEFT loads over `base_name`, encoder modules under transformers-5 names.
+    ///
+    /// # Errors
+    /// [`ModelError::Common`] if a file cannot be written.
+    pub fn save(&self, dir: &Path, base_name: &str) -> Result<(), ModelError> {
+        self.save_as(dir, base_name, EncoderNames::default())
+    }
+
+    /// [`Adapters::save`] with a choice of the encoder's names.
+    ///
+    /// # Errors
+    /// [`ModelError::Common`] if a file cannot be written.
+    pub fn save_as(&self, dir: &Path, base_name: &str, encoder: EncoderNames) -> Result<(), ModelError> {
+        let mut tensors: Vec<(String, [usize; 2], Vec<u8>)> = Vec::new();
+        for (name, pair) in &self.modules {
+            let module = match encoder {
+                EncoderNames::Transformers5 if !name.starts_with("language_model.") => {
+                    transformers5_name(name)
+                }
+                _ => name.clone(),
+            };
+            for (suffix, tensor) in [("lora_A", &pair.a), ("lora_B", &pair.b)] {
+                let values = tensor.clone().into_data();
+                let bytes = values.iter::<f32>().flat_map(f32::to_le_bytes).collect();
+                tensors.push((format!("{KEY_PREFIX}{module}.{suffix}.weight"), tensor.dims(), bytes));
+            }
+        }
+        let weights_path = dir.join(WEIGHTS_FILE);
+        let bytes = serialize(&tensors).map_err(|what| adapter_error(&weights_path, what))?;
+        atomic::write_atomic(&weights_path, &bytes)?;
+        let config = self.peft_config(base_name).map_err(|what| adapter_error(dir, what))?;
+        write_json(&dir.join(CONFIG_FILE), &config)?;
+        Ok(())
+    }
+
+    /// The fewest keys that PEFT needs, and patterns only where modules differ.
+    fn peft_config(&self, base_name: &str) -> Result<Value, String> {
+        let config = &self.config;
+        let per_module: BTreeMap<&String, (usize, f64)> = self
+            .modules
+            .iter()
+            .map(|(name, pair)| {
+                let [rank, _] = pair.a.dims();
+                let planned = rank == config.rank && pair.scale == config.scale() as f32;
+                let alpha = if planned {
+                    config.alpha
+                } else {
+                    f64::from(pair.scale) / scale(1.0, rank, config.rslora)
+                };
+                (name, (rank, alpha))
+            })
+            .collect();
+        let common = per_module.values().next().copied().unwrap_or((config.rank, config.alpha));
+        let (rank, alpha) =
+            if per_module.values().all(|of| *of == common) { common } else { (config.rank, config.alpha) };
+        let mut value = json!({
+            "peft_type": "LORA", "task_type": "CAUSAL_LM", "base_model_name_or_path": base_name,
+            "r": rank, "lora_alpha": number(alpha), "lora_dropout": config.dropout, "use_rslora": config.rslora,
+            "target_modules": self.portable_target_modules()?,
+            "bias": "none", "fan_in_fan_out": false, "init_lora_weights": true, "inference_mode": true,
+            "modules_to_save": null,
+        });
+        let ranks: Map<String, Value> = per_module
+            .iter()
+            .filter(|(_, of)| of.0 != rank)
+            .map(|(name, of)| (both_names_pattern(name), json!(of.0)))
+            .collect();
+        let alphas: Map<String, Value> = per_module
+            .iter()
+            .filter(|(_, of)| of.1 != alpha)
+            .map(|(name, of)| (both_names_pattern(name), number(of.1)))
+            .collect();
+        for (key, pattern) in [("rank_pattern", ranks), ("alpha_pattern", alphas)] {
+            if !pattern.is_empty() {
+                value[key] = Value::Object(pattern);
+            }
+        }
+        Ok(value)
+    }
+
+    /// The config's own pattern if it matches every module under both versions' names, else one made of the names.
+    fn portable_target_modules(&self) -> Result<String, String> {
+        let own = full_match_regex(&self.config.target_modules)?;
+        for name in self.modules.keys() {
+            let matches = |name: &str| own.is_match(name).map_err(|error| error.to_string());
+            if !(matches(name)? && matches(&transformers5_name(name))?) {
+                let names: Vec<String> = self.modules.keys().map(|name| both_names_pattern(name)).collect();
+                return Ok(format!(r"(?:.*\.)?(?:{})", names.join("|")));
+            }
+        }
+        Ok(self.config.target_modules.clone())
+    }
+
+    /// Reads an adapter folder for `lalm`, under either naming.
+    ///
+    /// # Errors
+    /// [`ModelError::Adapter`] names the key and the file: a setting that is not implemented (DoRA, trained biases,
+    /// saved modules ...), a tensor that fits no linear layer, a layer without its pair, a wrong shape;
+    /// [`ModelError::NonFinite`], [`ModelError::Weights`] for damaged weights.
+    pub fn load(dir: &Path, lalm: &Lalm) -> Result<Self, ModelError> {
+        Self::load_for(dir, &lalm.linear_shapes(), &lalm.device)
+    }
+
+    pub(crate) fn load_for(
+        dir: &Path,
+        linears: &BTreeMap<String, [usize; 2]>,
+        device: &Device,
+    ) -> Result<Self, ModelError> {
+        let config_path = dir.join(CONFIG_FILE);
+        let peft = read_json::<Value>(&config_path)?;
+        let peft = PeftConfig::parse(&peft).map_err(|what| adapter_error(&config_path, what))?;
+        let weights_path = dir.join(WEIGHTS_FILE);
+        let mut weights = Weights::open_file(&weights_path)?;
+        let wrong = |what: String| adapter_error(&weights_path, what);
+        let keys = module_keys(&weights, linears).map_err(wrong)?;
+        let expected = peft.expected_modules(linears).map_err(|what| adapter_error(&config_path, what))?;
+        let missing: Vec<String> = expected.into_iter().filter(|name| !keys.contains_key(name)).collect();
+        if !missing.is_empty() {
+            return Err(wrong(format!(
+                "no tensors for modules that target_modules names: {}",
+                list(&missing)
+            )));
+        }
+        let mut modules = BTreeMap::new();
+        for (name, [a_key, b_key]) in keys {
+            let [out_features, in_features] = linears[&name];
+            let (rank, alpha) =
+                peft.rank_and_alpha(&name).map_err(|what| adapter_error(&config_path, what))?;
+            let mut take = |key: &str, shape: [usize; 2]| -> Result<Tensor<2>, ModelError> {
+                let found =
+                    weights.shapes().find(|(found, _)| *found == key).map(|(_, shape)| shape.to_vec());
+                if let Some(found) = found.filter(|found| *found != shape) {
+                    return Err(adapter_error(
+                        &weights_path,
+                        format!(
+                            "`{key}` has shape {found:?}; the model and {CONFIG_FILE} (r) ask for {shape:?}"
+                        ),
+                    ));
+                }
+                let values = weights.take(key, &shape)?;
+                Ok(Tensor::from_data(TensorData::new(values, shape), (device, DType::F32)))
+            };
+            let a = take(&a_key, [rank, in_features])?;
+            let b = take(&b_key, [out_features, rank])?;
+            modules.insert(name, LoraPair { a, b, scale: scale(alpha, rank, peft.config.rslora) as f32 });
+        }
+        weights.finish()?;
+        Ok(Self { config: peft.config, modules })
+    }
+}
+
+/// Module -> keys of A and B in the file. Every key must belong to a linear layer, and come with its other half.
+fn module_keys(
+    weights: &Weights,
+    linears: &BTreeMap<String, [usize; 2]>,
+) -> Result<BTreeMap<String, [String; 2]>, String> {
+    let mut found: BTreeMap<String, [Option<String>; 2]> = BTreeMap::new();
+    let mut unused = Vec::new();
+    for (key, _) in weights.shapes() {
+        let half = [".lora_A.weight", ".lora_B.weight"].into_iter().enumerate().find_map(|(half, suffix)| {
+            Some((half, canonical_name(key.strip_prefix(KEY_PREFIX)?.strip_suffix(suffix)?)))
+        });
+        match half {
+            Some((half, module)) if linears.contains_key(&module) => {
+                let halves = found.entry(module).or_default();
+                if let Some(other) = halves[half].replace(key.to_owned()) {
+                    return Err(format!("`{key}` and `{other}` are two names of one tensor"));
+                }
+            }
+            _ => unused.push(key.to_owned()),
+        }
+    }
+    if !unused.is_empty() {
+        return Err(format!("tensors that fit no linear layer of the model: {}", list(&unused)));
+    }
+    if found.is_empty() {
+        return Err("it holds no LoRA tensor".to_owned());
+    }
+    found
+        .into_iter()
+        .map(|(module, halves)| match halves {
+            [Some(a), Some(b)] => Ok((module, [a, b])),
+            [None, Some(b)] => Err(format!("`{b}` has no lora_A beside it")),
+            [Some(a), None] => Err(format!("`{a}` has no lora_B beside it")),
+            [None, None] => Err(format!("{module} has no tensors")),
+        })
+        .collect()
+}
+
+/// Whole numbers without a fraction, as PEFT writes `lora_alpha`.
+fn number(value: f64) -> Value {
+    if value.fract() == 0.0 && value.abs() < 1e15 { json!(value as i64) } else { json!(value) }
+}
+
+/// A pattern for the end of a module's path that fits under both namings.
+fn both_names_pattern(name: &str) -> String {
+    match name.strip_prefix("language_model.model.") {
+        Some(rest) => format!(r"language_model\.(?:model\.)?{}", fancy_regex::escape(rest)),
+        None => fancy_regex::escape(name).into_owned(),
+    }
+}
+
+fn serialize(tensors: &[(String, [usize; 2], Vec<u8>)]) -> Result<Vec<u8>, String> {
+    let mut views = Vec::with_capacity(tensors.len());
+    for (name, shape, bytes) in tensors {
+        let view = TensorView::new(safetensors::Dtype::F32, shape.to_vec(), bytes);
+        views.push((name.clone(), view.map_err(|error| error.to_string())?));
+    }
+    let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+    safetensors::serialize(views, Some(metadata)).map_err(|error| error.to_string())
+}
+
+fn adapter_error(path: &Path, what: String) -> ModelError {
+    ModelError::Adapter { path: path.to_owned(), what }
+}
+
+fn list(names: &[String]) -> String {
+    let shown = names.iter().take(LISTED).map(String::as_str).collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(LISTED) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::Tolerance;
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::lora::LoraConfig;
+
+    fn linears() -> BTreeMap<String, [usize; 2]> {
+        let mut linears = BTreeMap::new();
+        for layer in 0..2 {
+            linears.insert(format!("language_model.model.layers.{layer}.self_attn.q_proj"), [6, 4]);
+            linears.insert(format!("language_model.model.layers.{layer}.self_attn.v_proj"), [2, 4]);
+            linears.insert(format!("audio_tower.layers.{layer}.self_attn.q_proj"), [3, 3]);
+        }
+        linears
+    }
+
+    /// Adapters whose B is not zero, over the modules that `target` matches.
+    fn adapters(target: &str) -> Adapters {
+        let config =
+            LoraConfig { rank: 2, alpha: 4.0, target_modules: target.to_owned(), ..LoraConfig::default() };
+        let mut adapters = Adapters::init_for(&linears(), &config, 7, &Device::flex()).unwrap();
+        adapters.for_each_tensor(&mut |name, tensor| {
+            if name.ends_with("lora_B.weight") {
+                *tensor = tensor.clone() + 0.5;
+            }
+        });
+        adapters
+    }
+
+    fn load(dir: &TempDir) -> Result<Adapters, ModelError> {
+        Adapters::load_for(dir.path(), &linears(), &Device::flex())
+    }
+
+    fn saved(target: &str) -> (TempDir, Adapters) {
+        let dir = tempfile::tempdir().unwrap();
+        let adapters = adapters(target);
+        adapters.save(dir.path(), "base").unwrap();
+        (dir, adapters)
+    }
+
+    fn assert_same(found: &Adapters, expected: &Adapters) {
+        assert_eq!(found.modules.keys().collect::<Vec<_>>(), expected.modules.keys().collect::<Vec<_>>());
+        for (name, pair) in &expected.modules {
+            let found = &found.modules[name];
+            found.a.to_data().assert_eq(&pair.a.to_data(), true);
+            found.b.to_data().assert_approx_eq::<f32>(&pair.b.to_data(), Tolerance::absolute(0.0));
+            assert!((found.scale - pair.scale).abs() < 1e-6, "{name}: {} is not {}", found.scale, pair.scale);
+        }
+    }
+
+    fn edit_config(dir: &TempDir, key: &str, value: Value) {
+        let path = dir.path().join(CONFIG_FILE);
+        let mut config: Value = read_json(&path).unwrap();
+        config[key] = value;
+        write_json(&path, &config).unwrap();
+    }
+
+    /// Rewrites the weights file with `edit` applied to its (key, shape, bytes) rows.
+    fn edit_weights(dir: &TempDir, edit: impl FnOnce(&mut Vec<(String, [usize; 2], Vec<u8>)>)) {
+        let path = dir.path().join(WEIGHTS_FILE);
+        let bytes = atomic::read(&path).unwrap();
+        let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+        let mut rows = file
+            .tensors()
+            .into_iter()
+            .map(|(name, view)| (name, [view.shape()[0], view.shape()[1]], view.data().to_vec()))
+            .collect();
+        edit(&mut rows);
+        rows.sort();
+        atomic::write_atomic(&path, &serialize(&rows).unwrap()).unwrap();
+    }
+
+    const LM: &str = r".*language_model.*\.(q|v)_proj";
+
+    #[test]
+    fn what_is_saved_is_what_is_loaded() {
+        for target in [LM, r".*\.(q|v)_proj", r"language_model\.model\.layers\.1\.self_attn\.q_proj"] {
+            let (dir, expected) = saved(target);
+            assert_same(&load(&dir).unwrap(), &expected);
+        }
+    }
+
+    #[test]
+    fn language_model_keys_are_transformers_4_and_encoder_keys_are_chosen() {
+        let keys = |dir: &Path| -> Vec<String> {
+            let bytes = atomic::read(&dir.join(WEIGHTS_FILE)).unwrap();
+            let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+            let mut names: Vec<String> = file.names().into_iter().map(str::to_owned).collect();
+            names.sort();
+            names
+        };
+        let dir = tempfile::tempdir().unwrap();
+        let adapters = adapters(r".*layers\.0.*\.q_proj");
+        for (encoder, path) in [
+            (EncoderNames::Transformers4, "base_model.model.audio_tower.layers.0.self_attn.q_proj"),
+            (EncoderNames::Transformers5, "base_model.model.model.audio_tower.layers.0.self_attn.q_proj"),
+        ] {
+            adapters.save_as(dir.path(), "base", encoder).unwrap();
+            let lm = "base_model.model.language_model.model.layers.0.self_attn.q_proj";
+            let mut expected: Vec<String> = [path, lm]
+                .iter()
+                .flat_map(|p| ["A", "B"].map(|half| format!("{p}.lora_{half}.weight")))
+                .collect();
+            expected.sort();
+            assert_eq!(keys(dir.path()), expected);
+            assert_same(&load(&dir).unwrap(), &adapters);
+        }
+    }
+
+    #[test]
+    fn changed_scales_and_ranks_survive_a_round_trip() {
+        let (dir, adapters) = saved(LM);
+        let halved = adapters.scaled(0.5);
+        halved.save(dir.path(), "base").unwrap();
+        assert_same(&load(&dir).unwrap(), &halved);
+
+        let mut mixed = adapters;
+        let name = "language_model.model.layers.1.self_attn.q_proj";
+        let device = Device::flex();
+        mixed.modules.insert(
+            name.to_owned(),
+            LoraPair { a: Tensor::ones([3, 4], &device), b: Tensor::ones([6, 3], &device), scale: 0.25 },
+        );
+        mixed.save(dir.path(), "base").unwrap();
+        let config: Value = read_json(&dir.path().join(CONFIG_FILE)).unwrap();
+        assert_eq!(config["rank_pattern"].as_object().unwrap().values().collect::<Vec<_>>(), [&json!(3)]);
+        assert_same(&load(&dir).unwrap(), &mixed);
+    }
+
+    #[test]
+    fn a_pattern_of_one_version_is_saved_as_one_that_fits_both() {
+        let (dir, adapters) = saved(r"language_model\.model\.layers\.1\.self_attn\.q_proj");
+        let config: Value = read_json(&dir.path().join(CONFIG_FILE)).unwrap();
+        let regex = full_match_regex(config["target_modules"].as_str().unwrap()).unwrap();
+        for name in linears().keys() {
+            let expected = adapters.modules.contains_key(name);
+            assert_eq!(regex.is_match(name).unwrap(), expected, "{name}");
+            assert_eq!(regex.is_match(&transformers5_name(name)).unwrap(), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn rslora_and_patterns_of_the_config_are_honoured() {
+        let (dir, adapters) = saved(LM);
+        edit_config(&dir, "use_rslora", json!(true));
+        edit_config(&dir, "alpha_pattern", json!({r"layers\.1\..*": 10}));
+        let loaded = load(&dir).unwrap();
+        for (name, pair) in &loaded.modules {
+            let alpha = if name.contains("layers.1.") { 10.0 } else { 4.0 };
+            assert!((pair.scale - alpha / 2.0_f32.sqrt()).abs() < 1e-6, "{name}: {}", pair.scale);
+        }
+        assert_eq!(loaded.modules.len(), adapters.modules.len());
+        edit_config(&dir, "rank_pattern", json!({"q_proj": 3}));
+        let error = load(&dir).unwrap_err().to_string();
+        assert!(error.contains("q_proj.lora_A.weight") && error.contains("[2, 4]"), "{error}");
+    }
+
+    #[test]
+    fn target_module_lists_match_name_endings_as_in_peft() {
+        let (dir, adapters) = saved(r".*\.(q|v)_proj");
+        edit_config(&dir, "target_modules", json!(["q_proj", "v_proj"]));
+        assert_same(&load(&dir).unwrap(), &adapters);
+        edit_config(&dir, "target_modules", json!(["proj"]));
+        assert!(load(&dir).is_ok(), "`proj` is no whole component: nothing is missing");
+        edit_config(&dir, "target_modules", json!(r"^(language_model(?=\.).*\.(q_proj|v_proj))$"));
+        assert!(load(&dir).is_ok(), "lookaheads are understood");
+    }
+
+    #[test]
+    fn whatever_is_not_implemented_is_refused_by_name() {
+        for (key, value) in [
+            ("use_dora", json!(true)),
+            ("bias", json!("lora_only")),
+            ("lora_bias", json!(true)),
+            ("modules_to_save", json!(["lm_head"])),
+            ("layer_replication", json!([[0, 1]])),
+            ("trainable_token_indices", json!([1])),
+            ("target_parameters", json!(["x"])),
+            ("fan_in_fan_out", json!(true)),
+            ("use_qalora", json!(true)),
+            ("alora_invocation_tokens", json!([1, 2])),
+            ("a_key_of_a_later_version", json!("on")),
+            ("init_lora_weights", json!("pissa")),
+            ("peft_type", json!("IA3")),
+            ("r", json!(0)),
+            ("lora_alpha", json!("8")),
+        ] {
+            let (dir, _) = saved(LM);
+            edit_config(&dir, key, value);
+            let error = load(&dir).unwrap_err().to_string();
+            assert!(error.contains(&format!("`{key}`")) && error.contains(CONFIG_FILE), "{key}: {error}");
+        }
+    }
+
+    #[test]
+    fn unused_missing_and_misshaped_tensors_are_named() {
+        let (dir, _) = saved(LM);
+        edit_weights(&dir, |rows| rows[0].0 = rows[0].0.replace("layers.0", "layers.9"));
+        let error = load(&dir).unwrap_err().to_string();
+        assert!(error.contains("layers.9") && error.contains("fit no linear layer"), "{error}");
+
+        let (dir, _) = saved(LM);
+        edit_weights(&dir, |rows| drop(rows.remove(1)));
+        let error = load(&dir).unwrap_err().to_string();
+        assert!(error.contains("no lora_B beside it"), "{error}");
+
+        let (dir, _) = saved(LM);
+        edit_weights(&dir, |rows| rows.retain(|(name, ..)| !name.contains("layers.1.self_attn.v_proj")));
+        let error = load(&dir).unwrap_err().to_string();
+        assert!(
+            error.contains("no tensors for modules") && error.contains("layers.1.self_attn.v_proj"),
+            "{error}"
+        );
+
+        let (dir, _) = saved(LM);
+        edit_weights(&dir, |rows| rows[0].1.reverse());
+        let error = load(&dir).unwrap_err().to_string();
+        assert!(error.contains("has shape [4, 2]") && error.contains("[2, 4]"), "{error}");
+
+        let (dir, _) = saved(LM);
+        edit_weights(&dir, |rows| {
+            let twin = (
+                rows[0].0.replace("model.language_model.model.", "model.model.language_model."),
+                rows[0].1,
+                rows[0].2.clone(),
+            );
+            assert_ne!(twin.0, rows[0].0);
+            rows.push(twin);
+        });
+        assert!(load(&dir).is_err(), "one tensor under both names");
+
+        let (dir, _) = saved(LM);
+        edit_weights(&dir, |rows| rows[0].2[..4].copy_from_slice(&f32::NAN.to_le_bytes()));
+        assert!(matches!(load(&dir).unwrap_err(), ModelError::NonFinite { .. }));
+    }
+}

@@ -15,9 +15,6 @@ struct Arguments {
     /// Prints the recipe with every default filled in, and stops
     #[arg(long)]
     print_config: bool,
-    /// Checks the recipe and its inputs, says what would be done, and writes nothing
-    #[arg(long)]
-    dry_run: bool,
     /// Moves an earlier run in the output folder aside and starts anew
     #[arg(long)]
     fresh: bool,
@@ -30,7 +27,7 @@ const AFTER_HELP: &str = "\
 Examples:
   idk-train recipes/sound.toml
   idk-train recipes/sound.toml --set lora.rank=16 --set output.dir=runs/rank16
-  idk-train recipes/sound.toml --dry-run
+  idk-train recipes/sound.toml --print-config
 
 A run that was stopped goes on where it was: give the same command again.
 
@@ -49,9 +46,6 @@ fn main() -> ExitCode {
             }
             pipeline::require_recipe(&arguments.recipe)?;
             let options = pipeline::Options { fresh: arguments.fresh, json };
-            if arguments.dry_run {
-                return pipeline::dry_run(&recipe);
-            }
             pipeline::train(&recipe, &options)
         },
         json,

@@ -1,0 +1,185 @@
+//! A test set made ready once: recordings encoded, options put in order. Base and adapters answer the same thing.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use burn::tensor::Tensor;
+use idk_audio::LogMel;
+use idk_common::progress::Progress;
+use idk_model::{ForwardContext, Lalm};
+use idk_questions::{PromptStyle, Question, QuestionSet, Rejection, shuffled};
+use rayon::prelude::*;
+
+use crate::config::EvalConfig;
+use crate::error::EvalError;
+
+/// One question with its recordings encoded.
+#[derive(Clone, Debug)]
+pub struct PreparedQuestion {
+    /// As it stands in the question file.
+    pub original: Question,
+    /// As the model sees it: the options may be in another order.
+    pub shown: Question,
+    /// Features of each recording, `[audio_tokens, hidden]`, as the decoder takes them.
+    pub features: Vec<Tensor<2>>,
+}
+
+/// A test set with its recordings encoded by the base model. Adapters on the language model share it; it holds
+/// `audio tokens x hidden size` numbers for each recording, about 4 MB for ten seconds on a 7B model.
+#[derive(Clone, Debug)]
+pub struct Prepared {
+    /// The usable questions, in the order of the file.
+    pub questions: Vec<PreparedQuestion>,
+    /// Rows that the reader rejected, then questions whose recordings cannot be used.
+    pub rejected: Vec<Rejection>,
+    /// Recordings that are longer than the model's window; only their beginning is heard.
+    pub cut_audio: usize,
+    /// How question and options become a text.
+    pub style: PromptStyle,
+}
+
+/// Encodes the recordings of a test set.
+///
+/// Questions whose recording cannot be used are listed in [`Prepared::rejected`].
+///
+/// # Errors
+/// [`EvalError::Config`]; [`EvalError::NoQuestions`]; [`EvalError::TooManyRejected`]; [`EvalError::Model`].
+pub fn prepare(
+    lalm: &Lalm,
+    set: &QuestionSet,
+    config: &EvalConfig,
+    style: PromptStyle,
+    seed: u64,
+    progress: fn(&str, u64) -> Progress,
+) -> Result<Prepared, EvalError> {
+    config.check()?;
+    let chosen = limited(&set.questions, config.limit);
+    let mut prepared =
+        Prepared { questions: Vec::new(), rejected: set.rejected.clone(), cut_audio: 0, style };
+    if chosen.is_empty() {
+        return Err(EvalError::NoQuestions { rejected: set.rejected.len() });
+    }
+    let bar = progress("encoding audio", chosen.len() as u64);
+    for chunk in chosen.chunks(config.batch_size) {
+        let loaded: Vec<Result<Vec<Clip>, Rejection>> =
+            chunk.par_iter().map(|question| load_clips(question, lalm)).collect();
+        let mut usable = Vec::new();
+        for (question, outcome) in chunk.iter().zip(loaded) {
+            match outcome {
+                Ok(clips) => usable.push((*question, clips)),
+                Err(rejection) => prepared.rejected.push(rejection),
+            }
+        }
+        encode(lalm, &usable, config, seed, &mut prepared)?;
+        bar.inc(chunk.len() as u64);
+    }
+    bar.finish();
+    check_rejected(&prepared, chosen.len() + set.rejected.len(), config)?;
+    Ok(prepared)
+}
+
+/// The first `limit` questions of each task.
+fn limited(questions: &[Question], limit: Option<usize>) -> Vec<&Question> {
+    let mut taken: BTreeMap<&str, usize> = BTreeMap::new();
+    let keep = |question: &&Question| {
+        let count = taken.entry(question.task.as_str()).or_insert(0);
+        *count += 1;
+        limit.is_none_or(|limit| *count <= limit)
+    };
+    questions.iter().filter(keep).collect()
+}
+
+struct Clip {
+    mel: LogMel,
+    is_cut: bool,
+}
+
+fn load_clips(question: &Question, lalm: &Lalm) -> Result<Vec<Clip>, Rejection> {
+    let load = |path: &PathBuf| {
+        let config = lalm.mel.config();
+        let audio = idk_audio::load(path, config.sampling_rate as u32)?;
+        let (samples, needed) = (audio.samples.len(), lalm.mel.min_samples());
+        if samples < needed {
+            return Err(idk_audio::AudioError::TooShort { path: path.clone(), samples, needed });
+        }
+        Ok(Clip { mel: lalm.mel.log_mel(&audio.samples), is_cut: samples > config.window_samples() })
+    };
+    question.audio.iter().map(load).collect::<Result<_, _>>().map_err(|error| Rejection {
+        id: question.id.clone(),
+        line: 0,
+        reason: error.reason().to_owned(),
+        detail: error.to_string(),
+    })
+}
+
+fn encode(
+    lalm: &Lalm,
+    usable: &[(&Question, Vec<Clip>)],
+    config: &EvalConfig,
+    seed: u64,
+    prepared: &mut Prepared,
+) -> Result<(), EvalError> {
+    let mels: Vec<&LogMel> = usable.iter().flat_map(|(_, clips)| clips).map(|clip| &clip.mel).collect();
+    let features =
+        if mels.is_empty() { Vec::new() } else { lalm.encode_audio(&mels, &ForwardContext::default())? };
+    let mut features = features.into_iter();
+    for (question, clips) in usable {
+        prepared.cut_audio += clips.iter().filter(|clip| clip.is_cut).count();
+        prepared.questions.push(PreparedQuestion {
+            original: (*question).clone(),
+            shown: if config.shuffle_options { shuffled(question, seed) } else { (*question).clone() },
+            features: features.by_ref().take(clips.len()).collect(),
+        });
+    }
+    Ok(())
+}
+
+/// A test set that shrinks unseen would compare with nobody's numbers.
+fn check_rejected(prepared: &Prepared, total: usize, config: &EvalConfig) -> Result<(), EvalError> {
+    let rejected = prepared.rejected.len();
+    if rejected as f64 > config.max_rejected_share * total as f64 {
+        let mut reasons: BTreeMap<String, (usize, String)> = BTreeMap::new();
+        for rejection in &prepared.rejected {
+            let first = || (0, format!("`{}`: {}", rejection.id, rejection.detail));
+            reasons.entry(rejection.reason.clone()).or_insert_with(first).0 += 1;
+        }
+        return Err(EvalError::TooManyRejected { rejected, total, max_share: config.max_rejected_share, reasons });
+    }
+    if prepared.questions.is_empty() {
+        return Err(EvalError::NoQuestions { rejected });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_counts_each_task_for_itself() {
+        let question = |id: &str, task: &str| Question { id: id.to_owned(), task: task.to_owned(), ..Question::default() };
+        let questions =
+            [question("a", "sound"), question("b", "sound"), question("c", "music"), question("d", "sound")];
+        let ids = |limit| limited(&questions, limit).iter().map(|q| q.id.clone()).collect::<Vec<_>>();
+        assert_eq!(ids(Some(2)), ["a", "b", "c"]);
+        assert_eq!(ids(None), ["a", "b", "c", "d"]);
+    }
+
+    #[test]
+    fn too_many_rejected_questions_stop_the_evaluation_and_name_the_first_of_each_kind() {
+        let rejection = |id: &str| Rejection {
+            id: id.to_owned(),
+            line: 0,
+            reason: "truncated-audio".to_owned(),
+            detail: "x.wav is cut off".to_owned(),
+        };
+        let prepared = Prepared {
+            questions: Vec::new(),
+            rejected: vec![rejection("a"), rejection("b")],
+            cut_audio: 0,
+            style: PromptStyle::default(),
+        };
+        let error = check_rejected(&prepared, 20, &EvalConfig::default()).unwrap_err().to_string();
+        assert!(error.contains("2 of 20") && error.contains("2 truncated-audio") && error.contains("`a`"), "{error}");
+    }
+}

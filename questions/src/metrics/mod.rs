@@ -1,0 +1,21 @@
+//! Accuracy, truthfulness, reliability, RGI, and what luck and simple rules would have given.
+//!
+//! Every answer is exactly one of correct, wrong and refused ([`crate::Verdict`]). [`compare`] describes a method beside the
+//! base model, item by item; [`threshold_refuser`] and [`group_refuser`] make the verdicts of simple rules, to be compared
+//! in the same way.
+
+mod auroc;
+mod baselines;
+mod bootstrap;
+mod comparison;
+mod counts;
+mod rgi;
+mod transition;
+
+pub use auroc::{auroc, within_group_auroc};
+pub use baselines::{group_refuser, random_refuser_rgi, threshold_refuser};
+pub use bootstrap::{DEFAULT_DRAWS, rgi_interval};
+pub use comparison::{BeforeAfter, Comparison, compare};
+pub use counts::Counts;
+pub use rgi::Rgi;
+pub use transition::Transition;
