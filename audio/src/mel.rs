@@ -207,11 +207,12 @@ impl MelExtractor {
         let copied = heard.len().min(len - pad);
         signal[pad..pad + copied].copy_from_slice(&heard[..copied]);
         let sample = |index: usize| heard.get(index).copied().unwrap_or(0.0);
-        for i in 0..pad {
-            signal[i] = sample(pad - i);
+        for (i, slot) in signal.iter_mut().take(pad).enumerate() {
+            *slot = sample(pad - i);
         }
-        for i in pad + window..len {
-            signal[i] = sample(2 * (window - 1) - (i - pad));
+        // The first sample past the window mirrors the last but one inside it.
+        for (i, slot) in signal.iter_mut().skip(pad + window).enumerate() {
+            *slot = sample(window - 2 - i);
         }
         signal
     }

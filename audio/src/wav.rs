@@ -155,7 +155,8 @@ fn hound_error(path: &Path, error: hound::Error) -> AudioError {
 ///
 /// # Errors
 /// [`AudioError::NonFinite`] for a NaN or infinite sample, [`AudioError::TooLong`] and
-/// [`AudioError::Unsupported`] for what could not be read back, [`AudioError::Common`] if the file cannot be written.
+/// [`AudioError::Unsupported`] for what could not be read back, [`AudioError::Common`] if the file cannot be
+/// written.
 pub fn write_wav(path: &Path, samples: &[f32], sample_rate_hz: u32) -> Result<(), AudioError> {
     if let Some(index) = samples.iter().position(|sample| !sample.is_finite()) {
         return Err(AudioError::NonFinite { path: path.to_owned(), index, value: samples[index] });

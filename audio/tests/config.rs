@@ -1,5 +1,7 @@
 //! The extractor's settings, as model folders hold them.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
+
 use idk_audio::{AudioError, MelConfig};
 use idk_common::json::write_json;
 use serde_json::{Value, json};

@@ -1,11 +1,12 @@
-//! Decoding: every supported format against the signal that was written, and every way in which a file can be bad.
+//! Decoding: every supported format against the signal that was written, and every way of being bad.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
 
 use std::f64::consts::PI;
 use std::path::{Path, PathBuf};
 
 use hound::{SampleFormat, WavSpec, WavWriter};
 use idk_audio::{Audio, AudioError, MelConfig, MelExtractor, decode_file, load, write_wav};
-use idk_common::atomic::write_atomic;
 use tempfile::TempDir;
 
 const TONE_LEN: usize = 8_000;
@@ -51,9 +52,10 @@ fn spec(bits_per_sample: u16, sample_format: SampleFormat, channels: u16) -> Wav
 }
 
 /// Decodes bytes under a name without a telling extension.
+#[expect(clippy::disallowed_methods, reason = "thousands of small files: no need to reach the disk")]
 fn decode_bytes(dir: &TempDir, bytes: &[u8]) -> Result<Audio, AudioError> {
     let path = dir.path().join("clip");
-    write_atomic(&path, bytes).unwrap();
+    std::fs::write(&path, bytes).unwrap();
     decode_file(&path)
 }
 
@@ -286,10 +288,18 @@ fn a_changed_byte_anywhere_never_panics_the_decoder() {
             for change in [0xff, 0x01, 0x80] {
                 let mut changed = bytes.clone();
                 changed[position] ^= change;
-                let reason = reason(&dir, &changed);
-                assert_ne!(reason, "audio-decoder-panic", "byte {position} of {}", bytes.len());
-                if let Ok(audio) = decode_bytes(&dir, &changed) {
-                    assert!(audio.samples.iter().all(|s| s.is_finite()) && !audio.samples.is_empty());
+                match decode_bytes(&dir, &changed) {
+                    Ok(audio) => {
+                        assert!(audio.samples.iter().all(|s| s.is_finite()) && !audio.samples.is_empty());
+                    }
+                    Err(error) => {
+                        assert_ne!(
+                            error.reason(),
+                            "audio-decoder-panic",
+                            "byte {position} of {}",
+                            bytes.len()
+                        );
+                    }
                 }
             }
         }

@@ -101,7 +101,12 @@ pub fn build(
 }
 
 /// Every question is either usable or listed, and not too many are listed.
-fn check_rejected(screened: &Screened, input: usize, config: &BuildConfig, out: &Path) -> Result<(), BuildError> {
+fn check_rejected(
+    screened: &Screened,
+    input: usize,
+    config: &BuildConfig,
+    out: &Path,
+) -> Result<(), BuildError> {
     let (kept, rejected) = (screened.usable.len(), screened.rejected.len());
     if kept + rejected != input {
         return Err(BuildError::Unaccounted { input, kept, rejected });
@@ -130,7 +135,8 @@ fn collect_rows(
 ) -> Result<Rows, BuildError> {
     let mut rows = Rows::default();
     for (question, samples) in usable.iter().zip(samples) {
-        let audios = question.original.audio.iter().map(|path| relative_to(out, path)).collect::<Result<_, _>>()?;
+        let audios =
+            question.original.audio.iter().map(|path| relative_to(out, path)).collect::<Result<_, _>>()?;
         let label = label(&question.original, &samples, config.k);
         rows.push(question, label, samples, audios, config, seed);
     }
@@ -216,7 +222,12 @@ mod tests {
         BuildConfig { n_samples: 3, k: 2, max_new_tokens: 6, ..BuildConfig::default() }
     }
 
-    fn run(lalm: &Lalm, set: &QuestionSet, config: &BuildConfig, out: &Path) -> Result<BuildReport, BuildError> {
+    fn run(
+        lalm: &Lalm,
+        set: &QuestionSet,
+        config: &BuildConfig,
+        out: &Path,
+    ) -> Result<BuildReport, BuildError> {
         build(lalm, set, config, 7, out, &Provenance::default(), |_, _| Progress::hidden())
     }
 
@@ -273,7 +284,8 @@ mod tests {
         idk_audio::write_wav(&audio.join("long.wav"), &vec![0.1; 48_000], 16_000).unwrap();
         idk_audio::write_wav(&audio.join("short.wav"), &[0.1; 100], 16_000).unwrap();
         let mut set = four_questions(&audio);
-        let line_9 = Rejection { id: "q0".into(), line: 9, reason: "missing-field".into(), detail: String::new() };
+        let line_9 =
+            Rejection { id: "q0".into(), line: 9, reason: "missing-field".into(), detail: String::new() };
         set.rejected.push(line_9);
         for (id, name) in [("e1", "torn.wav"), ("e2", "none.wav"), ("e3", "gone.wav"), ("e4", "short.wav")] {
             set.questions.push(question(id, &[audio.join(name)]));
@@ -287,7 +299,8 @@ mod tests {
         assert_eq!((counts.input, counts.kept, counts.rejected, counts.cut_audio), (12, 5, 7, 1));
         assert_eq!(counts.input, counts.kept + counts.rejected);
         let rejected: Vec<Rejection> = read_jsonl(&out.join(REJECTED_FILE)).unwrap();
-        let listed: Vec<(&str, &str)> = rejected.iter().map(|row| (row.id.as_str(), row.reason.as_str())).collect();
+        let listed: Vec<(&str, &str)> =
+            rejected.iter().map(|row| (row.id.as_str(), row.reason.as_str())).collect();
         assert_eq!(
             listed,
             [

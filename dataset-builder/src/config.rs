@@ -112,7 +112,10 @@ impl BuildConfig {
             return wrong("max_rejected_share", "must be between 0 and 1");
         }
         if !is_refusal(&self.refusal) {
-            return wrong("refusal", "is not read as a refusal by the judge, so a model trained on it would only be wrong");
+            return wrong(
+                "refusal",
+                "is not read as a refusal by the judge, so a model trained on it would only be wrong",
+            );
         }
         Ok(())
     }

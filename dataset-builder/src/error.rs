@@ -110,15 +110,23 @@ impl Diagnose for BuildError {
             Self::Common(error) => error.hint(),
             Self::Model(error) => error.hint(),
             Self::Config { .. } => None,
-            Self::NoQuestions => Some("look at the question file, and at `tasks` and `limit_per_task` in [data]".to_owned()),
+            Self::NoQuestions => {
+                Some("look at the question file, and at `tasks` and `limit_per_task` in [data]".to_owned())
+            }
             Self::TooManyRejected { list, .. } => Some(format!(
                 "each of them is listed in `{}`; correct them, or raise `max_rejected_share` in [build]",
                 list.display()
             )),
-            Self::Unaccounted { .. } => Some("this is a bug of the dataset builder, please report it".to_owned()),
-            Self::AudioChanged { .. } => Some("leave the recordings alone while a build runs, then run it again".to_owned()),
+            Self::Unaccounted { .. } => {
+                Some("this is a bug of the dataset builder, please report it".to_owned())
+            }
+            Self::AudioChanged { .. } => {
+                Some("leave the recordings alone while a build runs, then run it again".to_owned())
+            }
             Self::PathNotText { .. } => Some("rename the folder or the recording".to_owned()),
-            Self::Dataset { .. } => Some("build the dataset again; it was changed or only half copied".to_owned()),
+            Self::Dataset { .. } => {
+                Some("build the dataset again; it was changed or only half copied".to_owned())
+            }
         }
     }
 }

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use idk_common::seed::{Rng, derive_seed};
-use idk_model::AUDIO_TAG;
 use idk_questions::rows::{Label, LabelRow, SampleRow};
 use idk_questions::{Question, Verdict};
 use serde::{Deserialize, Serialize};
 
 use crate::config::{BuildConfig, Target};
+use crate::screen::AUDIO_TAG;
 
 /// The share of unknown (IDK) questions of a group, for every K from 1 to N.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -127,7 +127,8 @@ mod tests {
     fn a_question_is_known_from_k_right_answers_on() {
         use Verdict::{Correct, Refused, Wrong};
         let rows = samples(&[Correct, Wrong, Correct, Refused, Correct]);
-        for (k, expected) in [(1, Label::Known), (3, Label::Known), (4, Label::Unknown), (5, Label::Unknown)] {
+        for (k, expected) in [(1, Label::Known), (3, Label::Known), (4, Label::Unknown), (5, Label::Unknown)]
+        {
             let row = label(&question(), &rows, k);
             assert_eq!(row.label, expected, "k = {k}");
             assert_eq!((row.n, row.correct, row.wrong, row.refused), (5, 3, 1, 1));
@@ -136,11 +137,8 @@ mod tests {
 
     #[test]
     fn the_idk_share_counts_questions_with_fewer_than_k_right_answers() {
-        let row = |task: &str, correct| LabelRow {
-            task: task.to_owned(),
-            correct,
-            ..label(&question(), &[], 1)
-        };
+        let row =
+            |task: &str, correct| LabelRow { task: task.to_owned(), correct, ..label(&question(), &[], 1) };
         let shares = IdkShares::of(&[row("sound", 0), row("sound", 1), row("music", 3), row("music", 2)], 3);
         assert_eq!(shares.overall.unknown, BTreeMap::from([(1, 0.25), (2, 0.5), (3, 0.75)]));
         assert_eq!(shares.task["sound"].unknown, BTreeMap::from([(1, 0.5), (2, 1.0), (3, 1.0)]));

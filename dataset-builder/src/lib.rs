@@ -5,7 +5,7 @@
 
 mod build;
 mod card;
-// pub mod compose;
+pub mod compose;
 mod config;
 mod error;
 mod label;

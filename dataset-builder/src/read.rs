@@ -3,11 +3,11 @@
 use std::path::Path;
 
 use idk_common::json::{read_json, read_jsonl};
-use idk_model::AUDIO_TAG;
 use idk_questions::rows::{LabelRow, SftRow};
 
 use crate::error::BuildError;
 use crate::manifest::{DatasetManifest, MANIFEST_FILE};
+use crate::screen::AUDIO_TAG;
 use crate::write::{LABELS_FILE, SFT_FILE};
 
 /// The manifest of a complete dataset.
@@ -46,7 +46,10 @@ pub fn read_sft(dir: &Path) -> Result<Vec<SftRow>, BuildError> {
     let path = dir.join(SFT_FILE);
     let mut rows: Vec<SftRow> = read_jsonl(&path)?;
     for row in &mut rows {
-        let wrong = |what: String| BuildError::Dataset { path: path.clone(), what: format!("row `{}`: {what}", row.id) };
+        let wrong = |what: String| BuildError::Dataset {
+            path: path.clone(),
+            what: format!("row `{}`: {what}", row.id),
+        };
         let tags: usize = row.messages.iter().map(|message| message.content.matches(AUDIO_TAG).count()).sum();
         if tags != row.audios.len() {
             return Err(wrong(format!("{tags} audio tags, but {} recordings", row.audios.len())));

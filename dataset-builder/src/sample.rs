@@ -4,8 +4,8 @@ use idk_audio::LogMel;
 use idk_common::progress::Progress;
 use idk_common::seed::derive_seed;
 use idk_model::{ForwardContext, Generated, Lalm, Prompt, generate};
-use idk_questions::rows::SampleRow;
 use idk_questions::judge;
+use idk_questions::rows::SampleRow;
 use rayon::prelude::*;
 
 use crate::config::BuildConfig;
@@ -47,7 +47,9 @@ pub(crate) fn sample_all(
         let seeds: Vec<Vec<u64>> = questions
             .iter()
             .map(|question| {
-                (0..config.n_samples).map(|sample| sample_seed(run_seed, &question.original.id, sample)).collect()
+                (0..config.n_samples)
+                    .map(|sample| sample_seed(run_seed, &question.original.id, sample))
+                    .collect()
             })
             .collect();
         let answers = generate(lalm, None, &prompts, &sampling, &seeds)?;

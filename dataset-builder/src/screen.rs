@@ -5,12 +5,15 @@ use std::path::Path;
 
 use idk_audio::{AudioError, LogMel, MelExtractor};
 use idk_common::progress::Progress;
-use idk_model::{AUDIO_TAG, Lalm, Message};
+use idk_model::{Lalm, Message};
 use idk_questions::rows::ChatMessage;
 use idk_questions::{Question, QuestionSet, Rejection, Verdict, judge, prompt_text, shuffled};
 use rayon::prelude::*;
 
 use crate::config::{BuildConfig, OptionOrder};
+
+/// The tag that stands for a recording in a chat message.
+pub(crate) const AUDIO_TAG: &str = "<audio>";
 
 /// A question that can be asked.
 #[derive(Clone, Debug)]
@@ -106,7 +109,11 @@ pub(crate) fn screen(
     let mut seen = BTreeSet::new();
     for (question, outcome) in set.questions.iter().zip(outcomes) {
         if !seen.insert(&question.id) {
-            screened.rejected.push(reject(question, "duplicate-id", "the id stands in the set before".to_owned()));
+            screened.rejected.push(reject(
+                question,
+                "duplicate-id",
+                "the id stands in the set before".to_owned(),
+            ));
             continue;
         }
         match outcome {
@@ -144,8 +151,8 @@ fn probe_audio(question: &Question, mel: &MelExtractor) -> Result<(Vec<usize>, u
     let mut audio_tokens = Vec::with_capacity(question.audio.len());
     let mut cut_audio = 0;
     for path in &question.audio {
-        let (mel, is_cut) =
-            load_mel(path, mel).map_err(|error| reject(question, error.reason(), file_and_cause(path, &error)))?;
+        let (mel, is_cut) = load_mel(path, mel)
+            .map_err(|error| reject(question, error.reason(), file_and_cause(path, &error)))?;
         cut_audio += usize::from(is_cut);
         audio_tokens.push(mel.audio_tokens());
     }

@@ -10,7 +10,6 @@ use idk_common::json::write_jsonl;
 use idk_common::manifest::FileEntry;
 use idk_common::{CommonError, atomic};
 use idk_questions::Verdict;
-use idk_model::AUDIO_TAG;
 use idk_questions::rows::{ChatMessage, Label, LabelRow, SampleRow, SftRow};
 use serde::{Deserialize, Serialize};
 
@@ -18,7 +17,7 @@ use crate::config::BuildConfig;
 use crate::error::BuildError;
 use crate::label::target_text;
 use crate::manifest::MANIFEST_FILE;
-use crate::screen::Usable;
+use crate::screen::{AUDIO_TAG, Usable};
 
 /// Every sampled answer.
 pub const SAMPLES_FILE: &str = "samples.jsonl";
@@ -114,7 +113,12 @@ impl Rows {
 
 /// (better, worse) answers, as in Cheng et al. 2024: the right answer before the refusal if the question is known,
 /// else the refusal before each different wrong sample.
-fn preferences(label: &LabelRow, target: &str, samples: &[SampleRow], config: &BuildConfig) -> Vec<(String, String)> {
+fn preferences(
+    label: &LabelRow,
+    target: &str,
+    samples: &[SampleRow],
+    config: &BuildConfig,
+) -> Vec<(String, String)> {
     if label.label == Label::Known {
         return vec![(target.to_owned(), config.refusal.clone())];
     }
@@ -150,7 +154,8 @@ pub(crate) fn file_entry(dir: &Path, name: &str) -> Result<FileEntry, CommonErro
 /// resolved first, as `..` means the real parent.
 pub(crate) fn relative_to(dir: &Path, path: &Path) -> Result<String, BuildError> {
     let real_dir = real_path(dir)?;
-    let parent = real_path(path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")))?;
+    let parent =
+        real_path(path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")))?;
     let real = parent.join(path.file_name().unwrap_or_default());
     let mut from = real_dir.components().peekable();
     let mut to = real.components().peekable();
@@ -231,7 +236,10 @@ mod tests {
             sub_category: String::new(),
         };
         let pair = |better: &str, worse: &str| (better.to_owned(), worse.to_owned());
-        assert_eq!(preferences(&label(Label::Known), "dog", &samples, &config), [pair("dog", "I don't know")]);
+        assert_eq!(
+            preferences(&label(Label::Known), "dog", &samples, &config),
+            [pair("dog", "I don't know")]
+        );
         assert_eq!(
             preferences(&label(Label::Unknown), "I don't know", &samples, &config),
             [pair("I don't know", "cat"), pair("I don't know", "cow")]

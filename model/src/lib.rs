@@ -46,6 +46,7 @@ pub use lalm::Lalm;
 pub use linear::{ForwardContext, Linear};
 pub use lora::{Adapters, DEFAULT_TARGET_MODULES, LoraConfig, LoraPair};
 pub use norm::{LayerNorm, RmsNorm};
+pub use peft::EncoderNames;
 pub use rope::{Angles, Rope};
 pub use sampling::{SamplingConfig, argmax, log_softmax, log_sum_exp, next_token, penalized, probs};
 pub use save::SaveDtype;

@@ -51,7 +51,7 @@ impl Adapters {
     /// [`Adapters::save`] with a choice of the encoder's names.
     ///
     /// # Errors
-    /// [`ModelError::Common`] if a file cannot be written.
+    /// [`ModelError::Common`] if a file cannot be written, [`ModelError::Compute`] if a tensor cannot be read.
     pub fn save_as(&self, dir: &Path, base_name: &str, encoder: EncoderNames) -> Result<(), ModelError> {
         let mut tensors: Vec<(String, [usize; 2], Vec<u8>)> = Vec::new();
         for (name, pair) in &self.modules {
@@ -62,8 +62,10 @@ impl Adapters {
                 _ => name.clone(),
             };
             for (suffix, tensor) in [("lora_A", &pair.a), ("lora_B", &pair.b)] {
-                let values = tensor.clone().into_data();
-                let bytes = values.iter::<f32>().flat_map(f32::to_le_bytes).collect();
+                let values: Vec<f32> = tensor.try_to_vec_as().map_err(|error| ModelError::Compute {
+                    what: format!("reading {name}.{suffix}: {error}"),
+                })?;
+                let bytes = values.into_iter().flat_map(f32::to_le_bytes).collect();
                 tensors.push((format!("{KEY_PREFIX}{module}.{suffix}.weight"), tensor.dims(), bytes));
             }
         }

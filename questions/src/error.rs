@@ -13,7 +13,10 @@ pub enum QuestionError {
     #[error(transparent)]
     Common(#[from] CommonError),
     /// JSON, but neither an array of questions nor one question a line.
-    #[error("`{}`, line {line}: a question set is a JSON array, or one JSON object a line", display_path(path))]
+    #[error(
+        "`{}`, line {line}: a question set is a JSON array, or one JSON object a line",
+        display_path(path)
+    )]
     NotASet {
         /// The question set.
         path: PathBuf,
@@ -31,7 +34,12 @@ pub enum QuestionError {
         limit: usize,
     },
     /// A clip of a question that is to be written lies outside the folder of the question set.
-    #[error("question `{}`: its clip `{}` is not in the folder of the question set `{}`", shown(id), display_path(audio), display_path(path))]
+    #[error(
+        "question `{}`: its clip `{}` is not in the folder of the question set `{}`",
+        shown(id),
+        display_path(audio),
+        display_path(path)
+    )]
     AudioOutside {
         /// The question set that was to be written.
         path: PathBuf,
@@ -90,7 +98,9 @@ impl Diagnose for QuestionError {
             Self::NotASet { .. } => "see MMAU's `mmau-test-mini.json` for the layout",
             Self::TooMany { .. } => "split the set",
             Self::AudioOutside { .. } => "put the clips beside the question set or below it",
-            Self::MissingAnswers { .. } => "answer every question, or leave the others out of the question set",
+            Self::MissingAnswers { .. } => {
+                "answer every question, or leave the others out of the question set"
+            }
             Self::DuplicateAnswers { .. } => "keep one answer a question",
             Self::OptionsDiffer { .. } => "use the question set that the answers were made for",
             Self::LengthMismatch { .. } => return None,

@@ -51,7 +51,8 @@ pub fn judge(text: &str, question: &Question) -> Judgement {
 /// `</think>`.
 fn answer_part(text: &str) -> &str {
     let text = text.rsplit_once("</think>").map_or(text, |(_, after)| after);
-    let inner = text.rsplit_once("<answer>").map(|(_, after)| after.split("</answer>").next().unwrap_or(after));
+    let inner =
+        text.rsplit_once("<answer>").map(|(_, after)| after.split("</answer>").next().unwrap_or(after));
     inner.filter(|inner| !inner.trim().is_empty()).unwrap_or(text)
 }
 
@@ -93,10 +94,10 @@ fn read_reply(reply: &[Word], options: &[Vec<Word>], refused: &[Range<usize>]) -
 fn read_announced(reply: &[Word], options: &[Vec<Word>], refused: &[Range<usize>]) -> Reading {
     let mut result = Reading::None;
     for start in (0..reply.len()).filter_map(|at| announcement_end(reply, at)) {
-        if follows_refusal(reply, start, refused) {
+        if follows_refusal(reply, start, refused) || is_cut_off(reply, start) {
             continue;
         }
-        let reading = read_tail(sentence(&reply[start..]), options, refused, start);
+        let reading = read_tail(sentence(&reply[start..], options), options, refused, start);
         result = match (result, reading) {
             (Reading::None, reading) => reading,
             (result, Reading::None) => result,
@@ -108,15 +109,6 @@ fn read_announced(reply: &[Word], options: &[Vec<Word>], refused: &[Range<usize>
 }
 
 fn read_tail(tail: &[Word], options: &[Vec<Word>], refused: &[Range<usize>], offset: usize) -> Reading {
-    // `The answer is a` is a sentence that was cut off.
-    if let [word] = tail
-        && word.text == "a"
-        && !word.upper
-        && !word.opened
-        && !word.delimited
-    {
-        return Reading::None;
-    }
     let statement = read_statement(tail, options);
     if statement != Reading::None {
         return statement;
@@ -133,11 +125,18 @@ fn read_tail(tail: &[Word], options: &[Vec<Word>], refused: &[Range<usize>], off
     }
 }
 
+/// Whether the reply ends in the article of an answer that was cut off: `The answer is a`.
+fn is_cut_off(reply: &[Word], start: usize) -> bool {
+    let last = start + 1 == reply.len() && !reply[start - 1].delimited;
+    last && reply[start].text == "a" && !reply[start].upper && !reply[start].opened && !reply[start].delimited
+}
+
 /// Where the answer begins if the words from `at` announce one: `answer is`, `answer:`, `option B`, `I choose`.
 fn announcement_end(reply: &[Word], at: usize) -> Option<usize> {
     let text = |at: usize| reply.get(at).map_or("", |word| word.text.as_str());
     let before = at.checked_sub(1).map_or("", text);
-    let is_letter = |at: usize| reply.get(at).is_some_and(|word| word.letter().is_some() && (word.upper || word.opened));
+    let is_letter =
+        |at: usize| reply.get(at).is_some_and(|word| word.letter().is_some() && (word.upper || word.opened));
     let last_letter = is_letter(at + 1) && at + 2 == reply.len();
     let announced = match text(at) {
         "answer" | "option" | "choice" => return named_answer_end(reply, at),
@@ -151,11 +150,17 @@ fn announcement_end(reply: &[Word], at: usize) -> Option<usize> {
 
 /// The same for `answer`, `option` and `choice`: a colon or `is` must follow, or a letter (`option B`).
 fn named_answer_end(reply: &[Word], at: usize) -> Option<usize> {
-    let next = skip(reply, at + 1, &["is", "would", "should", "must", "be", "most", "likely", "probably", "therefore"]);
+    let next = skip(
+        reply,
+        at + 1,
+        &["is", "would", "should", "must", "be", "most", "likely", "probably", "therefore"],
+    );
     let colon = reply[at].delimited && !reply[at].ends_sentence;
-    let copula = reply[at + 1..next].iter().any(|word| matches!(word.text.as_str(), "is" | "be"));
+    let runs_on = !reply[at].ends_clause;
+    let copula = runs_on && reply[at + 1..next].iter().any(|word| matches!(word.text.as_str(), "is" | "be"));
     let is_letter = |word: &Word| word.letter().is_some() && (word.upper || word.opened);
-    let direct = reply[at].text != "answer" && next == at + 1 && reply.get(next).is_some_and(is_letter);
+    let direct =
+        runs_on && reply[at].text != "answer" && next == at + 1 && reply.get(next).is_some_and(is_letter);
     let next = skip(reply, next, &["option", "choice", "letter", "clearly", "definitely"]);
     ((colon || copula || direct) && next < reply.len()).then_some(next)
 }
@@ -165,9 +170,17 @@ fn skip(reply: &[Word], at: usize, skipped: &[&str]) -> usize {
     at + reply[at..].iter().take_while(|word| skipped.contains(&word.text.as_str())).count()
 }
 
-/// The words up to the end of the sentence. A full stop after a single letter ends nothing: `B. dog`, `F. Scott`.
-fn sentence(text: &[Word]) -> &[Word] {
-    let end = text.iter().position(|word| word.ends_line || word.ends_sentence && word.letter().is_none());
+/// The words up to the end of the sentence. A full stop inside an option or after initials ends nothing: `4. Reading`,
+/// `B. dog`, `J.D. Salinger`.
+fn sentence<'a>(text: &'a [Word], options: &[Vec<Word>]) -> &'a [Word] {
+    let label = usize::from(text.first().is_some_and(|word| word.letter().is_some()));
+    let begins = |at: usize| {
+        options.iter().filter(move |option| starts_with(&text[at..], option)).map(move |o| at + o.len())
+    };
+    let option_end = begins(0).chain(begins(label)).max().unwrap_or(1);
+    let is_initial = |word: &Word| word.letter().is_some() || word.text.contains('.');
+    let ends = |word: &Word| word.ends_line || word.ends_sentence && !is_initial(word);
+    let end = text.iter().enumerate().position(|(at, word)| at + 1 >= option_end && ends(word));
     &text[..end.map_or(text.len(), |end| end + 1)]
 }
 
@@ -188,15 +201,32 @@ fn follows_refusal(reply: &[Word], at: usize, refused: &[Range<usize>]) -> bool 
 /// Whether a mention is part of a refusal: inside it, after it (`I don't know if it is a dog`), or right before it.
 fn is_hedged(reply: &[Word], mention: &Mention, refused: &[Range<usize>]) -> bool {
     let inside = |range: &Range<usize>| range.start < mention.end && mention.start < range.end;
-    let before = |range: &Range<usize>| mention.end <= range.start && !turns(reply, mention.end - 1, range.start);
-    follows_refusal(reply, mention.start, refused) || refused.iter().any(|range| inside(range) || before(range))
+    let before =
+        |range: &Range<usize>| mention.end <= range.start && !turns(reply, mention.end - 1, range.start);
+    follows_refusal(reply, mention.start, refused)
+        || refused.iter().any(|range| inside(range) || before(range))
 }
 
 /// Whether a sentence ends, or a word turns it around, after word `from` and before word `to`.
 fn turns(reply: &[Word], from: usize, to: usize) -> bool {
     const TURNS: [&str; 17] = [
-        "although", "believe", "but", "guess", "however", "likely", "maybe", "might", "perhaps", "possibly", "presumably",
-        "probably", "say", "suppose", "suspect", "think", "though",
+        "although",
+        "believe",
+        "but",
+        "guess",
+        "however",
+        "likely",
+        "maybe",
+        "might",
+        "perhaps",
+        "possibly",
+        "presumably",
+        "probably",
+        "say",
+        "suppose",
+        "suspect",
+        "think",
+        "though",
     ];
     let turned = |word: &Word| TURNS.contains(&word.text.as_str());
     reply[from..to].iter().any(|word| word.ends_sentence) || reply[from + 1..to].iter().any(turned)
@@ -248,13 +278,41 @@ mod tests {
     #[test]
     fn letters_are_read_in_every_usual_form() {
         for text in [
-            "B", "b", "(B)", "(b)", "B.", "B)", "[B]", "**B**", "B\n", "\"B\"", "(B).", "Option B", "option (b)",
-            "The answer is B", "The answer is (B).", "The answer is (b)", "the answer is: B", "Answer: B", "answer:b",
-            "ANSWER: (B)", "The correct answer is option B.", "The correct option is B.", "I choose B",
-            "I would choose option (B)", "I think it's B", "It is (B).", "<answer>B</answer>",
-            "<think>A or C? maybe a dog</think>\nB", "The answer is B because I hear it clearly.",
-            "The answer is B. This is because it purrs.", "B. The sound is high.", "B, because it purrs",
-            "（B）", "My choice is B.", "The answer would be B",
+            "B",
+            "b",
+            "(B)",
+            "(b)",
+            "B.",
+            "B)",
+            "[B]",
+            "**B**",
+            "B\n",
+            "\"B\"",
+            "(B).",
+            "Option B",
+            "option (b)",
+            "The answer is B",
+            "The answer is (B).",
+            "The answer is (b)",
+            "the answer is: B",
+            "Answer: B",
+            "answer:b",
+            "ANSWER: (B)",
+            "The correct answer is option B.",
+            "The correct option is B.",
+            "I choose B",
+            "I would choose option (B)",
+            "I think it's B",
+            "It is (B).",
+            "<answer>B</answer>",
+            "<think>A or C? maybe a dog</think>\nB",
+            "The answer is B because I hear it clearly.",
+            "The answer is B. This is because it purrs.",
+            "B. The sound is high.",
+            "B, because it purrs",
+            "（B）",
+            "My choice is B.",
+            "The answer would be B",
         ] {
             assert_eq!(choice(text, &ANIMALS), Some(1), "{text}");
         }
@@ -263,13 +321,26 @@ mod tests {
     #[test]
     fn texts_are_read_in_every_usual_form() {
         for text in [
-            "footsteps on snow", "Footsteps on Snow.", " footsteps  on snow\n", "(B) footsteps on snow",
-            "(B)footsteps on snow", "B) footsteps on snow", "B. Footsteps on snow.", "B: footsteps on snow",
-            "B - footsteps on snow", "B footsteps on snow", "The answer is (B) footsteps on snow",
-            "The answer is footsteps on snow.", "answer: footsteps on snow", "I hear footsteps on snow in the clip.",
-            "The sound is most likely footsteps on snow, (B)", "The audio contains footsteps on snow",
-            "The answer is (B) footsteps on snow, not rain.", "\u{201c}Footsteps on snow\u{201d}",
-            "It is not rain but footsteps on snow", "I first think of a walk. The answer is: footsteps on snow",
+            "footsteps on snow",
+            "Footsteps on Snow.",
+            " footsteps  on snow\n",
+            "(B) footsteps on snow",
+            "(B)footsteps on snow",
+            "B) footsteps on snow",
+            "B. Footsteps on snow.",
+            "B: footsteps on snow",
+            "B - footsteps on snow",
+            "B footsteps on snow",
+            "The answer is (B) footsteps on snow",
+            "The answer is footsteps on snow.",
+            "answer: footsteps on snow",
+            "I hear footsteps on snow in the clip.",
+            "The sound is most likely footsteps on snow, (B)",
+            "The audio contains footsteps on snow",
+            "The answer is (B) footsteps on snow, not rain.",
+            "\u{201c}Footsteps on snow\u{201d}",
+            "It is not rain but footsteps on snow",
+            "I first think of a walk. The answer is: footsteps on snow",
         ] {
             assert_eq!(choice(text, &STEPS), Some(1), "{text}");
         }
@@ -278,8 +349,16 @@ mod tests {
     #[test]
     fn letter_and_text_that_disagree_are_never_resolved() {
         for text in [
-            "(B) rain", "B. rain", "B rain", "The answer is (B) rain", "(C) footsteps on snow", "(A) footsteps on snow",
-            "(B) footsteps", "answer: C. snow", "(B) footsteps on gravel", "(C) because of the footsteps on snow",
+            "(B) rain",
+            "B. rain",
+            "B rain",
+            "The answer is (B) rain",
+            "(C) footsteps on snow",
+            "(A) footsteps on snow",
+            "(B) footsteps",
+            "answer: C. snow",
+            "(B) footsteps on gravel",
+            "(C) because of the footsteps on snow",
             "rain (A)",
         ] {
             assert_eq!(choice(text, &STEPS), None, "{text}");
@@ -289,9 +368,20 @@ mod tests {
     #[test]
     fn several_options_are_never_resolved() {
         for text in [
-            "A or B", "(A) and (B)", "(A) (B)", "A, B", "B, C", "A/B", "a dog or a cat", "The answer is A or B",
-            "The answer is a dog or a cat", "It could be a dog, a cat or a hen", "The answer is A. The answer is B.",
-            "(A) a dog (B) a cat (C) a hen", "A. a dog\nB. a cat", "either (B) or a dog",
+            "A or B",
+            "(A) and (B)",
+            "(A) (B)",
+            "A, B",
+            "B, C",
+            "A/B",
+            "a dog or a cat",
+            "The answer is A or B",
+            "The answer is a dog or a cat",
+            "It could be a dog, a cat or a hen",
+            "The answer is A. The answer is B.",
+            "(A) a dog (B) a cat (C) a hen",
+            "A. a dog\nB. a cat",
+            "either (B) or a dog",
         ] {
             assert_eq!(choice(text, &ANIMALS), None, "{text}");
         }
@@ -300,8 +390,25 @@ mod tests {
     #[test]
     fn what_names_no_option_is_never_guessed() {
         for text in [
-            "", " ", "...", "F", "(F)", "z", "horse", "The answer is", "The answer is a", "A horse", "An animal", "catalogue",
-            "the answer", "It is not a dog", "There is no cat", "A hensome pigment", "12", "it is a", "i i i",
+            "",
+            " ",
+            "...",
+            "F",
+            "(F)",
+            "z",
+            "horse",
+            "The answer is",
+            "The answer is a",
+            "A horse",
+            "An animal",
+            "catalogue",
+            "the answer",
+            "It is not a dog",
+            "There is no cat",
+            "A hensome pigment",
+            "12",
+            "it is a",
+            "i i i",
             "The answer is a horse",
         ] {
             assert_eq!(choice(text, &ANIMALS), None, "{text:?}");
@@ -367,8 +474,12 @@ mod tests {
     #[test]
     fn an_answer_given_beside_a_refusal_is_an_answer() {
         for text in [
-            "I'm not sure, but I think it is a cat", "I don't know, maybe a cat", "I am not sure. The answer is (B).",
-            "It is a cat, but I'm not sure", "The answer is (B), but I am not sure", "I don't know. It may be a cat.",
+            "I'm not sure, but I think it is a cat",
+            "I don't know, maybe a cat",
+            "I am not sure. The answer is (B).",
+            "It is a cat, but I'm not sure",
+            "The answer is (B), but I am not sure",
+            "I don't know. It may be a cat.",
         ] {
             assert_eq!(choice(text, &ANIMALS), Some(1), "{text}");
         }
@@ -392,7 +503,8 @@ mod tests {
 
     #[test]
     fn options_that_begin_with_an_initial_are_read_whole() {
-        let authors = ["J.D. Salinger", "F. Scott Fitzgerald", "A. Camus", "B. Brecht", "C. Dickens", "D. Defoe"];
+        let authors =
+            ["J.D. Salinger", "F. Scott Fitzgerald", "A. Camus", "B. Brecht", "C. Dickens", "D. Defoe"];
         for (index, author) in authors.iter().enumerate() {
             assert_eq!(choice(author, &authors), Some(index));
             assert_eq!(choice(&format!("The author is {author}"), &authors), Some(index));

@@ -32,7 +32,9 @@ pub(crate) fn only_choice(mentions: &[Mention]) -> Option<usize> {
 
 /// Whether `text` begins with the words of `option`, an article aside.
 pub(crate) fn starts_with(text: &[Word], option: &[Word]) -> bool {
-    let begins = |text: &[Word]| !option.is_empty() && text.len() >= option.len() && same(&text[..option.len()], option);
+    let begins = |text: &[Word]| {
+        !option.is_empty() && text.len() >= option.len() && same(&text[..option.len()], option)
+    };
     begins(text) || (text.first().is_some_and(|word| is_article(&word.text)) && begins(&text[1..]))
 }
 
@@ -50,7 +52,11 @@ fn occurrences(text: &[Word], options: &[Vec<Word>]) -> Vec<Mention> {
     for start in 0..text.len() {
         for (choice, option) in options.iter().enumerate() {
             let end = start + option.len();
-            if !option.is_empty() && end <= text.len() && same(&text[start..end], option) && counts(text, start, option) {
+            if !option.is_empty()
+                && end <= text.len()
+                && same(&text[start..end], option)
+                && counts(text, start, option)
+            {
                 found.push(Mention { choice, start, end });
             }
         }
@@ -62,8 +68,8 @@ fn occurrences(text: &[Word], options: &[Vec<Word>]) -> Vec<Mention> {
 /// `a` in `it is a dog` is no answer.
 fn counts(text: &[Word], start: usize, option: &[Word]) -> bool {
     const EVERYWHERE: [&str; 20] = [
-        "a", "an", "and", "are", "as", "at", "by", "for", "from", "i", "in", "is", "it", "no", "of", "on", "the", "this",
-        "to", "yes",
+        "a", "an", "and", "are", "as", "at", "by", "for", "from", "i", "in", "is", "it", "no", "of", "on",
+        "the", "this", "to", "yes",
     ];
     let [word] = option else { return true };
     let begins = start == 0 || text[start - 1].ends_clause;
@@ -81,7 +87,8 @@ pub(crate) fn is_denied(text: &[Word], mention: &Mention) -> bool {
     /// How far before an option its negation may stand: `not the sound of a dog`.
     const REACH: usize = 5;
     let before = text[..mention.start].iter().rev().take(REACH);
-    let clause = before.take_while(|word| !word.ends_clause && !matches!(word.text.as_str(), "but" | "doubt" | "only"));
+    let clause = before
+        .take_while(|word| !word.ends_clause && !matches!(word.text.as_str(), "but" | "doubt" | "only"));
     if clause.map(|word| word.text.as_str()).any(denies) {
         return true;
     }
@@ -98,7 +105,18 @@ pub(crate) fn is_denied(text: &[Word], mention: &Mention) -> bool {
 
 fn denies(word: &str) -> bool {
     const NEGATIONS: [&str; 13] = [
-        "not", "no", "never", "neither", "nor", "without", "except", "excluding", "unlike", "cannot", "rather", "instead",
+        "not",
+        "no",
+        "never",
+        "neither",
+        "nor",
+        "without",
+        "except",
+        "excluding",
+        "unlike",
+        "cannot",
+        "rather",
+        "instead",
         "isnt",
     ];
     NEGATIONS.contains(&word) || word.ends_with("n't")
@@ -126,7 +144,10 @@ mod tests {
     fn the_longest_option_wins_over_those_inside_it() {
         assert_eq!(found("I hear footsteps on snow.", &["footsteps", "footsteps on snow", "snow"]), [1]);
         assert_eq!(found("not sure", &["sure", "not sure"]), [1]);
-        assert_eq!(found("footsteps, then more footsteps on snow", &["footsteps", "footsteps on snow"]), [0, 1]);
+        assert_eq!(
+            found("footsteps, then more footsteps on snow", &["footsteps", "footsteps on snow"]),
+            [0, 1]
+        );
     }
 
     #[test]
@@ -137,7 +158,13 @@ mod tests {
 
     #[test]
     fn denied_options_are_no_mentions() {
-        for text in ["It is not a dog", "there is no dog", "The dog isn't heard", "dog is wrong", "neither dog nor anything"] {
+        for text in [
+            "It is not a dog",
+            "there is no dog",
+            "The dog isn't heard",
+            "dog is wrong",
+            "neither dog nor anything",
+        ] {
             assert_eq!(found(text, &["dog", "cat"]), Vec::<usize>::new(), "{text}");
         }
         assert_eq!(found("a cat rather than a dog", &["dog", "cat"]), [1]);

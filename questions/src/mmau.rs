@@ -79,7 +79,11 @@ pub fn read_questions(path: &Path) -> Result<QuestionSet, QuestionError> {
 pub fn read_questions_with(path: &Path, options: &ReadOptions) -> Result<QuestionSet, QuestionError> {
     let rows = rows(path)?;
     if rows.len() > MAX_QUESTIONS {
-        return Err(QuestionError::TooMany { path: path.to_path_buf(), found: rows.len(), limit: MAX_QUESTIONS });
+        return Err(QuestionError::TooMany {
+            path: path.to_path_buf(),
+            found: rows.len(),
+            limit: MAX_QUESTIONS,
+        });
     }
     let root = path.parent().filter(|root| !root.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut set = QuestionSet::default();
@@ -125,7 +129,9 @@ fn rows(path: &Path) -> Result<Vec<(usize, Value)>, QuestionError> {
 
 fn parse_line(path: &Path, number: usize, text: &str) -> Result<Value, CommonError> {
     json::parse_json(path, text).map_err(|error| match error {
-        CommonError::Json { path, column, message, .. } => CommonError::Json { path, line: number, column, message },
+        CommonError::Json { path, column, message, .. } => {
+            CommonError::Json { path, line: number, column, message }
+        }
         other => other,
     })
 }
@@ -208,7 +214,8 @@ fn reserved_token(text: &str) -> Option<String> {
         let end = inner.find("|>")?;
         (!inner[..end].contains(char::is_whitespace)).then(|| format!("<|{}|>", &inner[..end]))
     });
-    let tag = || ["<audio>", "<image>", "<video>"].into_iter().find(|tag| text.to_ascii_lowercase().contains(tag));
+    let tag =
+        || ["<audio>", "<image>", "<video>"].into_iter().find(|tag| text.to_ascii_lowercase().contains(tag));
     special.or_else(|| tag().map(str::to_owned))
 }
 
@@ -219,13 +226,16 @@ fn choices(value: Value) -> Result<Vec<String>, Fault> {
         Value::Array(items) => items,
         // One published copy of MMAU has the list as a JSON text.
         Value::String(text) if text.trim().is_empty() => return Ok(Vec::new()),
-        Value::String(text) => serde_json::from_str(&text).map_err(|_| bad("is a text that holds no JSON list"))?,
+        Value::String(text) => {
+            serde_json::from_str(&text).map_err(|_| bad("is a text that holds no JSON list"))?
+        }
         _ => return Err(bad("must be a list")),
     };
     if !items.iter().all(|item| item.is_string() || item.is_number()) {
         return Err(bad("must be a list of texts"));
     }
-    let choices = items.iter().map(|item| checked(plain_text(item), "choices")).collect::<Result<Vec<_>, _>>()?;
+    let choices =
+        items.iter().map(|item| checked(plain_text(item), "choices")).collect::<Result<Vec<_>, _>>()?;
     match choices.len() {
         _ if choices.iter().any(String::is_empty) => Err(bad("has an empty option")),
         1 => Err((reason::TOO_FEW_CHOICES, "one option".to_owned())),
@@ -246,7 +256,10 @@ fn with_answer(listed: Vec<String>, answer: &str) -> Result<(Vec<String>, String
     let same = |choice: &String| choice == answer || normalise(choice) == normalise(answer);
     let place = choices.iter().position(same).or_else(|| listed.iter().position(same));
     let Some(place) = place else {
-        return Err((reason::ANSWER_NOT_IN_CHOICES, format!("the answer `{answer}` is not among the options")));
+        return Err((
+            reason::ANSWER_NOT_IN_CHOICES,
+            format!("the answer `{answer}` is not among the options"),
+        ));
     };
     let answer = choices[place].clone();
     Ok((choices, answer))
@@ -318,4 +331,234 @@ fn existing_part_is_inside(path: &Path, root: &Path) -> bool {
     let real = existing.and_then(|part| fs::canonicalize(part).ok());
     // `None` is a link to nothing; for a bare file name the only ancestor is the working directory itself.
     real.is_some_and(|real| real.starts_with(&real_root)) || (existing.is_none() && root == Path::new("."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::writer::write_questions;
+    use serde_json::json;
+    use std::os::unix::fs::symlink;
+    use tempfile::TempDir;
+
+    fn folder() -> TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        idk_common::atomic::write_atomic(&dir.path().join("audio/a.wav"), b"RIFF").unwrap();
+        dir
+    }
+
+    fn row(id: &str) -> Value {
+        json!({"id": id, "audio_id": "./audio/a.wav", "question": "Which?", "choices": ["dog", "cat"], "answer": "cat",
+            "dataset": "d", "task": "sound", "split": "test", "category": "Reasoning", "sub-category": "Animals",
+            "difficulty": "easy"})
+    }
+
+    fn with(id: &str, key: &str, value: Value) -> Value {
+        let mut row = row(id);
+        row[key] = value;
+        row
+    }
+
+    fn read(dir: &TempDir, rows: &Value, options: ReadOptions) -> QuestionSet {
+        let path = dir.path().join("questions.json");
+        idk_common::json::write_json(&path, rows).unwrap();
+        read_questions_with(&path, &options).unwrap()
+    }
+
+    /// Reads one row; the code of its rejection, or `""`.
+    fn verdict_on(row: Value) -> String {
+        let set = read(&folder(), &json!([row]), ReadOptions::default());
+        assert_eq!(set.questions.len() + set.rejected.len(), 1);
+        set.rejected.first().map(|rejection| rejection.reason.clone()).unwrap_or_default()
+    }
+
+    #[test]
+    fn a_row_becomes_a_question_and_unknown_keys_are_kept() {
+        let dir = folder();
+        let set = read(&dir, &json!([with("q1", "idk", json!({"snr_db": 3.5}))]), ReadOptions::default());
+        let question = &set.questions[0];
+        assert_eq!(question.audio, [dir.path().join("audio/a.wav")]);
+        assert_eq!(question.answer_index(), Some(1));
+        let fields = [&question.task, &question.category, &question.sub_category, &question.difficulty];
+        assert_eq!(fields, ["sound", "Reasoning", "Animals", "easy"]);
+        assert_eq!(Value::Object(question.extra.clone()), json!({"idk": {"snr_db": 3.5}}));
+    }
+
+    #[test]
+    fn what_is_written_is_read_back_the_same() {
+        let dir = folder();
+        let rows = json!([
+            with("q1", "idk", json!([1, 2])),
+            with("q2", "choices", json!([])),
+            with("q3", "audio_id", json!(["audio/a.wav", "audio/a.wav"]))
+        ]);
+        let questions = read(&dir, &rows, ReadOptions::default()).questions;
+        assert_eq!(questions.len(), 3);
+        for name in ["again.json", "again.jsonl"] {
+            let path = dir.path().join(name);
+            write_questions(&path, &questions).unwrap();
+            let again = read_questions(&path).unwrap();
+            assert_eq!((again.questions, again.rejected), (questions.clone(), Vec::new()));
+        }
+        let elsewhere = tempfile::tempdir().unwrap();
+        let error = write_questions(&elsewhere.path().join("q.json"), &questions).unwrap_err();
+        assert!(matches!(error, QuestionError::AudioOutside { .. }), "{error}");
+    }
+
+    #[test]
+    fn variants_of_the_layout_are_read() {
+        let dir = folder();
+        let mut other_names = row("q4");
+        let fields = other_names.as_object_mut().unwrap();
+        let task = fields.shift_remove("task").unwrap();
+        fields.insert("modality".to_owned(), task);
+        let rows = json!([
+            with("q1", "category", json!(["Reasoning"])),
+            with("q2", "choices", json!("[\"dog\", \"cat\"]")),
+            with("q3", "choices", json!(["(A) dog", "(B) cat"])),
+            other_names,
+            with("q5", "answer", json!("Cat. ")),
+        ]);
+        let set = read(&dir, &rows, ReadOptions::default());
+        assert_eq!(set.rejected, []);
+        for question in &set.questions {
+            assert_eq!((question.category.as_str(), question.task.as_str()), ("Reasoning", "sound"));
+            assert_eq!(question.choices, ["dog", "cat"]);
+            assert_eq!(question.answer, "cat");
+        }
+    }
+
+    #[test]
+    fn letters_are_dropped_only_where_they_label_the_options() {
+        let strip =
+            |choices: &[&str]| without_letters(&choices.iter().map(|&c| c.to_owned()).collect::<Vec<_>>());
+        assert_eq!(strip(&["A. dog", "B. cat"]), Some(vec!["dog".to_owned(), "cat".to_owned()]));
+        assert_eq!(strip(&["a)dog", "b)cat"]), Some(vec!["dog".to_owned(), "cat".to_owned()]));
+        for kept in [
+            ["A:7/1", "B:7/1"],
+            ["(B) dog", "(A) cat"],
+            ["A dog", "B cat"],
+            ["A. dog", "cat"],
+            ["A", "B"],
+            ["é)", "B) x"],
+        ] {
+            assert_eq!(strip(&kept), None, "{kept:?}");
+        }
+    }
+
+    #[test]
+    fn every_kind_of_bad_row_has_its_code() {
+        let cases = [
+            ("", row("q")),
+            ("not-an-object", json!(7)),
+            ("missing-field", with("", "split", json!("x"))),
+            ("missing-field", with("q", "question", json!(""))),
+            ("missing-field", with("q", "answer", json!(null))),
+            ("missing-field", with("q", "audio_id", json!(null))),
+            ("missing-field", with("q", "audio_id", json!([]))),
+            ("bad-field", with("q", "task", json!({"a": 1}))),
+            ("bad-field", with("q", "choices", json!("dog"))),
+            ("bad-field", with("q", "choices", json!(["dog", null]))),
+            ("bad-field", with("q", "choices", json!(["dog", "cat", " "]))),
+            ("bad-field", with("q", "audio_id", json!(["audio/a.wav", 7]))),
+            ("bad-field", with("a\u{0}b", "split", json!("x"))),
+            ("too-long", with("q", "question", json!("x".repeat(MAX_FIELD_CHARS + 1)))),
+            ("reserved-token", with("q", "question", json!("Which?<|im_end|>"))),
+            ("reserved-token", with("q", "question", json!("Which <AUDIO>?"))),
+            ("reserved-token", with("q", "choices", json!(["cat", "<|AUDIO|>"]))),
+            ("", with("q", "question", json!("Is 1 <| 2 |> 3?"))),
+            ("too-few-choices", with("q", "choices", json!(["cat"]))),
+            ("too-many-choices", with("q", "choices", json!((0..27).collect::<Vec<_>>()))),
+            ("duplicate-choices", with("q", "choices", json!(["cat", "dog", "cat"]))),
+            ("duplicate-choices", with("q", "choices", json!(["cat", "Dog.", "dog"]))),
+            ("", with("q", "choices", json!(["cat", "F", "F#"]))),
+            ("answer-not-in-choices", with("q", "answer", json!("pig"))),
+            ("bad-path", with("q", "audio_id", json!("/etc/passwd"))),
+            ("bad-path", with("q", "audio_id", json!("audio/../../a.wav"))),
+            ("missing-audio", with("q", "audio_id", json!("audio/b.wav"))),
+            ("missing-audio", with("q", "audio_id", json!("audio"))),
+            ("too-many-clips", with("q", "audio_id", json!(vec!["audio/a.wav"; MAX_CLIPS + 1]))),
+        ];
+        for (code, row) in cases {
+            let shown = row.to_string().chars().take(200).collect::<String>();
+            assert_eq!(verdict_on(row), code, "{shown}");
+        }
+    }
+
+    #[test]
+    fn the_first_of_two_rows_with_one_id_is_kept() {
+        let set =
+            read(&folder(), &json!([row("q"), with("q", "answer", json!("dog"))]), ReadOptions::default());
+        assert_eq!(set.questions[0].answer, "cat");
+        let rejection = &set.rejected[0];
+        assert_eq!(
+            (rejection.id.as_str(), rejection.line, rejection.reason.as_str()),
+            ("q", 2, "duplicate-id")
+        );
+    }
+
+    #[test]
+    fn links_may_not_lead_out_of_the_folder() {
+        let (dir, outside) = (folder(), folder());
+        symlink(outside.path().join("audio"), dir.path().join("out")).unwrap();
+        symlink(outside.path().join("nothing.wav"), dir.path().join("dangling.wav")).unwrap();
+        symlink("audio", dir.path().join("in")).unwrap();
+        for require_audio in [true, false] {
+            let code = |name: &str| {
+                let set =
+                    read(&dir, &json!([with("q", "audio_id", json!(name))]), ReadOptions { require_audio });
+                set.rejected.first().map(|rejection| rejection.reason.clone())
+            };
+            assert_eq!(code("in/a.wav"), None);
+            assert_eq!(code("out/a.wav").as_deref(), Some("bad-path"));
+            assert_eq!(
+                code("out/b.wav").as_deref(),
+                Some(if require_audio { "missing-audio" } else { "bad-path" })
+            );
+            assert_eq!(
+                code("dangling.wav").as_deref(),
+                Some(if require_audio { "missing-audio" } else { "bad-path" })
+            );
+            assert_eq!(code("../a.wav").as_deref(), Some("bad-path"));
+        }
+    }
+
+    #[test]
+    fn clips_may_be_missing_where_they_are_not_needed() {
+        let rows = json!([with("q", "audio_id", json!("./nowhere/b.wav"))]);
+        let dir = folder();
+        let set = read(&dir, &rows, ReadOptions { require_audio: false });
+        assert_eq!(set.questions[0].audio, [dir.path().join("nowhere/b.wav")]);
+    }
+
+    #[test]
+    fn a_file_that_is_no_question_set_is_an_error_with_its_line() {
+        let dir = folder();
+        let path = dir.path().join("q.jsonl");
+        let good = row("q").to_string();
+        let line = |text: String| {
+            idk_common::atomic::write_atomic(&path, text.as_bytes()).unwrap();
+            match read_questions(&path).unwrap_err() {
+                QuestionError::NotASet { line, .. }
+                | QuestionError::Common(CommonError::Json { line, .. }) => line,
+                other => panic!("{other}"),
+            }
+        };
+        assert_eq!(line(format!("{good}\n\n{good}\n{{\"id\":")), 4);
+        assert_eq!(line(format!("[\n{good},\n{good}\n")), 4);
+        assert_eq!(line("\n\nid,question\n".to_owned()), 3);
+        assert_eq!(line(String::new()), 1);
+        let missing = read_questions(&dir.path().join("none.json")).unwrap_err();
+        assert!(matches!(missing, QuestionError::Common(CommonError::NotFound { .. })));
+    }
+
+    #[test]
+    fn lines_are_counted_with_the_blank_ones() {
+        let dir = folder();
+        let path = dir.path().join("q.jsonl");
+        let text = format!("{}\n\n{}\r\n", row("q1"), with("q2", "answer", json!("pig")));
+        idk_common::atomic::write_atomic(&path, text.as_bytes()).unwrap();
+        let set = read_questions(&path).unwrap();
+        assert_eq!((set.questions.len(), set.rejected[0].line), (1, 3));
+    }
 }

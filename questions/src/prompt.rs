@@ -74,7 +74,10 @@ mod tests {
 
     #[test]
     fn a_prompt_of_lines_has_no_letters_and_an_open_question_no_options() {
-        assert_eq!(prompt_text(&question("q"), PromptStyle::Lines), "Which animal is heard?\ndog\ncat\nhen\npig");
+        assert_eq!(
+            prompt_text(&question("q"), PromptStyle::Lines),
+            "Which animal is heard?\ndog\ncat\nhen\npig"
+        );
         let open = Question { choices: Vec::new(), ..question("q") };
         assert_eq!(prompt_text(&open, PromptStyle::Lettered), "Which animal is heard?");
     }

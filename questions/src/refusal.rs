@@ -67,22 +67,84 @@ const CLAUSE_START: &[&str] = &[
 ];
 
 /// Refusals only as a whole clause: `unknown`, `the answer is unclear`.
-const WHOLE_CLAUSE: &[&str] =
-    &["unknown", "unclear", "uncertain", "undetermined", "undeterminable", "not known", "not clear", "indeterminate"];
+const WHOLE_CLAUSE: &[&str] = &[
+    "unknown",
+    "unclear",
+    "uncertain",
+    "undetermined",
+    "undeterminable",
+    "not known",
+    "not clear",
+    "indeterminate",
+];
 
 /// What a model says that it cannot do, or that cannot be done.
 const VERBS: &[&str] = &[
-    "access", "answer", "answered", "ascertain", "assist", "conclude", "confirm", "confirmed", "decide", "determine",
-    "determined", "discern", "distinguish", "establish", "established", "guess", "help", "identified", "identify", "infer",
-    "inferred", "judge", "know", "known", "listen", "process", "provide", "recognise", "recognize", "say", "specify", "tell",
+    "access",
+    "answer",
+    "answered",
+    "ascertain",
+    "assist",
+    "conclude",
+    "confirm",
+    "confirmed",
+    "decide",
+    "determine",
+    "determined",
+    "discern",
+    "distinguish",
+    "establish",
+    "established",
+    "guess",
+    "help",
+    "identified",
+    "identify",
+    "infer",
+    "inferred",
+    "judge",
+    "know",
+    "known",
+    "listen",
+    "process",
+    "provide",
+    "recognise",
+    "recognize",
+    "say",
+    "specify",
+    "tell",
     "verify",
 ];
 
 /// Words that change nothing about a refusal.
 const FILLERS: &[&str] = &[
-    "absolutely", "accurately", "actually", "completely", "confidently", "currently", "definitely", "definitively",
-    "entirely", "even", "exactly", "fully", "genuinely", "honestly", "just", "personally", "precisely", "quite", "really",
-    "reliability", "reliably", "simply", "still", "totally", "truly", "unfortunately", "very", "yet",
+    "absolutely",
+    "accurately",
+    "actually",
+    "completely",
+    "confidently",
+    "currently",
+    "definitely",
+    "definitively",
+    "entirely",
+    "even",
+    "exactly",
+    "fully",
+    "genuinely",
+    "honestly",
+    "just",
+    "personally",
+    "precisely",
+    "quite",
+    "really",
+    "reliability",
+    "reliably",
+    "simply",
+    "still",
+    "totally",
+    "truly",
+    "unfortunately",
+    "very",
+    "yet",
 ];
 
 /// Whether the reply, or a part of it, says that the model does not know.
@@ -180,8 +242,8 @@ fn phrase_end(phrase: &str, tokens: &[Token], at: usize) -> Option<usize> {
 /// Whether somebody else is quoted: `the woman says I don't know`, `he said that I cannot say`.
 fn is_reported(tokens: &[Token], at: usize) -> bool {
     const REPORTS: [&str; 14] = [
-        "says", "said", "saying", "states", "stated", "stating", "replies", "replied", "answers", "answered", "repeats",
-        "sings", "singing", "whispers",
+        "says", "said", "saying", "states", "stated", "stating", "replies", "replied", "answers", "answered",
+        "repeats", "sings", "singing", "whispers",
     ];
     let before = |back: usize| at.checked_sub(back).map_or("", |at| tokens[at].text.as_str());
     REPORTS.contains(&before(1)) || (before(1) == "that" && REPORTS.contains(&before(2)))

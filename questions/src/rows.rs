@@ -133,7 +133,8 @@ mod tests {
 
     #[test]
     fn an_answer_needs_no_more_than_id_and_text() {
-        let row: AnswerRow = serde_json::from_str(r#"{"id": 7, "text": "B", "note": "kept by others"}"#).unwrap();
+        let row: AnswerRow =
+            serde_json::from_str(r#"{"id": 7, "text": "B", "note": "kept by others"}"#).unwrap();
         assert_eq!(row, AnswerRow { id: "7".to_owned(), text: "B".to_owned(), ..AnswerRow::default() });
         assert_eq!(serde_json::to_string(&row).unwrap(), r#"{"id":"7","text":"B"}"#);
         let row: AnswerRow = serde_json::from_str(r#"{"id": "a", "model_output": "dog"}"#).unwrap();

@@ -22,15 +22,24 @@ pub struct Judged {
 ///
 /// # Errors
 /// [`QuestionError::DuplicateAnswers`], [`QuestionError::MissingAnswers`], [`QuestionError::OptionsDiffer`].
-pub fn judge_rows(questions: &[Question], answers: &[AnswerRow], side: &str) -> Result<Judged, QuestionError> {
+pub fn judge_rows(
+    questions: &[Question],
+    answers: &[AnswerRow],
+    side: &str,
+) -> Result<Judged, QuestionError> {
     let by_id = index(answers, side)?;
-    let missing: Vec<String> =
-        questions.iter().filter(|question| !by_id.contains_key(question.id.as_str())).map(|q| q.id.clone()).collect();
+    let missing: Vec<String> = questions
+        .iter()
+        .filter(|question| !by_id.contains_key(question.id.as_str()))
+        .map(|q| q.id.clone())
+        .collect();
     if !missing.is_empty() {
         return Err(QuestionError::MissingAnswers { side: side.to_owned(), ids: missing });
     }
-    let answered = questions.iter().filter_map(|question| Some((question, *by_id.get(question.id.as_str())?)));
-    let judgements = answered.map(|(question, answer)| judge_row(question, answer, side)).collect::<Result<_, _>>()?;
+    let answered =
+        questions.iter().filter_map(|question| Some((question, *by_id.get(question.id.as_str())?)));
+    let judgements =
+        answered.map(|(question, answer)| judge_row(question, answer, side)).collect::<Result<_, _>>()?;
     let asked: BTreeSet<&str> = questions.iter().map(|question| question.id.as_str()).collect();
     let unused = by_id.keys().filter(|id| !asked.contains(*id)).map(|&id| id.to_owned()).collect();
     Ok(Judged { judgements, unused })
@@ -61,7 +70,10 @@ pub fn clusters(questions: &[Question]) -> Vec<String> {
     questions.iter().map(name).collect()
 }
 
-fn index<'a>(answers: &'a [AnswerRow], side: &str) -> Result<BTreeMap<&'a str, &'a AnswerRow>, QuestionError> {
+fn index<'a>(
+    answers: &'a [AnswerRow],
+    side: &str,
+) -> Result<BTreeMap<&'a str, &'a AnswerRow>, QuestionError> {
     let mut by_id = BTreeMap::new();
     let mut twice = BTreeSet::new();
     for answer in answers {
@@ -113,7 +125,8 @@ mod tests {
     fn answers_are_joined_by_id_in_any_order() {
         let questions = questions(4);
         let before = [answer("q3", "cat"), answer("q0", "cat"), answer("q1", "dog"), answer("q2", "hen")];
-        let after = [answer("q0", "B"), answer("q1", "I don't know"), answer("q2", "cat"), answer("q3", "???")];
+        let after =
+            [answer("q0", "B"), answer("q1", "I don't know"), answer("q2", "cat"), answer("q3", "???")];
         let row = compare_rows(&questions, &before, &after, 0, 20).unwrap();
         let table = row.transition;
         assert_eq!((table.cc, table.cw, table.wr, table.wc), (1, 1, 1, 1));
@@ -122,8 +135,12 @@ mod tests {
 
     #[test]
     fn missing_answers_are_listed() {
-        let error = judge_rows(&questions(4), &[answer("q1", "cat"), answer("q3", "cat")], "after").unwrap_err();
-        assert!(matches!(&error, QuestionError::MissingAnswers { ids, .. } if *ids == ["q0", "q2"]), "{error}");
+        let error =
+            judge_rows(&questions(4), &[answer("q1", "cat"), answer("q3", "cat")], "after").unwrap_err();
+        assert!(
+            matches!(&error, QuestionError::MissingAnswers { ids, .. } if *ids == ["q0", "q2"]),
+            "{error}"
+        );
     }
 
     #[test]

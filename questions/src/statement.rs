@@ -1,6 +1,6 @@
 //! A piece of text that is nothing but an answer: a letter, an option, or a letter with its option.
 
-use crate::mentions::{mentions, only_choice, same, starts_with};
+use crate::mentions::{mentions, same, starts_with};
 use crate::words::Word;
 
 /// What a statement says.
@@ -56,12 +56,14 @@ fn read_labelled(letter: usize, rest: &[Word], options: &[Vec<Word>], first: &Wo
         _ => return Reading::Conflict,
     }
     let found = mentions(rest, options);
-    let longer_begins = |option: &Vec<Word>| option.len() > options[letter].len() && starts_with(rest, option);
+    let longer_begins =
+        |option: &Vec<Word>| option.len() > options[letter].len() && starts_with(rest, option);
     let begins_with_it = starts_with(rest, &options[letter]) && !options.iter().any(longer_begins);
-    let names_it = only_choice(&found) == Some(letter);
     let explains = begins_explanation(rest, first) && found.is_empty();
+    let names_others = found.iter().any(|mention| mention.choice != letter);
     // `A. dog, B. cat` lists the options.
-    if !lists_letters(rest, options.len(), letter) && (begins_with_it || names_it || explains) {
+    let lists = names_others || lists_letters(rest, options.len(), letter);
+    if !lists && (begins_with_it || !found.is_empty() || explains) {
         Reading::Choice(letter)
     } else {
         Reading::Conflict
@@ -75,29 +77,56 @@ fn read_bare(letter: usize, rest: &[Word], options: &[Vec<Word>], first: &Word) 
         Reading::Choice(_) | Reading::Conflict if first.text != "a" => return Reading::Conflict,
         _ => {}
     }
-    if matches!(rest[0].text.as_str(), "or" | "and") && rest.get(1).is_some_and(|word| word.letter().is_some()) {
+    if matches!(rest[0].text.as_str(), "or" | "and")
+        && rest.get(1).is_some_and(|word| word.letter().is_some())
+    {
         return Reading::Conflict;
     }
     let separated = first.ends_clause || matches!(rest[0].text.as_str(), "because" | "since");
     if separated { read_labelled(letter, rest, options, first) } else { Reading::None }
 }
 
-/// Whether `rest` names another letter in one of the forms `B)`, `(B)`, `or B`.
+/// Whether `rest` names another letter: `(B)`, `B)`, `or B`, or `B.` where a clause begins.
 fn lists_letters(rest: &[Word], options: usize, letter: usize) -> bool {
     rest.iter().enumerate().any(|(at, word)| {
+        let begins = at == 0 || rest[at - 1].ends_clause;
+        let joined = at > 0 && matches!(rest[at - 1].text.as_str(), "or" | "and");
+        let labels =
+            word.delimited && (begins || !word.ends_sentence) || begins && word.text != "a" || joined;
         let other = word.letter().is_some_and(|other| other < options && other != letter);
-        let joined = at == 0 || matches!(rest[at - 1].text.as_str(), "or" | "and");
-        other && (word.opened || word.delimited && word.upper && !word.ends_sentence || joined && word.upper && word.text != "a")
+        other && (word.opened || word.upper && labels)
     })
 }
 
 fn begins_explanation(rest: &[Word], first: &Word) -> bool {
-    const STARTS: [&str; 19] = [
-        "according", "as", "because", "based", "due", "from", "given", "i", "in", "it", "its", "it's", "my", "since",
-        "that", "there", "this", "we", "you",
+    const STARTS: [&str; 23] = [
+        "according",
+        "although",
+        "but",
+        "however",
+        "though",
+        "as",
+        "because",
+        "based",
+        "due",
+        "from",
+        "given",
+        "i",
+        "in",
+        "it",
+        "its",
+        "it's",
+        "my",
+        "since",
+        "that",
+        "there",
+        "this",
+        "we",
+        "you",
     ];
     const SUBJECTS: [&str; 9] =
         ["answer", "audio", "clip", "music", "reason", "recording", "sound", "speaker", "speakers"];
-    let subject = || rest[0].text == "the" && rest.get(1).is_some_and(|word| SUBJECTS.contains(&word.text.as_str()));
+    let subject =
+        || rest[0].text == "the" && rest.get(1).is_some_and(|word| SUBJECTS.contains(&word.text.as_str()));
     first.ends_line || STARTS.contains(&rest[0].text.as_str()) || subject()
 }

@@ -79,11 +79,14 @@ fn fold(c: char) -> Option<char> {
 /// Splits what models write without a space: `(B)dog`, `B)dog`, `Answer:B`.
 fn unglued(chunk: &str) -> Vec<&str> {
     let inner = chunk.strip_prefix('(').unwrap_or(chunk);
-    let bracket = inner.char_indices().nth(1).filter(|&(_, c)| c == ')' && inner.as_bytes()[0].is_ascii_alphabetic());
+    let bracket =
+        inner.char_indices().nth(1).filter(|&(_, c)| c == ')' && inner.as_bytes()[0].is_ascii_alphabetic());
     let label = "answer:";
     let cut = match bracket {
         Some((at, _)) => chunk.len() - inner.len() + at + 1,
-        None if chunk.get(..label.len()).is_some_and(|start| start.eq_ignore_ascii_case(label)) => label.len(),
+        None if chunk.get(..label.len()).is_some_and(|start| start.eq_ignore_ascii_case(label)) => {
+            label.len()
+        }
         None => chunk.len(),
     };
     let (head, tail) = chunk.split_at(cut);
@@ -156,7 +159,9 @@ mod tests {
 
     #[test]
     fn what_stands_inside_a_word_does_matter() {
-        for (one, other) in [("F#", "F"), ("A:min7/1", "A"), ("twenty-two", "two"), ("-5", "5"), ("4/4", "4"), ("C+", "C")] {
+        for (one, other) in
+            [("F#", "F"), ("A:min7/1", "A"), ("twenty-two", "two"), ("-5", "5"), ("4/4", "4"), ("C+", "C")]
+        {
             assert_ne!(normalise(one), normalise(other));
             assert!(!words(one).iter().any(|word| word.text == normalise(other)));
         }

@@ -27,7 +27,11 @@ pub fn write_questions(path: &Path, questions: &[Question]) -> Result<(), Questi
 }
 
 fn row(question: &Question, path: &Path) -> Result<Map<String, Value>, QuestionError> {
-    let mut audio = question.audio.iter().map(|clip| clip_name(clip, path, &question.id)).collect::<Result<Vec<_>, _>>()?;
+    let mut audio = question
+        .audio
+        .iter()
+        .map(|clip| clip_name(clip, path, &question.id))
+        .collect::<Result<Vec<_>, _>>()?;
     let audio: Value = if audio.len() == 1 { audio.swap_remove(0).into() } else { audio.into() };
     let mut row: Map<String, Value> = [
         ("id", Value::from(question.id.as_str())),

@@ -59,7 +59,8 @@ mod tests {
 
     #[test]
     fn a_rule_that_knows_only_the_group_has_no_skill_within_groups() {
-        let groups: Vec<String> = ["hard", "hard", "hard", "easy", "easy", "easy"].map(str::to_owned).to_vec();
+        let groups: Vec<String> =
+            ["hard", "hard", "hard", "easy", "easy", "easy"].map(str::to_owned).to_vec();
         let wrong = [true, true, false, true, false, false];
         let refuses_hard = [1.0, 1.0, 1.0, 0.0, 0.0, 0.0];
         assert_eq!(auroc(&refuses_hard, &wrong), Some(6.0 / 9.0));

@@ -61,7 +61,11 @@ pub fn group_refuser(
 }
 
 /// Refuses items in the given order until `refusals` are refused, those of `before` included.
-fn refuse_first(before: &[Verdict], refusals: usize, order: impl Fn(usize, usize) -> Ordering) -> Vec<Verdict> {
+fn refuse_first(
+    before: &[Verdict],
+    refusals: usize,
+    order: impl Fn(usize, usize) -> Ordering,
+) -> Vec<Verdict> {
     let mut open: Vec<usize> = (0..before.len()).filter(|&i| before[i] != Verdict::Refused).collect();
     open.sort_by(|&a, &b| order(a, b));
     let already = before.len() - open.len();
@@ -109,14 +113,19 @@ mod tests {
     #[test]
     fn refusals_of_the_base_model_count_towards_the_rate() {
         let before = [Refused, Wrong, Correct];
-        assert_eq!(threshold_refuser(&before, &[0.9, 0.2, 0.1], &ids(3), 2).unwrap(), [Refused, Wrong, Refused]);
+        assert_eq!(
+            threshold_refuser(&before, &[0.9, 0.2, 0.1], &ids(3), 2).unwrap(),
+            [Refused, Wrong, Refused]
+        );
         assert_eq!(threshold_refuser(&before, &[0.9, 0.2, 0.1], &ids(3), 0).unwrap(), before);
     }
 
     #[test]
     fn groups_are_refused_whole_from_the_least_known_on() {
-        let groups: Vec<String> = ["easy", "hard", "mid", "hard", "mid", "mid", "new"].map(str::to_owned).to_vec();
-        let known = [("easy", 0.9), ("mid", 0.5), ("hard", 0.1)].map(|(name, share)| (name.to_owned(), share)).into();
+        let groups: Vec<String> =
+            ["easy", "hard", "mid", "hard", "mid", "mid", "new"].map(str::to_owned).to_vec();
+        let known =
+            [("easy", 0.9), ("mid", 0.5), ("hard", 0.1)].map(|(name, share)| (name.to_owned(), share)).into();
         let before = [Correct, Wrong, Correct, Correct, Wrong, Correct, Wrong];
         let refused = |refusals| {
             let after = group_refuser(&before, &groups, &ids(7), &known, refusals).unwrap();
@@ -136,7 +145,12 @@ mod tests {
         let names = ids(40);
         let refused = |names: &[String]| {
             let after = group_refuser(&[Wrong; 40], &groups, names, &known, 13).unwrap();
-            names.iter().zip(after).filter(|(_, v)| *v == Refused).map(|(id, _)| id.clone()).collect::<std::collections::BTreeSet<_>>()
+            names
+                .iter()
+                .zip(after)
+                .filter(|(_, v)| *v == Refused)
+                .map(|(id, _)| id.clone())
+                .collect::<std::collections::BTreeSet<_>>()
         };
         let reversed: Vec<String> = names.iter().rev().cloned().collect();
         assert_eq!(refused(&names), refused(&reversed));

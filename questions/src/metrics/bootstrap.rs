@@ -38,7 +38,8 @@ pub fn rgi_interval(
     if units.len() < 2 || draws == 0 || units.iter().all(|unit| *unit == Unit::default()) {
         return None;
     }
-    let mut values: Vec<f64> = (0..draws).into_par_iter().map(|draw| resampled_rgi(&units, seed, draw)).collect();
+    let mut values: Vec<f64> =
+        (0..draws).into_par_iter().map(|draw| resampled_rgi(&units, seed, draw)).collect();
     values.sort_by(f64::total_cmp);
     Some([percentile(&values, 0.025), percentile(&values, 0.975)])
 }

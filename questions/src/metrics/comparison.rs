@@ -82,7 +82,10 @@ pub fn compare<J: Copy + Into<Judgement>>(
     let (was, is) = (Counts::of(before), Counts::of(after));
     let (before, after) = (verdicts(before), verdicts(after));
     let transition = Transition::of(before.iter().copied().zip(after.iter().copied()));
-    let both = |value: fn(&Counts) -> Option<f64>| BeforeAfter { before: percent(value(&was)), after: percent(value(&is)) };
+    let both = |value: fn(&Counts) -> Option<f64>| BeforeAfter {
+        before: percent(value(&was)),
+        after: percent(value(&is)),
+    };
     Ok(Comparison {
         n: was.n,
         acc: both(Counts::acc),
@@ -154,7 +157,7 @@ mod tests {
         assert_eq!(rounded(row.rgi.unwrap(), 4), 0.2698);
         assert_eq!(rounded(row.rgi_relative.unwrap(), 4), 0.4633);
         // log10(130 / 203)
-        assert_eq!(rounded(row.random_rgi.unwrap(), 4), -0.1935);
+        assert_eq!(rounded(row.random_rgi.unwrap(), 4), -0.1936);
         let [lo, hi] = row.rgi_ci95.unwrap();
         assert!(lo < 0.2698 && 0.2698 < hi);
     }
@@ -193,7 +196,10 @@ mod tests {
         };
         let null = serde_json::Value::Null;
         let gains = row(&[Correct, Wrong], &[Correct, Refused]);
-        assert_eq!((&gains["rgi"], &gains["rgi_relative"], &gains["rgi_reason"]), (&null, &null, &"lost nothing".into()));
+        assert_eq!(
+            (&gains["rgi"], &gains["rgi_relative"], &gains["rgi_reason"]),
+            (&null, &null, &"lost nothing".into())
+        );
         let losses = row(&[Correct, Wrong], &[Refused, Wrong]);
         assert_eq!((&losses["rgi"], &losses["rgi_reason"]), (&null, &"gained nothing".into()));
         let nothing = row(&[Correct, Wrong], &[Correct, Wrong]);

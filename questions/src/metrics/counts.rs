@@ -93,6 +93,9 @@ mod tests {
     #[test]
     fn no_answers_have_no_shares() {
         let counts = Counts::of::<Verdict>(&[]);
-        assert_eq!((counts.acc(), counts.tru(), counts.rel(), counts.refusal_rate()), (None, None, None, None));
+        assert_eq!(
+            (counts.acc(), counts.tru(), counts.rel(), counts.refusal_rate()),
+            (None, None, None, None)
+        );
     }
 }

@@ -58,7 +58,9 @@ mod tests {
         assert_eq!(Rgi::of(1, 10).value(), Some(1.0));
         assert_eq!(Rgi::of(100, 1).value(), Some(-2.0));
         assert_eq!(Rgi::of(7, 7).value(), Some(0.0));
-        for (lost, gained, reason) in [(0, 3, "lost nothing"), (3, 0, "gained nothing"), (0, 0, "changed nothing")] {
+        for (lost, gained, reason) in
+            [(0, 3, "lost nothing"), (3, 0, "gained nothing"), (0, 0, "changed nothing")]
+        {
             let rgi = Rgi::of(lost, gained);
             assert_eq!((rgi.value(), rgi.reason()), (None, Some(reason)));
         }

@@ -1,0 +1,44 @@
+//! Which of four sounds is another sound; which of four words is in another voice.
+
+use super::super::catalog;
+use super::super::dials::OPTIONS;
+use super::super::family::{Draw, Family};
+use super::super::scene::{Event, Scene};
+
+const PLACES: [&str; OPTIONS] = ["first", "second", "third", "fourth"];
+
+/// "second voice differs".
+pub(crate) fn text(place: usize, noun: &str) -> String {
+    format!("{} {noun} differs", PLACES[place])
+}
+
+/// Three sounds of one label and one of another, whose place is the answer. The three are one recording where sounds
+/// are compared, and different words where voices are.
+pub(crate) fn draw_up(family: &Family, noun: &'static str, answer: usize, draw: &mut Draw) -> Scene {
+    let class = family.class;
+    let same = draw.label(class, &[]);
+    let present = draw.class(class).present(draw.split).to_vec();
+    let other = draw.option(class, &[same], &present).unwrap_or(same);
+    let voices = draw.class(class).name == catalog::SPEAKER;
+    let step_s = draw.level.step;
+    let max_s = step_s + 0.05;
+    let start_s = draw.start(step_s * OPTIONS as f64);
+    let clip = draw.take(class, same);
+    let mut events: Vec<Event> = Vec::new();
+    for place in 0..OPTIONS {
+        let clip = match (place == answer, voices) {
+            (true, _) => draw.take(class, other),
+            (false, true) => draw.take(class, same),
+            (false, false) => clip,
+        };
+        events.push(draw.event(clip, start_s + step_s * place as f64, max_s));
+    }
+    draw.interfere(class, &[same, other], &mut events);
+    let options = (0..OPTIONS).map(|i| text((answer + i) % OPTIONS, noun)).collect();
+    let caption = if voices {
+        text(answer, noun)
+    } else {
+        format!("{} {}", draw.text(class, same), text(answer, noun))
+    };
+    draw.scene(events, options, caption, class, &[same, other])
+}
