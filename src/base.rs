@@ -5,7 +5,7 @@
 
 use idk_audio::{LogMel, MelConfig, MelExtractor};
 use idk_common::seed::{Rng, derive_seed};
-use idk_dataset_builder::compose::{self, Bank, ComposedItem};
+use idk_dataset_builder::compose::{ComposedItem, Stream};
 use idk_model::{LalmTokenizer, Message};
 use idk_questions::{PromptStyle, prompt_text, shuffled};
 use idk_trainer::Example;
@@ -13,7 +13,6 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::error::Failure;
 
 /// `[base]`: the mix of tasks that a base model is trained on. Shares are relative weights.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -125,8 +124,8 @@ impl BaseConfig {
 
 /// The rows of base training.
 pub struct BaseRows<'a> {
-    /// The recordings.
-    pub bank: &'a Bank,
+    /// Endless clips and questions.
+    pub stream: &'a Stream<'a>,
     /// The mix of tasks.
     pub config: &'a BaseConfig,
     /// The features that the model wants.
@@ -139,32 +138,24 @@ pub struct BaseRows<'a> {
 
 impl BaseRows<'_> {
     /// The rows of one step, rendered in parallel; the same for any number of threads.
-    ///
-    /// # Errors
-    /// What the composer says of a bank that cannot give such a row.
-    pub fn batch(&self, step: usize, batch_size: usize) -> Result<Vec<Example>, Failure> {
-        (0..batch_size)
-            .into_par_iter()
-            .map(|slot| self.row(step * batch_size + slot))
-            .collect::<Vec<_>>()
-            .into_iter()
-            .collect()
+    pub fn batch(&self, step: usize, batch_size: usize) -> Vec<Example> {
+        (0..batch_size).into_par_iter().map(|slot| self.row(step * batch_size + slot)).collect()
     }
 
-    fn row(&self, index: usize) -> Result<Example, Failure> {
+    fn row(&self, index: usize) -> Example {
         let mut rng = Rng::new(derive_seed(self.seed, "base-row", &[&index.to_string()]));
-        let item = compose::item(self.bank, "base", self.seed, index as u64)?;
+        let item = self.stream.item(self.seed, index as u64);
         let task = self.config.draw(&mut rng);
-        let (text, target) = self.prompt_and_target(task, &item, index, &mut rng)?;
+        let (text, target) = self.prompt_and_target(task, &item, index, &mut rng);
         let with_audio = task != Task::Repeat || rng.uniform() < 0.5;
         let tagged = if with_audio { format!("<audio>{text}") } else { text };
         let audio = if with_audio { vec![self.features(&item, &mut rng)] } else { Vec::new() };
-        Ok(Example {
+        Example {
             id: format!("base-{index}"),
             audio,
             messages: vec![Message::from_tagged("user", &tagged)],
             target,
-        })
+        }
     }
 
     fn prompt_and_target(
@@ -173,9 +164,9 @@ impl BaseRows<'_> {
         item: &ComposedItem,
         index: usize,
         rng: &mut Rng,
-    ) -> Result<(String, String), Failure> {
+    ) -> (String, String) {
         let question = &item.question;
-        Ok(match task {
+        match task {
             Task::Caption => (CAPTION_PROMPT.to_owned(), item.caption.clone()),
             Task::Open => (question.question.clone(), question.answer.clone()),
             Task::Choice => {
@@ -192,7 +183,7 @@ impl BaseRows<'_> {
                 };
                 (format!("{REPEAT_PROMPT}{phrase}"), phrase)
             }
-        })
+        }
     }
 
     fn features(&self, item: &ComposedItem, rng: &mut Rng) -> LogMel {

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use idk_audio::{LogMel, MelExtractor};
 use idk_common::lock::RunLock;
-use idk_dataset_builder::compose::{self, Bank, ComposeConfig, ComposedItem};
+use idk_dataset_builder::compose::{self, Bank, ComposeConfig, ComposedItem, Split, Stream};
 use idk_model::{
     ForwardContext, Lalm, LalmConfig, LalmTokenizer, Message, Prompt, SamplingConfig, SaveDtype, generate,
     train_word_bpe,
@@ -74,10 +74,11 @@ fn run_training(
     fingerprint: &BTreeMap<String, String>,
     dir: &RunDir,
 ) -> Result<Lalm, Failure> {
-    let mel = MelExtractor::new(lalm.mel.config().clone())?;
-    let rows = BaseRows { bank, config, mel: &mel, refusal: &recipe.build.refusal, seed: recipe.seed };
+    let mel = MelExtractor::new(*lalm.mel.config());
+    let stream = Stream::new(bank, Split::Base)?;
+    let rows = BaseRows { stream: &stream, config, mel: &mel, refusal: &recipe.build.refusal, seed: recipe.seed };
     let batch_size = recipe.train.rows_per_step();
-    let next_batch = |step: u64| rows.batch(step as usize, batch_size).map_err(boxed);
+    let next_batch = |step: u64| Ok(rows.batch(step as usize, batch_size));
     let mut evaluate = |_: u64, lalm: &Lalm| accuracy_by_task(lalm, val).map_err(boxed);
     let stop = stop_flag();
     let base_name = recipe.output.dir.display().to_string();
@@ -107,7 +108,7 @@ fn new_model(init: &InitConfig, bank: &Bank, recipe: &Recipe) -> Result<Lalm, Fa
     let mut texts = compose::vocabulary(bank);
     let refusal = &recipe.build.refusal;
     texts.extend(
-        [CAPTION_PROMPT, REPEAT_PROMPT, refusal, "Audio 1: user\nassistant\nsystem\n", idk_model::DEFAULT_SYSTEM_PROMPT]
+        [CAPTION_PROMPT, REPEAT_PROMPT, refusal, "Audio 1: user\nassistant\nsystem\n", "You are a helpful assistant."]
             .map(str::to_owned),
     );
     texts.push(prompt_header());
@@ -117,9 +118,8 @@ fn new_model(init: &InitConfig, bank: &Bank, recipe: &Recipe) -> Result<Lalm, Fa
     }
     let tokenizer = LalmTokenizer::from_bytes(bpe.tokenizer_json, bpe.tokenizer_config_json)?;
     let config = LalmConfig::from_value(Path::new("[init]"), &init.config_json(&tokenizer))?;
-    let mel = MelExtractor::new(init.mel_config())?;
     let device = idk_model::device(&recipe.model.device)?;
-    Ok(Lalm::init(config, tokenizer, mel, recipe.seed, &device)?)
+    Ok(Lalm::init(config, tokenizer, init.mel_config(), recipe.seed, &device)?)
 }
 
 /// The words that every lettered prompt has, whatever the question.

@@ -6,7 +6,7 @@ pub mod base;
 mod base_run;
 pub mod cli;
 pub mod error;
-mod evaluation;
+pub mod evaluation;
 pub mod pipeline;
 pub mod recipe;
 pub mod sources;

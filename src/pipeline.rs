@@ -80,14 +80,11 @@ pub fn train(recipe: &Recipe, options: &Options) -> Result<(), Failure> {
         return Err(RunError::Interrupted { dir: run.dir.root.clone(), step: report.steps, terminated: false }.into());
     }
     let adapter = run.dir.adapter();
-    let eval_dir = run.dir.eval();
-    crate::evaluation::evaluate_run(&run, Some(&adapter), &eval_dir, options.json)?;
+    crate::evaluation::evaluate_run(&run, &adapter, options.json)?;
     say(&format!(
-        "adapter   {}\nresults   {}\nnext      idk-eval {} --adapter {}",
+        "adapter   {}\nresults   {}",
         adapter.display(),
-        eval_dir.join("results.json").display(),
-        "RECIPE",
-        adapter.display()
+        idk_evaluator::results_file(&run.dir.eval()).display()
     ));
     Ok(())
 }
@@ -129,9 +126,9 @@ impl<'a> Run<'a> {
     fn dataset(&self) -> Result<DatasetManifest, Failure> {
         let loaded = sources::load(&self.recipe.data, Set::Train, &self.questions_dir())?;
         let provenance = Provenance {
-            model: folder_name(&self.recipe.model.path),
+            model: sources::folder_name(&self.recipe.model.path),
             model_sha256: self.model_sha256.clone(),
-            questions: self.recipe.data.train.clone(),
+            questions: sources::display_name(&self.recipe.data.train),
             questions_sha256: idk_common::hash::sha256_file(&loaded.path)?,
         };
         let out = self.dir.dataset();
@@ -208,10 +205,6 @@ impl<'a> Run<'a> {
     }
 }
 
-fn folder_name(path: &Path) -> String {
-    path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
-}
-
 fn json(value: &impl serde::Serialize) -> Value {
     serde_json::to_value(value).unwrap_or_default()
 }
@@ -251,7 +244,7 @@ pub(crate) fn move_aside(root: &Path) -> Result<(), Failure> {
     }
     // Held while the folder moves, so that a run in progress is not pulled away.
     let _lock = RunLock::acquire(root)?;
-    let name = |number: usize| root.with_file_name(format!("{}.old-{number}", folder_name(root)));
+    let name = |number: usize| root.with_file_name(format!("{}.old-{number}", sources::folder_name(root)));
     let target = (1..).map(name).find(|path| !path.exists()).unwrap_or_else(|| name(0));
     std::fs::rename(root, &target).map_err(idk_common::CommonError::io("move aside", root))?;
     say(&format!("the earlier run is now in {}", target.display()));

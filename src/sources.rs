@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use idk_dataset_builder::compose::{self, Bank, ComposeConfig};
-use idk_questions::{QuestionSet, ReadOptions, read_questions};
+use idk_dataset_builder::compose::{self, Bank, ComposeConfig, Split};
+use idk_questions::{QuestionSet, read_questions};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Failure, RunError};
@@ -77,7 +77,7 @@ pub fn load(data: &DataSection, set: Set, questions_dir: &Path) -> Result<Loaded
         }
         None => PathBuf::from(spec),
     };
-    let mut read = read_questions(&path, &ReadOptions::default())?;
+    let mut read = read_questions(&path)?;
     if !tasks.is_empty() {
         read.questions.retain(|question| tasks.contains(&question.task));
     }
@@ -91,14 +91,11 @@ pub fn load(data: &DataSection, set: Set, questions_dir: &Path) -> Result<Loaded
     Ok(Loaded { set: read, path })
 }
 
-/// The splits that a bank has.
-pub const SPLITS: [&str; 4] = ["base", "idk", "val", "test"];
-
 fn check_split(split: &str, set: Set, spec: &str) -> Result<(), RunError> {
-    if SPLITS.contains(&split) {
+    if Split::NAMES.contains(&split) {
         return Ok(());
     }
-    let what = format!("a bank has the splits {}", SPLITS.join(", "));
+    let what = format!("a bank has the splits {}", Split::NAMES.join(", "));
     Err(RunError::Source { key: set.key(), value: spec.to_owned(), what })
 }
 
@@ -158,8 +155,8 @@ pub fn compose_to(
     questions_per_modality: Option<usize>,
     out: &Path,
 ) -> Result<PathBuf, Failure> {
-    if !SPLITS.contains(&split) {
-        let what = format!("`--split {split}`: a bank has the splits {}", SPLITS.join(", "));
+    if !Split::NAMES.contains(&split) {
+        let what = format!("`--split {split}`: a bank has the splits {}", Split::NAMES.join(", "));
         return Err(RunError::Usage { what }.into());
     }
     let bank = Bank::load(&bank.map_or_else(compose::default_bank_dir, Path::to_owned))?;
@@ -167,4 +164,14 @@ pub fn compose_to(
         ComposeConfig { split: split.to_owned(), questions_per_modality, modalities: Vec::new(), seed };
     let items = compose::compose(&bank, &config)?;
     Ok(compose::write(&items, out)?)
+}
+
+/// The last part of a path: what names a folder in files that must not hold absolute paths.
+pub(crate) fn folder_name(path: &Path) -> String {
+    path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+}
+
+/// A source as it may stand in results: `bank:SPLIT`, or a file's name without its folder.
+pub(crate) fn display_name(spec: &str) -> String {
+    if spec.starts_with("bank:") { spec.to_owned() } else { folder_name(Path::new(spec)) }
 }

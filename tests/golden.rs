@@ -1,6 +1,13 @@
 //! The model, its adapters and its training steps against values that PyTorch, transformers and PEFT computed on a tiny
 //! random Qwen2-Audio (`tests/fixtures/make_fixture.py`). `IDK_FIXTURE_DIR` names another folder of the same layout.
 //! `-- --nocapture` prints the greatest difference of every comparison.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "helpers of tests, which clippy does not count as tests"
+)]
+
 #[path = "golden/dpo.rs"]
 mod dpo;
 #[path = "golden/fixture.rs"]

@@ -246,6 +246,11 @@ mod tests {
         run(&lalm, &set, &three_samples(), &out("again")).unwrap();
         let one_thread = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
         one_thread.install(|| run(&lalm, &set, &three_samples(), &out("one"))).unwrap();
+        // More rows than the model decodes as one batch, so that several threads really share the work.
+        let many = BuildConfig { n_samples: 40, ..three_samples() };
+        run(&lalm, &set, &many, &out("many")).unwrap();
+        one_thread.install(|| run(&lalm, &set, &many, &out("many-one"))).unwrap();
+        assert!(bytes_of(&out("many")) == bytes_of(&out("many-one")), "many samples on one thread differ");
         let first = bytes_of(&out("first"));
         assert_eq!(first.len(), 7, "{:?}", first.keys());
         assert!(first == bytes_of(&out("again")), "a second build differs");
@@ -296,7 +301,8 @@ mod tests {
         let config = BuildConfig { max_rejected_share: 0.9, ..three_samples() };
         let out = root.path().join("dataset");
         let counts = run(&tiny_model(), &set, &config, &out).unwrap().counts;
-        assert_eq!((counts.input, counts.kept, counts.rejected, counts.cut_audio), (12, 5, 7, 1));
+        // `long.wav` and the fixture's `c.wav` are longer than the window of two seconds.
+        assert_eq!((counts.input, counts.kept, counts.rejected, counts.cut_audio), (12, 5, 7, 2));
         assert_eq!(counts.input, counts.kept + counts.rejected);
         let rejected: Vec<Rejection> = read_jsonl(&out.join(REJECTED_FILE)).unwrap();
         let listed: Vec<(&str, &str)> =

@@ -54,7 +54,7 @@ pub struct BuildConfig {
     pub options: OptionOrder,
     /// How question and options become the user's text: `lettered` or `lines`. Default `lettered`.
     pub prompt: PromptStyle,
-    /// Questions that go through the model together; each brings N rows. Default 16.
+    /// Questions whose recordings are in memory together; the model makes its own batches of them. Default 128.
     pub batch_size: usize,
     /// The build stops if more than this share of the questions cannot be used. Default 0.05.
     pub max_rejected_share: f64,
@@ -74,7 +74,7 @@ impl Default for BuildConfig {
             target: Target::default(),
             options: OptionOrder::default(),
             prompt: PromptStyle::default(),
-            batch_size: 16,
+            batch_size: 128,
             max_rejected_share: 0.05,
         }
     }

@@ -54,13 +54,17 @@ pub fn answer(
     config: &EvalConfig,
     progress: &Progress,
 ) -> Result<Vec<Answer>, EvalError> {
-    let prompts: Vec<Prompt> =
-        prepared.questions.iter().map(|question| prompt(lalm, prepared, question, method)).collect::<Result<_, _>>()?;
+    let prompts: Vec<Prompt> = prepared
+        .questions
+        .iter()
+        .map(|question| prompt(lalm, prepared, question, method))
+        .collect::<Result<_, _>>()?;
     let mut order: Vec<usize> = (0..prompts.len()).collect();
     order.sort_by_key(|&index| (prompts[index].ids.len(), index));
     let mut answers: Vec<Option<Answer>> = vec![None; prompts.len()];
     for batch in order.chunks(config.batch_size.max(1)) {
-        let questions: Vec<&PreparedQuestion> = batch.iter().map(|&index| &prepared.questions[index]).collect();
+        let questions: Vec<&PreparedQuestion> =
+            batch.iter().map(|&index| &prepared.questions[index]).collect();
         let prompts: Vec<Prompt> = batch.iter().map(|&index| prompts[index].clone()).collect();
         // Greedy decoding draws nothing: the seed only says that there is one answer.
         let seeds = vec![vec![0]; batch.len()];
@@ -116,7 +120,9 @@ fn option_log_probs(
         .map(|question| question.shown.choices.iter().map(ids).collect())
         .collect::<Result<_, _>>()?;
     let log_probs = answer_log_probs(lalm, adapters, prompts, &options)?;
-    let mean = |tokens: &Vec<f32>| tokens.iter().map(|&value| f64::from(value)).sum::<f64>() / tokens.len().max(1) as f64;
+    let mean = |tokens: &Vec<f32>| {
+        tokens.iter().map(|&value| f64::from(value)).sum::<f64>() / tokens.len().max(1) as f64
+    };
     Ok(log_probs.iter().map(|options| options.iter().map(mean).collect()).collect())
 }
 
@@ -145,10 +151,16 @@ pub fn write_answers(
     answers: &[Answer],
 ) -> Result<(), EvalError> {
     check_aligned(prepared, answers, method)?;
-    let line = |(question, answer): (&'_ PreparedQuestion, &Answer)| {
-        let (shown, original) = (&question.shown, &question.original);
-        let options = &answer.option_log_probs;
-        AnswerRow {
+    let lines: Vec<AnswerLine<'_>> =
+        prepared.questions.iter().zip(answers).map(|(question, answer)| line(question, answer)).collect();
+    Ok(write_jsonl(&answers_file(eval_dir, method), &lines)?)
+}
+
+fn line<'a>(question: &'a PreparedQuestion, answer: &Answer) -> AnswerLine<'a> {
+    let (shown, original) = (&question.shown, &question.original);
+    let options = &answer.option_log_probs;
+    AnswerLine {
+        answer: AnswerRow {
             id: answer.id.clone(),
             text: answer.text.clone(),
             verdict: Some(answer.judgement.verdict),
@@ -156,24 +168,91 @@ pub fn write_answers(
             choices: (shown.choices != original.choices).then(|| shown.choices.clone()),
             log_prob: Some(answer.log_prob),
             option_log_probs: (!options.is_empty()).then(|| options.clone()),
-        }
-    };
-    let lines: Vec<AnswerLine<'_>> = prepared
-        .questions
-        .iter()
-        .zip(answers)
-        .map(|(question, answer)| AnswerLine {
-            answer: line((question, answer)),
-            task: &question.original.task,
-            sub_category: &question.original.sub_category,
-        })
-        .collect();
-    Ok(write_jsonl(&answers_file(eval_dir, method), &lines)?)
+        },
+        task: &original.task,
+        sub_category: &original.sub_category,
+    }
 }
 
 /// Answers and questions must be about the same ids in the same order.
-pub(crate) fn check_aligned(prepared: &Prepared, answers: &[Answer], method: Method) -> Result<(), EvalError> {
+pub(crate) fn check_aligned(
+    prepared: &Prepared,
+    answers: &[Answer],
+    method: Method,
+) -> Result<(), EvalError> {
     let same = prepared.questions.len() == answers.len()
         && prepared.questions.iter().zip(answers).all(|(question, answer)| question.original.id == answer.id);
     if same { Ok(()) } else { Err(EvalError::Misaligned { method: method.name().to_owned() }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use idk_questions::{PromptStyle, Question, Verdict};
+    use serde_json::json;
+
+    use super::*;
+    use crate::score::score_files;
+
+    fn prepared(choices: [&str; 2], shown: [&str; 2]) -> PreparedQuestion {
+        let original = Question {
+            id: "q".to_owned(),
+            audio: vec!["a.wav".into()],
+            question: "Which animal?".to_owned(),
+            choices: choices.map(str::to_owned).to_vec(),
+            answer: "dog".to_owned(),
+            task: "sound".to_owned(),
+            sub_category: "animals".to_owned(),
+            ..Question::default()
+        };
+        let shown = Question { choices: shown.map(str::to_owned).to_vec(), ..original.clone() };
+        PreparedQuestion { original, shown, features: Vec::new() }
+    }
+
+    fn answer(text: &str, question: &PreparedQuestion) -> Answer {
+        Answer {
+            id: "q".to_owned(),
+            text: text.to_owned(),
+            judgement: judge(text, &question.shown),
+            log_prob: -0.5,
+            option_log_probs: vec![-0.25, -2.0],
+        }
+    }
+
+    #[test]
+    fn a_stored_letter_still_means_the_option_that_was_shown() {
+        let dir = tempfile::tempdir().unwrap();
+        let question = prepared(["cat", "dog"], ["dog", "cat"]);
+        let said = answer("(A)", &question);
+        assert_eq!(said.judgement.verdict, Verdict::Correct);
+        assert_eq!(said.confidence(), -0.25);
+        let prepared = Prepared {
+            questions: vec![question],
+            rejected: Vec::new(),
+            cut_audio: 0,
+            style: PromptStyle::default(),
+        };
+        write_answers(dir.path(), Method::Base, &prepared, &[said]).unwrap();
+        let stored = answers_file(dir.path(), Method::Base);
+        let text = idk_common::atomic::read_to_string(&stored).unwrap();
+        let expected = json!({"id": "q", "text": "(A)", "verdict": "correct", "choice": 0, "choices": ["dog", "cat"],
+            "log_prob": -0.5, "option_log_probs": [-0.25, -2.0], "task": "sound", "sub_category": "animals"});
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&text).unwrap(), expected);
+        let questions = dir.path().join("q.json");
+        idk_common::json::write_json(
+            &questions,
+            &json!([{"id": "q", "audio_id": "a.wav", "question": "Which animal?", "choices": ["cat", "dog"],
+                "answer": "dog"}]),
+        )
+        .unwrap();
+        let score = score_files(&questions, &stored, &stored, 0, 10).unwrap();
+        assert_eq!(score.comparison.acc.after, Some(100.0));
+    }
+
+    #[test]
+    fn an_answer_that_chooses_no_option_is_the_least_sure() {
+        let question = prepared(["cat", "dog"], ["cat", "dog"]);
+        assert_eq!(answer("what?", &question).confidence(), f64::NEG_INFINITY);
+        assert_eq!(answer("I don't know", &question).confidence(), f64::NEG_INFINITY);
+        assert_eq!(answer("dog", &question).confidence(), -2.0);
+    }
 }

@@ -18,7 +18,7 @@ pub struct EvalConfig {
     /// Divides (or multiplies) the logits of tokens that were already seen, prompt included; 1 = off. Decoding is
     /// greedy. Default 1.
     pub repetition_penalty: f64,
-    /// Questions that go through the model together. Default 16.
+    /// Questions that are given to the model together; it makes its own batches of them. Default 128.
     pub batch_size: usize,
     /// Show the options in an order that depends on (seed, question id); else as in the file. Default true.
     pub shuffle_options: bool,
@@ -36,7 +36,7 @@ impl Default for EvalConfig {
             methods: vec![Method::Adapter],
             max_new_tokens: 16,
             repetition_penalty: 1.0,
-            batch_size: 16,
+            batch_size: 128,
             shuffle_options: true,
             bootstrap_draws: 2000,
             limit: None,

@@ -1,6 +1,7 @@
 //! The one error type of this crate: what is wrong, where, and what to do about it.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use idk_common::CommonError;
 use idk_common::diagnose::{Diagnose, ExitKind};
@@ -23,6 +24,15 @@ pub enum EvalError {
     /// The questions could not be read.
     #[error(transparent)]
     Questions(#[from] QuestionError),
+
+    /// A file of answers does not fit the questions.
+    #[error("{}: {source}", path.display())]
+    Answers {
+        /// The file of answers.
+        path: PathBuf,
+        /// What does not fit.
+        source: QuestionError,
+    },
 
     /// A value of `[eval]` cannot be used.
     #[error("[eval] {key}: {what}")]
@@ -73,11 +83,11 @@ impl Diagnose for EvalError {
         match self {
             Self::Common(error) => error.exit_kind(),
             Self::Model(error) => error.exit_kind(),
-            Self::Questions(error) => error.exit_kind(),
+            Self::Questions(error) | Self::Answers { source: error, .. } => error.exit_kind(),
             Self::Config { .. } => ExitKind::Usage,
-            Self::NoQuestions { .. }
-            | Self::TooManyRejected { .. }
-            | Self::Misaligned { .. } => ExitKind::BadData,
+            Self::NoQuestions { .. } | Self::TooManyRejected { .. } | Self::Misaligned { .. } => {
+                ExitKind::BadData
+            }
         }
     }
 
@@ -85,9 +95,11 @@ impl Diagnose for EvalError {
         let hint = match self {
             Self::Common(error) => return error.hint(),
             Self::Model(error) => return error.hint(),
-            Self::Questions(error) => return error.hint(),
+            Self::Questions(error) | Self::Answers { source: error, .. } => return error.hint(),
             Self::Config { .. } => return None,
-            Self::NoQuestions { .. } => "look at the question file, and at `tasks` and `limit_per_task` in [data]",
+            Self::NoQuestions { .. } => {
+                "look at the question file, and at `tasks` and `limit_per_task` in [data]"
+            }
             Self::TooManyRejected { .. } => "correct them, or raise `max_rejected_share` in [eval]",
             Self::Misaligned { .. } => "this is a bug of the evaluator, please report it",
         };

@@ -81,12 +81,15 @@ pub fn prepare(
 /// The first `limit` questions of each task.
 fn limited(questions: &[Question], limit: Option<usize>) -> Vec<&Question> {
     let mut taken: BTreeMap<&str, usize> = BTreeMap::new();
-    let keep = |question: &&Question| {
-        let count = taken.entry(question.task.as_str()).or_insert(0);
+    let mut chosen = Vec::new();
+    for question in questions {
+        let count = taken.entry(&question.task).or_insert(0);
         *count += 1;
-        limit.is_none_or(|limit| *count <= limit)
-    };
-    questions.iter().filter(keep).collect()
+        if limit.is_none_or(|limit| *count <= limit) {
+            chosen.push(question);
+        }
+    }
+    chosen
 }
 
 struct Clip {
@@ -106,10 +109,17 @@ fn load_clips(question: &Question, lalm: &Lalm) -> Result<Vec<Clip>, Rejection> 
     };
     question.audio.iter().map(load).collect::<Result<_, _>>().map_err(|error| Rejection {
         id: question.id.clone(),
+        // A set may have been filtered, so the row of the file is not known any more.
         line: 0,
         reason: error.reason().to_owned(),
-        detail: error.to_string(),
+        detail: without_folders(&error.to_string(), question),
     })
+}
+
+/// The folders are left out: two evaluations of the same data in two places must write the same bytes.
+fn without_folders(message: &str, question: &Question) -> String {
+    let folders = question.audio.iter().filter_map(|path| path.parent());
+    folders.fold(message.to_owned(), |text, folder| text.replace(&format!("{}/", folder.display()), ""))
 }
 
 fn encode(
@@ -143,7 +153,12 @@ fn check_rejected(prepared: &Prepared, total: usize, config: &EvalConfig) -> Res
             let first = || (0, format!("`{}`: {}", rejection.id, rejection.detail));
             reasons.entry(rejection.reason.clone()).or_insert_with(first).0 += 1;
         }
-        return Err(EvalError::TooManyRejected { rejected, total, max_share: config.max_rejected_share, reasons });
+        return Err(EvalError::TooManyRejected {
+            rejected,
+            total,
+            max_share: config.max_rejected_share,
+            reasons,
+        });
     }
     if prepared.questions.is_empty() {
         return Err(EvalError::NoQuestions { rejected });
@@ -157,7 +172,11 @@ mod tests {
 
     #[test]
     fn a_limit_counts_each_task_for_itself() {
-        let question = |id: &str, task: &str| Question { id: id.to_owned(), task: task.to_owned(), ..Question::default() };
+        let question = |id: &str, task: &str| Question {
+            id: id.to_owned(),
+            task: task.to_owned(),
+            ..Question::default()
+        };
         let questions =
             [question("a", "sound"), question("b", "sound"), question("c", "music"), question("d", "sound")];
         let ids = |limit| limited(&questions, limit).iter().map(|q| q.id.clone()).collect::<Vec<_>>();
@@ -180,6 +199,9 @@ mod tests {
             style: PromptStyle::default(),
         };
         let error = check_rejected(&prepared, 20, &EvalConfig::default()).unwrap_err().to_string();
-        assert!(error.contains("2 of 20") && error.contains("2 truncated-audio") && error.contains("`a`"), "{error}");
+        assert!(
+            error.contains("2 of 20") && error.contains("2 truncated-audio") && error.contains("`a`"),
+            "{error}"
+        );
     }
 }

@@ -3,10 +3,10 @@
 use crate::tokenizer::{AUDIO_BOS, AUDIO_EOS, AUDIO_TOKEN, IM_END, IM_START};
 
 /// What the template puts first if the chat does not begin with a system message.
-pub const DEFAULT_SYSTEM_PROMPT: &str = "You are a helpful assistant.";
+pub(crate) const DEFAULT_SYSTEM_PROMPT: &str = "You are a helpful assistant.";
 
 /// The tag that stands for one audio clip in plain-text messages, as ms-swift and LLaMA-Factory write it.
-pub const AUDIO_TAG: &str = "<audio>";
+pub(crate) const AUDIO_TAG: &str = "<audio>";
 
 /// One piece of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,13 +27,13 @@ pub struct Message {
 }
 
 impl Message {
-    /// A message of text alone; an [`AUDIO_TAG`] in it stays text.
+    /// A message of text alone; an `<audio>` in it stays text.
     #[must_use]
     pub fn text(role: &str, text: &str) -> Self {
         Self { role: role.to_owned(), parts: vec![Part::Text(text.to_owned())] }
     }
 
-    /// A message whose audio clips are written as [`AUDIO_TAG`]: `"<audio>What is that sound?"`.
+    /// A message whose audio clips are written as `<audio>`: `"<audio>What is that sound?"`.
     #[must_use]
     pub fn from_tagged(role: &str, tagged: &str) -> Self {
         let mut parts = Vec::new();

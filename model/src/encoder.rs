@@ -3,13 +3,13 @@
 //! Only the audio's own positions are computed, not the padded window; the values are the same (the convolution
 //! rows past the audio are masked out as keys and never read).
 
+use burn::tensor::Tensor;
 use burn::tensor::activation::gelu;
-use burn::tensor::module::linear;
-use burn::tensor::{Tensor, TensorData};
 use idk_audio::LogMel;
 
 use crate::attention::{attention, length_bias};
 use crate::config::AudioConfig;
+use crate::convolution::Convolutions;
 use crate::error::ModelError;
 use crate::linear::{ForwardContext, Linear};
 use crate::norm::LayerNorm;
@@ -28,20 +28,11 @@ const MAX_SCORES: usize = 1 << 26;
 /// The audio encoder.
 #[derive(Clone, Debug)]
 pub struct AudioEncoder {
-    conv1: Conv,
-    conv2: Conv,
+    convolutions: Convolutions,
     embed_positions: Tensor<2>, // [max positions, d_model]
     layers: Vec<EncoderLayer>,
     layer_norm: LayerNorm,
     config: AudioConfig,
-}
-
-/// A convolution over time of width 3 and padding 1.
-#[derive(Clone, Debug)]
-struct Conv {
-    name: String,
-    weight: Tensor<3>, // [out, in, 3]
-    bias: Tensor<1>,   // [out]
 }
 
 #[derive(Clone, Debug)]
@@ -87,15 +78,14 @@ struct Pass<'a> {
 impl AudioEncoder {
     pub(crate) fn build(config: &AudioConfig, source: &mut TensorSource) -> Result<Self, ModelError> {
         let width = config.d_model;
-        let conv1 = Conv::build(format!("{TOWER}.conv1"), [width, config.num_mel_bins], source)?;
-        let conv2 = Conv::build(format!("{TOWER}.conv2"), [width, width], source)?;
+        let convolutions = Convolutions::build(TOWER, [config.num_mel_bins, width], source)?;
         let shape = [config.max_source_positions, width];
         let embed_positions = source.tensor(&format!("{TOWER}.embed_positions.weight"), shape)?;
         let layers = (0..config.encoder_layers)
             .map(|index| EncoderLayer::build(config, &format!("{TOWER}.layers.{index}"), source))
             .collect::<Result<_, _>>()?;
         let layer_norm = source.layer_norm(format!("{TOWER}.layer_norm"), width)?;
-        Ok(Self { conv1, conv2, embed_positions, layers, layer_norm, config: config.clone() })
+        Ok(Self { convolutions, embed_positions, layers, layer_norm, config: config.clone() })
     }
 
     /// Encodes clips of any lengths. Clips of similar length run as one batch, padded and masked.
@@ -208,7 +198,7 @@ impl AudioEncoder {
             bias: length_bias(&lengths, positions, &device),
             context,
         };
-        let x = self.convolve(mels, positions); // [clips * positions, d_model]
+        let x = self.convolutions.forward(mels, positions); // [clips * positions, d_model]
         if let Some(stages) = trace.as_deref_mut() {
             stages.push(x.clone());
         }
@@ -227,25 +217,6 @@ impl AudioEncoder {
         self.layer_norm.forward(pooled)
     }
 
-    /// `gelu(conv2(gelu(conv1(mel))))` as two matrix products over unfolded frames; conv2 has stride 2.
-    fn convolve(&self, mels: &[&LogMel], positions: usize) -> Tensor<2> {
-        let (clips, bands, width) = (mels.len(), self.config.num_mel_bins, self.config.d_model);
-        let frames = 2 * positions;
-        let device = self.conv1.bias.device().inner();
-        let unfolded = TensorData::new(unfold(mels, frames), [clips * frames, 3 * bands]);
-        let x = Tensor::<2>::from_data(unfolded, (&device, self.conv1.weight.dtype()));
-        let weight = self.conv1.weight.clone().reshape([width, bands * 3]);
-        let x = gelu(linear(x, weight.transpose(), Some(self.conv1.bias.clone())));
-        // Position i reads frames 2i-1, 2i and 2i+1: the pair (2i, 2i+1) and the odd frame of the pair before.
-        let pairs = x.reshape([clips, positions, 2 * width]);
-        let before = Tensor::<3>::zeros([clips, 1, width], (&device, self.conv2.weight.dtype()));
-        let odd = pairs.clone().narrow(2, width, width).narrow(1, 0, positions - 1);
-        let unfolded = Tensor::cat(vec![Tensor::cat(vec![before, odd], 1), pairs], 2); // [clips, positions, 3 * width]
-        let weight = self.conv2.weight.clone().swap_dims(1, 2).reshape([width, 3 * width]);
-        let unfolded = unfolded.reshape([clips * positions, 3 * width]);
-        gelu(linear(unfolded, weight.transpose(), Some(self.conv2.bias.clone())))
-    }
-
     pub(crate) fn for_each_linear<'a>(&'a self, f: &mut dyn FnMut(&'a Linear)) {
         for layer in &self.layers {
             let attention = [&layer.q_proj, &layer.k_proj, &layer.v_proj, &layer.out_proj];
@@ -254,40 +225,12 @@ impl AudioEncoder {
     }
 
     pub(crate) fn for_each_tensor(&mut self, f: &mut dyn FnMut(&str, Slot)) {
-        for conv in [&mut self.conv1, &mut self.conv2] {
-            f(&format!("{}.weight", conv.name), Slot::R3(&mut conv.weight));
-            f(&format!("{}.bias", conv.name), Slot::R1(&mut conv.bias));
-        }
+        self.convolutions.for_each_tensor(f);
         f(&format!("{TOWER}.embed_positions.weight"), Slot::R2(&mut self.embed_positions));
         for layer in &mut self.layers {
             layer.for_each_tensor(f);
         }
         self.layer_norm.for_each_tensor(f);
-    }
-}
-
-/// The three neighbouring frames of every frame, zeros beyond the spectrogram: `[clips * frames, bands * 3]`.
-fn unfold(mels: &[&LogMel], frames: usize) -> Vec<f32> {
-    let bands = mels.first().map_or(0, |mel| mel.bands);
-    let mut out = vec![0.0; mels.len() * frames * bands * 3];
-    for (clip, mel) in out.chunks_exact_mut((frames * bands * 3).max(1)).zip(mels) {
-        for (band, row) in mel.data.chunks_exact(mel.frames).enumerate() {
-            for (frame, line) in clip.chunks_exact_mut(bands * 3).enumerate() {
-                let cell = &mut line[band * 3..band * 3 + 3];
-                cell[0] = if frame == 0 { 0.0 } else { row.get(frame - 1).copied().unwrap_or(0.0) };
-                cell[1] = row.get(frame).copied().unwrap_or(0.0);
-                cell[2] = row.get(frame + 1).copied().unwrap_or(0.0);
-            }
-        }
-    }
-    out
-}
-
-impl Conv {
-    fn build(name: String, [out, input]: [usize; 2], source: &mut TensorSource) -> Result<Self, ModelError> {
-        let weight = source.tensor(&format!("{name}.weight"), [out, input, 3])?;
-        let bias = source.tensor(&format!("{name}.bias"), [out])?;
-        Ok(Self { name, weight, bias })
     }
 }
 

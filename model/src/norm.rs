@@ -6,7 +6,7 @@ use burn::tensor::{DType, Tensor};
 use crate::slot::Slot;
 
 /// `epsilon` of every LayerNorm of the encoder (PyTorch's default).
-pub const LAYER_NORM_EPSILON: f64 = 1e-5;
+pub(crate) const LAYER_NORM_EPSILON: f64 = 1e-5;
 
 /// `(x - mean) / sqrt(var + 1e-5) * weight + bias` over the last dimension.
 #[derive(Clone, Debug)]

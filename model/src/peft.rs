@@ -17,9 +17,7 @@ use serde_json::{Map, Value, json};
 use self::config::PeftConfig;
 use crate::error::ModelError;
 use crate::lalm::Lalm;
-use crate::lora::{
-    Adapters, LoraConfig, LoraPair, full_match_regex, matches_module, scale, transformers5_name,
-};
+use crate::lora::{Adapters, LoraPair, full_match_regex, scale, transformers5_name};
 use crate::weights::{Weights, canonical_name};
 
 const CONFIG_FILE: &str = "adapter_config.json";
@@ -330,13 +328,13 @@ mod tests {
         let path = dir.path().join(WEIGHTS_FILE);
         let bytes = atomic::read(&path).unwrap();
         let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
-        let mut rows = file
+        let mut rows: Vec<(String, [usize; 2], Vec<u8>)> = file
             .tensors()
             .into_iter()
             .map(|(name, view)| (name, [view.shape()[0], view.shape()[1]], view.data().to_vec()))
             .collect();
-        edit(&mut rows);
         rows.sort();
+        edit(&mut rows);
         atomic::write_atomic(&path, &serialize(&rows).unwrap()).unwrap();
     }
 

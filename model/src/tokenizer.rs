@@ -17,17 +17,17 @@ use crate::chat::{Message, Piece, audio_count, pieces, render};
 use crate::error::ModelError;
 
 /// End of text; pads batches.
-pub const END_OF_TEXT: &str = "<|endoftext|>";
+pub(crate) const END_OF_TEXT: &str = "<|endoftext|>";
 /// Start of a message.
-pub const IM_START: &str = "<|im_start|>";
+pub(crate) const IM_START: &str = "<|im_start|>";
 /// End of a message; ends an answer.
-pub const IM_END: &str = "<|im_end|>";
+pub(crate) const IM_END: &str = "<|im_end|>";
 /// Place of one row of audio features.
-pub const AUDIO_TOKEN: &str = "<|AUDIO|>";
+pub(crate) const AUDIO_TOKEN: &str = "<|AUDIO|>";
 /// Start of an audio clip.
-pub const AUDIO_BOS: &str = "<|audio_bos|>";
+pub(crate) const AUDIO_BOS: &str = "<|audio_bos|>";
 /// End of an audio clip.
-pub const AUDIO_EOS: &str = "<|audio_eos|>";
+pub(crate) const AUDIO_EOS: &str = "<|audio_eos|>";
 
 /// Files that belong to a tokenizer, copied when a model is saved; the first two are needed here.
 const TOKENIZER_JSON: &str = "tokenizer.json";

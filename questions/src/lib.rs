@@ -7,6 +7,7 @@
 //! - [`metrics`]: accuracy, truthfulness, reliability, RGI and what they are compared with
 //! - [`score`]: metrics of stored answers
 
+mod announced;
 mod error;
 mod matching;
 mod mentions;

@@ -2,12 +2,17 @@
 
 use std::ops::Range;
 
-use crate::mentions::{Mention, is_denied, mentions, only_choice, starts_with};
+use crate::announced::{announcement_end, answer_part, sentence};
+use crate::mentions::{Mention, is_denied, mentions, only_choice, prefix_end};
 use crate::record::Question;
 use crate::refusal::refusals;
 use crate::statement::{Reading, read_statement};
 use crate::verdict::{Judgement, Verdict};
 use crate::words::{Word, normalise, words};
+
+/// Words of a reply that are read, its last ones. Stops a stored answer of megabytes from taking hours: reading takes
+/// more than linear time.
+const MAX_REPLY_WORDS: usize = 2048;
 
 /// Judges the reply `text` to `question`.
 ///
@@ -26,13 +31,15 @@ use crate::words::{Word, normalise, words};
 /// An open question is right if the reply is or contains the answer, and is never `unparsed` unless it is empty.
 #[must_use]
 pub fn judge(text: &str, question: &Question) -> Judgement {
-    let reply = words(answer_part(text));
+    let answer = answer_part(text);
+    let mut reply = words(answer);
+    reply.drain(..reply.len().saturating_sub(MAX_REPLY_WORDS));
     let refused = refusals(&reply);
     if question.is_open() {
-        return judge_open(text, &reply, &refused, &question.answer);
+        return judge_open(answer, &reply, &refused, &question.answer);
     }
     let options: Vec<Vec<Word>> = question.choices.iter().map(|choice| words(choice)).collect();
-    let reading = match symbol(answer_part(text), &question.choices) {
+    let reading = match symbol(answer, &reply, &question.choices) {
         Some(choice) => Reading::Choice(choice),
         None => read_reply(&reply, &options, &refused),
     };
@@ -47,18 +54,23 @@ pub fn judge(text: &str, question: &Question) -> Judgement {
     }
 }
 
-/// The part of a reply that holds the answer, for models that mark it: `<answer>..</answer>`, or what follows
-/// `</think>`.
-fn answer_part(text: &str) -> &str {
-    let text = text.rsplit_once("</think>").map_or(text, |(_, after)| after);
-    let inner =
-        text.rsplit_once("<answer>").map(|(_, after)| after.split("</answer>").next().unwrap_or(after));
-    inner.filter(|inner| !inner.trim().is_empty()).unwrap_or(text)
+fn judge_open(text: &str, reply: &[Word], refused: &[Range<usize>], answer: &str) -> Judgement {
+    let options = [words(answer)];
+    let exact = !text.trim().is_empty() && normalise(text) == normalise(answer);
+    let answer_refuses = !refusals(&options[0]).is_empty();
+    let counts = |mention: &Mention| answer_refuses || !is_hedged(reply, mention, refused);
+    if exact || mentions(reply, &options).iter().any(counts) {
+        Verdict::Correct.into()
+    } else if !refused.is_empty() {
+        Judgement::REFUSED
+    } else {
+        Judgement { unparsed: text.trim().is_empty(), ..Verdict::Wrong.into() }
+    }
 }
 
-/// Options without any word (`?`) are found by their characters.
-fn symbol(text: &str, choices: &[String]) -> Option<usize> {
-    let text = words(text).is_empty().then(|| normalise(text)).filter(|text| !text.is_empty())?;
+/// A reply without any word (`?`) is compared with the options by its characters.
+fn symbol(text: &str, reply: &[Word], choices: &[String]) -> Option<usize> {
+    let text = Some(normalise(text)).filter(|text| reply.is_empty() && !text.is_empty())?;
     let mut equal = choices.iter().enumerate().filter(|(_, choice)| normalise(choice) == text);
     let (choice, _) = equal.next()?;
     equal.next().is_none().then_some(choice)
@@ -73,32 +85,19 @@ fn read_reply(reply: &[Word], options: &[Vec<Word>], refused: &[Range<usize>]) -
     if announced != Reading::None {
         return announced;
     }
-    let option_refuses: Vec<bool> = options.iter().map(|option| !refusals(option).is_empty()).collect();
-    let found: Vec<Mention> = mentions(reply, options)
-        .into_iter()
-        .filter(|mention| option_refuses[mention.choice] || !is_hedged(reply, mention, refused))
-        .collect();
-    let letters: Vec<Mention> = bracketed_letters(reply, options.len())
-        .into_iter()
-        .filter(|mention| !follows_refusal(reply, mention.start, refused))
-        .collect();
-    match (letters.is_empty(), only_choice(&letters), only_choice(&found)) {
-        (true, _, Some(choice)) => Reading::Choice(choice),
-        (true, _, None) => Reading::None,
-        (false, Some(letter), other) if found.is_empty() || other == Some(letter) => Reading::Choice(letter),
-        (false, ..) => Reading::Conflict,
-    }
+    read_mentions(reply, options, refused)
 }
 
 /// Reads what follows every phrase that announces an answer; all of them must agree.
 fn read_announced(reply: &[Word], options: &[Vec<Word>], refused: &[Range<usize>]) -> Reading {
     let mut result = Reading::None;
     for start in (0..reply.len()).filter_map(|at| announcement_end(reply, at)) {
-        if follows_refusal(reply, start, refused) || is_cut_off(reply, start) {
+        if follows_refusal(reply, start, refused) {
             continue;
         }
-        let reading = read_tail(sentence(&reply[start..], options), options, refused, start);
-        result = match (result, reading) {
+        let tail = sentence(&reply[start..], options);
+        let refuses = refused.iter().any(|range| (start..start + tail.len()).contains(&range.start));
+        result = match (result, read_tail(tail, options, refuses)) {
             (Reading::None, reading) => reading,
             (result, Reading::None) => result,
             (result, reading) if result == reading => result,
@@ -108,80 +107,37 @@ fn read_announced(reply: &[Word], options: &[Vec<Word>], refused: &[Range<usize>
     result
 }
 
-fn read_tail(tail: &[Word], options: &[Vec<Word>], refused: &[Range<usize>], offset: usize) -> Reading {
+/// Reads the sentence that follows an announcement: a statement, an option at its start, or one anywhere in it.
+fn read_tail(tail: &[Word], options: &[Vec<Word>], refuses: bool) -> Reading {
     let statement = read_statement(tail, options);
     if statement != Reading::None {
         return statement;
     }
-    let begins = (0..options.len()).filter(|&choice| starts_with(tail, &options[choice]));
-    if let Some(choice) = begins.max_by_key(|&choice| options[choice].len()) {
-        let names_others = mentions(tail, options).iter().any(|mention| mention.choice != choice);
+    let found = mentions(tail, options);
+    let begins = (0..options.len()).filter_map(|choice| Some((prefix_end(tail, &options[choice])?, choice)));
+    if let Some((_, choice)) = begins.max() {
+        let names_others = found.iter().any(|mention| mention.choice != choice);
         return if names_others { Reading::Conflict } else { Reading::Choice(choice) };
     }
-    let refuses = refused.iter().any(|range| range.start >= offset && range.start < offset + tail.len());
-    match only_choice(&mentions(tail, options)) {
+    match only_choice(&found) {
         Some(choice) if !refuses => Reading::Choice(choice),
         _ => Reading::None,
     }
 }
 
-/// Whether the reply ends in the article of an answer that was cut off: `The answer is a`.
-fn is_cut_off(reply: &[Word], start: usize) -> bool {
-    let last = start + 1 == reply.len() && !reply[start - 1].delimited;
-    last && reply[start].text == "a" && !reply[start].upper && !reply[start].opened && !reply[start].delimited
-}
-
-/// Where the answer begins if the words from `at` announce one: `answer is`, `answer:`, `option B`, `I choose`.
-fn announcement_end(reply: &[Word], at: usize) -> Option<usize> {
-    let text = |at: usize| reply.get(at).map_or("", |word| word.text.as_str());
-    let before = at.checked_sub(1).map_or("", text);
-    let is_letter =
-        |at: usize| reply.get(at).is_some_and(|word| word.letter().is_some() && (word.upper || word.opened));
-    let last_letter = is_letter(at + 1) && at + 2 == reply.len();
-    let announced = match text(at) {
-        "answer" | "option" | "choice" => return named_answer_end(reply, at),
-        "choose" | "pick" | "select" => matches!(before, "i" | "would" | "i'd" | "i'll" | "will"),
-        "it's" | "think" => last_letter,
-        "is" => matches!(before, "it" | "that" | "this") && last_letter,
-        _ => false,
-    };
-    announced.then(|| skip(reply, at + 1, &["option", "choice", "letter"])).filter(|&next| next < reply.len())
-}
-
-/// The same for `answer`, `option` and `choice`: a colon or `is` must follow, or a letter (`option B`).
-fn named_answer_end(reply: &[Word], at: usize) -> Option<usize> {
-    let next = skip(
-        reply,
-        at + 1,
-        &["is", "would", "should", "must", "be", "most", "likely", "probably", "therefore"],
-    );
-    let colon = reply[at].delimited && !reply[at].ends_sentence;
-    let runs_on = !reply[at].ends_clause;
-    let copula = runs_on && reply[at + 1..next].iter().any(|word| matches!(word.text.as_str(), "is" | "be"));
-    let is_letter = |word: &Word| word.letter().is_some() && (word.upper || word.opened);
-    let direct =
-        runs_on && reply[at].text != "answer" && next == at + 1 && reply.get(next).is_some_and(is_letter);
-    let next = skip(reply, next, &["option", "choice", "letter", "clearly", "definitely"]);
-    ((colon || copula || direct) && next < reply.len()).then_some(next)
-}
-
-/// The first place from `at` on where none of these words stands.
-fn skip(reply: &[Word], at: usize, skipped: &[&str]) -> usize {
-    at + reply[at..].iter().take_while(|word| skipped.contains(&word.text.as_str())).count()
-}
-
-/// The words up to the end of the sentence. A full stop inside an option or after initials ends nothing: `4. Reading`,
-/// `B. dog`, `J.D. Salinger`.
-fn sentence<'a>(text: &'a [Word], options: &[Vec<Word>]) -> &'a [Word] {
-    let label = usize::from(text.first().is_some_and(|word| word.letter().is_some()));
-    let begins = |at: usize| {
-        options.iter().filter(move |option| starts_with(&text[at..], option)).map(move |o| at + o.len())
-    };
-    let option_end = begins(0).chain(begins(label)).max().unwrap_or(1);
-    let is_initial = |word: &Word| word.letter().is_some() || word.text.contains('.');
-    let ends = |word: &Word| word.ends_line || word.ends_sentence && !is_initial(word);
-    let end = text.iter().enumerate().position(|(at, word)| at + 1 >= option_end && ends(word));
-    &text[..end.map_or(text.len(), |end| end + 1)]
+/// Reads letters in brackets and options anywhere in the reply; they must agree.
+fn read_mentions(reply: &[Word], options: &[Vec<Word>], refused: &[Range<usize>]) -> Reading {
+    let option_refuses: Vec<bool> = options.iter().map(|option| !refusals(option).is_empty()).collect();
+    let mut found = mentions(reply, options);
+    found.retain(|mention| option_refuses[mention.choice] || !is_hedged(reply, mention, refused));
+    let mut letters = bracketed_letters(reply, options.len());
+    letters.retain(|letter| !follows_refusal(reply, letter.start, refused));
+    match (letters.is_empty(), only_choice(&letters), only_choice(&found)) {
+        (true, _, Some(choice)) => Reading::Choice(choice),
+        (true, _, None) => Reading::None,
+        (false, Some(letter), other) if found.is_empty() || other == Some(letter) => Reading::Choice(letter),
+        (false, ..) => Reading::Conflict,
+    }
 }
 
 /// Letters in brackets, `(B)`, that the reply does not deny.
@@ -193,58 +149,27 @@ fn bracketed_letters(reply: &[Word], options: usize) -> Vec<Mention> {
         .collect()
 }
 
-/// Whether a refusal stands before word `at` in the same sentence, with nothing between that turns it around.
-fn follows_refusal(reply: &[Word], at: usize, refused: &[Range<usize>]) -> bool {
-    refused.iter().any(|range| range.end <= at && !turns(reply, range.end - 1, at))
-}
-
 /// Whether a mention is part of a refusal: inside it, after it (`I don't know if it is a dog`), or right before it.
 fn is_hedged(reply: &[Word], mention: &Mention, refused: &[Range<usize>]) -> bool {
     let inside = |range: &Range<usize>| range.start < mention.end && mention.start < range.end;
-    let before =
-        |range: &Range<usize>| mention.end <= range.start && !turns(reply, mention.end - 1, range.start);
-    follows_refusal(reply, mention.start, refused)
-        || refused.iter().any(|range| inside(range) || before(range))
+    let next = refused.iter().find(|range| mention.end <= range.start);
+    let before = next.is_some_and(|range| !turns(reply, mention.end - 1, range.start));
+    before || refused.iter().any(inside) || follows_refusal(reply, mention.start, refused)
+}
+
+/// Whether a refusal stands before word `at` in the same sentence, with nothing between that turns it around.
+fn follows_refusal(reply: &[Word], at: usize, refused: &[Range<usize>]) -> bool {
+    // The nearest one decides: whatever turns it around stands after those before it as well.
+    let nearest = refused.iter().rev().find(|range| range.end <= at);
+    nearest.is_some_and(|range| !turns(reply, range.end - 1, at))
 }
 
 /// Whether a sentence ends, or a word turns it around, after word `from` and before word `to`.
 fn turns(reply: &[Word], from: usize, to: usize) -> bool {
-    const TURNS: [&str; 17] = [
-        "although",
-        "believe",
-        "but",
-        "guess",
-        "however",
-        "likely",
-        "maybe",
-        "might",
-        "perhaps",
-        "possibly",
-        "presumably",
-        "probably",
-        "say",
-        "suppose",
-        "suspect",
-        "think",
-        "though",
-    ];
-    let turned = |word: &Word| TURNS.contains(&word.text.as_str());
+    const TURNS: &str = "although believe but guess however likely maybe might perhaps possibly presumably probably \
+        say suppose suspect think though";
+    let turned = |word: &Word| TURNS.split_whitespace().any(|turn| turn == word.text);
     reply[from..to].iter().any(|word| word.ends_sentence) || reply[from + 1..to].iter().any(turned)
-}
-
-fn judge_open(text: &str, reply: &[Word], refused: &[Range<usize>], answer: &str) -> Judgement {
-    let options = [words(answer)];
-    let exact = !text.trim().is_empty() && normalise(answer_part(text)) == normalise(answer);
-    let answer_refuses = !refusals(&options[0]).is_empty();
-    let mentioned =
-        mentions(reply, &options).iter().any(|mention| answer_refuses || !is_hedged(reply, mention, refused));
-    if exact || mentioned {
-        Verdict::Correct.into()
-    } else if !refused.is_empty() {
-        Judgement::REFUSED
-    } else {
-        Judgement { unparsed: text.trim().is_empty(), ..Verdict::Wrong.into() }
-    }
 }
 
 #[cfg(test)]
@@ -313,6 +238,13 @@ mod tests {
             "（B）",
             "My choice is B.",
             "The answer would be B",
+            "The answer to this question is B.",
+            "Answer:\nB",
+            "Answer = B",
+            "I would say B",
+            "\\boxed{B}",
+            "$\\boxed{\\text{B}}$",
+            "B\n\nExplanation: it purrs",
         ] {
             assert_eq!(choice(text, &ANIMALS), Some(1), "{text}");
         }
@@ -331,6 +263,11 @@ mod tests {
             "B: footsteps on snow",
             "B - footsteps on snow",
             "B footsteps on snow",
+            "B.footsteps on snow",
+            "B:footsteps on snow",
+            "footsteps on the snow",
+            "B. footsteps on snow\nExplanation: rain would be steady.",
+            "(B) footsteps on snow. Rain sounds different.",
             "The answer is (B) footsteps on snow",
             "The answer is footsteps on snow.",
             "answer: footsteps on snow",
@@ -516,6 +453,13 @@ mod tests {
     fn options_of_punctuation_are_matched_as_they_are() {
         assert_eq!(choice("!", &["?", "!"]), Some(1));
         assert_eq!(choice("(B)", &["?", "!"]), Some(1));
+    }
+
+    #[test]
+    fn of_a_very_long_reply_the_end_is_read() {
+        let reasoning = "a dog is heard, then a cat. ".repeat(5000);
+        assert_eq!(choice(&format!("{reasoning}The answer is (B)."), &ANIMALS), Some(1));
+        assert_eq!(choice(&"the answer is a dog. ".repeat(50_000), &ANIMALS), Some(0));
     }
 
     #[test]

@@ -30,12 +30,10 @@ pub(crate) fn only_choice(mentions: &[Mention]) -> Option<usize> {
     mentions.iter().all(|mention| mention.choice == first).then_some(first)
 }
 
-/// Whether `text` begins with the words of `option`, an article aside.
-pub(crate) fn starts_with(text: &[Word], option: &[Word]) -> bool {
-    let begins = |text: &[Word]| {
-        !option.is_empty() && text.len() >= option.len() && same(&text[..option.len()], option)
-    };
-    begins(text) || (text.first().is_some_and(|word| is_article(&word.text)) && begins(&text[1..]))
+/// The end of `option` if `text` begins with it, an article aside.
+pub(crate) fn prefix_end(text: &[Word], option: &[Word]) -> Option<usize> {
+    let after_article = usize::from(text.first().is_some_and(is_article));
+    match_end(text, 0, option).or_else(|| match_end(text, after_article, option))
 }
 
 /// Whether two texts have the same words.
@@ -43,25 +41,37 @@ pub(crate) fn same(one: &[Word], other: &[Word]) -> bool {
     one.len() == other.len() && one.iter().zip(other).all(|(one, other)| one.text == other.text)
 }
 
-fn is_article(word: &str) -> bool {
-    matches!(word, "a" | "an" | "the")
+fn is_article(word: &Word) -> bool {
+    matches!(word.text.as_str(), "a" | "an" | "the")
 }
 
 fn occurrences(text: &[Word], options: &[Vec<Word>]) -> Vec<Mention> {
     let mut found = Vec::new();
     for start in 0..text.len() {
         for (choice, option) in options.iter().enumerate() {
-            let end = start + option.len();
-            if !option.is_empty()
-                && end <= text.len()
-                && same(&text[start..end], option)
-                && counts(text, start, option)
-            {
+            if let Some(end) = match_end(text, start, option).filter(|_| counts(text, start, option)) {
                 found.push(Mention { choice, start, end });
             }
         }
     }
     found
+}
+
+/// The end of `option` if it stands at word `start` of `text`. Articles do not matter, neither those of the text
+/// (`footsteps on the snow` is `footsteps on snow`) nor those of the option, unless it is nothing else.
+fn match_end(text: &[Word], start: usize, option: &[Word]) -> Option<usize> {
+    let only_articles = option.iter().all(is_article);
+    let mut at = start;
+    for word in option.iter().filter(|word| only_articles || !is_article(word)) {
+        while at > start && text.get(at)?.text != word.text && is_article(&text[at]) {
+            at += 1;
+        }
+        if text.get(at)?.text != word.text {
+            return None;
+        }
+        at += 1;
+    }
+    (at > start).then_some(at)
 }
 
 /// Words that every sentence has are an option only where they begin the text, single letters only as capitals:
@@ -144,6 +154,9 @@ mod tests {
     fn the_longest_option_wins_over_those_inside_it() {
         assert_eq!(found("I hear footsteps on snow.", &["footsteps", "footsteps on snow", "snow"]), [1]);
         assert_eq!(found("not sure", &["sure", "not sure"]), [1]);
+        assert_eq!(found("footsteps on the snow", &["footsteps", "footsteps on snow"]), [1]);
+        assert_eq!(found("I hear the dog", &["a dog", "a cat"]), [0]);
+        assert_eq!(found("I hear the dog", &["a dog", "the dog"]), [0, 1]);
         assert_eq!(
             found("footsteps, then more footsteps on snow", &["footsteps", "footsteps on snow"]),
             [0, 1]

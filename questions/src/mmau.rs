@@ -145,7 +145,7 @@ fn question(mut row: Map<String, Value>, root: &Path, options: &ReadOptions) -> 
     let text = required(&mut row, &["question"])?;
     let listed = choices(take(&mut row, &["choices"]).unwrap_or_default())?;
     let answer = required(&mut row, &["answer"])?;
-    let (choices, answer) = if listed.is_empty() { (listed, answer) } else { with_answer(listed, &answer)? };
+    let (choices, answer) = if listed.is_empty() { (listed, answer) } else { with_answer(&listed, &answer)? };
     Ok(Question {
         id,
         question: text,
@@ -247,8 +247,8 @@ fn choices(value: Value) -> Result<Vec<String>, Fault> {
 }
 
 /// Checks that the options differ and hold the answer; drops letters that they bring along.
-fn with_answer(listed: Vec<String>, answer: &str) -> Result<(Vec<String>, String), Fault> {
-    let choices = without_letters(&listed).unwrap_or_else(|| listed.clone());
+fn with_answer(listed: &[String], answer: &str) -> Result<(Vec<String>, String), Fault> {
+    let choices = without_letters(listed).unwrap_or_else(|| listed.to_vec());
     let mut seen = BTreeSet::new();
     if let Some(twice) = choices.iter().find(|choice| !seen.insert(normalise(choice))) {
         return Err((reason::DUPLICATE_CHOICES, format!("the option `{twice}` is there more than once")));
@@ -366,7 +366,7 @@ mod tests {
     }
 
     /// Reads one row; the code of its rejection, or `""`.
-    fn verdict_on(row: Value) -> String {
+    fn verdict_on(row: &Value) -> String {
         let set = read(&folder(), &json!([row]), ReadOptions::default());
         assert_eq!(set.questions.len() + set.rejected.len(), 1);
         set.rejected.first().map(|rejection| rejection.reason.clone()).unwrap_or_default()
@@ -481,7 +481,7 @@ mod tests {
         ];
         for (code, row) in cases {
             let shown = row.to_string().chars().take(200).collect::<String>();
-            assert_eq!(verdict_on(row), code, "{shown}");
+            assert_eq!(verdict_on(&row), code, "{shown}");
         }
     }
 

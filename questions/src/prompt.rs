@@ -43,7 +43,8 @@ pub fn prompt_text(question: &Question, style: PromptStyle) -> String {
 
 /// The question with its options in another order, a pure function of `(seed, question.id)`.
 ///
-/// In MMAU test-mini the right option comes first in 395 of 1000 questions, so a model that always says the first one would score 39.5 %.
+/// In MMAU test-mini the right option comes first in 395 of 1000 questions, so a model that always says the first one
+/// would score 39.5 %.
 #[must_use]
 pub fn shuffled(question: &Question, seed: u64) -> Question {
     let mut rng = Rng::new(derive_seed(seed, "option-order", &[&question.id]));

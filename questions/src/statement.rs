@@ -1,6 +1,6 @@
 //! A piece of text that is nothing but an answer: a letter, an option, or a letter with its option.
 
-use crate::mentions::{mentions, same, starts_with};
+use crate::mentions::{mentions, prefix_end, same};
 use crate::words::Word;
 
 /// What a statement says.
@@ -28,7 +28,7 @@ pub(crate) fn read_statement(text: &[Word], options: &[Vec<Word>]) -> Reading {
             reading => return reading,
         }
     }
-    let Some(letter) = letter else { return Reading::None };
+    let Some(letter) = letter else { return read_glued(text, options) };
     if rest.is_empty() {
         Reading::Choice(letter)
     } else if first.opened || first.delimited {
@@ -48,6 +48,17 @@ fn exact(text: &[Word], options: &[Vec<Word>]) -> Reading {
     }
 }
 
+/// `B.text`, `B:text` without a space, only if all of it agrees: `A:min` is a chord.
+fn read_glued(text: &[Word], options: &[Vec<Word>]) -> Reading {
+    let agrees = |(letter, option): (usize, &Vec<Word>)| {
+        let label = crate::prompt::letter(letter).to_ascii_lowercase();
+        let tail = text[0].text.strip_prefix(label).and_then(|tail| tail.strip_prefix(['.', ':']));
+        let begins = option.first().zip(tail).is_some_and(|(word, tail)| word.text == tail);
+        begins && same(&text[1..], &option[1..])
+    };
+    options.iter().enumerate().position(agrees).map_or(Reading::None, Reading::Choice)
+}
+
 /// `(B) text`, `B. text`: the text must be the option's, or explain the choice.
 fn read_labelled(letter: usize, rest: &[Word], options: &[Vec<Word>], first: &Word) -> Reading {
     match exact(rest, options) {
@@ -55,12 +66,13 @@ fn read_labelled(letter: usize, rest: &[Word], options: &[Vec<Word>], first: &Wo
         Reading::None => {}
         _ => return Reading::Conflict,
     }
+    let end = prefix_end(rest, &options[letter]);
+    let begins_with_it = end.is_some() && options.iter().all(|option| prefix_end(rest, option) <= end);
+    // `(B) cat. A dog would bark.`: what follows the sentence is an explanation.
+    let complete = begins_with_it && end.is_some_and(|end| rest[end - 1].ends_sentence);
     let found = mentions(rest, options);
-    let longer_begins =
-        |option: &Vec<Word>| option.len() > options[letter].len() && starts_with(rest, option);
-    let begins_with_it = starts_with(rest, &options[letter]) && !options.iter().any(longer_begins);
+    let names_others = !complete && found.iter().any(|mention| mention.choice != letter);
     let explains = begins_explanation(rest, first) && found.is_empty();
-    let names_others = found.iter().any(|mention| mention.choice != letter);
     // `A. dog, B. cat` lists the options.
     let lists = names_others || lists_letters(rest, options.len(), letter);
     if !lists && (begins_with_it || !found.is_empty() || explains) {

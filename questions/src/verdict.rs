@@ -19,7 +19,8 @@ pub enum Verdict {
 pub struct Judgement {
     /// The verdict.
     pub verdict: Verdict,
-    /// The option that the answer names, as an index into `Question::choices`; `None` for refusals, unreadable answers and open questions.
+    /// The option that the answer names, as an index into `Question::choices`; `None` for refusals, unreadable
+    /// answers and open questions.
     pub choice: Option<usize>,
     /// The answer could not be read, or names several options. It then counts as wrong.
     pub unparsed: bool,

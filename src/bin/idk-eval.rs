@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use idk::cli::{self, RecipeArgs};
-use idk::pipeline;
+use idk::evaluation;
 
 /// Answers a question set and reports accuracy, truthfulness, reliability and the Reliability Gain Index
 #[derive(Parser)]
@@ -66,12 +66,12 @@ fn main() -> ExitCode {
     cli::run(
         || match &arguments.command {
             Some(Command::Score(score)) => {
-                pipeline::score(&score.questions, &score.before, &score.after, json)
+                evaluation::score(&score.questions, &score.before, &score.after, json)
             }
             None => {
                 let mut recipe = arguments.recipe.load()?;
                 if arguments.recipe.recipe.is_none() {
-                    pipeline::require_free_standing(
+                    evaluation::require_free_standing(
                         arguments.model.as_deref(),
                         arguments.questions.as_deref(),
                         arguments.out.as_deref(),
@@ -83,7 +83,9 @@ fn main() -> ExitCode {
                 if let Some(questions) = &arguments.questions {
                     recipe.data.test = questions.display().to_string();
                 }
-                pipeline::evaluate(&recipe, arguments.adapter.as_deref(), arguments.out.as_deref(), json)
+                let of_run = arguments.recipe.recipe.is_some();
+                let (adapter, out) = (arguments.adapter.as_deref(), arguments.out.as_deref());
+                evaluation::evaluate(&recipe, of_run, adapter, out, json)
             }
         },
         json,

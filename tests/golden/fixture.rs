@@ -10,7 +10,7 @@ use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
 
 /// `IDK_FIXTURE_DIR`, or the committed folder.
-pub fn dir() -> PathBuf {
+pub(crate) fn dir() -> PathBuf {
     std::env::var_os("IDK_FIXTURE_DIR").map_or_else(
         || Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/qwen2-audio-tiny"),
         PathBuf::from,
@@ -19,35 +19,35 @@ pub fn dir() -> PathBuf {
 
 /// One golden tensor, widened to f64.
 #[derive(Clone, Debug)]
-pub struct Golden {
-    pub shape: Vec<usize>,
-    pub values: Vec<f64>,
+pub(crate) struct Golden {
+    pub(crate) shape: Vec<usize>,
+    pub(crate) values: Vec<f64>,
 }
 
 impl Golden {
     /// Row `index` of the first dimension, flattened.
-    pub fn row(&self, index: usize) -> &[f64] {
+    pub(crate) fn row(&self, index: usize) -> &[f64] {
         let len = self.values.len() / self.shape[0];
         &self.values[index * len..][..len]
     }
 
     /// Rows of an integer matrix.
-    pub fn ids(&self) -> Vec<Vec<i64>> {
+    pub(crate) fn ids(&self) -> Vec<Vec<i64>> {
         (0..self.shape[0]).map(|row| self.row(row).iter().map(|&id| id as i64).collect()).collect()
     }
 }
 
 /// Everything of the fixture, read once a test.
-pub struct Fixture {
-    pub dir: PathBuf,
-    pub golden: BTreeMap<String, Golden>,
-    pub json: Value,
-    pub prompts: Value,
-    pub lalm: Lalm,
+pub(crate) struct Fixture {
+    pub(crate) dir: PathBuf,
+    pub(crate) golden: BTreeMap<String, Golden>,
+    pub(crate) json: Value,
+    pub(crate) prompts: Value,
+    pub(crate) lalm: Lalm,
 }
 
 impl Fixture {
-    pub fn load() -> Self {
+    pub(crate) fn load() -> Self {
         let dir = dir();
         let lalm = Lalm::load(&dir, &Device::flex()).unwrap();
         let golden = read_tensors(&dir.join("golden.safetensors"));
@@ -55,31 +55,34 @@ impl Fixture {
         Self { dir, golden, json, prompts, lalm }
     }
 
-    pub fn get(&self, name: &str) -> &Golden {
+    pub(crate) fn get(&self, name: &str) -> &Golden {
         self.golden.get(name).unwrap_or_else(|| panic!("golden.safetensors has no `{name}`"))
     }
 
     /// Golden tensors whose name starts with `prefix`, with the rest of their names.
-    pub fn starting_with<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = (&'a str, &'a Golden)> {
+    pub(crate) fn starting_with<'a>(
+        &'a self,
+        prefix: &'a str,
+    ) -> impl Iterator<Item = (&'a str, &'a Golden)> {
         self.golden.iter().filter_map(move |(name, tensor)| Some((name.strip_prefix(prefix)?, tensor)))
     }
 
     /// Names of the clips, in the order of the golden features.
-    pub fn clips(&self) -> Vec<&str> {
+    pub(crate) fn clips(&self) -> Vec<&str> {
         self.json["audio"].as_object().unwrap().keys().map(String::as_str).collect()
     }
 
-    pub fn samples(&self, clip: &str) -> Vec<f32> {
+    pub(crate) fn samples(&self, clip: &str) -> Vec<f32> {
         let path = self.dir.join(format!("{clip}.wav"));
         load(&path, self.lalm.mel.config().sampling_rate as u32).unwrap().samples
     }
 
-    pub fn mel(&self, clip: &str) -> LogMel {
+    pub(crate) fn mel(&self, clip: &str) -> LogMel {
         self.lalm.mel.log_mel(&self.samples(clip))
     }
 
     /// The chat of prompt `name`.
-    pub fn messages(&self, name: &str) -> Vec<Message> {
+    pub(crate) fn messages(&self, name: &str) -> Vec<Message> {
         let part = |item: &Value| match item["type"].as_str().unwrap() {
             "audio" => Part::Audio,
             _ => Part::Text(item["text"].as_str().unwrap().to_owned()),
@@ -95,22 +98,27 @@ impl Fixture {
     }
 
     /// The clips that prompt `name` uses, in order.
-    pub fn prompt_clips(&self, name: &str) -> Vec<&str> {
+    pub(crate) fn prompt_clips(&self, name: &str) -> Vec<&str> {
         self.prompts[name]["audios"].as_array().unwrap().iter().map(|clip| clip.as_str().unwrap()).collect()
     }
 
-    pub fn prompt_mels(&self, name: &str) -> Vec<LogMel> {
+    pub(crate) fn prompt_mels(&self, name: &str) -> Vec<LogMel> {
         self.prompt_clips(name).into_iter().map(|clip| self.mel(clip)).collect()
     }
 
     /// The prompts of the golden batch, in row order.
-    pub fn batch_names(&self) -> Vec<String> {
+    pub(crate) fn batch_names(&self) -> Vec<String> {
         let rows = self.get("batch.input_ids").shape[0];
         (0..rows).map(|row| format!("batch{row}")).collect()
     }
 
     /// Encoded clips of each prompt in `names`.
-    pub fn features(&self, lalm: &Lalm, names: &[&str], context: &ForwardContext) -> Vec<Vec<Tensor<2>>> {
+    pub(crate) fn features(
+        &self,
+        lalm: &Lalm,
+        names: &[&str],
+        context: &ForwardContext,
+    ) -> Vec<Vec<Tensor<2>>> {
         names
             .iter()
             .map(|name| {
@@ -121,7 +129,7 @@ impl Fixture {
     }
 
     /// A prompt ready to be answered.
-    pub fn prompt(&self, name: &str, adapters: Option<&Adapters>) -> Prompt {
+    pub(crate) fn prompt(&self, name: &str, adapters: Option<&Adapters>) -> Prompt {
         let mels = self.prompt_mels(name);
         let audio_tokens: Vec<usize> = mels.iter().map(LogMel::audio_tokens).collect();
         let ids = self.lalm.tokenizer.prompt_ids(&self.messages(name), &audio_tokens).unwrap();
@@ -131,7 +139,7 @@ impl Fixture {
     }
 
     /// The golden batch `prefix`.input_ids and .attention_mask.
-    pub fn token_batch(&self, prefix: &str) -> TokenBatch {
+    pub(crate) fn token_batch(&self, prefix: &str) -> TokenBatch {
         let ids = self.get(&format!("{prefix}.input_ids")).ids();
         let mask = self.get(&format!("{prefix}.attention_mask")).ids();
         TokenBatch {
@@ -144,7 +152,7 @@ impl Fixture {
     }
 
     /// Logits at every position of a golden batch, `[batch][seq * vocab]`, 0 at padding as in the golden files.
-    pub fn logits(
+    pub(crate) fn logits(
         &self,
         lalm: &Lalm,
         prefix: &str,
@@ -168,7 +176,7 @@ impl Fixture {
     }
 }
 
-pub fn read_tensors(path: &Path) -> BTreeMap<String, Golden> {
+pub(crate) fn read_tensors(path: &Path) -> BTreeMap<String, Golden> {
     let bytes = idk_common::atomic::read(path).unwrap();
     let file = SafeTensors::deserialize(&bytes).unwrap();
     let widen = |dtype: Dtype, data: &[u8]| -> Vec<f64> {
@@ -187,12 +195,12 @@ pub fn read_tensors(path: &Path) -> BTreeMap<String, Golden> {
         .collect()
 }
 
-pub fn to_f64<const D: usize>(tensor: &Tensor<D>) -> Vec<f64> {
+pub(crate) fn to_f64<const D: usize>(tensor: &Tensor<D>) -> Vec<f64> {
     tensor.clone().inner().to_data().iter::<f64>().collect()
 }
 
 /// Fails unless all values agree within `tolerance`; prints the greatest difference.
-pub fn assert_close(what: &str, found: &[f64], expected: &[f64], tolerance: f64) {
+pub(crate) fn assert_close(what: &str, found: &[f64], expected: &[f64], tolerance: f64) {
     assert_eq!(found.len(), expected.len(), "{what}: number of values");
     let mut worst = (0.0, 0);
     for (index, (a, b)) in found.iter().zip(expected).enumerate() {

@@ -9,7 +9,7 @@ use crate::TOLERANCE;
 use crate::fixture::{Fixture, assert_close, read_tensors, to_f64};
 
 /// The golden batch `prefix`, with features computed before the step.
-pub fn micro_batch(fixture: &Fixture, prefix: &str) -> MicroBatch {
+pub(crate) fn micro_batch(fixture: &Fixture, prefix: &str) -> MicroBatch {
     let names = fixture.batch_names();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     MicroBatch {
@@ -21,7 +21,7 @@ pub fn micro_batch(fixture: &Fixture, prefix: &str) -> MicroBatch {
 }
 
 /// AdamW with the settings of golden.json.
-pub fn optimizer(fixture: &Fixture) -> (AdamW, f64) {
+pub(crate) fn optimizer(fixture: &Fixture) -> (AdamW, f64) {
     let train = &fixture.json["train"];
     let number = |key: &str| train[key].as_f64().unwrap();
     let config = TrainConfig {

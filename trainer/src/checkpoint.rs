@@ -177,7 +177,7 @@ pub fn load_newest(run: &RunDir) -> Result<Option<Checkpoint>, TrainError> {
             }
         }
     }
-    match (folders.last(), warnings.is_empty()) {
+    match (folders.last_key_value(), warnings.is_empty()) {
         (Some((_, path)), false) => {
             Err(TrainError::Checkpoint { path: path.clone(), reason: warnings.join("; ") })
         }

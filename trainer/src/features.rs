@@ -64,18 +64,3 @@ impl AudioSource {
         }
     }
 }
-
-/// Encodes the clips of a batch, row by row in order.
-///
-/// # Errors
-/// Those of [`Lalm::encode_audio`].
-pub(crate) fn encode_rows(
-    lalm: &Lalm,
-    rows: &[Vec<LogMel>],
-    context: &ForwardContext<'_>,
-) -> Result<Vec<Vec<Tensor<2>>>, TrainError> {
-    let clips: Vec<&LogMel> = rows.iter().flatten().collect();
-    let mut features =
-        if clips.is_empty() { Vec::new() } else { lalm.encode_audio(&clips, context)? }.into_iter();
-    Ok(rows.iter().map(|row| features.by_ref().take(row.len()).collect()).collect())
-}

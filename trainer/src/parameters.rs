@@ -37,11 +37,6 @@ pub fn make_trainable(parameters: &mut impl Parameters) {
     parameters.for_each_tensor(&mut |_, mut slot| slot.make_trainable());
 }
 
-/// Takes every trained tensor out of autodiff.
-pub fn make_plain(parameters: &mut impl Parameters) {
-    parameters.for_each_tensor(&mut |_, mut slot| slot.make_plain());
-}
-
 /// Gradients by tensor name, each flattened to one dimension in row-major order.
 ///
 /// A tensor that the loss does not depend on (the encoder, in a batch without audio) has no entry.
@@ -52,17 +47,26 @@ pub struct Gradients {
 }
 
 impl Gradients {
-    /// Takes the gradients of the leaves in `parameters` off the tape of a backward pass and adds them to these.
-    pub fn accumulate(&mut self, parameters: &mut impl Parameters, mut tape: Tape) {
+    /// The gradients of the leaves in `parameters`, taken off the tape of a backward pass.
+    pub fn of(parameters: &mut impl Parameters, mut tape: Tape) -> Self {
+        let mut by_name = BTreeMap::new();
         parameters.for_each_tensor(&mut |name, slot| {
             if let Some(gradient) = take(&slot, &mut tape) {
-                let sum = match self.by_name.remove(name) {
-                    Some(sum) => sum + gradient,
-                    None => gradient,
-                };
-                self.by_name.insert(name.to_owned(), sum);
+                by_name.insert(name.to_owned(), gradient);
             }
         });
+        Self { by_name }
+    }
+
+    /// Adds `other`, tensor by tensor.
+    pub fn add(&mut self, other: Self) {
+        for (name, gradient) in other.by_name {
+            let sum = match self.by_name.remove(&name) {
+                Some(sum) => sum + gradient,
+                None => gradient,
+            };
+            self.by_name.insert(name, sum);
+        }
     }
 
     /// L2 norm of all gradients together.

@@ -74,6 +74,8 @@ pub fn train_lora(
     let (mut session, found) = Session::open(config, run, Some(examples.len()), total_steps, true, inputs)?;
     if let Some(found) = found {
         adapters = Adapters::load(&found.path, lalm)?;
+        // PEFT's files hold the pattern in a portable form; the next save must start from the same one.
+        adapters.config = lora.clone();
         session.restore(&found, &mut adapters, &lalm.device)?;
     }
 

@@ -1,15 +1,14 @@
 //! One optimiser step, the parts that every training mode shares: forward, loss, gradients, update.
 
-use burn::tensor::{Int, Tensor, TensorData};
+use burn::tensor::{Device, Int, Tensor, TensorData};
 use idk_audio::LogMel;
 use idk_model::{Adapters, ForwardContext, Lalm, TokenBatch};
 
 use crate::collate::Labels;
 use crate::error::TrainError;
-use crate::features::encode_rows;
 use crate::loss::{correct_labels, label_nll};
 use crate::optimizer::AdamW;
-use crate::parameters::{Gradients, Parameters, make_plain, make_trainable};
+use crate::parameters::{Gradients, Parameters, make_trainable};
 
 /// Audio of a batch, row by row.
 #[derive(Debug, Clone)]
@@ -104,16 +103,14 @@ pub fn forward_nll(
     context: &ForwardContext<'_>,
     batch: &MicroBatch,
 ) -> Result<(Tensor<1>, usize), TrainError> {
-    let encoded;
-    let audio = match &batch.audio {
-        AudioInput::Features(features) => features,
+    let embeds = match &batch.audio {
+        AudioInput::Features(features) => lalm.embed(&batch.tokens, features)?,
         AudioInput::Mels(mels) => {
-            encoded = encode_rows(lalm, mels, context)?;
-            &encoded
+            let mels: Vec<Vec<&LogMel>> = mels.iter().map(|clips| clips.iter().collect()).collect();
+            lalm.embed_mels(&batch.tokens, &mels, context)?
         }
     };
-    let embeds = lalm.embed(&batch.tokens, audio)?;
-    let hidden = lalm.decoder.hidden(embeds, &batch.tokens.mask, context, None)?;
+    let hidden = lalm.decoder.hidden(embeds, &batch.tokens.mask, context, None);
     let [rows, seq, hidden_size] = hidden.dims();
     let positions: Vec<i32> = batch.labels.positions.iter().map(|&position| position.cast_signed()).collect();
     let positions = TensorData::new(positions, [batch.labels.len()]);
@@ -136,73 +133,108 @@ pub fn lora_gradients(
     batches: &[MicroBatch],
     dropout_seeds: &[u64],
 ) -> Result<StepGradients, TrainError> {
-    let mut leaves = adapters.clone();
-    make_trainable(&mut leaves);
-    let mut step = StepGradients::empty(batches);
-    for (index, batch) in batches.iter().enumerate() {
-        let context =
-            ForwardContext { adapters: Some(&leaves), dropout_seed: dropout_seeds.get(index).copied() };
-        let (nll, correct) = forward_nll(lalm, &context, batch)?;
-        if !step.add(nll, correct, batch, &mut leaves)? {
-            break;
+    sum_over_batches(adapters, batches, &lalm.device, &|leaves, index, batch| {
+        let dropout_seed = dropout_seeds.get(index).copied();
+        forward_nll(lalm, &ForwardContext { adapters: Some(leaves), dropout_seed }, batch)
+    })
+}
+
+/// Loss and gradients of all trained tensors of the model over the micro-batches of one step.
+///
+/// # Errors
+/// Those of [`forward_nll`].
+pub fn full_gradients(lalm: &Lalm, batches: &[MicroBatch]) -> Result<StepGradients, TrainError> {
+    sum_over_batches(lalm, batches, &lalm.device, &|leaves, _, batch| {
+        forward_nll(leaves, &ForwardContext::default(), batch)
+    })
+}
+
+/// `-log p` of the labels and the number of correct ones, from trainable parameters and the batch with its index.
+type Forward<'a, P> = dyn Fn(&P, usize, &MicroBatch) -> Result<(Tensor<1>, usize), TrainError> + Sync + 'a;
+
+/// What one micro-batch adds to the step.
+struct Share {
+    loss: f64,
+    correct: usize,
+    gradients: Gradients,
+}
+
+/// Runs the micro-batches, on the CPU several at once, and adds them up in their order: the sums do not depend on
+/// the number of threads.
+fn sum_over_batches<P: Parameters + Clone + Sync>(
+    parameters: &P,
+    batches: &[MicroBatch],
+    device: &Device,
+    forward: &Forward<'_, P>,
+) -> Result<StepGradients, TrainError> {
+    let labels: usize = batches.iter().map(|batch| batch.labels.len()).sum();
+    let mut step = StepGradients {
+        loss: 0.0,
+        labels,
+        correct: 0,
+        num_tokens: batches.iter().map(MicroBatch::num_tokens).sum(),
+        gradients: Gradients::default(),
+        bad_rows: Vec::new(),
+    };
+    let workers = workers(device);
+    for (wave, batches) in batches.chunks(workers).enumerate() {
+        let shares = run_together(batches, |index, batch| {
+            run_share(parameters, labels, |leaves| forward(leaves, wave * workers + index, batch))
+        });
+        for (share, batch) in shares.into_iter().zip(batches) {
+            let share = share?;
+            step.loss += share.loss;
+            step.correct += share.correct;
+            if !share.loss.is_finite() {
+                step.bad_rows.clone_from(&batch.ids);
+                return Ok(step);
+            }
+            step.gradients.add(share.gradients);
         }
     }
     Ok(step)
 }
 
-/// Loss and gradients of all trained tensors of the model over the micro-batches of one step. The model is plain
-/// again afterwards.
-///
-/// # Errors
-/// Those of [`forward_nll`].
-pub fn full_gradients(lalm: &mut Lalm, batches: &[MicroBatch]) -> Result<StepGradients, TrainError> {
-    make_trainable(lalm);
-    let mut step = StepGradients::empty(batches);
-    let mut run = || {
-        for batch in batches {
-            let (nll, correct) = forward_nll(lalm, &ForwardContext::default(), batch)?;
-            if !step.add(nll, correct, batch, lalm)? {
-                break;
-            }
-        }
-        Ok(())
-    };
-    let result = run();
-    make_plain(lalm);
-    result.map(|()| step)
+/// Forward and backward of one micro-batch, with leaves of its own: graphs that share a leaf would wait for each
+/// other in the backward pass.
+fn run_share<P: Parameters + Clone>(
+    parameters: &P,
+    labels: usize,
+    forward: impl FnOnce(&P) -> Result<(Tensor<1>, usize), TrainError>,
+) -> Result<Share, TrainError> {
+    let mut leaves = parameters.clone();
+    make_trainable(&mut leaves);
+    let (nll, correct) = forward(&leaves)?;
+    let mean = nll.sum().div_scalar(labels.max(1) as f64);
+    let loss: f32 = mean.clone().inner().try_into_scalar().map_err(TrainError::device("the loss"))?;
+    let gradients =
+        if loss.is_finite() { Gradients::of(&mut leaves, mean.backward()) } else { Gradients::default() };
+    Ok(Share { loss: f64::from(loss), correct, gradients })
 }
 
-impl StepGradients {
-    fn empty(batches: &[MicroBatch]) -> Self {
-        Self {
-            loss: 0.0,
-            labels: batches.iter().map(|batch| batch.labels.len()).sum(),
-            correct: 0,
-            num_tokens: batches.iter().map(MicroBatch::num_tokens).sum(),
-            gradients: Gradients::default(),
-            bad_rows: Vec::new(),
-        }
-    }
+/// Micro-batches to run at once: the CPU backend computes most element-wise work on the calling thread alone, so
+/// threads of their own use the other cores; a GPU has one queue.
+fn workers(device: &Device) -> usize {
+    if device.clone().inner() == Device::flex() { rayon::current_num_threads().max(1) } else { 1 }
+}
 
-    /// Adds one micro-batch's share of the step's mean; `false` if its loss is not finite.
-    fn add(
-        &mut self,
-        nll: Tensor<1>,
-        correct: usize,
-        batch: &MicroBatch,
-        parameters: &mut impl Parameters,
-    ) -> Result<bool, TrainError> {
-        let share = nll.sum().div_scalar(self.labels.max(1) as f64);
-        let loss: f32 = share.clone().inner().try_into_scalar().map_err(TrainError::device("the loss"))?;
-        self.loss += f64::from(loss);
-        self.correct += correct;
-        if !loss.is_finite() {
-            self.bad_rows.clone_from(&batch.ids);
-            return Ok(false);
-        }
-        self.gradients.accumulate(parameters, share.backward());
-        Ok(true)
+/// `f` of every item, each on a thread of its own, results in the order of the items.
+///
+/// Plain threads and not rayon tasks: a pool thread that waits inside a matrix product would take up the next item
+/// and hold the memory of both.
+fn run_together<T: Sync, R: Send>(items: &[T], f: impl Fn(usize, &T) -> R + Sync) -> Vec<R> {
+    if let [item] = items {
+        return vec![f(0, item)];
     }
+    std::thread::scope(|scope| {
+        let f = &f;
+        let threads: Vec<_> =
+            items.iter().enumerate().map(|(index, item)| scope.spawn(move || f(index, item))).collect();
+        let join = |thread: std::thread::ScopedJoinHandle<'_, R>| {
+            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        };
+        threads.into_iter().map(join).collect()
+    })
 }
 
 /// Clips the gradients and updates the parameters, unless loss or gradient is not finite.

@@ -18,7 +18,7 @@ const FILE_VERSION: &str = "brain.Event:2";
 ///
 /// Built on tensorboard-rs' record writer and summaries over a file of our own: its `SummaryWriter` writes on
 /// another thread and panics when the disk fails. A record torn by a kill is skipped by readers.
-pub struct EventFile {
+pub(crate) struct EventFile {
     path: PathBuf,
     records: RecordWriter<File>,
 }
@@ -37,7 +37,7 @@ impl EventFile {
     ///
     /// # Errors
     /// [`TrainError::Io`] if the file cannot be written.
-    pub fn create(dir: &Path, resumed_at: Option<u64>) -> Result<Self, TrainError> {
+    pub(crate) fn create(dir: &Path, resumed_at: Option<u64>) -> Result<Self, TrainError> {
         idk_common::atomic::create_dir_all(dir)?;
         let seconds = wall_time().floor();
         // TensorBoard reads files in name order, so files of one second are numbered.
@@ -75,7 +75,7 @@ impl EventFile {
     ///
     /// # Errors
     /// [`TrainError::Io`] if the file cannot be written.
-    pub fn scalar(&mut self, tag: &str, step: u64, value: f64) -> Result<(), TrainError> {
+    pub(crate) fn scalar(&mut self, tag: &str, step: u64, value: f64) -> Result<(), TrainError> {
         let mut event = Event::new();
         event.set_summary(summary::scalar(tag, value as f32));
         self.write(event, step)
@@ -105,7 +105,7 @@ mod tests {
         let mut events = Vec::new();
         while !rest.is_empty() {
             let length = u64::from_le_bytes(rest[..8].try_into().unwrap()) as usize;
-            events.push(protobuf::parse_from_bytes::<Event>(&rest[12..12 + length]).unwrap());
+            events.push(Event::parse_from_bytes(&rest[12..12 + length]).unwrap());
             rest = &rest[12 + length + 4..];
         }
         events

@@ -7,12 +7,12 @@ use idk_common::{json, paths};
 use rayon::prelude::*;
 use serde::Deserialize;
 
-use super::catalog::{self, class_of};
 use super::class::{Class, Label};
 use super::error::ComposeError;
+use super::members::{deal, members, recording_key};
 use super::mix::{self, Noise, SAMPLE_RATE_HZ};
 use super::similar;
-use super::split::{LabelRecordings, Split, deal_class};
+use super::split::Split;
 
 /// The list of clips in a bank's folder.
 pub const MANIFEST_FILE: &str = "manifest.jsonl";
@@ -20,19 +20,19 @@ const MAX_LABEL_CHARS: usize = 64;
 
 /// A row of the manifest; other keys are ignored.
 #[derive(Debug, Deserialize)]
-struct Row {
+pub(super) struct Row {
     path: String,
-    modality: String,
-    family: String,
-    label: String,
-    recording: String,
+    pub(super) modality: String,
+    pub(super) family: String,
+    pub(super) label: String,
+    pub(super) recording: String,
     seconds: f64,
     #[serde(default)]
-    package: String,
+    pub(super) package: String,
     #[serde(default)]
-    source: Option<String>,
+    pub(super) source: Option<String>,
     #[serde(default)]
-    lang: Option<String>,
+    pub(super) lang: Option<String>,
 }
 
 /// One clip, mono at [`SAMPLE_RATE_HZ`], without silent ends, at one level.
@@ -153,14 +153,9 @@ pub fn default_bank_dir() -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/bank"))
 }
 
-fn recording_key(row: &Row) -> String {
-    format!("{}/{}", row.package, row.recording)
-}
-
 fn check(manifest: &Path, row: &Row) -> Result<(), ComposeError> {
-    let bad = |what: String| {
-        Err(ComposeError::BadRow { path: manifest.to_owned(), clip: row.path.clone(), what })
-    };
+    let bad =
+        |what: String| Err(ComposeError::BadRow { path: manifest.to_owned(), clip: row.path.clone(), what });
     for (key, text) in [("modality", &row.modality), ("family", &row.family), ("label", &row.label)] {
         let shown = text.trim();
         if shown.is_empty() || shown.chars().count() > MAX_LABEL_CHARS || shown.contains(char::is_control) {
@@ -187,64 +182,4 @@ fn decode(dir: &Path, manifest: &Path, row: &Row) -> Result<Vec<f32>, ComposeErr
         clip: row.path.clone(),
         what: "the clip is silent".to_owned(),
     })
-}
-
-/// The split of every recording.
-fn deal(rows: &[Row]) -> BTreeMap<String, Split> {
-    let mut classes: BTreeMap<(String, String), BTreeMap<String, BTreeSet<(String, String)>>> = BTreeMap::new();
-    for row in rows {
-        let (class, label) = class_of(&row.family, &row.label);
-        let labels = classes.entry((row.modality.trim().to_lowercase(), class)).or_default();
-        let source = row.source.clone().unwrap_or_default();
-        labels.entry(label).or_default().insert((source, recording_key(row)));
-    }
-    let mut splits = BTreeMap::new();
-    for ((modality, class), labels) in classes {
-        let labels: Vec<LabelRecordings> = labels
-            .into_iter()
-            .map(|(label, recordings)| LabelRecordings {
-                name: format!("{modality}/{class}/{label}"),
-                recordings: unique_recordings(recordings),
-            })
-            .collect();
-        deal_class(&labels, &mut splits);
-    }
-    splits
-}
-
-/// Keeps the first source of a recording that is listed under several.
-fn unique_recordings(recordings: BTreeSet<(String, String)>) -> Vec<(String, String)> {
-    let mut seen = BTreeSet::new();
-    recordings.into_iter().filter(|(_, recording)| seen.insert(recording.clone())).collect()
-}
-
-type Members = BTreeMap<(String, String), BTreeMap<String, Vec<usize>>>;
-
-/// The clips of every label of every class, the two derived classes of speech included: English words are also clips
-/// of the language, and every speaker of the word classes is a voice.
-fn members(rows: &[Row]) -> Members {
-    let mut classes = Members::new();
-    for (id, row) in rows.iter().enumerate() {
-        let (class, label) = class_of(&row.family, &row.label);
-        classes.entry((row.modality.trim().to_lowercase(), class)).or_default().entry(label).or_default().push(id);
-    }
-    for (id, row) in rows.iter().enumerate() {
-        let (class, _) = class_of(&row.family, &row.label);
-        let modality = row.modality.trim().to_lowercase();
-        if modality != "speech" || class == catalog::LANGUAGE {
-            continue;
-        }
-        let languages = classes.get_mut(&(modality.clone(), catalog::LANGUAGE.to_owned()));
-        if let (Some(languages), Some(code)) = (languages, &row.lang) {
-            let (_, language) = class_of("phrase", code);
-            if let Some(clips) = languages.get_mut(&language) {
-                clips.push(id);
-            }
-        }
-        if let Some(speaker) = &row.source {
-            let voices = classes.entry((modality, catalog::SPEAKER.to_owned())).or_default();
-            voices.entry(speaker.clone()).or_default().push(id);
-        }
-    }
-    classes
 }

@@ -43,7 +43,9 @@ pub(super) struct Class {
 impl Class {
     pub(super) fn new(modality: String, name: String, labels: Vec<Label>) -> Self {
         let of = |split: Split| {
-            (0..labels.len()).filter(|label| !labels[*label].clips[split as usize].is_empty()).collect::<Vec<_>>()
+            (0..labels.len())
+                .filter(|label| !labels[*label].clips[split as usize].is_empty())
+                .collect::<Vec<_>>()
         };
         let present = Split::ALL.map(of);
         // Where a split has too few labels of its own, those that base knows fill the options.

@@ -36,7 +36,7 @@ pub(super) fn deal(count: usize, answer_weights: &[f64], offset: usize, rng: &mu
             answer: answer_deck[i],
             difficulty: difficulty_deck[i],
             place: place_deck[i],
-            generic: wording_deck[i] % GENERIC_EVERY == 0,
+            generic: wording_deck[i].is_multiple_of(GENERIC_EVERY),
             wording: wording_deck[i] / GENERIC_EVERY,
         })
         .collect()

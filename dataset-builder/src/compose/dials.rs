@@ -78,8 +78,11 @@ pub(super) const EVENT: Levels =
 pub(super) const SURFACE: Levels =
     [level(20.0, Far, None, 2.0), level(8.0, Mixed, None, 1.2), level(0.0, Near, Some(-8.0), 0.7)];
 /// How many times; `step`: seconds from one onset to the next (lower is harder).
-pub(super) const COUNT: Levels =
-    [level(12.0, Mixed, None, 0.5), level(3.0, Mixed, Some(-6.0), 0.36), level(-3.0, Mixed, Some(-2.0), 0.24)];
+pub(super) const COUNT: Levels = [
+    level(12.0, Mixed, None, 0.5),
+    level(3.0, Mixed, Some(-6.0), 0.36),
+    level(-3.0, Mixed, Some(-2.0), 0.24),
+];
 /// Which of two events first; `step`: share of the first that the second overlaps (higher is harder).
 pub(super) const ORDER: Levels =
     [level(20.0, Far, None, 0.0), level(10.0, Mixed, None, 0.1), level(3.0, Near, None, 0.35)];
@@ -123,8 +126,11 @@ pub(super) const WORD: Levels =
 pub(super) const LANGUAGE_LEVELS: Levels =
     [level(20.0, Far, None, 2.6), level(8.0, Mixed, None, 1.5), level(0.0, Near, None, 0.8)];
 /// How many words; `step`: seconds from word to word (lower is harder; words are cut to 0.5 s).
-pub(super) const WORDS: Levels =
-    [level(15.0, Mixed, None, 0.55), level(4.0, Mixed, Some(-6.0), 0.42), level(-2.0, Mixed, Some(-2.0), 0.3)];
+pub(super) const WORDS: Levels = [
+    level(15.0, Mixed, None, 0.55),
+    level(4.0, Mixed, Some(-6.0), 0.42),
+    level(-2.0, Mixed, Some(-2.0), 0.3),
+];
 /// Which three digits; `step`: share of a word that the next one overlaps (higher is harder).
 pub(super) const DIGITS: Levels =
     [level(20.0, Far, None, 0.0), level(9.0, Mixed, None, 0.05), level(2.0, Near, None, 0.15)];

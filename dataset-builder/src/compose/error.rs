@@ -98,7 +98,9 @@ impl Diagnose for ComposeError {
                 "a family needs four labels; give most labels at least five different recordings, so that each \
                  split gets one"
             }
-            Self::UnknownSplit { .. } | Self::UnknownModality { .. } | Self::UnknownFamily { .. } => return None,
+            Self::UnknownSplit { .. } | Self::UnknownModality { .. } | Self::UnknownFamily { .. } => {
+                return None;
+            }
         };
         Some(hint.to_owned())
     }

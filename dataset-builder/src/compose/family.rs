@@ -116,7 +116,9 @@ impl Family {
         let class = &bank.classes[self.class];
         let labels = class.present(split).len();
         match self.skill {
-            Skill::Identify | Skill::Order | Skill::Duo | Skill::Sequence => class.can_ask(split) && labels >= 2,
+            Skill::Identify | Skill::Order | Skill::Duo | Skill::Sequence => {
+                class.can_ask(split) && labels >= 2
+            }
             Skill::Odd(_) => labels >= 2,
             Skill::Count(_) | Skill::Loudness | Skill::Contour | Skill::Tempo => labels >= 1,
         }
@@ -169,7 +171,8 @@ pub(super) fn families(bank: &Bank, modality: &str, split: Split) -> Vec<Family>
 
 /// The class with the most labels in the split, leaving out those of a special kind.
 fn main_class(bank: &Bank, classes: &[usize], split: Split) -> Option<usize> {
-    let special = |class: &Class| [catalog::SPEAKER, catalog::LANGUAGE, catalog::SURFACE].contains(&&*class.name);
+    let special =
+        |class: &Class| [catalog::SPEAKER, catalog::LANGUAGE, catalog::SURFACE].contains(&&*class.name);
     let size = |class: usize| bank.classes[class].present(split).len();
     let ordinary = classes.iter().copied().filter(|class| !special(&bank.classes[*class]));
     let largest = |candidates: &mut dyn Iterator<Item = usize>| {

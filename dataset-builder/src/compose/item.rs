@@ -129,10 +129,12 @@ impl<'a> Stream<'a> {
         let all = all_families(bank, split);
         let full = |family: &Family| format!("{}/{}", family.modality, family.name);
         let find = |name: &&str| {
-            all.iter().find(|family| full(family) == **name).cloned().ok_or_else(|| ComposeError::UnknownFamily {
-                name: (*name).to_owned(),
-                split,
-                known: all.iter().map(full).collect(),
+            all.iter().find(|family| full(family) == **name).cloned().ok_or_else(|| {
+                ComposeError::UnknownFamily {
+                    name: (*name).to_owned(),
+                    split,
+                    known: all.iter().map(full).collect(),
+                }
             })
         };
         Self::of(bank, split, names.iter().map(find).collect::<Result<_, _>>()?)
@@ -161,7 +163,7 @@ impl<'a> Stream<'a> {
             answer: weighted(weights, &mut rng),
             difficulty,
             place: rng.below(OPTIONS),
-            generic: wording % GENERIC_EVERY == 0,
+            generic: wording.is_multiple_of(GENERIC_EVERY),
             wording: wording / GENERIC_EVERY,
         };
         let id = format!("{}-{}-{}-{seed}-{index}", self.split, family.modality, id_part(&family.name));

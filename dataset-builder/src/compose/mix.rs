@@ -53,7 +53,14 @@ fn active_rms(samples: &[f32]) -> Option<f32> {
 
 /// Adds `clip` to `out` from `start` on: played faster or slower by `semitones` (pitch and duration change together,
 /// linear interpolation), at most `max_samples` long, faded at both ends. What does not fit is cut off.
-pub(super) fn add(out: &mut [f32], clip: &[f32], start: usize, max_samples: usize, gain: f32, semitones: f64) {
+pub(super) fn add(
+    out: &mut [f32],
+    clip: &[f32],
+    start: usize,
+    max_samples: usize,
+    gain: f32,
+    semitones: f64,
+) {
     let step = 2.0_f64.powf(semitones / 12.0);
     let played = (clip.len().saturating_sub(1) as f64 / step) as usize + 1;
     let length = played.min(max_samples).min(out.len().saturating_sub(start));

@@ -4,7 +4,7 @@
 //! four splits; [`compose`] makes a question set of a split, balanced exactly; [`Stream`] gives endless items for
 //! training. Each clip is three seconds at 16 kHz, each question has four options.
 //!
-//! - `catalog`, `class`, `split`, `similar`: what the labels of a bank are, and which recording serves which split
+//! - `members`, `catalog`, `class`, `split`, `similar`: what the labels of a bank are, and which recording serves which split
 //! - `family`, `families`, `wording`: the kinds of question
 //! - `dials`: every number that sets how hard they are
 //! - `deck`: exact balance
@@ -19,11 +19,14 @@ mod error;
 mod families;
 mod family;
 mod item;
+mod members;
 mod mix;
 mod scene;
 mod set;
 mod similar;
 mod split;
+#[cfg(test)]
+mod tests;
 mod vocabulary;
 mod wording;
 mod write;

@@ -26,7 +26,8 @@ pub fn vocabulary(bank: &Bank) -> Vec<String> {
 }
 
 fn answers(bank: &Bank, family: &Family) -> Vec<String> {
-    let labels: Vec<&str> = bank.classes[family.class].labels.iter().map(|label| label.text.as_str()).collect();
+    let labels: Vec<&str> =
+        bank.classes[family.class].labels.iter().map(|label| label.text.as_str()).collect();
     let next = |index: usize| labels[(index + 1) % labels.len()];
     let pairs = |join: fn(&str, &str) -> String| {
         labels.iter().enumerate().map(|(index, label)| join(label, next(index))).collect::<Vec<_>>()

@@ -25,7 +25,10 @@ pub(super) fn specific(family: &Family) -> Vec<String> {
         (Skill::Identify, "word") => &["Which word is spoken?", "What word is said?"],
         (Skill::Identify, catalog::LANGUAGE) => &["Which language is spoken?", "What language is this?"],
         (Skill::Identify, _) => {
-            return vec![format!("Which {} is heard?", family.name), format!("What {} is this?", family.name)];
+            return vec![
+                format!("Which {} is heard?", family.name),
+                format!("What {} is this?", family.name),
+            ];
         }
         (Skill::Count("time"), _) => &["How many times does it sound?", "How often is the sound heard?"],
         (Skill::Count("note"), _) => &["How many notes are played?", "What is the number of notes?"],

@@ -1,4 +1,5 @@
 //! `adapter_config.json`: what of it decides how the stored tensors are applied, and what is refused.
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use fancy_regex::Regex;
@@ -191,8 +192,7 @@ fn name_pattern(key: &str, value: &Value) -> Result<String, String> {
         Value::Array(names) => {
             let names: Option<Vec<_>> =
                 names.iter().map(|name| name.as_str().map(fancy_regex::escape)).collect();
-            let names: Vec<String> =
-                names.ok_or_else(wrong)?.into_iter().map(|name| name.into_owned()).collect();
+            let names: Vec<String> = names.ok_or_else(wrong)?.into_iter().map(Cow::into_owned).collect();
             Ok(format!(r"(?:.*\.)?(?:{})", names.join("|")))
         }
         _ => Err(wrong()),

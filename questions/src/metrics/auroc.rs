@@ -4,16 +4,17 @@ use std::collections::BTreeMap;
 
 /// The chance that a positive item scores above a negative one, ties counting half (Mann and Whitney 1947).
 ///
-/// For "does it refuse what it would get wrong": `scores` = 1 where refused, else 0 (or minus the confidence), `positive` =
-/// wrong before. `None` without a pair of a positive and a negative item. NaN scores above everything. Lists of different
-/// lengths count as far as the shorter goes.
+/// For "does it refuse what it would get wrong": `scores` = 1 where refused, else 0 (or minus the confidence),
+/// `positive` = wrong before. `None` without a pair of a positive and a negative item. NaN scores above everything.
+/// Lists of different lengths count as far as the shorter goes.
 #[must_use]
 pub fn auroc(scores: &[f64], positive: &[bool]) -> Option<f64> {
     let items: Vec<(f64, bool)> = scores.iter().copied().zip(positive.iter().copied()).collect();
     ratio(half_wins(items))
 }
 
-/// The same over pairs from one group only, all groups' pairs taken together: 0.5 if a rule knows groups and nothing else.
+/// The same over pairs from one group only, all groups' pairs taken together: 0.5 if a rule knows groups and nothing
+/// else.
 #[must_use]
 pub fn within_group_auroc(scores: &[f64], positive: &[bool], groups: &[String]) -> Option<f64> {
     let mut by_group: BTreeMap<&str, Vec<(f64, bool)>> = BTreeMap::new();

@@ -9,8 +9,8 @@ use super::counts::Counts;
 use crate::error::QuestionError;
 use crate::verdict::Verdict;
 
-/// The RGI that refusing random items is expected to have: `log10(Nw / Nc)` of the base model, `log10((1 - Acc) / Acc)` if it
-/// never refuses. It does not depend on how many items are refused. `None` if all or none are correct.
+/// The RGI that refusing random items is expected to have: `log10(Nw / Nc)` of the base model, `log10((1 - Acc) /
+/// Acc)` if it never refuses. It does not depend on how many items are refused. `None` if all or none are correct.
 #[must_use]
 pub fn random_refuser_rgi(before: &Counts) -> Option<f64> {
     (before.wrong > 0 && before.correct > 0).then(|| (before.wrong as f64 / before.correct as f64).log10())
@@ -18,8 +18,8 @@ pub fn random_refuser_rgi(before: &Counts) -> Option<f64> {
 
 /// The verdicts of a rule that refuses the items of lowest confidence until `refusals` are refused in all.
 ///
-/// `confidence`: one number an item, higher is surer; NaN is the lowest. Ties are broken by `ids`. What `before` refuses stays
-/// refused.
+/// `confidence`: one number an item, higher is surer; NaN is the lowest. Ties are broken by `ids`. What `before`
+/// refuses stays refused.
 ///
 /// # Errors
 /// [`QuestionError::LengthMismatch`].
@@ -35,11 +35,11 @@ pub fn threshold_refuser(
     Ok(refuse_first(before, refusals, |a, b| rank(a).total_cmp(&rank(b)).then_with(|| ids[a].cmp(&ids[b]))))
 }
 
-/// The verdicts of a rule that refuses whole groups, those of the lowest known share first, until `refusals` are refused in all;
-/// of the last group only as many as that takes, in an order that depends on the ids alone.
+/// The verdicts of a rule that refuses whole groups, those of the lowest known share first, until `refusals` are
+/// refused in all; of the last group only as many as that takes, in an order that depends on the ids alone.
 ///
-/// `known_share`: for each group the share of its questions that the base model knows, from the split that was trained on. Groups
-/// that are not in it come last, by name. What `before` refuses stays refused.
+/// `known_share`: for each group the share of its questions that the base model knows, from the split that was
+/// trained on. Groups that are not in it come last, by name. What `before` refuses stays refused.
 ///
 /// # Errors
 /// [`QuestionError::LengthMismatch`].

@@ -63,8 +63,8 @@ pub struct Comparison {
 
 /// Compares the answers of the base model with those of a method, given in the same order.
 ///
-/// Takes verdicts, or judgements, which also know what could not be read. `clusters`, `seed` and `draws` are for the interval:
-/// see [`rgi_interval`].
+/// Takes verdicts, or judgements, which also know what could not be read. `clusters`, `seed` and `draws` are for the
+/// interval: see [`rgi_interval`].
 ///
 /// # Errors
 /// [`QuestionError::LengthMismatch`].

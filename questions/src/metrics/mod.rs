@@ -1,8 +1,8 @@
 //! Accuracy, truthfulness, reliability, RGI, and what luck and simple rules would have given.
 //!
-//! Every answer is exactly one of correct, wrong and refused ([`crate::Verdict`]). [`compare`] describes a method beside the
-//! base model, item by item; [`threshold_refuser`] and [`group_refuser`] make the verdicts of simple rules, to be compared
-//! in the same way.
+//! Every answer is exactly one of correct, wrong and refused ([`crate::Verdict`]). [`compare`] describes a method
+//! beside the base model, item by item; [`threshold_refuser`] and [`group_refuser`] make the verdicts of simple
+//! rules, to be compared in the same way.
 
 mod auroc;
 mod baselines;

@@ -1,7 +1,7 @@
 //! The reliability gain index: `log10(dHum / dCon)` ("Towards Reliable Large Audio Language Model", arXiv 2505.19294).
 //!
-//! `dCon` and `dHum` are the shares of ALL items that were correct, or wrong, and no longer are. That, and not shares of the
-//! correct and of the wrong items, gives the values that the paper prints.
+//! `dCon` and `dHum` are the shares of ALL items that were correct, or wrong, and no longer are. That, and not shares
+//! of the correct and of the wrong items, gives the values that the paper prints.
 
 /// RGI, or why there is none.
 #[derive(Clone, Copy, Debug, PartialEq)]

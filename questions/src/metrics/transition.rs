@@ -87,7 +87,8 @@ impl Transition {
         Rgi::of(self.lost(), self.gained())
     }
 
-    /// `log10((gained / Nw) / (lost / Nc))`: RGI with each side as a share of what could change. A random refuser scores 0.
+    /// `log10((gained / Nw) / (lost / Nc))`: RGI with each side as a share of what could change. A random refuser
+    /// scores 0.
     #[must_use]
     pub fn rgi_relative(&self) -> Option<f64> {
         let lost = share(self.lost(), self.correct_before()).filter(|&lost| lost > 0.0)?;
@@ -95,7 +96,8 @@ impl Transition {
         Some((gained / lost).log10())
     }
 
-    /// Refused now, among what was not correct before and is not correct now, in `[0, 1]` (Yang et al. 2023, arXiv 2312.07000).
+    /// Refused now, among what was not correct before and is not correct now, in `[0, 1]` (Yang et al. 2023, arXiv
+    /// 2312.07000).
     #[must_use]
     pub fn prudence(&self) -> Option<f64> {
         share(self.wr + self.rr, self.ww + self.wr + self.rw + self.rr)

@@ -31,7 +31,8 @@ fn in_a_row(class: usize, labels: &[usize], max_s: f64, draw: &mut Draw) -> Vec<
         let clip = draw.take(class, *label);
         let length_s = draw.bank.clips[clip].duration_s().min(max_s);
         let gap_s = draw.rng.range(0.02, 0.12);
-        let at_s = if events.is_empty() { 0.0 } else { (end_s + gap_s - draw.level.step * length_s).max(0.0) };
+        let at_s =
+            if events.is_empty() { 0.0 } else { (end_s + gap_s - draw.level.step * length_s).max(0.0) };
         events.push(draw.event(clip, at_s, max_s));
         end_s = at_s + length_s;
     }
@@ -114,7 +115,8 @@ pub(crate) fn draw_up_sequence(family: &Family, answer: usize, draw: &mut Draw) 
         while rows.len() < OPTIONS {
             let mut other = row;
             for place in 0..row.len() {
-                let used: Vec<usize> = rows.iter().map(|row| row[place]).chain(other[..place].to_vec()).collect();
+                let used: Vec<usize> =
+                    rows.iter().map(|row| row[place]).chain(other[..place].to_vec()).collect();
                 other[place] = draw.wrong_options(class, &used, 1).first().copied().unwrap_or(row[place]);
             }
             if rows.contains(&other) {

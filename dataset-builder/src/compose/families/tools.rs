@@ -61,7 +61,8 @@ impl<'a> Draw<'a> {
 
     /// One more label for a set of options of which `chosen` are there: `from` narrows what may be chosen.
     pub(super) fn option(&mut self, class: usize, chosen: &[usize], from: &[usize]) -> Option<usize> {
-        let mut candidates: Vec<usize> = from.iter().copied().filter(|label| !chosen.contains(label)).collect();
+        let mut candidates: Vec<usize> =
+            from.iter().copied().filter(|label| !chosen.contains(label)).collect();
         let near = &self.class(class).near;
         // Symmetric in the options: each new one is far from (near to) all that are there, the answer or not.
         let distance = |label: usize, far: bool| {

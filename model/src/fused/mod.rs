@@ -1,0 +1,38 @@
+//! Operations that the CPU backend would run as long chains of small ones, each in one pass over memory.
+//!
+//! burn records every elementary operation on its own: a softmax or a SiLU under autodiff is three to ten single-threaded
+//! passes, each with a buffer of its own that is kept for the backward pass. The functions here compute the same values
+//! in one pass over chunks of a fixed size, so that the result is the same for any number of threads, and carry their
+//! own backward pass, which works in the buffers that it no longer needs.
+//!
+//! Every function looks at its tensors: float32 on the CPU backend takes the fused path, anything else (a GPU, another
+//! type, a device with gradient checkpointing) the plain graph of burn operations in the same file, which is also what
+//! the tests compare with.
+
+mod attention;
+mod attention_backward;
+mod attention_mask;
+mod buffer;
+mod cross_entropy;
+mod gelu;
+mod heads;
+mod layer_norm;
+mod linear;
+mod math;
+mod raw;
+mod record;
+mod rms_norm;
+mod rope;
+mod swiglu;
+#[cfg(test)]
+mod test_support;
+
+pub use attention::attention;
+pub use attention_mask::AttentionMask;
+pub use cross_entropy::{cross_entropy_sum, label_nll};
+pub use gelu::gelu;
+pub use layer_norm::layer_norm;
+pub use linear::linear;
+pub use rms_norm::rms_norm;
+pub use rope::rotate_half;
+pub use swiglu::swiglu;

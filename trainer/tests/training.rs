@@ -1,0 +1,511 @@
+//! Promises about training, kept against the tiny model of tests/fixtures (values made with transformers, PEFT and
+//! torch by its make_fixture.py).
+#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests: a failure is the test's")]
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use idk_audio::LogMel;
+use idk_model::{Adapters, Device, ForwardContext, Lalm, LoraConfig, Message, TokenBatch, device};
+use idk_trainer::collate::{Labels, collate, tokenize};
+use idk_trainer::optimizer::AdamW;
+use idk_trainer::step::{
+    AudioInput, MicroBatch, StepGradients, forward_nll, full_gradients, lora_gradients, sft_step,
+};
+use idk_trainer::{Example, RunDir, TrainConfig, TrainError, TrainRun, train_full, train_lora};
+use safetensors::SafeTensors;
+
+const TOLERANCE: f64 = 1e-4;
+
+fn fixture() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/qwen2-audio-tiny")
+}
+
+fn cpu() -> Device {
+    device("cpu").unwrap()
+}
+
+fn lalm() -> Lalm {
+    Lalm::load(&fixture(), &cpu()).unwrap()
+}
+
+fn clip(lalm: &Lalm, name: &str) -> LogMel {
+    lalm.mel.log_mel_file(&fixture().join(name)).unwrap()
+}
+
+// ---- golden ----
+
+fn floats(file: &SafeTensors<'_>, name: &str) -> Vec<f64> {
+    let view = file.tensor(name).unwrap();
+    let wide = |bytes: &[u8; 4]| f64::from(f32::from_le_bytes(*bytes));
+    view.data().as_chunks::<4>().0.iter().map(wide).collect()
+}
+
+/// An integer tensor `[rows, columns]`.
+fn integers(file: &SafeTensors<'_>, name: &str) -> Vec<Vec<i64>> {
+    let view = file.tensor(name).unwrap();
+    let values: Vec<i64> = match view.dtype() {
+        safetensors::Dtype::I32 => {
+            view.data().as_chunks::<4>().0.iter().map(|bytes| i64::from(i32::from_le_bytes(*bytes))).collect()
+        }
+        safetensors::Dtype::I64 => {
+            view.data().as_chunks::<8>().0.iter().map(|bytes| i64::from_le_bytes(*bytes)).collect()
+        }
+        other => panic!("{name} is {other:?}"),
+    };
+    values.chunks(view.shape()[1]).map(<[i64]>::to_vec).collect()
+}
+
+fn golden_batch(lalm: &Lalm, golden: &SafeTensors<'_>) -> MicroBatch {
+    let ids = integers(golden, "batch.input_ids");
+    let mask = integers(golden, "batch.attention_mask");
+    MicroBatch {
+        ids: vec!["a".to_owned(), "b".to_owned()],
+        tokens: TokenBatch {
+            ids: ids.iter().map(|row| row.iter().map(|&id| id as u32).collect()).collect(),
+            mask: mask.iter().map(|row| row.iter().map(|&real| real == 1).collect()).collect(),
+        },
+        labels: Labels::from_rows(&integers(golden, "batch.labels")).unwrap(),
+        audio: AudioInput::Mels(vec![vec![clip(lalm, "a.wav")], vec![clip(lalm, "b.wav")]]),
+    }
+}
+
+fn assert_close(what: &str, found: &[f64], expected: &[f64]) {
+    assert_eq!(found.len(), expected.len(), "{what}");
+    let worst = found.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+    assert!(worst <= TOLERANCE, "{what}: off by {worst:e}");
+}
+
+fn flat_gradient(step: &StepGradients, name: &str) -> Vec<f64> {
+    let values: Vec<f32> = step.gradients.by_name[name].try_to_vec_as().unwrap();
+    values.into_iter().map(f64::from).collect()
+}
+
+#[test]
+fn five_sft_steps_give_the_losses_gradients_and_adapter_of_peft_and_torch() {
+    let lalm = lalm();
+    let bytes = std::fs::read(fixture().join("golden.safetensors")).unwrap();
+    let golden = SafeTensors::deserialize(&bytes).unwrap();
+    let summary: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(fixture().join("golden.json")).unwrap()).unwrap();
+    let list = |key: &str| -> Vec<f64> {
+        summary["train"][key].as_array().unwrap().iter().map(|value| value.as_f64().unwrap()).collect()
+    };
+
+    let batches = [golden_batch(&lalm, &golden)];
+    let mut adapters = Adapters::load(&fixture().join("train_step0"), &lalm).unwrap();
+    let first = lora_gradients(&lalm, &adapters, &batches, &[]).unwrap();
+    let mut checked = 0;
+    for name in golden.names() {
+        let Some(key) = name.strip_prefix("train.grad0.") else { continue };
+        // The golden names are those of transformers 5.
+        let key = key.replace("language_model.layers", "language_model.model.layers");
+        assert_close(name, &flat_gradient(&first, &key), &floats(&golden, name));
+        checked += 1;
+    }
+    assert_eq!(checked, 2);
+
+    let config = TrainConfig { weight_decay: 0.1, ..TrainConfig::default() };
+    let mut optimizer = AdamW::new(&config, true);
+    let (mut losses, mut norms) = (Vec::new(), Vec::new());
+    for _ in 0..5 {
+        let outcome = sft_step(&lalm, &mut adapters, &batches, &[], &mut optimizer, 5e-3, 0.0).unwrap();
+        losses.push(outcome.loss);
+        norms.push(outcome.grad_norm);
+    }
+    losses.push(lora_gradients(&lalm, &adapters, &batches, &[]).unwrap().loss);
+    assert_close("losses", &losses, &list("losses_before_each_step_then_after"));
+    assert_close("gradient norms", &norms, &list("grad_norms"));
+
+    let expected = Adapters::load(&fixture().join("train_step5"), &lalm).unwrap();
+    assert_eq!(adapters.modules.len(), expected.modules.len());
+    for (name, pair) in &expected.modules {
+        for (found, expected) in [(&adapters.modules[name].a, &pair.a), (&adapters.modules[name].b, &pair.b)]
+        {
+            let values = |tensor: &burn::tensor::Tensor<2>| -> Vec<f64> {
+                tensor.try_to_vec_as::<f32>().unwrap().into_iter().map(f64::from).collect()
+            };
+            assert_close(name, &values(found), &values(expected));
+        }
+    }
+}
+
+// ---- rows of the tests below ----
+
+fn example(lalm: &Lalm, index: usize) -> Example {
+    let file = ["a.wav", "b.wav", "c.wav"][index % 3];
+    let question = ["what is heard", "how many", "is it loud and what is it then"][index / 3 % 3];
+    Example {
+        id: format!("row-{index}"),
+        audio: vec![clip(lalm, file)],
+        messages: vec![Message::from_tagged("user", &format!("<audio>{question}"))],
+        target: ["dog", "two cats", "I don't know"][index % 3].to_owned(),
+    }
+}
+
+fn examples(lalm: &Lalm, count: usize) -> Vec<Example> {
+    (0..count).map(|index| example(lalm, index)).collect()
+}
+
+fn micro_batch(lalm: &Lalm, rows: &[Example]) -> MicroBatch {
+    let tokens: Vec<_> = rows.iter().map(|row| tokenize(lalm, row).unwrap()).collect();
+    let (tokens, labels) = collate(&tokens, lalm.tokenizer.pad_id()).unwrap();
+    let ids = rows.iter().map(|row| row.id.clone()).collect();
+    MicroBatch {
+        ids,
+        tokens,
+        labels,
+        audio: AudioInput::Mels(rows.iter().map(|row| row.audio.clone()).collect()),
+    }
+}
+
+fn lora() -> LoraConfig {
+    LoraConfig { rank: 4, alpha: 8.0, ..LoraConfig::default() }
+}
+
+/// Adapters whose B is not zero, so that every gradient is.
+fn trained_adapters(lalm: &Lalm) -> Adapters {
+    Adapters::load(&fixture().join("lora_adapter"), lalm).unwrap()
+}
+
+// ---- labels, padding, accumulation ----
+
+#[test]
+fn the_labels_of_a_row_are_its_answer_and_the_end_token_and_nothing_else() {
+    let lalm = lalm();
+    let rows = examples(&lalm, 3);
+    let batch = micro_batch(&lalm, &rows);
+    let mut targets = batch.labels.targets.as_slice();
+    for (row, count) in rows.iter().zip(&batch.labels.per_row) {
+        let (own, rest) = targets.split_at(*count);
+        assert_eq!(own.last(), lalm.tokenizer.encode_with_special("<|im_end|>").unwrap().first());
+        assert_eq!(lalm.tokenizer.decode(&own[..count - 1], false).unwrap(), row.target);
+        targets = rest;
+    }
+    assert!(targets.is_empty());
+}
+
+#[test]
+fn padding_and_the_order_of_rows_change_neither_loss_nor_gradient() {
+    let lalm = lalm();
+    let adapters = trained_adapters(&lalm);
+    let rows = examples(&lalm, 4);
+    let together = lora_gradients(&lalm, &adapters, &[micro_batch(&lalm, &rows)], &[]).unwrap();
+
+    let mut padded = micro_batch(&lalm, &rows);
+    let extra = 7;
+    for (ids, mask) in padded.tokens.ids.iter_mut().zip(&mut padded.tokens.mask) {
+        ids.splice(0..0, vec![lalm.tokenizer.pad_id(); extra]);
+        mask.splice(0..0, vec![false; extra]);
+    }
+    let seq = padded.tokens.seq() - extra;
+    for position in &mut padded.labels.positions {
+        *position += (*position / seq as u32 + 1) * extra as u32;
+    }
+    let reversed: Vec<Example> = rows.iter().rev().cloned().collect();
+    for other in [padded, micro_batch(&lalm, &reversed)] {
+        let other = lora_gradients(&lalm, &adapters, &[other], &[]).unwrap();
+        assert_same_step(&together, &other, 1e-5);
+    }
+}
+
+fn assert_same_step(left: &StepGradients, right: &StepGradients, tolerance: f64) {
+    assert!((left.loss - right.loss).abs() < tolerance, "{} {}", left.loss, right.loss);
+    assert_eq!((left.labels, left.correct, left.num_tokens), (right.labels, right.correct, right.num_tokens));
+    assert_eq!(left.gradients.by_name.len(), right.gradients.by_name.len());
+    let norm = left.gradients.norm().unwrap();
+    assert!(norm > 1e-3, "the gradient must not vanish: {norm}");
+    for name in left.gradients.by_name.keys() {
+        for (a, b) in flat_gradient(left, name).iter().zip(flat_gradient(right, name)) {
+            assert!((a - b).abs() < tolerance * norm.max(1.0), "{name}: {a} {b}");
+        }
+    }
+}
+
+#[test]
+fn two_by_four_accumulation_equals_one_batch_of_eight_although_answers_differ_in_length() {
+    let lalm = lalm();
+    let adapters = trained_adapters(&lalm);
+    let rows = examples(&lalm, 8);
+    let one = lora_gradients(&lalm, &adapters, &[micro_batch(&lalm, &rows)], &[]).unwrap();
+    let split: Vec<MicroBatch> = rows.chunks(4).map(|rows| micro_batch(&lalm, rows)).collect();
+    assert_ne!(split[0].labels.len(), split[1].labels.len(), "the test needs unequal label counts");
+    assert_same_step(&one, &lora_gradients(&lalm, &adapters, &split, &[]).unwrap(), 1e-5);
+}
+
+#[test]
+fn the_gradient_agrees_with_finite_differences() {
+    let lalm = lalm();
+    let adapters = trained_adapters(&lalm);
+    let batches = [micro_batch(&lalm, &examples(&lalm, 2))];
+    let gradients = lora_gradients(&lalm, &adapters, &batches, &[]).unwrap();
+    // Along the gradient itself, loss changes by |g|^2 h: one number that every element enters.
+    let loss_at = |h: f64| {
+        let mut moved = adapters.clone();
+        moved.for_each_tensor(&mut |name, tensor| {
+            let direction = gradients.gradients.by_name[name].clone().reshape(tensor.dims());
+            *tensor = tensor.clone() + direction.mul_scalar(h);
+        });
+        lora_gradients(&lalm, &moved, &batches, &[]).unwrap().loss
+    };
+    let norm = gradients.gradients.norm().unwrap();
+    let h = 1e-2 / norm;
+    let slope = (loss_at(h) - loss_at(-h)) / (2.0 * h);
+    assert!((slope / (norm * norm) - 1.0).abs() < 5e-3, "slope {slope}, squared norm {}", norm * norm);
+}
+
+#[test]
+fn full_mode_has_a_gradient_for_every_tensor_but_the_encoder_positions_and_leaves_the_model_plain() {
+    let mut lalm = lalm();
+    let batches = [micro_batch(&lalm, &examples(&lalm, 3))];
+    let frozen_loss = {
+        let (nll, _) = forward_nll(&lalm, &ForwardContext::default(), &batches[0]).unwrap();
+        let values: Vec<f32> = nll.try_into_vec_as().unwrap();
+        values.iter().map(|value| f64::from(*value)).sum::<f64>() / values.len() as f64
+    };
+    let step = full_gradients(&lalm, &batches).unwrap();
+    assert!((step.loss - frozen_loss).abs() < 1e-5);
+    let mut missing = Vec::new();
+    lalm.for_each_tensor(&mut |name, slot| {
+        if !step.gradients.by_name.contains_key(name) {
+            missing.push(name.to_owned());
+        }
+        if let idk_model::Slot::R2(tensor) = slot {
+            assert!(!tensor.is_autodiff(), "{name}");
+        }
+    });
+    assert_eq!(missing, ["audio_tower.embed_positions.weight"]);
+}
+
+// ---- whole runs ----
+
+struct Setup {
+    _dir: tempfile::TempDir,
+    run: RunDir,
+    fingerprint: BTreeMap<String, String>,
+    warnings: Mutex<Vec<String>>,
+}
+
+impl Setup {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let run = RunDir::new(dir.path().join("run"));
+        let fingerprint = [("model".to_owned(), "tiny".to_owned())].into();
+        Self { _dir: dir, run, fingerprint, warnings: Mutex::new(Vec::new()) }
+    }
+
+    fn with<R>(&self, resume: bool, stop: Option<&AtomicBool>, f: impl FnOnce(TrainRun<'_>) -> R) -> R {
+        let warn = |text: &str| self.warnings.lock().unwrap().push(text.to_owned());
+        f(TrainRun {
+            dir: &self.run,
+            seed: 7,
+            base_name: "tiny",
+            fingerprint: &self.fingerprint,
+            resume,
+            stop,
+            warn: &warn,
+            show_progress: false,
+        })
+    }
+}
+
+fn short_config() -> TrainConfig {
+    TrainConfig {
+        epochs: 2,
+        batch_size: 2,
+        accumulation: 2,
+        learning_rate: 5e-3,
+        weight_decay: 0.01,
+        save_every: 1,
+        keep_last: 0,
+        eval_every: 3,
+        ..TrainConfig::default()
+    }
+}
+
+/// Names and bytes of the files below `dir`, event files (wall times) left out.
+fn tree(dir: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    let mut folders = vec![dir.to_path_buf()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if !path.to_string_lossy().contains("tfevents") {
+                let name = path.strip_prefix(dir).unwrap().to_string_lossy().into_owned();
+                files.insert(name, std::fs::read(path).unwrap());
+            }
+        }
+    }
+    files
+}
+
+fn assert_same_tree(left: &RunDir, right: &RunDir, what: &str) {
+    let (left, right) = (tree(&left.root), tree(&right.root));
+    assert_eq!(left.keys().collect::<Vec<_>>(), right.keys().collect::<Vec<_>>(), "{what}");
+    for (name, bytes) in &left {
+        assert!(*bytes == right[name], "{what}: {name} differs");
+    }
+}
+
+/// Leaves in `to` what a kill after the checkpoint of `step` leaves of `from`: a log that is ahead, no adapter.
+fn kill_after(step: u64, from: &RunDir, to: &RunDir) {
+    for (name, bytes) in tree(&from.root) {
+        idk_common::atomic::write_atomic(&to.root.join(name), &bytes).unwrap();
+    }
+    std::fs::remove_dir_all(to.adapter()).unwrap();
+    for later in step + 1.. {
+        if std::fs::remove_dir_all(to.checkpoint(later)).is_err() {
+            break;
+        }
+    }
+}
+
+#[test]
+fn a_run_killed_after_any_step_and_resumed_leaves_the_bytes_of_an_uninterrupted_one() {
+    let lalm = lalm();
+    let (rows, val) = (examples(&lalm, 9), examples(&lalm, 2));
+    let config = short_config();
+    let lora = LoraConfig { dropout: 0.2, ..lora() };
+    let whole = Setup::new();
+    let train = |setup: &Setup, resume: bool| {
+        setup.with(resume, None, |run| train_lora(&lalm, &lora, &rows, &val, &config, run)).unwrap().1
+    };
+    let report = train(&whole, false);
+    assert_eq!((report.steps, report.total_steps, report.samples_seen), (6, 6, 18));
+    assert!(report.last_eval.contains_key("loss"));
+    assert!(report.last_loss < report.first_loss);
+
+    for step in 1..=6 {
+        let cut = Setup::new();
+        kill_after(step, &whole.run, &cut.run);
+        assert_eq!(train(&cut, true).resumed_from, Some(step));
+        assert_same_tree(&whole.run, &cut.run, &format!("killed after step {step}"));
+        assert_eq!(*cut.warnings.lock().unwrap(), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn a_killed_run_whose_newest_checkpoint_is_damaged_resumes_from_the_one_before_with_one_warning() {
+    let lalm = lalm();
+    let rows = examples(&lalm, 9);
+    let config = short_config();
+    let (whole, cut) = (Setup::new(), Setup::new());
+    whole.with(false, None, |run| train_lora(&lalm, &lora(), &rows, &[], &config, run)).unwrap();
+    kill_after(4, &whole.run, &cut.run);
+    std::fs::remove_file(cut.run.checkpoint(4).join("optimizer.safetensors")).unwrap();
+    std::fs::create_dir(cut.run.checkpoints().join(".tmp-step-000005")).unwrap();
+    let (_, report) =
+        cut.with(true, None, |run| train_lora(&lalm, &lora(), &rows, &[], &config, run)).unwrap();
+    assert_eq!(report.resumed_from, Some(3));
+    assert_eq!(cut.warnings.lock().unwrap().len(), 1);
+    assert_same_tree(&whole.run, &cut.run, "resumed");
+}
+
+#[test]
+fn a_run_is_not_started_over_and_not_resumed_with_other_inputs() {
+    let lalm = lalm();
+    let rows = examples(&lalm, 4);
+    let setup = Setup::new();
+    let config = TrainConfig { epochs: 1, ..short_config() };
+    setup.with(false, None, |run| train_lora(&lalm, &lora(), &rows, &[], &config, run)).unwrap();
+    let before = tree(&setup.run.root);
+    let again = setup.with(false, None, |run| train_lora(&lalm, &lora(), &rows, &[], &config, run));
+    assert!(matches!(again, Err(TrainError::RunNotEmpty { .. })));
+    let other = TrainConfig { learning_rate: 1e-4, ..config };
+    let changed = setup.with(true, None, |run| train_lora(&lalm, &lora(), &rows[..3], &[], &other, run));
+    let message = changed.unwrap_err().to_string();
+    assert!(message.contains("train.learning_rate: then 0.005, now 0.0001"), "{message}");
+    assert!(message.contains("rows: then"), "{message}");
+    assert_eq!(before, tree(&setup.run.root));
+}
+
+#[test]
+fn a_loss_that_is_not_finite_stops_a_lora_run_and_names_the_rows() {
+    let lalm = lalm();
+    let mut rows = examples(&lalm, 4);
+    rows[2].audio[0].data[0] = f32::NAN;
+    let setup = Setup::new();
+    let config = TrainConfig { batch_size: 1, accumulation: 1, shuffle: false, ..short_config() };
+    let error =
+        setup.with(false, None, |run| train_lora(&lalm, &lora(), &rows, &[], &config, run)).unwrap_err();
+    let TrainError::NonFinite { step, ids, .. } = &error else { panic!("{error}") };
+    assert_eq!((*step, ids.as_slice()), (3, ["row-2".to_owned()].as_slice()));
+    assert!(setup.run.checkpoint(2).exists() && !setup.run.checkpoint(3).exists());
+}
+
+#[test]
+fn full_training_learns_and_a_run_told_to_stop_resumes_to_the_same_bytes() {
+    let lalm = lalm();
+    let rows = examples(&lalm, 9);
+    let config = TrainConfig {
+        max_steps: Some(6),
+        batch_size: 2,
+        learning_rate: 2e-3,
+        weight_decay: 0.05,
+        save_every: 2,
+        keep_last: 0,
+        eval_every: 1,
+        ..TrainConfig::default()
+    };
+    let next = |step: u64| {
+        let from = (step as usize * 3) % 9;
+        Ok(rows[from..from + 3].to_vec())
+    };
+    let train = |setup: &Setup, resume: bool, stop_at: u64| {
+        let stop = AtomicBool::new(false);
+        let mut evaluate = |step: u64, lalm: &Lalm| {
+            stop.store(step == stop_at, Ordering::Relaxed);
+            Ok(BTreeMap::from([("num_params".to_owned(), lalm.num_params() as f64)]))
+        };
+        let run = |run: TrainRun<'_>| train_full(lalm.clone(), &next, Some(&mut evaluate), &config, run);
+        setup.with(resume, Some(&stop), run).unwrap().1
+    };
+    let whole = Setup::new();
+    let report = train(&whole, false, 0);
+    assert!(report.last_loss.unwrap() < 0.8 * report.first_loss.unwrap(), "{report:?}");
+
+    let cut = Setup::new();
+    let report = train(&cut, false, 3);
+    assert_eq!((report.steps, report.interrupted), (3, true));
+    let report = train(&cut, true, 0);
+    assert_eq!((report.resumed_from, report.interrupted), (Some(3), false));
+    // The stop left one checkpoint more.
+    std::fs::remove_dir_all(cut.run.checkpoint(3)).unwrap();
+    assert_same_tree(&whole.run, &cut.run, "full run");
+}
+
+#[test]
+fn full_training_skips_a_bad_batch_and_stops_after_too_many() {
+    let lalm = lalm();
+    let rows = examples(&lalm, 3);
+    let mut bad = rows.clone();
+    bad[1].audio[0].data[5] = f32::INFINITY;
+    let config = TrainConfig { max_steps: Some(8), ..TrainConfig::default() };
+    let run_with = |bad_steps: &[u64]| {
+        let setup = Setup::new();
+        let next = |step: u64| Ok(if bad_steps.contains(&step) { bad.clone() } else { rows.clone() });
+        let result = setup.with(false, None, |run| train_full(lalm.clone(), &next, None, &config, run));
+        let warnings = setup.warnings.lock().unwrap().len();
+        (result.map(|(_, report)| report), warnings)
+    };
+    let (report, warnings) = run_with(&[2, 5]);
+    assert_eq!((report.unwrap().skipped_steps, warnings), (2, 2));
+    let (report, _) = run_with(&[1, 2, 3, 4]);
+    assert!(matches!(report, Err(TrainError::NonFinite { step: 5, .. })), "{report:?}");
+}
+
+#[test]
+fn an_error_of_the_row_source_ends_full_training_with_the_step() {
+    let setup = Setup::new();
+    let config = TrainConfig { max_steps: Some(3), ..TrainConfig::default() };
+    let lalm = lalm();
+    let rows = examples(&lalm, 2);
+    let next = |step: u64| if step < 1 { Ok(rows.clone()) } else { Err("no more clips".into()) };
+    let error =
+        setup.with(false, None, |run| train_full(lalm.clone(), &next, None, &config, run)).unwrap_err();
+    assert!(matches!(error, TrainError::Batch { step: 1, .. }), "{error}");
+}
