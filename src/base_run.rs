@@ -17,8 +17,8 @@ use rayon::prelude::*;
 
 use crate::base::{BaseConfig, BaseRows, CAPTION_PROMPT, Dtype, InitConfig, REPEAT_PROMPT};
 use crate::cli::{print_line, say};
-use crate::error::{Failure, RunError};
-use crate::pipeline::{Options, move_aside, stop_flag};
+use crate::error::Failure;
+use crate::pipeline::{Options, StopSignals, move_aside};
 use crate::recipe::Recipe;
 use crate::sources;
 
@@ -80,7 +80,7 @@ fn run_training(
     let batch_size = recipe.train.rows_per_step();
     let next_batch = |step: u64| Ok(rows.batch(step as usize, batch_size));
     let mut evaluate = |_: u64, lalm: &Lalm| accuracy_by_task(lalm, val).map_err(boxed);
-    let stop = stop_flag();
+    let stop = StopSignals::watch();
     let base_name = recipe.output.dir.display().to_string();
     let run = TrainRun {
         dir,
@@ -88,14 +88,12 @@ fn run_training(
         base_name: &base_name,
         fingerprint,
         resume: true,
-        stop: Some(&stop),
+        stop: Some(stop.flag()),
         warn: &|line| say(&format!("warning: {line}")),
         show_progress: true,
     };
     let (lalm, report) = train_full(lalm, &next_batch, Some(&mut evaluate), &recipe.train, run)?;
-    if report.interrupted {
-        return Err(RunError::Interrupted { dir: dir.root.clone(), step: report.steps, terminated: false }.into());
-    }
+    stop.check(&report, dir)?;
     Ok(lalm)
 }
 

@@ -5,8 +5,9 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use idk_common::diagnose::ExitKind;
 use idk_common::lock::RunLock;
 use idk_common::progress::Progress;
 use idk_dataset_builder::{DatasetManifest, Provenance, read_manifest, read_sft, verify};
@@ -75,10 +76,7 @@ pub fn train(recipe: &Recipe, options: &Options) -> Result<(), Failure> {
     let run = Run::open(recipe, options.fresh)?;
     let manifest = run.dataset()?;
     say(&describe(&manifest, &run.dir.dataset()));
-    let report = run.adapter()?;
-    if report.interrupted {
-        return Err(RunError::Interrupted { dir: run.dir.root.clone(), step: report.steps, terminated: false }.into());
-    }
+    run.adapter()?;
     let adapter = run.dir.adapter();
     crate::evaluation::evaluate_run(&run, &adapter, options.json)?;
     say(&format!(
@@ -93,17 +91,45 @@ impl<'a> Run<'a> {
     /// Locks the run folder, loads the model and writes `recipe.toml`.
     pub(crate) fn open(recipe: &'a Recipe, fresh: bool) -> Result<Self, Failure> {
         let root = &recipe.output.dir;
-        if fresh {
-            move_aside(root)?;
-        }
-        // The model is read before anything is written: a wrong path leaves no folder behind.
+        // Model and sources are looked at before anything is written: a wrong path leaves no folder behind.
+        sources::check(&recipe.data)?;
         let device = idk_model::device(&recipe.model.device)?;
         let lalm = Lalm::load(&recipe.model.path, &device)?;
         let model_sha256 = idk_common::hash::sha256_dir(&recipe.model.path)?;
+        if fresh {
+            move_aside(root)?;
+        }
         let lock = RunLock::acquire(root)?;
         let run = Self { recipe, dir: RunDir::new(root), lalm, model_sha256, _lock: lock };
+        run.check_same_run()?;
         run.write_recipe()?;
         Ok(run)
+    }
+
+    /// Refuses a folder whose dataset or checkpoints were made by another recipe or model, before anything in it
+    /// changes. Files that the recipe names are compared by their content, when the stage reads them.
+    fn check_same_run(&self) -> Result<(), Failure> {
+        let path = self.dir.recipe();
+        // A recipe.toml that cannot be read is of another version; the stages then compare their own inputs.
+        let Some(before) = path.is_file().then(|| Recipe::load(&path, &[]).ok()).flatten() else { return Ok(()) };
+        let mut differences = Vec::new();
+        if self.dir.dataset().join(idk_dataset_builder::MANIFEST_FILE).is_file() {
+            let made_with = read_manifest(&self.dir.dataset())?.provenance.model_sha256;
+            differ("model sha256", &json(&made_with), &json(&self.model_sha256), &mut differences);
+            differ("seed", &json(&before.seed), &json(&self.recipe.seed), &mut differences);
+            let data = sources::identity(&before.data, &self.recipe.data);
+            differ("data", &json(&data.0), &json(&data.1), &mut differences);
+            differ("build", &json(&before.build), &json(&self.recipe.build), &mut differences);
+        }
+        if self.dir.checkpoints().is_dir() {
+            differ("lora", &json(&before.lora), &json(&self.recipe.lora), &mut differences);
+            let train = (before.train.identity(), self.recipe.train.identity());
+            differ("train", &json(&train.0), &json(&train.1), &mut differences);
+        }
+        if differences.is_empty() {
+            return Ok(());
+        }
+        Err(RunError::OtherRun { dir: self.dir.root.clone(), differences }.into())
     }
 
     fn write_recipe(&self) -> Result<(), Failure> {
@@ -160,13 +186,13 @@ impl<'a> Run<'a> {
     }
 
     /// Trains the adapter, or goes on where a stopped run was.
-    fn adapter(&self) -> Result<TrainReport, Failure> {
+    fn adapter(&self) -> Result<(), Failure> {
         let examples = self.examples()?;
         let fingerprint = BTreeMap::from([
             ("model".to_owned(), self.model_sha256.clone()),
             ("program".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
         ]);
-        let stop = stop_flag();
+        let stop = StopSignals::watch();
         let base_name = self.recipe.model.path.display().to_string();
         let run = TrainRun {
             dir: &self.dir,
@@ -174,12 +200,12 @@ impl<'a> Run<'a> {
             base_name: &base_name,
             fingerprint: &fingerprint,
             resume: true,
-            stop: Some(&stop),
+            stop: Some(stop.flag()),
             warn: &|line| say(&format!("warning: {line}")),
             show_progress: true,
         };
         let (_, report) = train_lora(&self.lalm, &self.recipe.lora, &examples, &[], &self.recipe.train, run)?;
-        Ok(report)
+        stop.check(&report, &self.dir)
     }
 
     /// The dataset's rows with their clips read.
@@ -251,13 +277,49 @@ pub(crate) fn move_aside(root: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Set by the first Ctrl-C or SIGTERM; the second one ends the program at once.
-pub(crate) fn stop_flag() -> Arc<AtomicBool> {
-    let stop = Arc::new(AtomicBool::new(false));
-    for (signal, code) in [(signal_hook::consts::SIGINT, 130), (signal_hook::consts::SIGTERM, 143)] {
-        // Without a handler a signal ends the program at once, which loses at most the steps since the last checkpoint.
-        let _ = signal_hook::flag::register_conditional_shutdown(signal, code, Arc::clone(&stop));
-        let _ = signal_hook::flag::register(signal, Arc::clone(&stop));
+/// The signals that stop a training: the first Ctrl-C or SIGTERM lets it save, the second ends the program at once.
+pub(crate) struct StopSignals {
+    stop: Arc<AtomicBool>,
+    terminated: Arc<AtomicBool>,
+}
+
+impl StopSignals {
+    /// Watches for signals from now on.
+    pub(crate) fn watch() -> Self {
+        use signal_hook::consts::{SIGINT, SIGTERM};
+        use signal_hook::flag::{register, register_conditional_shutdown};
+        let signals = Self { stop: Arc::default(), terminated: Arc::default() };
+        for (signal, code) in [(SIGINT, ExitKind::Interrupted), (SIGTERM, ExitKind::Terminated)] {
+            // Without a handler a signal ends the program at once, which loses at most the steps since the last
+            // checkpoint.
+            let _ = register_conditional_shutdown(signal, i32::from(code.code()), Arc::clone(&signals.stop));
+            let _ = register(signal, Arc::clone(&signals.stop));
+        }
+        let _ = register(SIGTERM, Arc::clone(&signals.terminated));
+        signals
     }
-    stop
+
+    /// Set by the first signal.
+    pub(crate) fn flag(&self) -> &AtomicBool {
+        &self.stop
+    }
+
+    /// Whether the training that has just returned was done.
+    ///
+    /// # Errors
+    /// [`RunError::Interrupted`] if a signal stopped it.
+    pub(crate) fn check(&self, report: &TrainReport, dir: &RunDir) -> Result<(), Failure> {
+        if !report.interrupted {
+            return Ok(());
+        }
+        let terminated = self.terminated.load(Ordering::Relaxed);
+        Err(RunError::Interrupted { dir: dir.root.clone(), step: report.steps, terminated }.into())
+    }
+}
+
+/// What follows a training has nothing to save: there the first signal ends the program.
+impl Drop for StopSignals {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
 }

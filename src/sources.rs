@@ -91,6 +91,35 @@ pub fn load(data: &DataSection, set: Set, questions_dir: &Path) -> Result<Loaded
     Ok(Loaded { set: read, path })
 }
 
+/// Refuses a source that cannot be loaded, before hours are spent on the others.
+///
+/// # Errors
+/// [`RunError::Source`] for a split that no bank has; a file that is not there.
+pub fn check(data: &DataSection) -> Result<(), Failure> {
+    for set in [Set::Train, Set::Val, Set::Test] {
+        let spec = set.spec(data);
+        match spec.strip_prefix("bank:") {
+            Some(split) => check_split(split, set, spec)?,
+            None if set == Set::Val && spec.is_empty() => {}
+            None => drop(idk_common::atomic::open(Path::new(spec))?),
+        }
+    }
+    Ok(())
+}
+
+/// What of two `[data]` sections decides the dataset. Question files are left to their hashes: one file has many paths.
+pub(crate) fn identity(before: &DataSection, now: &DataSection) -> (DataSection, DataSection) {
+    let defaults = DataSection::default();
+    let files = [before, now].iter().all(|data| !data.train.starts_with("bank:"));
+    let strip = |data: &DataSection| DataSection {
+        train: if files { defaults.train.clone() } else { data.train.clone() },
+        val: defaults.val.clone(),
+        test: defaults.test.clone(),
+        ..data.clone()
+    };
+    (strip(before), strip(now))
+}
+
 fn check_split(split: &str, set: Set, spec: &str) -> Result<(), RunError> {
     if Split::NAMES.contains(&split) {
         return Ok(());

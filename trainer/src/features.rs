@@ -7,7 +7,7 @@ use idk_model::{Adapters, ForwardContext, Lalm};
 
 use crate::error::TrainError;
 use crate::example::Example;
-use crate::step::AudioInput;
+use crate::forward::AudioInput;
 
 /// Clips run through the encoder at once.
 const CLIPS_PER_BATCH: usize = 16;

@@ -9,8 +9,9 @@ use crate::collate::{collate, tokenize};
 use crate::config::TrainConfig;
 use crate::error::TrainError;
 use crate::example::Example;
+use crate::forward::{AudioInput, MicroBatch};
 use crate::session::{Session, TrainReport, TrainRun};
-use crate::step::{AudioInput, MicroBatch, full_step};
+use crate::step::full_step;
 
 /// Batches made ahead of the step that uses them.
 const BATCHES_AHEAD: usize = 2;

@@ -1,8 +1,9 @@
 //! Training: LoRA adapters on a frozen base model ([`train_lora`]) and whole models from scratch ([`train_full`]).
 //!
-//! The way of a row: [`Example`] -> [`collate`] (tokens, labels on the answer only) -> [`step`] (forward, loss at the
-//! labels, gradients, AdamW) -> [`checkpoint`] and [`logs`]. What a step does is a pure function of the seed, the
-//! step number and the rows, so a checkpoint needs no random state and a resumed run is the run, byte for byte.
+//! The way of a row: [`Example`] -> [`collate`] (tokens, labels on the answer only) -> [`forward`] (loss at the
+//! labels) -> [`step`] (gradients, AdamW) -> [`checkpoint`] and [`logs`]. What a step does is a pure function of the
+//! seed, the step number and the rows, so a checkpoint needs no random state and a resumed run is the run, byte for
+//! byte.
 
 pub mod checkpoint;
 pub mod collate;
@@ -10,6 +11,7 @@ mod config;
 mod error;
 mod example;
 mod features;
+pub mod forward;
 mod full;
 pub mod logs;
 pub mod loss;

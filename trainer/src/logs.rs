@@ -82,7 +82,9 @@ impl Logs {
         }
         if let Some(epoch) = epoch {
             row.insert("epoch".to_owned(), number(epoch));
-            self.events.scalar("train/epoch", step, epoch)?;
+            if name_prefix.is_empty() {
+                self.events.scalar("train/epoch", step, epoch)?;
+            }
         }
         row.insert("step".to_owned(), Value::from(step));
         let line = format!("{}\n", Value::Object(row));

@@ -58,6 +58,11 @@ impl Gradients {
         Self { by_name }
     }
 
+    /// Adds the gradients of the leaves in `parameters`, taken off the tape of a backward pass.
+    pub fn accumulate(&mut self, parameters: &mut impl Parameters, tape: Tape) {
+        self.add(Self::of(parameters, tape));
+    }
+
     /// Adds `other`, tensor by tensor.
     pub fn add(&mut self, other: Self) {
         for (name, gradient) in other.by_name {

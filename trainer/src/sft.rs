@@ -10,9 +10,10 @@ use crate::config::TrainConfig;
 use crate::error::TrainError;
 use crate::example::{Example, fingerprint};
 use crate::features::AudioSource;
+use crate::forward::{EvalLoss, MicroBatch, evaluate_loss};
 use crate::order::{epoch_order, step_rows};
 use crate::session::{Session, TrainReport, TrainRun, config_entries};
-use crate::step::{EvalLoss, MicroBatch, evaluate_loss, sft_step};
+use crate::step::sft_step;
 
 /// Rows ready to be batched: tokens and audio.
 struct Prepared<'a> {

@@ -10,10 +10,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use idk_audio::LogMel;
 use idk_model::{Adapters, Device, ForwardContext, Lalm, LoraConfig, Message, TokenBatch, device};
 use idk_trainer::collate::{Labels, collate, tokenize};
+use idk_trainer::forward::{AudioInput, MicroBatch, forward_nll};
 use idk_trainer::optimizer::AdamW;
-use idk_trainer::step::{
-    AudioInput, MicroBatch, StepGradients, forward_nll, full_gradients, lora_gradients, sft_step,
-};
+use idk_trainer::step::{StepGradients, full_gradients, lora_gradients, sft_step};
 use idk_trainer::{Example, RunDir, TrainConfig, TrainError, TrainRun, train_full, train_lora};
 use safetensors::SafeTensors;
 

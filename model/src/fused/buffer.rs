@@ -22,12 +22,15 @@ pub(super) fn dense(tensor: FlexTensor) -> FlexTensor {
 
 /// The values of a [`dense`] tensor.
 pub(super) fn values(tensor: &FlexTensor) -> &[f32] {
-    tensor.as_slice().unwrap_or_default()
+    let Some(values) = tensor.as_slice() else { unreachable!("the tensor was made dense") };
+    values
 }
 
 /// The values of a [`dense`] tensor for writing; copied first if another tensor shares them.
 pub(super) fn values_mut(tensor: &mut FlexTensor) -> &mut [f32] {
-    let (start, end) = tensor.layout().contiguous_offsets().unwrap_or_default();
+    let Some((start, end)) = tensor.layout().contiguous_offsets() else {
+        unreachable!("the tensor was made dense")
+    };
     &mut tensor.storage_mut()[start..end]
 }
 
@@ -56,7 +59,11 @@ pub(super) fn for_chunks<R: Send>(
 }
 
 /// Runs `work(part)` on all chunks of a buffer and returns the results in order.
-pub(super) fn map_chunks<R: Send>(buffer: &[f32], chunk: usize, work: impl Fn(&[f32]) -> R + Sync) -> Vec<R> {
+pub(super) fn map_chunks<R: Send>(
+    buffer: &[f32],
+    chunk: usize,
+    work: impl Fn(&[f32]) -> R + Sync + Send,
+) -> Vec<R> {
     if buffer.len() <= chunk {
         return vec![work(buffer)];
     }

@@ -129,7 +129,7 @@ mod tests {
 
     #[test]
     fn values_and_gradients_are_those_of_the_graph_with_and_without_a_bias() {
-        let graph = |x, w: &_, b| linear_graph(x, w, b);
+        let graph = linear_graph;
         check_with_graph(
             &SHAPES,
             1.0,

@@ -39,9 +39,9 @@ pub(super) fn exp(x: f32) -> f32 {
     let r = (y - n * LN2_HIGH) - n * LN2_LOW;
     let p = 1.383_681_5e-3_f32;
     let p = p * r + 8.374_824e-3;
-    let p = p * r + 4.166_822_7e-2;
+    let p = p * r + 4.166_823e-2;
     let p = p * r + 1.666_642e-1;
-    let p = p * r + 4.999_999_2e-1;
+    let p = p * r + 4.999_999e-1;
     let p = p * r + 1.0;
     let p = p * r + 1.0;
     let power = f32::from_bits((shifted.to_bits() << 23).wrapping_add(1.0_f32.to_bits()));
@@ -63,12 +63,12 @@ pub(super) fn sigmoid(x: f32) -> f32 {
 pub(super) fn normal(x: f32) -> (f32, f32) {
     let density = exp(-0.5 * x * x);
     let t = 1.0 / (1.0 + 0.4 * std::f32::consts::FRAC_1_SQRT_2 * x.abs());
-    let q = 2.869_515_4e-2_f32;
-    let q = q * t - 7.474_590_5e-2;
-    let q = q * t - 6.369_308_3e-2;
-    let q = q * t + 2.757_965_9e-1;
-    let q = q * t - 6.857_305_8e-2;
-    let q = q * t + 2.686_406_9e-1;
+    let q = 2.869_515_3e-2_f32;
+    let q = q * t - 7.474_591e-2;
+    let q = q * t - 6.369_308_4e-2;
+    let q = q * t + 2.757_966e-1;
+    let q = q * t - 6.857_306e-2;
+    let q = q * t + 2.686_407e-1;
     let q = q * t + 1.774_154_5e-1;
     let q = q * t + 2.313_553e-1;
     let q = q * t + 2.250_825_6e-1;
@@ -84,8 +84,8 @@ pub(super) fn sum_pairs(a: &[f32], b: &[f32], f: impl Fn(f32, f32) -> f32) -> f3
     let (whole_a, whole_b) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
     let rest = whole_a.remainder().iter().zip(whole_b.remainder());
     for (a, b) in whole_a.zip(whole_b) {
-        for lane in 0..LANES {
-            lanes[lane] += f(a[lane], b[lane]);
+        for ((lane, &a), &b) in lanes.iter_mut().zip(a).zip(b) {
+            *lane += f(a, b);
         }
     }
     for (lane, (&a, &b)) in lanes.iter_mut().zip(rest) {
@@ -106,9 +106,9 @@ pub(super) fn replace_and_sum(values: &mut [f32], f: impl Fn(f32) -> f32) -> f32
     let mut lanes = [0.0_f32; LANES];
     let mut whole = values.chunks_exact_mut(LANES);
     for part in &mut whole {
-        for lane in 0..LANES {
-            part[lane] = f(part[lane]);
-            lanes[lane] += part[lane];
+        for (lane, value) in lanes.iter_mut().zip(part) {
+            *value = f(*value);
+            *lane += *value;
         }
     }
     for (lane, value) in lanes.iter_mut().zip(whole.into_remainder()) {
@@ -126,8 +126,8 @@ pub(super) fn max(values: &[f32]) -> f32 {
     let whole = values.chunks_exact(LANES);
     let rest = whole.remainder();
     for part in whole {
-        for lane in 0..LANES {
-            lanes[lane] = larger(lanes[lane], part[lane]);
+        for (lane, &value) in lanes.iter_mut().zip(part) {
+            *lane = larger(*lane, value);
         }
     }
     for (lane, &value) in lanes.iter_mut().zip(rest) {
@@ -140,9 +140,8 @@ pub(super) fn max(values: &[f32]) -> f32 {
 fn sum_lanes(mut lanes: [f32; LANES]) -> f32 {
     let mut width = LANES / 2;
     while width > 0 {
-        for lane in 0..width {
-            lanes[lane] += lanes[lane + width];
-        }
+        let (low, high) = lanes.split_at_mut(width);
+        low.iter_mut().zip(high).for_each(|(low, high)| *low += *high);
         width /= 2;
     }
     lanes[0]
