@@ -31,7 +31,7 @@ const VAL_BATCH: usize = 32;
 ///
 /// # Errors
 /// Whatever stops it; checkpoints stay, and the same command goes on from the last one.
-pub fn train_base(recipe: &Recipe, options: &Options) -> Result<(), Failure> {
+pub(crate) fn train_base(recipe: &Recipe, options: &Options) -> Result<(), Failure> {
     let config = recipe.base.clone().unwrap_or_default();
     if options.fresh {
         move_aside(&recipe.output.dir)?;
@@ -97,6 +97,7 @@ fn run_training(
     Ok(lalm)
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the shape that map_err asks for")]
 fn boxed(failure: Failure) -> Box<dyn Error + Send + Sync> {
     failure.to_string().into()
 }

@@ -84,7 +84,7 @@ fn log_mel_features_hold_in_the_window_of_30_seconds() {
     let frames = fixture.get("mel30.c.frames");
     let expected = fixture.get("mel30.c.features");
     let config =
-        MelConfig { feature_size: expected.shape[0], chunk_length: 30, ..fixture.lalm.mel.config().clone() };
+        MelConfig { feature_size: expected.shape[0], chunk_length: 30, ..*fixture.lalm.mel.config() };
     let mel = MelExtractor::new(config).log_mel_window(&fixture.samples("c"));
     assert_eq!(mel.valid_frames as u64, fixture.json["mel30_c_frames"].as_u64().unwrap());
     let found: Vec<f64> = mel

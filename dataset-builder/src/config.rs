@@ -151,7 +151,8 @@ mod tests {
 
     #[test]
     fn a_value_that_cannot_be_used_names_its_key() {
-        let cases: [(&str, fn(&mut BuildConfig)); 9] = [
+        type Change = fn(&mut BuildConfig);
+        let cases: [(&str, Change); 9] = [
             ("n_samples", |c| c.n_samples = 0),
             ("k", |c| c.k = 6),
             ("k", |c| c.k = 0),

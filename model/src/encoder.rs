@@ -169,7 +169,7 @@ impl AudioEncoder {
             let scores = positions * positions * self.config.encoder_attention_heads;
             match batches.last_mut() {
                 Some(batch) if batch.len() < MAX_CLIPS && (batch.len() + 1) * scores <= MAX_SCORES => {
-                    batch.push(clip)
+                    batch.push(clip);
                 }
                 _ => batches.push(vec![clip]),
             }

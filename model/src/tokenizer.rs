@@ -405,10 +405,10 @@ mod tests {
             edited(&json, |value| value["model"]["merges"] = json!([["a", "nowhere"]])),
             edited(&json, |value| value["model"]["vocab"] = json!({"a": 4_000_000_000_u32})),
             edited(&json, |value| {
-                value["pre_tokenizer"] = json!({"type": "Split", "pattern": {"Regex": "("}})
+                value["pre_tokenizer"] = json!({"type": "Split", "pattern": {"Regex": "("}});
             }),
             edited(&json, |value| {
-                value["normalizer"] = json!({"type": "Precompiled", "precompiled_charsmap": "AAAA"})
+                value["normalizer"] = json!({"type": "Precompiled", "precompiled_charsmap": "AAAA"});
             }),
         ];
         for (index, bytes) in crafted.into_iter().enumerate() {

@@ -2,6 +2,8 @@
 //!
 //! The fixture folder is `tests/fixtures/qwen2-audio-tiny` at the root, or `IDK_FIXTURE_DIR`; no size is assumed.
 
+#![expect(clippy::unwrap_used, reason = "a test stops at the first thing that is not as it should be")]
+
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Tensor, activation::log_softmax};
@@ -374,7 +376,7 @@ fn a_random_model_is_the_same_for_the_same_seed_and_answers() {
     let trained = load();
     let config = LalmConfig::from_dir(&fixture()).unwrap();
     let make = |seed| {
-        let mel = trained.mel.config().clone();
+        let mel = *trained.mel.config();
         Lalm::init(config.clone(), trained.tokenizer.clone(), mel, seed, &Device::flex()).unwrap()
     };
     let (one, again, other) = (make(1), make(1), make(2));
@@ -391,10 +393,11 @@ fn a_random_model_is_the_same_for_the_same_seed_and_answers() {
 #[test]
 fn missing_unused_misshaped_and_non_finite_tensors_are_errors_that_name_the_tensor() {
     let name = "language_model.model.norm.weight";
-    let cases: [(&str, fn(&mut Stored)); 4] = [
+    type Damage = fn(&mut Stored);
+    let cases: [(&str, Damage); 4] = [
         ("is missing", |stored| stored.retain(|(name, ..)| name != "language_model.model.norm.weight")),
         ("is not used", |stored| {
-            stored.push(("language_model.model.norm.bias".to_owned(), vec![1], vec![0.0]))
+            stored.push(("language_model.model.norm.bias".to_owned(), vec![1], vec![0.0]));
         }),
         ("has shape", |stored| entry(stored).1 = vec![1, entry(stored).2.len()]),
         ("not finite", |stored| entry(stored).2[1] = f32::NAN),
