@@ -1,11 +1,10 @@
 //! The two convolutions of the audio encoder, as matrix products over unfolded frames.
 
-use burn::tensor::activation::gelu;
-use burn::tensor::module::linear;
 use burn::tensor::{Tensor, TensorData};
 use idk_audio::LogMel;
 
 use crate::error::ModelError;
+use crate::fused::{gelu, linear};
 use crate::slot::Slot;
 use crate::source::TensorSource;
 
@@ -43,7 +42,7 @@ impl Convolutions {
         let unfolded = TensorData::new(unfold(mels, frames), [clips * frames, 3 * bands]);
         let x = Tensor::<2>::from_data(unfolded, (&device, self.conv1.weight.dtype()));
         let weight = self.conv1.weight.clone().reshape([width, bands * 3]);
-        let x = gelu(linear(x, weight.transpose(), Some(self.conv1.bias.clone())));
+        let x = gelu(linear(x, &weight, Some(&self.conv1.bias)));
         // Position i reads frames 2i-1, 2i and 2i+1: the pair (2i, 2i+1) and the odd frame of the pair before.
         let pairs = x.reshape([clips, positions, 2 * width]);
         let before = Tensor::<3>::zeros([clips, 1, width], (&device, self.conv2.weight.dtype()));
@@ -51,7 +50,7 @@ impl Convolutions {
         let unfolded = Tensor::cat(vec![Tensor::cat(vec![before, odd], 1), pairs], 2); // [clips, positions, 3 * width]
         let weight = self.conv2.weight.clone().swap_dims(1, 2).reshape([width, 3 * width]);
         let unfolded = unfolded.reshape([clips * positions, 3 * width]);
-        gelu(linear(unfolded, weight.transpose(), Some(self.conv2.bias.clone())))
+        gelu(linear(unfolded, &weight, Some(&self.conv2.bias)))
     }
 
     pub(crate) fn for_each_tensor(&mut self, f: &mut dyn FnMut(&str, Slot)) {

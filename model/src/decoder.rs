@@ -1,13 +1,12 @@
 //! The language model: Qwen2 (pre-norm transformer, grouped-query attention, rotary positions, SwiGLU).
 
-use burn::tensor::activation::silu;
 use burn::tensor::{DType, Int, Tensor, TensorData};
 
-use crate::attention::{attention, causal_bias};
 use crate::batch::positions;
 use crate::cache::KvCache;
 use crate::config::TextConfig;
 use crate::error::ModelError;
+use crate::fused::{AttentionMask, attention, linear, swiglu};
 use crate::linear::{ForwardContext, Linear};
 use crate::norm::RmsNorm;
 use crate::rope::{Angles, Rope};
@@ -50,7 +49,7 @@ struct Pass<'a> {
     batch: usize,
     seq: usize,
     angles: Angles,
-    bias: Option<Tensor<4>>,
+    attention_mask: AttentionMask,
     context: &'a ForwardContext<'a>,
 }
 
@@ -146,15 +145,13 @@ impl Decoder {
         let starts = cache.as_ref().map_or_else(|| vec![0; batch], |cache| cache.next_positions());
         let places: Vec<Vec<i32>> =
             mask.iter().zip(starts).map(|(row, start)| positions(row, start)).collect();
-        let device = self.embed_tokens.device().inner();
-        let group = self.config.num_attention_heads / self.config.num_key_value_heads;
         let key_mask = match cache.as_deref_mut() {
             Some(cache) => cache.extend_mask(mask),
             None => mask,
         };
-        let bias = causal_bias(key_mask, seq, group, &device);
+        let attention_mask = AttentionMask::causal(key_mask);
         let angles = self.rope.angles(&places, embeds.dtype());
-        let pass = Pass { batch, seq, angles, bias, context };
+        let pass = Pass { batch, seq, angles, attention_mask, context };
         let mut x = embeds.reshape([batch * seq, hidden]);
         for (index, layer) in self.layers.iter().enumerate() {
             if let Some(states) = trace.as_deref_mut() {
@@ -176,7 +173,7 @@ impl Decoder {
     pub fn logits(&self, hidden: Tensor<2>) -> Tensor<2> {
         match &self.lm_head {
             Some(head) => head.forward(hidden, &ForwardContext::default()),
-            None => hidden.matmul(self.embed_tokens.clone().transpose()),
+            None => linear(hidden, &self.embed_tokens, None),
         }
     }
 
@@ -238,7 +235,7 @@ impl DecoderLayer {
         let normed = self.post_attention_layernorm.forward(x.clone());
         let gate = self.gate_proj.forward(normed.clone(), pass.context); // [batch * seq, intermediate]
         let up = self.up_proj.forward(normed, pass.context);
-        x + self.down_proj.forward(silu(gate) * up, pass.context)
+        x + self.down_proj.forward(swiglu(gate, up), pass.context)
     }
 
     fn attend(
@@ -252,17 +249,15 @@ impl DecoderLayer {
         let (heads, kv_heads) = (config.num_attention_heads, config.num_key_value_heads);
         let split = |x: Tensor<2>, heads: usize| x.reshape([batch, seq, heads, width]).swap_dims(1, 2);
         let scale = (width as f64).powf(-0.5);
-        let q = split(self.q_proj.forward(x.clone(), pass.context) * scale, heads);
+        let q = split(self.q_proj.forward(x.clone(), pass.context), heads);
         let k = split(self.k_proj.forward(x.clone(), pass.context), kv_heads);
         let v = split(self.v_proj.forward(x, pass.context), kv_heads);
-        // The heads of one key head lie one after the other, so they fold into rows without a copy.
-        let q = pass.angles.rotate(q).reshape([batch, kv_heads, heads / kv_heads * seq, width]);
-        let k = pass.angles.rotate(k);
+        let (q, k) = (pass.angles.rotate(q), pass.angles.rotate(k));
         let (k, v) = match cache {
             Some((cache, layer)) => cache.append(layer, k, v),
             None => (k, v),
         };
-        let out = attention(q, k, v, pass.bias.as_ref()).reshape([batch, heads, seq, width]);
+        let out = attention(q, k, v, scale, &pass.attention_mask);
         self.o_proj.forward(out.swap_dims(1, 2).reshape([batch * seq, heads * width]), pass.context)
     }
 

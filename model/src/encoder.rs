@@ -4,13 +4,12 @@
 //! rows past the audio are masked out as keys and never read).
 
 use burn::tensor::Tensor;
-use burn::tensor::activation::gelu;
 use idk_audio::LogMel;
 
-use crate::attention::{attention, length_bias};
 use crate::config::AudioConfig;
 use crate::convolution::Convolutions;
 use crate::error::ModelError;
+use crate::fused::{AttentionMask, attention, gelu};
 use crate::linear::{ForwardContext, Linear};
 use crate::norm::LayerNorm;
 use crate::parallel::{map_in_order, workers};
@@ -71,7 +70,7 @@ struct Pass<'a> {
     clips: usize,
     positions: usize,
     heads: usize,
-    bias: Option<Tensor<4>>,
+    attention_mask: AttentionMask,
     context: &'a ForwardContext<'a>,
 }
 
@@ -190,12 +189,11 @@ impl AudioEncoder {
         let lengths: Vec<usize> = mels.iter().map(|mel| mel.conv_frames()).collect();
         let (clips, positions) = (mels.len(), lengths.iter().copied().max().unwrap_or(0));
         let width = self.config.d_model;
-        let device = self.layer_norm.weight.device().inner();
         let pass = Pass {
             clips,
             positions,
             heads: self.config.encoder_attention_heads,
-            bias: length_bias(&lengths, positions, &device),
+            attention_mask: AttentionMask::lengths(&lengths, positions),
             context,
         };
         let x = self.convolutions.forward(mels, positions); // [clips * positions, d_model]
@@ -262,10 +260,10 @@ impl EncoderLayer {
         let head_dim = width / pass.heads;
         let split =
             |x: Tensor<2>| x.reshape([pass.clips, pass.positions, pass.heads, head_dim]).swap_dims(1, 2);
-        let q = split(self.q_proj.forward(x.clone(), pass.context) * (head_dim as f64).powf(-0.5));
+        let q = split(self.q_proj.forward(x.clone(), pass.context));
         let k = split(self.k_proj.forward(x.clone(), pass.context));
         let v = split(self.v_proj.forward(x, pass.context));
-        let out = attention(q, k, v, pass.bias.as_ref()); // [clips, heads, positions, head_dim]
+        let out = attention(q, k, v, (head_dim as f64).powf(-0.5), &pass.attention_mask); // [clips, heads, positions, head_dim]
         self.out_proj.forward(out.swap_dims(1, 2).reshape([rows, width]), pass.context)
     }
 

@@ -3,7 +3,6 @@
 //! A [`Lalm`] is loaded from a Hugging Face folder and holds plain (frozen) tensors. Its parts are plain structs: what
 //! trains is decided by whoever makes tensors autodiff leaves, either the base's own ([`Lalm::for_each_tensor`]) or
 //! those of [`Adapters`] handed over in a [`ForwardContext`].
-mod attention;
 mod batch;
 mod bpe;
 mod cache;
@@ -14,12 +13,14 @@ mod decoder;
 mod device;
 mod encoder;
 mod error;
+pub mod fused;
 mod generate;
 mod generation_config;
 mod init;
 mod lalm;
 mod linear;
 mod lora;
+mod malloc;
 mod norm;
 mod parallel;
 mod peft;
@@ -34,7 +35,6 @@ mod source;
 mod tokenizer;
 mod weights;
 
-pub use attention::{attention, causal_bias, length_bias};
 pub use batch::TokenBatch;
 pub use bpe::{WordBpe, train_word_bpe};
 pub use cache::KvCache;
@@ -49,6 +49,7 @@ pub use generation_config::GenerationDefaults;
 pub use lalm::Lalm;
 pub use linear::{ForwardContext, Linear};
 pub use lora::{Adapters, DEFAULT_TARGET_MODULES, LoraConfig, LoraPair};
+pub use malloc::tune_allocator;
 pub use norm::{LayerNorm, RmsNorm};
 pub use peft::EncoderNames;
 pub use prefill::{Prompt, select_rows};

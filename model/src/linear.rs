@@ -1,9 +1,9 @@
 //! Linear layers with the LoRA pair that an adapter may put beside them.
 
-use burn::tensor::module::linear;
 use burn::tensor::{Tensor, TensorData};
 use idk_common::seed::{Rng, derive_seed};
 
+use crate::fused::linear;
 use crate::lora::Adapters;
 use crate::slot::Slot;
 
@@ -47,7 +47,7 @@ impl Linear {
         let pair =
             context.adapters.and_then(|adapters| adapters.modules.get(&self.name).map(|p| (p, adapters)));
         let Some((pair, adapters)) = pair else {
-            return linear(x, self.weight.clone().transpose(), self.bias.clone());
+            return linear(x, &self.weight, self.bias.as_ref());
         };
         let base_dtype = x.dtype();
         let lora_dtype = pair.a.dtype();
@@ -57,10 +57,10 @@ impl Linear {
         {
             input = dropout(input, adapters.config.dropout, derive_seed(seed, "lora-dropout", &[&self.name]));
         }
-        let low = linear(input, pair.a.clone().transpose(), None); // [rows, rank]
-        let delta = linear(low * pair.scale, pair.b.clone().transpose(), None); // [rows, out]
+        let low = linear(input, &pair.a, None); // [rows, rank]
+        let delta = linear(low * pair.scale, &pair.b, None); // [rows, out]
         let delta = if base_dtype == lora_dtype { delta } else { delta.cast(base_dtype) };
-        linear(x, self.weight.clone().transpose(), self.bias.clone()) + delta
+        linear(x, &self.weight, self.bias.as_ref()) + delta
     }
 }
 

@@ -1,8 +1,8 @@
 //! The two normalisations: LayerNorm of the encoder and RMSNorm of the language model.
 
-use burn::tensor::module::layer_norm;
-use burn::tensor::{DType, Tensor};
+use burn::tensor::Tensor;
 
+use crate::fused;
 use crate::slot::Slot;
 
 /// `epsilon` of every LayerNorm of the encoder (PyTorch's default).
@@ -23,7 +23,7 @@ impl LayerNorm {
     /// # Shapes
     /// - `x` and output: `[rows, width]`
     pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        layer_norm(x, self.weight.clone(), Some(self.bias.clone()), LAYER_NORM_EPSILON)
+        fused::layer_norm(x, &self.weight, &self.bias, LAYER_NORM_EPSILON)
     }
 
     pub(crate) fn for_each_tensor(&mut self, f: &mut dyn FnMut(&str, Slot)) {
@@ -49,12 +49,7 @@ impl RmsNorm {
     /// # Shapes
     /// - `x` and output: `[rows, width]`
     pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        let dtype = x.dtype();
-        let x = if dtype == DType::F32 { x } else { x.cast(DType::F32) };
-        let mean_square = x.clone().square().mean_dim(1); // [rows, 1]
-        let scaled = x * (mean_square + self.epsilon).sqrt().recip();
-        let scaled = if dtype == DType::F32 { scaled } else { scaled.cast(dtype) };
-        scaled * self.weight.clone().unsqueeze::<2>()
+        fused::rms_norm(x, &self.weight, self.epsilon)
     }
 
     pub(crate) fn for_each_tensor(&mut self, f: &mut dyn FnMut(&str, Slot)) {

@@ -2,6 +2,8 @@
 
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 
+use crate::fused::rotate_half;
+
 /// Cosines and sines of every position, kept on the device in float32.
 #[derive(Clone, Debug)]
 pub struct Rope {
@@ -67,13 +69,7 @@ impl Angles {
     /// # Shapes
     /// - `x` and output: `[batch, heads, seq, head_dim]`
     pub fn rotate(&self, x: Tensor<4>) -> Tensor<4> {
-        let half = x.dims()[3] / 2;
-        let first = x.clone().narrow(3, 0, half);
-        let second = x.narrow(3, half, half);
-        let (cos, sin) = (&self.cos, &self.sin);
-        let rotated_first = first.clone() * cos.clone() - second.clone() * sin.clone();
-        let rotated_second = second * cos.clone() + first * sin.clone();
-        Tensor::cat(vec![rotated_first, rotated_second], 3)
+        rotate_half(x, &self.cos, &self.sin)
     }
 }
 

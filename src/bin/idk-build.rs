@@ -58,6 +58,7 @@ Exit codes: 0 success, 2 usage or recipe, 65 bad data or mismatch, 66 missing in
 70 numeric stop, 74 input/output, 75 run folder busy.";
 
 fn main() -> ExitCode {
+    idk_model::tune_allocator();
     let arguments = Arguments::parse();
     let json = arguments.json;
     cli::run(

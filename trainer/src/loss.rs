@@ -1,29 +1,9 @@
 //! Cross-entropy at the label positions.
 
-use burn::tensor::{DType, Int, Tensor, TensorData};
+use burn::tensor::Tensor;
+pub use idk_model::fused::label_nll;
 
 use crate::error::TrainError;
-
-/// `-log p(target)` of each label, in nats.
-///
-/// `log p = (x_t - m) - log sum_j exp(x_j - m)` with `m = max_j x_j`, in f32 whatever the logits are. The maximum
-/// is a constant for the gradient: it cancels, and a tracked maximum would only add rounding.
-///
-/// # Shapes
-/// - `logits`: `[labels, vocab]`, one row a label position
-/// - `targets`: `[labels]`
-/// - output: `[labels]`
-pub fn label_nll(logits: Tensor<2>, targets: &[u32]) -> Tensor<1> {
-    let [labels, _vocab] = logits.dims();
-    let logits = if logits.dtype() == DType::F32 { logits } else { logits.cast(DType::F32) };
-    let index: Vec<i32> = targets.iter().map(|&target| target as i32).collect();
-    let index = Tensor::<2, Int>::from_data(TensorData::new(index, [labels, 1]), &logits.device());
-    let max = logits.clone().inner().max_dim(1); // [labels, 1]
-    let shifted = logits - max; // [labels, vocab]
-    let log_sum = shifted.clone().exp().sum_dim(1).log(); // [labels, 1]
-    let picked = shifted.gather(1, index); // [labels, 1]
-    (log_sum - picked).reshape([labels])
-}
 
 /// How many labels are the most probable token of their row: the numerator of `mean_token_accuracy`.
 ///
