@@ -28,6 +28,8 @@ pub struct BaseConfig {
     pub repeat: f64,
     /// Share of the repeat rows whose phrase is the refusal.
     pub refusal_share: f64,
+    /// Difficulties that are trained on; all when empty. Hearing starts sooner on clear clips.
+    pub difficulties: Vec<String>,
     /// Number format of the weights on disk: `f32` or `bf16`.
     pub dtype: Dtype,
     /// Share of the clips in which a band of mel channels is blanked (SpecAugment, Park et al. 2019).
@@ -47,7 +49,16 @@ pub enum Dtype {
 
 impl Default for BaseConfig {
     fn default() -> Self {
-        Self { caption: 0.0, open: 0.15, choice: 0.7, repeat: 0.1, refusal_share: 0.3, dtype: Dtype::F32, frequency_mask: 0.5 }
+        Self {
+            caption: 0.0,
+            open: 0.15,
+            choice: 0.7,
+            repeat: 0.1,
+            refusal_share: 0.3,
+            difficulties: Vec::new(),
+            dtype: Dtype::F32,
+            frequency_mask: 0.5,
+        }
     }
 }
 
@@ -144,7 +155,7 @@ impl BaseRows<'_> {
 
     fn row(&self, index: usize) -> Example {
         let mut rng = Rng::new(derive_seed(self.seed, "base-row", &[&index.to_string()]));
-        let item = self.stream.item(self.seed, index as u64);
+        let item = self.item(index as u64);
         let task = self.config.draw(&mut rng);
         let (text, target) = self.prompt_and_target(task, &item, index, &mut rng);
         let with_audio = task != Task::Repeat || rng.uniform() < 0.5;
@@ -156,6 +167,19 @@ impl BaseRows<'_> {
             messages: vec![Message::from_tagged("user", &tagged)],
             target,
         }
+    }
+
+    /// The first item of a wanted difficulty among those that belong to this row.
+    fn item(&self, index: u64) -> ComposedItem {
+        let wanted = &self.config.difficulties;
+        let mut item = self.stream.item(self.seed, index * DRAWS_PER_ROW);
+        for draw in 1..DRAWS_PER_ROW {
+            if wanted.is_empty() || wanted.contains(&item.question.difficulty) {
+                break;
+            }
+            item = self.stream.item(self.seed, index * DRAWS_PER_ROW + draw);
+        }
+        item
     }
 
     fn prompt_and_target(
@@ -195,6 +219,8 @@ impl BaseRows<'_> {
     }
 }
 
+/// Items of the stream that a row may look at; enough that hardly any row misses its difficulty.
+const DRAWS_PER_ROW: u64 = 16;
 /// Instruction of the captioning rows.
 pub const CAPTION_PROMPT: &str = "Describe the audio.";
 /// Instruction of the repeat rows; the phrase follows.

@@ -9,7 +9,7 @@ use idk::{pipeline, sources};
 
 /// Builds the IDK dataset: samples the base model, judges, labels K of N
 #[derive(Parser)]
-#[command(version, after_help = AFTER_HELP, args_conflicts_with_subcommands = true)]
+#[command(name = "idk-build", version, after_help = AFTER_HELP, args_conflicts_with_subcommands = true)]
 struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
@@ -18,8 +18,8 @@ struct Arguments {
     /// Moves an earlier run in the output folder aside and starts anew
     #[arg(long)]
     fresh: bool,
-    /// Prints the counts as JSON; errors too
-    #[arg(long)]
+    /// Prints the counts as one JSON object; errors too
+    #[arg(long, global = true)]
     json: bool,
 }
 
@@ -55,7 +55,7 @@ Examples:
   idk-build compose --split test --out /tmp/test
 
 Exit codes: 0 success, 2 usage or recipe, 65 bad data or mismatch, 66 missing input,
-70 numeric stop, 74 input/output, 75 run folder busy.";
+70 numeric stop, 74 input/output, 75 run folder busy, 130 or 143 stopped by a signal.";
 
 fn main() -> ExitCode {
     idk_model::tune_allocator();
@@ -71,7 +71,12 @@ fn main() -> ExitCode {
                     compose.questions,
                     &compose.out,
                 )?;
-                cli::print_line(&path.display().to_string());
+                let path = path.display().to_string();
+                cli::print_line(&if json {
+                    serde_json::json!({ "questions": path }).to_string()
+                } else {
+                    path
+                });
                 Ok(())
             }
             None => {

@@ -9,7 +9,7 @@ use idk::evaluation;
 
 /// Answers a question set and reports accuracy, truthfulness, reliability and the Reliability Gain Index
 #[derive(Parser)]
-#[command(version, after_help = AFTER_HELP, args_conflicts_with_subcommands = true)]
+#[command(name = "idk-eval", version, after_help = AFTER_HELP, args_conflicts_with_subcommands = true)]
 struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
@@ -58,7 +58,7 @@ Examples:
   idk-eval score --questions my/questions.json --before base.jsonl --after method.jsonl --json
 
 Exit codes: 0 success, 2 usage or recipe, 65 bad data or mismatch, 66 missing input,
-70 numeric stop, 74 input/output, 75 run folder busy.";
+70 numeric stop, 74 input/output, 75 run folder busy, 130 or 143 stopped by a signal.";
 
 fn main() -> ExitCode {
     idk_model::tune_allocator();

@@ -8,7 +8,7 @@ use idk::pipeline;
 
 /// Teaches a large audio language model to say "I don't know" when it does not know
 #[derive(Parser)]
-#[command(version, after_help = AFTER_HELP)]
+#[command(name = "idk-train", version, after_help = AFTER_HELP)]
 struct Arguments {
     #[command(flatten)]
     recipe: RecipeArgs,
@@ -32,7 +32,7 @@ Examples:
 A run that was stopped goes on where it was: give the same command again.
 
 Exit codes: 0 success, 2 usage or recipe, 65 bad data or mismatch, 66 missing input,
-70 numeric stop, 74 input/output, 75 run folder busy.";
+70 numeric stop, 74 input/output, 75 run folder busy, 130 or 143 stopped by a signal.";
 
 fn main() -> ExitCode {
     idk_model::tune_allocator();
