@@ -76,7 +76,8 @@ fn run_training(
 ) -> Result<Lalm, Failure> {
     let mel = MelExtractor::new(*lalm.mel.config());
     let stream = Stream::new(bank, Split::Base)?;
-    let rows = BaseRows { stream: &stream, config, mel: &mel, refusal: &recipe.build.refusal, seed: recipe.seed };
+    let rows =
+        BaseRows { stream: &stream, config, mel: &mel, refusal: &recipe.build.refusal, seed: recipe.seed };
     let batch_size = recipe.train.rows_per_step();
     let next_batch = |step: u64| Ok(rows.batch(step as usize, batch_size));
     let mut evaluate = |_: u64, lalm: &Lalm| accuracy_by_task(lalm, val).map_err(boxed);
@@ -107,8 +108,14 @@ fn new_model(init: &InitConfig, bank: &Bank, recipe: &Recipe) -> Result<Lalm, Fa
     let mut texts = compose::vocabulary(bank);
     let refusal = &recipe.build.refusal;
     texts.extend(
-        [CAPTION_PROMPT, REPEAT_PROMPT, refusal, "Audio 1: user\nassistant\nsystem\n", "You are a helpful assistant."]
-            .map(str::to_owned),
+        [
+            CAPTION_PROMPT,
+            REPEAT_PROMPT,
+            refusal,
+            "Audio 1: user\nassistant\nsystem\n",
+            "You are a helpful assistant.",
+        ]
+        .map(str::to_owned),
     );
     texts.push(prompt_header());
     let bpe = train_word_bpe(&texts, VOCAB_LIMIT)?;
@@ -142,8 +149,13 @@ fn validation_items(bank: &Bank, recipe: &Recipe) -> Result<Vec<ComposedItem>, F
 
 /// One greedy answer to every item: was it right?
 fn answers(lalm: &Lalm, items: &[ComposedItem]) -> Result<Vec<bool>, Failure> {
-    let greedy =
-        SamplingConfig { temperature: 0.0, top_k: 0, top_p: 1.0, repetition_penalty: 1.0, max_new_tokens: 16 };
+    let greedy = SamplingConfig {
+        temperature: 0.0,
+        top_k: 0,
+        top_p: 1.0,
+        repetition_penalty: 1.0,
+        max_new_tokens: 16,
+    };
     let mut right = Vec::with_capacity(items.len());
     for batch in items.chunks(VAL_BATCH) {
         let mels: Vec<LogMel> = batch.par_iter().map(|item| lalm.mel.log_mel(&item.samples)).collect();
@@ -151,13 +163,16 @@ fn answers(lalm: &Lalm, items: &[ComposedItem]) -> Result<Vec<bool>, Failure> {
         let mut prompts = Vec::with_capacity(batch.len());
         for ((item, mel), audio) in batch.iter().zip(&mels).zip(features) {
             let text = format!("<audio>{}", prompt_text(&item.question, PromptStyle::Lettered));
-            let ids = lalm.tokenizer.prompt_ids(&[Message::from_tagged("user", &text)], &[mel.audio_tokens()])?;
+            let ids =
+                lalm.tokenizer.prompt_ids(&[Message::from_tagged("user", &text)], &[mel.audio_tokens()])?;
             prompts.push(Prompt { ids, audio: vec![audio] });
         }
         let seeds = vec![vec![0]; prompts.len()];
         let generated = generate(lalm, None, &prompts, &greedy, &seeds)?;
         let verdicts = batch.iter().zip(&generated).map(|(item, answers)| {
-            answers.first().is_some_and(|answer| judge(&answer.text, &item.question).verdict == Verdict::Correct)
+            answers
+                .first()
+                .is_some_and(|answer| judge(&answer.text, &item.question).verdict == Verdict::Correct)
         });
         right.extend(verdicts);
     }

@@ -111,7 +111,9 @@ impl<'a> Run<'a> {
     fn check_same_run(&self) -> Result<(), Failure> {
         let path = self.dir.recipe();
         // A recipe.toml that cannot be read is of another version; the stages then compare their own inputs.
-        let Some(before) = path.is_file().then(|| Recipe::load(&path, &[]).ok()).flatten() else { return Ok(()) };
+        let Some(before) = path.is_file().then(|| Recipe::load(&path, &[]).ok()).flatten() else {
+            return Ok(());
+        };
         let mut differences = Vec::new();
         if self.dir.dataset().join(idk_dataset_builder::MANIFEST_FILE).is_file() {
             let made_with = read_manifest(&self.dir.dataset())?.provenance.model_sha256;

@@ -85,7 +85,8 @@ pub fn load(data: &DataSection, set: Set, questions_dir: &Path) -> Result<Loaded
         keep_first_of_each_task(&mut read, limit);
     }
     if read.questions.is_empty() {
-        let filter = if tasks.is_empty() { String::new() } else { format!(" with task {}", tasks.join(", ")) };
+        let filter =
+            if tasks.is_empty() { String::new() } else { format!(" with task {}", tasks.join(", ")) };
         return Err(RunError::NoQuestions { what: format!("`{}`{filter}", path.display()) }.into());
     }
     Ok(Loaded { set: read, path })

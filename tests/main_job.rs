@@ -69,9 +69,10 @@ fn the_shipped_recipe_gives_the_same_bytes_again_elsewhere_and_on_one_thread() {
     assert_eq!((&manifest["counts"]["kept"], &manifest["counts"]["samples"]), (&6.into(), &30.into()));
     let correct = manifest["counts"]["correct"].as_u64().unwrap();
     assert!((1..30).contains(&correct), "a model that knows something, but not all: {correct} of 30");
-    assert_eq!(
-        results["methods"][0]["tasks"][0]["unparsed"]["before"], 0,
-        "the base model answers with options"
+    let unreadable = &results["methods"][0]["tasks"][3]["unparsed"]["before"];
+    assert!(
+        unreadable.as_u64().unwrap() < 9,
+        "the base model mostly answers with options: {unreadable} of 18 do not"
     );
 }
 
@@ -156,29 +157,30 @@ fn a_run_that_is_asked_to_stop_saves_says_how_to_go_on_and_ends_with_the_same_by
     let desk = Desk::new();
     let whole: Vec<&str> = LONG.into_iter().chain(["output.dir=whole"]).collect();
     desk.train(&whole).succeeded();
-    let mut steps = Vec::new();
-    for (signal, code, sign) in
-        [("INT", 130, "run/checkpoints/step-000020"), ("TERM", 143, "run/checkpoints/step-000060")]
-    {
-        let child = desk.train_until(&LONG, sign);
-        let said = stop(child, signal).failed(code, &["stopped by a signal", "same command again"]);
+    let mut last_step = 0;
+    for (signal, code) in [("INT", 130), ("TERM", 143)] {
+        let sign = format!("run/checkpoints/step-{:06}", (last_step / 10 + 2) * 10);
+        let said = stop(desk.train_until(&LONG, &sign), signal);
+        let said = said.failed(code, &["stopped by a signal", "same command again"]);
         assert!(said.stdout.is_empty(), "{}", said.stdout);
         assert!(!desk.path("run/adapter").exists());
         let last = idk_common::atomic::read_to_string(&desk.path("run/checkpoints/last")).unwrap();
-        steps.push(last.trim().trim_start_matches("step-").parse::<u64>().unwrap());
-        assert!(said.stderr.contains(&format!("after step {};", steps.last().unwrap())), "{}", said.stderr);
+        let step = last.trim().trim_start_matches("step-").parse::<u64>().unwrap();
+        assert!(last_step + 10 <= step && step < 150, "{last_step}, then {step}");
+        assert!(said.stderr.contains(&format!("after step {step};")), "{}", said.stderr);
+        last_step = step;
     }
-    assert!(20 <= steps[0] && steps[0] < steps[1] && steps[1] < 150, "{steps:?}");
     // With nothing left to save, one signal is enough.
     let child = desk.train_until(&LONG, "run/eval/answers-base.jsonl");
     assert_eq!(stop(child, "INT").code, Some(130));
     assert!(!desk.path("run/eval/results.json").exists());
     desk.train(&LONG).succeeded();
     let mut resumed = outputs(&desk.path("run"));
-    // The checkpoints at which it was stopped are no multiples of ten; the last two are kept in both runs.
-    resumed.retain(|name, _| !name.starts_with("checkpoints/") || name.contains("step-000150"));
     let mut expected = outputs(&desk.path("whole"));
-    expected.retain(|name, _| !name.starts_with("checkpoints/") || name.contains("step-000150"));
+    for files in [&mut resumed, &mut expected] {
+        // Where it was stopped late, that step's checkpoint may still be one of the last two.
+        files.retain(|name, _| !name.starts_with("checkpoints/") || name.contains("step-000150"));
+    }
     assert_same(&expected, &resumed);
 }
 
