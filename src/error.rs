@@ -103,7 +103,7 @@ pub enum RunError {
     /// A question source that is neither `bank:SPLIT` nor a file.
     #[error("[data] {key} = `{value}`: {what}")]
     Source {
-        /// `train`, `val` or `test`.
+        /// `train` or `test`.
         key: &'static str,
         /// As written.
         value: String,
@@ -149,7 +149,7 @@ impl Diagnose for RunError {
             Self::OtherRun { .. } => {
                 Some("choose another folder with `--set output.dir=DIR`, or `--fresh` to move this one aside".to_owned())
             }
-            Self::Source { .. } => Some("write `bank:idk`, `bank:val`, `bank:test` or the path of a question file".to_owned()),
+            Self::Source { .. } => Some("write `bank:idk`, `bank:test` or the path of a question file".to_owned()),
             Self::NoQuestions { .. } => Some("look at `tasks` and `limit_per_task` in [data]".to_owned()),
             Self::Interrupted { .. } => Some("give the same command again to go on".to_owned()),
             Self::Usage { .. } => None,

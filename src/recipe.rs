@@ -38,11 +38,9 @@ impl Default for ModelSection {
 pub struct DataSection {
     /// Questions that are sampled, labelled and trained on: `bank:idk` or a question file.
     pub train: String,
-    /// Questions for validation while training; none when empty. Default `bank:val`.
-    pub val: String,
     /// Questions that the evaluator answers. Default `bank:test`.
     pub test: String,
-    /// Tasks of the training and validation questions (`sound`, `music`, `speech`); all when empty.
+    /// Tasks of the training questions (`sound`, `music`, `speech`); all when empty.
     pub tasks: Vec<String>,
     /// Folder of recordings with a `manifest.jsonl`; the built-in bank when empty.
     pub bank: String,
@@ -57,7 +55,6 @@ impl Default for DataSection {
     fn default() -> Self {
         Self {
             train: "bank:idk".to_owned(),
-            val: "bank:val".to_owned(),
             test: "bank:test".to_owned(),
             tasks: Vec::new(),
             bank: String::new(),

@@ -9,13 +9,11 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Failure, RunError};
 use crate::recipe::DataSection;
 
-/// The three question sets of a run.
+/// The question sets of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Set {
     /// Sampled, labelled and trained on.
     Train,
-    /// Answered while training.
-    Val,
     /// Answered by the evaluator.
     Test,
 }
@@ -25,7 +23,6 @@ impl Set {
     pub const fn key(self) -> &'static str {
         match self {
             Self::Train => "train",
-            Self::Val => "val",
             Self::Test => "test",
         }
     }
@@ -33,12 +30,11 @@ impl Set {
     fn spec(self, data: &DataSection) -> &str {
         match self {
             Self::Train => &data.train,
-            Self::Val => &data.val,
             Self::Test => &data.test,
         }
     }
 
-    /// Training and validation keep to the recipe's tasks; the test set is answered whole.
+    /// Training keeps to the recipe's tasks; the test set is answered whole.
     fn tasks(self, data: &DataSection) -> Vec<String> {
         if self == Self::Test { Vec::new() } else { data.tasks.clone() }
     }
@@ -97,11 +93,10 @@ pub fn load(data: &DataSection, set: Set, questions_dir: &Path) -> Result<Loaded
 /// # Errors
 /// [`RunError::Source`] for a split that no bank has; a file that is not there.
 pub fn check(data: &DataSection) -> Result<(), Failure> {
-    for set in [Set::Train, Set::Val, Set::Test] {
+    for set in [Set::Train, Set::Test] {
         let spec = set.spec(data);
         match spec.strip_prefix("bank:") {
             Some(split) => check_split(split, set, spec)?,
-            None if set == Set::Val && spec.is_empty() => {}
             None => drop(idk_common::atomic::open(Path::new(spec))?),
         }
     }
@@ -114,7 +109,6 @@ pub(crate) fn identity(before: &DataSection, now: &DataSection) -> (DataSection,
     let files = [before, now].iter().all(|data| !data.train.starts_with("bank:"));
     let strip = |data: &DataSection| DataSection {
         train: if files { defaults.train.clone() } else { data.train.clone() },
-        val: defaults.val.clone(),
         test: defaults.test.clone(),
         ..data.clone()
     };

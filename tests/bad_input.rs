@@ -204,7 +204,8 @@ fn damaged_weights_exit_with_65_name_the_tensor_or_file_and_leave_no_run_folder(
         damaged[at..at + bytes.len()].copy_from_slice(bytes);
         damaged
     };
-    let cases: [(&str, Vec<u8>, &[&str]); 11] = [
+    let cases: [(&str, Vec<u8>, &[&str]); 12] = [
+        ("bytes at the end", [&whole[..], b"more"].concat(), &["model.safetensors"]),
         ("cut in the data", whole[..whole.len() / 2].to_vec(), &["model.safetensors"]),
         ("cut in the header", whole[..100].to_vec(), &["model.safetensors"]),
         ("no bytes", Vec::new(), &["model.safetensors"]),
@@ -266,7 +267,7 @@ fn a_question_file_that_is_not_there_or_no_json_is_named_before_anything_is_trai
     desk.write("broken.json", b"[\n {\"id\": \"a\"},\n oops\n]\n");
     desk.write("text.json", b"\n\nhello\n");
     desk.write("lines.jsonl", b"{\"id\": \"a\"}\n{\"id\": \"b\"\n");
-    for key in ["train", "val", "test"] {
+    for key in ["train", "test"] {
         desk.train(&[&format!("data.{key}=nowhere.json")]).failed(66, &["nowhere.json", "does not exist"]);
         desk.train(&[&format!("data.{key}=bank:tset")])
             .failed(2, &[key, "bank:tset", "base, idk, val, test"]);

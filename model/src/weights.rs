@@ -207,6 +207,14 @@ fn read_header(path: &Path, file: &mut File, file_bytes: u64) -> Result<Vec<(Str
             .ok_or_else(|| damaged(format!("tensor `{name}` does not fit the file: {value}")))?;
         entries.push((name.clone(), Entry { start: entry.start + 8 + header_bytes, ..entry }));
     }
+    // As the format demands: no gaps, no overlaps, nothing after the last tensor.
+    let mut spans: Vec<(u64, u64)> =
+        entries.iter().map(|(_, entry)| (entry.start - 8 - header_bytes, entry.bytes)).collect();
+    spans.sort_unstable();
+    let end = spans.iter().try_fold(0, |at, (start, bytes)| (*start == at).then_some(at + bytes));
+    if end != Some(data_bytes) {
+        return Err(damaged("the tensors do not cover the file without gaps".to_owned()));
+    }
     Ok(entries)
 }
 
