@@ -13,7 +13,6 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-
 /// `[base]`: the mix of tasks that a base model is trained on. Shares are relative weights.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -115,6 +114,33 @@ enum Task {
 }
 
 impl BaseConfig {
+    /// What cannot be used: key and reason.
+    pub fn problems(&self) -> Vec<(&'static str, &'static str)> {
+        let shares = [
+            ("caption", self.caption),
+            ("open", self.open),
+            ("choice", self.choice),
+            ("repeat", self.repeat),
+        ];
+        let mut problems: Vec<_> = shares
+            .iter()
+            .filter(|(_, share)| !(share.is_finite() && *share >= 0.0))
+            .map(|(key, _)| (*key, "must be 0 or more"))
+            .collect();
+        if shares.iter().map(|(_, share)| share).sum::<f64>() <= 0.0 {
+            problems.push(("choice", "and the other shares are all 0"));
+        }
+        for (key, share) in [("refusal_share", self.refusal_share), ("frequency_mask", self.frequency_mask)] {
+            if !(0.0..=1.0).contains(&share) {
+                problems.push((key, "must be between 0 and 1"));
+            }
+        }
+        if self.difficulties.iter().any(|name| !["easy", "medium", "hard"].contains(&name.as_str())) {
+            problems.push(("difficulties", "may hold easy, medium and hard"));
+        }
+        problems
+    }
+
     fn draw(&self, rng: &mut Rng) -> Task {
         let shares = [
             (self.caption, Task::Caption),

@@ -33,9 +33,6 @@ const VAL_BATCH: usize = 32;
 /// Whatever stops it; checkpoints stay, and the same command goes on from the last one.
 pub(crate) fn train_base(recipe: &Recipe, options: &Options) -> Result<(), Failure> {
     let config = recipe.base.clone().unwrap_or_default();
-    if options.fresh {
-        move_aside(&recipe.output.dir)?;
-    }
     let bank_dir = sources::bank_dir(&recipe.data);
     let bank = Bank::load(&bank_dir)?;
     let device = idk_model::device(&recipe.model.device)?;
@@ -43,15 +40,21 @@ pub(crate) fn train_base(recipe: &Recipe, options: &Options) -> Result<(), Failu
         Some(init) => new_model(init, &bank, recipe)?,
         None => Lalm::load(&recipe.model.path, &device)?,
     };
+    // Only once bank and model are there: a wrong path must not cost the earlier run its place.
+    if options.fresh {
+        move_aside(&recipe.output.dir)?;
+    }
     let _lock = RunLock::acquire(&recipe.output.dir)?;
     let dir = RunDir::new(&recipe.output.dir);
     idk_common::atomic::write_atomic(&dir.recipe(), recipe.to_toml()?.as_bytes())?;
     let mut fingerprint = BTreeMap::from([
         ("bank".to_owned(), idk_common::hash::sha256_file(&bank_dir.join("manifest.jsonl"))?),
         ("base".to_owned(), serde_json::to_string(&config).unwrap_or_default()),
+        ("init".to_owned(), serde_json::to_string(&recipe.init).unwrap_or_default()),
+        ("refusal".to_owned(), recipe.build.refusal.clone()),
     ]);
     if recipe.init.is_none() {
-        fingerprint.insert("model".to_owned(), idk_common::hash::sha256_dir(&recipe.model.path)?);
+        fingerprint.insert("model".to_owned(), sources::model_sha256(&recipe.model.path)?);
     }
     let val = validation_items(&bank, recipe)?;
     let lalm = run_training(recipe, &config, lalm, &bank, &val, &fingerprint, &dir)?;
@@ -205,8 +208,8 @@ fn report(lalm: &Lalm, items: &[ComposedItem], model_dir: &Path) -> Result<(), F
             *total += 1;
         }
     }
-    print_line("| modality | family | easy | medium | hard | all | n |");
-    print_line("|---|---|---:|---:|---:|---:|---:|");
+    print_line("| modality | family | easy | medium | hard | all | n |")?;
+    print_line("|---|---|---:|---:|---:|---:|---:|")?;
     for ((task, family), row) in &rows {
         let cell = |name: &str| match row.get(name) {
             Some((hits, total)) if *total > 0 => format!("{:.2}", *hits as f64 / *total as f64),
@@ -214,7 +217,7 @@ fn report(lalm: &Lalm, items: &[ComposedItem], model_dir: &Path) -> Result<(), F
         };
         let total = row.get("all").map_or(0, |(_, total)| *total);
         let cells = ["easy", "medium", "hard", "all"].map(cell).join(" | ");
-        print_line(&format!("| {task} | {family} | {cells} | {total} |"));
+        print_line(&format!("| {task} | {family} | {cells} | {total} |"))?;
     }
     say(&format!("model     {}", model_dir.display()));
     Ok(())

@@ -2,11 +2,12 @@
 //!
 //! stdout carries data only; progress and messages go to stderr.
 
-use std::io::Write;
-use std::path::PathBuf;
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
+use idk_common::CommonError;
 
 use crate::error::Failure;
 use crate::recipe::Recipe;
@@ -29,7 +30,7 @@ impl RecipeArgs {
     pub fn load(&self) -> Result<Recipe, Failure> {
         Ok(match &self.recipe {
             Some(path) => Recipe::load(path, &self.set)?,
-            None => Recipe::parse("", std::path::Path::new("(defaults)"), &self.set)?,
+            None => Recipe::parse("", Path::new("(defaults)"), &self.set)?,
         })
     }
 }
@@ -54,7 +55,8 @@ fn report(failure: &Failure, json: bool) {
             "message": failure.chain(),
             "hint": hint,
         });
-        print_line(&row.to_string());
+        // A reader that cannot take the error cannot take a second one either.
+        let _ = print_line(&row.to_string());
         return;
     }
     let mut message = format!("error: {}\n", multi_line_safe(&failure.to_string()));
@@ -71,9 +73,17 @@ fn multi_line_safe(text: &str) -> String {
 }
 
 /// Prints one line of data on stdout. A closed pipe is not an error: the reader has seen enough.
-pub fn print_line(line: &str) {
+///
+/// # Errors
+/// Any other failed write, such as a full disk behind a redirection.
+pub fn print_line(line: &str) -> Result<(), CommonError> {
     let mut stdout = std::io::stdout().lock();
-    let _ = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
+    match writeln!(stdout, "{line}").and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(CommonError::io("write to", Path::new("stdout"))(error))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Says on stderr what the program is doing.

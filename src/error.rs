@@ -83,7 +83,9 @@ impl Diagnose for RecipeError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Unreadable { .. } => Some("recipes that come with the program are in recipes/".to_owned()),
-            Self::Invalid { .. } => Some("nothing was read or written; correct the recipe and run again".to_owned()),
+            Self::Invalid { .. } => {
+                Some("nothing was read or written; correct the recipe and run again".to_owned())
+            }
             Self::Unprintable { .. } => None,
         }
     }
@@ -109,6 +111,16 @@ pub enum RunError {
         value: String,
         /// What is wrong.
         what: String,
+    },
+    /// A question file of which too much cannot be used.
+    #[error("{rejected} of the {total} rows of `{}` cannot be used", path.display())]
+    TooManyRejected {
+        /// The question file.
+        path: PathBuf,
+        /// Rows that cannot be used.
+        rejected: usize,
+        /// All rows.
+        total: usize,
     },
     /// No question was left to work on.
     #[error("no question is left in {what}")]
@@ -137,7 +149,9 @@ pub enum RunError {
 impl Diagnose for RunError {
     fn exit_kind(&self) -> ExitKind {
         match self {
-            Self::OtherRun { .. } | Self::NoQuestions { .. } => ExitKind::BadData,
+            Self::OtherRun { .. } | Self::NoQuestions { .. } | Self::TooManyRejected { .. } => {
+                ExitKind::BadData
+            }
             Self::Interrupted { terminated: false, .. } => ExitKind::Interrupted,
             Self::Interrupted { .. } => ExitKind::Terminated,
             Self::Source { .. } | Self::Usage { .. } => ExitKind::Usage,
@@ -146,10 +160,16 @@ impl Diagnose for RunError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::OtherRun { .. } => {
-                Some("choose another folder with `--set output.dir=DIR`, or `--fresh` to move this one aside".to_owned())
+            Self::OtherRun { .. } => Some(
+                "choose another folder with `--set output.dir=DIR`, or `--fresh` to move this one aside"
+                    .to_owned(),
+            ),
+            Self::Source { .. } => {
+                Some("write `bank:idk`, `bank:test` or the path of a question file".to_owned())
             }
-            Self::Source { .. } => Some("write `bank:idk`, `bank:test` or the path of a question file".to_owned()),
+            Self::TooManyRejected { .. } => Some(
+                "run without `tasks` and `limit_per_task` to get them listed in rejected.jsonl".to_owned(),
+            ),
             Self::NoQuestions { .. } => Some("look at `tasks` and `limit_per_task` in [data]".to_owned()),
             Self::Interrupted { .. } => Some("give the same command again to go on".to_owned()),
             Self::Usage { .. } => None,

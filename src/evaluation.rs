@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use idk_common::progress::Progress;
-use idk_evaluator::{Results, Subject, evaluate as evaluate_prepared, known_shares, prepare, results_file, tables};
+use idk_evaluator::{
+    Results, Subject, evaluate as evaluate_prepared, known_shares, prepare, results_file, tables,
+};
 use idk_model::{Adapters, Lalm};
 
 use crate::cli::{print_line, say};
@@ -26,7 +28,12 @@ struct Job<'a> {
 
 impl Job<'_> {
     fn run(&self) -> Result<Results, Failure> {
-        let loaded = sources::load(&self.recipe.data, Set::Test, &self.questions_dir)?;
+        let loaded = sources::load(
+            &self.recipe.data,
+            Set::Test,
+            &self.questions_dir,
+            self.recipe.eval.max_rejected_share,
+        )?;
         let adapters = self.adapter.map(|dir| Adapters::load(dir, self.lalm)).transpose()?;
         let mut provenance = BTreeMap::from([
             ("model".to_owned(), sources::folder_name(&self.recipe.model.path)),
@@ -66,7 +73,7 @@ pub(crate) fn evaluate_run(run: &Run<'_>, adapter: &Path, json: bool) -> Result<
         questions_dir: run.questions_dir(),
         eval_dir: run.dir.eval(),
     };
-    print_results(&job.run()?, json);
+    print_results(&job.run()?, json)?;
     Ok(())
 }
 
@@ -86,7 +93,7 @@ pub fn evaluate(
     let dir = idk_trainer::RunDir::new(&recipe.output.dir);
     let device = idk_model::device(&recipe.model.device)?;
     let lalm = Lalm::load(&recipe.model.path, &device)?;
-    let model_sha256 = idk_common::hash::sha256_dir(&recipe.model.path)?;
+    let model_sha256 = sources::model_sha256(&recipe.model.path)?;
     let own_adapter = of_run.then(|| dir.adapter()).filter(|path| path.is_dir());
     let labelled = of_run && dir.dataset().join(idk_dataset_builder::MANIFEST_FILE).is_file();
     let eval_dir = out.map_or_else(|| dir.eval(), Path::to_owned);
@@ -101,7 +108,7 @@ pub fn evaluate(
         eval_dir,
     };
     let results = job.run()?;
-    print_results(&results, json);
+    print_results(&results, json)?;
     say(&format!("results   {}", results_file(&job.eval_dir).display()));
     Ok(())
 }
@@ -134,9 +141,9 @@ pub fn score(questions: &Path, before: &Path, after: &Path, json: bool) -> Resul
     let config = idk_evaluator::EvalConfig::default();
     let score = idk_evaluator::score_files(questions, before, after, 0, config.bootstrap_draws)?;
     if json {
-        print_line(&serde_json::to_string(&score.comparison).unwrap_or_default());
+        print_line(&serde_json::to_string(&score.comparison).unwrap_or_default())?;
     } else {
-        print_line(score_table(&score.comparison).trim_end());
+        print_line(score_table(&score.comparison).trim_end())?;
     }
     if !score.rejected.is_empty() {
         say(&format!("{} questions cannot be used and are not counted", score.rejected.len()));
@@ -171,10 +178,11 @@ fn score_table(comparison: &idk_questions::metrics::Comparison) -> String {
     text
 }
 
-fn print_results(results: &Results, json: bool) {
+fn print_results(results: &Results, json: bool) -> Result<(), Failure> {
     if json {
-        print_line(&serde_json::to_string(results).unwrap_or_default());
+        print_line(&serde_json::to_string(results).unwrap_or_default())?;
     } else {
-        print_line(tables(results).trim());
+        print_line(tables(results).trim())?;
     }
+    Ok(())
 }

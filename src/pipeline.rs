@@ -58,9 +58,9 @@ pub fn build(recipe: &Recipe, options: &Options) -> Result<(), Failure> {
     let run = Run::open(recipe, options.fresh)?;
     let manifest = run.dataset()?;
     if options.json {
-        print_line(&serde_json::to_string(&manifest).unwrap_or_default());
+        print_line(&serde_json::to_string(&manifest).unwrap_or_default())?;
     } else {
-        print_line(&describe(&manifest, &run.dir.dataset()));
+        print_line(&describe(&manifest, &run.dir.dataset()))?;
     }
     Ok(())
 }
@@ -95,7 +95,7 @@ impl<'a> Run<'a> {
         sources::check(&recipe.data)?;
         let device = idk_model::device(&recipe.model.device)?;
         let lalm = Lalm::load(&recipe.model.path, &device)?;
-        let model_sha256 = idk_common::hash::sha256_dir(&recipe.model.path)?;
+        let model_sha256 = sources::model_sha256(&recipe.model.path)?;
         if fresh {
             move_aside(root)?;
         }
@@ -152,7 +152,12 @@ impl<'a> Run<'a> {
 
     /// The IDK dataset: kept if complete and of this recipe, else built.
     fn dataset(&self) -> Result<DatasetManifest, Failure> {
-        let loaded = sources::load(&self.recipe.data, Set::Train, &self.questions_dir())?;
+        let loaded = sources::load(
+            &self.recipe.data,
+            Set::Train,
+            &self.questions_dir(),
+            self.recipe.build.max_rejected_share,
+        )?;
         let provenance = Provenance {
             model: sources::folder_name(&self.recipe.model.path),
             model_sha256: self.model_sha256.clone(),

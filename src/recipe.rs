@@ -47,6 +47,8 @@ pub struct DataSection {
     /// Seed of the questions that are rendered from the bank, apart from the run's own seed, so that runs
     /// with different seeds answer the same questions.
     pub seed: u64,
+    /// How many training questions of each task are rendered from the bank. Default: the split's own number.
+    pub train_questions: Option<usize>,
     /// At most this many questions of each task, for a quick look.
     pub limit_per_task: Option<usize>,
 }
@@ -59,6 +61,7 @@ impl Default for DataSection {
             tasks: Vec::new(),
             bank: String::new(),
             seed: 0,
+            train_questions: None,
             limit_per_task: None,
         }
     }
@@ -106,8 +109,7 @@ pub struct Recipe {
 }
 
 /// The names of the sections, in the order of the file.
-pub const SECTIONS: [&str; 9] =
-    ["model", "data", "build", "lora", "train", "eval", "output", "base", "init"];
+pub const SECTIONS: [&str; 9] = ["model", "data", "build", "lora", "train", "eval", "output", "base", "init"];
 
 impl Recipe {
     /// Reads a recipe file and applies `--set section.key=value` overrides in order.
@@ -172,17 +174,31 @@ impl Recipe {
             let message = format!("`{key}` in [build] {what}");
             problems.push(RecipeProblem::at(places, &format!("build.{key}"), &message));
         }
+        if let Err(idk_evaluator::EvalError::Config { key, what }) = self.eval.check() {
+            let message = format!("`{key}` in [eval] {what}");
+            problems.push(RecipeProblem::at(places, &format!("eval.{key}"), &message));
+        }
+        if let Err(error) = self.lora.validate() {
+            problems.push(RecipeProblem::at(places, "lora", &format!("[lora] {error}")));
+        }
         let mut check = |ok: bool, key: &str, message: &str| {
             if !ok {
                 problems.push(RecipeProblem::at(places, key, message));
             }
         };
-        check(self.lora.rank >= 1, "lora.rank", "`rank` in [lora] must be 1 or more");
         check(
-            (0.0..1.0).contains(&self.lora.dropout),
-            "lora.dropout",
-            "`dropout` in [lora] must be at least 0 and below 1",
+            self.data.limit_per_task != Some(0),
+            "data.limit_per_task",
+            "`limit_per_task` must be 1 or more",
         );
+        check(!self.output.dir.as_os_str().is_empty(), "output.dir", "`dir` in [output] must name a folder");
+        check(self.init.is_none() || self.base.is_some(), "init", "[init] needs a [base] section beside it");
+        if let Some(base) = &self.base {
+            check(self.train.max_steps.is_some(), "train.max_steps", "a [base] recipe needs `max_steps`");
+            for (key, message) in base.problems() {
+                check(false, &format!("base.{key}"), &format!("`{key}` in [base] {message}"));
+            }
+        }
     }
 
     /// The recipe as TOML with every default written out.
@@ -248,7 +264,8 @@ fn apply_override(
     values: &mut Map<String, Value>,
     places: &mut Places,
 ) -> Result<(), RecipeProblem> {
-    let wrong = |message: String| RecipeProblem { line: None, key: assignment.to_owned(), message, hint: None };
+    let wrong =
+        |message: String| RecipeProblem { line: None, key: assignment.to_owned(), message, hint: None };
     let (dotted, text) = assignment
         .split_once('=')
         .ok_or_else(|| wrong(format!("`--set {assignment}` has no `=`: write section.key=value")))?;
@@ -286,7 +303,11 @@ fn check_top_level(values: &Map<String, Value>, places: &Places, problems: &mut 
                 hint: Some(suggestion(name, known())),
             });
         } else if name != "seed" && !value.is_object() {
-            problems.push(RecipeProblem::at(places, name, &format!("`{name}` must be a section: `[{name}]`")));
+            problems.push(RecipeProblem::at(
+                places,
+                name,
+                &format!("`{name}` must be a section: `[{name}]`"),
+            ));
         }
     }
 }

@@ -2,10 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
+use idk_common::CommonError;
 use idk_dataset_builder::compose::{self, Bank, ComposeConfig, Split};
 use idk_questions::{QuestionSet, read_questions};
 use serde::{Deserialize, Serialize};
 
+use crate::cli::say;
 use crate::error::{Failure, RunError};
 use crate::recipe::DataSection;
 
@@ -31,6 +33,14 @@ impl Set {
         match self {
             Self::Train => &data.train,
             Self::Test => &data.test,
+        }
+    }
+
+    /// Questions of each modality to render; `None` is the split's own number.
+    fn rendered(self, data: &DataSection) -> Option<usize> {
+        match (self, data.train_questions) {
+            (Self::Train, Some(count)) => Some(data.limit_per_task.map_or(count, |limit| limit.min(count))),
+            _ => data.limit_per_task,
         }
     }
 
@@ -63,17 +73,25 @@ pub struct Loaded {
 ///
 /// # Errors
 /// A source that is neither; a bank or file that cannot be read; no question left after the filters.
-pub fn load(data: &DataSection, set: Set, questions_dir: &Path) -> Result<Loaded, Failure> {
+pub fn load(
+    data: &DataSection,
+    set: Set,
+    questions_dir: &Path,
+    max_rejected_share: f64,
+) -> Result<Loaded, Failure> {
     let spec = set.spec(data);
     let tasks = set.tasks(data);
     let path = match spec.strip_prefix("bank:") {
         Some(split) => {
             check_split(split, set, spec)?;
-            render(data, split, &tasks, &questions_dir.join(split))?
+            render(data, split, &tasks, set.rendered(data), &questions_dir.join(split))?
         }
         None => PathBuf::from(spec),
     };
     let mut read = read_questions(&path)?;
+    if !tasks.is_empty() || data.limit_per_task.is_some() {
+        check_whole_file(&mut read, &path, max_rejected_share)?;
+    }
     if !tasks.is_empty() {
         read.questions.retain(|question| tasks.contains(&question.task));
     }
@@ -86,6 +104,20 @@ pub fn load(data: &DataSection, set: Set, questions_dir: &Path) -> Result<Loaded
         return Err(RunError::NoQuestions { what: format!("`{}`{filter}", path.display()) }.into());
     }
     Ok(Loaded { set: read, path })
+}
+
+/// A part of a file is taken from a file that is sound as a whole; its unusable rows belong to no part and are only
+/// counted, else a few questions would stand beside all the bad rows.
+fn check_whole_file(set: &mut QuestionSet, path: &Path, max_rejected_share: f64) -> Result<(), Failure> {
+    let (rejected, total) = (set.rejected.len(), set.rejected.len() + set.questions.len());
+    if rejected as f64 > max_rejected_share * total as f64 {
+        return Err(RunError::TooManyRejected { path: path.to_owned(), rejected, total }.into());
+    }
+    if rejected > 0 {
+        say(&format!("{rejected} of {total} rows of {} cannot be used", path.display()));
+    }
+    set.rejected.clear();
+    Ok(())
 }
 
 /// Refuses a source that cannot be loaded, before hours are spent on the others.
@@ -137,14 +169,20 @@ pub fn bank_dir(data: &DataSection) -> PathBuf {
     if data.bank.is_empty() { compose::default_bank_dir() } else { PathBuf::from(&data.bank) }
 }
 
-fn render(data: &DataSection, split: &str, tasks: &[String], out: &Path) -> Result<PathBuf, Failure> {
+fn render(
+    data: &DataSection,
+    split: &str,
+    tasks: &[String],
+    questions_per_modality: Option<usize>,
+    out: &Path,
+) -> Result<PathBuf, Failure> {
     let bank_dir = bank_dir(data);
     let origin = Origin {
         program_version: env!("CARGO_PKG_VERSION").to_owned(),
         bank: idk_common::hash::sha256_file(&bank_dir.join("manifest.jsonl"))?,
         split: split.to_owned(),
         seed: data.seed,
-        questions_per_modality: data.limit_per_task,
+        questions_per_modality,
         modalities: tasks.to_vec(),
     };
     let origin_path = out.join("origin.json");
@@ -158,14 +196,40 @@ fn render(data: &DataSection, split: &str, tasks: &[String], out: &Path) -> Resu
         &bank,
         &ComposeConfig {
             split: split.to_owned(),
-            questions_per_modality: data.limit_per_task,
+            questions_per_modality,
             modalities: tasks.to_vec(),
             seed: data.seed,
         },
     )?;
+    // Clips of another set have the same names: until all are written nothing may claim to know what they are.
+    remove_if_there(&origin_path)?;
     let path = compose::write(&items, out)?;
     idk_common::json::write_json(&origin_path, &origin)?;
     Ok(path)
+}
+
+fn remove_if_there(path: &Path) -> Result<(), CommonError> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(CommonError::io("remove", path)(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// SHA-256 over the files that make a model: weights, configuration, tokenizer. Its README may change.
+///
+/// # Errors
+/// A folder or file that cannot be read.
+pub(crate) fn model_sha256(dir: &Path) -> Result<String, CommonError> {
+    let mut listing = String::new();
+    for (name, path) in idk_common::paths::regular_files(dir)? {
+        let of_model = [".safetensors", ".json", ".txt"].iter().any(|ending| name.ends_with(ending));
+        if of_model && !name.contains('/') {
+            listing.push_str(&format!("{name}\0{}\n", idk_common::hash::sha256_file(&path)?));
+        }
+    }
+    Ok(idk_common::hash::sha256_hex(listing.as_bytes()))
 }
 
 /// Renders a split of a bank for anyone's use.

@@ -21,4 +21,4 @@ pub use error::BuildError;
 pub use label::{IdkShares, Share};
 pub use manifest::{Counts, DatasetManifest, MANIFEST_FILE};
 pub use read::{read_labels, read_manifest, read_sft, verify};
-pub use write::{DpoRow, DPO_FILE, LABELS_FILE, README_FILE, REJECTED_FILE, SAMPLES_FILE, SFT_FILE};
+pub use write::{DPO_FILE, DpoRow, LABELS_FILE, README_FILE, REJECTED_FILE, SAMPLES_FILE, SFT_FILE};

@@ -6,7 +6,7 @@ use idk_common::json::write_jsonl;
 use idk_common::progress::Progress;
 use idk_model::{Adapters, Lalm, Message, Prompt, answer_log_probs, generate};
 use idk_questions::rows::{AnswerRow, ChatMessage};
-use idk_questions::{Judgement, judge};
+use idk_questions::{Judgement, PromptStyle, judge};
 use serde::Serialize;
 
 use crate::config::EvalConfig;
@@ -57,7 +57,7 @@ pub fn answer(
     let prompts: Vec<Prompt> = prepared
         .questions
         .iter()
-        .map(|question| prompt(lalm, prepared, question, method))
+        .map(|question| prompt(lalm, prepared.style, question, method))
         .collect::<Result<_, _>>()?;
     let mut order: Vec<usize> = (0..prompts.len()).collect();
     order.sort_by_key(|&index| (prompts[index].ids.len(), index));
@@ -91,13 +91,14 @@ pub fn answer(
     answers.ok_or_else(|| EvalError::Misaligned { method: method.name().to_owned() })
 }
 
-fn prompt(
+/// The chat of a question, ready for the model.
+pub(crate) fn prompt(
     lalm: &Lalm,
-    prepared: &Prepared,
+    style: PromptStyle,
     question: &PreparedQuestion,
     method: Method,
 ) -> Result<Prompt, EvalError> {
-    let text = method.prompt(&question.shown, prepared.style);
+    let text = method.prompt(&question.shown, style);
     let content = ChatMessage::user(question.features.len(), "").content;
     let mut message = Message::from_tagged("user", &content);
     // Added as text, so that a tag in a question from a file stays text.

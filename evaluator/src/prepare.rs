@@ -10,8 +10,10 @@ use idk_model::{ForwardContext, Lalm};
 use idk_questions::{PromptStyle, Question, QuestionSet, Rejection, shuffled};
 use rayon::prelude::*;
 
+use crate::answer::prompt as prompt_of;
 use crate::config::EvalConfig;
 use crate::error::EvalError;
+use crate::method::Method;
 
 /// One question with its recordings encoded.
 #[derive(Clone, Debug)]
@@ -135,13 +137,41 @@ fn encode(
     let mut features = features.into_iter();
     for (question, clips) in usable {
         prepared.cut_audio += clips.iter().filter(|clip| clip.is_cut).count();
-        prepared.questions.push(PreparedQuestion {
+        let question = PreparedQuestion {
             original: (*question).clone(),
             shown: if config.shuffle_options { shuffled(question, seed) } else { (*question).clone() },
             features: features.by_ref().take(clips.len()).collect(),
-        });
+        };
+        match too_long(lalm, &question, config, prepared.style)? {
+            None => prepared.questions.push(question),
+            Some(detail) => prepared.rejected.push(Rejection {
+                id: question.original.id.clone(),
+                line: 0,
+                reason: "prompt-too-long".to_owned(),
+                detail,
+            }),
+        }
     }
     Ok(())
+}
+
+/// Why a question does not fit the model's positions with its longest prompt and its longest answer, if it does not.
+fn too_long(
+    lalm: &Lalm,
+    question: &PreparedQuestion,
+    config: &EvalConfig,
+    style: PromptStyle,
+) -> Result<Option<String>, EvalError> {
+    let mut prompt = prompt_of(lalm, style, question, Method::Base)?.ids.len();
+    for &method in &config.methods {
+        prompt = prompt.max(prompt_of(lalm, style, question, method)?.ids.len());
+    }
+    let mut answer = config.max_new_tokens;
+    for choice in &question.shown.choices {
+        answer = answer.max(lalm.tokenizer.answer_ids(choice)?.len());
+    }
+    let (needed, positions) = (prompt + answer, lalm.config.text.max_position_embeddings);
+    Ok((needed > positions).then(|| format!("{needed} tokens, but the model has {positions} positions")))
 }
 
 /// A test set that shrinks unseen would compare with nobody's numbers.

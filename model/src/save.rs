@@ -115,7 +115,10 @@ impl View for &StoredTensor {
 }
 
 /// The bytes of a safetensors file, with the metadata that transformers asks for.
-pub(crate) fn serialize(path: &Path, tensors: &BTreeMap<String, StoredTensor>) -> Result<Vec<u8>, ModelError> {
+pub(crate) fn serialize(
+    path: &Path,
+    tensors: &BTreeMap<String, StoredTensor>,
+) -> Result<Vec<u8>, ModelError> {
     let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
     safetensors::serialize(tensors.iter(), Some(metadata))
         .map_err(|error| ModelError::Weights { path: path.to_owned(), what: error.to_string() })

@@ -320,6 +320,9 @@ fn clip(name: &str, root: &Path, options: &ReadOptions) -> Result<PathBuf, Fault
             }
         }
         Err(CommonError::NotFound { .. }) => Err((reason::MISSING_AUDIO, format!("`{name}` does not exist"))),
+        Err(CommonError::NotAFile { .. }) => {
+            Err((reason::MISSING_AUDIO, format!("`{name}` is not a regular file")))
+        }
         Err(error) => Err((reason::MISSING_AUDIO, error.to_string())),
     }
 }

@@ -76,7 +76,7 @@ fn main() -> ExitCode {
                     serde_json::json!({ "questions": path }).to_string()
                 } else {
                     path
-                });
+                })?;
                 Ok(())
             }
             None => {

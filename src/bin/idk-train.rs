@@ -42,7 +42,7 @@ fn main() -> ExitCode {
         || {
             let recipe = arguments.recipe.load()?;
             if arguments.print_config {
-                cli::print_line(recipe.to_toml()?.trim_end());
+                cli::print_line(recipe.to_toml()?.trim_end())?;
                 return Ok(());
             }
             pipeline::require_recipe(&arguments.recipe)?;
