@@ -27,7 +27,7 @@ pub fn gelu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
             vectorised(
                 #[inline(always)]
                 || x.iter_mut().for_each(|x| *x *= normal(*x).0),
-            )
+            );
         });
         return record(GeluBackward, [node], x, || unreachable!("not recorded"));
     }
