@@ -89,14 +89,15 @@ pub fn load(
         None => PathBuf::from(spec),
     };
     let mut read = read_questions(&path)?;
-    if !tasks.is_empty() || data.limit_per_task.is_some() {
-        check_whole_file(&mut read, &path, max_rejected_share)?;
-    }
+    let in_file = read.questions.len();
     if !tasks.is_empty() {
         read.questions.retain(|question| tasks.contains(&question.task));
     }
     if let Some(limit) = data.limit_per_task {
         keep_first_of_each_task(&mut read, limit);
+    }
+    if read.questions.len() < in_file {
+        check_whole_file(&mut read, in_file, &path, max_rejected_share)?;
     }
     if read.questions.is_empty() {
         let filter =
@@ -108,8 +109,13 @@ pub fn load(
 
 /// A part of a file is taken from a file that is sound as a whole; its unusable rows belong to no part and are only
 /// counted, else a few questions would stand beside all the bad rows.
-fn check_whole_file(set: &mut QuestionSet, path: &Path, max_rejected_share: f64) -> Result<(), Failure> {
-    let (rejected, total) = (set.rejected.len(), set.rejected.len() + set.questions.len());
+fn check_whole_file(
+    set: &mut QuestionSet,
+    in_file: usize,
+    path: &Path,
+    max_rejected_share: f64,
+) -> Result<(), Failure> {
+    let (rejected, total) = (set.rejected.len(), set.rejected.len() + in_file);
     if rejected as f64 > max_rejected_share * total as f64 {
         return Err(RunError::TooManyRejected { path: path.to_owned(), rejected, total }.into());
     }
