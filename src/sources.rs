@@ -16,7 +16,7 @@ use crate::recipe::DataSection;
 pub enum Set {
     /// Sampled, labelled and trained on.
     Train,
-    /// Answered while training; may be none.
+    /// Chosen by: answered while training, and what thresholds are fitted on; may be none.
     Val,
     /// Answered by the evaluator.
     Test,
@@ -49,8 +49,13 @@ impl Set {
     }
 
     /// Training and validation keep to the recipe's tasks; the test set is answered whole.
-    fn tasks(self, data: &DataSection) -> Vec<String> {
-        if self == Self::Test { Vec::new() } else { data.tasks.clone() }
+    fn tasks(self, data: &DataSection) -> &[String] {
+        if self == Self::Test { &[] } else { &data.tasks }
+    }
+
+    /// Tasks that are rendered from the bank. Validation is rendered whole: who fits a threshold wants all of it.
+    fn rendered_tasks(self, data: &DataSection) -> &[String] {
+        if self == Self::Train { &data.tasks } else { &[] }
     }
 }
 
@@ -88,7 +93,7 @@ pub fn load(
     let path = match spec.strip_prefix("bank:") {
         Some(split) => {
             check_split(split, set, spec)?;
-            render(data, split, &tasks, set.rendered(data), &questions_dir.join(split))?
+            render(data, split, set.rendered_tasks(data), set.rendered(data), &questions_dir.join(split))?
         }
         None => PathBuf::from(spec),
     };

@@ -226,7 +226,7 @@ fn check_possible(
         return lacks(
             Method::Threshold,
             "is fitted on questions that were not given",
-            "give `val` in [eval]",
+            "give `val` in [data]",
         );
     }
     if has(Method::Group) && subject.known_share.is_empty() {
@@ -336,7 +336,7 @@ mod tests {
             device: "cpu",
             adapters,
             known_share,
-            val: (!config.val.is_empty()).then_some(&prepared),
+            val: config.methods.contains(&Method::Threshold).then_some(&prepared),
             provenance: &BTreeMap::new(),
         };
         evaluate(&subject, &prepared, config, 7, eval_dir, hidden)
@@ -477,13 +477,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let lalm = lalm();
         let methods = vec![Method::Random, Method::Threshold, Method::Group, Method::Mcot, Method::TaskAgent];
-        let config = EvalConfig {
-            methods,
-            val: "bank:val".to_owned(),
-            random_rate: Some(0.5),
-            max_step_tokens: 8,
-            ..config()
-        };
+        let config = EvalConfig { methods, random_rate: Some(0.5), max_step_tokens: 8, ..config() };
         let known = BTreeMap::from([("sound/event".to_owned(), 0.1), ("music/event".to_owned(), 0.9)]);
         let results = try_run(&lalm, &[], &known, &config, root.path()).unwrap();
         let names: Vec<&str> = results.methods.iter().map(|method| method.name.as_str()).collect();
