@@ -2,13 +2,19 @@
 //!
 //! Data flows one way: questions -> samples -> labels -> rows -> adapter -> answers -> report.
 
+pub mod allow;
 pub mod base;
 mod base_run;
+pub mod check;
 pub mod cli;
+pub mod environment;
 pub mod error;
 pub mod evaluation;
+mod glimpse;
 pub mod labelling;
 pub mod pipeline;
+pub mod plan;
+mod preview;
 pub mod recipe;
 pub mod shards;
 pub mod sources;
