@@ -106,8 +106,10 @@ fn load_adapters(named: &[(String, PathBuf)], lalm: &Lalm) -> Result<Vec<NamedAd
 }
 
 /// Evaluates the adapter of a run in progress and prints its table.
-pub(crate) fn evaluate_run(run: &Run<'_>, adapter: &Path, json: bool) -> Result<(), Failure> {
-    print_results(&results_of_run(run, adapter)?, json, &View::default())
+pub(crate) fn evaluate_run(run: &Run<'_>, adapter: &Path, json: bool) -> Result<Results, Failure> {
+    let results = results_of_run(run, adapter)?;
+    print_results(&results, json, &View::default())?;
+    Ok(results)
 }
 
 /// Evaluates the adapter of a run in progress.

@@ -13,14 +13,16 @@ use idk_dataset_builder::{
 };
 use idk_evaluator::Results;
 use idk_model::Lalm;
-use idk_trainer::RunDir;
+use idk_trainer::{RunDir, TrainReport, write_curves};
 use serde_json::Value;
 
 use crate::cli::{RecipeArgs, print_line, say};
 use crate::error::{Failure, RunError};
+use crate::model_card::{CARD_FILE, Card};
 use crate::recipe::Recipe;
 use crate::sources::{self, Loaded, Set};
 use crate::stop::StopSignals;
+use crate::summary::summary;
 
 /// How a program was asked to run, apart from its recipe.
 #[derive(Clone, Copy, Debug, Default)]
@@ -89,14 +91,10 @@ pub fn train(recipe: &Recipe, options: &Options<'_>) -> Result<(), Failure> {
         return crate::transfer::run(recipe, transfer, options);
     }
     let run = Run::open(recipe, options)?;
-    run.dataset_and_adapter()?;
-    let adapter = run.dir.adapter();
-    crate::evaluation::evaluate_run(&run, &adapter, options.json)?;
-    say(&format!(
-        "adapter   {}\nresults   {}",
-        adapter.display(),
-        idk_evaluator::results_file(&run.dir.eval()).display()
-    ));
+    let (dataset, report) = run.dataset_and_adapter()?;
+    let results = crate::evaluation::evaluate_run(&run, &run.dir.adapter(), options.json)?;
+    run.write_card(&dataset, &report, Some(&results))?;
+    say(&summary(recipe, &run.dir, &report, &results));
     Ok(())
 }
 
@@ -109,15 +107,35 @@ pub(crate) fn train_cell(
 ) -> Result<Results, Failure> {
     let mut run = Run::open(recipe, &Options { fresh: false, ..*options })?;
     run.questions = questions.to_owned();
-    run.dataset_and_adapter()?;
-    crate::evaluation::results_of_run(&run, &run.dir.adapter())
+    let (dataset, report) = run.dataset_and_adapter()?;
+    let results = crate::evaluation::results_of_run(&run, &run.dir.adapter())?;
+    run.write_card(&dataset, &report, Some(&results))?;
+    Ok(results)
 }
 
 impl<'a> Run<'a> {
-    fn dataset_and_adapter(&self) -> Result<(), Failure> {
+    fn dataset_and_adapter(&self) -> Result<(DatasetManifest, TrainReport), Failure> {
         let manifest = self.dataset()?;
         say(&describe(&manifest, &self.dir.dataset()));
-        crate::training::train_adapter(self)
+        let report = crate::training::train_adapter(self)?;
+        write_curves(&self.dir)?;
+        // What is measured on an adapter that was there before stays on its card.
+        let has_new_steps = report.resumed_from.is_none_or(|step| step < report.steps);
+        if has_new_steps || !self.dir.adapter().join(CARD_FILE).is_file() {
+            self.write_card(&manifest, &report, None)?;
+        }
+        Ok((manifest, report))
+    }
+
+    /// Writes the card of the run's adapter, with what was measured on it if that is known.
+    fn write_card(
+        &self,
+        dataset: &DatasetManifest,
+        report: &TrainReport,
+        results: Option<&Results>,
+    ) -> Result<(), Failure> {
+        let steps = report.best.map_or(report.steps, |best| best.step);
+        Card { recipe: self.recipe, dataset, steps, results }.write(&self.dir.adapter())
     }
 
     /// Locks the run folder, loads the model and writes `recipe.toml`.

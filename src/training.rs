@@ -20,7 +20,7 @@ use crate::stop::StopSignals;
 use crate::validation::ValidationQuestions;
 
 /// Trains the adapter, or goes on where a stopped run was.
-pub(crate) fn train_adapter(run: &Run<'_>) -> Result<(), Failure> {
+pub(crate) fn train_adapter(run: &Run<'_>) -> Result<TrainReport, Failure> {
     let recipe = run.recipe;
     let mut questions = ValidationQuestions::of(run)?;
     let mut fingerprint = BTreeMap::from([
@@ -65,7 +65,8 @@ pub(crate) fn train_adapter(run: &Run<'_>) -> Result<(), Failure> {
         }
     };
     describe_end(run, &report);
-    stop.check(&report, &run.dir)
+    stop.check(&report, &run.dir)?;
+    Ok(report)
 }
 
 /// Says which adapter was kept, and why the training ended, where that is not plain.

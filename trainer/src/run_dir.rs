@@ -50,6 +50,11 @@ impl RunDir {
         self.logs().join("metrics.jsonl")
     }
 
+    /// Loss, accuracy and what validation measured, as a picture.
+    pub fn curves(&self) -> PathBuf {
+        self.root.join("curves.svg")
+    }
+
     /// Answers and results.
     pub fn eval(&self) -> PathBuf {
         self.root.join("eval")

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use burn::tensor::Device;
 use idk_common::progress::Progress;
@@ -33,6 +33,34 @@ pub(crate) struct Session<'a> {
     /// The evaluation after the current step was the best so far.
     improved: bool,
     started: Instant,
+    pace: Pace,
+}
+
+/// How many tokens a second the steps of this start train on; evaluations and checkpoints do not count.
+struct Pace {
+    tokens: u64,
+    in_steps: Duration,
+    step_began: Instant,
+}
+
+impl Pace {
+    fn new() -> Self {
+        Self { tokens: 0, in_steps: Duration::ZERO, step_began: Instant::now() }
+    }
+
+    fn step(&mut self, tokens: usize) {
+        self.tokens += tokens as u64;
+        self.in_steps += self.step_began.elapsed();
+        self.next_step();
+    }
+
+    fn next_step(&mut self) {
+        self.step_began = Instant::now();
+    }
+
+    fn tokens_per_s(&self) -> f64 {
+        self.tokens as f64 / self.in_steps.as_secs_f64().max(1e-9)
+    }
 }
 
 impl<'a> Session<'a> {
@@ -89,6 +117,7 @@ impl<'a> Session<'a> {
             resumed_from: found.as_ref().map(|found| found.state.step),
             improved: false,
             started: Instant::now(),
+            pace: Pace::new(),
             state,
         };
         Ok((session, found))
@@ -141,7 +170,9 @@ impl<'a> Session<'a> {
             values.push(("num_tokens", self.state.num_tokens as f64));
             self.logs.train_row(step, self.epoch(), &values)?;
         }
-        self.progress.set_message(format!("loss {:.4} lr {rate:.2e}", outcome.loss));
+        self.pace.step(outcome.num_tokens);
+        let pace = self.pace.tokens_per_s();
+        self.progress.set_message(format!("loss {:.4} lr {rate:.2e} {pace:.0} tokens/s", outcome.loss));
         self.progress.inc(1);
         Ok(())
     }
@@ -193,6 +224,7 @@ impl<'a> Session<'a> {
         if due || ends {
             checkpoint::save(self.run.dir, &self.state, &self.optimizer, self.config.keep_last, write_model)?;
         }
+        self.pace.next_step();
         Ok(ends)
     }
 

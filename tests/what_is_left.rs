@@ -1,0 +1,125 @@
+//! What a run leaves for people: the adapter's card, the curves, the summary at the end.
+#![allow(clippy::unwrap_used, reason = "helpers of tests, which clippy does not count as tests")]
+
+mod support;
+
+use idk_common::atomic::read_to_string;
+use idk_common::json::read_json;
+use serde_json::Value;
+use support::{Desk, TRAIN, files, question_set, tiny_model};
+
+fn card(desk: &Desk) -> String {
+    read_to_string(&desk.path("run/adapter/README.md")).unwrap()
+}
+
+#[test]
+fn the_card_of_the_adapter_says_what_it_was_made_of_and_what_it_does() {
+    let desk = Desk::new();
+    desk.train(&["data.tasks=[\"sound\", \"music\"]"]).succeeded();
+    let card = card(&desk);
+    let (front, rest) = card.strip_prefix("---\n").unwrap().split_once("\n---\n").unwrap();
+    assert!(
+        front.contains("base_model: \"qwen2-audio-tiny\"") && front.contains("library_name: peft"),
+        "{front}"
+    );
+    assert!(!front.contains("license"), "the base model's folder names none: {front}");
+    let manifest: Value = read_json(&desk.path("run/dataset/manifest.json")).unwrap();
+    let counts = &manifest["counts"];
+    for (name, key) in [("known", "known"), ("unknown", "unknown"), ("training chats", "sft_rows")] {
+        let row = format!("| {name} | {} |", counts[key]);
+        assert!(rest.contains(&row), "`{row}` is not in {rest}");
+    }
+    for part in
+        ["\"I don't know.\"", "| rank | `8` |", "| steps | `4` |", "trained on sound, music.", "PeftModel"]
+    {
+        assert!(rest.contains(part), "`{part}` is not in {rest}");
+    }
+    let results: Value = read_json(&desk.path("run/eval/results.json")).unwrap();
+    let all = results["methods"][0]["tasks"].as_array().unwrap().last().unwrap();
+    let percent = |value: &Value| format!("{:.1}", value.as_f64().unwrap());
+    let row = format!("| all | 6 | {} → {} |", percent(&all["acc"]["before"]), percent(&all["acc"]["after"]));
+    assert!(rest.contains(&row), "`{row}` is not in {rest}");
+    let here = desk.path("").display().to_string();
+    assert!(!card.contains(&here), "no path of this machine: {card}");
+}
+
+#[test]
+fn the_licence_of_the_base_stands_on_the_card_and_the_card_is_no_part_of_the_adapter() {
+    let desk = Desk::new();
+    for (name, bytes) in files(&tiny_model()) {
+        desk.write(&format!("model/{name}"), &bytes);
+    }
+    desk.write("model/README.md", b"---\nlicense: apache-2.0\ntags: [x]\n---\n# A model\n");
+    desk.train(&["model.path=model"]).succeeded();
+    assert!(card(&desk).contains("\nlicense: \"apache-2.0\"\n"), "{}", card(&desk));
+    // Whoever writes on the card has the same adapter, and so the same results.
+    let before = files(&desk.path("run/eval"));
+    desk.write("run/adapter/README.md", b"mine");
+    desk.run(support::EVAL, &["quick.toml", "--set", "model.path=model"]).succeeded();
+    support::assert_same(&before, &files(&desk.path("run/eval")));
+}
+
+#[test]
+fn the_curves_show_training_and_validation() {
+    let desk = Desk::new();
+    desk.train(&[]).succeeded();
+    let plain = read_to_string(&desk.path("run/curves.svg")).unwrap();
+    assert!(plain.contains(">loss<") && plain.contains(">learning rate<"), "{plain}");
+    assert!(!plain.contains("validation"), "{plain}");
+    question_set(&desk, "val", 3, |rows| rows.iter_mut().for_each(|row| row["split"] = "val".into()));
+    desk.train(&["data.val=val/questions.json", "train.eval_every=2", "output.dir=seen"]).succeeded();
+    let seen = read_to_string(&desk.path("seen/curves.svg")).unwrap();
+    for part in [">validation acc<", ">validation refusal_rate<", "<circle", "prefers-color-scheme:dark"] {
+        assert!(seen.contains(part), "`{part}` is not in {seen}");
+    }
+    for name in ["svg", "style", "text", "title"] {
+        let count = |tag: String| seen.matches(&tag).count();
+        assert!(
+            count(format!("<{name}")) >= count(format!("</{name}>")) && count(format!("</{name}>")) > 0,
+            "{name}"
+        );
+    }
+    assert!(
+        !seen.contains("http://") || seen.matches("http://").count() == 1,
+        "the name space alone: {seen}"
+    );
+}
+
+#[test]
+fn the_summary_is_the_last_word_on_stderr_and_names_everything_that_is_there() {
+    let desk = Desk::new();
+    let said = desk.train(&[]).succeeded();
+    let frame: Vec<&str> =
+        said.stderr.lines().filter(|line| line.starts_with('|') || line.starts_with("+--")).collect();
+    assert!(frame.iter().all(|line| line.len() == frame[0].len()), "{}", said.stderr);
+    assert_eq!(said.stderr.lines().last(), frame.last().copied());
+    assert!(!said.stdout.contains("+--"), "{}", said.stdout);
+    let text = frame.join("\n");
+    for part in ["6 of 6 steps", "| all ", "Acc ", "refused ", "RGI ", "idk-eval run/recipe.toml"] {
+        assert!(text.contains(part), "`{part}` is not in {text}");
+    }
+    for name in ["adapter", "curves", "results", "report"] {
+        let line = frame.iter().find(|line| line.starts_with(&format!("| {name} "))).unwrap();
+        let path = line.split_whitespace().nth(2).unwrap();
+        assert!(desk.path(path).exists(), "{line}");
+    }
+    let again = desk.run(TRAIN, &["quick.toml", "--json"]).succeeded();
+    assert!(again.stderr.contains("done before"), "{}", again.stderr);
+    again.json();
+}
+
+#[test]
+fn progress_tells_loss_rate_and_tokens_a_second() {
+    let desk = Desk::new();
+    let said = desk.train(&["train.epochs=10"]).succeeded();
+    let lines: Vec<&str> = said.stderr.lines().filter(|line| line.starts_with("train  ")).collect();
+    assert_eq!(lines.len(), 20, "30 steps, one line for each 5 %: {lines:?}");
+    for line in &lines {
+        let tokens = line.split(" tokens/s").next().unwrap().rsplit(' ').next().unwrap();
+        assert!(
+            line.contains("loss ") && line.contains(" lr ") && tokens.parse::<u64>().unwrap() > 0,
+            "{line}"
+        );
+    }
+    assert!(lines[0].contains("/30") && lines[0].contains("ETA"), "{}", lines[0]);
+}
