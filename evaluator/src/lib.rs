@@ -24,6 +24,7 @@ mod run;
 mod score;
 mod store;
 mod stored;
+mod sweep;
 mod table;
 mod template;
 
@@ -45,5 +46,6 @@ pub use run::answer_plainly;
 pub use score::{Score, score_files};
 pub use store::STORE_DIR;
 pub use stored::read_answers;
+pub use sweep::{Picked, SWEEP_DIR, Sweep, SweepBase, SweepKind, SweepPoint, SweepSet, TaskPoint, sweep_file};
 pub use table::{Format, View, method_table, render, tables};
 pub use template::Template;
