@@ -156,6 +156,12 @@ pub enum RunError {
         /// The run folder.
         dir: PathBuf,
     },
+    /// An adapter with the best alpha was to be written, and no alpha helps.
+    #[error("nothing was written: {why}")]
+    NothingPicked {
+        /// Why none was picked.
+        why: String,
+    },
     /// The command line asks for what does not go together.
     #[error("{what}")]
     Usage {
@@ -167,9 +173,10 @@ pub enum RunError {
 impl Diagnose for RunError {
     fn exit_kind(&self) -> ExitKind {
         match self {
-            Self::OtherRun { .. } | Self::NoQuestions { .. } | Self::TooManyRejected { .. } => {
-                ExitKind::BadData
-            }
+            Self::OtherRun { .. }
+            | Self::NoQuestions { .. }
+            | Self::TooManyRejected { .. }
+            | Self::NothingPicked { .. } => ExitKind::BadData,
             Self::Interrupted { terminated: false, .. } | Self::SamplingStopped { terminated: false, .. } => {
                 ExitKind::Interrupted
             }
@@ -198,6 +205,10 @@ impl Diagnose for RunError {
             Self::NoParts { .. } => {
                 Some("run `idk-build RECIPE --shard i/n` first, or name the folders to merge".to_owned())
             }
+            Self::NothingPicked { .. } => Some(
+                "lower --min-accuracy, or try another K or fewer unknown questions (docs/guide/sweeps.md)"
+                    .to_owned(),
+            ),
             Self::Usage { .. } => None,
         }
     }

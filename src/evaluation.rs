@@ -269,7 +269,7 @@ fn check_val(recipe: &Recipe) -> Result<(), Failure> {
 }
 
 /// Refuses to put answers of one model beside the dataset and adapter of another.
-fn check_model_of_run(dir: &idk_trainer::RunDir, model_sha256: &str) -> Result<(), Failure> {
+pub(crate) fn check_model_of_run(dir: &idk_trainer::RunDir, model_sha256: &str) -> Result<(), Failure> {
     let made_with = idk_dataset_builder::read_manifest(&dir.dataset())?.provenance.model_sha256;
     if made_with == model_sha256 {
         return Ok(());

@@ -84,6 +84,9 @@ pub fn train(recipe: &Recipe, options: &Options) -> Result<(), Failure> {
     if let Some(transfer) = &recipe.transfer {
         return crate::transfer::run(recipe, transfer, options);
     }
+    if let Some(sweep) = recipe.sweep.as_ref().filter(|sweep| !sweep.k.is_empty()) {
+        return crate::k_sweep::run(recipe, sweep, options);
+    }
     let run = Run::open(recipe, options.fresh)?;
     run.dataset_and_adapter()?;
     let adapter = run.dir.adapter();

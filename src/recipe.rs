@@ -16,6 +16,7 @@ use serde_json::{Map, Value};
 
 use crate::base::{BaseConfig, InitConfig};
 use crate::error::{RecipeError, RecipeProblem};
+use crate::sweep::SweepConfig;
 use crate::transfer::TransferConfig;
 
 /// `[model]`: the base model and where it runs.
@@ -123,11 +124,14 @@ pub struct Recipe {
     /// Present when the recipe is a cross-modal experiment of several runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub transfer: Option<TransferConfig>,
+    /// Present when the recipe says what its sweeps go through; with `k` it is an experiment of several runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sweep: Option<SweepConfig>,
 }
 
 /// The names of the sections, in the order of the file.
-pub const SECTIONS: [&str; 11] =
-    ["model", "data", "build", "lora", "train", "dpo", "eval", "output", "base", "init", "transfer"];
+pub const SECTIONS: [&str; 12] =
+    ["model", "data", "build", "lora", "train", "dpo", "eval", "output", "base", "init", "transfer", "sweep"];
 
 impl Recipe {
     /// Reads a recipe file and applies `--set section.key=value` overrides in order.
@@ -173,6 +177,7 @@ impl Recipe {
             base: values.contains_key("base").then(|| reader.section("base")),
             init: values.contains_key("init").then(|| reader.section("init")),
             transfer: values.contains_key("transfer").then(|| reader.section("transfer")),
+            sweep: values.contains_key("sweep").then(|| reader.section("sweep")),
         };
         recipe.check_values(&places, &mut problems);
         if problems.is_empty() {
@@ -227,6 +232,17 @@ impl Recipe {
             check(self.base.is_none(), "transfer", "[transfer] trains adapters; it does not go with [base]");
             for (key, message) in transfer.problems() {
                 check(false, &format!("transfer.{key}"), &format!("`{key}` in [transfer] {message}"));
+            }
+        }
+        if let Some(sweep) = &self.sweep {
+            for (key, message) in sweep.problems(self.build.n_samples) {
+                check(false, &format!("sweep.{key}"), &format!("`{key}` in [sweep] {message}"));
+            }
+            if !sweep.k.is_empty() {
+                let other = self.base.is_some() || self.transfer.is_some();
+                check(!other, "sweep.k", "`k` in [sweep] does not go with [base] and [transfer]");
+                let all = "`k` in [sweep] needs every sample: `stop_when_decided` in [build] must be false";
+                check(!self.build.stop_when_decided, "sweep.k", all);
             }
         }
         if let Some(base) = &self.base {

@@ -15,6 +15,7 @@ mod html;
 mod key;
 mod method;
 mod pairs;
+mod pick;
 mod prepare;
 mod prompts;
 mod refuse;
@@ -25,6 +26,8 @@ mod score;
 mod store;
 mod stored;
 mod sweep;
+mod sweep_run;
+mod sweep_table;
 mod table;
 mod template;
 
@@ -37,6 +40,7 @@ pub use groups::{GroupCounts, GroupResult, Grouping};
 pub use html::{REPORT_FILE, report_file};
 pub use method::{Contender, Method, is_adapter_name};
 pub use pairs::PairResult;
+pub use pick::{AccuracyFloor, Choice, pick};
 pub use prepare::{Prepared, PreparedQuestion, prepare};
 pub use prompts::PromptFiles;
 pub use refuse::Rule;
@@ -46,6 +50,10 @@ pub use run::answer_plainly;
 pub use score::{Score, score_files};
 pub use store::STORE_DIR;
 pub use stored::read_answers;
-pub use sweep::{Picked, SWEEP_DIR, Sweep, SweepBase, SweepKind, SweepPoint, SweepSet, TaskPoint, sweep_file};
+pub use sweep::{
+    Picked, SWEEP_DIR, Sweep, SweepBase, SweepKind, SweepPoint, SweepSet, TaskPoint, sweep_file,
+};
+pub use sweep_run::{SweepStep, Sweeper, Thresholds, alpha_steps};
+pub use sweep_table::sweep_table;
 pub use table::{Format, View, method_table, render, tables};
 pub use template::Template;

@@ -131,33 +131,46 @@ pub fn evaluate(
 }
 
 /// An evaluation in progress.
-struct Evaluation<'a> {
-    subject: &'a Subject<'a>,
-    config: &'a EvalConfig,
-    prompts: &'a Prompts,
-    eval_dir: &'a Path,
-    progress: fn(&str, u64) -> Progress,
+pub(crate) struct Evaluation<'a> {
+    pub(crate) subject: &'a Subject<'a>,
+    pub(crate) config: &'a EvalConfig,
+    pub(crate) prompts: &'a Prompts,
+    pub(crate) eval_dir: &'a Path,
+    pub(crate) progress: fn(&str, u64) -> Progress,
 }
 
 impl Evaluation<'_> {
     /// The answers of one that runs a model.
     fn answers(&self, who: &Contender, prepared: &Prepared) -> Result<Vec<Answer>, EvalError> {
         let adapter = self.subject.adapters.iter().find(|adapter| adapter.name == who.name);
-        let adapter = adapter.filter(|_| who.method == Method::Adapter);
+        self.answers_of(&who.name, who.method, adapter.filter(|_| who.method == Method::Adapter), prepared)
+    }
+
+    /// The answers of a method, with the adapter that is given; `label` is for the progress bar.
+    ///
+    /// # Errors
+    /// [`EvalError::Model`], [`EvalError::Common`].
+    pub(crate) fn answers_of(
+        &self,
+        label: &str,
+        method: Method,
+        adapter: Option<&NamedAdapter>,
+        prepared: &Prepared,
+    ) -> Result<Vec<Answer>, EvalError> {
         let asker = Asker {
             lalm: self.subject.lalm,
             adapters: adapter.map(|adapter| &adapter.adapters),
-            method: who.method,
+            method,
             prompts: self.prompts,
             style: prepared.style,
             // The threshold rule refuses by the base model's option probabilities; a curve is made of both.
-            with_options: matches!(who.method, Method::Base | Method::Adapter),
+            with_options: matches!(method, Method::Base | Method::Adapter),
             config: self.config,
         };
         let adapter_sha256 = adapter.map(|adapter| adapter.sha256.as_str());
         let key = contender_key(&asker, self.subject.model_sha256, self.subject.device, adapter_sha256);
         let store = Store::open(self.eval_dir, &key)?;
-        let bar = (self.progress)(&format!("answers of {}", who.name), prepared.questions.len() as u64);
+        let bar = (self.progress)(&format!("answers of {label}"), prepared.questions.len() as u64);
         let answers = answer_all(&asker, prepared, &key, Some(&store), &bar)?;
         bar.finish();
         Ok(answers)
@@ -259,7 +272,7 @@ fn provenance(
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::path::PathBuf;
 
     use idk_common::{atomic, json::read_json, paths::regular_files};
@@ -303,7 +316,7 @@ mod tests {
         QuestionSet { questions: rows.into_iter().enumerate().map(question).collect(), rejected: Vec::new() }
     }
 
-    fn config() -> EvalConfig {
+    pub(crate) fn config() -> EvalConfig {
         EvalConfig {
             methods: vec![Method::Adapter, Method::IdkPrompt],
             max_new_tokens: 6,
@@ -312,13 +325,17 @@ mod tests {
         }
     }
 
-    fn lalm() -> Lalm {
+    pub(crate) fn lalm() -> Lalm {
         Lalm::load(&fixture(), &device("cpu").unwrap()).unwrap()
     }
 
-    fn named(name: &str, lalm: &Lalm) -> NamedAdapter {
+    pub(crate) fn named(name: &str, lalm: &Lalm) -> NamedAdapter {
         let adapters = Adapters::load(&fixture().join("lora_adapter"), lalm).unwrap();
         NamedAdapter { name: name.to_owned(), adapters, sha256: "a".to_owned() }
+    }
+
+    pub(crate) fn prepared(lalm: &Lalm, config: &EvalConfig) -> Prepared {
+        prepare(lalm, &questions(), config, PromptStyle::default(), 7, |_, _| Progress::hidden()).unwrap()
     }
 
     fn try_run(
