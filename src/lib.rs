@@ -2,6 +2,7 @@
 //!
 //! Data flows one way: questions -> samples -> labels -> rows -> adapter -> answers -> report.
 
+mod agreement;
 pub mod base;
 mod base_run;
 pub mod cli;

@@ -299,6 +299,7 @@ pub(crate) fn bare_subject<'a>(lalm: &'a Lalm, model_sha256: &'a str, device: &'
         adapters: &[],
         known_share: &NONE,
         val: None,
+        samples: None,
         provenance: &NO_NAMES,
     }
 }

@@ -15,7 +15,7 @@ use crate::prompts::{PromptFiles, Prompts};
 #[serde(deny_unknown_fields, default)]
 pub struct EvalConfig {
     /// Methods that are compared with the base model: `adapter`, `idk-prompt`, `mcot`, `mcot-few-shot`, `task-agent`,
-    /// `threshold`, `group`, `random`. The base itself is always answered, and `adapter` only where there is one.
+    /// `threshold`, `agreement`, `group`, `random`. The base itself is always answered, and `adapter` only where there is one.
     /// Default `["adapter"]`.
     pub methods: Vec<Method>,
     /// Most tokens of an answer. Default 16.
@@ -37,9 +37,9 @@ pub struct EvalConfig {
     pub max_rejected_share: f64,
     /// Adapters beside the run's own, each as `NAME=FOLDER`.
     pub adapters: Vec<String>,
-    /// Questions that `threshold` is fitted on: `bank:val`, or a question file. Needed for that method only.
+    /// Questions that `threshold` and `agreement` are fitted on: `bank:val`, or a question file. Needed for these only.
     pub val: String,
-    /// What its threshold makes as large as possible on val: `youden` or `rgi`. Default `youden`.
+    /// What their thresholds make as large as possible on val: `youden` or `rgi`. Default `youden`.
     pub threshold_by: Criterion,
     /// `group` refuses the sub-categories of which the base model knows less than this share. Default 0.5.
     pub group_known_share: f64,
@@ -102,10 +102,16 @@ impl EvalConfig {
         if self.random_rate.is_some_and(|rate| !(0.0..=1.0).contains(&rate)) {
             return wrong("random_rate", "must be between 0 and 1");
         }
-        if self.methods.contains(&Method::Threshold) && self.val.is_empty() {
-            return wrong("methods", "`threshold` is fitted on val: give `val`, such as \"bank:val\"");
+        if self.fits_on_val() && self.val.is_empty() {
+            let what = "`threshold` and `agreement` are fitted on val: give `val`, such as \"bank:val\"";
+            return wrong("methods", what);
         }
         self.named_adapters().map(|_| ())
+    }
+
+    /// Whether one of the methods is fitted on val.
+    pub fn fits_on_val(&self) -> bool {
+        self.methods.iter().any(|method| matches!(method, Method::Threshold | Method::Agreement))
     }
 
     /// Reads the prompts that are named, and forgets them.

@@ -1,6 +1,7 @@
 //! Answers a test set with the base model, training-free methods and adapters, scores the answers with refusals as a
 //! class of their own, and compares each method with the base model and with simple rules at the same refusal rate.
 
+mod agreement;
 mod answer;
 mod answers_file;
 mod ask;
@@ -31,9 +32,12 @@ mod sweep_table;
 mod table;
 mod template;
 
+pub use agreement::{SampledAnswers, Samples, said};
 pub use answer::{Answer, Step};
 pub use answers_file::{answers_file, write_answers};
-pub use compare::{ALL, Auroc, MethodResult, RuleResult, TaskResult, compare_method, known_shares};
+pub use compare::{
+    ALL, Auroc, MethodResult, RuleResult, TaskResult, Yardsticks, compare_method, known_shares,
+};
 pub use config::EvalConfig;
 pub use error::EvalError;
 pub use groups::{GroupCounts, GroupResult, Grouping};

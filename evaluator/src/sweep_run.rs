@@ -223,6 +223,7 @@ mod tests {
             adapters: &[],
             known_share: &BTreeMap::new(),
             val: None,
+            samples: None,
             provenance: &BTreeMap::new(),
         };
         let config = config();
