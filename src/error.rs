@@ -162,12 +162,24 @@ pub enum RunError {
         /// Why none was picked.
         why: String,
     },
+    /// What a look at the inputs of a run found; all of it.
+    #[error("{} found:{}", count_of(lines.len()), lines.iter().map(|line| format!("\n  {line}")).collect::<String>())]
+    Problems {
+        /// One entry a problem.
+        lines: Vec<String>,
+        /// The kind of the first.
+        kind: ExitKind,
+    },
     /// The command line asks for what does not go together.
     #[error("{what}")]
     Usage {
         /// What to write instead.
         what: String,
     },
+}
+
+fn count_of(problems: usize) -> String {
+    format!("{problems} problem{}", if problems == 1 { "" } else { "s" })
 }
 
 impl Diagnose for RunError {
@@ -182,12 +194,18 @@ impl Diagnose for RunError {
             }
             Self::Interrupted { .. } | Self::SamplingStopped { .. } => ExitKind::Terminated,
             Self::NoParts { .. } => ExitKind::MissingInput,
+            Self::Problems { kind, .. } => *kind,
             Self::Source { .. } | Self::Usage { .. } => ExitKind::Usage,
         }
     }
 
     fn hint(&self) -> Option<String> {
         match self {
+            Self::OtherRun { differences, .. } if crate::allow::could_be_allowed(differences) => Some(
+                "give `--allow-change KEY` for each of these to go on with the new values, choose another folder with \
+                 `--set output.dir=DIR`, or `--fresh` to move this one aside"
+                    .to_owned(),
+            ),
             Self::OtherRun { .. } => Some(
                 "choose another folder with `--set output.dir=DIR`, or `--fresh` to move this one aside"
                     .to_owned(),
@@ -209,7 +227,7 @@ impl Diagnose for RunError {
                 "lower --min-accuracy, or try another K or fewer unknown questions (docs/guide/sweeps.md)"
                     .to_owned(),
             ),
-            Self::Usage { .. } => None,
+            Self::Problems { .. } | Self::Usage { .. } => None,
         }
     }
 }
@@ -222,6 +240,11 @@ impl Failure {
     /// The exit code of the program.
     pub fn exit_code(&self) -> u8 {
         self.0.exit_kind() as u8
+    }
+
+    /// The kind of failure.
+    pub fn exit_kind(&self) -> ExitKind {
+        self.0.exit_kind()
     }
 
     /// What to do about it.

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use idk::cli::{self, RecipeArgs};
-use idk::pipeline;
+use idk::{allow, check, environment, pipeline, plan};
 
 /// Teaches a large audio language model to say "I don't know" when it does not know
 #[derive(Parser)]
@@ -15,6 +15,18 @@ struct Arguments {
     /// Prints the recipe with every default filled in, and stops
     #[arg(long)]
     print_config: bool,
+    /// Looks at everything that the run would read, says all problems at once, and stops
+    #[arg(long, conflicts_with_all = ["print_config", "fresh"])]
+    check: bool,
+    /// As --check, and says what the run would do: stages, rows, steps, tokens, trained parameters, memory
+    #[arg(long, conflicts_with_all = ["print_config", "fresh", "check"])]
+    dry_run: bool,
+    /// Lets a run go on although this key of its recipe has changed, e.g. `train.learning_rate`; may be given again
+    #[arg(long = "allow-change", value_name = "KEY", conflicts_with = "fresh")]
+    allow_change: Vec<String>,
+    /// Prints what a bug report needs to know of program and machine, and stops
+    #[arg(long, conflicts_with_all = ["recipe", "print_config", "check", "dry_run", "fresh", "allow_change"])]
+    env: bool,
     /// Moves an earlier run in the output folder aside and starts anew
     #[arg(long)]
     fresh: bool,
@@ -27,7 +39,10 @@ const AFTER_HELP: &str = "\
 Examples:
   idk-train recipes/sound.toml
   idk-train recipes/sound.toml --set lora.rank=16 --set output.dir=runs/rank16
+  idk-train recipes/sound.toml --check
+  idk-train recipes/sound.toml --dry-run
   idk-train recipes/sound.toml --print-config
+  idk-train --env
 
 A run that was stopped goes on where it was: give the same command again.
 
@@ -40,13 +55,24 @@ fn main() -> ExitCode {
     let json = arguments.json;
     cli::run(
         || {
+            if arguments.env {
+                return environment::print(json);
+            }
             let recipe = arguments.recipe.load()?;
             if arguments.print_config {
                 cli::print_line(recipe.to_toml()?.trim_end())?;
                 return Ok(());
             }
             pipeline::require_recipe(&arguments.recipe)?;
-            let options = pipeline::Options { fresh: arguments.fresh, json };
+            allow::check_keys(&arguments.allow_change)?;
+            let allow_changes = arguments.allow_change.as_slice();
+            if arguments.check {
+                return check::run(&recipe, allow_changes, json);
+            }
+            if arguments.dry_run {
+                return plan::run(&recipe, allow_changes, json);
+            }
+            let options = pipeline::Options { fresh: arguments.fresh, json, allow_changes };
             pipeline::train(&recipe, &options)
         },
         json,

@@ -63,7 +63,12 @@ impl<'a> Session<'a> {
                 for (key, value) in config_entries("train", &TrainConfig::default().identity()) {
                     state.fingerprint.entry(key).or_insert(value);
                 }
-                state.check_fingerprint(&fingerprint, &found.path)?;
+                let changes = state.go_on_with(&fingerprint, run.allow_changes, &found.path)?;
+                if !changes.is_empty() {
+                    let shown = changes.iter().map(|it| format!("{} = {}, not {}", it.key, it.now, it.then));
+                    let shown: Vec<String> = shown.collect();
+                    (run.warn)(&format!("after step {} the run has {}", state.step, shown.join("; ")));
+                }
                 state
             }
             None => TrainState::new(fingerprint),
