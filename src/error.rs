@@ -156,6 +156,24 @@ pub enum RunError {
         /// The run folder.
         dir: PathBuf,
     },
+    /// The base model of an adapter is not where the adapter says.
+    #[error("the adapter `{}` names {}", adapter.display(), named.as_ref().map_or("no base model".to_owned(), |named| format!("the base model `{named}`, which is no folder here")))]
+    NoBase {
+        /// The adapter folder.
+        adapter: PathBuf,
+        /// The base as the adapter names it.
+        named: Option<String>,
+    },
+    /// The base model of an adapter is not the one that it was trained on.
+    #[error("`{}` is not the model that the adapter was trained on: its sha256 is {found}, not {expected}", base.display())]
+    OtherBase {
+        /// The base folder.
+        base: PathBuf,
+        /// Its hash.
+        found: String,
+        /// The hash that the run has noted.
+        expected: String,
+    },
     /// The command line asks for what does not go together.
     #[error("{what}")]
     Usage {
@@ -167,14 +185,15 @@ pub enum RunError {
 impl Diagnose for RunError {
     fn exit_kind(&self) -> ExitKind {
         match self {
-            Self::OtherRun { .. } | Self::NoQuestions { .. } | Self::TooManyRejected { .. } => {
-                ExitKind::BadData
-            }
+            Self::OtherRun { .. }
+            | Self::NoQuestions { .. }
+            | Self::TooManyRejected { .. }
+            | Self::OtherBase { .. } => ExitKind::BadData,
             Self::Interrupted { terminated: false, .. } | Self::SamplingStopped { terminated: false, .. } => {
                 ExitKind::Interrupted
             }
             Self::Interrupted { .. } | Self::SamplingStopped { .. } => ExitKind::Terminated,
-            Self::NoParts { .. } => ExitKind::MissingInput,
+            Self::NoParts { .. } | Self::NoBase { .. } => ExitKind::MissingInput,
             Self::Source { .. } | Self::Usage { .. } => ExitKind::Usage,
         }
     }
@@ -197,6 +216,10 @@ impl Diagnose for RunError {
             }
             Self::NoParts { .. } => {
                 Some("run `idk-build RECIPE --shard i/n` first, or name the folders to merge".to_owned())
+            }
+            Self::NoBase { .. } => Some("give the base model's folder with `--base DIR`".to_owned()),
+            Self::OtherBase { .. } => {
+                Some("give the folder with `--base DIR` to merge into it all the same".to_owned())
             }
             Self::Usage { .. } => None,
         }

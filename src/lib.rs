@@ -8,6 +8,7 @@ pub mod cli;
 pub mod error;
 pub mod evaluation;
 pub mod labelling;
+pub mod merge_command;
 pub mod pipeline;
 pub mod recipe;
 pub mod shards;

@@ -124,14 +124,16 @@ impl<'a> Run<'a> {
         crate::evaluation::check_inputs(recipe)?;
         let device = idk_model::device(&recipe.model.device)?;
         let lalm = Lalm::load(&recipe.model.path, &device)?;
+        recipe.lora.adapted(&lalm.linear_shapes())?;
         let model_sha256 = sources::model_sha256(&recipe.model.path)?;
         if fresh {
             move_aside(root)?;
         }
         let lock = RunLock::acquire(root)?;
-        idk_common::atomic::remove_temporaries(root)?;
+        let dir = RunDir::new(root);
+        remove_temporaries(&dir)?;
         let questions = root.join("questions");
-        let run = Self { recipe, dir: RunDir::new(root), lalm, model_sha256, questions, _lock: lock };
+        let run = Self { recipe, dir, lalm, model_sha256, questions, _lock: lock };
         run.check_same_run()?;
         run.write_recipe()?;
         Ok(run)
@@ -296,6 +298,15 @@ impl<'a> Run<'a> {
         crate::labelling::finish_labels(out, build)?;
         Ok(read_manifest(out)?)
     }
+}
+
+/// Removes what killed writers left in the folders of a run.
+fn remove_temporaries(dir: &RunDir) -> Result<(), Failure> {
+    let folders = [dir.root.clone(), dir.dataset(), dir.checkpoints(), dir.logs(), dir.adapter(), dir.eval()];
+    for folder in folders.iter().filter(|folder| folder.is_dir()) {
+        idk_common::atomic::remove_temporaries(folder)?;
+    }
+    Ok(())
 }
 
 fn json(value: &impl serde::Serialize) -> Value {
