@@ -64,6 +64,7 @@ impl<'a> Session<'a> {
                     state.fingerprint.entry(key).or_insert(value);
                 }
                 state.check_fingerprint(&fingerprint, &found.path)?;
+                checkpoint::settle(run.dir, &state, config.keep_last)?;
                 state
             }
             None => TrainState::new(fingerprint),

@@ -197,6 +197,24 @@ fn a_damaged_newest_checkpoint_costs_one_step_and_one_warning_in_either_task() {
 }
 
 #[test]
+fn what_a_kill_cut_off_of_the_last_save_is_done_when_the_run_is_started_again() {
+    let bench = Bench::new(0.2);
+    let all = uncut(&bench, Task::Sft);
+    let (few, config) = (Setup::new(), TrainConfig { keep_last: 2, ..config() });
+    few.with(false, None, |run| bench.train(Task::Sft, &config, run)).unwrap();
+    // The last checkpoint is in place, but not yet named, and the old ones are still there.
+    let cut = Setup::new();
+    kill_after(STEPS, &all.run, &cut.run);
+    let file = |name: &str| cut.run.checkpoints().join(name);
+    idk_common::atomic::write_atomic(&file("last"), b"step-000023\n").unwrap();
+    idk_common::atomic::write_atomic(&file(".tmp-step-000001/weights"), b"half removed").unwrap();
+    let report = cut.with(true, None, |run| bench.train(Task::Sft, &config, run)).unwrap().1;
+    assert_eq!(report.resumed_from, Some(STEPS));
+    assert_same_tree(&few.run, &cut.run, "started again");
+    assert!(!file(".tmp-step-000001").exists());
+}
+
+#[test]
 fn the_weights_before_a_loss_that_is_not_finite_are_kept_even_where_no_checkpoint_was_due() {
     let mut bench = Bench::new(0.0);
     let config = TrainConfig { shuffle: false, save_every: 0, keep_last: 1, ..config() };
