@@ -14,6 +14,7 @@ pub mod evaluation;
 mod glimpse;
 mod k_sweep;
 pub mod labelling;
+pub mod merge_command;
 pub mod pipeline;
 pub mod plan;
 mod preview;

@@ -243,7 +243,7 @@ impl Diagnose for TrainError {
             Self::NoExamples => "look into the dataset's rejected.jsonl: every row may have been refused",
             Self::SameAnswers { .. } => "remove the pair: there is nothing to prefer in it",
             Self::InitAdapter { .. } => {
-                "give [lora] the rank, alpha, rslora and target_modules of that adapter"
+                "give [lora] the rank, alpha, rslora, modules and target_modules of that adapter"
             }
             Self::NoValidation { needs: "rows", .. } => {
                 "go by a metric of the validation questions, or build the dataset with validation rows"
