@@ -2,8 +2,8 @@
 //!
 //! Data flows one way: questions -> samples -> labels -> rows -> adapter -> answers -> report.
 
-pub mod allow;
 mod agreement;
+pub mod allow;
 pub mod base;
 mod base_run;
 pub mod check;

@@ -4,18 +4,16 @@
 mod support;
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use idk_audio::LogMel;
 use idk_common::seed::Rng;
 use idk_model::{Adapters, Lalm, LoraConfig, Message};
 use idk_trainer::{
-    DpoConfig, Example, Pair, TrainConfig, TrainError, TrainReport, TrainRun, Validation, train_dpo,
+    Clip, DpoConfig, Example, Pair, TrainConfig, TrainError, TrainReport, TrainRun, Validation, train_dpo,
     train_lora,
 };
-use support::{Setup, assert_same_tree, clip, kill_after, lalm, lora};
+use support::{Setup, assert_same_tree, clip, kill_after, lalm, lora, mels};
 
 const STEPS: u64 = 24;
 
@@ -37,20 +35,20 @@ struct Bench {
 impl Bench {
     fn new(dropout: f64) -> Self {
         let lalm = lalm();
-        let clips = ["a.wav", "b.wav", "c.wav"].map(|name| Arc::<[LogMel]>::from([clip(&lalm, name)]));
+        let clips = ["a.wav", "b.wav", "c.wav"].map(|name| Clip::of_mel(clip(&lalm, name)));
         let question = |index: usize| {
             let text = ["what is heard", "how many", "is it loud and what is it then"][index / 3 % 3];
             vec![Message::from_tagged("user", &format!("<audio>{text}"))]
         };
         let example = |index: usize| Example {
             id: format!("row-{index}"),
-            audio: clips[index % 3].to_vec(),
+            audio: vec![clips[index % 3].clone()],
             messages: question(index),
             target: ["dog", "two cats", "I don't know"][index % 3].to_owned(),
         };
         let pair = |index: usize| Pair {
             id: format!("pair-{index}"),
-            audio: Arc::clone(&clips[index % 3]),
+            audio: vec![clips[index % 3].clone()],
             messages: question(index),
             chosen: ["dog", "I don't know", "a"][index % 3].to_owned(),
             rejected: ["I don't know", "two cats", "rain"][index % 3].to_owned(),
@@ -218,7 +216,9 @@ fn what_a_kill_cut_off_of_the_last_save_is_done_when_the_run_is_started_again() 
 fn the_weights_before_a_loss_that_is_not_finite_are_kept_even_where_no_checkpoint_was_due() {
     let mut bench = Bench::new(0.0);
     let config = TrainConfig { shuffle: false, save_every: 0, keep_last: 1, ..config() };
-    bench.examples[9].audio[0].data[0] = f32::NAN;
+    let mut mel = mels(&bench.lalm, &bench.examples[9].audio).remove(0);
+    mel.data[0] = f32::NAN;
+    bench.examples[9].audio = vec![Clip::of_mel(mel)];
     let setup = Setup::new();
     let error = setup.with(false, None, |run| bench.train(Task::Sft, &config, run)).unwrap_err();
     let TrainError::NonFinite { step: 5, ids, .. } = &error else { panic!("{error}") };
@@ -227,7 +227,7 @@ fn the_weights_before_a_loss_that_is_not_finite_are_kept_even_where_no_checkpoin
 
     // They are those of a run of which the bad row is no part.
     let good = Bench::new(0.0);
-    let (whole, stopped) = (Setup::new(), TrainConfig { save_every: 1, keep_last: 0, ..config });
+    let (whole, stopped) = (Setup::new(), TrainConfig { save_every: 1, keep_last: 0, ..config.clone() });
     whole.with(false, None, |run| good.train(Task::Sft, &stopped, run)).unwrap();
     let expected = Adapters::load(&whole.run.checkpoint(4), &good.lalm).unwrap();
     assert_eq!(distance(&kept, &expected), 0.0);
