@@ -6,6 +6,7 @@ use serde_json::Value;
 use crate::base::{BaseConfig, InitConfig};
 use crate::error::RunError;
 use crate::recipe::{Recipe, SECTIONS};
+use crate::sweep::SweepConfig;
 use crate::transfer::TransferConfig;
 
 /// Refuses keys that do not exist, and those that no run can go on with another value of.
@@ -52,6 +53,7 @@ fn is_known(key: &str) -> bool {
         base: Some(BaseConfig::default()),
         init: Some(InitConfig::default()),
         transfer: Some(TransferConfig::default()),
+        sweep: Some(SweepConfig::default()),
         ..Recipe::default()
     };
     let whole = serde_json::to_value(whole).unwrap_or_default();

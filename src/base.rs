@@ -8,7 +8,7 @@ use idk_common::seed::{Rng, derive_seed};
 use idk_dataset_builder::compose::{ComposedItem, Stream};
 use idk_model::{LalmTokenizer, Message};
 use idk_questions::{PromptStyle, prompt_text, shuffled};
-use idk_trainer::Example;
+use idk_trainer::{Clip, Example};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -186,7 +186,7 @@ impl BaseRows<'_> {
         let (text, target) = self.prompt_and_target(task, &item, index, &mut rng);
         let with_audio = task != Task::Repeat || rng.uniform() < 0.5;
         let tagged = if with_audio { format!("<audio>{text}") } else { text };
-        let audio = if with_audio { vec![self.features(&item, &mut rng)] } else { Vec::new() };
+        let audio = if with_audio { vec![Clip::of_mel(self.features(&item, &mut rng))] } else { Vec::new() };
         Example {
             id: format!("base-{index}"),
             audio,

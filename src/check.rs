@@ -140,7 +140,7 @@ impl Checked {
                     ),
                 );
                 if recipe.base.is_none()
-                    && let Err(error) = outline.adapters(&recipe.lora)
+                    && let Err(error) = outline.adapted(&recipe.lora)
                 {
                     self.problem("lora", &error.into());
                 }

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use clap::Args;
 use idk_common::CommonError;
 
-use crate::error::Failure;
+use crate::error::{Failure, RunError};
 use crate::recipe::Recipe;
 
 /// Options of every program that reads a recipe.
@@ -23,6 +23,24 @@ pub struct RecipeArgs {
 }
 
 impl RecipeArgs {
+    /// Like [`Self::load`], but a run folder may be named as well: then its own recipe is read.
+    ///
+    /// # Errors
+    /// As [`Self::load`]; [`RunError::Usage`] if nothing is named.
+    pub fn load_run(&self) -> Result<Recipe, Failure> {
+        let Some(path) = &self.recipe else {
+            let what = "no recipe or run folder given; try `recipes/sound.toml`".to_owned();
+            return Err(RunError::Usage { what }.into());
+        };
+        if !path.is_dir() {
+            return self.load();
+        }
+        let mut recipe = Recipe::load(&path.join("recipe.toml"), &self.set)?;
+        // It may have been moved.
+        path.clone_into(&mut recipe.output.dir);
+        Ok(recipe)
+    }
+
     /// Reads the recipe with its overrides; all defaults when no file is named.
     ///
     /// # Errors

@@ -156,6 +156,12 @@ pub enum RunError {
         /// The run folder.
         dir: PathBuf,
     },
+    /// An adapter with the best alpha was to be written, and no alpha helps.
+    #[error("nothing was written: {why}")]
+    NothingPicked {
+        /// Why none was picked.
+        why: String,
+    },
     /// What a look at the inputs of a run found; all of it.
     #[error("{} found:{}", count_of(lines.len()), lines.iter().map(|line| format!("\n  {line}")).collect::<String>())]
     Problems {
@@ -163,6 +169,24 @@ pub enum RunError {
         lines: Vec<String>,
         /// The kind of the first.
         kind: ExitKind,
+    },
+    /// The base model of an adapter is not where the adapter says.
+    #[error("the adapter `{}` names {}", adapter.display(), named.as_ref().map_or("no base model".to_owned(), |named| format!("the base model `{named}`, which is no folder here")))]
+    NoBase {
+        /// The adapter folder.
+        adapter: PathBuf,
+        /// The base as the adapter names it.
+        named: Option<String>,
+    },
+    /// The base model of an adapter is not the one that it was trained on.
+    #[error("`{}` is not the model that the adapter was trained on: its sha256 is {found}, not {expected}", base.display())]
+    OtherBase {
+        /// The base folder.
+        base: PathBuf,
+        /// Its hash.
+        found: String,
+        /// The hash that the run has noted.
+        expected: String,
     },
     /// The command line asks for what does not go together.
     #[error("{what}")]
@@ -179,14 +203,16 @@ fn count_of(problems: usize) -> String {
 impl Diagnose for RunError {
     fn exit_kind(&self) -> ExitKind {
         match self {
-            Self::OtherRun { .. } | Self::NoQuestions { .. } | Self::TooManyRejected { .. } => {
-                ExitKind::BadData
-            }
+            Self::OtherRun { .. }
+            | Self::NoQuestions { .. }
+            | Self::TooManyRejected { .. }
+            | Self::NothingPicked { .. }
+            | Self::OtherBase { .. } => ExitKind::BadData,
             Self::Interrupted { terminated: false, .. } | Self::SamplingStopped { terminated: false, .. } => {
                 ExitKind::Interrupted
             }
             Self::Interrupted { .. } | Self::SamplingStopped { .. } => ExitKind::Terminated,
-            Self::NoParts { .. } => ExitKind::MissingInput,
+            Self::NoParts { .. } | Self::NoBase { .. } => ExitKind::MissingInput,
             Self::Problems { kind, .. } => *kind,
             Self::Source { .. } | Self::Usage { .. } => ExitKind::Usage,
         }
@@ -215,6 +241,14 @@ impl Diagnose for RunError {
             }
             Self::NoParts { .. } => {
                 Some("run `idk-build RECIPE --shard i/n` first, or name the folders to merge".to_owned())
+            }
+            Self::NothingPicked { .. } => Some(
+                "lower --min-accuracy, or try another K or fewer unknown questions (docs/guide/sweeps.md)"
+                    .to_owned(),
+            ),
+            Self::NoBase { .. } => Some("give the base model's folder with `--base DIR`".to_owned()),
+            Self::OtherBase { .. } => {
+                Some("give the folder with `--base DIR` to merge into it all the same".to_owned())
             }
             Self::Problems { .. } | Self::Usage { .. } => None,
         }

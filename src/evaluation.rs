@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use idk_common::progress::Progress;
 use idk_evaluator::{
-    ALL, Method, NamedAdapter, Prepared, Results, Subject, View, evaluate as evaluate_prepared,
+    ALL, Method, NamedAdapter, Prepared, Results, Samples, Subject, View, evaluate as evaluate_prepared,
     is_adapter_name, known_shares, prepare, render, results_file,
 };
 use idk_model::{Adapters, Lalm};
@@ -58,6 +58,7 @@ impl Job<'_> {
         let prepared =
             prepare(self.lalm, &loaded.set, config, self.recipe.build.prompt, seed, Progress::new)?;
         let val = self.val(&mut provenance)?;
+        let samples = self.samples(&prepared, val.as_ref())?;
         let subject = Subject {
             lalm: self.lalm,
             model_sha256: self.model_sha256,
@@ -65,15 +66,27 @@ impl Job<'_> {
             adapters: &self.adapters,
             known_share: &known_share,
             val: val.as_ref(),
+            samples: samples.as_ref(),
             provenance: &provenance,
         };
         Ok(evaluate_prepared(&subject, &prepared, config, seed, &self.eval_dir, Progress::new)?)
     }
 
-    /// The questions that the threshold is fitted on, if the recipe has that method.
+    /// Samples of the base model on the questions of test and val, if the recipe has `agreement`.
+    fn samples(&self, test: &Prepared, val: Option<&Prepared>) -> Result<Option<Samples>, Failure> {
+        let Some(val) = val.filter(|_| self.recipe.eval.methods.contains(&Method::Agreement)) else {
+            return Ok(None);
+        };
+        let of = |set: &Prepared| {
+            crate::agreement::sample(self.lalm, self.recipe, self.model_sha256, set, &self.eval_dir)
+        };
+        Ok(Some(Samples { test: of(test)?, val: of(val)? }))
+    }
+
+    /// The questions that thresholds are fitted on, if the recipe has a method with one.
     fn val(&self, provenance: &mut BTreeMap<String, String>) -> Result<Option<Prepared>, Failure> {
         let config = &self.recipe.eval;
-        if !config.methods.contains(&Method::Threshold) {
+        if !config.fits_on_val() {
             return Ok(None);
         }
         // Whatever their task: the test set, too, is answered whole.
@@ -259,7 +272,7 @@ pub(crate) fn check_inputs(recipe: &Recipe) -> Result<(), Failure> {
 
 /// Refuses a `val` that cannot be loaded, or that is the test set.
 fn check_val(recipe: &Recipe) -> Result<(), Failure> {
-    if !recipe.eval.methods.contains(&Method::Threshold) {
+    if !recipe.eval.fits_on_val() {
         return Ok(());
     }
     // `--questions` may have put another test set in the recipe's place.
@@ -270,7 +283,7 @@ fn check_val(recipe: &Recipe) -> Result<(), Failure> {
 }
 
 /// Refuses to put answers of one model beside the dataset and adapter of another.
-fn check_model_of_run(dir: &idk_trainer::RunDir, model_sha256: &str) -> Result<(), Failure> {
+pub(crate) fn check_model_of_run(dir: &idk_trainer::RunDir, model_sha256: &str) -> Result<(), Failure> {
     let made_with = idk_dataset_builder::read_manifest(&dir.dataset())?.provenance.model_sha256;
     if made_with == model_sha256 {
         return Ok(());

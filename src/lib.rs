@@ -2,6 +2,7 @@
 //!
 //! Data flows one way: questions -> samples -> labels -> rows -> adapter -> answers -> report.
 
+mod agreement;
 pub mod allow;
 pub mod base;
 mod base_run;
@@ -11,7 +12,9 @@ pub mod environment;
 pub mod error;
 pub mod evaluation;
 mod glimpse;
+mod k_sweep;
 pub mod labelling;
+pub mod merge_command;
 mod model_card;
 pub mod pipeline;
 pub mod plan;
@@ -21,6 +24,7 @@ pub mod shards;
 pub mod sources;
 mod stop;
 mod summary;
+pub mod sweep;
 mod training;
 pub mod transfer;
 mod validation;

@@ -94,7 +94,7 @@ impl Card<'_> {
     fn push_settings(&self, text: &mut String) {
         let (recipe, train) = (self.recipe, &self.recipe.train);
         let mut rows: Vec<(&str, String)> = vec![("seed", recipe.seed.to_string())];
-        let keys: &[&str] = &["rank", "alpha", "dropout", "rslora", "target_modules", "targets", "init"];
+        let keys: &[&str] = &["rank", "alpha", "dropout", "rslora", "modules", "target_modules", "init"];
         rows.extend(values(&recipe.lora, keys));
         let keys =
             ["method", "epochs", "max_steps", "batch_size", "accumulation", "learning_rate", "schedule"];

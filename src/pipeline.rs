@@ -90,6 +90,9 @@ pub fn train(recipe: &Recipe, options: &Options<'_>) -> Result<(), Failure> {
     if let Some(transfer) = &recipe.transfer {
         return crate::transfer::run(recipe, transfer, options);
     }
+    if let Some(sweep) = recipe.sweep.as_ref().filter(|sweep| !sweep.k.is_empty()) {
+        return crate::k_sweep::run(recipe, sweep, options);
+    }
     let run = Run::open(recipe, options)?;
     let (dataset, report) = run.dataset_and_adapter()?;
     let results = crate::evaluation::evaluate_run(&run, &run.dir.adapter(), options.json)?;
@@ -150,15 +153,16 @@ impl<'a> Run<'a> {
         crate::evaluation::check_inputs(recipe)?;
         let device = idk_model::device(&recipe.model.device)?;
         let lalm = Lalm::load(&recipe.model.path, &device)?;
+        recipe.lora.adapted(&lalm.linear_shapes())?;
         let model_sha256 = sources::model_sha256(&recipe.model.path)?;
         if options.fresh {
             move_aside(root)?;
         }
         let lock = RunLock::acquire(root)?;
-        idk_common::atomic::remove_temporaries(root)?;
+        let dir = RunDir::new(root);
+        remove_temporaries(&dir)?;
         let questions = root.join("questions");
         let allow_changes = options.allow_changes;
-        let dir = RunDir::new(root);
         check_same_run(recipe, &dir, &model_sha256, allow_changes)?;
         let run = Self { recipe, dir, lalm, model_sha256, questions, allow_changes, _lock: lock };
         run.write_recipe()?;
@@ -330,6 +334,15 @@ pub(crate) fn check_same_run(
         return Ok(());
     }
     Err(RunError::OtherRun { dir: dir.root.clone(), differences: differing }.into())
+}
+
+/// Removes what killed writers left in the folders of a run.
+fn remove_temporaries(dir: &RunDir) -> Result<(), Failure> {
+    let folders = [dir.root.clone(), dir.dataset(), dir.checkpoints(), dir.logs(), dir.adapter(), dir.eval()];
+    for folder in folders.iter().filter(|folder| folder.is_dir()) {
+        idk_common::atomic::remove_temporaries(folder)?;
+    }
+    Ok(())
 }
 
 fn json(value: &impl serde::Serialize) -> Value {

@@ -1,8 +1,10 @@
 //! `idk-train RECIPE --dry-run`: what a run would do, and what of it is done already.
 
+use std::collections::BTreeMap;
+
 use idk_common::text::terminal_safe;
 use idk_dataset_builder::{DatasetManifest, MANIFEST_FILE, SAMPLING_FILE, partial_sampling, read_manifest};
-use idk_model::{Adapters, Outline};
+use idk_model::Outline;
 use idk_trainer::{Method, RunDir, checkpoint};
 use serde::Serialize;
 
@@ -104,14 +106,13 @@ impl Plan {
             }
             None => Preview::default(),
         };
-        let adapters = match outline.filter(|_| recipe.base.is_none()) {
-            Some(outline) => Some(outline.adapters(&recipe.lora)?),
+        let adapted = match outline.filter(|_| recipe.base.is_none()) {
+            Some(outline) => Some(outline.adapted(&recipe.lora)?),
             None => None,
         };
-        let trained = match (&adapters, outline) {
-            (Some(adapters), _) => Some(adapters.num_params() as u64),
-            (None, Some(outline)) => Some(outline.parameters),
-            (None, None) => None,
+        let trained = match &adapted {
+            Some(adapted) => Some(adapted.values().sum()),
+            None => outline.map(|outline| outline.parameters),
         };
         let rows_per_step = recipe.train.rows_per_step();
         let looked = !preview.tokens.is_empty();
@@ -125,7 +126,7 @@ impl Plan {
             tokens_per_step: looked.then(|| mean(&preview.tokens) * rows_per_step as f64),
             trained_parameters: trained,
         };
-        let memory_bytes = memory(recipe, outline, adapters.as_ref(), &training, &preview);
+        let memory_bytes = memory(recipe, outline, adapted.as_ref(), &training, &preview);
         let stages = stages(recipe, &dir, checked, manifest.as_ref(), training.steps)?;
         Ok(Self { stages, training, memory_bytes, shown: preview.shown })
     }
@@ -135,6 +136,9 @@ impl Plan {
         if let Some(transfer) = &recipe.transfer {
             let cells = transfer.train.len() * transfer.seeds.len();
             lines.push(format!("cells     {cells} runs, each much as what follows"));
+        }
+        if let Some(sweep) = recipe.sweep.as_ref().filter(|sweep| !sweep.k.is_empty()) {
+            lines.push(format!("cells     {} runs, each much as what follows", sweep.k.len()));
         }
         lines.push(String::new());
         for stage in &self.stages {
@@ -215,12 +219,12 @@ fn rows(recipe: &Recipe, checked: &Checked, manifest: Option<&DatasetManifest>) 
 fn memory(
     recipe: &Recipe,
     outline: Option<&Outline>,
-    adapters: Option<&Adapters>,
+    adapted: Option<&BTreeMap<String, u64>>,
     training: &Training,
     preview: &Preview,
 ) -> Memory {
-    let encoder_is_trained = adapters
-        .is_none_or(|adapters| adapters.modules.keys().any(|name| !name.starts_with("language_model.")));
+    let encoder_is_trained =
+        adapted.is_none_or(|adapted| adapted.keys().any(|name| !name.starts_with("language_model.")));
     let features = outline.zip(training.rows).filter(|_| !encoder_is_trained).map(|(outline, rows)| {
         let bytes = rows as f64 * mean(&preview.audio_tokens) * outline.config.text.hidden_size as f64 * 4.0;
         bytes as u64

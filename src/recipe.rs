@@ -17,6 +17,7 @@ use serde_json::Value;
 
 use crate::base::{BaseConfig, InitConfig};
 use crate::error::{RecipeError, RecipeProblem};
+use crate::sweep::SweepConfig;
 use crate::transfer::TransferConfig;
 use read::{SectionReader, apply_override, check_top_level, key_lines, parse_toml};
 
@@ -129,11 +130,14 @@ pub struct Recipe {
     /// Present when the recipe is a cross-modal experiment of several runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub transfer: Option<TransferConfig>,
+    /// Present when the recipe says what its sweeps go through; with `k` it is an experiment of several runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sweep: Option<SweepConfig>,
 }
 
 /// The names of the sections, in the order of the file.
-pub const SECTIONS: [&str; 11] =
-    ["model", "data", "build", "lora", "train", "dpo", "eval", "output", "base", "init", "transfer"];
+pub const SECTIONS: [&str; 12] =
+    ["model", "data", "build", "lora", "train", "dpo", "eval", "output", "base", "init", "transfer", "sweep"];
 
 impl Recipe {
     /// Reads a recipe file and applies `--set section.key=value` overrides in order.
@@ -179,6 +183,7 @@ impl Recipe {
             base: values.contains_key("base").then(|| reader.section("base")),
             init: values.contains_key("init").then(|| reader.section("init")),
             transfer: values.contains_key("transfer").then(|| reader.section("transfer")),
+            sweep: values.contains_key("sweep").then(|| reader.section("sweep")),
         };
         recipe.check_values(&places, &mut problems);
         if problems.is_empty() {

@@ -1,17 +1,15 @@
 //! The training stage of a run: dataset to adapter, by answers or by preferences, validated on the way.
 
 use std::collections::BTreeMap;
-use std::path::Path;
-use std::sync::Arc;
 
-use idk_audio::LogMel;
+use idk_common::progress::Progress;
 use idk_dataset_builder::{DpoRow, read_dpo, read_dpo_val, read_sft, read_sft_val};
 use idk_model::{Adapters, Lalm, Message};
 use idk_questions::rows::{ChatMessage, SftRow};
 use idk_trainer::{
-    EarlyEnd, Example, Measure, Method, Pair, TrainReport, TrainRun, Validation, train_dpo, train_lora,
+    Clip, EarlyEnd, Example, Measure, Method, Pair, TrainReport, TrainRun, Validation, clips_of_rows,
+    train_dpo, train_lora,
 };
-use rayon::prelude::*;
 
 use crate::cli::say;
 use crate::error::Failure;
@@ -85,49 +83,39 @@ fn describe_end(run: &Run<'_>, report: &TrainReport) {
     }
 }
 
-/// Answers to learn, with their clips read.
+/// Answers to learn.
 fn examples(lalm: &Lalm, rows: &[SftRow]) -> Result<Vec<Example>, Failure> {
-    let read = |row: &SftRow| -> Result<Example, Failure> {
+    let audios: Vec<(&str, &[String])> = rows.iter().map(|row| (row.id.as_str(), &*row.audios)).collect();
+    let example = |(row, audio): (&SftRow, Vec<Clip>)| {
         let (target, prompt) = match row.messages.split_last() {
             Some((answer, prompt)) => (answer.content.clone(), prompt),
             None => (String::new(), [].as_slice()),
         };
-        Ok(Example { id: row.id.clone(), audio: clips(lalm, &row.audios)?, messages: chat(prompt), target })
+        Example { id: row.id.clone(), audio, messages: chat(prompt), target }
     };
-    rows.par_iter().map(read).collect::<Vec<_>>().into_iter().collect()
+    Ok(rows.iter().zip(clips(lalm, &audios)?).map(example).collect())
 }
 
-/// Preference pairs, with the clips of each question read once.
+/// Preference pairs.
 fn pairs(lalm: &Lalm, rows: &[DpoRow]) -> Result<Vec<Pair>, Failure> {
-    let read = |rows: &[DpoRow]| -> Result<Vec<Pair>, Failure> {
-        let audio: Arc<[LogMel]> = match rows.first() {
-            Some(row) => clips(lalm, &row.audios)?.into(),
-            None => Arc::from([]),
-        };
-        let text = |answer: &[ChatMessage]| answer.first().map(|m| m.content.clone()).unwrap_or_default();
-        let pair = |row: &DpoRow| Pair {
-            id: row.id.clone(),
-            audio: Arc::clone(&audio),
-            messages: chat(&row.prompt),
-            chosen: text(&row.chosen),
-            rejected: text(&row.rejected),
-        };
-        Ok(rows.iter().map(pair).collect())
+    let audios: Vec<(&str, &[String])> = rows.iter().map(|row| (row.id.as_str(), &*row.audios)).collect();
+    let text = |answer: &[ChatMessage]| answer.first().map(|m| m.content.clone()).unwrap_or_default();
+    let pair = |(row, audio): (&DpoRow, Vec<Clip>)| Pair {
+        id: row.id.clone(),
+        audio,
+        messages: chat(&row.prompt),
+        chosen: text(&row.chosen),
+        rejected: text(&row.rejected),
     };
-    // The pairs of a question follow each other.
-    let questions: Vec<&[DpoRow]> = rows.chunk_by(|one, next| one.audios == next.audios).collect();
-    let pairs: Vec<Result<Vec<Pair>, Failure>> = questions.into_par_iter().map(read).collect();
-    Ok(pairs.into_iter().collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
+    Ok(rows.iter().zip(clips(lalm, &audios)?).map(pair).collect())
 }
 
 fn chat(messages: &[ChatMessage]) -> Vec<Message> {
     messages.iter().map(|message| Message::from_tagged(&message.role, &message.content)).collect()
 }
 
-fn clips(lalm: &Lalm, paths: &[String]) -> Result<Vec<LogMel>, Failure> {
-    let rate = lalm.mel.config().sampling_rate as u32;
-    let clip = |path: &String| -> Result<LogMel, Failure> {
-        Ok(lalm.mel.log_mel(&idk_audio::load(Path::new(path), rate)?.samples))
-    };
-    paths.iter().map(clip).collect()
+/// The clips of each row; one that cannot be used is found here, before anything is trained.
+fn clips(lalm: &Lalm, rows: &[(&str, &[String])]) -> Result<Vec<Vec<Clip>>, Failure> {
+    let progress = |files| if files == 0 { Progress::hidden() } else { Progress::new("read audio", files) };
+    Ok(clips_of_rows(rows, &lalm.mel, progress)?)
 }

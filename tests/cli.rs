@@ -315,7 +315,7 @@ fn json_may_stand_before_a_subcommand_but_a_recipe_may_not() {
         desk.run(BUILD, &[before, &compose[..]].concat()).failed(2, &["a subcommand does not take"]);
     }
     desk.run(EVAL, &["quick.toml", "score", "--questions", "q", "--before", "a", "--after", "b"])
-        .failed(2, &["`score` does not take a recipe"]);
+        .failed(2, &["`score` does not take a recipe before its name"]);
 }
 
 #[test]

@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 
 use idk::base::{BaseConfig, InitConfig};
 use idk::recipe::{Recipe, SECTIONS};
+use idk::sweep::SweepConfig;
 use idk::transfer::TransferConfig;
 
 /// Where the struct of each section stands.
-const SOURCES: [(&str, &str, &str); 11] = [
+const SOURCES: [(&str, &str, &str); 12] = [
     ("model", "src/recipe.rs", "ModelSection"),
     ("data", "src/recipe.rs", "DataSection"),
     ("build", "dataset-builder/src/config.rs", "BuildConfig"),
@@ -23,6 +24,7 @@ const SOURCES: [(&str, &str, &str); 11] = [
     ("base", "src/base.rs", "BaseConfig"),
     ("init", "src/base.rs", "InitConfig"),
     ("transfer", "src/transfer.rs", "TransferConfig"),
+    ("sweep", "src/sweep.rs", "SweepConfig"),
 ];
 
 const HEADER: &str = "# Recipe keys
@@ -77,6 +79,7 @@ fn whole() -> toml::Table {
         base: Some(BaseConfig::default()),
         init: Some(InitConfig::default()),
         transfer: Some(TransferConfig::default()),
+        sweep: Some(SweepConfig::default()),
         ..Recipe::default()
     };
     recipe.to_toml().unwrap().parse().unwrap()

@@ -3,6 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
+use idk_common::hash::sha256_hex;
 use idk_common::limits::{
     MAX_AUDIO_BYTES, MAX_AUDIO_DURATION_S, MAX_CHANNELS, MAX_SAMPLE_RATE_HZ, MIN_SAMPLE_RATE_HZ,
 };
@@ -43,8 +44,20 @@ impl Audio {
 /// finite, unsupported or damaged. An MP3 without a frame count (a Xing or VBRI header) that ends between two
 /// frames cannot be told from a whole one.
 pub fn decode_file(path: &Path) -> Result<Audio, AudioError> {
+    decode(path, &read(path)?)
+}
+
+/// [`decode_file`], and the SHA-256 of the bytes that were decoded.
+///
+/// # Errors
+/// As [`decode_file`].
+pub fn decode_hashed(path: &Path) -> Result<(Audio, String), AudioError> {
     let bytes = read(path)?;
-    let audio = catch_unwind(AssertUnwindSafe(|| decode_bytes(path, &bytes)))
+    Ok((decode(path, &bytes)?, sha256_hex(&bytes)))
+}
+
+fn decode(path: &Path, bytes: &[u8]) -> Result<Audio, AudioError> {
+    let audio = catch_unwind(AssertUnwindSafe(|| decode_bytes(path, bytes)))
         .map_err(|_| AudioError::DecoderPanic { path: path.to_owned() })??;
     check_samples(path, &audio.samples)?;
     Ok(audio)
@@ -55,11 +68,23 @@ pub fn decode_file(path: &Path) -> Result<Audio, AudioError> {
 /// # Errors
 /// As [`decode_file`].
 pub fn load(path: &Path, sample_rate_hz: u32) -> Result<Audio, AudioError> {
-    let audio = decode_file(path)?;
+    Ok(at_rate(decode_file(path)?, sample_rate_hz))
+}
+
+/// [`load`], and the SHA-256 of the bytes that were decoded.
+///
+/// # Errors
+/// As [`decode_file`].
+pub fn load_hashed(path: &Path, sample_rate_hz: u32) -> Result<(Audio, String), AudioError> {
+    let (audio, sha256) = decode_hashed(path)?;
+    Ok((at_rate(audio, sample_rate_hz), sha256))
+}
+
+fn at_rate(audio: Audio, sample_rate_hz: u32) -> Audio {
     if audio.sample_rate_hz == sample_rate_hz {
-        return Ok(audio);
+        return audio;
     }
-    Ok(Audio { samples: resample(&audio.samples, audio.sample_rate_hz, sample_rate_hz), sample_rate_hz })
+    Audio { samples: resample(&audio.samples, audio.sample_rate_hz, sample_rate_hz), sample_rate_hz }
 }
 
 /// Reads a regular file of at most [`MAX_AUDIO_BYTES`].

@@ -15,9 +15,9 @@ mod resample;
 mod test_fixture;
 mod wav;
 
-pub use decode::{Audio, decode_file, load};
+pub use decode::{Audio, decode_file, decode_hashed, load, load_hashed};
 pub use error::AudioError;
 pub use mel::{LogMel, MelExtractor};
 pub use mel_config::MelConfig;
-pub use resample::resample;
+pub use resample::{resample, resampled_len};
 pub use wav::write_wav;

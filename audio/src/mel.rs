@@ -105,6 +105,12 @@ impl MelExtractor {
         2 * self.config.hop_length + 1
     }
 
+    /// Audio tokens that the encoder gives for a clip of so many samples at the extractor's rate.
+    #[must_use]
+    pub fn audio_tokens(&self, samples: usize) -> usize {
+        self.valid_frames(samples).div_ceil(2) / 2
+    }
+
     /// Loads a file at the extractor's rate and computes its trimmed spectrogram.
     ///
     /// # Errors
@@ -127,7 +133,7 @@ impl MelExtractor {
     /// `[bands, min(2 * conv_frames + 1, window frames)]`.
     #[must_use]
     pub fn log_mel(&self, samples: &[f32]) -> LogMel {
-        let conv_frames = self.valid_frames(samples).div_ceil(2);
+        let conv_frames = self.valid_frames(samples.len()).div_ceil(2);
         self.compute(samples, (2 * conv_frames + 1).min(self.config.window_frames()))
     }
 
@@ -140,8 +146,8 @@ impl MelExtractor {
         self.compute(samples, self.config.window_frames())
     }
 
-    fn valid_frames(&self, samples: &[f32]) -> usize {
-        let heard = samples.len().min(self.config.window_samples());
+    fn valid_frames(&self, samples: usize) -> usize {
+        let heard = samples.min(self.config.window_samples());
         heard.div_ceil(self.config.hop_length).min(self.config.window_frames())
     }
 
@@ -161,7 +167,7 @@ impl MelExtractor {
         let rest = (FLOOR.max(least) + 4.0) / 4.0;
         let mut data = vec![rest; bands * frames];
         transpose(&log_mel, bands, frames, &mut data);
-        LogMel { bands, frames, valid_frames: self.valid_frames(samples), data }
+        LogMel { bands, frames, valid_frames: self.valid_frames(samples.len()), data }
     }
 
     /// `log10` of the mel energies of the first `frames` frames.

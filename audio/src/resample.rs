@@ -28,7 +28,7 @@ pub fn resample(samples: &[f32], from_hz: u32, to_hz: u32) -> Vec<f32> {
     }
     let divisor = gcd(from_hz, to_hz);
     let kernel = Kernel::new((to_hz / divisor) as usize, (from_hz / divisor) as usize);
-    let out_len = (samples.len() as u64 * kernel.up as u64).div_ceil(kernel.down as u64) as usize;
+    let out_len = resampled_len(samples.len(), from_hz, to_hz);
 
     // Zeros on both sides keep every tap of every output inside the slice.
     let mut padded = vec![0.0f64; samples.len() + kernel.taps() + 1];
@@ -56,6 +56,15 @@ pub fn resample(samples: &[f32], from_hz: u32, to_hz: u32) -> Vec<f32> {
             }
         })
         .collect()
+}
+
+/// How many samples [`resample`] makes of `samples`.
+#[must_use]
+pub fn resampled_len(samples: usize, from_hz: u32, to_hz: u32) -> usize {
+    if from_hz == 0 {
+        return 0;
+    }
+    (samples as u64 * u64::from(to_hz)).div_ceil(u64::from(from_hz)) as usize
 }
 
 /// The low-pass filter of one ratio `up / down` (in lowest terms).

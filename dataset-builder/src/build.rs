@@ -116,7 +116,7 @@ pub fn sample_part(
 }
 
 /// Sorts the questions into usable and rejected; also gives how many there were.
-fn screen_set(
+pub(crate) fn screen_set(
     inputs: &BuildInputs<'_>,
     out: &Path,
     control: &Control<'_>,
@@ -135,7 +135,7 @@ fn screen_set(
 }
 
 /// Samples what is left of a part.
-fn sample_shards(
+pub(crate) fn sample_shards(
     inputs: &BuildInputs<'_>,
     screened: &Screened,
     part: Part,
@@ -180,7 +180,11 @@ fn check_rejected(
 }
 
 /// Writes what stands beside the samples: the questions that were asked, in their order, and those that were not.
-fn write_questions(out: &Path, screened: &Screened, config: &BuildConfig) -> Result<(), BuildError> {
+pub(crate) fn write_questions(
+    out: &Path,
+    screened: &Screened,
+    config: &BuildConfig,
+) -> Result<(), BuildError> {
     let mut file = JsonlWriter::create(&out.join(QUESTIONS_FILE))?;
     for question in &screened.usable {
         file.put(&QuestionRow::new(question, config, out)?)?;

@@ -3,6 +3,7 @@
 //!
 //! The composer renders question sets from single recordings, so that the whole method runs with nothing to download.
 
+mod answers;
 mod build;
 mod card;
 pub mod compose;
@@ -33,6 +34,7 @@ mod shards;
 mod shares;
 mod write;
 
+pub use answers::sample_answers;
 pub use build::{BuildInputs, BuildReport, PartReport, Provenance, build, sample_part};
 pub use config::{BuildConfig, OptionOrder, Sampler, Target};
 pub use control::Control;

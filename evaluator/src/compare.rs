@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use idk_questions::metrics::{
-    Comparison, Counts, RiskCoverage, auroc, compare, group_refuser, risk_coverage, threshold_refuser,
-    within_group_auroc,
+    Comparison, Counts, RiskCoverage, agreement_refuser, auroc, compare, group_refuser, risk_coverage,
+    threshold_refuser, within_group_auroc,
 };
 use idk_questions::rows::{Label, LabelRow};
 use idk_questions::score::clusters;
@@ -63,6 +63,9 @@ pub struct TaskResult {
     pub comparison: Comparison,
     /// Refuses the questions whose chosen option the base model finds least likely. `None` without options.
     pub threshold: Option<RuleResult>,
+    /// Refuses the questions whose answer the fewest samples of the base model agree with. `None` if nothing was sampled.
+    #[serde(default)]
+    pub agreement: Option<RuleResult>,
     /// Refuses whole sub-categories, those that the base model knows least first. `None` if none of these
     /// sub-categories was labelled.
     pub group: Option<RuleResult>,
@@ -100,9 +103,16 @@ pub fn known_shares(labels: &[LabelRow]) -> BTreeMap<String, f64> {
     counts.into_iter().map(|(group, (known, all))| (group, known as f64 / all as f64)).collect()
 }
 
+/// What the simple rules refuse by, beside the base model's confidence.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Yardsticks<'a> {
+    /// That of [`known_shares`]; none if no labelled set is at hand.
+    pub known_share: Option<&'a BTreeMap<String, f64>>,
+    /// For each question the share of samples that agree with the base model's answer; none if nothing was sampled.
+    pub agreement: Option<&'a [f64]>,
+}
+
 /// Compares the answers of `who` with those of the base model.
-///
-/// `known_share` is that of [`known_shares`]; empty if no labelled set is at hand.
 ///
 /// # Errors
 /// [`EvalError::Misaligned`] if either list is not about the prepared questions in their order.
@@ -111,7 +121,7 @@ pub fn compare_method(
     base: &[Answer],
     who: &Contender,
     answers: &[Answer],
-    known_share: &BTreeMap<String, f64>,
+    rules: Yardsticks<'_>,
     config: &EvalConfig,
     seed: u64,
 ) -> Result<MethodResult, EvalError> {
@@ -121,13 +131,17 @@ pub fn compare_method(
         .questions
         .iter()
         .zip(base.iter().zip(answers))
-        .map(|(question, (before, after))| Item {
+        .enumerate()
+        .map(|(place, (question, (before, after)))| Item {
             question: &question.original,
             shown: &question.shown,
             before,
             after,
+            agreement: rules.agreement.and_then(|shares| shares.get(place)).copied(),
         })
         .collect();
+    let none = BTreeMap::new();
+    let known_share = rules.known_share.unwrap_or(&none);
     let mut tasks = Vec::new();
     for task in task_names(items.iter().map(|item| item.question.task.as_str())) {
         let of_task: Vec<Item<'_>> =
@@ -162,6 +176,7 @@ struct Item<'a> {
     shown: &'a Question,
     before: &'a Answer,
     after: &'a Answer,
+    agreement: Option<f64>,
 }
 
 fn compare_items(
@@ -188,6 +203,11 @@ fn compare_items(
     } else {
         None
     };
+    let agreement: Option<Vec<f64>> = items.iter().map(|item| item.agreement).collect();
+    let agreement = match agreement {
+        Some(shares) => Some(rule(&verdicts, &agreement_refuser(&verdicts, &shares, &ids, refusals)?)?),
+        None => None,
+    };
     let group = if groups.iter().any(|group| known_share.contains_key(group)) {
         Some(rule(&verdicts, &group_refuser(&verdicts, &groups, &ids, known_share, refusals)?)?)
     } else {
@@ -206,7 +226,7 @@ fn compare_items(
     };
     let answers = items.iter().map(|item| item.after);
     let risk_coverage = forced_choice(answers.zip(items.iter().map(|item| item.shown)))?;
-    Ok(TaskResult { task: task.to_owned(), comparison, threshold, group, auroc, risk_coverage })
+    Ok(TaskResult { task: task.to_owned(), comparison, threshold, agreement, group, auroc, risk_coverage })
 }
 
 /// The risk-coverage curve of the likeliest options: each question answered with the option that the model finds most
@@ -298,7 +318,9 @@ mod tests {
     fn compared(known_share: &BTreeMap<String, f64>) -> MethodResult {
         let (prepared, before, after) = case();
         let config = EvalConfig { bootstrap_draws: 20, ..EvalConfig::default() };
-        compare_method(&prepared, &before, &Method::Adapter.into(), &after, known_share, &config, 0).unwrap()
+        let agreement = [1.0, 0.8, 0.8, 0.6, 0.6, 0.4, 0.2, 0.0, 1.0];
+        let rules = Yardsticks { known_share: Some(known_share), agreement: Some(&agreement) };
+        compare_method(&prepared, &before, &Method::Adapter.into(), &after, rules, &config, 0).unwrap()
     }
 
     #[test]
@@ -320,6 +342,8 @@ mod tests {
         let threshold = sound.threshold.unwrap();
         assert_eq!((threshold.rgi, threshold.rgi_reason.as_deref()), (None, Some("lost nothing")));
         assert_eq!(threshold.dhum, Some(50.0));
+        // The fewest samples agree with q7 (right), q6 and q5 (wrong); q3 and q4, both wrong, tie for the fourth place.
+        assert_eq!(sound.agreement.unwrap().rgi, Some(3.0_f64.log10()));
         assert_eq!(sound.group.unwrap().rgi, Some(3.0_f64.log10()));
     }
 
@@ -373,8 +397,15 @@ mod tests {
         let (prepared, before, mut after) = case();
         after.swap(0, 1);
         let config = EvalConfig::default();
-        let result =
-            compare_method(&prepared, &before, &Method::Adapter.into(), &after, &BTreeMap::new(), &config, 0);
+        let result = compare_method(
+            &prepared,
+            &before,
+            &Method::Adapter.into(),
+            &after,
+            Yardsticks::default(),
+            &config,
+            0,
+        );
         assert!(matches!(result, Err(EvalError::Misaligned { method }) if method == "adapter"));
     }
 }

@@ -15,7 +15,7 @@ use crate::prompts::{PromptFiles, Prompts};
 #[serde(deny_unknown_fields, default)]
 pub struct EvalConfig {
     /// Methods that are compared with the base model: `adapter`, `idk-prompt`, `mcot`, `mcot-few-shot`, `task-agent`,
-    /// `threshold`, `group`, `random`. The base itself is always answered, and `adapter` only where there is one.
+    /// `threshold`, `agreement`, `group`, `random`. The base itself is always answered, and `adapter` only where there is one.
     /// Default `["adapter"]`.
     pub methods: Vec<Method>,
     /// Most tokens of an answer. Default 16.
@@ -37,8 +37,8 @@ pub struct EvalConfig {
     pub max_rejected_share: f64,
     /// Adapters beside the run's own, each as `NAME=FOLDER`.
     pub adapters: Vec<String>,
-    /// What the threshold of `threshold` makes as large as possible on the questions of `val` in [data]: `youden` or
-    /// `rgi`. Default `youden`.
+    /// What the thresholds of `threshold` and `agreement` make as large as possible on the questions of `val` in [data]:
+    /// `youden` or `rgi`. Default `youden`.
     pub threshold_by: Criterion,
     /// `group` refuses the sub-categories of which the base model knows less than this share. Default 0.5.
     pub group_known_share: f64,
@@ -101,6 +101,11 @@ impl EvalConfig {
             return wrong("random_rate", "must be between 0 and 1");
         }
         self.named_adapters().map(|_| ())
+    }
+
+    /// Whether one of the methods is fitted on val.
+    pub fn fits_on_val(&self) -> bool {
+        self.methods.iter().any(|method| matches!(method, Method::Threshold | Method::Agreement))
     }
 
     /// Reads the prompts that are named, and forgets them.

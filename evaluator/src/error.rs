@@ -65,6 +65,15 @@ pub enum EvalError {
         what: String,
     },
 
+    /// A sweep file cannot be used.
+    #[error("`{}`: {what}", display_path(path))]
+    Sweep {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
+
     /// A method lacks what it works with.
     #[error("`{method}` {what}")]
     Lacks {
@@ -118,7 +127,7 @@ impl Diagnose for EvalError {
             Self::Model(error) => error.exit_kind(),
             Self::Questions(error) | Self::Answers { source: error, .. } => error.exit_kind(),
             Self::Config { .. } | Self::Template { .. } | Self::Lacks { .. } => ExitKind::Usage,
-            Self::AnswerRow { .. } => ExitKind::BadData,
+            Self::AnswerRow { .. } | Self::Sweep { .. } => ExitKind::BadData,
             Self::NoQuestions { .. } | Self::TooManyRejected { .. } | Self::Misaligned { .. } => {
                 ExitKind::BadData
             }
@@ -133,6 +142,7 @@ impl Diagnose for EvalError {
             Self::Config { .. } => return None,
             Self::Template { .. } => "the placeholders of every prompt are in docs/guide/evaluate.md",
             Self::AnswerRow { .. } => "the shapes that are read are in docs/reference/answers.md",
+            Self::Sweep { .. } => "run the sweep again with this program: `idk-eval sweep RECIPE`",
             Self::Lacks { hint, .. } => hint,
             Self::NoQuestions { .. } => {
                 "look at the question file, and at `tasks` and `limit_per_task` in [data]"

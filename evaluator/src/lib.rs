@@ -1,6 +1,7 @@
 //! Answers a test set with the base model, training-free methods and adapters, scores the answers with refusals as a
 //! class of their own, and compares each method with the base model and with simple rules at the same refusal rate.
 
+mod agreement;
 mod answer;
 mod answers_file;
 mod ask;
@@ -15,6 +16,7 @@ mod html;
 mod key;
 mod method;
 mod pairs;
+mod pick;
 mod prepare;
 mod prompts;
 mod refuse;
@@ -24,18 +26,25 @@ mod run;
 mod score;
 mod store;
 mod stored;
+mod sweep;
+mod sweep_run;
+mod sweep_table;
 mod table;
 mod template;
 
+pub use agreement::{SampledAnswers, Samples, said};
 pub use answer::{Answer, Step};
 pub use answers_file::{answers_file, write_answers};
-pub use compare::{ALL, Auroc, MethodResult, RuleResult, TaskResult, compare_method, known_shares};
+pub use compare::{
+    ALL, Auroc, MethodResult, RuleResult, TaskResult, Yardsticks, compare_method, known_shares,
+};
 pub use config::EvalConfig;
 pub use error::EvalError;
 pub use groups::{GroupCounts, GroupResult, Grouping};
 pub use html::{REPORT_FILE, report_file};
 pub use method::{Contender, Method, is_adapter_name};
 pub use pairs::PairResult;
+pub use pick::{AccuracyFloor, Choice, pick};
 pub use prepare::{Prepared, PreparedQuestion, prepare};
 pub use prompts::PromptFiles;
 pub use refuse::Rule;
@@ -45,5 +54,10 @@ pub use run::answer_plainly;
 pub use score::{Score, score_files};
 pub use store::STORE_DIR;
 pub use stored::read_answers;
+pub use sweep::{
+    Picked, SWEEP_DIR, Sweep, SweepBase, SweepKind, SweepPoint, SweepSet, TaskPoint, sweep_file,
+};
+pub use sweep_run::{SweepStep, Sweeper, Thresholds, alpha_steps};
+pub use sweep_table::sweep_table;
 pub use table::{Format, View, method_table, render, tables};
 pub use template::Template;

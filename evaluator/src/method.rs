@@ -20,6 +20,8 @@ pub enum Method {
     TaskAgent,
     /// The base model's answers; refused where the option that it chose is less likely than a threshold fitted on val.
     Threshold,
+    /// The base model's answers; refused where fewer of its samples agree with them than a threshold fitted on val.
+    Agreement,
     /// The base model's answers; refused in the sub-categories of which it knows too little.
     Group,
     /// The base model's answers; refused at random.
@@ -30,13 +32,14 @@ pub enum Method {
 
 impl Method {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Base,
         Self::IdkPrompt,
         Self::Mcot,
         Self::McotFewShot,
         Self::TaskAgent,
         Self::Threshold,
+        Self::Agreement,
         Self::Group,
         Self::Random,
         Self::Adapter,
@@ -51,6 +54,7 @@ impl Method {
             Self::McotFewShot => "mcot-few-shot",
             Self::TaskAgent => "task-agent",
             Self::Threshold => "threshold",
+            Self::Agreement => "agreement",
             Self::Group => "group",
             Self::Random => "random",
             Self::Adapter => "adapter",
@@ -59,7 +63,7 @@ impl Method {
 
     /// Whether it runs no model but refuses some of the base model's answers.
     pub fn is_rule(self) -> bool {
-        matches!(self, Self::Threshold | Self::Group | Self::Random)
+        matches!(self, Self::Threshold | Self::Agreement | Self::Group | Self::Random)
     }
 }
 

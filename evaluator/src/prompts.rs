@@ -145,7 +145,12 @@ impl PromptName {
             Method::TaskAgent => {
                 &[Self::AgentType, Self::AgentTranscript, Self::AgentCaption, Self::AgentAnswer]
             }
-            Method::Base | Method::Threshold | Method::Group | Method::Random | Method::Adapter => &[],
+            Method::Base
+            | Method::Threshold
+            | Method::Agreement
+            | Method::Group
+            | Method::Random
+            | Method::Adapter => &[],
         }
     }
 }

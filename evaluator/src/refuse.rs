@@ -23,6 +23,12 @@ pub enum Rule {
         /// The same as a probability.
         probability: Option<f64>,
     },
+    /// Refuses where too few samples give the same answer.
+    Agreement {
+        /// The threshold on val, a share of the samples, and what it did there.
+        #[serde(flatten)]
+        fit: ThresholdFit,
+    },
     /// Refuses whole sub-categories.
     Group {
         /// Those of which the base model knows less than this share.
@@ -51,6 +57,19 @@ pub(crate) fn fit_on_val(val: &[Answer], criterion: Criterion) -> Result<Rule, E
     Ok(Rule::Threshold { fit, probability })
 }
 
+/// Fits the threshold on the share of samples that agree with the base model's answers to val.
+///
+/// # Errors
+/// [`EvalError::Questions`] (never for as many shares as answers).
+pub(crate) fn fit_agreement(
+    val: &[Answer],
+    agreement: &[f64],
+    criterion: Criterion,
+) -> Result<Rule, EvalError> {
+    let verdicts: Vec<Verdict> = val.iter().map(|answer| answer.judgement.verdict).collect();
+    Ok(Rule::Agreement { fit: fit_threshold(&verdicts, agreement, criterion)? })
+}
+
 /// The rule that refuses the sub-categories of which the base model knows less than `below`. Sub-categories without a
 /// known share are answered.
 pub(crate) fn group_rule(prepared: &Prepared, known_share: &BTreeMap<String, f64>, below: f64) -> Rule {
@@ -59,7 +78,8 @@ pub(crate) fn group_rule(prepared: &Prepared, known_share: &BTreeMap<String, f64
     Rule::Group { known_share_below: below, refused }
 }
 
-/// The answers after a rule, in the same order.
+/// The answers after a rule, in the same order. `agreement`: the share of samples that agree with each answer; none if
+/// nothing was sampled.
 ///
 /// # Errors
 /// [`EvalError::Questions`] (never for answers to the prepared questions).
@@ -67,12 +87,21 @@ pub(crate) fn apply(
     rule: &Rule,
     prepared: &Prepared,
     base: &[Answer],
+    agreement: Option<&[f64]>,
     seed: u64,
 ) -> Result<Vec<Answer>, EvalError> {
     let is_refused: Vec<bool> = match rule {
         Rule::Threshold { fit, .. } => {
             let below = |answer: &Answer| fit.threshold.is_some_and(|least| answer.confidence() < least);
             base.iter().map(below).collect()
+        }
+        Rule::Agreement { fit } => {
+            let shares = agreement.unwrap_or_default();
+            let below = |index: usize| {
+                let share = shares.get(index).copied().unwrap_or(0.0);
+                fit.threshold.is_some_and(|least| share < least)
+            };
+            (0..base.len()).map(below).collect()
         }
         Rule::Group { refused, .. } => {
             let questions = prepared.questions.iter();
@@ -135,7 +164,7 @@ mod tests {
 
     fn refused(rule: &Rule) -> Vec<usize> {
         let (prepared, base) = case();
-        let after = apply(rule, &prepared, &base, 5).unwrap();
+        let after = apply(rule, &prepared, &base, Some(&[1.0, 0.8, 0.6, 0.0]), 5).unwrap();
         assert!(after.iter().zip(&base).all(|(after, before)| after.id == before.id));
         (0..4).filter(|&index| after[index].judgement.verdict == Verdict::Refused).collect()
     }
@@ -163,6 +192,16 @@ mod tests {
         assert_eq!(refused(&rule), [2, 3]);
         assert_eq!(serde_json::to_value(&rule).unwrap()["refused"], serde_json::json!(["sound/hard"]));
         assert_eq!(refused(&group_rule(&prepared, &known, 0.4)), [] as [usize; 0]);
+    }
+
+    #[test]
+    fn answers_that_few_samples_agree_with_are_refused_below_the_share_fitted_on_val() {
+        // On val the wrong answers have 3 of 5 and none, the right ones all and 4 of 5: half-way is 0.7.
+        let rule = fit_agreement(&case().1, &[1.0, 0.8, 0.6, 0.0], Criterion::Youden).unwrap();
+        let Rule::Agreement { fit } = &rule else { panic!("{rule:?}") };
+        assert!((fit.threshold.unwrap() - 0.7).abs() < 1e-12, "{fit:?}");
+        assert_eq!(refused(&rule), [2, 3]);
+        assert_eq!(serde_json::to_value(&rule).unwrap()["rule"], "agreement");
     }
 
     #[test]

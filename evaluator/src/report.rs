@@ -8,10 +8,11 @@ use idk_common::progress::Progress;
 use idk_model::{Adapters, Lalm};
 use idk_questions::Verdict;
 
+use crate::agreement::{Samples, agreement};
 use crate::answer::Answer;
 use crate::answers_file::{clear_answers, remove_if_there, write_answers};
 use crate::ask::Asker;
-use crate::compare::compare_method;
+use crate::compare::{Yardsticks, compare_method};
 use crate::config::EvalConfig;
 use crate::error::EvalError;
 use crate::groups::{Grouping, count_groups};
@@ -21,7 +22,7 @@ use crate::method::{Contender, Method};
 use crate::pairs::pair_results;
 use crate::prepare::Prepared;
 use crate::prompts::Prompts;
-use crate::refuse::{Rule, apply, fit_on_val, group_rule};
+use crate::refuse::{Rule, apply, fit_agreement, fit_on_val, group_rule};
 use crate::results::{FORMAT, REJECTED_FILE, Results, base_results, results_file};
 use crate::run::answer_all;
 use crate::store::Store;
@@ -50,8 +51,10 @@ pub struct Subject<'a> {
     pub adapters: &'a [NamedAdapter],
     /// The share of questions of each group that the base model knows ([`crate::known_shares`]); empty if unknown.
     pub known_share: &'a BTreeMap<String, f64>,
-    /// The prepared questions that `threshold` is fitted on.
+    /// The prepared questions that `threshold` and `agreement` are fitted on.
     pub val: Option<&'a Prepared>,
+    /// Samples of the base model on both sets, for `agreement`.
+    pub samples: Option<&'a Samples>,
     /// Names and hashes of model, adapter and questions, copied to `results.json`.
     pub provenance: &'a BTreeMap<String, String>,
 }
@@ -85,6 +88,7 @@ pub fn evaluate(
     let run = Evaluation { subject, config, prompts: &prompts, eval_dir, progress };
     let base = run.answers(&Method::Base.into(), prepared)?;
     write_answers(eval_dir, &Method::Base.into(), prepared, &base)?;
+    let agreement = subject.samples.map(|samples| agreement(prepared, &base, &samples.test));
     let mut said: BTreeMap<&str, (Vec<Answer>, Option<Rule>)> = BTreeMap::new();
     for who in contenders.iter().filter(|who| !who.method.is_rule()) {
         let answers = run.answers(who, prepared)?;
@@ -95,7 +99,7 @@ pub fn evaluate(
         let first = contenders.iter().find(|who| !who.method.is_rule());
         let like = first.and_then(|who| Some((who.name.as_str(), said.get(who.name.as_str())?.0.as_slice())));
         let rule = run.rule(who.method, prepared, like)?;
-        let answers = apply(&rule, prepared, &base, seed)?;
+        let answers = apply(&rule, prepared, &base, agreement.as_deref(), seed)?;
         write_answers(eval_dir, who, prepared, &answers)?;
         said.insert(&who.name, (answers, Some(rule)));
     }
@@ -103,7 +107,8 @@ pub fn evaluate(
     let mut all: Vec<(&str, &[Answer])> = vec![(Method::Base.name(), &base)];
     for who in &contenders {
         let Some((answers, rule)) = said.get(who.name.as_str()) else { continue };
-        let mut result = compare_method(prepared, &base, who, answers, subject.known_share, config, seed)?;
+        let rules = Yardsticks { known_share: Some(subject.known_share), agreement: agreement.as_deref() };
+        let mut result = compare_method(prepared, &base, who, answers, rules, config, seed)?;
         result.rule.clone_from(rule);
         methods.push(result);
         all.push((&who.name, answers));
@@ -131,33 +136,46 @@ pub fn evaluate(
 }
 
 /// An evaluation in progress.
-struct Evaluation<'a> {
-    subject: &'a Subject<'a>,
-    config: &'a EvalConfig,
-    prompts: &'a Prompts,
-    eval_dir: &'a Path,
-    progress: fn(&str, u64) -> Progress,
+pub(crate) struct Evaluation<'a> {
+    pub(crate) subject: &'a Subject<'a>,
+    pub(crate) config: &'a EvalConfig,
+    pub(crate) prompts: &'a Prompts,
+    pub(crate) eval_dir: &'a Path,
+    pub(crate) progress: fn(&str, u64) -> Progress,
 }
 
 impl Evaluation<'_> {
     /// The answers of one that runs a model.
     fn answers(&self, who: &Contender, prepared: &Prepared) -> Result<Vec<Answer>, EvalError> {
         let adapter = self.subject.adapters.iter().find(|adapter| adapter.name == who.name);
-        let adapter = adapter.filter(|_| who.method == Method::Adapter);
+        self.answers_of(&who.name, who.method, adapter.filter(|_| who.method == Method::Adapter), prepared)
+    }
+
+    /// The answers of a method, with the adapter that is given; `label` is for the progress bar.
+    ///
+    /// # Errors
+    /// [`EvalError::Model`], [`EvalError::Common`].
+    pub(crate) fn answers_of(
+        &self,
+        label: &str,
+        method: Method,
+        adapter: Option<&NamedAdapter>,
+        prepared: &Prepared,
+    ) -> Result<Vec<Answer>, EvalError> {
         let asker = Asker {
             lalm: self.subject.lalm,
             adapters: adapter.map(|adapter| &adapter.adapters),
-            method: who.method,
+            method,
             prompts: self.prompts,
             style: prepared.style,
             // The threshold rule refuses by the base model's option probabilities; a curve is made of both.
-            with_options: matches!(who.method, Method::Base | Method::Adapter),
+            with_options: matches!(method, Method::Base | Method::Adapter),
             config: self.config,
         };
         let adapter_sha256 = adapter.map(|adapter| adapter.sha256.as_str());
         let key = contender_key(&asker, self.subject.model_sha256, self.subject.device, adapter_sha256);
         let store = Store::open(self.eval_dir, &key)?;
-        let bar = (self.progress)(&format!("answers of {}", who.name), prepared.questions.len() as u64);
+        let bar = (self.progress)(&format!("answers of {label}"), prepared.questions.len() as u64);
         let answers = answer_all(&asker, prepared, &key, Some(&store), &bar)?;
         bar.finish();
         Ok(answers)
@@ -173,6 +191,12 @@ impl Evaluation<'_> {
         match (method, self.subject.val) {
             (Method::Threshold, Some(val)) => {
                 fit_on_val(&self.answers(&Method::Base.into(), val)?, self.config.threshold_by)
+            }
+            (Method::Agreement, Some(val)) => {
+                let base = self.answers(&Method::Base.into(), val)?;
+                let none = BTreeMap::new();
+                let samples = self.subject.samples.map_or(&none, |samples| &samples.val);
+                fit_agreement(&base, &agreement(val, &base, samples), self.config.threshold_by)
             }
             (Method::Group, _) => {
                 Ok(group_rule(prepared, self.subject.known_share, self.config.group_known_share))
@@ -229,6 +253,10 @@ fn check_possible(
             "give `val` in [data]",
         );
     }
+    if has(Method::Agreement) && (subject.val.is_none() || subject.samples.is_none()) {
+        let what = "is fitted on samples of questions that were not given";
+        return lacks(Method::Agreement, what, "give `val` in [data]");
+    }
     if has(Method::Group) && subject.known_share.is_empty() {
         let hint = "evaluate a recipe whose dataset is built (`idk-build RECIPE`)";
         return lacks(Method::Group, "needs the labels of an IDK dataset", hint);
@@ -259,7 +287,7 @@ fn provenance(
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::path::PathBuf;
 
     use idk_common::{atomic, json::read_json, paths::regular_files};
@@ -303,7 +331,7 @@ mod tests {
         QuestionSet { questions: rows.into_iter().enumerate().map(question).collect(), rejected: Vec::new() }
     }
 
-    fn config() -> EvalConfig {
+    pub(crate) fn config() -> EvalConfig {
         EvalConfig {
             methods: vec![Method::Adapter, Method::IdkPrompt],
             max_new_tokens: 6,
@@ -312,13 +340,17 @@ mod tests {
         }
     }
 
-    fn lalm() -> Lalm {
+    pub(crate) fn lalm() -> Lalm {
         Lalm::load(&fixture(), &device("cpu").unwrap()).unwrap()
     }
 
-    fn named(name: &str, lalm: &Lalm) -> NamedAdapter {
+    pub(crate) fn named(name: &str, lalm: &Lalm) -> NamedAdapter {
         let adapters = Adapters::load(&fixture().join("lora_adapter"), lalm).unwrap();
         NamedAdapter { name: name.to_owned(), adapters, sha256: "a".to_owned() }
+    }
+
+    pub(crate) fn prepared(lalm: &Lalm, config: &EvalConfig) -> Prepared {
+        prepare(lalm, &questions(), config, PromptStyle::default(), 7, |_, _| Progress::hidden()).unwrap()
     }
 
     fn try_run(
@@ -336,7 +368,8 @@ mod tests {
             device: "cpu",
             adapters,
             known_share,
-            val: config.methods.contains(&Method::Threshold).then_some(&prepared),
+            val: config.fits_on_val().then_some(&prepared),
+            samples: None,
             provenance: &BTreeMap::new(),
         };
         evaluate(&subject, &prepared, config, 7, eval_dir, hidden)
@@ -404,6 +437,7 @@ mod tests {
                     adapters: &[],
                     known_share: &BTreeMap::new(),
                     val: None,
+                    samples: None,
                     provenance: &BTreeMap::new(),
                 },
                 config: &config,

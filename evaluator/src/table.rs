@@ -102,10 +102,11 @@ pub fn method_table(result: &MethodResult) -> String {
         .collect();
     let auroc: Vec<String> = result.tasks.iter().map(auroc_note).collect();
     format!(
-        "{} against the base model, before→after:\n\n{}\n{}{RULES}\nn: {}\nAUROC of refusing within sub-categories: {}\n",
+        "{} against the base model, before→after:\n\n{}\n{}{RULES}\n{}n: {}\nAUROC of refusing within sub-categories: {}\n",
         terminal_safe(&result.name),
         aligned(&rows),
         result.rule.as_ref().map(rule_note).unwrap_or_default(),
+        agreement_note(&result.tasks),
         unparsed.join(", "),
         auroc.join(", ")
     )
@@ -121,6 +122,14 @@ fn rule_note(rule: &Rule) -> String {
         Rule::Threshold { fit, .. } => {
             format!("Refuses nothing: {}.\n", fit.reason.as_deref().unwrap_or("no threshold"))
         }
+        Rule::Agreement { fit } => match fit.threshold {
+            Some(share) => format!(
+                "Refuses answers that fewer than {:.0} % of the samples agree with, fitted on {} questions of val.\n",
+                100.0 * share,
+                fit.n
+            ),
+            None => format!("Refuses nothing: {}.\n", fit.reason.as_deref().unwrap_or("no threshold")),
+        },
         Rule::Group { known_share_below, refused } => format!(
             "Refuses the {} sub-categories of which the base model knows less than {:.0} %.\n",
             refused.len(),
@@ -148,6 +157,19 @@ fn method_row(task: &TaskResult) -> Vec<String> {
         rule_rgi(task.threshold.as_ref()),
         rule_rgi(task.group.as_ref()),
     ]
+}
+
+/// The rule by agreement stands below the table, which has no room for another column.
+fn agreement_note(tasks: &[TaskResult]) -> String {
+    let notes: Vec<String> = tasks
+        .iter()
+        .filter(|task| task.agreement.is_some())
+        .map(|task| format!("{} {}", name(&task.task), rule_rgi(task.agreement.as_ref())))
+        .collect();
+    if notes.is_empty() {
+        return String::new();
+    }
+    format!("RGI of refusing as many by the agreement of samples: {}\n", notes.join(", "))
 }
 
 fn auroc_note(task: &TaskResult) -> String {
@@ -243,6 +265,7 @@ pub(crate) mod tests {
             task: task.to_owned(),
             comparison: compare(&before, &after, None, 0, 200).unwrap(),
             threshold: Some(rule),
+            agreement: None,
             group: None,
             auroc: Auroc { refusal_within: Some(0.523), ..Auroc::default() },
             risk_coverage: RiskCoverage::default(),

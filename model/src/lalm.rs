@@ -13,6 +13,7 @@ use crate::encoder::AudioEncoder;
 use crate::error::ModelError;
 use crate::generation_config::GenerationDefaults;
 use crate::linear::{ForwardContext, Linear};
+use crate::parallel::{map_in_order, workers};
 use crate::slot::Slot;
 use crate::source::{TensorSource, Values};
 use crate::tokenizer::LalmTokenizer;
@@ -129,6 +130,20 @@ impl Lalm {
         }
         let rows = self.projector.forward(encoded.rows, context);
         Ok(encoded.places.iter().map(|&(start, tokens)| rows.clone().narrow(0, start, tokens)).collect())
+    }
+
+    /// [`Lalm::encode_audio`] without adapters, each clip for itself: its features are the same to the last bit
+    /// whichever clips it is encoded with. On the CPU several clips at once.
+    ///
+    /// # Shapes
+    /// - each output: `[audio_tokens, hidden]`
+    ///
+    /// # Errors
+    /// As [`Lalm::encode_audio`].
+    pub fn encode_each(&self, mels: &[&LogMel]) -> Result<Vec<Tensor<2>>, ModelError> {
+        let encode = |mel: &&LogMel| self.encode_audio(&[mel], &ForwardContext::default());
+        let encoded = map_in_order(mels, workers(&self.device), encode);
+        Ok(encoded.into_iter().collect::<Result<Vec<_>, _>>()?.concat())
     }
 
     /// Token embeddings with the audio placeholders replaced, in order, by each row's audio.

@@ -6,15 +6,11 @@ use std::path::Path;
 use idk_audio::{MelConfig, MelExtractor};
 
 use crate::config::LalmConfig;
-use crate::device::device;
 use crate::error::ModelError;
 use crate::generation_config::GenerationDefaults;
-use crate::lora::{Adapters, LoraConfig};
+use crate::lora::LoraConfig;
 use crate::tokenizer::LalmTokenizer;
 use crate::weights::Weights;
-
-/// Two-dimensional tensors that are no linear layers, and the output head, which takes no LoRA pair.
-const NOT_ADAPTED: [&str; 3] = ["embed_positions", "embed_tokens", "lm_head"];
 
 /// A model folder, read up to its weights.
 #[derive(Clone, Debug)]
@@ -25,8 +21,6 @@ pub struct Outline {
     pub tokenizer: LalmTokenizer,
     /// Samples to spectrogram.
     pub mel: MelExtractor,
-    /// Module path and `[out, in]` of every linear layer that can take a LoRA pair.
-    pub linears: BTreeMap<String, [usize; 2]>,
     /// Numbers in all weights.
     pub parameters: u64,
 }
@@ -52,19 +46,23 @@ impl Outline {
                 config,
                 tokenizer,
                 mel: MelExtractor::new(mel),
-                linears: linears(&weights),
                 parameters: weights.shapes().map(|(_, shape)| shape.iter().product::<usize>() as u64).sum(),
             }),
             _ => Err(problems),
         }
     }
 
-    /// The adapters that LoRA would train, on the CPU: to count them.
+    /// The linear layers that LoRA would adapt, with how many numbers it trains in each.
     ///
     /// # Errors
-    /// As [`Adapters::init`].
-    pub fn adapters(&self, config: &LoraConfig) -> Result<Adapters, ModelError> {
-        Adapters::init_for(&self.linears, config, 0, &device("cpu")?)
+    /// As [`LoraConfig::adapted`].
+    pub fn adapted(&self, lora: &LoraConfig) -> Result<BTreeMap<String, u64>, ModelError> {
+        let shapes = self.config.linear_shapes();
+        let trained = |name: String| {
+            let [out_features, in_features] = shapes.get(&name).copied().unwrap_or_default();
+            (name, (lora.rank * (out_features + in_features)) as u64)
+        };
+        Ok(lora.adapted(&shapes)?.into_iter().map(trained).collect())
     }
 }
 
@@ -72,22 +70,14 @@ fn keep<T>(found: Result<T, ModelError>, problems: &mut Vec<ModelError>) -> Opti
     found.map_err(|problem| problems.push(problem)).ok()
 }
 
-fn linears(weights: &Weights) -> BTreeMap<String, [usize; 2]> {
-    let of = |(name, shape): (&str, &[usize])| {
-        let module = name.strip_suffix(".weight")?;
-        let [out_features, in_features] = *shape else { return None };
-        let last = module.rsplit('.').next().unwrap_or(module);
-        (!NOT_ADAPTED.contains(&last)).then(|| (module.to_owned(), [out_features, in_features]))
-    };
-    weights.shapes().filter_map(of).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use std::path::PathBuf;
 
     use super::*;
+    use crate::device::device;
     use crate::lalm::Lalm;
+    use crate::lora::Adapters;
 
     fn fixture() -> PathBuf {
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/qwen2-audio-tiny")
@@ -97,11 +87,10 @@ mod tests {
     fn the_outline_tells_what_the_loaded_model_tells() {
         let lalm = Lalm::load(&fixture(), &device("cpu").unwrap()).unwrap();
         let outline = Outline::read(&fixture()).unwrap();
-        assert_eq!(outline.linears, lalm.linear_shapes());
         assert_eq!(outline.parameters, lalm.num_params() as u64);
         let lora = LoraConfig { rank: 4, ..LoraConfig::default() };
         let trained = Adapters::init(&lalm, &lora, 0).unwrap().num_params() as u64;
-        assert_eq!(outline.adapters(&lora).unwrap().num_params() as u64, trained);
+        assert_eq!(outline.adapted(&lora).unwrap().values().sum::<u64>(), trained);
     }
 
     #[test]

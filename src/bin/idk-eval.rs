@@ -1,13 +1,14 @@
-//! `idk-eval RECIPE`, `idk-eval --model DIR --questions FILE --out DIR`, `idk-eval score`.
+//! `idk-eval RECIPE`, `idk-eval --model DIR --questions FILE --out DIR`, `idk-eval score`, `idk-eval sweep`,
+//! `idk-eval pick`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use idk::cli::{self, RecipeArgs};
 use idk::error::RunError;
-use idk::evaluation;
-use idk_evaluator::{Format, Grouping, View};
+use idk::{evaluation, sweep};
+use idk_evaluator::{AccuracyFloor, Format, Grouping, View};
 use idk_questions::Scorer;
 
 /// Answers a question set and reports accuracy, truthfulness, reliability and the Reliability Gain Index
@@ -95,6 +96,37 @@ impl ViewArguments {
 enum Command {
     /// Scores stored answers without any model: this program's, MMAU submissions, lmms-eval's samples
     Score(ScoreArguments),
+    /// Answers val with the run's adapter at several scales, and refuses below several thresholds; no training
+    Sweep(SweepArguments),
+    /// Recommends the adapter's scale with the best RGI on val, and can write the adapter with it
+    Pick(PickArguments),
+}
+
+#[derive(Args)]
+struct SweepArguments {
+    /// The recipe, or the folder of a finished run
+    recipe: PathBuf,
+    /// Overrides a key of the recipe, e.g. `--set sweep.alpha=[0.5,1]`; may be given again
+    #[arg(long = "set", value_name = "SECTION.KEY=VALUE")]
+    set: Vec<String>,
+    /// Answers the test set too; nothing is picked on it
+    #[arg(long)]
+    test: bool,
+}
+
+#[derive(Args)]
+struct PickArguments {
+    /// The recipe, or the folder of a finished run
+    recipe: PathBuf,
+    /// Overrides a key of the recipe, e.g. `--set sweep.alpha=[0.5,1]`; may be given again
+    #[arg(long = "set", value_name = "SECTION.KEY=VALUE")]
+    set: Vec<String>,
+    /// The least accuracy on val, in percent [default: 80 % of the base model's; `min_accuracy` in [sweep]]
+    #[arg(long, value_name = "PERCENT")]
+    min_accuracy: Option<f64>,
+    /// Writes an adapter with the picked scale, which PEFT loads, into a new folder
+    #[arg(long, value_name = "DIR")]
+    write: Option<PathBuf>,
 }
 
 #[derive(Args)]
@@ -114,18 +146,18 @@ struct ScoreArguments {
 }
 
 impl Arguments {
-    /// `score` works on stored answers: what chooses a model has no meaning beside it.
-    fn refuse_beside_score(&self) -> Result<(), RunError> {
+    /// A subcommand has options of its own: what is for an evaluation has no meaning beside it.
+    fn refuse_beside(&self, name: &str) -> Result<(), RunError> {
         let given = [
-            ("a recipe", self.recipe.recipe.is_some()),
-            ("--set", !self.recipe.set.is_empty()),
+            ("a recipe before its name", self.recipe.recipe.is_some()),
+            ("--set before its name", !self.recipe.set.is_empty()),
             ("--model", self.model.is_some()),
             ("--adapter", !self.adapter.is_empty()),
             ("--format, --by, --transitions or --p-values", self.view.view() != View::default()),
             ("--out", self.out.is_some()),
         ];
         match given.iter().find(|(_, given)| *given) {
-            Some((name, _)) => Err(RunError::Usage { what: format!("`score` does not take {name}") }),
+            Some((other, _)) => Err(RunError::Usage { what: format!("`{name}` does not take {other}") }),
             None => Ok(()),
         }
     }
@@ -137,10 +169,16 @@ Examples:
   idk-eval recipes/sound.toml --by sub-category --transitions --p-values
   idk-eval recipes/sound.toml --adapter k3=runs/k3/adapter --adapter k5=runs/sound/adapter --out my/k --format csv
   idk-eval --model checkpoints/mini-lalm --adapter runs/sound/adapter --questions my/questions.json --out my/eval
+  idk-eval sweep recipes/sound.toml --test
+  idk-eval pick runs/sound --write runs/sound-picked
   idk-eval score --questions my/questions.json --before base.jsonl --after method.jsonl --json
 
 Exit codes: 0 success, 2 usage or recipe, 65 bad data or mismatch, 66 missing input,
 70 numeric stop, 74 input/output, 75 run folder busy, 130 or 143 stopped by a signal.";
+
+fn of_run(recipe: &Path, set: &[String]) -> RecipeArgs {
+    RecipeArgs { recipe: Some(recipe.to_owned()), set: set.to_vec() }
+}
 
 fn main() -> ExitCode {
     idk_model::tune_allocator();
@@ -149,13 +187,25 @@ fn main() -> ExitCode {
     cli::run(
         || match &arguments.command {
             Some(Command::Score(score)) => {
-                arguments.refuse_beside_score()?;
+                arguments.refuse_beside("score")?;
                 let scorer = match score.scorer {
                     ScorerName::Ours => Scorer::Ours,
                     ScorerName::MmauWordset => Scorer::MmauWordset,
                     ScorerName::MmauSubstring => Scorer::MmauSubstring,
                 };
                 evaluation::score(&score.questions, &score.before, &score.after, scorer, json)
+            }
+            Some(Command::Sweep(asked)) => {
+                arguments.refuse_beside("sweep")?;
+                let recipe = of_run(&asked.recipe, &asked.set).load_run()?;
+                sweep::sweep(&recipe, sweep::Request { test: asked.test, json })
+            }
+            Some(Command::Pick(asked)) => {
+                arguments.refuse_beside("pick")?;
+                let recipe = of_run(&asked.recipe, &asked.set).load_run()?;
+                let floor = asked.min_accuracy.map(AccuracyFloor::Percent);
+                let request = sweep::PickRequest { floor, write: asked.write.as_deref(), json };
+                sweep::pick_alpha(&recipe, &request)
             }
             None => {
                 let recipe = arguments.recipe.load()?;

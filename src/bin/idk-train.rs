@@ -1,15 +1,18 @@
-//! `idk-train RECIPE`: build the dataset, train, evaluate.
+//! `idk-train RECIPE`: build the dataset, train, evaluate. `merge`: the trained adapter and its base as one model.
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use idk::cli::{self, RecipeArgs};
+use idk::merge_command::MergeArguments;
 use idk::{allow, check, environment, pipeline, plan};
 
 /// Teaches a large audio language model to say "I don't know" when it does not know
 #[derive(Parser)]
 #[command(name = "idk-train", version, after_help = AFTER_HELP)]
 struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
     #[command(flatten)]
     recipe: RecipeArgs,
     /// Prints the recipe with every default filled in, and stops
@@ -31,8 +34,14 @@ struct Arguments {
     #[arg(long)]
     fresh: bool,
     /// Prints the results as JSON instead of a table; errors too
-    #[arg(long)]
+    #[arg(long, global = true)]
     json: bool,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Folds a run's adapter into its base model: a Hugging Face folder that needs no PEFT
+    Merge(MergeArguments),
 }
 
 const AFTER_HELP: &str = "\
@@ -43,6 +52,7 @@ Examples:
   idk-train recipes/sound.toml --dry-run
   idk-train recipes/sound.toml --print-config
   idk-train --env
+  idk-train merge runs/sound --out models/sound
 
 A run that was stopped goes on where it was: give the same command again.
 
@@ -55,6 +65,9 @@ fn main() -> ExitCode {
     let json = arguments.json;
     cli::run(
         || {
+            if let Some(Command::Merge(merge)) = &arguments.command {
+                return merge.run(json);
+            }
             if arguments.env {
                 return environment::print(json);
             }

@@ -1,6 +1,5 @@
 //! What is wrong with a recipe beyond the types of its values: ranges, and keys that need each other.
 
-use idk_evaluator::Method as EvalMethod;
 use idk_trainer::{BestMetric, Method};
 
 use super::Recipe;
@@ -46,9 +45,9 @@ impl Recipe {
         );
         self.check_validation(&mut check);
         check(
-            !self.eval.methods.contains(&EvalMethod::Threshold) || !self.data.val.is_empty(),
+            !self.eval.fits_on_val() || !self.data.val.is_empty(),
             "eval.methods",
-            "`threshold` in [eval] is fitted on val: give `val` in [data], such as \"bank:val\"",
+            "`threshold` and `agreement` in [eval] are fitted on val: give `val` in [data], such as \"bank:val\"",
         );
         check(!self.output.dir.as_os_str().is_empty(), "output.dir", "`dir` in [output] must name a folder");
         check(self.init.is_none() || self.base.is_some(), "init", "[init] needs a [base] section beside it");
@@ -57,6 +56,17 @@ impl Recipe {
             check(self.base.is_none(), "transfer", "[transfer] trains adapters; it does not go with [base]");
             for (key, message) in transfer.problems() {
                 check(false, &format!("transfer.{key}"), &format!("`{key}` in [transfer] {message}"));
+            }
+        }
+        if let Some(sweep) = &self.sweep {
+            for (key, message) in sweep.problems(self.build.n_samples) {
+                check(false, &format!("sweep.{key}"), &format!("`{key}` in [sweep] {message}"));
+            }
+            if !sweep.k.is_empty() {
+                let other = self.base.is_some() || self.transfer.is_some();
+                check(!other, "sweep.k", "`k` in [sweep] does not go with [base] and [transfer]");
+                let all = "`k` in [sweep] needs every sample: `stop_when_decided` in [build] must be false";
+                check(!self.build.stop_when_decided, "sweep.k", all);
             }
         }
         if let Some(base) = &self.base {

@@ -3,7 +3,7 @@ use idk_model::{Adapters, ForwardContext};
 use idk_trainer::collate::{Labels, collate, tokenize};
 use idk_trainer::optimizer::AdamW;
 use idk_trainer::step::{AudioInput, MicroBatch, apply, evaluate_loss, forward_nll, lora_gradients};
-use idk_trainer::{Example, TrainConfig};
+use idk_trainer::{Clip, Example, TrainConfig};
 
 use crate::TOLERANCE;
 use crate::fixture::{Fixture, assert_close, read_tensors, to_f64};
@@ -46,7 +46,7 @@ fn the_collator_makes_the_batch_and_the_labels_of_the_reference() {
             let answer: Vec<u32> = labels.into_iter().filter_map(|id| u32::try_from(id).ok()).collect();
             let example = Example {
                 id: name.clone(),
-                audio: fixture.prompt_mels(name),
+                audio: fixture.prompt_mels(name).into_iter().map(Clip::of_mel).collect(),
                 messages: fixture.messages(name),
                 target: fixture.lalm.tokenizer.decode(&answer, true).unwrap(),
             };

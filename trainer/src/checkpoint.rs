@@ -164,6 +164,18 @@ pub fn save(
     }
     atomic::publish_dir(&temporary, &target)?;
     manifest::verify_dir(&target)?;
+    settle(run, state, keep_last)?;
+    Ok(target)
+}
+
+/// What a save ends with once its checkpoint is in place, and what a kill may have cut off: the newest and the best
+/// checkpoint are named, unfinished folders and those beyond the newest `keep_last` are removed.
+///
+/// # Errors
+/// [`TrainError::Common`] or [`TrainError::Io`] names what could not be written or removed.
+pub fn settle(run: &RunDir, state: &TrainState, keep_last: usize) -> Result<(), TrainError> {
+    let parent = run.checkpoints();
+    remove_leftovers(&parent)?;
     atomic::write_atomic(&parent.join(LAST_FILE), format!("{}\n", step_folder(state.step)).as_bytes())?;
     let best = state.selection.best.map(|best| best.step);
     if let Some(step) = best {
@@ -172,7 +184,7 @@ pub fn save(
     if keep_last > 0 {
         prune(&parent, state.step, keep_last, best)?;
     }
-    Ok(target)
+    Ok(())
 }
 
 /// A checkpoint that was found good.

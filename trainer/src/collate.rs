@@ -1,8 +1,8 @@
 //! From training rows to a left-padded batch with its label positions.
 
-use idk_audio::LogMel;
 use idk_model::{Lalm, Message, TokenBatch};
 
+use crate::clip::Clip;
 use crate::error::TrainError;
 use crate::example::Example;
 
@@ -92,10 +92,10 @@ pub(crate) fn tokenize_answers<const N: usize>(
     lalm: &Lalm,
     id: &str,
     messages: &[Message],
-    audio: &[LogMel],
+    audio: &[Clip],
     answers: [&str; N],
 ) -> Result<(Vec<u32>, [Vec<u32>; N]), TrainError> {
-    let audio_tokens: Vec<usize> = audio.iter().map(LogMel::audio_tokens).collect();
+    let audio_tokens: Vec<usize> = audio.iter().map(Clip::audio_tokens).collect();
     let failed = |source| TrainError::Row { id: id.to_owned(), source: Box::new(source) };
     let prompt = lalm.tokenizer.prompt_ids(messages, &audio_tokens).map_err(failed)?;
     let mut tokens = [const { Vec::new() }; N];

@@ -1,5 +1,7 @@
 //! The `[train]` section: everything that decides how a run trains.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 use crate::best::BestMetric;
@@ -88,9 +90,20 @@ pub struct TrainConfig {
     pub shuffle: bool,
     /// Steps between rows of the metrics log; the last step is always logged. Default 1.
     pub log_every: u64,
-    /// Most memory in MiB for the audio features that are kept over epochs while the encoder is frozen; if they
-    /// need more, they are computed again at each step. Default 2048.
+    /// Sort the rows of so many steps by length before they are cut into micro-batches, which saves padding: 0 sorts
+    /// nothing, 1 the rows of each step (the same step, up to rounding), more mixes the rows of a window of steps anew
+    /// (what transformers calls `group_by_length`): a step then holds rows of like length, in an order that depends on
+    /// the seed and the epoch alone. Not used by full-parameter training. Default 0.
+    pub length_window_steps: u64,
+    /// Most memory in MiB for the audio features that are kept over epochs while the encoder is frozen. What needs more
+    /// goes to `feature_cache_dir` if there is one, and is else computed again at each step; the trained adapter is the
+    /// same. Default 2048.
     pub feature_cache_mib: u64,
+    /// Folder for the audio features of the frozen encoder, which any number of runs on the same model may share, by
+    /// answers or by preferences: a recording is encoded once for all of them. Default "": nothing is stored.
+    pub feature_cache_dir: PathBuf,
+    /// Most MiB of `feature_cache_dir`; the oldest features of other runs are removed to stay below. Default 20480.
+    pub feature_cache_disk_mib: u64,
 }
 
 impl Default for TrainConfig {
@@ -118,7 +131,10 @@ impl Default for TrainConfig {
             target_refusal_rate: None,
             shuffle: true,
             log_every: 1,
+            length_window_steps: 0,
             feature_cache_mib: 2048,
+            feature_cache_dir: PathBuf::new(),
+            feature_cache_disk_mib: 20480,
         }
     }
 }
@@ -215,6 +231,8 @@ impl TrainConfig {
             eval_every,
             log_every: defaults.log_every,
             feature_cache_mib: defaults.feature_cache_mib,
+            feature_cache_dir: defaults.feature_cache_dir,
+            feature_cache_disk_mib: defaults.feature_cache_disk_mib,
             ..self.clone()
         }
     }

@@ -1,20 +1,21 @@
 //! Direct preference optimisation of LoRA adapters on a frozen base model.
 
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
-use idk_audio::LogMel;
 use idk_common::hash::sha256_hex;
-use idk_common::progress::Progress;
 use idk_common::seed::derive_seed;
 use idk_model::{Adapters, Lalm, LoraConfig};
 
 use crate::adapter_run::{AdapterTask, StepPlan, train_adapters};
+use crate::audio_store::{AudioStore, RowClips};
 use crate::config::TrainConfig;
 use crate::dpo_config::DpoConfig;
-use crate::dpo_reference::Reference;
-use crate::dpo_step::{dpo_step, evaluate_pairs};
+use crate::dpo_reference::{Reference, log_probs};
+use crate::dpo_step::{Totals, dpo_step, evaluate_pairs};
 use crate::error::TrainError;
-use crate::features::AudioSource;
+use crate::feed::Feed;
+use crate::forward::AudioInput;
 use crate::optimizer::AdamW;
 use crate::pair::{Pair, PairBatch, PairTokens, fingerprint_pairs};
 use crate::session::{Session, config_entries};
@@ -49,9 +50,15 @@ pub fn train_dpo(
         return Err(TrainError::NoExamples);
     }
     let start = start(lalm, lora, dpo, run.seed)?;
-    let mut train = Prepared::new(lalm, &start.adapters, pairs, config, &run, "encode audio")?;
-    let mut val =
-        Prepared::new(lalm, &start.adapters, validation.rows, config, &run, "encode validation audio")?;
+    let all = pairs.iter().chain(validation.rows).map(|pair| pair.audio.as_slice());
+    let (mut store, mut clips) = AudioStore::new(lalm, &start.adapters, all);
+    let val_clips = clips.split_off(pairs.len());
+    let lengths = [lengths(lalm, pairs)?, lengths(lalm, validation.rows)?];
+    store.fill(config, &run)?;
+    let reference = OnceLock::new();
+    let [train_lengths, val_lengths] = lengths;
+    let train = feed(lalm, &store, pairs, clips, train_lengths, (&reference, 0));
+    let val = feed(lalm, &store, validation.rows, val_clips, val_lengths, (&reference, 1));
 
     let mut inputs = config_entries("lora", lora);
     inputs.extend(config_entries("dpo", &dpo.identity()));
@@ -64,13 +71,14 @@ pub fn train_dpo(
     // The reference depends on the model, the adapter to start from and the pairs, and on nothing else.
     inputs.retain(|key, _| ["dpo.init", "pairs", "val_pairs"].contains(&key.as_str()));
     inputs.extend(run.fingerprint.clone());
-    let reference =
-        Reference::load_or_compute(&run, inputs, [pairs.len(), validation.rows.len()], &|part| {
-            [&train, &val][part].reference(lalm, start.is_reference.then_some(&start.adapters), &run)
-        })?;
-    [train.reference, val.reference] = reference.log_probs;
-    let task = DpoTask { lalm, config, dpo, train, val };
-    train_adapters(lalm, start.adapters, session, found, &task, validation.measure)
+    let adapters = start.is_reference.then_some(&start.adapters);
+    let computed = Reference::load_or_compute(&run, inputs, [pairs.len(), validation.rows.len()], &|part| {
+        let (pairs, feed) = [(pairs, &train), (validation.rows, &val)][part];
+        log_probs(lalm, adapters, pairs, feed, &run)
+    })?;
+    reference.get_or_init(|| computed.log_probs);
+    let task = DpoTask { lalm, config, dpo, train, val, val_pairs: validation.rows };
+    train_adapters(lalm, start.adapters.clone(), session, found, &task, validation.measure)
 }
 
 /// The adapters before the first step.
@@ -130,84 +138,76 @@ fn adapters_sha256(adapters: &Adapters) -> Result<String, TrainError> {
     Ok(sha256_hex(listing.as_bytes()))
 }
 
-/// Pairs ready to be batched: tokens, audio and the reference's log-probabilities.
-struct Prepared<'a> {
-    pairs: &'a [Pair],
-    tokens: Vec<PairTokens>,
-    clips: Vec<&'a [LogMel]>,
-    audio: AudioSource,
-    reference: Vec<[f64; 2]>,
+/// Tokens of the longer row of each pair; a pair that cannot be learnt from is found here.
+fn lengths(lalm: &Lalm, pairs: &[Pair]) -> Result<Vec<usize>, TrainError> {
+    let length = |pair| {
+        let PairTokens { prompt, answers: [chosen, rejected] } = PairTokens::of(lalm, pair)?;
+        Ok(prompt.len() + chosen.len().max(rejected.len()))
+    };
+    pairs.iter().map(length).collect()
 }
 
-impl<'a> Prepared<'a> {
-    fn new(
-        lalm: &Lalm,
-        adapters: &Adapters,
-        pairs: &'a [Pair],
-        config: &TrainConfig,
-        run: &TrainRun<'_>,
-        label: &str,
-    ) -> Result<Self, TrainError> {
-        let tokens = pairs.iter().map(|pair| PairTokens::of(lalm, pair)).collect::<Result<_, _>>()?;
-        let clips: Vec<&[LogMel]> = pairs.iter().map(|pair| &*pair.audio).collect();
-        let progress = |clips| if clips == 0 { Progress::hidden() } else { run.progress(label, clips) };
-        let audio = AudioSource::prepare(lalm, adapters, &clips, config.feature_cache_mib, progress)?;
-        Ok(Self { pairs, tokens, clips, audio, reference: Vec::new() })
-    }
+/// The reference's log-probabilities of the training and the validation pairs.
+type References = [Vec<[f64; 2]>; 2];
 
-    /// Log-probabilities of all answers under the reference.
-    fn reference(
-        &self,
-        lalm: &Lalm,
-        adapters: Option<&Adapters>,
-        run: &TrainRun<'_>,
-    ) -> Result<Vec<[f64; 2]>, TrainError> {
-        let audio = |indices: &[usize]| self.audio.rows(&self.clips, indices);
-        crate::dpo_reference::log_probs(lalm, adapters, &self.tokens, &audio, run)
-    }
-
-    fn batches(&self, lalm: &Lalm, indices: &[usize], batch_size: usize) -> Vec<PairBatch> {
-        let batch = |indices: &[usize]| {
-            let ids = indices.iter().map(|&index| self.pairs[index].id.clone()).collect();
-            let tokens: Vec<&PairTokens> = indices.iter().map(|&index| &self.tokens[index]).collect();
-            let audio = self.audio.rows(&self.clips, indices);
-            let reference = indices.iter().map(|&index| self.reference[index]).collect();
-            PairBatch::collate(ids, &tokens, audio, reference, lalm.tokenizer.pad_id())
-        };
-        indices.chunks(batch_size).map(batch).collect()
-    }
+/// `part` says which of the references, once they are known, belong to the pairs.
+fn feed<'a>(
+    lalm: &'a Lalm,
+    store: &'a AudioStore<'a>,
+    pairs: &'a [Pair],
+    clips: Vec<RowClips>,
+    lengths: Vec<usize>,
+    (references, part): (&'a OnceLock<References>, usize),
+) -> Feed<'a, PairBatch> {
+    let join = move |indices: &[usize]| {
+        let rows = indices.iter().map(|&index| &pairs[index]);
+        let tokens = rows.clone().map(|pair| PairTokens::of(lalm, pair)).collect::<Result<Vec<_>, _>>()?;
+        let ids = rows.map(|pair| pair.id.clone()).collect();
+        let of_part = references.get().map_or(&[][..], |references| &references[part]);
+        let reference =
+            indices.iter().map(|&index| of_part.get(index).copied().unwrap_or([f64::NAN; 2])).collect();
+        let audio = AudioInput::Features(Vec::new());
+        Ok(PairBatch::collate(ids, &tokens, audio, reference, lalm.tokenizer.pad_id()))
+    };
+    Feed { store, clips, lengths, collate: Box::new(join), audio: |batch| &mut batch.audio }
 }
 
 struct DpoTask<'a> {
     lalm: &'a Lalm,
     config: &'a TrainConfig,
     dpo: &'a DpoConfig,
-    train: Prepared<'a>,
-    val: Prepared<'a>,
+    train: Feed<'a, PairBatch>,
+    val: Feed<'a, PairBatch>,
+    val_pairs: &'a [Pair],
 }
 
-impl AdapterTask for DpoTask<'_> {
-    fn rows(&self) -> usize {
-        self.train.pairs.len()
+impl AdapterTask<PairBatch> for DpoTask<'_> {
+    fn rows(&self) -> &Feed<'_, PairBatch> {
+        &self.train
     }
 
     fn step(
         &self,
         adapters: &mut Adapters,
         optimizer: &mut AdamW,
-        plan: &StepPlan<'_>,
+        batches: &[PairBatch],
+        plan: &StepPlan,
     ) -> Result<StepOutcome, TrainError> {
-        let batches = self.train.batches(self.lalm, plan.rows, self.config.batch_size);
-        dpo_step(self.lalm, adapters, &batches, &plan.dropout_seeds, self.dpo, optimizer, plan.size)
+        dpo_step(self.lalm, adapters, batches, &plan.dropout_seeds, self.dpo, optimizer, plan.size)
     }
 
-    fn validate(&self, adapters: &Adapters) -> Result<BTreeMap<String, f64>, TrainError> {
-        if self.val.pairs.is_empty() {
+    fn validate(&self, adapters: &Adapters, run: &TrainRun<'_>) -> Result<BTreeMap<String, f64>, TrainError> {
+        if self.val_pairs.is_empty() {
             return Ok(BTreeMap::new());
         }
-        let indices: Vec<usize> = (0..self.val.pairs.len()).collect();
-        let batches = self.val.batches(self.lalm, &indices, self.config.batch_size);
-        let found = evaluate_pairs(self.lalm, adapters, &batches, self.dpo)?;
+        let chosen_tokens = |pair| Ok(PairTokens::of(self.lalm, pair)?.answers[0].len());
+        let chosen_tokens: Result<Vec<usize>, TrainError> =
+            self.val_pairs.iter().map(chosen_tokens).collect();
+        let totals = Totals { pairs: self.val_pairs.len(), chosen_tokens: chosen_tokens?.iter().sum() };
+        let evaluate = |batches: &mut dyn Iterator<Item = _>| {
+            evaluate_pairs(self.lalm, adapters, batches, totals, self.dpo)
+        };
+        let found = self.val.in_order(self.config.batch_size, run, evaluate)?;
         Ok(found.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
     }
 }

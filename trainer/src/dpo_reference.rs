@@ -11,8 +11,9 @@ use idk_model::{Adapters, ForwardContext, Lalm, Prompt, answer_log_probs};
 use serde::{Deserialize, Serialize};
 
 use crate::error::TrainError;
+use crate::feed::Feed;
 use crate::forward::AudioInput;
-use crate::pair::PairTokens;
+use crate::pair::{Pair, PairBatch, PairTokens};
 use crate::run_dir::RunDir;
 use crate::train_run::TrainRun;
 
@@ -85,34 +86,35 @@ fn hash(log_probs: &[Vec<[f64; 2]>; 2]) -> String {
 }
 
 /// Log-probabilities of the `[chosen, rejected]` answers of every pair, summed over their tokens, in nats: one prefill a
-/// pair serves both. `audio` gives the clips of the pairs with these indices.
+/// pair serves both.
 pub(crate) fn log_probs(
     lalm: &Lalm,
     adapters: Option<&Adapters>,
-    tokens: &[PairTokens],
-    audio: &dyn Fn(&[usize]) -> AudioInput,
+    pairs: &[Pair],
+    feed: &Feed<'_, PairBatch>,
     run: &TrainRun<'_>,
 ) -> Result<Vec<[f64; 2]>, TrainError> {
-    if tokens.is_empty() {
+    if pairs.is_empty() {
         return Ok(Vec::new());
     }
-    let progress = run.progress("reference", tokens.len() as u64);
-    let indices: Vec<usize> = (0..tokens.len()).collect();
-    let mut found = Vec::with_capacity(tokens.len());
-    for indices in indices.chunks(PAIRS_AT_ONCE) {
-        let features = features(lalm, adapters, audio(indices))?;
-        let prompts: Vec<Prompt> = indices
-            .iter()
-            .zip(features)
-            .map(|(&index, audio)| Prompt { ids: tokens[index].prompt.clone(), audio })
-            .collect();
-        let answers: Vec<Vec<Vec<u32>>> =
-            indices.iter().map(|&index| tokens[index].answers.to_vec()).collect();
-        let sum = |tokens: &Vec<f32>| tokens.iter().map(|&value| f64::from(value)).sum::<f64>();
-        let scores = answer_log_probs(lalm, adapters, &prompts, &answers)?;
-        found.extend(scores.iter().map(|pair| [0, 1].map(|side| pair.get(side).map_or(f64::NAN, sum))));
-        progress.inc(indices.len() as u64);
-    }
+    let progress = run.progress("reference", pairs.len() as u64);
+    let found = feed.audio_in_order(PAIRS_AT_ONCE, run, |audio| {
+        let mut found = Vec::with_capacity(pairs.len());
+        for (pairs, audio) in pairs.chunks(PAIRS_AT_ONCE).zip(audio) {
+            let tokens =
+                pairs.iter().map(|pair| PairTokens::of(lalm, pair)).collect::<Result<Vec<_>, _>>()?;
+            let features = features(lalm, adapters, audio?)?;
+            let answers: Vec<Vec<Vec<u32>>> = tokens.iter().map(|tokens| tokens.answers.to_vec()).collect();
+            let prompts = tokens.into_iter().zip(features);
+            let prompts: Vec<Prompt> =
+                prompts.map(|(tokens, audio)| Prompt { ids: tokens.prompt, audio }).collect();
+            let sum = |tokens: &Vec<f32>| tokens.iter().map(|&value| f64::from(value)).sum::<f64>();
+            let scores = answer_log_probs(lalm, adapters, &prompts, &answers)?;
+            found.extend(scores.iter().map(|pair| [0, 1].map(|side| pair.get(side).map_or(f64::NAN, sum))));
+            progress.inc(pairs.len() as u64);
+        }
+        Ok::<_, TrainError>(found)
+    })?;
     progress.finish();
     Ok(found)
 }

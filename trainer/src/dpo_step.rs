@@ -30,9 +30,11 @@ pub struct DpoGradients {
 
 /// What the loss of a step is divided by: the same for each of its micro-batches, so that any split gives the same step.
 #[derive(Debug, Clone, Copy)]
-struct Totals {
-    pairs: usize,
-    chosen_tokens: usize,
+pub struct Totals {
+    /// Pairs.
+    pub pairs: usize,
+    /// Tokens of their chosen answers.
+    pub chosen_tokens: usize,
 }
 
 impl Totals {
@@ -141,21 +143,21 @@ pub fn dpo_gradients(
     })
 }
 
-/// The loss and TRL's metrics on held-out pairs.
+/// The loss and TRL's metrics on held-out pairs; `totals` counts what all batches hold together.
 ///
 /// # Errors
 /// Those of [`pair_nll`].
 pub fn evaluate_pairs(
     lalm: &Lalm,
     adapters: &Adapters,
-    batches: &[PairBatch],
+    batches: impl Iterator<Item = Result<PairBatch, TrainError>>,
+    totals: Totals,
     config: &DpoConfig,
 ) -> Result<Vec<(&'static str, f64)>, TrainError> {
-    let totals = Totals::of(batches);
     let context = ForwardContext { adapters: Some(adapters), dropout_seed: None };
-    let (mut loss, mut parts) = (0.0, Vec::with_capacity(batches.len()));
+    let (mut loss, mut parts) = (0.0, Vec::new());
     for batch in batches {
-        let (share, measured) = share_of_loss(lalm, &context, batch, config, totals)?;
+        let (share, measured) = share_of_loss(lalm, &context, &batch?, config, totals)?;
         let share: f32 = share.inner().try_into_scalar().map_err(TrainError::device("the loss"))?;
         loss += f64::from(share);
         parts.push(measured);

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use idk_audio::AudioError;
 use idk_common::CommonError;
 use idk_common::diagnose::{Diagnose, ExitKind};
 use idk_model::ModelError;
@@ -102,6 +103,23 @@ pub enum TrainError {
         id: String,
         /// Why.
         source: Box<ModelError>,
+    },
+    /// A recording of a row cannot be used.
+    #[error("a recording of training row `{id}` cannot be used")]
+    Clip {
+        /// Id of the first row that has it.
+        id: String,
+        /// Why.
+        source: Box<AudioError>,
+    },
+    /// A recording that could be read before training cannot be read any more.
+    #[error(transparent)]
+    Recording(Box<AudioError>),
+    /// A recording is not the one that was read before training.
+    #[error("the recording {} was changed during the run", .path.display())]
+    RecordingChanged {
+        /// The file.
+        path: PathBuf,
     },
     /// The source of rows failed.
     #[error("the rows of step {step} cannot be made")]
@@ -228,10 +246,12 @@ impl Diagnose for TrainError {
             | Self::Batch { .. }
             | Self::Labels { .. }
             | Self::Checkpoint { .. }
+            | Self::RecordingChanged { .. }
             | Self::Changed { .. } => ExitKind::BadData,
             Self::NonFinite { .. } => ExitKind::Numeric,
             Self::Device { .. } | Self::Io { .. } => ExitKind::Io,
             Self::Row { source, .. } => source.exit_kind(),
+            Self::Clip { source, .. } | Self::Recording(source) => source.exit_kind(),
             Self::Model(error) => error.exit_kind(),
             Self::Common(error) => error.exit_kind(),
         }
@@ -243,7 +263,7 @@ impl Diagnose for TrainError {
             Self::NoExamples => "look into the dataset's rejected.jsonl: every row may have been refused",
             Self::SameAnswers { .. } => "remove the pair: there is nothing to prefer in it",
             Self::InitAdapter { .. } => {
-                "give [lora] the rank, alpha, rslora and target_modules of that adapter"
+                "give [lora] the rank, alpha, rslora, modules and target_modules of that adapter"
             }
             Self::NoValidation { needs: "rows", .. } => {
                 "go by a metric of the validation questions, or build the dataset with validation rows"
@@ -264,7 +284,9 @@ impl Diagnose for TrainError {
                 "resume with the inputs that the run was started with, or start a new run"
             }
             Self::Io { .. } => "check that the disk has room and that the folder can be written",
+            Self::RecordingChanged { .. } => "put the recording back and start again: the run goes on",
             Self::Row { source, .. } => return source.hint(),
+            Self::Clip { source, .. } | Self::Recording(source) => return source.hint(),
             Self::Model(error) => return error.hint(),
             Self::Common(error) => return error.hint(),
             Self::Config { .. }

@@ -1,16 +1,17 @@
 //! One training row.
 
-use idk_audio::LogMel;
 use idk_common::hash::sha256_hex;
 use idk_model::{Message, Part};
+
+use crate::clip::Clip;
 
 /// A chat, its clips, and the answer to learn.
 #[derive(Debug, Clone)]
 pub struct Example {
     /// Id of the row, named in errors.
     pub id: String,
-    /// Log-mel features of the clips, in the order in which the chat mentions them.
-    pub audio: Vec<LogMel>,
+    /// Its clips, in the order in which the chat mentions them.
+    pub audio: Vec<Clip>,
     /// The chat up to the answer.
     pub messages: Vec<Message>,
     /// The answer: the only text that is learnt.
@@ -54,10 +55,9 @@ impl Fields {
         }
     }
 
-    pub(crate) fn clips(&mut self, clips: &[LogMel]) {
+    pub(crate) fn clips(&mut self, clips: &[Clip]) {
         for clip in clips {
-            let bytes: Vec<u8> = clip.data.iter().flat_map(|value| value.to_le_bytes()).collect();
-            self.text(&sha256_hex(&bytes));
+            self.text(&clip.sha256());
         }
     }
 

@@ -1,21 +1,20 @@
 //! Full-parameter training: how a base model is made from scratch.
 
 use std::collections::BTreeMap;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::Arc;
 
 use idk_model::Lalm;
 
+use crate::clip::Clip;
 use crate::collate::{collate, tokenize};
 use crate::config::TrainConfig;
 use crate::error::{ConfigProblem, TrainError};
 use crate::example::Example;
 use crate::forward::{AudioInput, MicroBatch};
+use crate::load_ahead::load_ahead;
 use crate::session::Session;
 use crate::step::full_step;
 use crate::train_run::{TrainReport, TrainRun};
-
-/// Batches made ahead of the step that uses them.
-const BATCHES_AHEAD: usize = 2;
 
 /// Steps that may be skipped in a run because a loss or gradient was not finite. One bad batch of an endless stream
 /// does no harm; more than a few mean that the model has diverged.
@@ -63,31 +62,14 @@ pub fn train_full(
         session.restore(&found, &mut lalm, &device)?;
     }
     let steps = session.state.step..total_steps;
-    std::thread::scope(|scope| {
-        let (sender, receiver) = sync_channel(BATCHES_AHEAD);
-        scope.spawn(move || make_batches(next_batch, steps, &sender));
-        // The receiver is dropped when the loop ends, however it ends: that stops the other thread.
-        train_loop(&mut lalm, receiver, evaluate, &mut session)
-    })?;
+    let make = |step| next_batch(step).map_err(|source| TrainError::Batch { step, source });
+    load_ahead(steps.map(make), |batches| train_loop(&mut lalm, batches, evaluate, &mut session))?;
     Ok((lalm, session.report()))
 }
 
-type Batch = Result<Vec<Example>, TrainError>;
-
-fn make_batches(next_batch: &NextBatch<'_>, steps: std::ops::Range<u64>, sender: &SyncSender<Batch>) {
-    for step in steps {
-        let batch = next_batch(step).map_err(|source| TrainError::Batch { step, source });
-        let failed = batch.is_err();
-        if sender.send(batch).is_err() || failed {
-            return;
-        }
-    }
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "dropping the receiver here is what ends the other thread")]
 fn train_loop(
     lalm: &mut Lalm,
-    batches: Receiver<Batch>,
+    batches: &mut dyn Iterator<Item = Result<Vec<Example>, TrainError>>,
     mut evaluate: Option<&mut Evaluate<'_>>,
     session: &mut Session<'_>,
 ) -> Result<(), TrainError> {
@@ -95,7 +77,7 @@ fn train_loop(
     while !ended {
         let step = session.state.step;
         let gone = || TrainError::Batch { step, source: "the thread that makes the rows ended".into() };
-        let examples = batches.recv().map_err(|_| gone())??;
+        let examples = batches.next().ok_or_else(gone)??;
         let samples = examples.len();
         let micro_batches = micro_batches(lalm, examples, session.config.batch_size)?;
         let rate = session.learning_rate();
@@ -137,7 +119,10 @@ fn micro_batches(
         let rows: Vec<Example> = examples.by_ref().take(batch_size).collect();
         let tokens = rows.iter().map(|row| tokenize(lalm, row)).collect::<Result<Vec<_>, _>>()?;
         let (tokens, labels) = collate(&tokens, lalm.tokenizer.pad_id())?;
-        let (ids, mels) = rows.into_iter().map(|row| (row.id, row.audio)).unzip();
+        let mel = |clip: &Clip| clip.mel(&lalm.mel).map(Arc::unwrap_or_clone);
+        let mels = |row: &Example| row.audio.iter().map(mel).collect::<Result<_, _>>();
+        let mels = rows.iter().map(mels).collect::<Result<_, _>>()?;
+        let ids = rows.into_iter().map(|row| row.id).collect();
         batches.push(MicroBatch { ids, tokens, labels, audio: AudioInput::Mels(mels) });
     }
     Ok(batches)

@@ -1,7 +1,7 @@
 //! Training: LoRA adapters on a frozen base model, by answers ([`train_lora`]) or by preferences ([`train_dpo`]), and whole
 //! models from scratch ([`train_full`]).
 //!
-//! The way of a row: [`Example`] -> [`collate`] (tokens, labels on the answer only) -> [`forward`] (loss at the
+//! The way of a row: [`Example`] -> [`collate`] (tokens, labels on the answer only), on a thread that is ahead of the step -> [`forward`] (loss at the
 //! labels) -> [`step`] (gradients, AdamW) -> [`checkpoint`] and [`logs`]. What a step does is a pure function of the
 //! seed, the step number and the rows, so a checkpoint needs no random state and a resumed run is the run, byte for
 //! byte.
@@ -9,8 +9,10 @@
 mod accumulate;
 mod adapter_run;
 mod allowed;
+mod audio_store;
 mod best;
 pub mod checkpoint;
+pub mod clip;
 pub mod collate;
 mod config;
 mod curves;
@@ -21,9 +23,11 @@ mod dpo_reference;
 pub mod dpo_step;
 mod error;
 mod example;
-mod features;
+mod feature_cache;
+mod feed;
 pub mod forward;
 mod full;
+mod load_ahead;
 pub mod logs;
 pub mod loss;
 pub mod optimizer;
@@ -42,13 +46,13 @@ mod validation;
 
 pub use allowed::{AllowedChange, KeyChange, key_change, named_keys};
 pub use best::{Best, BestMetric, EarlyEnd, Selection};
+pub use clip::{Clip, clips_of_rows};
 pub use config::{Method, Schedule, TrainConfig};
 pub use curves::write_curves;
 pub use dpo::train_dpo;
 pub use dpo_config::{DpoConfig, DpoLoss};
 pub use error::{ConfigProblem, TrainError};
 pub use example::{Example, fingerprint};
-pub use features::AudioSource;
 pub use full::{Evaluate, MAX_SKIPPED_STEPS, NextBatch, train_full};
 pub use pair::Pair;
 pub use run_dir::RunDir;

@@ -1,11 +1,9 @@
 //! One preference pair, and pairs as a batch.
 
-use std::sync::Arc;
-
-use idk_audio::LogMel;
 use idk_common::hash::sha256_hex;
 use idk_model::{Lalm, Message, TokenBatch};
 
+use crate::clip::Clip;
 use crate::collate::tokenize_answers;
 use crate::error::TrainError;
 use crate::example::Fields;
@@ -16,9 +14,8 @@ use crate::forward::AudioInput;
 pub struct Pair {
     /// Id of the row, named in errors.
     pub id: String,
-    /// Log-mel features of the clips, in the order in which the chat mentions them. Pairs that follow each other and
-    /// share the allocation are encoded once.
-    pub audio: Arc<[LogMel]>,
+    /// Its clips, in the order in which the chat mentions them.
+    pub audio: Vec<Clip>,
     /// The chat up to the answer.
     pub messages: Vec<Message>,
     /// The answer to be preferred.
@@ -75,7 +72,7 @@ impl PairBatch {
     /// Joins pairs into a batch.
     pub fn collate(
         ids: Vec<String>,
-        tokens: &[&PairTokens],
+        tokens: &[PairTokens],
         audio: AudioInput,
         reference: Vec<[f64; 2]>,
         pad_id: u32,

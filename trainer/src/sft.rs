@@ -2,18 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use idk_audio::LogMel;
-use idk_common::progress::Progress;
 use idk_common::seed::derive_seed;
 use idk_model::{Adapters, ForwardContext, Lalm, LoraConfig};
 
 use crate::adapter_run::{AdapterTask, StepPlan, train_adapters};
-use crate::collate::{TokenRow, collate, tokenize};
+use crate::audio_store::{AudioStore, RowClips};
+use crate::collate::{collate, tokenize};
 use crate::config::TrainConfig;
 use crate::error::TrainError;
 use crate::example::{Example, fingerprint};
-use crate::features::AudioSource;
-use crate::forward::{MicroBatch, evaluate_loss};
+use crate::feed::Feed;
+use crate::forward::{AudioInput, MicroBatch, evaluate_loss};
 use crate::optimizer::AdamW;
 use crate::session::{Session, config_entries};
 use crate::step::{StepOutcome, sft_step};
@@ -43,8 +42,14 @@ pub fn train_lora(
         return Err(TrainError::NoExamples);
     }
     let adapters = Adapters::init(lalm, lora, derive_seed(run.seed, "lora", &[]))?;
-    let train = Prepared::new(lalm, &adapters, examples, config, &run, "encode audio")?;
-    let val = Prepared::new(lalm, &adapters, validation.rows, config, &run, "encode validation audio")?;
+    let all = examples.iter().chain(validation.rows).map(|example| example.audio.as_slice());
+    let (mut store, mut clips) = AudioStore::new(lalm, &adapters, all);
+    let val_clips = clips.split_off(examples.len());
+    let lengths = [lengths(lalm, examples)?, lengths(lalm, validation.rows)?];
+    store.fill(config, &run)?;
+    let [train_lengths, val_lengths] = lengths;
+    let train = feed(lalm, &store, examples, clips, train_lengths);
+    let val = feed(lalm, &store, validation.rows, val_clips, val_lengths);
 
     let mut inputs = config_entries("lora", lora);
     inputs.insert("rows".to_owned(), fingerprint(examples));
@@ -57,74 +62,59 @@ pub fn train_lora(
     train_adapters(lalm, adapters, session, found, &task, validation.measure)
 }
 
-/// Rows ready to be batched: tokens and audio.
-struct Prepared<'a> {
-    examples: &'a [Example],
-    tokens: Vec<TokenRow>,
-    clips: Vec<&'a [LogMel]>,
-    audio: AudioSource,
+/// Tokens of each row; a row that cannot be learnt is found here.
+fn lengths(lalm: &Lalm, examples: &[Example]) -> Result<Vec<usize>, TrainError> {
+    let length = |example| tokenize(lalm, example).map(|tokens| tokens.prompt.len() + tokens.answer.len());
+    examples.iter().map(length).collect()
 }
 
-impl<'a> Prepared<'a> {
-    fn new(
-        lalm: &Lalm,
-        adapters: &Adapters,
-        examples: &'a [Example],
-        config: &TrainConfig,
-        run: &TrainRun<'_>,
-        label: &str,
-    ) -> Result<Self, TrainError> {
-        let tokens = examples.iter().map(|example| tokenize(lalm, example)).collect::<Result<_, _>>()?;
-        let clips: Vec<&[LogMel]> = examples.iter().map(|example| example.audio.as_slice()).collect();
-        let progress = |clips| if clips == 0 { Progress::hidden() } else { run.progress(label, clips) };
-        let audio = AudioSource::prepare(lalm, adapters, &clips, config.feature_cache_mib, progress)?;
-        Ok(Self { examples, tokens, clips, audio })
-    }
-
-    fn batch(&self, lalm: &Lalm, indices: &[usize]) -> Result<MicroBatch, TrainError> {
-        let rows: Vec<TokenRow> = indices.iter().map(|&index| self.tokens[index].clone()).collect();
-        let (tokens, labels) = collate(&rows, lalm.tokenizer.pad_id())?;
-        let ids = indices.iter().map(|&index| self.examples[index].id.clone()).collect();
-        Ok(MicroBatch { ids, tokens, labels, audio: self.audio.rows(&self.clips, indices) })
-    }
+fn feed<'a>(
+    lalm: &'a Lalm,
+    store: &'a AudioStore<'a>,
+    examples: &'a [Example],
+    clips: Vec<RowClips>,
+    lengths: Vec<usize>,
+) -> Feed<'a, MicroBatch> {
+    let join = |indices: &[usize]| {
+        let rows = indices.iter().map(|&index| &examples[index]);
+        let tokens = rows.clone().map(|row| tokenize(lalm, row)).collect::<Result<Vec<_>, _>>()?;
+        let (tokens, labels) = collate(&tokens, lalm.tokenizer.pad_id())?;
+        let audio = AudioInput::Features(Vec::new());
+        Ok(MicroBatch { ids: rows.map(|row| row.id.clone()).collect(), tokens, labels, audio })
+    };
+    Feed { store, clips, lengths, collate: Box::new(join), audio: |batch| &mut batch.audio }
 }
 
 struct SftTask<'a> {
     lalm: &'a Lalm,
     config: &'a TrainConfig,
-    train: Prepared<'a>,
-    val: Prepared<'a>,
+    train: Feed<'a, MicroBatch>,
+    val: Feed<'a, MicroBatch>,
 }
 
-impl AdapterTask for SftTask<'_> {
-    fn rows(&self) -> usize {
-        self.train.examples.len()
+impl AdapterTask<MicroBatch> for SftTask<'_> {
+    fn rows(&self) -> &Feed<'_, MicroBatch> {
+        &self.train
     }
 
     fn step(
         &self,
         adapters: &mut Adapters,
         optimizer: &mut AdamW,
-        plan: &StepPlan<'_>,
+        batches: &[MicroBatch],
+        plan: &StepPlan,
     ) -> Result<StepOutcome, TrainError> {
-        let batches: Vec<MicroBatch> = plan
-            .rows
-            .chunks(self.config.batch_size)
-            .map(|indices| self.train.batch(self.lalm, indices))
-            .collect::<Result<_, _>>()?;
         let (seeds, size) = (&plan.dropout_seeds, plan.size);
-        sft_step(self.lalm, adapters, &batches, seeds, optimizer, size.learning_rate, size.max_grad_norm)
+        sft_step(self.lalm, adapters, batches, seeds, optimizer, size.learning_rate, size.max_grad_norm)
     }
 
-    fn validate(&self, adapters: &Adapters) -> Result<BTreeMap<String, f64>, TrainError> {
-        if self.val.examples.is_empty() {
+    fn validate(&self, adapters: &Adapters, run: &TrainRun<'_>) -> Result<BTreeMap<String, f64>, TrainError> {
+        if self.val.len() == 0 {
             return Ok(BTreeMap::new());
         }
         let context = ForwardContext { adapters: Some(adapters), dropout_seed: None };
-        let indices: Vec<usize> = (0..self.val.examples.len()).collect();
-        let batches = indices.chunks(self.config.batch_size);
-        let found =
-            evaluate_loss(self.lalm, &context, batches.map(|indices| self.val.batch(self.lalm, indices)))?;
+        let evaluate = |batches: &mut dyn Iterator<Item = _>| evaluate_loss(self.lalm, &context, batches);
+        let found = self.val.in_order(self.config.batch_size, run, evaluate)?;
         Ok(BTreeMap::from([
             ("loss".to_owned(), found.loss),
             ("mean_token_accuracy".to_owned(), found.mean_token_accuracy),

@@ -18,7 +18,8 @@ pub struct TrainRun<'a> {
     pub seed: u64,
     /// Name or path of the base model, for the adapter's configuration.
     pub base_name: &'a str,
-    /// Hashes of the caller's inputs (base model, dataset ...), compared when the run is resumed.
+    /// Hashes of the caller's inputs (base model, dataset ...), compared when the run is resumed. That of the base model
+    /// is named "model": features stored on the disk are found by it.
     pub fingerprint: &'a BTreeMap<String, String>,
     /// Go on from the newest good checkpoint if there is one; without it a run folder with checkpoints is refused.
     pub resume: bool,

@@ -3,9 +3,6 @@
 
 mod support;
 
-use std::sync::Arc;
-
-use idk_audio::LogMel;
 use idk_model::{Adapters, ForwardContext, Lalm, LoraConfig, Message};
 use idk_trainer::collate::{TokenRow, collate};
 use idk_trainer::dpo_step::{DpoGradients, dpo_gradients};
@@ -15,23 +12,23 @@ use idk_trainer::pair_forward::pair_nll;
 use idk_trainer::parameters::{Gradients, make_trainable};
 use idk_trainer::step::lora_gradients;
 use idk_trainer::{
-    BestMetric, DpoConfig, DpoLoss, Pair, TrainConfig, TrainError, TrainReport, Validation, train_dpo,
+    BestMetric, Clip, DpoConfig, DpoLoss, Pair, TrainConfig, TrainError, TrainReport, Validation, train_dpo,
 };
 use serde_json::Value;
 use support::{
-    Setup, assert_same_gradients, assert_same_tree, clip, fixture, kill_after, lalm, lora, trained_adapters,
-    tree,
+    Setup, assert_same_gradients, assert_same_tree, clip, fixture, kill_after, lalm, lora, mels,
+    trained_adapters, tree,
 };
 
 fn pairs(lalm: &Lalm, count: usize) -> Vec<Pair> {
-    let clips = ["a.wav", "b.wav", "c.wav"].map(|name| Arc::<[LogMel]>::from([clip(lalm, name)]));
+    let clips = ["a.wav", "b.wav", "c.wav"].map(|name| Clip::of_mel(clip(lalm, name)));
     let pair = |index: usize| {
         let question = ["what is heard", "how many", "is it loud and what is it then"][index / 3 % 3];
         let (chosen, rejected) =
             [("dog", "I don't know"), ("I don't know", "two cats"), ("a", "rain")][index % 3];
         Pair {
             id: format!("pair-{index}"),
-            audio: Arc::clone(&clips[index % 3]),
+            audio: vec![clips[index % 3].clone()],
             messages: vec![Message::from_tagged("user", &format!("<audio>{question}"))],
             chosen: chosen.to_owned(),
             rejected: rejected.to_owned(),
@@ -40,8 +37,8 @@ fn pairs(lalm: &Lalm, count: usize) -> Vec<Pair> {
     (0..count).map(pair).collect()
 }
 
-fn mels(pairs: &[Pair]) -> AudioInput {
-    AudioInput::Mels(pairs.iter().map(|pair| pair.audio.to_vec()).collect())
+fn audio(lalm: &Lalm, pairs: &[Pair]) -> AudioInput {
+    AudioInput::Mels(pairs.iter().map(|pair| mels(lalm, &pair.audio)).collect())
 }
 
 /// A batch with a made-up reference, which depends on the pair alone.
@@ -50,13 +47,7 @@ fn batch(lalm: &Lalm, pairs: &[Pair]) -> PairBatch {
     let reference = pairs.iter().map(|pair| pair.id.len() as f64 + f64::from(pair.id.as_bytes()[5]));
     let reference = reference.map(|number| [-0.1 * number, -0.15 * number]).collect();
     let ids = pairs.iter().map(|pair| pair.id.clone()).collect();
-    PairBatch::collate(
-        ids,
-        &tokens.iter().collect::<Vec<_>>(),
-        mels(pairs),
-        reference,
-        lalm.tokenizer.pad_id(),
-    )
+    PairBatch::collate(ids, &tokens, audio(lalm, pairs), reference, lalm.tokenizer.pad_id())
 }
 
 /// Every answer as a row of its own, the chosen ones first.
@@ -72,7 +63,7 @@ fn rows(lalm: &Lalm, pairs: &[Pair]) -> MicroBatch {
         ids: twice.iter().map(|pair| pair.id.clone()).collect(),
         tokens,
         labels,
-        audio: mels(&twice),
+        audio: audio(lalm, &twice),
     }
 }
 
@@ -291,9 +282,9 @@ fn a_pair_that_cannot_be_learnt_from_is_named() {
     assert!(matches!(run(&same), TrainError::SameAnswers { id } if id == "pair-1"));
 
     let mut bad = pairs(&lalm, 3);
-    let mut clips = bad[2].audio.to_vec();
-    clips[0].data[0] = f32::NAN;
-    bad[2].audio = clips.into();
+    let mut mel = clip(&lalm, "c.wav");
+    mel.data[0] = f32::NAN;
+    bad[2].audio = vec![Clip::of_mel(mel)];
     let error = run(&bad);
     let TrainError::NonFinite { step, ids, .. } = &error else { panic!("{error}") };
     assert_eq!((*step, ids.as_slice()), (3, ["pair-2".to_owned()].as_slice()));

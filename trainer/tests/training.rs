@@ -13,12 +13,13 @@ use idk_trainer::forward::{AudioInput, MicroBatch, forward_nll};
 use idk_trainer::optimizer::AdamW;
 use idk_trainer::step::{StepGradients, full_gradients, lora_gradients, sft_step};
 use idk_trainer::{
-    BestMetric, EarlyEnd, Example, TrainConfig, TrainError, TrainRun, Validation, train_full, train_lora,
+    BestMetric, Clip, EarlyEnd, Example, TrainConfig, TrainError, TrainRun, Validation, train_full,
+    train_lora,
 };
 use safetensors::SafeTensors;
 use support::{
-    Setup, assert_same_gradients, assert_same_tree, clip, fixture, kill_after, lalm, lora, trained_adapters,
-    tree,
+    Setup, assert_same_gradients, assert_same_tree, clip, fixture, kill_after, lalm, lora, mels,
+    trained_adapters, tree,
 };
 
 const TOLERANCE: f64 = 1e-4;
@@ -126,7 +127,7 @@ fn example(lalm: &Lalm, index: usize) -> Example {
     let question = ["what is heard", "how many", "is it loud and what is it then"][index / 3 % 3];
     Example {
         id: format!("row-{index}"),
-        audio: vec![clip(lalm, file)],
+        audio: vec![Clip::of_mel(clip(lalm, file))],
         messages: vec![Message::from_tagged("user", &format!("<audio>{question}"))],
         target: ["dog", "two cats", "I don't know"][index % 3].to_owned(),
     }
@@ -144,7 +145,7 @@ fn micro_batch(lalm: &Lalm, rows: &[Example]) -> MicroBatch {
         ids,
         tokens,
         labels,
-        audio: AudioInput::Mels(rows.iter().map(|row| row.audio.clone()).collect()),
+        audio: AudioInput::Mels(rows.iter().map(|row| mels(lalm, &row.audio)).collect()),
     }
 }
 
@@ -341,7 +342,9 @@ fn a_run_is_not_started_over_and_not_resumed_with_other_inputs() {
 fn a_loss_that_is_not_finite_stops_a_lora_run_and_names_the_rows() {
     let lalm = lalm();
     let mut rows = examples(&lalm, 4);
-    rows[2].audio[0].data[0] = f32::NAN;
+    let mut mel = clip(&lalm, "c.wav");
+    mel.data[0] = f32::NAN;
+    rows[2].audio[0] = Clip::of_mel(mel);
     let setup = Setup::new();
     let config = TrainConfig { batch_size: 1, accumulation: 1, shuffle: false, ..short_config() };
     let error = setup
@@ -398,7 +401,9 @@ fn full_training_skips_a_bad_batch_and_stops_after_too_many() {
     let lalm = lalm();
     let rows = examples(&lalm, 3);
     let mut bad = rows.clone();
-    bad[1].audio[0].data[5] = f32::INFINITY;
+    let mut mel = clip(&lalm, "b.wav");
+    mel.data[5] = f32::INFINITY;
+    bad[1].audio[0] = Clip::of_mel(mel);
     let config = TrainConfig { max_steps: Some(8), ..TrainConfig::default() };
     let run_with = |bad_steps: &[u64]| {
         let setup = Setup::new();

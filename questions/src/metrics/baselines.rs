@@ -51,6 +51,28 @@ pub fn threshold_refuser(
     Ok(refuse_first(before, refusals, |a, b| rank(a).total_cmp(&rank(b)).then_with(|| ids[a].cmp(&ids[b]))))
 }
 
+/// The verdicts of a rule that refuses the items that the fewest samples agree with until `refusals` are refused in all.
+///
+/// `agreement`: the share of an item's samples that give its answer. Few samples make many ties; they are broken by
+/// lots that depend on the ids alone. What `before` refuses stays refused.
+///
+/// # Errors
+/// [`QuestionError::LengthMismatch`].
+pub fn agreement_refuser(
+    before: &[Verdict],
+    agreement: &[f64],
+    ids: &[String],
+    refusals: usize,
+) -> Result<Vec<Verdict>, QuestionError> {
+    check_length("agreement", agreement.len(), before.len())?;
+    check_length("ids", ids.len(), before.len())?;
+    let lots: Vec<u64> = ids.iter().map(|id| derive_seed(0, "agreement-refuser", &[id])).collect();
+    Ok(refuse_first(before, refusals, |a, b| {
+        let by_share = agreement[a].total_cmp(&agreement[b]);
+        by_share.then_with(|| lots[a].cmp(&lots[b])).then_with(|| ids[a].cmp(&ids[b]))
+    }))
+}
+
 /// The verdicts of a rule that refuses whole groups, those of the lowest known share first, until `refusals` are
 /// refused in all; of the last group only as many as that takes, in an order that depends on the ids alone.
 ///
@@ -143,6 +165,23 @@ mod tests {
         let after = threshold_refuser(&before, &[0.9, 0.2, 0.1, f64::NAN], &ids(4), 2).unwrap();
         assert_eq!(after, [Correct, Wrong, Refused, Refused]);
         assert!(threshold_refuser(&before, &[0.9], &ids(4), 2).is_err());
+    }
+
+    #[test]
+    fn what_the_fewest_samples_agree_with_is_refused_first_and_ties_by_lot_whatever_the_order() {
+        let before = [Correct, Wrong, Correct, Wrong];
+        let after = agreement_refuser(&before, &[1.0, 0.2, 0.4, 0.0], &ids(4), 3).unwrap();
+        assert_eq!(after, [Correct, Refused, Refused, Refused]);
+        assert!(agreement_refuser(&before, &[0.9], &ids(4), 2).is_err());
+        let refused = |names: &[String]| {
+            let after = agreement_refuser(&[Wrong; 40], &[0.6; 40], names, 13).unwrap();
+            let of = names.iter().zip(after).filter(|(_, verdict)| *verdict == Refused);
+            of.map(|(id, _)| id.clone()).collect::<std::collections::BTreeSet<_>>()
+        };
+        let names = ids(40);
+        let reversed: Vec<String> = names.iter().rev().cloned().collect();
+        assert_eq!(refused(&names), refused(&reversed));
+        assert_ne!(refused(&names), names[..13].iter().cloned().collect(), "not simply the first ones");
     }
 
     #[test]

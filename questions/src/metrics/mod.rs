@@ -16,7 +16,9 @@ mod risk_coverage;
 mod transition;
 
 pub use auroc::{auroc, within_group_auroc};
-pub use baselines::{group_refuser, random_refuser, random_refuser_rgi, threshold_refuser};
+pub use baselines::{
+    agreement_refuser, group_refuser, random_refuser, random_refuser_rgi, threshold_refuser,
+};
 pub use bootstrap::{DEFAULT_DRAWS, rgi_interval};
 pub use comparison::{BeforeAfter, Comparison, compare};
 pub use counts::Counts;

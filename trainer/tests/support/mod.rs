@@ -3,13 +3,13 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
 
 use idk_audio::LogMel;
 use idk_model::{Adapters, Device, Lalm, LoraConfig, device};
 use idk_trainer::parameters::Gradients;
-use idk_trainer::{RunDir, TrainRun};
+use idk_trainer::{Clip, RunDir, TrainRun};
 
 pub(crate) fn fixture() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/qwen2-audio-tiny")
@@ -25,6 +25,10 @@ pub(crate) fn lalm() -> Lalm {
 
 pub(crate) fn clip(lalm: &Lalm, name: &str) -> LogMel {
     lalm.mel.log_mel_file(&fixture().join(name)).unwrap()
+}
+
+pub(crate) fn mels(lalm: &Lalm, clips: &[Clip]) -> Vec<LogMel> {
+    clips.iter().map(|clip| Arc::unwrap_or_clone(clip.mel(&lalm.mel).unwrap())).collect()
 }
 
 pub(crate) fn lora() -> LoraConfig {
