@@ -50,7 +50,7 @@ const LATER: [&str; 20] = [
     "dpo.sft_weight",
 ];
 
-const NEVER: [(&str, &str); 13] = [
+const NEVER: [(&str, &str); 14] = [
     ("seed", "the dataset and the order of its rows follow from it"),
     ("model", "the adapter was trained on this base model"),
     ("model.path", "the adapter was trained on this base model"),
@@ -62,6 +62,7 @@ const NEVER: [(&str, &str); 13] = [
     ("lora.target_modules", "the trained tensors belong to these layers"),
     ("train.method", "its rows are of another kind"),
     ("train.shuffle", "the rows that the current epoch has left would be others"),
+    ("train.length_window_steps", "the rows that the current epoch has left would be others"),
     ("train.metric_for_best", "the best evaluation so far was found by it"),
     ("dpo.init", "the run started from it"),
 ];
