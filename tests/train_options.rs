@@ -4,6 +4,7 @@
 mod support;
 
 use idk_common::json::{read_json, read_jsonl};
+use idk_common::lock::RunLock;
 use serde_json::Value;
 use support::{Desk, Said, TRAIN, assert_same, files, question_set, tiny_model, with_overrides};
 
@@ -98,6 +99,9 @@ fn a_check_sees_that_the_folder_holds_another_run() {
     train(&desk, &["train.eps=1e-7"], &["--check"]).failed(65, &["train.eps", "--allow-change"]);
     train(&desk, &["train.eps=1e-7"], &["--check", "--allow-change", "train.eps"]).succeeded();
     train(&desk, &["build.k=1"], &["--check"]).failed(65, &["build.k", "--fresh"]);
+    let lock = RunLock::acquire(&desk.path("run")).unwrap();
+    train(&desk, &[], &["--check"]).failed(75, &["in use by another process"]);
+    drop(lock);
 }
 
 #[test]
