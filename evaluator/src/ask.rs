@@ -1,6 +1,7 @@
 //! How each method gets its answers: one pass, or several in which a text of the model becomes part of the next prompt.
 //!
-//! Recordings are encoded once, before; every pass uses the same features.
+//! Recordings are encoded once, before; every pass uses the same features. Only adapters that sit in the audio encoder have
+//! features of their own.
 
 use idk_model::{Adapters, Lalm, Message, Prompt, SamplingConfig, answer_log_probs, generate};
 use idk_questions::rows::ChatMessage;
@@ -10,7 +11,7 @@ use crate::answer::{Answer, Step};
 use crate::config::EvalConfig;
 use crate::error::EvalError;
 use crate::method::Method;
-use crate::prepare::PreparedQuestion;
+use crate::prepare::{PreparedQuestion, encoded_with};
 use crate::prompts::{PromptName, Prompts};
 
 /// Most tokens of the name of a recording's kind.
@@ -35,6 +36,16 @@ impl Asker<'_> {
     /// # Errors
     /// [`EvalError::Model`].
     pub(crate) fn answer(&self, questions: &[&PreparedQuestion]) -> Result<Vec<Answer>, EvalError> {
+        match self.adapters.filter(|adapters| adapters.adapt_audio()) {
+            None => self.answer_encoded(questions),
+            Some(adapters) => {
+                let heard = encoded_with(self.lalm, adapters, questions)?;
+                self.answer_encoded(&heard.iter().collect::<Vec<_>>())
+            }
+        }
+    }
+
+    fn answer_encoded(&self, questions: &[&PreparedQuestion]) -> Result<Vec<Answer>, EvalError> {
         let (prompts, steps) = match self.method {
             Method::Mcot | Method::McotFewShot => self.think(questions)?,
             Method::TaskAgent => self.note(questions)?,

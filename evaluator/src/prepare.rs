@@ -7,7 +7,7 @@ use burn::tensor::Tensor;
 use idk_audio::LogMel;
 use idk_common::hash::sha256_file;
 use idk_common::progress::Progress;
-use idk_model::{ForwardContext, Lalm};
+use idk_model::{Adapters, ForwardContext, Lalm, ModelError};
 use idk_questions::{PromptStyle, Question, QuestionSet, Rejection, shuffled};
 use rayon::prelude::*;
 
@@ -168,6 +168,28 @@ fn encode(
         }
     }
     Ok(())
+}
+
+/// The questions with their recordings read again and encoded through adapters of the audio encoder or the projector.
+///
+/// # Errors
+/// [`EvalError::Model`], also for a recording that cannot be read any more.
+pub(crate) fn encoded_with(
+    lalm: &Lalm,
+    adapters: &Adapters,
+    questions: &[&PreparedQuestion],
+) -> Result<Vec<PreparedQuestion>, EvalError> {
+    let rate = lalm.mel.config().sampling_rate as u32;
+    let paths: Vec<&PathBuf> = questions.iter().flat_map(|question| &question.original.audio).collect();
+    let load = |path: &&PathBuf| Ok(lalm.mel.log_mel(&idk_audio::load(path, rate)?.samples));
+    let mels: Vec<LogMel> = paths.par_iter().map(load).collect::<Result<_, ModelError>>()?;
+    let context = ForwardContext { adapters: Some(adapters), dropout_seed: None };
+    let mut features = lalm.encode_audio(&mels.iter().collect::<Vec<_>>(), &context)?.into_iter();
+    let with_features = |question: &&PreparedQuestion| PreparedQuestion {
+        features: features.by_ref().take(question.original.audio.len()).collect(),
+        ..(*question).clone()
+    };
+    Ok(questions.iter().map(with_features).collect())
 }
 
 /// Why a question does not fit the model's positions with the longest prompt and answer of any method, if it does not.

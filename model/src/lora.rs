@@ -209,6 +209,12 @@ impl Adapters {
         adapters
     }
 
+    /// Whether any of them sits before the language model: audio must then be encoded with them.
+    #[must_use]
+    pub fn adapt_audio(&self) -> bool {
+        AdaptedModules::of(self.modules.keys()) != AdaptedModules::LanguageModel
+    }
+
     /// Number of trainable numbers.
     #[must_use]
     pub fn num_params(&self) -> usize {
