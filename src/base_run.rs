@@ -15,7 +15,7 @@ use idk_questions::{PromptStyle, Verdict, judge, prompt_text};
 use idk_trainer::{RunDir, TrainRun, train_full};
 use rayon::prelude::*;
 
-use crate::base::{BaseConfig, BaseRows, CAPTION_PROMPT, Dtype, InitConfig, REPEAT_PROMPT};
+use crate::base::{BaseRows, CAPTION_PROMPT, Dtype, InitConfig, REPEAT_PROMPT};
 use crate::cli::{print_line, say};
 use crate::error::Failure;
 use crate::pipeline::{Options, move_aside};
@@ -32,7 +32,7 @@ const VAL_BATCH: usize = 32;
 ///
 /// # Errors
 /// Whatever stops it; checkpoints stay, and the same command goes on from the last one.
-pub(crate) fn train_base(recipe: &Recipe, options: &Options) -> Result<(), Failure> {
+pub(crate) fn train_base(recipe: &Recipe, options: &Options<'_>) -> Result<(), Failure> {
     let config = recipe.base.clone().unwrap_or_default();
     let bank_dir = sources::bank_dir(&recipe.data);
     let bank = Bank::load(&bank_dir)?;
@@ -61,7 +61,7 @@ pub(crate) fn train_base(recipe: &Recipe, options: &Options) -> Result<(), Failu
     if !dir.checkpoints().is_dir() {
         write_recipe(recipe, &dir)?;
     }
-    let lalm = run_training(recipe, &config, lalm, &bank, &val, &fingerprint, &dir)?;
+    let lalm = run_training(recipe, lalm, &bank, &val, &fingerprint, &dir, options.allow_changes)?;
     write_recipe(recipe, &dir)?;
 
     let model_dir = dir.root.join("model");
@@ -79,13 +79,14 @@ fn write_recipe(recipe: &Recipe, dir: &RunDir) -> Result<(), Failure> {
 
 fn run_training(
     recipe: &Recipe,
-    config: &BaseConfig,
     lalm: Lalm,
     bank: &Bank,
     val: &[ComposedItem],
     fingerprint: &BTreeMap<String, String>,
     dir: &RunDir,
+    allow_changes: &[String],
 ) -> Result<Lalm, Failure> {
+    let config = &recipe.base.clone().unwrap_or_default();
     let mel = MelExtractor::new(*lalm.mel.config());
     let stream = Stream::new(bank, Split::Base)?;
     let rows =
@@ -101,6 +102,7 @@ fn run_training(
         base_name: &base_name,
         fingerprint,
         resume: true,
+        allow_changes,
         stop: Some(stop.flag()),
         warn: &|line| say(&format!("warning: {line}")),
         show_progress: true,

@@ -162,6 +162,32 @@ pub enum RunError {
         /// Why none was picked.
         why: String,
     },
+    /// What a look at the inputs of a run found; all of it.
+    #[error("{} found:{}", count_of(lines.len()), lines.iter().map(|line| format!("\n  {line}")).collect::<String>())]
+    Problems {
+        /// One entry a problem.
+        lines: Vec<String>,
+        /// The kind of the first.
+        kind: ExitKind,
+    },
+    /// The base model of an adapter is not where the adapter says.
+    #[error("the adapter `{}` names {}", adapter.display(), named.as_ref().map_or("no base model".to_owned(), |named| format!("the base model `{named}`, which is no folder here")))]
+    NoBase {
+        /// The adapter folder.
+        adapter: PathBuf,
+        /// The base as the adapter names it.
+        named: Option<String>,
+    },
+    /// The base model of an adapter is not the one that it was trained on.
+    #[error("`{}` is not the model that the adapter was trained on: its sha256 is {found}, not {expected}", base.display())]
+    OtherBase {
+        /// The base folder.
+        base: PathBuf,
+        /// Its hash.
+        found: String,
+        /// The hash that the run has noted.
+        expected: String,
+    },
     /// The command line asks for what does not go together.
     #[error("{what}")]
     Usage {
@@ -170,24 +196,35 @@ pub enum RunError {
     },
 }
 
+fn count_of(problems: usize) -> String {
+    format!("{problems} problem{}", if problems == 1 { "" } else { "s" })
+}
+
 impl Diagnose for RunError {
     fn exit_kind(&self) -> ExitKind {
         match self {
             Self::OtherRun { .. }
             | Self::NoQuestions { .. }
             | Self::TooManyRejected { .. }
-            | Self::NothingPicked { .. } => ExitKind::BadData,
+            | Self::NothingPicked { .. }
+            | Self::OtherBase { .. } => ExitKind::BadData,
             Self::Interrupted { terminated: false, .. } | Self::SamplingStopped { terminated: false, .. } => {
                 ExitKind::Interrupted
             }
             Self::Interrupted { .. } | Self::SamplingStopped { .. } => ExitKind::Terminated,
-            Self::NoParts { .. } => ExitKind::MissingInput,
+            Self::NoParts { .. } | Self::NoBase { .. } => ExitKind::MissingInput,
+            Self::Problems { kind, .. } => *kind,
             Self::Source { .. } | Self::Usage { .. } => ExitKind::Usage,
         }
     }
 
     fn hint(&self) -> Option<String> {
         match self {
+            Self::OtherRun { differences, .. } if crate::allow::could_be_allowed(differences) => Some(
+                "give `--allow-change KEY` for each of these to go on with the new values, choose another folder with \
+                 `--set output.dir=DIR`, or `--fresh` to move this one aside"
+                    .to_owned(),
+            ),
             Self::OtherRun { .. } => Some(
                 "choose another folder with `--set output.dir=DIR`, or `--fresh` to move this one aside"
                     .to_owned(),
@@ -209,7 +246,11 @@ impl Diagnose for RunError {
                 "lower --min-accuracy, or try another K or fewer unknown questions (docs/guide/sweeps.md)"
                     .to_owned(),
             ),
-            Self::Usage { .. } => None,
+            Self::NoBase { .. } => Some("give the base model's folder with `--base DIR`".to_owned()),
+            Self::OtherBase { .. } => {
+                Some("give the folder with `--base DIR` to merge into it all the same".to_owned())
+            }
+            Self::Problems { .. } | Self::Usage { .. } => None,
         }
     }
 }
@@ -222,6 +263,11 @@ impl Failure {
     /// The exit code of the program.
     pub fn exit_code(&self) -> u8 {
         self.0.exit_kind() as u8
+    }
+
+    /// The kind of failure.
+    pub fn exit_kind(&self) -> ExitKind {
+        self.0.exit_kind()
     }
 
     /// What to do about it.

@@ -89,24 +89,23 @@ impl Job<'_> {
         if !config.fits_on_val() {
             return Ok(None);
         }
-        let data = val_data(self.recipe);
-        let loaded = sources::load(&data, Set::Test, &self.questions_dir, config.max_rejected_share)?;
+        // Whatever their task: the test set, too, is answered whole.
+        let data = DataSection { tasks: Vec::new(), ..self.recipe.data.clone() };
+        let loaded = sources::load(&data, Set::Val, &self.questions_dir, config.max_rejected_share)?;
         let sha256 = idk_common::hash::sha256_file(&loaded.path)?;
         if provenance.get("questions_sha256") == Some(&sha256) {
-            let what =
-                "`val` in [eval] is the test set: a threshold must not be fitted on what it is judged by";
-            return Err(RunError::Usage { what: what.to_owned() }.into());
+            return Err(val_is_test().into());
         }
-        provenance.insert("val".to_owned(), sources::display_name(&config.val));
+        provenance.insert("val".to_owned(), sources::display_name(&data.val));
         provenance.insert("val_sha256".to_owned(), sha256);
         let (style, seed) = (self.recipe.build.prompt, data.seed);
         Ok(Some(prepare(self.lalm, &loaded.set, config, style, seed, Progress::new)?))
     }
 }
 
-/// The recipe's data with the questions of `val` in the place of the test set.
-fn val_data(recipe: &Recipe) -> DataSection {
-    DataSection { test: recipe.eval.val.clone(), ..recipe.data.clone() }
+fn val_is_test() -> RunError {
+    let what = "`val` in [data] is the test set: a threshold must not be fitted on what it is judged by";
+    RunError::Usage { what: what.to_owned() }
 }
 
 /// Loads adapters. Their files are hashed by name and content; a README among them does not count.
@@ -274,11 +273,11 @@ fn check_val(recipe: &Recipe) -> Result<(), Failure> {
     if !recipe.eval.fits_on_val() {
         return Ok(());
     }
-    if recipe.eval.val == recipe.data.test {
-        let what = "`val` in [eval] is the test set: a threshold must not be fitted on what it is judged by";
-        return Err(RunError::Usage { what: what.to_owned() }.into());
+    // `--questions` may have put another test set in the recipe's place.
+    if recipe.data.val == recipe.data.test {
+        return Err(val_is_test().into());
     }
-    sources::check(&val_data(recipe), &[Set::Test])
+    sources::check(&recipe.data, &[Set::Val])
 }
 
 /// Refuses to put answers of one model beside the dataset and adapter of another.

@@ -34,13 +34,13 @@ pub(crate) fn run(recipe: &Recipe, config: &SweepConfig, options: &Options) -> R
     let _lock = RunLock::acquire(root)?;
     let mut ks = config.k.clone();
     ks.sort_unstable();
-    let samples = sample(recipe, root)?;
+    let samples = sample(recipe, root, options)?;
     let mut results = Vec::new();
     for &k in &ks {
         say(&format!("k sweep   {k} of {} samples right", recipe.build.n_samples));
         let cell = cell_recipe(recipe, root, k);
         label(&samples, &cell)?;
-        results.push((k, pipeline::train_cell(&cell, &questions_dir(root))?));
+        results.push((k, pipeline::train_cell(&cell, &questions_dir(root), options)?));
     }
     let mut val = on_val(recipe, root, &ks)?;
     match pick(&val, AccuracyFloor::OfBase(config.min_accuracy))? {
@@ -53,11 +53,11 @@ pub(crate) fn run(recipe: &Recipe, config: &SweepConfig, options: &Options) -> R
 }
 
 /// Samples once for all K, into a run folder that holds nothing else.
-fn sample(recipe: &Recipe, root: &Path) -> Result<PathBuf, Failure> {
+fn sample(recipe: &Recipe, root: &Path, options: &Options<'_>) -> Result<PathBuf, Failure> {
     let mut sampling = recipe.clone();
     sampling.sweep = None;
     sampling.output.dir = root.join("samples");
-    let mut run = Run::open(&sampling, false)?;
+    let mut run = Run::open(&sampling, &Options { fresh: false, ..*options })?;
     run.questions = questions_dir(root);
     run.dataset()?;
     Ok(run.dir.dataset())

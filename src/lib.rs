@@ -2,15 +2,22 @@
 //!
 //! Data flows one way: questions -> samples -> labels -> rows -> adapter -> answers -> report.
 
+pub mod allow;
 mod agreement;
 pub mod base;
 mod base_run;
+pub mod check;
 pub mod cli;
+pub mod environment;
 pub mod error;
 pub mod evaluation;
+mod glimpse;
 mod k_sweep;
 pub mod labelling;
+pub mod merge_command;
 pub mod pipeline;
+pub mod plan;
+mod preview;
 pub mod recipe;
 pub mod shards;
 pub mod sources;

@@ -24,11 +24,13 @@ use crate::stop::StopSignals;
 
 /// How a program was asked to run, apart from its recipe.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Options {
+pub struct Options<'a> {
     /// Move an earlier run aside first.
     pub fresh: bool,
     /// Print JSON on stdout instead of text.
     pub json: bool,
+    /// Keys of the recipe that a run may go on with another value of.
+    pub allow_changes: &'a [String],
 }
 
 /// A run that is open: its folder is locked and its model loaded.
@@ -39,6 +41,8 @@ pub(crate) struct Run<'a> {
     pub(crate) model_sha256: String,
     /// Where rendered splits of the bank lie.
     pub(crate) questions: PathBuf,
+    /// Keys of the recipe that it may go on with another value of.
+    pub(crate) allow_changes: &'a [String],
     _lock: RunLock,
 }
 
@@ -57,13 +61,13 @@ pub fn require_recipe(arguments: &RecipeArgs) -> Result<(), RunError> {
 ///
 /// # Errors
 /// Whatever stops a stage; what was written before stays.
-pub fn build(recipe: &Recipe, options: &Options) -> Result<(), Failure> {
-    let run = Run::open(recipe, options.fresh)?;
+pub fn build(recipe: &Recipe, options: &Options<'_>) -> Result<(), Failure> {
+    let run = Run::open(recipe, options)?;
     print_dataset(&run, options)
 }
 
 /// Builds what is missing of the dataset and prints its counts.
-pub(crate) fn print_dataset(run: &Run<'_>, options: &Options) -> Result<(), Failure> {
+pub(crate) fn print_dataset(run: &Run<'_>, options: &Options<'_>) -> Result<(), Failure> {
     let manifest = run.dataset()?;
     if options.json {
         print_line(&serde_json::to_string(&manifest).unwrap_or_default())?;
@@ -77,7 +81,7 @@ pub(crate) fn print_dataset(run: &Run<'_>, options: &Options) -> Result<(), Fail
 ///
 /// # Errors
 /// Whatever stops a stage; what was written before stays, and the same command goes on from there.
-pub fn train(recipe: &Recipe, options: &Options) -> Result<(), Failure> {
+pub fn train(recipe: &Recipe, options: &Options<'_>) -> Result<(), Failure> {
     if recipe.base.is_some() {
         return crate::base_run::train_base(recipe, options);
     }
@@ -87,7 +91,7 @@ pub fn train(recipe: &Recipe, options: &Options) -> Result<(), Failure> {
     if let Some(sweep) = recipe.sweep.as_ref().filter(|sweep| !sweep.k.is_empty()) {
         return crate::k_sweep::run(recipe, sweep, options);
     }
-    let run = Run::open(recipe, options.fresh)?;
+    let run = Run::open(recipe, options)?;
     run.dataset_and_adapter()?;
     let adapter = run.dir.adapter();
     crate::evaluation::evaluate_run(&run, &adapter, options.json)?;
@@ -101,8 +105,12 @@ pub fn train(recipe: &Recipe, options: &Options) -> Result<(), Failure> {
 
 /// One run of an experiment of several: as [`train`], but its clips are rendered into `questions` and nothing is printed
 /// on stdout.
-pub(crate) fn train_cell(recipe: &Recipe, questions: &Path) -> Result<Results, Failure> {
-    let mut run = Run::open(recipe, false)?;
+pub(crate) fn train_cell(
+    recipe: &Recipe,
+    questions: &Path,
+    options: &Options<'_>,
+) -> Result<Results, Failure> {
+    let mut run = Run::open(recipe, &Options { fresh: false, ..*options })?;
     run.questions = questions.to_owned();
     run.dataset_and_adapter()?;
     crate::evaluation::results_of_run(&run, &run.dir.adapter())
@@ -116,78 +124,31 @@ impl<'a> Run<'a> {
     }
 
     /// Locks the run folder, loads the model and writes `recipe.toml`.
-    pub(crate) fn open(recipe: &'a Recipe, fresh: bool) -> Result<Self, Failure> {
-        Self::open_in(recipe, &recipe.output.dir, fresh)
+    pub(crate) fn open(recipe: &'a Recipe, options: &Options<'a>) -> Result<Self, Failure> {
+        Self::open_in(recipe, &recipe.output.dir, options)
     }
 
     /// The same for another folder than the recipe's.
-    pub(crate) fn open_in(recipe: &'a Recipe, root: &Path, fresh: bool) -> Result<Self, Failure> {
+    pub(crate) fn open_in(recipe: &'a Recipe, root: &Path, options: &Options<'a>) -> Result<Self, Failure> {
         // Model and sources are looked at before anything is written: a wrong path leaves no folder behind.
         sources::check(&recipe.data, &[Set::Train, Set::Val, Set::Test])?;
         crate::evaluation::check_inputs(recipe)?;
         let device = idk_model::device(&recipe.model.device)?;
         let lalm = Lalm::load(&recipe.model.path, &device)?;
+        recipe.lora.adapted(&lalm.linear_shapes())?;
         let model_sha256 = sources::model_sha256(&recipe.model.path)?;
-        if fresh {
+        if options.fresh {
             move_aside(root)?;
         }
         let lock = RunLock::acquire(root)?;
-        idk_common::atomic::remove_temporaries(root)?;
+        let dir = RunDir::new(root);
+        remove_temporaries(&dir)?;
         let questions = root.join("questions");
-        let run = Self { recipe, dir: RunDir::new(root), lalm, model_sha256, questions, _lock: lock };
-        run.check_same_run()?;
+        let allow_changes = options.allow_changes;
+        check_same_run(recipe, &dir, &model_sha256, allow_changes)?;
+        let run = Self { recipe, dir, lalm, model_sha256, questions, allow_changes, _lock: lock };
         run.write_recipe()?;
         Ok(run)
-    }
-
-    /// Refuses a folder whose dataset or checkpoints were made by another recipe or model, before anything in it
-    /// changes. Files that the recipe names are compared by their content, when the stage reads them.
-    fn check_same_run(&self) -> Result<(), Failure> {
-        let path = self.dir.recipe();
-        // A recipe.toml that cannot be read is of another version; the stages then compare their own inputs.
-        let Some(before) = path.is_file().then(|| Recipe::load(&path, &[]).ok()).flatten() else {
-            return Ok(());
-        };
-        let mut differing = Vec::new();
-        let dataset = self.dir.dataset();
-        let made_with = if dataset.join(idk_dataset_builder::MANIFEST_FILE).is_file() {
-            Some((read_manifest(&dataset)?.provenance, before.build.clone()))
-        } else if dataset.join(SAMPLING_FILE).is_file() {
-            // Labels are still to be made, so they may be others.
-            let sampled = Sampled::read(&dataset)?;
-            Some((sampled.provenance, sampled.config.labelled_as(&self.recipe.build)))
-        } else {
-            None
-        };
-        if let Some((provenance, build)) = made_with {
-            let model = &provenance.model_sha256;
-            differences("model sha256", &json(model), &json(&self.model_sha256), &mut differing);
-            differences("seed", &json(&before.seed), &json(&self.recipe.seed), &mut differing);
-            let data = sources::identity(&before.data, &self.recipe.data);
-            differences("data", &json(&data.0), &json(&data.1), &mut differing);
-            let build = (build.identity(), self.recipe.build.identity());
-            differences("build", &json(&build.0), &json(&build.1), &mut differing);
-        } else if let Ok(Some(partial)) = idk_dataset_builder::partial_sampling(&dataset) {
-            // What only labels read may still change.
-            let model = &partial.model_sha256;
-            differences("model sha256", &json(model), &json(&self.model_sha256), &mut differing);
-            differences("seed", &json(&partial.seed), &json(&self.recipe.seed), &mut differing);
-            let data = sources::identity(&before.data, &self.recipe.data);
-            differences("data", &json(&data.0), &json(&data.1), &mut differing);
-            let build = SamplingSettings::of(&self.recipe.build);
-            differences("build", &json(&partial.build), &json(&build), &mut differing);
-        }
-        if self.dir.checkpoints().is_dir() {
-            differences("lora", &json(&before.lora), &json(&self.recipe.lora), &mut differing);
-            let train = (before.train.identity(), self.recipe.train.identity());
-            differences("train", &json(&train.0), &json(&train.1), &mut differing);
-            let dpo = (before.dpo.identity(), self.recipe.dpo.identity());
-            differences("dpo", &json(&dpo.0), &json(&dpo.1), &mut differing);
-        }
-        if differing.is_empty() {
-            return Ok(());
-        }
-        Err(RunError::OtherRun { dir: self.dir.root.clone(), differences: differing }.into())
     }
 
     fn write_recipe(&self) -> Result<(), Failure> {
@@ -299,6 +260,71 @@ impl<'a> Run<'a> {
         crate::labelling::finish_labels(out, build)?;
         Ok(read_manifest(out)?)
     }
+}
+
+/// Refuses a folder whose dataset or checkpoints were made by another recipe or model, before anything in it
+/// changes. Files that the recipe names are compared by their content, when the stage reads them.
+pub(crate) fn check_same_run(
+    recipe: &Recipe,
+    dir: &RunDir,
+    model_sha256: &str,
+    allowed: &[String],
+) -> Result<(), Failure> {
+    let path = dir.recipe();
+    // A recipe.toml that cannot be read is of another version; the stages then compare their own inputs.
+    let Some(before) = path.is_file().then(|| Recipe::load(&path, &[]).ok()).flatten() else {
+        return Ok(());
+    };
+    let mut differing = Vec::new();
+    let dataset = dir.dataset();
+    let made_with = if dataset.join(idk_dataset_builder::MANIFEST_FILE).is_file() {
+        Some((read_manifest(&dataset)?.provenance, before.build.clone()))
+    } else if dataset.join(SAMPLING_FILE).is_file() {
+        // Labels are still to be made, so they may be others.
+        let sampled = Sampled::read(&dataset)?;
+        Some((sampled.provenance, sampled.config.labelled_as(&recipe.build)))
+    } else {
+        None
+    };
+    if let Some((provenance, build)) = made_with {
+        let model = &provenance.model_sha256;
+        differences("model sha256", &json(model), &json(&model_sha256), &mut differing);
+        differences("seed", &json(&before.seed), &json(&recipe.seed), &mut differing);
+        let data = sources::identity(&before.data, &recipe.data);
+        differences("data", &json(&data.0), &json(&data.1), &mut differing);
+        let build = (build.identity(), recipe.build.identity());
+        differences("build", &json(&build.0), &json(&build.1), &mut differing);
+    } else if let Ok(Some(partial)) = idk_dataset_builder::partial_sampling(&dataset) {
+        // What only labels read may still change.
+        let model = &partial.model_sha256;
+        differences("model sha256", &json(model), &json(&model_sha256), &mut differing);
+        differences("seed", &json(&partial.seed), &json(&recipe.seed), &mut differing);
+        let data = sources::identity(&before.data, &recipe.data);
+        differences("data", &json(&data.0), &json(&data.1), &mut differing);
+        let build = SamplingSettings::of(&recipe.build);
+        differences("build", &json(&partial.build), &json(&build), &mut differing);
+    }
+    if dir.checkpoints().is_dir() {
+        differences("lora", &json(&before.lora), &json(&recipe.lora), &mut differing);
+        let train = (before.train.identity(), recipe.train.identity());
+        differences("train", &json(&train.0), &json(&train.1), &mut differing);
+        let dpo = (before.dpo.identity(), recipe.dpo.identity());
+        differences("dpo", &json(&dpo.0), &json(&dpo.1), &mut differing);
+    }
+    differing.retain(|line| !crate::allow::allows(allowed, line));
+    if differing.is_empty() {
+        return Ok(());
+    }
+    Err(RunError::OtherRun { dir: dir.root.clone(), differences: differing }.into())
+}
+
+/// Removes what killed writers left in the folders of a run.
+fn remove_temporaries(dir: &RunDir) -> Result<(), Failure> {
+    let folders = [dir.root.clone(), dir.dataset(), dir.checkpoints(), dir.logs(), dir.adapter(), dir.eval()];
+    for folder in folders.iter().filter(|folder| folder.is_dir()) {
+        idk_common::atomic::remove_temporaries(folder)?;
+    }
+    Ok(())
 }
 
 fn json(value: &impl serde::Serialize) -> Value {

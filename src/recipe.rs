@@ -1,23 +1,27 @@
 //! The recipe: one TOML file, read once, every mistake reported at once with its line.
 //!
-//! Each section is a struct of the crate that uses it; this file only reads, checks and resolves.
+//! Each section is a struct of the crate that uses it; here they are only read, checked and resolved.
 
-use std::collections::BTreeMap;
+mod check;
+mod read;
+
 use std::path::{Path, PathBuf};
 
 use idk_dataset_builder::BuildConfig;
 use idk_evaluator::EvalConfig;
 use idk_model::LoraConfig;
 use idk_questions::DuplicateChoices;
-use idk_trainer::{BestMetric, DpoConfig, Method, TrainConfig};
-use serde::de::DeserializeOwned;
+use idk_trainer::{DpoConfig, TrainConfig};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::base::{BaseConfig, InitConfig};
 use crate::error::{RecipeError, RecipeProblem};
 use crate::sweep::SweepConfig;
 use crate::transfer::TransferConfig;
+use read::{SectionReader, apply_override, check_top_level, key_lines, parse_toml};
+
+pub use read::Places;
 
 /// `[model]`: the base model and where it runs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -41,8 +45,10 @@ impl Default for ModelSection {
 pub struct DataSection {
     /// Questions that are sampled, labelled and trained on: `bank:idk` or a question file.
     pub train: String,
-    /// Questions that are answered every `eval_every` steps of the training, such as `bank:val`; neither the training
-    /// nor the test questions. Default: none.
+    /// Questions to choose by, such as `bank:val`; neither the training nor the test questions. `threshold` in [eval] is
+    /// fitted on them, whatever their task. With `eval_every` of 1 or more in [train] those of the recipe's `tasks` are
+    /// answered while training, every so many steps and after the last one; with 0 training leaves them alone, as
+    /// answering them takes a while. Default: none.
     pub val: String,
     /// Questions that the evaluator answers. Default `bank:test`.
     pub test: String,
@@ -188,251 +194,12 @@ impl Recipe {
         }
     }
 
-    /// Checks that need the meaning of a value, not only its type.
-    fn check_values(&self, places: &Places, problems: &mut Vec<RecipeProblem>) {
-        let of_sections = [("train", self.train.problems()), ("dpo", self.dpo.problems())];
-        for (section, found) in of_sections {
-            for problem in found {
-                let key = format!("{section}.{}", problem.key);
-                let message = format!("`{}` in [{section}] {}", problem.key, problem.message);
-                problems.push(RecipeProblem::at(places, &key, &message));
-            }
-        }
-        if let Err(idk_dataset_builder::BuildError::Config { key, what }) = self.build.check() {
-            let message = format!("`{key}` in [build] {what}");
-            problems.push(RecipeProblem::at(places, &format!("build.{key}"), &message));
-        }
-        if let Err(idk_evaluator::EvalError::Config { key, what }) = self.eval.check() {
-            let message = format!("`{key}` in [eval] {what}");
-            problems.push(RecipeProblem::at(places, &format!("eval.{key}"), &message));
-        }
-        if let Err(error) = self.lora.validate() {
-            problems.push(RecipeProblem::at(places, "lora", &format!("[lora] {error}")));
-        }
-        let mut check = |ok: bool, key: &str, message: &str| {
-            if !ok {
-                problems.push(RecipeProblem::at(places, key, message));
-            }
-        };
-        check(
-            self.data.limit_per_task != Some(0),
-            "data.limit_per_task",
-            "`limit_per_task` must be 1 or more",
-        );
-        check(
-            self.data.val.is_empty() || ![&self.data.train, &self.data.test].contains(&&self.data.val),
-            "data.val",
-            "`val` in [data] must be other questions than `train` and `test`",
-        );
-        self.check_validation(&mut check);
-        check(!self.output.dir.as_os_str().is_empty(), "output.dir", "`dir` in [output] must name a folder");
-        check(self.init.is_none() || self.base.is_some(), "init", "[init] needs a [base] section beside it");
-        check(self.data.agreement > 0, "data.agreement", "`agreement` must be 1 or more");
-        if let Some(transfer) = &self.transfer {
-            check(self.base.is_none(), "transfer", "[transfer] trains adapters; it does not go with [base]");
-            for (key, message) in transfer.problems() {
-                check(false, &format!("transfer.{key}"), &format!("`{key}` in [transfer] {message}"));
-            }
-        }
-        if let Some(sweep) = &self.sweep {
-            for (key, message) in sweep.problems(self.build.n_samples) {
-                check(false, &format!("sweep.{key}"), &format!("`{key}` in [sweep] {message}"));
-            }
-            if !sweep.k.is_empty() {
-                let other = self.base.is_some() || self.transfer.is_some();
-                check(!other, "sweep.k", "`k` in [sweep] does not go with [base] and [transfer]");
-                let all = "`k` in [sweep] needs every sample: `stop_when_decided` in [build] must be false";
-                check(!self.build.stop_when_decided, "sweep.k", all);
-            }
-        }
-        if let Some(base) = &self.base {
-            check(self.train.max_steps.is_some(), "train.max_steps", "a [base] recipe needs `max_steps`");
-            for (key, message) in base.problems() {
-                check(false, &format!("base.{key}"), &format!("`{key}` in [base] {message}"));
-            }
-        }
-    }
-
-    /// What is chosen by must be measured.
-    fn check_validation(&self, check: &mut dyn FnMut(bool, &str, &str)) {
-        let (train, questions) = (&self.train, !self.data.val.is_empty());
-        let by_questions = [BestMetric::Acc, BestMetric::Rel, BestMetric::Rgi];
-        let by_pairs = [BestMetric::RewardAccuracies, BestMetric::RewardMargins];
-        let chosen_by =
-            |metrics: &[BestMetric]| train.metric_for_best.is_some_and(|it| metrics.contains(&it));
-        let key = "train.metric_for_best";
-        check(!chosen_by(&by_questions) || questions, key, "this `metric_for_best` needs `val` in [data]");
-        let dpo = train.method == Method::Dpo;
-        check(!chosen_by(&by_pairs) || dpo, key, "this `metric_for_best` needs `method = \"dpo\"`");
-        check(
-            train.target_refusal_rate.is_none() || questions,
-            "train.target_refusal_rate",
-            "`target_refusal_rate` needs `val` in [data]",
-        );
-        check(
-            self.base.is_none() || !train.selects(),
-            "train",
-            "a [base] recipe has no `metric_for_best` and no `target_refusal_rate`",
-        );
-    }
-
     /// The recipe as TOML with every default written out.
     ///
     /// # Errors
     /// [`RecipeError::Unprintable`] if a value has no TOML form (never for a recipe that was read).
     pub fn to_toml(&self) -> Result<String, RecipeError> {
         toml::to_string(self).map_err(|error| RecipeError::Unprintable { what: error.to_string() })
-    }
-}
-
-/// Where each `section.key` stands: a line of the file, or the `--set` that gave it.
-#[derive(Debug, Default)]
-pub struct Places(BTreeMap<String, usize>);
-
-impl Places {
-    /// The line of a dotted key, if it stands in the file.
-    pub fn line(&self, dotted_key: &str) -> Option<usize> {
-        self.0.get(dotted_key).copied()
-    }
-}
-
-fn parse_toml(text: &str, path: &Path) -> Result<Map<String, Value>, RecipeError> {
-    let syntax = |line, message: String| RecipeError::Invalid {
-        path: path.to_owned(),
-        problems: vec![RecipeProblem { line, key: String::new(), message, hint: None }],
-    };
-    let table: toml::Table = toml::from_str(text).map_err(|error| {
-        let line = error.span().map(|span| line_of(text, span.start));
-        syntax(line, format!("not valid TOML: {}", error.message()))
-    })?;
-    match serde_json::to_value(table) {
-        Ok(Value::Object(map)) => Ok(map),
-        Ok(_) => Err(syntax(None, "a recipe is a table of sections".to_owned())),
-        Err(error) => Err(syntax(None, error.to_string())),
-    }
-}
-
-fn line_of(text: &str, offset: usize) -> usize {
-    text.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1
-}
-
-fn key_lines(text: &str) -> Places {
-    let mut places = BTreeMap::new();
-    if let Ok(table) = toml::de::DeTable::parse(text) {
-        for (name, value) in table.get_ref() {
-            let section = name.get_ref().to_string();
-            places.insert(section.clone(), line_of(text, name.span().start));
-            if let Some(keys) = value.get_ref().as_table() {
-                for (key, _) in keys {
-                    let line = line_of(text, key.span().start);
-                    places.insert(format!("{section}.{}", key.get_ref()), line);
-                }
-            }
-        }
-    }
-    Places(places)
-}
-
-/// Applies one `section.key=value`; the value is TOML, or a bare word taken as a string.
-fn apply_override(
-    assignment: &str,
-    values: &mut Map<String, Value>,
-    places: &mut Places,
-) -> Result<(), RecipeProblem> {
-    let wrong =
-        |message: String| RecipeProblem { line: None, key: assignment.to_owned(), message, hint: None };
-    let (dotted, text) = assignment
-        .split_once('=')
-        .ok_or_else(|| wrong(format!("`--set {assignment}` has no `=`: write section.key=value")))?;
-    let (dotted, text) = (dotted.trim(), text.trim());
-    let value = match toml::from_str::<toml::Table>(&format!("value = {text}")) {
-        Ok(mut table) => table.remove("value"),
-        Err(_) => Some(toml::Value::String(text.to_owned())),
-    };
-    let value = serde_json::to_value(value).map_err(|error| wrong(error.to_string()))?;
-    places.0.remove(dotted);
-    match dotted.split_once('.') {
-        None => {
-            values.insert(dotted.to_owned(), value);
-        }
-        Some((section, key)) => {
-            let table = values.entry(section.to_owned()).or_insert_with(|| Value::Object(Map::new()));
-            let Value::Object(table) = table else {
-                return Err(wrong(format!("`{section}` is not a section")));
-            };
-            table.insert(key.to_owned(), value);
-        }
-    }
-    Ok(())
-}
-
-fn check_top_level(values: &Map<String, Value>, places: &Places, problems: &mut Vec<RecipeProblem>) {
-    let known = || SECTIONS.iter().copied().chain(["seed"]);
-    for (name, value) in values {
-        if !known().any(|section| section == name) {
-            let what = if value.is_object() { "section" } else { "key" };
-            problems.push(RecipeProblem {
-                line: places.line(name),
-                key: name.clone(),
-                message: format!("unknown {what} `{name}`"),
-                hint: Some(suggestion(name, known())),
-            });
-        } else if name != "seed" && !value.is_object() {
-            problems.push(RecipeProblem::at(
-                places,
-                name,
-                &format!("`{name}` must be a section: `[{name}]`"),
-            ));
-        }
-    }
-}
-
-fn suggestion<'a>(word: &str, known: impl Iterator<Item = &'a str> + Clone) -> String {
-    match idk_common::text::did_you_mean(word, known.clone()) {
-        Some(near) => format!("did you mean `{near}`?"),
-        None => format!("known here: {}", known.collect::<Vec<_>>().join(", ")),
-    }
-}
-
-struct SectionReader<'a> {
-    values: &'a Map<String, Value>,
-    places: &'a Places,
-    problems: &'a mut Vec<RecipeProblem>,
-}
-
-impl SectionReader<'_> {
-    /// Reads one section key by key onto its defaults, so that each wrong value is blamed on its own key.
-    fn section<T: Default + Serialize + DeserializeOwned>(&mut self, section: &str) -> T {
-        let defaults = match serde_json::to_value(T::default()) {
-            Ok(Value::Object(map)) => map,
-            _ => return T::default(),
-        };
-        let mut accepted = defaults.clone();
-        let given = self.values.get(section).and_then(Value::as_object);
-        for (key, value) in given.into_iter().flatten() {
-            let dotted = format!("{section}.{key}");
-            if !defaults.contains_key(key) {
-                self.problems.push(RecipeProblem {
-                    line: self.places.line(&dotted),
-                    key: dotted,
-                    message: format!("unknown key `{key}` in [{section}]"),
-                    hint: Some(suggestion(key, defaults.keys().map(String::as_str))),
-                });
-                continue;
-            }
-            let mut trial = defaults.clone();
-            trial.insert(key.clone(), value.clone());
-            match serde_json::from_value::<T>(Value::Object(trial)) {
-                Ok(_) => {
-                    accepted.insert(key.clone(), value.clone());
-                }
-                Err(error) => {
-                    let message = format!("`{key}` in [{section}]: {error}");
-                    self.problems.push(RecipeProblem::at(self.places, &dotted, &message));
-                }
-            }
-        }
-        serde_json::from_value(Value::Object(accepted)).unwrap_or_default()
     }
 }
 
@@ -502,6 +269,17 @@ mod tests {
         let margins = ["train.metric_for_best=eval_rewards/margins", "data.val=bank:val"];
         assert!(parse(text, &margins).is_err());
         assert!(parse(text, &[&margins[..], &["train.method=dpo"]].concat()).is_ok());
+    }
+
+    #[test]
+    fn a_threshold_needs_questions_to_be_fitted_on_and_the_earlier_key_says_where_they_are_named_now() {
+        let text = "[eval]\nmethods = [\"threshold\"]\n";
+        let RecipeError::Invalid { problems, .. } = parse(text, &[]).unwrap_err() else { panic!("invalid") };
+        assert_eq!((problems[0].line, problems[0].key.as_str()), (Some(2), "eval.methods"));
+        assert!(parse(text, &["data.val=bank:val"]).is_ok());
+        let error = parse("[eval]\nval = \"bank:val\"\n", &[]).unwrap_err().to_string();
+        assert!(error.contains("r.toml:2: unknown key `val` in [eval]"), "{error}");
+        assert!(error.contains("did you mean `val` in [data]?"), "{error}");
     }
 
     #[test]

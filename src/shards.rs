@@ -15,9 +15,9 @@ use crate::recipe::Recipe;
 ///
 /// # Errors
 /// As `idk-build RECIPE`.
-pub fn sample_part(recipe: &Recipe, part: Part, options: &Options) -> Result<(), Failure> {
+pub fn sample_part(recipe: &Recipe, part: Part, options: &Options<'_>) -> Result<(), Failure> {
     let root = recipe.output.dir.join(part.folder_name());
-    let run = Run::open_in(recipe, &root, options.fresh)?;
+    let run = Run::open_in(recipe, &root, options)?;
     let (loaded, provenance) = run.training_questions()?;
     let report = run.sampling(&loaded, &provenance, |inputs, control| {
         idk_dataset_builder::sample_part(inputs, part, &run.dir.dataset(), control)
@@ -47,12 +47,12 @@ pub fn sample_part(recipe: &Recipe, part: Part, options: &Options) -> Result<(),
 /// # Errors
 /// Before anything is written: parts that are still being sampled, miss a shard, or differ in what they were sampled
 /// with. Then as `idk-build RECIPE`.
-pub fn merge(recipe: &Recipe, folders: &[PathBuf], options: &Options) -> Result<(), Failure> {
+pub fn merge(recipe: &Recipe, folders: &[PathBuf], options: &Options<'_>) -> Result<(), Failure> {
     let folders = if folders.is_empty() { find_parts(&recipe.output.dir)? } else { folders.to_vec() };
     let locks = folders.iter().map(|folder| lock_existing(folder)).collect::<Result<Vec<_>, _>>()?;
     let datasets: Vec<PathBuf> = folders.iter().map(|folder| folder.join("dataset")).collect();
     let parts = SampledParts::find(&datasets)?;
-    let run = Run::open(recipe, false)?;
+    let run = Run::open(recipe, &Options { fresh: false, ..*options })?;
     if !run.dir.dataset().join(MANIFEST_FILE).is_file() {
         parts.copy_into(&run.dir.dataset(), &|line| say(&format!("warning: {line}")))?;
     }

@@ -16,7 +16,7 @@ use crate::recipe::DataSection;
 pub enum Set {
     /// Sampled, labelled and trained on.
     Train,
-    /// Answered while training; may be none.
+    /// Chosen by: answered while training, and what thresholds are fitted on; may be none.
     Val,
     /// Answered by the evaluator.
     Test,
@@ -32,7 +32,7 @@ impl Set {
         }
     }
 
-    fn spec(self, data: &DataSection) -> &str {
+    pub(crate) fn spec(self, data: &DataSection) -> &str {
         match self {
             Self::Train => &data.train,
             Self::Val => &data.val,
@@ -41,7 +41,7 @@ impl Set {
     }
 
     /// Questions of each modality to render; `None` is the split's own number.
-    fn rendered(self, data: &DataSection) -> Option<usize> {
+    pub(crate) fn rendered(self, data: &DataSection) -> Option<usize> {
         match (self, data.train_questions) {
             (Self::Train, Some(count)) => Some(data.limit_per_task.map_or(count, |limit| limit.min(count))),
             _ => data.limit_per_task,
@@ -49,8 +49,13 @@ impl Set {
     }
 
     /// Training and validation keep to the recipe's tasks; the test set is answered whole.
-    fn tasks(self, data: &DataSection) -> Vec<String> {
-        if self == Self::Test { Vec::new() } else { data.tasks.clone() }
+    pub(crate) fn tasks(self, data: &DataSection) -> &[String] {
+        if self == Self::Test { &[] } else { &data.tasks }
+    }
+
+    /// Tasks that are rendered from the bank. Validation is rendered whole: who fits a threshold wants all of it.
+    fn rendered_tasks(self, data: &DataSection) -> &[String] {
+        if self == Self::Train { &data.tasks } else { &[] }
     }
 }
 
@@ -84,36 +89,49 @@ pub fn load(
     max_rejected_share: f64,
 ) -> Result<Loaded, Failure> {
     let spec = set.spec(data);
-    let tasks = set.tasks(data);
     let path = match spec.strip_prefix("bank:") {
         Some(split) => {
             check_split(split, set, spec)?;
-            render(data, split, &tasks, set.rendered(data), &questions_dir.join(split))?
+            render(data, split, set.rendered_tasks(data), set.rendered(data), &questions_dir.join(split))?
         }
         None => PathBuf::from(spec),
     };
+    let mut read = read_file(&path, data)?;
+    let in_file = read.questions.len();
+    filter(&mut read, data, set);
+    if read.questions.len() < in_file {
+        check_whole_file(&mut read, in_file, &path, max_rejected_share)?;
+    }
+    if read.questions.is_empty() {
+        return Err(no_questions(data, set, &path).into());
+    }
+    Ok(Loaded { set: read, path })
+}
+
+pub(crate) fn read_file(path: &Path, data: &DataSection) -> Result<QuestionSet, Failure> {
     let options = ReadOptions {
         duplicate_choices: data.duplicate_choices,
         agreement: data.agreement,
         ..ReadOptions::default()
     };
-    let mut read = read_questions_with(&path, &options)?;
-    let in_file = read.questions.len();
+    Ok(read_questions_with(path, &options)?)
+}
+
+/// Keeps the tasks and the number of questions that the recipe asks for.
+pub(crate) fn filter(read: &mut QuestionSet, data: &DataSection, set: Set) {
+    let tasks = set.tasks(data);
     if !tasks.is_empty() {
         read.questions.retain(|question| tasks.contains(&question.task));
     }
     if let Some(limit) = data.limit_per_task {
-        keep_first_of_each_task(&mut read, limit);
+        keep_first_of_each_task(read, limit);
     }
-    if read.questions.len() < in_file {
-        check_whole_file(&mut read, in_file, &path, max_rejected_share)?;
-    }
-    if read.questions.is_empty() {
-        let filter =
-            if tasks.is_empty() { String::new() } else { format!(" with task {}", tasks.join(", ")) };
-        return Err(RunError::NoQuestions { what: format!("`{}`{filter}", path.display()) }.into());
-    }
-    Ok(Loaded { set: read, path })
+}
+
+pub(crate) fn no_questions(data: &DataSection, set: Set, path: &Path) -> RunError {
+    let tasks = set.tasks(data);
+    let filter = if tasks.is_empty() { String::new() } else { format!(" with task {}", tasks.join(", ")) };
+    RunError::NoQuestions { what: format!("`{}`{filter}", path.display()) }
 }
 
 /// A part of a file is taken from a file that is sound as a whole; its unusable rows belong to no part and are only
@@ -164,7 +182,7 @@ pub(crate) fn identity(before: &DataSection, now: &DataSection) -> (DataSection,
     (strip(before), strip(now))
 }
 
-fn check_split(split: &str, set: Set, spec: &str) -> Result<(), RunError> {
+pub(crate) fn check_split(split: &str, set: Set, spec: &str) -> Result<(), RunError> {
     if Split::NAMES.contains(&split) {
         return Ok(());
     }

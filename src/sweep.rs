@@ -64,19 +64,18 @@ impl SweepConfig {
     }
 }
 
-/// The data section and the set that sweeps answer: `val` of [data], else that of [eval], else the bank's own where the
-/// test set is the bank's.
+/// The data section and the set that sweeps answer: `val` of [data], else the bank's own where the test set is the
+/// bank's.
 pub(crate) fn val_source(recipe: &Recipe) -> Result<(DataSection, Set), RunError> {
     let data = &recipe.data;
-    let val = match (data.val.as_str(), recipe.eval.val.as_str()) {
-        ("", "") if data.test.starts_with("bank:") && data.train != "bank:val" => "bank:val",
-        ("", "") => {
+    let val = match data.val.as_str() {
+        "" if data.test.starts_with("bank:") && data.train != "bank:val" => "bank:val",
+        "" => {
             let what =
                 "a sweep needs questions that are neither trained on nor tested on: give `val` in [data]";
             return Err(RunError::Usage { what: what.to_owned() });
         }
-        ("", of_eval) => of_eval,
-        (of_data, _) => of_data,
+        given => given,
     };
     if val == data.test || val == data.train {
         let what = format!("`{val}` is the training or the test set: nothing may be picked on it");
@@ -364,18 +363,16 @@ mod tests {
 
     #[test]
     fn a_sweep_answers_the_recipes_val_questions_and_never_those_of_the_test() {
-        let recipe = |train: &str, val: &str, of_eval: &str, test: &str| {
+        let recipe = |train: &str, val: &str, test: &str| {
             let mut recipe = Recipe::default();
             recipe.data.train = train.to_owned();
             recipe.data.val = val.to_owned();
-            recipe.eval.val = of_eval.to_owned();
             recipe.data.test = test.to_owned();
             val_source(&recipe).map(|(data, _)| data.val).map_err(|error| error.to_string())
         };
-        assert_eq!(recipe("bank:idk", "", "", "bank:test").unwrap(), "bank:val");
-        assert_eq!(recipe("a.json", "b.json", "c.json", "d.json").unwrap(), "b.json");
-        assert_eq!(recipe("a.json", "", "c.json", "d.json").unwrap(), "c.json");
-        assert!(recipe("a.json", "", "", "d.json").unwrap_err().contains("give `val`"));
-        assert!(recipe("a.json", "", "d.json", "d.json").unwrap_err().contains("`d.json`"));
+        assert_eq!(recipe("bank:idk", "", "bank:test").unwrap(), "bank:val");
+        assert_eq!(recipe("a.json", "b.json", "d.json").unwrap(), "b.json");
+        assert!(recipe("a.json", "", "d.json").unwrap_err().contains("give `val`"));
+        assert!(recipe("a.json", "d.json", "d.json").unwrap_err().contains("`d.json`"));
     }
 }

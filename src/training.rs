@@ -44,6 +44,7 @@ pub(crate) fn train_adapter(run: &Run<'_>) -> Result<(), Failure> {
         base_name: &base_name,
         fingerprint: &fingerprint,
         resume: true,
+        allow_changes: run.allow_changes,
         stop: Some(stop.flag()),
         warn: &|line| say(&format!("warning: {line}")),
         show_progress: true,

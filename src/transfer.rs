@@ -102,7 +102,7 @@ pub struct Transfer {
 ///
 /// # Errors
 /// Whatever stops a cell; finished cells stay and are kept by the next start.
-pub(crate) fn run(recipe: &Recipe, config: &TransferConfig, options: &Options) -> Result<(), Failure> {
+pub(crate) fn run(recipe: &Recipe, config: &TransferConfig, options: &Options<'_>) -> Result<(), Failure> {
     let root = &recipe.output.dir;
     if options.fresh {
         move_aside(root)?;
@@ -113,7 +113,7 @@ pub(crate) fn run(recipe: &Recipe, config: &TransferConfig, options: &Options) -
         let mut of_seeds = Vec::new();
         for &seed in &config.seeds {
             say(&format!("transfer  trained on {train}, seed {seed}"));
-            of_seeds.push(cell_results(recipe, root, train, seed)?);
+            of_seeds.push(cell_results(recipe, root, train, seed, options)?);
         }
         rows.push((train.clone(), of_seeds));
     }
@@ -127,9 +127,15 @@ pub(crate) fn run(recipe: &Recipe, config: &TransferConfig, options: &Options) -
 }
 
 /// The results of a cell: kept if its run is finished and of this recipe, else made.
-fn cell_results(recipe: &Recipe, root: &Path, train: &str, seed: u64) -> Result<Results, Failure> {
+fn cell_results(
+    recipe: &Recipe,
+    root: &Path,
+    train: &str,
+    seed: u64,
+    options: &Options<'_>,
+) -> Result<Results, Failure> {
     let cell = cell_recipe(recipe, root, train, seed);
-    pipeline::train_cell(&cell, &questions_dir(root, train))
+    pipeline::train_cell(&cell, &questions_dir(root, train), options)
 }
 
 fn cell_recipe(recipe: &Recipe, root: &Path, train: &str, seed: u64) -> Recipe {

@@ -26,10 +26,11 @@ struct Asked {
 }
 
 impl<'a> ValidationQuestions<'a> {
-    /// The questions that the recipe names, if it names any.
+    /// The questions that the recipe names, if it names any and asks for evaluations while training: `val` alone may be
+    /// there for a threshold, and answering it takes a while.
     pub(crate) fn of(run: &'a Run<'a>) -> Result<Option<Self>, Failure> {
         let recipe = run.recipe;
-        if recipe.data.val.is_empty() {
+        if recipe.data.val.is_empty() || recipe.train.eval_every == 0 {
             return Ok(None);
         }
         let max_rejected = recipe.eval.max_rejected_share;

@@ -38,7 +38,7 @@ fn every_method_has_answers_results_and_its_place_beside_every_other() {
     let desk = Desk::new();
     question_set(&desk, "val", 4, |rows| rows.iter_mut().for_each(|row| row["split"] = "val".into()));
     let adapter = format!("eval.adapters=[\"other={}\"]", tiny_model().join("lora_adapter").display());
-    let overrides = [METHODS, "eval.val=val/questions.json", "eval.max_step_tokens=6", &adapter];
+    let overrides = [METHODS, "data.val=val/questions.json", "eval.max_step_tokens=6", &adapter];
     desk.train(&overrides).succeeded();
     let found = results(&desk.path("run/eval"));
     let names: Vec<&str> =
@@ -217,8 +217,8 @@ fn a_recipe_whose_evaluation_cannot_run_is_refused_before_anything_is_trained() 
         (vec![prompt("none.txt")], 66, vec!["none.txt"]),
         (vec!["eval.prompts={mcto = \"x\"}".to_owned()], 2, vec!["prompts", "mcto"]),
         (vec![threshold.to_owned()], 2, vec!["threshold", "val"]),
-        (vec![threshold.to_owned(), "eval.val=none.json".to_owned()], 66, vec!["none.json"]),
-        (vec![threshold.to_owned(), "eval.val=set/questions.json".to_owned()], 2, vec!["val", "test set"]),
+        (vec![threshold.to_owned(), "data.val=none.json".to_owned()], 66, vec!["none.json"]),
+        (vec![threshold.to_owned(), "data.val=set/questions.json".to_owned()], 2, vec!["`val` in [data]"]),
         (vec!["eval.adapters=[\"k5=none\"]".to_owned()], 66, vec!["none"]),
         (vec!["eval.adapters=[\"base=none\"]".to_owned()], 2, vec!["adapters", "`base`"]),
         (vec!["eval.adapters=[\"adapter=run/adapter\"]".to_owned()], 2, vec!["own adapter"]),
@@ -248,6 +248,26 @@ fn write_answers(desk: &Desk) -> [Vec<(String, &'static str)>; 2] {
 fn score(desk: &Desk, before: &str, after: &str, options: &[&str]) -> Said {
     let command = ["score", "--questions", "four/questions.json", "--before", before, "--after", after];
     desk.run(EVAL, &[&command[..], options].concat())
+}
+
+#[test]
+fn val_is_one_key_for_thresholds_and_training_and_training_asks_it_only_where_it_evaluates() {
+    let desk = Desk::new();
+    question_set(&desk, "val", 6, |rows| rows.iter_mut().for_each(|row| row["split"] = "val".into()));
+    let both = ["data.val=val/questions.json", "data.tasks=[\"sound\"]", "eval.methods=[\"threshold\"]"];
+    let evaluations = |run: &str| {
+        let log = desk.path(run).join("logs/metrics.jsonl");
+        let rows: Vec<Value> = idk_common::json::read_jsonl(&log).unwrap();
+        rows.iter().filter(|row| row.get("eval_acc").is_some()).count()
+    };
+    desk.train(&both).succeeded();
+    assert_eq!(evaluations("run"), 0);
+    // Trained on sound, but the threshold is fitted on what the test set is like.
+    assert_eq!(results(&desk.path("run/eval"))["methods"][0]["rule"]["n"], 6);
+    desk.train(&[&both[..], &["train.eval_every=1", "output.dir=asked"]].concat()).succeeded();
+    assert_eq!(evaluations("asked"), 2, "two epochs of one step");
+    desk.train(&["eval.val=val/questions.json", "output.dir=old"])
+        .failed(2, &["did you mean `val` in [data]?"]);
 }
 
 #[test]

@@ -37,9 +37,8 @@ pub struct EvalConfig {
     pub max_rejected_share: f64,
     /// Adapters beside the run's own, each as `NAME=FOLDER`.
     pub adapters: Vec<String>,
-    /// Questions that `threshold` and `agreement` are fitted on: `bank:val`, or a question file. Needed for these only.
-    pub val: String,
-    /// What their thresholds make as large as possible on val: `youden` or `rgi`. Default `youden`.
+    /// What the thresholds of `threshold` and `agreement` make as large as possible on the questions of `val` in [data]:
+    /// `youden` or `rgi`. Default `youden`.
     pub threshold_by: Criterion,
     /// `group` refuses the sub-categories of which the base model knows less than this share. Default 0.5.
     pub group_known_share: f64,
@@ -62,7 +61,6 @@ impl Default for EvalConfig {
             limit: None,
             max_rejected_share: 0.05,
             adapters: Vec::new(),
-            val: String::new(),
             threshold_by: Criterion::default(),
             group_known_share: 0.5,
             random_rate: None,
@@ -101,10 +99,6 @@ impl EvalConfig {
         }
         if self.random_rate.is_some_and(|rate| !(0.0..=1.0).contains(&rate)) {
             return wrong("random_rate", "must be between 0 and 1");
-        }
-        if self.fits_on_val() && self.val.is_empty() {
-            let what = "`threshold` and `agreement` are fitted on val: give `val`, such as \"bank:val\"";
-            return wrong("methods", what);
         }
         self.named_adapters().map(|_| ())
     }
@@ -157,12 +151,7 @@ impl EvalConfig {
             Some((name, folder)) => format!("{name}={}", last(folder)),
             None => entry.clone(),
         });
-        Self {
-            adapters: names.collect(),
-            val: if self.val.starts_with("bank:") { self.val.clone() } else { last(&self.val) },
-            prompts: self.prompts.without_folders(),
-            ..self.clone()
-        }
+        Self { adapters: names.collect(), prompts: self.prompts.without_folders(), ..self.clone() }
     }
 
     /// Greedy decoding.
@@ -194,8 +183,6 @@ mod tests {
         let config = EvalConfig { limit: Some(0), ..EvalConfig::default() };
         assert!(matches!(config.check(), Err(EvalError::Config { key: "limit", .. })));
         EvalConfig::default().check().unwrap();
-        let threshold = EvalConfig { methods: vec![Method::Threshold], ..EvalConfig::default() };
-        assert!(matches!(threshold.check(), Err(EvalError::Config { key: "methods", .. })));
         for entry in ["folder", "mcot=folder", "adapter=folder", "../x=folder", "=folder"] {
             let config = EvalConfig { adapters: vec![entry.to_owned()], ..EvalConfig::default() };
             assert!(matches!(config.check(), Err(EvalError::Config { key: "adapters", .. })), "{entry}");
@@ -209,14 +196,11 @@ mod tests {
     fn results_say_what_was_used_but_not_where_it_lay() {
         let config = EvalConfig {
             adapters: vec!["k5=/home/me/runs/k5/adapter".to_owned()],
-            val: "/data/val.json".to_owned(),
             prompts: PromptFiles { mcot: Some("/p/think.txt".into()), ..PromptFiles::default() },
             ..EvalConfig::default()
         };
         let shown = config.without_folders();
-        assert_eq!((shown.adapters[0].as_str(), shown.val.as_str()), ("k5=adapter", "val.json"));
+        assert_eq!(shown.adapters, ["k5=adapter"]);
         assert_eq!(shown.prompts.mcot, Some("think.txt".into()));
-        let bank = EvalConfig { val: "bank:val".to_owned(), ..config };
-        assert_eq!(bank.without_folders().val, "bank:val");
     }
 }

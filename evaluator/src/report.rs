@@ -250,12 +250,12 @@ fn check_possible(
         return lacks(
             Method::Threshold,
             "is fitted on questions that were not given",
-            "give `val` in [eval]",
+            "give `val` in [data]",
         );
     }
     if has(Method::Agreement) && (subject.val.is_none() || subject.samples.is_none()) {
         let what = "is fitted on samples of questions that were not given";
-        return lacks(Method::Agreement, what, "give `val` in [eval]");
+        return lacks(Method::Agreement, what, "give `val` in [data]");
     }
     if has(Method::Group) && subject.known_share.is_empty() {
         let hint = "evaluate a recipe whose dataset is built (`idk-build RECIPE`)";
@@ -368,7 +368,7 @@ pub(crate) mod tests {
             device: "cpu",
             adapters,
             known_share,
-            val: (!config.val.is_empty()).then_some(&prepared),
+            val: config.fits_on_val().then_some(&prepared),
             samples: None,
             provenance: &BTreeMap::new(),
         };
@@ -511,13 +511,7 @@ pub(crate) mod tests {
         let root = tempfile::tempdir().unwrap();
         let lalm = lalm();
         let methods = vec![Method::Random, Method::Threshold, Method::Group, Method::Mcot, Method::TaskAgent];
-        let config = EvalConfig {
-            methods,
-            val: "bank:val".to_owned(),
-            random_rate: Some(0.5),
-            max_step_tokens: 8,
-            ..config()
-        };
+        let config = EvalConfig { methods, random_rate: Some(0.5), max_step_tokens: 8, ..config() };
         let known = BTreeMap::from([("sound/event".to_owned(), 0.1), ("music/event".to_owned(), 0.9)]);
         let results = try_run(&lalm, &[], &known, &config, root.path()).unwrap();
         let names: Vec<&str> = results.methods.iter().map(|method| method.name.as_str()).collect();

@@ -158,6 +158,13 @@ pub enum ModelError {
         what: String,
     },
 
+    /// A folder that is to be written already holds something.
+    #[error("{}: the folder is not empty", path.display())]
+    NotEmpty {
+        /// The folder.
+        path: PathBuf,
+    },
+
     /// The tokenizer cannot be used, or a text cannot be encoded by it.
     #[error("{}: {what}", path.display())]
     Tokenizer {
@@ -174,7 +181,7 @@ impl Diagnose for ModelError {
             Self::Common(error) => error.exit_kind(),
             Self::Audio(error) => error.exit_kind(),
             Self::NoWeights { .. } => ExitKind::MissingInput,
-            Self::Device { .. } => ExitKind::Usage,
+            Self::Device { .. } | Self::NotEmpty { .. } => ExitKind::Usage,
             Self::Compute { .. } => ExitKind::Io,
             Self::NonFinite { .. }
             | Self::Weights { .. }
@@ -203,6 +210,9 @@ impl Diagnose for ModelError {
             }
             Self::TensorDtype { .. } => "save the model as float32, float16 or bfloat16",
             Self::NonFinite { .. } => "the model diverged or the file is damaged: use another checkpoint",
+            Self::NotEmpty { .. } => {
+                "nothing is overwritten: name a folder that does not exist, or remove this one"
+            }
             Self::MelBands { .. } => "compute the spectrogram with the model's own preprocessor_config.json",
             Self::Device { .. } => {
                 "use `cpu`, or `cuda` in a build with the feature `cuda` on a machine with a GPU"

@@ -19,9 +19,12 @@ mod generation_config;
 mod init;
 mod lalm;
 mod linear;
+mod linear_shapes;
 mod lora;
 mod malloc;
+mod merge;
 mod norm;
+mod outline;
 mod parallel;
 mod peft;
 mod prefill;
@@ -48,9 +51,13 @@ pub use generate::{Generated, MoreAnswers, generate, generate_in_rounds};
 pub use generation_config::GenerationDefaults;
 pub use lalm::Lalm;
 pub use linear::{ForwardContext, Linear};
-pub use lora::{Adapters, DEFAULT_TARGET_MODULES, LoraConfig, LoraPair};
+pub use lora::{
+    AdaptedModules, Adapters, DEFAULT_TARGET_MODULES, LoraConfig, LoraInit, LoraPair, TargetModules,
+};
 pub use malloc::tune_allocator;
+pub use merge::{Merge, Merged, StoredDtype};
 pub use norm::{LayerNorm, RmsNorm};
+pub use outline::Outline;
 pub use peft::EncoderNames;
 pub use prefill::{Prompt, select_rows};
 pub use rope::{Angles, Rope};

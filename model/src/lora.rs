@@ -3,22 +3,20 @@
 //!
 //! The adapters live in a container of their own, beside the frozen base: the optimiser, the checkpoints and the
 //! PEFT export see them and nothing else. They are float32 whatever the base is.
+mod target;
+
 use std::collections::BTreeMap;
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
-use fancy_regex::Regex;
-use idk_common::limits::{MAX_LORA_RANK, MAX_PATTERN_BYTES};
+use idk_common::limits::MAX_LORA_RANK;
 use idk_common::seed::{Rng, derive_seed};
 use serde::{Deserialize, Serialize};
 
 use crate::error::ModelError;
 use crate::lalm::Lalm;
 
-/// Every linear layer of the language model, under the transformers-4 and the transformers-5 module names.
-pub const DEFAULT_TARGET_MODULES: &str = r".*language_model.*\.(q|k|v|o|gate|up|down)_proj";
-
-/// Most module names that an error lists.
-const LISTED_MODULES: usize = 8;
+pub use self::target::{AdaptedModules, DEFAULT_TARGET_MODULES, TargetModules};
+pub(crate) use self::target::{Matcher, full_match_regex, transformers5_name};
 
 /// What LoRA adds, and where.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -32,8 +30,41 @@ pub struct LoraConfig {
     pub dropout: f64,
     /// Scale by `alpha / sqrt(r)` in place of `alpha / r`.
     pub rslora: bool,
-    /// Regular expression that the whole module path must match, in its transformers-4 or transformers-5 form.
-    pub target_modules: String,
+    /// Part of the model that is adapted: "language_model", "audio_tower" (the audio encoder) or "all" (both and the
+    /// projector between them). Default "language_model".
+    pub modules: AdaptedModules,
+    /// Linear layers of that part, as in PEFT: "all-linear", a list of names (the ends of module paths, such as
+    /// `["q_proj", "v_proj"]`), or a regular expression that the whole module path must match, in its transformers-4 or
+    /// transformers-5 form, and that must match nothing outside of that part. Default "all-linear".
+    pub target_modules: TargetModules,
+    /// How A starts: "kaiming" (uniform within `1 / sqrt(inputs)`, PEFT's default) or "gaussian" (normal with the
+    /// standard deviation `1 / r`, PEFT's other one). B starts as zero. Default "kaiming".
+    pub init: LoraInit,
+}
+
+/// How the down projection A starts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LoraInit {
+    /// Uniform in `+-1 / sqrt(in_features)`: PEFT's `init_lora_weights = true`, Kaiming uniform with `a = sqrt(5)`.
+    #[default]
+    Kaiming,
+    /// Normal with standard deviation `1 / r`: PEFT's `init_lora_weights = "gaussian"`.
+    Gaussian,
+}
+
+impl LoraInit {
+    /// One element of A.
+    fn draw(self, rng: &mut Rng, rank: usize, in_features: usize) -> f32 {
+        let value = match self {
+            Self::Kaiming => {
+                let bound = 1.0 / (in_features as f64).sqrt();
+                rng.range(-bound, bound)
+            }
+            Self::Gaussian => rng.normal() / rank as f64,
+        };
+        value as f32
+    }
 }
 
 impl Default for LoraConfig {
@@ -43,7 +74,9 @@ impl Default for LoraConfig {
             alpha: 16.0,
             dropout: 0.0,
             rslora: false,
-            target_modules: DEFAULT_TARGET_MODULES.to_owned(),
+            modules: AdaptedModules::default(),
+            target_modules: TargetModules::default(),
+            init: LoraInit::default(),
         }
     }
 }
@@ -55,39 +88,46 @@ impl LoraConfig {
         scale(self.alpha, self.rank, self.rslora)
     }
 
+    /// Keys whose values cannot be used, with what they must be.
+    #[must_use]
+    pub fn problems(&self) -> Vec<(&'static str, String)> {
+        let mut problems = Vec::new();
+        if !(1..=MAX_LORA_RANK).contains(&self.rank) {
+            problems.push(("rank", format!("must lie in 1..={MAX_LORA_RANK}, not {}", self.rank)));
+        }
+        if !(self.alpha.is_finite() && self.alpha > 0.0) {
+            problems.push(("alpha", format!("must be a positive number, not {}", self.alpha)));
+        }
+        if !(0.0..1.0).contains(&self.dropout) {
+            problems.push(("dropout", format!("must lie in 0..1, not {}", self.dropout)));
+        }
+        if let Err(what) = self.target_modules.matcher() {
+            problems.push(("target_modules", format!("cannot be used: {what}")));
+        }
+        problems
+    }
+
     /// Checks the numbers and the regular expression.
     ///
     /// # Errors
-    /// [`ModelError::Input`] names the key and what it may hold.
+    /// [`ModelError::Input`] names the key, without its section, and what it may hold.
     pub fn validate(&self) -> Result<(), ModelError> {
-        if !(1..=MAX_LORA_RANK).contains(&self.rank) {
-            return Err(lora_error(format!("rank must lie in 1..={MAX_LORA_RANK}, not {}", self.rank)));
+        match self.problems().first() {
+            Some((key, what)) => Err(ModelError::Input { what: format!("{key} {what}") }),
+            None => Ok(()),
         }
-        if !(self.alpha.is_finite() && self.alpha > 0.0) {
-            return Err(lora_error(format!("alpha must be a positive number, not {}", self.alpha)));
-        }
-        if !(0.0..1.0).contains(&self.dropout) {
-            return Err(lora_error(format!("dropout must lie in 0..1, not {}", self.dropout)));
-        }
-        full_match_regex(&self.target_modules)
-            .map(|_| ())
-            .map_err(|what| lora_error(format!("target_modules: {what}")))
     }
-}
 
-/// A regular expression that must match a whole name (`re.fullmatch`); lookarounds are understood, as in Python.
-pub(crate) fn full_match_regex(pattern: &str) -> Result<Regex, String> {
-    if pattern.len() > MAX_PATTERN_BYTES {
-        return Err(format!("the pattern is longer than {MAX_PATTERN_BYTES} bytes"));
+    /// Those of the linear layers (see [`Lalm::linear_shapes`]) that are adapted, in order.
+    ///
+    /// # Errors
+    /// [`ModelError::Input`] if a value is out of range, if `target_modules` names what the model does not have (with the
+    /// nearest name), or if it contradicts `modules`.
+    pub fn adapted(&self, linears: &BTreeMap<String, [usize; 2]>) -> Result<Vec<String>, ModelError> {
+        self.validate().map_err(|error| lora_error(error.to_string()))?;
+        let adapted = self.target_modules.select(self.modules, linears);
+        adapted.map_err(|what| lora_error(format!("target_modules: {what}")))
     }
-    Regex::new(&format!("^(?:{pattern})$"))
-        .map_err(|error| format!("`{pattern}` is no regular expression: {error}"))
-}
-
-/// Whether `regex` matches a module under its transformers-4 or its transformers-5 name.
-pub(crate) fn matches_module(regex: &Regex, canonical: &str) -> Result<bool, String> {
-    let matches = |name: &str| regex.is_match(name).map_err(|error| format!("`{}`: {error}", regex.as_str()));
-    Ok(matches(canonical)? || matches(&transformers5_name(canonical))?)
 }
 
 /// `alpha / r`, or `alpha / sqrt(r)` with rsLoRA.
@@ -121,12 +161,11 @@ pub struct Adapters {
 }
 
 impl Adapters {
-    /// Fresh adapters for every linear layer that the config's pattern matches: A uniform in
-    /// `+-1 / sqrt(in_features)` (PEFT's Kaiming uniform with `a = sqrt(5)`), B zero, so that nothing changes before
+    /// Fresh adapters for every linear layer that the config names: A random, B zero, so that nothing changes before
     /// the first step. Every module draws from a stream of its own name: the numbers depend on no order.
     ///
     /// # Errors
-    /// A config out of range, or a pattern that matches no linear layer (some of the layers are listed).
+    /// As [`LoraConfig::adapted`].
     pub fn init(lalm: &Lalm, config: &LoraConfig, seed: u64) -> Result<Self, ModelError> {
         Self::init_for(&lalm.linear_shapes(), config, seed, &lalm.device)
     }
@@ -138,29 +177,15 @@ impl Adapters {
         seed: u64,
         device: &Device,
     ) -> Result<Self, ModelError> {
-        config.validate()?;
-        let regex = full_match_regex(&config.target_modules).map_err(lora_error)?;
         let mut modules = BTreeMap::new();
-        for (name, &[out_features, in_features]) in linears {
-            if !matches_module(&regex, name).map_err(lora_error)? {
-                continue;
-            }
-            let bound = 1.0 / (in_features as f64).sqrt();
-            let mut rng = Rng::new(derive_seed(seed, "lora-a", &[name]));
-            let a: Vec<f32> =
-                (0..config.rank * in_features).map(|_| rng.range(-bound, bound) as f32).collect();
+        for name in config.adapted(linears)? {
+            let [out_features, in_features] = linears[&name];
+            let mut rng = Rng::new(derive_seed(seed, "lora-a", &[&name]));
+            let mut draw = || config.init.draw(&mut rng, config.rank, in_features);
+            let a: Vec<f32> = (0..config.rank * in_features).map(|_| draw()).collect();
             let a = Tensor::from_data(TensorData::new(a, [config.rank, in_features]), (device, DType::F32));
             let b = Tensor::zeros([out_features, config.rank], (device, DType::F32));
-            modules.insert(name.clone(), LoraPair { a, b, scale: config.scale() as f32 });
-        }
-        if modules.is_empty() {
-            let some: Vec<&str> = linears.keys().take(LISTED_MODULES).map(String::as_str).collect();
-            return Err(lora_error(format!(
-                "target_modules {} matches none of the {} linear layers; some of them: {}",
-                config.target_modules,
-                linears.len(),
-                some.join(", ")
-            )));
+            modules.insert(name, LoraPair { a, b, scale: config.scale() as f32 });
         }
         Ok(Self { config: config.clone(), modules })
     }
@@ -188,18 +213,6 @@ impl Adapters {
     #[must_use]
     pub fn num_params(&self) -> usize {
         self.modules.values().map(|pair| pair.a.shape().num_elements() + pair.b.shape().num_elements()).sum()
-    }
-}
-
-/// The module path as transformers 5 has it in memory: `model.` before the towers, the language model's own
-/// `model` gone.
-pub(crate) fn transformers5_name(canonical: &str) -> String {
-    match canonical.strip_prefix("language_model.model.") {
-        Some(rest) => format!("model.language_model.{rest}"),
-        None => match canonical.strip_prefix("language_model.lm_head") {
-            Some(rest) => format!("lm_head{rest}"),
-            None => format!("model.{canonical}"),
-        },
     }
 }
 
@@ -254,28 +267,36 @@ mod tests {
     #[test]
     fn a_module_starts_the_same_whatever_else_is_adapted() {
         let name = "language_model.model.layers.0.self_attn.q_proj";
-        let all = init(&LoraConfig { target_modules: ".*".to_owned(), ..LoraConfig::default() }, 5);
-        let one = init(
-            &LoraConfig { target_modules: r".*language.*q_proj".to_owned(), ..LoraConfig::default() },
-            5,
-        );
+        let all = init(&LoraConfig { modules: AdaptedModules::All, ..LoraConfig::default() }, 5);
+        let one =
+            init(&LoraConfig { target_modules: r".*language.*q_proj".into(), ..LoraConfig::default() }, 5);
         assert_eq!((all.modules.len(), one.modules.len()), (4, 1));
         assert_eq!(values(&all.modules[name].a), values(&one.modules[name].a));
         assert_ne!(values(&one.modules[name].a), values(&init(&one.config, 6).modules[name].a));
     }
 
     #[test]
-    fn a_pattern_must_match_the_whole_name_in_either_naming() {
-        let matched = |pattern: &str| {
-            let config = LoraConfig { target_modules: pattern.to_owned(), ..LoraConfig::default() };
-            Adapters::init_for(&linears(), &config, 0, &Device::flex()).map(|adapters| adapters.modules.len())
-        };
-        assert_eq!(matched(r".*q_proj").unwrap(), 2);
-        assert_eq!(matched(r"model\.language_model\.layers\.0\.self_attn\.q_proj").unwrap(), 1);
-        assert_eq!(matched(r"audio_tower.*|multi.*").unwrap(), 2);
-        let error = matched("q_proj").unwrap_err().to_string();
-        assert!(error.contains("none of the 4") && error.contains("multi_modal_projector.linear"), "{error}");
-        assert!(matched("(").unwrap_err().to_string().contains("no regular expression"));
+    fn a_gaussian_start_has_the_standard_deviation_one_over_the_rank() {
+        for rank in [4, 256] {
+            let config = LoraConfig { rank, init: LoraInit::Gaussian, ..LoraConfig::default() };
+            let wide = BTreeMap::from([("language_model.model.layers.0.mlp.up_proj".to_owned(), [3, 4096])]);
+            let adapters = Adapters::init_for(&wide, &config, 3, &Device::flex()).unwrap();
+            let pair = adapters.modules.values().next().unwrap();
+            let a: Vec<f64> = values(&pair.a).into_iter().map(f64::from).collect();
+            let moment =
+                |power: i32| a.iter().map(|a| (a * rank as f64).powi(power)).sum::<f64>() / a.len() as f64;
+            // Of a standard normal: mean 0, variance 1, fourth moment 3 (a uniform one has 1.8).
+            assert!(moment(1).abs() < 0.03 && (moment(2) - 1.0).abs() < 0.03, "{} {}", moment(1), moment(2));
+            assert!((moment(4) - 3.0).abs() < 0.3, "{}", moment(4));
+            assert!(values(&pair.b).iter().all(|&b| b == 0.0));
+        }
+    }
+
+    #[test]
+    fn a_choice_of_layers_that_the_model_does_not_have_names_the_key() {
+        let config = LoraConfig { target_modules: "q_proj".into(), ..LoraConfig::default() };
+        let error = Adapters::init_for(&linears(), &config, 0, &Device::flex()).unwrap_err().to_string();
+        assert!(error.contains("[lora] target_modules: `q_proj` matches none of the 4"), "{error}");
     }
 
     #[test]
@@ -294,7 +315,10 @@ mod tests {
             (LoraConfig { rank: 0, ..LoraConfig::default() }, "rank"),
             (LoraConfig { alpha: -1.0, ..LoraConfig::default() }, "alpha"),
             (LoraConfig { dropout: 1.0, ..LoraConfig::default() }, "dropout"),
-            (LoraConfig { target_modules: "a".repeat(10_000), ..LoraConfig::default() }, "target_modules"),
+            (
+                LoraConfig { target_modules: "a".repeat(10_000).as_str().into(), ..LoraConfig::default() },
+                "target_modules",
+            ),
         ] {
             assert!(config.validate().unwrap_err().to_string().contains(key), "{key}");
         }

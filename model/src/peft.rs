@@ -17,7 +17,7 @@ use serde_json::{Map, Value, json};
 use self::config::PeftConfig;
 use crate::error::ModelError;
 use crate::lalm::Lalm;
-use crate::lora::{Adapters, LoraPair, full_match_regex, scale, transformers5_name};
+use crate::lora::{AdaptedModules, Adapters, LoraInit, LoraPair, TargetModules, scale, transformers5_name};
 use crate::weights::{Weights, canonical_name};
 
 const CONFIG_FILE: &str = "adapter_config.json";
@@ -95,11 +95,15 @@ impl Adapters {
         let common = per_module.values().next().copied().unwrap_or((config.rank, config.alpha));
         let (rank, alpha) =
             if per_module.values().all(|of| *of == common) { common } else { (config.rank, config.alpha) };
+        let init = match config.init {
+            LoraInit::Kaiming => json!(true),
+            LoraInit::Gaussian => json!("gaussian"),
+        };
         let mut value = json!({
             "peft_type": "LORA", "task_type": "CAUSAL_LM", "base_model_name_or_path": base_name,
             "r": rank, "lora_alpha": number(alpha), "lora_dropout": config.dropout, "use_rslora": config.rslora,
             "target_modules": self.portable_target_modules()?,
-            "bias": "none", "fan_in_fan_out": false, "init_lora_weights": true, "inference_mode": true,
+            "bias": "none", "fan_in_fan_out": false, "init_lora_weights": init, "inference_mode": true,
             "modules_to_save": null,
         });
         let ranks: Map<String, Value> = per_module
@@ -120,17 +124,17 @@ impl Adapters {
         Ok(value)
     }
 
-    /// The config's own pattern if it matches every module under both versions' names, else one made of the names.
-    fn portable_target_modules(&self) -> Result<String, String> {
-        let own = full_match_regex(&self.config.target_modules)?;
+    /// The config's own choice if it holds every module under both versions' names, else a list of all those names.
+    fn portable_target_modules(&self) -> Result<TargetModules, String> {
+        let own = self.config.target_modules.for_peft(self.config.modules);
+        let matcher = own.matcher()?;
         for name in self.modules.keys() {
-            let matches = |name: &str| own.is_match(name).map_err(|error| error.to_string());
-            if !(matches(name)? && matches(&transformers5_name(name))?) {
-                let names: Vec<String> = self.modules.keys().map(|name| both_names_pattern(name)).collect();
-                return Ok(format!(r"(?:.*\.)?(?:{})", names.join("|")));
+            if !(matcher.matches_name(name)? && matcher.matches_name(&transformers5_name(name))?) {
+                let both = self.modules.keys().flat_map(|name| [name.clone(), transformers5_name(name)]);
+                return Ok(TargetModules::Names(both.collect()));
             }
         }
-        Ok(self.config.target_modules.clone())
+        Ok(own)
     }
 
     /// Reads an adapter folder for `lalm`, under either naming.
@@ -187,7 +191,12 @@ impl Adapters {
             modules.insert(name, LoraPair { a, b, scale: scale(alpha, rank, peft.config.rslora) as f32 });
         }
         weights.finish()?;
-        Ok(Self { config: peft.config, modules })
+        let mut config = peft.config.clone();
+        config.modules = AdaptedModules::of(modules.keys());
+        if peft.narrows_target() {
+            config.target_modules = TargetModules::Names(modules.keys().cloned().collect());
+        }
+        Ok(Self { config, modules })
     }
 }
 
@@ -270,6 +279,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
+    use crate::lora::AdaptedModules::{All, AudioTower, LanguageModel};
     use crate::lora::LoraConfig;
 
     fn linears() -> BTreeMap<String, [usize; 2]> {
@@ -284,8 +294,13 @@ mod tests {
 
     /// Adapters whose B is not zero, over the modules that `target` matches.
     fn adapters(target: &str) -> Adapters {
-        let config =
-            LoraConfig { rank: 2, alpha: 4.0, target_modules: target.to_owned(), ..LoraConfig::default() };
+        let config = LoraConfig {
+            rank: 2,
+            alpha: 4.0,
+            modules: All,
+            target_modules: target.into(),
+            ..LoraConfig::default()
+        };
         let mut adapters = Adapters::init_for(&linears(), &config, 7, &Device::flex()).unwrap();
         adapters.for_each_tensor(&mut |name, tensor| {
             if name.ends_with("lora_B.weight") {
@@ -314,6 +329,10 @@ mod tests {
             found.b.to_data().assert_approx_eq::<f32>(&pair.b.to_data(), Tolerance::absolute(0.0));
             assert!((found.scale - pair.scale).abs() < 1e-6, "{name}: {} is not {}", found.scale, pair.scale);
         }
+    }
+
+    fn read_config(dir: &TempDir, key: &str) -> Value {
+        read_json::<Value>(&dir.path().join(CONFIG_FILE)).unwrap()[key].take()
     }
 
     fn edit_config(dir: &TempDir, key: &str, value: Value) {
@@ -396,15 +415,69 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_of_one_version_is_saved_as_one_that_fits_both() {
+    fn a_pattern_of_one_version_is_saved_as_names_of_both() {
         let (dir, adapters) = saved(r"language_model\.model\.layers\.1\.self_attn\.q_proj");
-        let config: Value = read_json(&dir.path().join(CONFIG_FILE)).unwrap();
-        let regex = full_match_regex(config["target_modules"].as_str().unwrap()).unwrap();
-        for name in linears().keys() {
-            let expected = adapters.modules.contains_key(name);
-            assert_eq!(regex.is_match(name).unwrap(), expected, "{name}");
-            assert_eq!(regex.is_match(&transformers5_name(name)).unwrap(), expected, "{name}");
+        let names = read_config(&dir, "target_modules");
+        let rest = "layers.1.self_attn.q_proj";
+        assert_eq!(
+            names,
+            json!([format!("language_model.model.{rest}"), format!("model.language_model.{rest}")])
+        );
+        assert_same(&load(&dir).unwrap(), &adapters);
+    }
+
+    #[test]
+    fn names_parts_and_starts_survive_the_way_through_pefts_configuration() {
+        let names = TargetModules::Names(vec!["q_proj".to_owned(), "v_proj".to_owned()]);
+        for (modules, count, saved_as) in [
+            (LanguageModel, 4, json!(r".*language_model\.(?:.*\.)?(?:q_proj|v_proj)")),
+            (All, 6, json!(["q_proj", "v_proj"])),
+        ] {
+            let config = LoraConfig {
+                modules,
+                target_modules: names.clone(),
+                init: LoraInit::Gaussian,
+                ..LoraConfig::default()
+            };
+            let adapters = Adapters::init_for(&linears(), &config, 7, &Device::flex()).unwrap();
+            assert_eq!(adapters.modules.len(), count);
+            let dir = tempfile::tempdir().unwrap();
+            adapters.save(dir.path(), "base").unwrap();
+            assert_eq!(read_config(&dir, "target_modules"), saved_as);
+            assert_eq!(read_config(&dir, "init_lora_weights"), "gaussian");
+            let loaded = load(&dir).unwrap();
+            assert_same(&loaded, &adapters);
+            assert_eq!((loaded.config.modules, loaded.config.init), (modules, LoraInit::Gaussian));
+            // What is loaded can be started from anew.
+            let again = Adapters::init_for(&linears(), &loaded.config, 7, &Device::flex()).unwrap();
+            assert_same(&again, &adapters);
         }
+        let config = LoraConfig { modules: AudioTower, ..LoraConfig::default() };
+        let adapters = Adapters::init_for(&linears(), &config, 7, &Device::flex()).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        adapters.save(dir.path(), "base").unwrap();
+        assert_eq!(read_config(&dir, "init_lora_weights"), true);
+        assert_eq!(load(&dir).unwrap().config.modules, AudioTower);
+    }
+
+    #[test]
+    fn excluded_layers_stay_excluded_when_an_adapter_is_saved_again() {
+        let (dir, _) = saved(r".*language_model.*layers\.0.*_proj");
+        edit_config(&dir, "target_modules", json!(["q_proj", "v_proj"]));
+        edit_config(&dir, "exclude_modules", json!(r".*(audio_tower|layers\.1).*"));
+        let loaded = load(&dir).unwrap();
+        loaded.save(dir.path(), "base").unwrap();
+        assert_eq!(read_config(&dir, "exclude_modules"), Value::Null);
+        assert_same(&load(&dir).unwrap(), &loaded);
+    }
+
+    #[test]
+    fn a_long_list_of_whole_paths_is_read() {
+        let (dir, adapters) = saved(LM);
+        let elsewhere = (0..500).map(|layer| format!("other.model.layers.{layer}.self_attn.q_proj"));
+        let names: Vec<String> = linears().into_keys().filter(|name| name.contains("language")).collect();
+        edit_config(&dir, "target_modules", json!(elsewhere.chain(names).collect::<Vec<_>>()));
+        assert_same(&load(&dir).unwrap(), &adapters);
     }
 
     #[test]

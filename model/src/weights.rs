@@ -3,6 +3,8 @@
 //! The header is parsed and checked here, and each tensor is read on its own: the host never holds more than one
 //! tensor beside the model, and a damaged file is an error, never a fault.
 
+mod ranges;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -14,6 +16,8 @@ use rayon::prelude::*;
 use serde_json::Value;
 
 use crate::error::ModelError;
+
+pub(crate) use self::ranges::StoredShape;
 
 /// Largest safetensors header that is read: stops a forged length from reserving memory. The limit of the format's own reader.
 const MAX_HEADER_BYTES: u64 = 100_000_000;

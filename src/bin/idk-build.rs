@@ -201,13 +201,13 @@ fn main() -> ExitCode {
             Some(Command::Export(export)) => export.run(json),
             Some(Command::Merge(merge)) => {
                 pipeline::require_recipe(&merge.recipe)?;
-                let options = pipeline::Options { fresh: false, json };
+                let options = pipeline::Options { json, ..Default::default() };
                 shards::merge(&merge.recipe.load()?, &merge.shards, &options)
             }
             None => {
                 pipeline::require_recipe(&arguments.recipe)?;
                 let recipe = arguments.recipe.load()?;
-                let options = pipeline::Options { fresh: arguments.fresh, json };
+                let options = pipeline::Options { fresh: arguments.fresh, json, allow_changes: &[] };
                 match arguments.shard {
                     Some(part) => shards::sample_part(&recipe, part, &options),
                     None => pipeline::build(&recipe, &options),

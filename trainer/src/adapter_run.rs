@@ -69,6 +69,7 @@ pub(crate) fn train_adapters(
         let plan = plan(&session, &lora, rows);
         let outcome = task.step(&mut adapters, &mut session.optimizer, &plan)?;
         if let Some(bad) = outcome.not_finite {
+            session.save_before_failure(&mut |dir| Ok(adapters.save(dir, run.base_name)?))?;
             return Err(TrainError::NonFinite { quantity: bad.quantity, step: step + 1, ids: bad.ids });
         }
         session.finish_step(&outcome, rows.len())?;

@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 use idk_common::{atomic, json, manifest};
 use serde::{Deserialize, Serialize};
 
-use crate::best::Selection;
+use crate::allowed::{AllowedChange, KeyChange, key_change, rows_per_step_stay};
+use crate::best::{EarlyEnd, Selection};
 use crate::error::TrainError;
 use crate::optimizer::AdamW;
 use crate::run_dir::{RunDir, folder_step, step_folder};
@@ -54,6 +55,9 @@ pub struct TrainState {
     pub selection: Selection,
     /// What the run was started with: name -> hash. A resumed run must have the same.
     pub fingerprint: BTreeMap<String, String>,
+    /// What the run went on with although it was started with something else.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allowed_changes: Vec<AllowedChange>,
 }
 
 impl TrainState {
@@ -72,28 +76,60 @@ impl TrainState {
             last_eval: BTreeMap::new(),
             selection: Selection::default(),
             fingerprint,
+            allowed_changes: Vec::new(),
         }
     }
 
-    /// Refuses to go on with other inputs than the run was started with.
+    /// Takes over the inputs that the run goes on with, and returns what of them changed. Only keys in `allowed` may
+    /// differ, and of them only those that later steps can take ([`key_change`]).
     ///
     /// # Errors
-    /// [`TrainError::Changed`] lists every difference.
-    pub fn check_fingerprint(&self, now: &BTreeMap<String, String>, path: &Path) -> Result<(), TrainError> {
+    /// [`TrainError::Changed`] lists every other difference; the state is then as it was.
+    pub fn go_on_with(
+        &mut self,
+        now: &BTreeMap<String, String>,
+        allowed: &[String],
+        path: &Path,
+    ) -> Result<Vec<AllowedChange>, TrainError> {
         let keys: std::collections::BTreeSet<&String> = self.fingerprint.keys().chain(now.keys()).collect();
         let shown = |value: Option<&String>| value.map_or("not set", String::as_str).to_owned();
-        let differences: Vec<String> = keys
-            .into_iter()
-            .filter(|key| self.fingerprint.get(*key) != now.get(*key))
-            .map(|key| {
-                format!("{key}: then {}, now {}", shown(self.fingerprint.get(key)), shown(now.get(key)))
-            })
-            .collect();
-        if differences.is_empty() {
-            Ok(())
-        } else {
-            Err(TrainError::Changed { path: path.to_path_buf(), differences })
+        let changes = keys.into_iter().filter(|key| self.fingerprint.get(*key) != now.get(*key)).map(|key| {
+            let (then, now) = (shown(self.fingerprint.get(key)), shown(now.get(key)));
+            AllowedChange { step: self.step, key: key.clone(), then, now }
+        });
+        let same_rows = rows_per_step_stay(&self.fingerprint, now);
+        let is_allowed = |change: &AllowedChange| {
+            let of_rows = ["train.batch_size", "train.accumulation"].contains(&change.key.as_str());
+            let can_change = key_change(&change.key) == Some(KeyChange::Later) && (same_rows || !of_rows);
+            can_change && allowed.contains(&change.key)
+        };
+        let (taken, others): (Vec<AllowedChange>, Vec<AllowedChange>) = changes.partition(is_allowed);
+        if !others.is_empty() {
+            let line = |change: &AllowedChange| {
+                let AllowedChange { key, then, now, .. } = change;
+                let of_rows = !same_rows && (key == "train.batch_size" || key == "train.accumulation");
+                let why = if of_rows { " (batch_size * accumulation must stay the same)" } else { "" };
+                format!("{key}: then {then}, now {now}{why}")
+            };
+            let differences = others.iter().map(line).collect();
+            let can_be_allowed =
+                same_rows && others.iter().all(|change| key_change(&change.key) == Some(KeyChange::Later));
+            return Err(TrainError::Changed { path: path.to_path_buf(), differences, can_be_allowed });
         }
+        self.fingerprint = now.clone();
+        for change in &taken {
+            let rule = match change.key.as_str() {
+                "train.early_stopping_patience" => Some(EarlyEnd::Patience),
+                "train.target_refusal_rate" => Some(EarlyEnd::TargetRefusalRate),
+                _ => None,
+            };
+            // A run that the old value ended has steps left.
+            if rule.is_some() && self.selection.ended == rule {
+                self.selection.ended = None;
+            }
+        }
+        self.allowed_changes.extend(taken.iter().cloned());
+        Ok(taken)
     }
 }
 
@@ -128,6 +164,18 @@ pub fn save(
     }
     atomic::publish_dir(&temporary, &target)?;
     manifest::verify_dir(&target)?;
+    settle(run, state, keep_last)?;
+    Ok(target)
+}
+
+/// What a save ends with once its checkpoint is in place, and what a kill may have cut off: the newest and the best
+/// checkpoint are named, unfinished folders and those beyond the newest `keep_last` are removed.
+///
+/// # Errors
+/// [`TrainError::Common`] or [`TrainError::Io`] names what could not be written or removed.
+pub fn settle(run: &RunDir, state: &TrainState, keep_last: usize) -> Result<(), TrainError> {
+    let parent = run.checkpoints();
+    remove_leftovers(&parent)?;
     atomic::write_atomic(&parent.join(LAST_FILE), format!("{}\n", step_folder(state.step)).as_bytes())?;
     let best = state.selection.best.map(|best| best.step);
     if let Some(step) = best {
@@ -136,7 +184,7 @@ pub fn save(
     if keep_last > 0 {
         prune(&parent, state.step, keep_last, best)?;
     }
-    Ok(target)
+    Ok(())
 }
 
 /// A checkpoint that was found good.
@@ -382,12 +430,61 @@ mod tests {
         assert_eq!(names, [parent.join("last"), parent.join("step-000010")]);
     }
 
+    fn entries_of(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+        pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+    }
+
     #[test]
-    fn changed_inputs_are_listed_one_by_one() {
-        let now = [("model".to_owned(), "abd".to_owned()), ("rows".to_owned(), "1".to_owned())].into();
-        let error = state(3).check_fingerprint(&now, Path::new("run")).unwrap_err().to_string();
+    fn changed_inputs_are_listed_one_by_one_and_change_nothing() {
+        let now = entries_of(&[("model", "abd"), ("rows", "1")]);
+        let mut before = state(3);
+        // Asking for it does not help: the rows are what the steps were made on.
+        let allowed = ["rows".to_owned()];
+        let error = before.go_on_with(&now, &allowed, Path::new("run")).unwrap_err().to_string();
         assert!(error.contains("model: then abc, now abd"), "{error}");
         assert!(error.contains("rows: then not set, now 1"), "{error}");
-        assert!(state(3).check_fingerprint(&state(9).fingerprint, Path::new("run")).is_ok());
+        assert_eq!(before, state(3));
+        assert_eq!(before.go_on_with(&state(9).fingerprint, &[], Path::new("run")).unwrap(), []);
+    }
+
+    #[test]
+    fn an_allowed_change_is_taken_over_and_noted_and_any_other_still_stops_the_run() {
+        let rate = |rate| entries_of(&[("train.learning_rate", rate), ("train.eps", "1")]);
+        let mut state = TrainState { step: 7, ..TrainState::new(rate("0.1")) };
+        let allowed = ["train.learning_rate".to_owned()];
+        let mut both = rate("0.2");
+        both.insert("train.eps".to_owned(), "2".to_owned());
+        let error = state.go_on_with(&both, &allowed, Path::new("run")).unwrap_err();
+        let TrainError::Changed { differences, can_be_allowed, .. } = error else { panic!("changed") };
+        assert_eq!((differences, can_be_allowed), (vec!["train.eps: then 1, now 2".to_owned()], true));
+
+        state.go_on_with(&rate("0.2"), &allowed, Path::new("run")).unwrap();
+        let noted = AllowedChange {
+            step: 7,
+            key: "train.learning_rate".to_owned(),
+            then: "0.1".to_owned(),
+            now: "0.2".to_owned(),
+        };
+        assert_eq!((state.fingerprint.clone(), state.allowed_changes.clone()), (rate("0.2"), vec![noted]));
+        assert_eq!(state.go_on_with(&rate("0.2"), &allowed, Path::new("run")).unwrap(), [], "no change now");
+    }
+
+    #[test]
+    fn a_batch_may_be_split_in_another_way_but_not_grow() {
+        let split = |batch, parts| entries_of(&[("train.batch_size", batch), ("train.accumulation", parts)]);
+        let allowed = ["train.batch_size".to_owned(), "train.accumulation".to_owned()];
+        let mut state = TrainState::new(split("8", "1"));
+        assert!(state.go_on_with(&split("8", "2"), &allowed, Path::new("run")).is_err());
+        assert_eq!(state.go_on_with(&split("2", "4"), &allowed, Path::new("run")).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn more_patience_lets_a_run_go_on_that_had_lost_it() {
+        let patience = |value| entries_of(&[("train.early_stopping_patience", value)]);
+        let mut state = TrainState::new(patience("1"));
+        state.selection.ended = Some(EarlyEnd::Patience);
+        let allowed = ["train.early_stopping_patience".to_owned()];
+        state.go_on_with(&patience("3"), &allowed, Path::new("run")).unwrap();
+        assert_eq!(state.selection.ended, None);
     }
 }

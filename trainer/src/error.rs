@@ -159,6 +159,8 @@ pub enum TrainError {
         path: PathBuf,
         /// One entry a difference, "key: then X, now Y".
         differences: Vec<String>,
+        /// Whether the run could go on with all of them, if that were asked for.
+        can_be_allowed: bool,
     },
     /// A file operation failed.
     #[error("{}: {action} failed", .path.display())]
@@ -241,7 +243,7 @@ impl Diagnose for TrainError {
             Self::NoExamples => "look into the dataset's rejected.jsonl: every row may have been refused",
             Self::SameAnswers { .. } => "remove the pair: there is nothing to prefer in it",
             Self::InitAdapter { .. } => {
-                "give [lora] the rank, alpha, rslora and target_modules of that adapter"
+                "give [lora] the rank, alpha, rslora, modules and target_modules of that adapter"
             }
             Self::NoValidation { needs: "rows", .. } => {
                 "go by a metric of the validation questions, or build the dataset with validation rows"
@@ -255,6 +257,9 @@ impl Diagnose for TrainError {
             }
             Self::RunNotEmpty { .. } => "resume the run, or choose another output folder",
             Self::Checkpoint { .. } => "remove the folder and resume from the checkpoint before it",
+            Self::Changed { can_be_allowed: true, .. } => {
+                "resume with the inputs that the run was started with, or give `--allow-change KEY` for each of these"
+            }
             Self::Changed { .. } => {
                 "resume with the inputs that the run was started with, or start a new run"
             }

@@ -8,6 +8,7 @@
 
 mod accumulate;
 mod adapter_run;
+mod allowed;
 mod best;
 pub mod checkpoint;
 pub mod collate;
@@ -38,6 +39,7 @@ mod tensorboard;
 mod train_run;
 mod validation;
 
+pub use allowed::{AllowedChange, KeyChange, key_change, named_keys};
 pub use best::{Best, BestMetric, EarlyEnd, Selection};
 pub use config::{Method, Schedule, TrainConfig};
 pub use dpo::train_dpo;

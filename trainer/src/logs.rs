@@ -68,6 +68,14 @@ impl Logs {
         self.row("eval/", "eval_", step, epoch, values)
     }
 
+    /// Waits until every row is on the disk, so that a checkpoint never outlives the rows of its steps.
+    ///
+    /// # Errors
+    /// [`TrainError::Io`] if the disk refuses.
+    pub fn sync(&self) -> Result<(), TrainError> {
+        self.file.sync_data().map_err(TrainError::io(&self.path, "syncing the metrics"))
+    }
+
     fn events(&mut self) -> Result<&mut EventFile, TrainError> {
         let file = match self.events.take() {
             Some(file) => file,

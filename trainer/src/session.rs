@@ -63,7 +63,13 @@ impl<'a> Session<'a> {
                 for (key, value) in config_entries("train", &TrainConfig::default().identity()) {
                     state.fingerprint.entry(key).or_insert(value);
                 }
-                state.check_fingerprint(&fingerprint, &found.path)?;
+                let changes = state.go_on_with(&fingerprint, run.allow_changes, &found.path)?;
+                if !changes.is_empty() {
+                    let shown = changes.iter().map(|it| format!("{} = {}, not {}", it.key, it.now, it.then));
+                    let shown: Vec<String> = shown.collect();
+                    (run.warn)(&format!("after step {} the run has {}", state.step, shown.join("; ")));
+                }
+                checkpoint::settle(run.dir, &state, config.keep_last)?;
                 state
             }
             None => TrainState::new(fingerprint),
@@ -186,9 +192,24 @@ impl<'a> Session<'a> {
         let due = improved || (every > 0 && self.state.step.is_multiple_of(every));
         let ends = self.is_done() || self.stopped();
         if due || ends {
+            self.logs.sync()?;
             checkpoint::save(self.run.dir, &self.state, &self.optimizer, self.config.keep_last, write_model)?;
         }
         Ok(ends)
+    }
+
+    /// Saves the weights that a step which is not finite left as they were, unless they are saved already; removes no
+    /// other checkpoint, which may be from before the run went astray.
+    pub(crate) fn save_before_failure(
+        &self,
+        write_model: &mut dyn FnMut(&Path) -> Result<(), TrainError>,
+    ) -> Result<(), TrainError> {
+        if self.state.step == 0 || self.run.dir.checkpoint(self.state.step).exists() {
+            return Ok(());
+        }
+        self.logs.sync()?;
+        checkpoint::save(self.run.dir, &self.state, &self.optimizer, 0, write_model)?;
+        Ok(())
     }
 
     pub(crate) fn warn(&self, text: &str) {

@@ -22,6 +22,9 @@ pub struct TrainRun<'a> {
     pub fingerprint: &'a BTreeMap<String, String>,
     /// Go on from the newest good checkpoint if there is one; without it a run folder with checkpoints is refused.
     pub resume: bool,
+    /// Keys of the recipe whose values a resumed run takes although it was started with others; see
+    /// [`key_change`](crate::key_change) for which may.
+    pub allow_changes: &'a [String],
     /// Set by a signal handler: the run finishes its step, saves and returns.
     pub stop: Option<&'a AtomicBool>,
     /// Receives warnings, one line each.

@@ -1,12 +1,10 @@
 //! `adapter_config.json`: what of it decides how the stored tensors are applied, and what is refused.
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
-use fancy_regex::Regex;
 use idk_common::limits::MAX_LORA_RANK;
 use serde_json::{Map, Value, json};
 
-use crate::lora::{LoraConfig, full_match_regex, matches_module};
+use crate::lora::{LoraConfig, LoraInit, Matcher, TargetModules, full_match_regex};
 
 /// Keys that are read here.
 const READ_KEYS: [&str; 13] = [
@@ -49,12 +47,12 @@ const PLAIN_INITS: [&str; 4] = ["gaussian", "orthogonal", "eva", "default"];
 /// What of `adapter_config.json` decides how the tensors are applied.
 pub(super) struct PeftConfig {
     pub(super) config: LoraConfig,
-    target: Option<Regex>,
-    exclude: Option<Regex>,
+    target: Option<Matcher>,
+    exclude: Option<Matcher>,
     layers: Option<BTreeSet<u64>>,
     /// In the file's order: PEFT takes the first that matches.
-    ranks: Vec<(Regex, usize)>,
-    alphas: Vec<(Regex, f64)>,
+    ranks: Vec<(Matcher, usize)>,
+    alphas: Vec<(Matcher, f64)>,
 }
 
 impl PeftConfig {
@@ -77,12 +75,12 @@ impl PeftConfig {
             None => false,
             Some(value) => value.as_bool().ok_or("`use_rslora` must be true or false")?,
         };
-        let target = get("target_modules").map(|value| name_pattern("target_modules", value)).transpose()?;
-        let exclude =
-            get("exclude_modules").map(|value| name_pattern("exclude_modules", value)).transpose()?;
+        let target = get("target_modules").map(|value| names("target_modules", value)).transpose()?;
+        let exclude = get("exclude_modules").map(|value| names("exclude_modules", value)).transpose()?;
+        let gaussian = get("init_lora_weights").is_some_and(|init| *init == "gaussian");
         Ok(Self {
-            target: target.as_deref().map(full_match_regex).transpose()?,
-            exclude: exclude.as_deref().map(full_match_regex).transpose()?,
+            target: target.as_ref().map(TargetModules::matcher).transpose()?,
+            exclude: exclude.as_ref().map(TargetModules::matcher).transpose()?,
             layers: get("layers_to_transform").map(layer_indices).transpose()?,
             ranks: patterns(get("rank_pattern"), "rank_pattern", rank_of)?,
             alphas: patterns(get("alpha_pattern"), "alpha_pattern", alpha_of)?,
@@ -91,9 +89,16 @@ impl PeftConfig {
                 alpha,
                 dropout,
                 rslora,
-                target_modules: target.unwrap_or_else(|| LoraConfig::default().target_modules),
+                target_modules: target.unwrap_or_default(),
+                init: if gaussian { LoraInit::Gaussian } else { LoraInit::Kaiming },
+                ..LoraConfig::default()
             },
         })
+    }
+
+    /// Whether something beside `target_modules` decides which layers are adapted.
+    pub(super) fn narrows_target(&self) -> bool {
+        self.exclude.is_some() || self.layers.is_some()
     }
 
     /// The linear layers that the config says are adapted.
@@ -105,14 +110,14 @@ impl PeftConfig {
         let Some(target) = &self.target else { return Ok(expected) };
         for name in linears.keys() {
             let excluded = match &self.exclude {
-                Some(exclude) => matches_module(exclude, name)?,
+                Some(exclude) => exclude.matches(name)?,
                 None => false,
             };
             let layer = self
                 .layers
                 .as_ref()
                 .is_none_or(|layers| layer_index(name).is_some_and(|i| layers.contains(&i)));
-            if !excluded && layer && matches_module(target, name)? {
+            if !excluded && layer && target.matches(name)? {
                 expected.push(name.clone());
             }
         }
@@ -131,9 +136,9 @@ impl PeftConfig {
     }
 }
 
-fn first_match<T: Copy>(patterns: &[(Regex, T)], name: &str) -> Result<Option<T>, String> {
-    for (regex, value) in patterns {
-        if matches_module(regex, name)? {
+fn first_match<T: Copy>(patterns: &[(Matcher, T)], name: &str) -> Result<Option<T>, String> {
+    for (pattern, value) in patterns {
+        if pattern.matches(name)? {
             return Ok(Some(*value));
         }
     }
@@ -184,19 +189,9 @@ fn is_unset(value: &Value) -> bool {
     }
 }
 
-/// One regular expression for a pattern (the whole name) or a list of names (the whole name or its end).
-fn name_pattern(key: &str, value: &Value) -> Result<String, String> {
-    let wrong = || format!("`{key}` must be a pattern or a list of names");
-    match value {
-        Value::String(pattern) => Ok(pattern.clone()),
-        Value::Array(names) => {
-            let names: Option<Vec<_>> =
-                names.iter().map(|name| name.as_str().map(fancy_regex::escape)).collect();
-            let names: Vec<String> = names.ok_or_else(wrong)?.into_iter().map(Cow::into_owned).collect();
-            Ok(format!(r"(?:.*\.)?(?:{})", names.join("|")))
-        }
-        _ => Err(wrong()),
-    }
+/// A pattern, a list of names, or the word for all of them.
+fn names(key: &str, value: &Value) -> Result<TargetModules, String> {
+    serde_json::from_value(value.clone()).map_err(|_| format!("`{key}` must be a pattern or a list of names"))
 }
 
 fn layer_indices(value: &Value) -> Result<BTreeSet<u64>, String> {
@@ -215,7 +210,7 @@ fn patterns<T>(
     value: Option<&Value>,
     key: &str,
     read: impl Fn(&Value) -> Option<T>,
-) -> Result<Vec<(Regex, T)>, String> {
+) -> Result<Vec<(Matcher, T)>, String> {
     let Some(value) = value else { return Ok(Vec::new()) };
     let object = value.as_object().ok_or_else(|| format!("`{key}` must be an object"))?;
     object
@@ -223,7 +218,7 @@ fn patterns<T>(
         .map(|(pattern, value)| {
             let regex = full_match_regex(&format!(r"(?:.*\.)?(?:{pattern})"))?;
             let value = read(value).ok_or_else(|| format!("`{key}`: the value of `{pattern}` is {value}"))?;
-            Ok((regex, value))
+            Ok((Matcher::Pattern(Box::new(regex)), value))
         })
         .collect()
 }

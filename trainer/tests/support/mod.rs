@@ -64,6 +64,7 @@ impl Setup {
             base_name: "tiny",
             fingerprint: &self.fingerprint,
             resume,
+            allow_changes: &[],
             stop,
             warn: &warn,
             show_progress: false,

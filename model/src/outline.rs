@@ -1,0 +1,119 @@
+//! What a model folder says of the model without its weights being read: enough to plan a run, in milliseconds.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use idk_audio::{MelConfig, MelExtractor};
+
+use crate::config::LalmConfig;
+use crate::device::device;
+use crate::error::ModelError;
+use crate::generation_config::GenerationDefaults;
+use crate::lora::{Adapters, LoraConfig};
+use crate::tokenizer::LalmTokenizer;
+use crate::weights::Weights;
+
+/// Two-dimensional tensors that are no linear layers, and the output head, which takes no LoRA pair.
+const NOT_ADAPTED: [&str; 3] = ["embed_positions", "embed_tokens", "lm_head"];
+
+/// A model folder, read up to its weights.
+#[derive(Clone, Debug)]
+pub struct Outline {
+    /// Sizes and special ids.
+    pub config: LalmConfig,
+    /// Text to ids and back.
+    pub tokenizer: LalmTokenizer,
+    /// Samples to spectrogram.
+    pub mel: MelExtractor,
+    /// Module path and `[out, in]` of every linear layer that can take a LoRA pair.
+    pub linears: BTreeMap<String, [usize; 2]>,
+    /// Numbers in all weights.
+    pub parameters: u64,
+}
+
+impl Outline {
+    /// Reads configuration, tokenizer and feature settings, and the headers of the weights.
+    ///
+    /// # Errors
+    /// Everything that is wrong, one error for each part of the folder.
+    pub fn read(dir: &Path) -> Result<Self, Vec<ModelError>> {
+        let mut problems = Vec::new();
+        let config = keep(LalmConfig::from_dir(dir), &mut problems);
+        let tokenizer = config
+            .as_ref()
+            .and_then(|config| keep(LalmTokenizer::from_dir(dir, config.audio_token_id), &mut problems));
+        if let Some(tokenizer) = &tokenizer {
+            keep(GenerationDefaults::from_dir(dir, tokenizer), &mut problems);
+        }
+        let mel = keep(MelConfig::from_dir(dir).map_err(ModelError::from), &mut problems);
+        let weights = keep(Weights::open_dir(dir), &mut problems);
+        match (config, tokenizer, mel, weights) {
+            (Some(config), Some(tokenizer), Some(mel), Some(weights)) if problems.is_empty() => Ok(Self {
+                config,
+                tokenizer,
+                mel: MelExtractor::new(mel),
+                linears: linears(&weights),
+                parameters: weights.shapes().map(|(_, shape)| shape.iter().product::<usize>() as u64).sum(),
+            }),
+            _ => Err(problems),
+        }
+    }
+
+    /// The adapters that LoRA would train, on the CPU: to count them.
+    ///
+    /// # Errors
+    /// As [`Adapters::init`].
+    pub fn adapters(&self, config: &LoraConfig) -> Result<Adapters, ModelError> {
+        Adapters::init_for(&self.linears, config, 0, &device("cpu")?)
+    }
+}
+
+fn keep<T>(found: Result<T, ModelError>, problems: &mut Vec<ModelError>) -> Option<T> {
+    found.map_err(|problem| problems.push(problem)).ok()
+}
+
+fn linears(weights: &Weights) -> BTreeMap<String, [usize; 2]> {
+    let of = |(name, shape): (&str, &[usize])| {
+        let module = name.strip_suffix(".weight")?;
+        let [out_features, in_features] = *shape else { return None };
+        let last = module.rsplit('.').next().unwrap_or(module);
+        (!NOT_ADAPTED.contains(&last)).then(|| (module.to_owned(), [out_features, in_features]))
+    };
+    weights.shapes().filter_map(of).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::lalm::Lalm;
+
+    fn fixture() -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/qwen2-audio-tiny")
+    }
+
+    #[test]
+    fn the_outline_tells_what_the_loaded_model_tells() {
+        let lalm = Lalm::load(&fixture(), &device("cpu").unwrap()).unwrap();
+        let outline = Outline::read(&fixture()).unwrap();
+        assert_eq!(outline.linears, lalm.linear_shapes());
+        assert_eq!(outline.parameters, lalm.num_params() as u64);
+        let lora = LoraConfig { rank: 4, ..LoraConfig::default() };
+        let trained = Adapters::init(&lalm, &lora, 0).unwrap().num_params() as u64;
+        assert_eq!(outline.adapters(&lora).unwrap().num_params() as u64, trained);
+    }
+
+    #[test]
+    fn everything_that_is_missing_is_told_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = idk_common::atomic::read(&fixture().join("config.json")).unwrap();
+        idk_common::atomic::write_atomic(&dir.path().join("config.json"), &config).unwrap();
+        let problems = Outline::read(dir.path()).unwrap_err();
+        let said: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        assert_eq!(said.len(), 3, "{said:?}");
+        for (text, part) in said.iter().zip(["tokenizer.json", "preprocessor_config.json", "no weights"]) {
+            assert!(text.contains(part), "`{part}` is not in {text}");
+        }
+    }
+}

@@ -1,0 +1,297 @@
+//! `idk-train RECIPE --check`: everything that can be known to be wrong before hours are spent, all of it at once.
+
+use std::path::Path;
+
+use idk_common::atomic::AtomicFile;
+use idk_common::diagnose::ExitKind;
+use idk_common::lock::{LOCK_FILE, RunLock};
+use idk_dataset_builder::compose::Bank;
+use idk_model::Outline;
+use idk_trainer::RunDir;
+use serde::Serialize;
+
+use crate::cli::print_line;
+use crate::error::{Failure, RunError};
+use crate::glimpse::{Glimpse, glimpse};
+use crate::pipeline;
+use crate::recipe::Recipe;
+use crate::sources::{self, Set};
+
+/// Questions of a set that are looked at more closely.
+const LOOKED_AT: usize = 24;
+
+/// One thing that was looked at and found good.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Fact {
+    /// `model`, `train`, ...
+    pub(crate) what: &'static str,
+    /// What it is.
+    pub(crate) found: String,
+}
+
+/// One thing that is wrong.
+struct Problem {
+    what: &'static str,
+    message: String,
+    hint: Option<String>,
+    kind: ExitKind,
+}
+
+/// What a look at a recipe's inputs gave.
+#[derive(Default)]
+pub(crate) struct Checked {
+    /// In the order of the run.
+    pub(crate) facts: Vec<Fact>,
+    problems: Vec<Problem>,
+    /// The base model, if it can be used.
+    pub(crate) outline: Option<Outline>,
+    /// The training questions, if they can be used.
+    pub(crate) train: Option<Glimpse>,
+    /// The test questions, if they can be used.
+    pub(crate) test: Option<Glimpse>,
+}
+
+/// `--check`: looks at every input of a run and at its folder; trains and writes nothing.
+///
+/// # Errors
+/// [`RunError::Problems`] with everything that is wrong and the exit code of the first of it, which is the one that the
+/// run itself would have stopped with.
+pub fn run(recipe: &Recipe, allowed: &[String], json: bool) -> Result<(), Failure> {
+    let checked = Checked::of(recipe, allowed);
+    if !json {
+        checked.print_facts()?;
+    }
+    checked.or_problems()?;
+    if json {
+        let found = serde_json::json!({ "checked": checked.facts, "problems": [] });
+        print_line(&found.to_string())?;
+    } else {
+        print_line("no problem found; nothing was written")?;
+    }
+    Ok(())
+}
+
+impl Checked {
+    /// Looks at everything.
+    pub(crate) fn of(recipe: &Recipe, allowed: &[String]) -> Self {
+        let mut checked = Self::default();
+        checked.model(recipe);
+        checked.questions(recipe);
+        if recipe.base.is_none() {
+            checked.evaluation(recipe);
+            checked.start_adapter(recipe);
+        }
+        checked.folder(recipe, allowed);
+        checked
+    }
+
+    /// One line a fact on stdout.
+    pub(crate) fn print_facts(&self) -> Result<(), Failure> {
+        for fact in &self.facts {
+            let found = idk_common::text::terminal_safe(&fact.found);
+            print_line(&format!("{:<9} {found}", fact.what))?;
+        }
+        Ok(())
+    }
+
+    /// Fails if anything is wrong.
+    pub(crate) fn or_problems(&self) -> Result<(), RunError> {
+        let Some(first) = self.problems.first() else { return Ok(()) };
+        let line = |problem: &Problem| {
+            let hint = problem.hint.as_ref().map_or(String::new(), |hint| format!("\n    hint: {hint}"));
+            format!("{}: {}{hint}", problem.what, problem.message)
+        };
+        Err(RunError::Problems { lines: self.problems.iter().map(line).collect(), kind: first.kind })
+    }
+
+    fn fact(&mut self, what: &'static str, found: String) {
+        self.facts.push(Fact { what, found });
+    }
+
+    fn problem(&mut self, what: &'static str, failure: &Failure) {
+        let (message, hint, kind) = (failure.chain().join(": "), failure.hint(), failure.exit_kind());
+        // A file that is read for two purposes is said to be wrong once.
+        if !self.problems.iter().any(|known| known.message == message) {
+            self.problems.push(Problem { what, message, hint, kind });
+        }
+    }
+
+    fn model(&mut self, recipe: &Recipe) {
+        if let Err(error) = idk_model::device(&recipe.model.device) {
+            self.problem("device", &error.into());
+        }
+        if recipe.base.is_some() && recipe.init.is_some() {
+            return self.fact("model", "new, of the sizes in [init]".to_owned());
+        }
+        let path = &recipe.model.path;
+        match Outline::read(path) {
+            Ok(outline) => {
+                self.fact(
+                    "model",
+                    format!(
+                        "{}: {} parameters, {} layers of width {}, {} tokens, {} mel channels, {} s window",
+                        path.display(),
+                        grouped(outline.parameters),
+                        outline.config.text.num_hidden_layers,
+                        outline.config.text.hidden_size,
+                        grouped(outline.tokenizer.vocab_size() as u64),
+                        outline.mel.config().feature_size,
+                        outline.mel.config().chunk_length,
+                    ),
+                );
+                if recipe.base.is_none()
+                    && let Err(error) = outline.adapters(&recipe.lora)
+                {
+                    self.problem("lora", &error.into());
+                }
+                self.outline = Some(outline);
+            }
+            Err(problems) => problems.into_iter().for_each(|error| self.problem("model", &error.into())),
+        }
+    }
+
+    fn questions(&mut self, recipe: &Recipe) {
+        let data = &recipe.data;
+        let sets = [Set::Train, Set::Val, Set::Test].into_iter();
+        let sets: Vec<Set> = sets.filter(|set| recipe.base.is_none() && !set.spec(data).is_empty()).collect();
+        let from_bank = recipe.base.is_some() || sets.iter().any(|set| set.spec(data).starts_with("bank:"));
+        let mut bank = None;
+        if from_bank {
+            let dir = sources::bank_dir(data);
+            match Bank::load(&dir) {
+                Ok(found) => {
+                    self.fact("bank", format!("{}: {}", dir.display(), found.modalities().join(", ")));
+                    bank = Some(found);
+                }
+                Err(error) => self.problem("bank", &error.into()),
+            }
+        }
+        for set in sets {
+            match glimpse(data, set, bank.as_ref(), LOOKED_AT) {
+                Ok(found) => self.set(recipe, set, found),
+                Err(failure) => self.problem(set.key(), &failure),
+            }
+        }
+    }
+
+    fn set(&mut self, recipe: &Recipe, set: Set, found: Glimpse) {
+        let reasons: Vec<String> =
+            found.reasons().iter().map(|(reason, count)| format!("{count} {reason}")).collect();
+        let limit = match set {
+            Set::Train => recipe.build.max_rejected_share,
+            _ => recipe.eval.max_rejected_share,
+        };
+        let rejected = found.rejected.len();
+        if rejected as f64 > limit * found.rows as f64 || (rejected > 0 && found.questions == 0) {
+            let path = set.spec(&recipe.data).into();
+            let failure: Failure = RunError::TooManyRejected { path, rejected, total: found.rows }.into();
+            let first = found
+                .rejected
+                .first()
+                .map_or(String::new(), |row| format!("; the first is row {}: {}", row.line, row.detail));
+            self.problems.push(Problem {
+                what: set.key(),
+                message: format!("{failure}: {}{first}", reasons.join(", ")),
+                hint: Some("correct them, or raise `max_rejected_share`".to_owned()),
+                kind: failure.exit_kind(),
+            });
+            return;
+        }
+        let rejected =
+            if reasons.is_empty() { String::new() } else { format!(", rejected: {}", reasons.join(", ")) };
+        let spec = set.spec(&recipe.data);
+        self.fact(set.key(), format!("{spec}: {} questions{rejected}", grouped(found.questions as u64)));
+        match set {
+            Set::Train => self.train = Some(found),
+            Set::Test => self.test = Some(found),
+            Set::Val => {}
+        }
+    }
+
+    /// Prompts and adapters that the evaluation reads.
+    fn evaluation(&mut self, recipe: &Recipe) {
+        if let Err(error) = recipe.eval.check_prompts() {
+            self.problem("eval.prompts", &error.into());
+        }
+        for (_, dir) in recipe.eval.named_adapters().unwrap_or_default() {
+            if let Err(error) = idk_common::atomic::open(&dir.join("adapter_config.json")) {
+                self.problem("eval.adapters", &error.into());
+            }
+        }
+    }
+
+    /// The adapter that DPO starts from.
+    fn start_adapter(&mut self, recipe: &Recipe) {
+        let dir = &recipe.dpo.init;
+        if recipe.train.method != idk_trainer::Method::Dpo || dir.as_os_str().is_empty() {
+            return;
+        }
+        for name in ["adapter_config.json", "adapter_model.safetensors"] {
+            if let Err(error) = idk_common::atomic::open(&dir.join(name)) {
+                self.problem("dpo.init", &error.into());
+            }
+        }
+    }
+
+    fn folder(&mut self, recipe: &Recipe, allowed: &[String]) {
+        let root = &recipe.output.dir;
+        if let Err(failure) = writable(root) {
+            return self.problem("output", &failure);
+        }
+        let dir = RunDir::new(root);
+        if !dir.recipe().is_file() || recipe.base.is_some() || self.outline.is_none() {
+            return self.fact("output", format!("{}: can be written", root.display()));
+        }
+        let differing = sources::model_sha256(&recipe.model.path)
+            .map_err(Failure::from)
+            .and_then(|sha256| pipeline::check_same_run(recipe, &dir, &sha256, allowed));
+        match differing {
+            Ok(()) => self.fact("output", format!("{}: holds a run of this recipe", root.display())),
+            Err(failure) => self.problem("output", &failure),
+        }
+    }
+}
+
+/// Whether a run can write its folder: tried with an empty file in the nearest folder that is there, removed at once.
+fn writable(root: &Path) -> Result<(), Failure> {
+    let there = root.ancestors().find(|path| path.exists()).filter(|path| !path.as_os_str().is_empty());
+    let there = there.unwrap_or(Path::new("."));
+    drop(AtomicFile::create(&there.join(".idk-check"))?);
+    if root.join(LOCK_FILE).is_file() {
+        drop(RunLock::acquire(root)?);
+    }
+    Ok(())
+}
+
+/// A number with its thousands apart.
+pub(crate) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thousands_are_set_apart() {
+        let shown = [0, 12, 999, 1000, 1_234_567].map(grouped);
+        assert_eq!(shown, ["0", "12", "999", "1,000", "1,234,567"]);
+    }
+
+    #[test]
+    fn the_look_at_a_folder_leaves_nothing_in_it() {
+        let dir = tempfile::tempdir().unwrap();
+        writable(&dir.path().join("runs/a")).unwrap();
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+        idk_common::atomic::write_atomic(&dir.path().join("file"), b"x").unwrap();
+        assert!(writable(&dir.path().join("file/run")).is_err(), "a file is no folder");
+    }
+}

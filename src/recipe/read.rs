@@ -1,0 +1,173 @@
+//! From the text of a recipe to its sections: TOML, overrides, lines of keys, and a reader that blames each key.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use super::SECTIONS;
+use crate::error::{RecipeError, RecipeProblem};
+
+/// Keys that stood elsewhere in earlier versions, and where they are now.
+const MOVED: [(&str, &str); 1] = [("eval.val", "`val` in [data]")];
+
+/// Where each `section.key` stands: a line of the file, or the `--set` that gave it.
+#[derive(Debug, Default)]
+pub struct Places(BTreeMap<String, usize>);
+
+impl Places {
+    /// The line of a dotted key, if it stands in the file.
+    pub fn line(&self, dotted_key: &str) -> Option<usize> {
+        self.0.get(dotted_key).copied()
+    }
+}
+
+pub(super) fn parse_toml(text: &str, path: &Path) -> Result<Map<String, Value>, RecipeError> {
+    let syntax = |line, message: String| RecipeError::Invalid {
+        path: path.to_owned(),
+        problems: vec![RecipeProblem { line, key: String::new(), message, hint: None }],
+    };
+    let table: toml::Table = toml::from_str(text).map_err(|error| {
+        let line = error.span().map(|span| line_of(text, span.start));
+        syntax(line, format!("not valid TOML: {}", error.message()))
+    })?;
+    match serde_json::to_value(table) {
+        Ok(Value::Object(map)) => Ok(map),
+        Ok(_) => Err(syntax(None, "a recipe is a table of sections".to_owned())),
+        Err(error) => Err(syntax(None, error.to_string())),
+    }
+}
+
+fn line_of(text: &str, offset: usize) -> usize {
+    text.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1
+}
+
+pub(super) fn key_lines(text: &str) -> Places {
+    let mut places = BTreeMap::new();
+    if let Ok(table) = toml::de::DeTable::parse(text) {
+        for (name, value) in table.get_ref() {
+            let section = name.get_ref().to_string();
+            places.insert(section.clone(), line_of(text, name.span().start));
+            if let Some(keys) = value.get_ref().as_table() {
+                for (key, _) in keys {
+                    let line = line_of(text, key.span().start);
+                    places.insert(format!("{section}.{}", key.get_ref()), line);
+                }
+            }
+        }
+    }
+    Places(places)
+}
+
+/// Applies one `section.key=value`; the value is TOML, or a bare word taken as a string.
+pub(super) fn apply_override(
+    assignment: &str,
+    values: &mut Map<String, Value>,
+    places: &mut Places,
+) -> Result<(), RecipeProblem> {
+    let wrong =
+        |message: String| RecipeProblem { line: None, key: assignment.to_owned(), message, hint: None };
+    let (dotted, text) = assignment
+        .split_once('=')
+        .ok_or_else(|| wrong(format!("`--set {assignment}` has no `=`: write section.key=value")))?;
+    let (dotted, text) = (dotted.trim(), text.trim());
+    let value = match toml::from_str::<toml::Table>(&format!("value = {text}")) {
+        Ok(mut table) => table.remove("value"),
+        Err(_) => Some(toml::Value::String(text.to_owned())),
+    };
+    let value = serde_json::to_value(value).map_err(|error| wrong(error.to_string()))?;
+    places.0.remove(dotted);
+    match dotted.split_once('.') {
+        None => {
+            values.insert(dotted.to_owned(), value);
+        }
+        Some((section, key)) => {
+            let table = values.entry(section.to_owned()).or_insert_with(|| Value::Object(Map::new()));
+            let Value::Object(table) = table else {
+                return Err(wrong(format!("`{section}` is not a section")));
+            };
+            table.insert(key.to_owned(), value);
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn check_top_level(
+    values: &Map<String, Value>,
+    places: &Places,
+    problems: &mut Vec<RecipeProblem>,
+) {
+    let known = || SECTIONS.iter().copied().chain(["seed"]);
+    for (name, value) in values {
+        if !known().any(|section| section == name) {
+            let what = if value.is_object() { "section" } else { "key" };
+            problems.push(RecipeProblem {
+                line: places.line(name),
+                key: name.clone(),
+                message: format!("unknown {what} `{name}`"),
+                hint: Some(suggestion(name, known())),
+            });
+        } else if name != "seed" && !value.is_object() {
+            problems.push(RecipeProblem::at(
+                places,
+                name,
+                &format!("`{name}` must be a section: `[{name}]`"),
+            ));
+        }
+    }
+}
+
+fn suggestion<'a>(word: &str, known: impl Iterator<Item = &'a str> + Clone) -> String {
+    match idk_common::text::did_you_mean(word, known.clone()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("known here: {}", known.collect::<Vec<_>>().join(", ")),
+    }
+}
+
+pub(super) struct SectionReader<'a> {
+    pub(super) values: &'a Map<String, Value>,
+    pub(super) places: &'a Places,
+    pub(super) problems: &'a mut Vec<RecipeProblem>,
+}
+
+impl SectionReader<'_> {
+    /// Reads one section key by key onto its defaults, so that each wrong value is blamed on its own key.
+    pub(super) fn section<T: Default + Serialize + DeserializeOwned>(&mut self, section: &str) -> T {
+        let defaults = match serde_json::to_value(T::default()) {
+            Ok(Value::Object(map)) => map,
+            _ => return T::default(),
+        };
+        let mut accepted = defaults.clone();
+        let given = self.values.get(section).and_then(Value::as_object);
+        for (key, value) in given.into_iter().flatten() {
+            let dotted = format!("{section}.{key}");
+            if !defaults.contains_key(key) {
+                let hint = match MOVED.iter().find(|(old, _)| *old == dotted) {
+                    Some((_, now)) => format!("did you mean {now}?"),
+                    None => suggestion(key, defaults.keys().map(String::as_str)),
+                };
+                self.problems.push(RecipeProblem {
+                    line: self.places.line(&dotted),
+                    key: dotted,
+                    message: format!("unknown key `{key}` in [{section}]"),
+                    hint: Some(hint),
+                });
+                continue;
+            }
+            let mut trial = defaults.clone();
+            trial.insert(key.clone(), value.clone());
+            match serde_json::from_value::<T>(Value::Object(trial)) {
+                Ok(_) => {
+                    accepted.insert(key.clone(), value.clone());
+                }
+                Err(error) => {
+                    let message = format!("`{key}` in [{section}]: {error}");
+                    self.problems.push(RecipeProblem::at(self.places, &dotted, &message));
+                }
+            }
+        }
+        serde_json::from_value(Value::Object(accepted)).unwrap_or_default()
+    }
+}
