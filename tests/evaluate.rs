@@ -71,7 +71,7 @@ fn every_method_has_answers_results_and_its_place_beside_every_other() {
     assert_eq!(rate("random"), rate("adapter"));
     assert_eq!(found["pairs"].as_array().unwrap().len(), 10 * 9 / 2 * 4);
     assert_eq!(
-        (&found["config"]["adapters"][0], &found["config"]["val"]),
+        (&found["config"]["adapters"][0], &found["provenance"]["val"]),
         (&"other=lora_adapter".into(), &"questions.json".into())
     );
     for key in [
