@@ -67,12 +67,13 @@ impl Case {
             ids
         };
         let count = ids.len() / 3;
+        let fits = [Criterion::Youden, Criterion::Rgi].map(|by| fit_threshold(before, sure, by).unwrap());
         serde_json::json!({
             "comparison": self.comparison(),
             "auroc": [auroc(sure, &wrong), within_group_auroc(sure, &wrong, &self.groups)],
             "risk_coverage": risk_coverage(sure, &right(&self.after)).unwrap(),
             "mcnemar": mcnemar(&right(before), &right(&self.after)).unwrap(),
-            "fit": [Criterion::Youden, Criterion::Rgi].map(|by| fit_threshold(before, sure, by).unwrap()),
+            "fit": fits,
             "refused": [
                 refused(random_refuser(before, ids, count, 5).unwrap()),
                 refused(threshold_refuser(before, sure, ids, count).unwrap()),
