@@ -59,6 +59,11 @@ pub(crate) fn sample(
         Err(BuildError::Stopped { sampled, total }) => {
             return Err(stop.sampling_stopped(&dir, sampled, total).into());
         }
+        // It came too late to stop the sampling, but it must not be lost.
+        Ok(_) if control.stopped() => {
+            let total = set.questions.len();
+            return Err(stop.sampling_stopped(&dir, Some(total), total).into());
+        }
         done => done?,
     };
     let rows = answers.into_iter().map(|(question, samples)| {

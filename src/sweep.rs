@@ -99,7 +99,8 @@ pub struct Request {
 /// A run without an adapter; a recipe without val questions; whatever stops the answers, of which those that are there
 /// are kept.
 pub fn sweep(recipe: &Recipe, request: Request) -> Result<(), Failure> {
-    let run = SweptRun::open(recipe)?;
+    let sets: &[Set] = if request.test { &[Set::Val, Set::Test] } else { &[Set::Val] };
+    let run = SweptRun::open(recipe, sets)?;
     let config = recipe.sweep.clone().unwrap_or_default();
     let val = run.prepared(SweepSet::Val)?;
     let test = if request.test { Some(run.prepared(SweepSet::Test)?) } else { None };
@@ -139,7 +140,7 @@ pub fn pick_alpha(recipe: &Recipe, request: &PickRequest<'_>) -> Result<(), Fail
         let what = format!("`{}` is there already: --write makes a new folder", dir.display());
         return Err(RunError::Usage { what }.into());
     }
-    let run = SweptRun::open(recipe)?;
+    let run = SweptRun::open(recipe, &[Set::Val])?;
     let config = recipe.sweep.clone().unwrap_or_default();
     let sweep = run.alpha(&config, SweepSet::Val, &run.prepared(SweepSet::Val)?)?;
     let floor = request.floor.unwrap_or(AccuracyFloor::OfBase(config.min_accuracy));
@@ -156,7 +157,9 @@ pub fn pick_alpha(recipe: &Recipe, request: &PickRequest<'_>) -> Result<(), Fail
         print_line(&advice(&sweep, &choice))?;
     }
     match (choice, request.write) {
-        (Choice::Best(picked), Some(dir)) => run.write_adapter(&picked, dir),
+        (Choice::Best(picked), Some(dir)) => {
+            write_adapter(&run.adapter.adapters, &picked, dir, &recipe.model.path)
+        }
         (Choice::None(why), Some(_)) => Err(RunError::NothingPicked { why }.into()),
         (_, None) => Ok(()),
     }
@@ -206,9 +209,10 @@ struct SweptRun<'a> {
 }
 
 impl<'a> SweptRun<'a> {
-    fn open(recipe: &'a Recipe) -> Result<Self, Failure> {
-        let (data, set) = val_source(recipe)?;
-        sources::check(&data, &[set, Set::Test])?;
+    /// `sets`: those that will be answered.
+    fn open(recipe: &'a Recipe, sets: &[Set]) -> Result<Self, Failure> {
+        let (data, _) = val_source(recipe)?;
+        sources::check(&data, sets)?;
         let dir = RunDir::new(&recipe.output.dir);
         drop(idk_common::atomic::open(&dir.adapter().join("adapter_config.json"))?);
         let device = idk_model::device(&recipe.model.device)?;
@@ -269,14 +273,13 @@ impl<'a> SweptRun<'a> {
     fn publish(&self, sweep: &Sweep, json: bool) -> Result<(), Failure> {
         publish(sweep, &self.dir.root, json)
     }
+}
 
-    /// Writes the adapter with the picked alpha in its scale.
-    fn write_adapter(&self, picked: &Picked, dir: &Path) -> Result<(), Failure> {
-        let adapters = self.adapter.adapters.scaled(picked.value as f32);
-        adapters.save(dir, &self.recipe.model.path.display().to_string())?;
-        say(&format!("adapter   {} (alpha {} in its scale)", dir.display(), picked.value));
-        Ok(())
-    }
+/// Writes the adapter with the picked alpha in its scale.
+fn write_adapter(adapters: &Adapters, picked: &Picked, dir: &Path, model: &Path) -> Result<(), Failure> {
+    adapters.scaled(picked.value as f32).save(dir, &model.display().to_string())?;
+    say(&format!("adapter   {} (alpha {} in its scale)", dir.display(), picked.value));
+    Ok(())
 }
 
 /// Writes a sweep into the run folder and prints it.
@@ -334,6 +337,28 @@ mod tests {
             ["alpha", "min_accuracy"]
         );
         assert_eq!(keys(SweepConfig { alpha: vec![f64::NAN], k: vec![0], ..base() }), ["alpha", "k"]);
+    }
+
+    #[test]
+    fn a_written_adapter_has_the_picked_alpha_in_its_lora_alpha_and_the_same_weights() {
+        let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/qwen2-audio-tiny");
+        let lalm = Lalm::load(&fixture, &idk_model::device("cpu").unwrap()).unwrap();
+        let trained = Adapters::load(&fixture.join("lora_adapter"), &lalm).unwrap();
+        let root = tempfile::tempdir().unwrap();
+        let written = |value: f64| {
+            let (dir, picked) = (root.path().join(value.to_string()), Picked { value, why: String::new() });
+            write_adapter(&trained, &picked, &dir, Path::new("base")).unwrap();
+            let config: serde_json::Value =
+                idk_common::json::read_json(&dir.join("adapter_config.json")).unwrap();
+            let weights = idk_common::atomic::read(&dir.join("adapter_model.safetensors")).unwrap();
+            (config["lora_alpha"].as_f64().unwrap(), weights, Adapters::load(&dir, &lalm).unwrap())
+        };
+        let (alpha, weights, same) = written(1.0);
+        let (half_alpha, half_weights, half) = written(0.5);
+        assert_eq!((half_alpha, half_weights), (alpha / 2.0, weights));
+        for (name, pair) in &trained.modules {
+            assert_eq!((same.modules[name].scale, half.modules[name].scale), (pair.scale, pair.scale / 2.0));
+        }
     }
 
     #[test]

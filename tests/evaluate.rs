@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use support::{Desk, EVAL, Said, assert_same, files, question_set, tiny_model, with_overrides};
 
 /// Every method but the one whose prompt is too long for the tiny model.
-const METHODS: &str = "eval.methods=[\"adapter\", \"idk-prompt\", \"mcot\", \"task-agent\", \"threshold\", \"group\", \"random\"]";
+const METHODS: &str = "eval.methods=[\"adapter\", \"idk-prompt\", \"mcot\", \"task-agent\", \"threshold\", \"agreement\", \"group\", \"random\"]";
 
 /// `idk-eval quick.toml` with options after the overrides.
 fn evaluate(desk: &Desk, overrides: &[&str], options: &[&str]) -> Said {
@@ -43,7 +43,8 @@ fn every_method_has_answers_results_and_its_place_beside_every_other() {
     let found = results(&desk.path("run/eval"));
     let names: Vec<&str> =
         found["methods"].as_array().unwrap().iter().map(|row| row["name"].as_str().unwrap()).collect();
-    let expected = ["adapter", "other", "idk-prompt", "mcot", "task-agent", "threshold", "group", "random"];
+    let expected =
+        ["adapter", "other", "idk-prompt", "mcot", "task-agent", "threshold", "agreement", "group", "random"];
     assert_eq!(names, expected);
     for name in ["base"].into_iter().chain(expected) {
         let rows: Vec<Value> =
@@ -60,10 +61,15 @@ fn every_method_has_answers_results_and_its_place_beside_every_other() {
     }
     let method = |name: &str| &found["methods"][expected.iter().position(|other| *other == name).unwrap()];
     assert_eq!(method("threshold")["rule"]["n"], 4);
+    assert_eq!(
+        (&method("agreement")["rule"]["rule"], &method("agreement")["rule"]["n"]),
+        (&"agreement".into(), &4.into())
+    );
+    assert!(found["methods"][0]["tasks"][3]["agreement"].is_object(), "a yardstick for every method");
     assert_eq!(method("random")["rule"]["like"], "adapter");
     let rate = |name: &str| method(name)["tasks"][3]["refusal_rate"]["after"].clone();
     assert_eq!(rate("random"), rate("adapter"));
-    assert_eq!(found["pairs"].as_array().unwrap().len(), 9 * 8 / 2 * 4);
+    assert_eq!(found["pairs"].as_array().unwrap().len(), 10 * 9 / 2 * 4);
     assert_eq!(
         (&found["config"]["adapters"][0], &found["provenance"]["val"]),
         (&"other=lora_adapter".into(), &"questions.json".into())
@@ -80,15 +86,23 @@ fn every_method_has_answers_results_and_its_place_beside_every_other() {
     let curve = &found["base"][3]["risk_coverage"];
     assert_eq!((&curve["n"], curve["points"].as_array().unwrap().len()), (&6.into(), 6));
 
+    // The samples of both sets are kept, and found again.
+    assert_eq!(std::fs::read_dir(desk.path("run/eval/.samples")).unwrap().count(), 2);
     let options = ["--by", "sub-category", "--transitions", "--p-values"];
     let said = evaluate(&desk, &overrides, &options).succeeded();
-    for part in
-        ["other against the base model", "| sound/event", "| refused |", "McNemar", "as many as adapter"]
-    {
+    assert!(!said.stderr.contains("sampling "), "{}", said.stderr);
+    for part in [
+        "other against the base model",
+        "| sound/event",
+        "| refused |",
+        "McNemar",
+        "as many as adapter",
+        "by the agreement of samples",
+    ] {
         assert!(said.stdout.contains(part), "`{part}` is not in {}", said.stdout);
     }
     let csv = evaluate(&desk, &overrides, &["--format", "csv"]).succeeded().stdout;
-    assert_eq!(csv.lines().count(), 1 + 9 * 4);
+    assert_eq!(csv.lines().count(), 1 + 10 * 4);
     let columns = csv.lines().next().unwrap().split(',').count();
     assert!(csv.lines().all(|line| line.split(',').count() == columns), "{csv}");
     let latex = evaluate(&desk, &overrides, &["--format", "latex", "--by", "difficulty"]).succeeded().stdout;

@@ -98,7 +98,7 @@ impl Sweeper<'_> {
     pub fn thresholds(&self, val: &Prepared) -> Result<Option<Thresholds>, EvalError> {
         let base = self.base(val)?;
         let mut confidence: Vec<f64> = base.iter().map(Answer::confidence).collect();
-        if confidence.iter().all(|value| !value.is_finite()) {
+        if base.iter().all(|answer| answer.option_log_probs.is_empty()) {
             return Ok(None);
         }
         let (mut picked, mut log_probs) = (None, Vec::new());

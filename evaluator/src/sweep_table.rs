@@ -1,29 +1,38 @@
 //! A sweep as a Markdown table for a terminal.
 
+use std::collections::BTreeSet;
+
+use crate::compare::task_names;
 use crate::grid::{Cell, markdown};
 use crate::sweep::{Sweep, SweepKind, SweepPoint, SweepSet};
-use crate::table::percent;
+use crate::table::{name, percent, signed};
 
 /// Most rows of a table; a longer sweep is printed in steps.
 const MAX_ROWS: usize = 16;
+/// Most tasks with a column of their own.
+const MAX_TASKS: usize = 4;
 
-/// The sweep as a table: shares in percent, RGI with its 95 % interval, a star at the value that was picked.
+/// The sweep as a table: shares in percent, RGI with its 95 % interval and, where there are several tasks, of each of
+/// them; a star at the value that was picked.
 pub fn sweep_table(sweep: &Sweep) -> String {
     let header = [sweep.parameter.as_str(), "Acc", "refused", "Tru", "Rel", "RGI [95 %]"];
+    let tasks = tasks(sweep);
     let mut grid = vec![header.map(Cell::own).to_vec()];
+    grid[0].extend(tasks.iter().map(|task| Cell::own(name(task))));
     let step = sweep.points.len().div_ceil(MAX_ROWS).max(1);
     for (index, point) in sweep.points.iter().enumerate() {
         let is_last = index + 1 == sweep.points.len();
         if index % step == 0 || is_last || is_picked(sweep, point) {
-            grid.push(row(sweep, point));
+            grid.push(row(sweep, point, &tasks));
         }
     }
     let set = match sweep.set {
         SweepSet::Val => "val",
         SweepSet::Test => "test",
     };
+    let right = if tasks.is_empty() { "" } else { "; to the right: RGI of each task" };
     let mut text = format!(
-        "{} sweep on {set}, {} questions; base Acc {} %\n\n{}",
+        "{} sweep on {set}, {} questions; base Acc {} %{right}\n\n{}",
         sweep.parameter,
         sweep.questions,
         percent(sweep.base.acc),
@@ -39,7 +48,19 @@ fn is_picked(sweep: &Sweep, point: &SweepPoint) -> bool {
     sweep.picked.as_ref().is_some_and(|picked| picked.value == point.value)
 }
 
-fn row(sweep: &Sweep, point: &SweepPoint) -> Vec<Cell> {
+/// The tasks in the papers' order; none if there is one only.
+fn tasks(sweep: &Sweep) -> Vec<String> {
+    let names: BTreeSet<&str> =
+        sweep.points.iter().flat_map(|point| point.by_task.keys().map(String::as_str)).collect();
+    if names.len() < 2 {
+        return Vec::new();
+    }
+    let mut names = task_names(names.into_iter());
+    names.truncate(MAX_TASKS);
+    names
+}
+
+fn row(sweep: &Sweep, point: &SweepPoint, tasks: &[String]) -> Vec<Cell> {
     let value = match sweep.kind {
         SweepKind::Threshold => format!("{:.3}", point.value),
         SweepKind::Alpha | SweepKind::K => point.value.to_string(),
@@ -53,6 +74,7 @@ fn row(sweep: &Sweep, point: &SweepPoint) -> Vec<Cell> {
     let mut cells = vec![value + star];
     cells.extend([point.acc, point.refusal_rate, point.tru, point.rel].map(percent));
     cells.push(rgi);
+    cells.extend(tasks.iter().map(|task| signed(point.by_task.get(task).and_then(|of| of.rgi))));
     cells.into_iter().map(Cell::Own).collect()
 }
 
@@ -61,7 +83,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::sweep::Picked;
+    use crate::sweep::{Picked, TaskPoint};
 
     fn sweep(kind: SweepKind, values: impl Iterator<Item = f64>) -> Sweep {
         let point = |value| SweepPoint {
@@ -93,6 +115,19 @@ mod tests {
         assert_eq!(rows[0], ["0", "50.0", "30.0", "80.0", "71.0", "changed nothing"]);
         assert_eq!(rows[1], ["0.5 *", "50.0", "30.0", "80.0", "71.0", "+0.25 [-0.05,+0.50]"]);
         assert!(rows.len() == 3 && table.ends_with("* because\n"), "{table}");
+    }
+
+    #[test]
+    fn several_tasks_have_a_column_each_and_their_names_cannot_break_the_table() {
+        let mut sweep = sweep(SweepKind::K, [1.0].into_iter());
+        let of = |rgi| TaskPoint { acc: None, refusal_rate: None, rgi };
+        sweep.points[0].by_task = [("speech", of(Some(-0.5))), ("sound", of(None)), ("a|b", of(Some(1.0)))]
+            .map(|(name, point)| (name.to_owned(), point))
+            .into();
+        let table = sweep_table(&sweep);
+        let rows: Vec<&str> = table.lines().filter(|line| line.starts_with('|')).collect();
+        assert!(rows[0].ends_with(" sound | speech |   a/b |"), "{table}");
+        assert!(rows[2].ends_with("     - |  -0.50 | +1.00 |"), "{table}");
     }
 
     #[test]

@@ -207,7 +207,7 @@ pub(crate) fn percent(value: Option<f64>) -> String {
     if text == "100.0" { "100".to_owned() } else { text }
 }
 
-fn signed(value: Option<f64>) -> String {
+pub(crate) fn signed(value: Option<f64>) -> String {
     value.map_or("-".to_owned(), |value| format!("{value:+.2}"))
 }
 

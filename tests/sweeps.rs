@@ -1,0 +1,140 @@
+//! Sweeps as a program: alpha and threshold of a finished run, which alpha to take, and K as an experiment of several runs.
+#![allow(clippy::unwrap_used, reason = "helpers of tests, which clippy does not count as tests")]
+
+mod support;
+
+use idk_common::json::read_json;
+use serde_json::Value;
+use support::{Desk, EVAL, assert_same, files, question_set, with_overrides};
+
+const VAL: &str = "data.val=val/questions.json";
+
+/// A finished run with four questions to validate on.
+fn finished_run() -> Desk {
+    let desk = Desk::new();
+    question_set(&desk, "val", 4, |rows| rows.iter_mut().for_each(|row| row["split"] = "val".into()));
+    desk.train(&[VAL]).succeeded();
+    desk
+}
+
+fn numbers(sweep: &Value, key: &str) -> Vec<f64> {
+    sweep["points"].as_array().unwrap().iter().map(|point| point[key].as_f64().unwrap()).collect()
+}
+
+#[test]
+fn a_sweep_answers_val_at_every_alpha_and_a_second_one_finds_the_answers_and_writes_the_same_bytes() {
+    let desk = finished_run();
+    let alphas = "sweep.alpha=[1, 0, 0.5]";
+    let sweep = |place: &str, options: &[&str]| {
+        desk.run(EVAL, &[&["sweep"], &with_overrides(place, &[VAL, alphas])[..], options].concat())
+            .succeeded()
+    };
+    let said = sweep("quick.toml", &["--test"]);
+    for part in
+        ["alpha sweep on val, 4 questions", "alpha sweep on test, 6 questions", "threshold sweep on val"]
+    {
+        assert!(said.stdout.contains(part), "`{part}` is not in {}", said.stdout);
+    }
+    let read = |name: &str| read_json::<Value>(&desk.path(&format!("run/sweep/{name}.json"))).unwrap();
+    let (val, test) = (read("alpha"), read("alpha-test"));
+    assert_eq!((&val["set"], &test["set"]), (&"val".into(), &"test".into()));
+    assert_eq!(numbers(&val, "value"), [0.0, 0.5, 1.0]);
+    for sweep in [&val, &test] {
+        // Alpha 0 is the base model.
+        assert_eq!(
+            (&sweep["points"][0]["acc"], &sweep["points"][0]["rgi_reason"]),
+            (&sweep["base"]["acc"], &"changed nothing".into())
+        );
+    }
+    // What the evaluation has answered is found: base and adapter on the test set.
+    assert!(said.stderr.matches("6 of 6 answers were there already").count() >= 2, "{}", said.stderr);
+    let results: Value = read_json(&desk.path("run/eval/results.json")).unwrap();
+    let after = &results["methods"][0]["tasks"][3];
+    assert_eq!(
+        (&test["points"][2]["acc"], &test["points"][2]["rgi"]),
+        (&after["acc"]["after"], &after["rgi"])
+    );
+    let curve = read("threshold");
+    assert_eq!(numbers(&curve, "refusal_rate").last(), Some(&100.0));
+    assert_eq!(numbers(&curve, "value"), numbers(&read("threshold-test"), "value"), "the same thresholds");
+
+    let before = files(&desk.path("run"));
+    let again = sweep("run", &["--test"]);
+    assert_eq!(again.stdout, said.stdout);
+    assert!(!again.stderr.contains("answers of alpha 0.5  1"), "{}", again.stderr);
+    assert_same(&before, &files(&desk.path("run")));
+    let lines = sweep("quick.toml", &["--json"]).stdout;
+    let kinds: Vec<Value> =
+        lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["kind"].clone()).collect();
+    assert_eq!(kinds, ["alpha", "threshold"]);
+}
+
+#[test]
+fn pick_never_reads_the_test_set_and_says_so_when_no_alpha_helps() {
+    let desk = finished_run();
+    std::fs::remove_file(desk.path("set/questions.json")).unwrap();
+    let pick = |options: &[&str]| desk.run(EVAL, &[&["pick", "run"], options].concat());
+    // The tiny model's weights are random: nothing that it learns is a refusal.
+    let said = pick(&[]).succeeded();
+    assert!(
+        said.stdout.contains("No alpha is recommended: no alpha gains more than it loses on val."),
+        "{}",
+        said.stdout
+    );
+    assert_eq!(pick(&["--json"]).succeeded().json()["picked"], Value::Null);
+    pick(&["--write", "picked"]).failed(65, &["nothing was written", "no alpha gains"]);
+    pick(&["--write", "set"]).failed(2, &["`set` is there already"]);
+    assert!(!desk.path("picked").exists());
+}
+
+#[test]
+fn what_cannot_be_swept_is_said_before_a_model_is_loaded() {
+    let desk = Desk::new();
+    let sweep = |overrides: &[&str]| {
+        desk.run(EVAL, &[&["sweep"], &with_overrides("quick.toml", overrides)[..]].concat())
+    };
+    sweep(&[]).failed(2, &["give `val` in [data]"]);
+    sweep(&["data.val=set/questions.json"]).failed(2, &["val"]);
+    sweep(&["data.val=none.json"]).failed(66, &["none.json"]);
+    sweep(&[VAL, "sweep.alpha=[-1]"]).failed(2, &["`alpha` in [sweep]", "between 0 and 100"]);
+    question_set(&desk, "val", 4, |_| {});
+    sweep(&[VAL]).failed(66, &["adapter_config.json"]);
+    desk.run(EVAL, &["sweep", "nowhere"]).failed(66, &["nowhere"]);
+    desk.run(EVAL, &["--out", "x", "sweep", "quick.toml"]).failed(2, &["`sweep` does not take --out"]);
+    assert!(!desk.path("run").exists());
+}
+
+#[test]
+fn every_k_is_trained_on_the_same_samples_and_kept_when_the_experiment_goes_on() {
+    let desk = Desk::new();
+    question_set(&desk, "val", 4, |_| {});
+    let overrides = [VAL, "sweep.k=[3, 1]", "train.epochs=1"];
+    let said = desk.train(&overrides).succeeded();
+    assert!(
+        said.stdout.contains("k sweep on val") && said.stdout.contains("k sweep on test"),
+        "{}",
+        said.stdout
+    );
+    let read = |name: &str| read_json::<Value>(&desk.path(&format!("run/sweep/{name}.json"))).unwrap();
+    let (val, test) = (read("k"), read("k-test"));
+    assert_eq!((numbers(&val, "value"), numbers(&test, "value")), (vec![1.0, 3.0], vec![1.0, 3.0]));
+    assert_eq!((&val["questions"], &test["questions"]), (&4.into(), &6.into()));
+    let of = |cell: &str| files(&desk.path(&format!("run/cells/{cell}")));
+    let (one, three) = (of("k1"), of("k3"));
+    assert_eq!(one["dataset/samples.jsonl"], three["dataset/samples.jsonl"]);
+    let labels = |cell: &str| {
+        read_json::<Value>(&desk.path(&format!("run/cells/{cell}/dataset/manifest.json"))).unwrap()
+    };
+    assert_eq!((&labels("k1")["config"]["k"], &labels("k3")["config"]["k"]), (&1.into(), &3.into()));
+
+    // A cell that was lost is made again; the others are kept.
+    let before = files(&desk.path("run/sweep"));
+    std::fs::remove_dir_all(desk.path("run/cells/k3")).unwrap();
+    let again = desk.train(&overrides).succeeded();
+    assert_eq!(again.stdout, said.stdout);
+    assert_same(&before, &files(&desk.path("run/sweep")));
+    assert_eq!(of("k3")["adapter/adapter_model.safetensors"], three["adapter/adapter_model.safetensors"]);
+    desk.train(&["sweep.k=[1]"]).failed(2, &["give `val` in [data]"]);
+    desk.train(&[VAL, "sweep.k=[4]"]).failed(2, &["`k` in [sweep]", "n_samples"]);
+    desk.train(&[VAL, "sweep.k=[1]", "build.stop_when_decided=true"]).failed(2, &["stop_when_decided"]);
+}
