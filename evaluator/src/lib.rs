@@ -4,6 +4,7 @@
 mod answer;
 mod answers_file;
 mod ask;
+mod beside;
 mod compare;
 mod config;
 mod details;
@@ -15,6 +16,7 @@ mod html;
 mod key;
 mod method;
 mod pairs;
+mod plot;
 mod prepare;
 mod prompts;
 mod refuse;
@@ -27,6 +29,7 @@ mod stored;
 mod sweep;
 mod table;
 mod template;
+mod transfer;
 
 pub use answer::{Answer, Step};
 pub use answers_file::{answers_file, write_answers};
@@ -34,9 +37,10 @@ pub use compare::{ALL, Auroc, MethodResult, RuleResult, TaskResult, compare_meth
 pub use config::EvalConfig;
 pub use error::EvalError;
 pub use groups::{GroupCounts, GroupResult, Grouping};
-pub use html::{REPORT_FILE, report_file};
+pub use html::{REPORT_FILE, report_file, write_transfer_report};
 pub use method::{Contender, Method, is_adapter_name};
 pub use pairs::PairResult;
+pub use plot::{PLOT_DIR, plot_folder};
 pub use prepare::{Prepared, PreparedQuestion, prepare};
 pub use prompts::PromptFiles;
 pub use refuse::Rule;
@@ -46,6 +50,9 @@ pub use run::answer_plainly;
 pub use score::{Score, score_files};
 pub use store::STORE_DIR;
 pub use stored::read_answers;
-pub use sweep::{Picked, SWEEP_DIR, Sweep, SweepBase, SweepKind, SweepPoint, SweepSet, TaskPoint, sweep_file};
+pub use sweep::{
+    Picked, SWEEP_DIR, Sweep, SweepBase, SweepKind, SweepPoint, SweepSet, TaskPoint, sweep_file,
+};
 pub use table::{Format, View, method_table, render, tables};
 pub use template::Template;
+pub use transfer::{Cell, TRANSFER_FILE, Transfer};

@@ -11,6 +11,7 @@ use idk_questions::Verdict;
 use crate::answer::Answer;
 use crate::answers_file::{clear_answers, remove_if_there, write_answers};
 use crate::ask::Asker;
+use crate::beside::Beside;
 use crate::compare::compare_method;
 use crate::config::EvalConfig;
 use crate::error::EvalError;
@@ -50,6 +51,8 @@ pub struct Subject<'a> {
     pub adapters: &'a [NamedAdapter],
     /// The share of questions of each group that the base model knows ([`crate::known_shares`]); empty if unknown.
     pub known_share: &'a BTreeMap<String, f64>,
+    /// The folder of the run whose evaluation this is: the report shows its sweeps and its training too.
+    pub run_dir: Option<&'a Path>,
     /// The prepared questions that `threshold` is fitted on.
     pub val: Option<&'a Prepared>,
     /// Names and hashes of model, adapter and questions, copied to `results.json`.
@@ -125,7 +128,7 @@ pub fn evaluate(
         pairs: pair_results(prepared, &all)?,
     };
     write_jsonl(&eval_dir.join(REJECTED_FILE), &prepared.rejected)?;
-    write_report(eval_dir, &results, prepared, &all)?;
+    write_report(eval_dir, &results, prepared, &all, &Beside::read(subject.run_dir))?;
     write_json(&results_file(eval_dir), &results)?;
     Ok(results)
 }
@@ -336,6 +339,7 @@ mod tests {
             device: "cpu",
             adapters,
             known_share,
+            run_dir: None,
             val: (!config.val.is_empty()).then_some(&prepared),
             provenance: &BTreeMap::new(),
         };
@@ -403,6 +407,7 @@ mod tests {
                     device: "cpu",
                     adapters: &[],
                     known_share: &BTreeMap::new(),
+                    run_dir: None,
                     val: None,
                     provenance: &BTreeMap::new(),
                 },

@@ -1,4 +1,4 @@
-//! `idk-eval RECIPE`, `idk-eval --model DIR --questions FILE --out DIR`, `idk-eval score`.
+//! `idk-eval RECIPE`, `idk-eval --model DIR --questions FILE --out DIR`, `idk-eval score`, `idk-eval plot`.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -95,6 +95,17 @@ impl ViewArguments {
 enum Command {
     /// Scores stored answers without any model: this program's, MMAU submissions, lmms-eval's samples
     Score(ScoreArguments),
+    /// Writes every plot of a run, an evaluation or a transfer experiment as SVG and PNG, without any model
+    Plot(PlotArguments),
+}
+
+#[derive(Args)]
+struct PlotArguments {
+    /// Run folder, its eval/, or the folder of a transfer experiment
+    folder: PathBuf,
+    /// Folder for the plots [default: plots/ beside the results]
+    #[arg(long)]
+    out: Option<PathBuf>,
 }
 
 #[derive(Args)]
@@ -114,8 +125,8 @@ struct ScoreArguments {
 }
 
 impl Arguments {
-    /// `score` works on stored answers: what chooses a model has no meaning beside it.
-    fn refuse_beside_score(&self) -> Result<(), RunError> {
+    /// `score` and `plot` work on what is stored: what chooses a model has no meaning beside them.
+    fn refuse_beside(&self, command: &str) -> Result<(), RunError> {
         let given = [
             ("a recipe", self.recipe.recipe.is_some()),
             ("--set", !self.recipe.set.is_empty()),
@@ -125,7 +136,7 @@ impl Arguments {
             ("--out", self.out.is_some()),
         ];
         match given.iter().find(|(_, given)| *given) {
-            Some((name, _)) => Err(RunError::Usage { what: format!("`score` does not take {name}") }),
+            Some((name, _)) => Err(RunError::Usage { what: format!("`{command}` does not take {name}") }),
             None => Ok(()),
         }
     }
@@ -138,6 +149,7 @@ Examples:
   idk-eval recipes/sound.toml --adapter k3=runs/k3/adapter --adapter k5=runs/sound/adapter --out my/k --format csv
   idk-eval --model checkpoints/mini-lalm --adapter runs/sound/adapter --questions my/questions.json --out my/eval
   idk-eval score --questions my/questions.json --before base.jsonl --after method.jsonl --json
+  idk-eval plot runs/sound --out my/plots
 
 Exit codes: 0 success, 2 usage or recipe, 65 bad data or mismatch, 66 missing input,
 70 numeric stop, 74 input/output, 75 run folder busy, 130 or 143 stopped by a signal.";
@@ -149,13 +161,17 @@ fn main() -> ExitCode {
     cli::run(
         || match &arguments.command {
             Some(Command::Score(score)) => {
-                arguments.refuse_beside_score()?;
+                arguments.refuse_beside("score")?;
                 let scorer = match score.scorer {
                     ScorerName::Ours => Scorer::Ours,
                     ScorerName::MmauWordset => Scorer::MmauWordset,
                     ScorerName::MmauSubstring => Scorer::MmauSubstring,
                 };
                 evaluation::score(&score.questions, &score.before, &score.after, scorer, json)
+            }
+            Some(Command::Plot(plot)) => {
+                arguments.refuse_beside("plot")?;
+                evaluation::plot(&plot.folder, plot.out.as_deref(), json)
             }
             None => {
                 let recipe = arguments.recipe.load()?;
