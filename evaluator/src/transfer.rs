@@ -165,18 +165,19 @@ impl Cell {
     pub(crate) fn text(&self) -> String {
         let refused = mean_and_std(&self.refusal_rate).0;
         let refused = refused.map_or_else(|| "-".to_owned(), |rate| format!("{rate:.0} %"));
+        format!("{}, {refused}", self.rgi_text())
+    }
+
+    /// Mean and spread of RGI, and for how many seeds it is undefined.
+    pub(crate) fn rgi_text(&self) -> String {
         let undefined = self.rgi.iter().filter(|value| value.is_none()).count();
         let rgi = match (self.rgi_mean, self.rgi_std) {
             (Some(mean), Some(std)) => format!("{mean:+.2} ± {std:.2}"),
             (Some(mean), None) => format!("{mean:+.2}"),
             (None, _) => "undefined".to_owned(),
         };
-        let note = if undefined > 0 && self.rgi_mean.is_some() {
-            format!(" ({undefined} undefined)")
-        } else {
-            String::new()
-        };
-        format!("{rgi}{note}, {refused}")
+        let some_undefined = undefined > 0 && self.rgi_mean.is_some();
+        if some_undefined { format!("{rgi} ({undefined} undefined)") } else { rgi }
     }
 
     /// From the lowest to the highest end of the seeds' intervals over questions.

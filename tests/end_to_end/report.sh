@@ -98,6 +98,6 @@ if [ -n "${SHOTS:-}" ]; then
     done
     browse --print-to-pdf="$SHOTS/print.pdf" --no-pdf-header-footer "file://$report" 2> /dev/null
 fi
-filters=$(grep -o 'ok' <<< "$result" | wc -l)
+filters=$({ grep -o 'ok' <<< "$result" || true; } | wc -l)
 plots=$(grep -o 'plots=[0-9]*' <<< "$result")
 echo "report.sh: $filters filters, ${plots#plots=} plots, $(wc -c < "$report") bytes, no console error"

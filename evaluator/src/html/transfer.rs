@@ -8,7 +8,7 @@ use crate::compare::ALL;
 use crate::error::EvalError;
 use crate::plot::heat::heat;
 use crate::table::percent;
-use crate::transfer::{Cell, Transfer};
+use crate::transfer::{Cell, Transfer, mean_and_std};
 
 use super::page::{page, paragraph, row, section, table, wide};
 use super::report_file;
@@ -17,7 +17,14 @@ const MATRIX_NOTE: &str = "RGI is log10(wrong answers that went away / right ans
     the seeds and their standard deviation, from the lowest to the highest end of the seeds' 95 % intervals over \
     questions, and the share of questions refused. Blue: more wrong answers went away than right ones were lost. An RGI \
     where next to nothing is refused is noise in the answers.";
-const SEEDS_NOTE: &str = "In percent but for RGI. Random: the RGI of refusing as many questions at random.";
+
+/// How the numbers are summed up.
+fn numbers_note(transfer: &Transfer) -> String {
+    format!(
+        "In percent but for RGI, which is the {}. Random: the RGI of refusing as many questions at random.",
+        transfer.of_seeds()
+    )
+}
 
 /// Writes `report.html` of a transfer experiment into its folder. The same experiment gives the same bytes.
 ///
@@ -29,10 +36,10 @@ pub fn write_transfer_report(dir: &Path, transfer: &Transfer) -> Result<(), Eval
 
 fn report(transfer: &Transfer) -> String {
     let plot = format!("<div class=\"scroll\" tabindex=\"0\">{}</div>\n", wide(&heat(transfer)));
+    let seeds = format!("<details><summary>Every seed</summary>\n{}</details>\n", seeds(transfer));
     let sections = [
         section("Trained on, tested on", MATRIX_NOTE, &plot),
-        section("The numbers", "", &matrix(transfer)),
-        section("Every seed", SEEDS_NOTE, &seeds(transfer)),
+        section("The numbers", &numbers_note(transfer), &(numbers(transfer) + &seeds)),
     ];
     page("Does refusing carry over?", &lead(transfer), &sections.concat())
 }
@@ -97,25 +104,21 @@ fn list(names: &[&str]) -> String {
     }
 }
 
-fn matrix(transfer: &Transfer) -> String {
-    let tests = transfer.tests();
+/// One row for every cell.
+fn numbers(transfer: &Transfer) -> String {
+    let head = ["trained on → tested on", "RGI", "seeds' intervals", "refused", "Acc", "base Acc"];
     let mut rows = String::new();
-    for train in transfer.trains() {
-        let cell = |test: &&str| {
-            let cell = transfer.cell(train, test);
-            let interval = cell.and_then(Cell::hull);
-            let interval = interval.map_or(String::new(), |[low, high]| format!(" [{low:+.2},{high:+.2}]"));
-            cell.map_or("-".to_owned(), |cell| cell.text() + &interval)
-        };
-        rows.push_str(&row("", train, &tests.iter().map(cell).collect::<Vec<_>>()));
+    for cell in &transfer.cells {
+        let interval = cell.hull().map_or("-".to_owned(), |[low, high]| format!("[{low:+.2},{high:+.2}]"));
+        let mean = |values: &[Option<f64>]| percent(mean_and_std(values).0);
+        let base = percent(transfer.base_acc.get(&cell.test).copied().flatten());
+        let cells = [cell.rgi_text(), interval, mean(&cell.refusal_rate), mean(&cell.acc), base];
+        // A new training set begins a group of rows.
+        let first = transfer.tests().first() == Some(&cell.test.as_str());
+        let class = if first { "first" } else { "" };
+        rows.push_str(&row(class, &format!("{} → {}", cell.train, cell.test), &cells));
     }
-    let acc = |test: &&str| transfer.base_acc.get(*test).copied().flatten();
-    let acc = |test: &&str| acc(test).map_or("-".to_owned(), |acc| format!("{acc:.1} %"));
-    rows.push_str(&row("", "base Acc", &tests.iter().map(acc).collect::<Vec<_>>()));
-    let head: Vec<String> = tests.iter().map(|test| crate::plot::escape::escape(test)).collect();
-    let mut names = vec!["trained on \\ tested on"];
-    names.extend(head.iter().map(String::as_str));
-    table(&names, &rows)
+    table(&head, &rows)
 }
 
 /// One row for every cell and seed.
@@ -152,11 +155,11 @@ mod tests {
             "trained on sound and music, with 2 seeds each",
             "an RGI of +0.30 (sound) and -0.50 (music).",
             "On other tasks it is +0.10 to +0.10; in 0 of these 2 cells",
-            "+0.30 ± 0.14, 50 % [-0.10,+0.60]",
+            "<td>+0.30 ± 0.14</td><td>[-0.10,+0.60]</td><td>50.0</td><td>30.0</td><td>55.0</td>",
         ] {
             assert!(html.replace('\u{a0}', " ").contains(part), "{part} is not in {html}");
         }
-        assert_eq!(html.matches("<th scope=\"row\">sound → sound</th>").count(), 2);
+        assert_eq!(html.matches("<th scope=\"row\">sound → sound</th>").count(), 3);
     }
 
     #[test]
@@ -173,7 +176,7 @@ mod tests {
 
     #[test]
     fn every_row_is_as_long_as_the_head() {
-        for html in [matrix(&transfer("music")), seeds(&transfer("music"))] {
+        for html in [numbers(&transfer("music")), seeds(&transfer("music"))] {
             let columns =
                 html.lines().find(|line| line.starts_with("<thead>")).unwrap().matches("<th").count() - 1;
             for line in html.lines().filter(|line| line.contains("scope=\"row\"")) {

@@ -75,17 +75,22 @@ pub(crate) fn forest(results: &Results) -> Option<Plot> {
         title,
         size: [WIDTH, y + 34.0],
         shapes,
-        key: rule_key(),
+        key: key(),
     })
 }
 
-/// What the hollow marks are.
-fn rule_key() -> Vec<Key> {
-    let key = |rule: &str| Key {
-        mark: vec![rule_mark(rule, MARK[0] / 2.0, MARK[1] / 2.0)],
-        name: format!("{rule} rule"),
-    };
-    ["random", "confidence", "group"].map(key).to_vec()
+/// What the marks are.
+fn key() -> Vec<Key> {
+    let [x, y] = MARK.map(|edge| edge / 2.0);
+    let own = vec![line([0.0, y], [MARK[0], y], "range c1"), circle([x, y], HALF, "dot c1")];
+    let rules = [
+        ("random", "refusing as many at random"),
+        ("confidence", "by confidence"),
+        ("group", "by sub-category"),
+    ];
+    let mut key = vec![Key { mark: own, name: "method".to_owned() }];
+    key.extend(rules.map(|(rule, name)| Key { mark: vec![rule_mark(rule, x, y)], name: name.to_owned() }));
+    key
 }
 
 /// Lines at the ticks, with labels below; the one at zero is stronger.

@@ -51,8 +51,15 @@ pub(crate) fn heat(transfer: &Transfer) -> Plot {
         let acc = acc.map_or("-".to_owned(), |acc| format!("{acc:.1} %"));
         shapes.push(text(x(column) + CELL[0] / 2.0, bottom, "middle faint", &acc));
     }
+    let seeds = transfer.seeds.len();
+    let what = if seeds == 1 {
+        "[ ] its 95 % interval".to_owned()
+    } else {
+        format!("± spread of {seeds} seeds, [ ] lowest to highest end of their 95 % intervals")
+    };
+    shapes.push(text(LEFT, bottom + 22.0, "small faint", &what));
     let title = "RGI of every adapter on every test set".to_owned();
-    let size = [width, bottom + 8.0];
+    let size = [width, bottom + 30.0];
     Plot { file: "transfer".to_owned(), label: title.clone(), title, size, shapes, key: key() }
 }
 
