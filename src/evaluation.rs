@@ -27,6 +27,8 @@ struct Job<'a> {
     dataset: Option<PathBuf>,
     questions_dir: PathBuf,
     eval_dir: PathBuf,
+    /// The run that `eval_dir` belongs to.
+    run_dir: Option<PathBuf>,
 }
 
 impl Job<'_> {
@@ -65,6 +67,7 @@ impl Job<'_> {
             device: &self.recipe.model.device,
             adapters: &self.adapters,
             known_share: &known_share,
+            run_dir: self.run_dir.as_deref(),
             val: val.as_ref(),
             samples: samples.as_ref(),
             provenance: &provenance,
@@ -135,6 +138,7 @@ pub(crate) fn results_of_run(run: &Run<'_>, adapter: &Path) -> Result<Results, F
         dataset: Some(run.dir.dataset()),
         questions_dir: run.questions.clone(),
         eval_dir: run.dir.eval(),
+        run_dir: Some(run.dir.root.clone()),
     };
     job.run()
 }
@@ -198,6 +202,7 @@ pub fn evaluate(mut recipe: Recipe, request: &Request<'_>) -> Result<(), Failure
         dataset: labelled.then(|| dir.dataset()),
         questions_dir: folder.join("questions"),
         eval_dir: request.out.map_or_else(|| dir.eval(), Path::to_owned),
+        run_dir: request.out.is_none().then(|| dir.root.clone()),
     };
     print_results(&job.run()?, request.json, &request.view)?;
     say(&format!("results   {}", results_file(&job.eval_dir).display()));
@@ -310,6 +315,22 @@ fn require_free_standing(
     }
     let what = format!("without a recipe, {} must be given", missing.join(" and "));
     Err(RunError::Usage { what })
+}
+
+/// `idk-eval plot`: the plots of stored results, no model.
+///
+/// # Errors
+/// A folder without results, files that cannot be read or written.
+pub fn plot(folder: &Path, out: Option<&Path>, json: bool) -> Result<(), Failure> {
+    let written = idk_evaluator::plot_folder(folder, out)?;
+    if json {
+        let files: Vec<String> = written.iter().map(|path| path.display().to_string()).collect();
+        return Ok(print_line(&serde_json::json!({ "files": files }).to_string())?);
+    }
+    for path in written {
+        print_line(&idk_common::text::display_path(&path))?;
+    }
+    Ok(())
 }
 
 /// `idk-eval score`: stored answers, no model.

@@ -300,6 +300,7 @@ pub(crate) fn bare_subject<'a>(lalm: &'a Lalm, model_sha256: &'a str, device: &'
         device,
         adapters: &[],
         known_share: &NONE,
+        run_dir: None,
         val: None,
         samples: None,
         provenance: &NO_NAMES,

@@ -74,6 +74,13 @@ pub enum EvalError {
         what: String,
     },
 
+    /// A folder has nothing to draw.
+    #[error("`{}` has neither results.json, eval/results.json nor transfer.json", display_path(folder))]
+    NoResults {
+        /// The folder.
+        folder: PathBuf,
+    },
+
     /// A method lacks what it works with.
     #[error("`{method}` {what}")]
     Lacks {
@@ -127,6 +134,7 @@ impl Diagnose for EvalError {
             Self::Model(error) => error.exit_kind(),
             Self::Questions(error) | Self::Answers { source: error, .. } => error.exit_kind(),
             Self::Config { .. } | Self::Template { .. } | Self::Lacks { .. } => ExitKind::Usage,
+            Self::NoResults { .. } => ExitKind::MissingInput,
             Self::AnswerRow { .. } | Self::Sweep { .. } => ExitKind::BadData,
             Self::NoQuestions { .. } | Self::TooManyRejected { .. } | Self::Misaligned { .. } => {
                 ExitKind::BadData
@@ -142,6 +150,7 @@ impl Diagnose for EvalError {
             Self::Config { .. } => return None,
             Self::Template { .. } => "the placeholders of every prompt are in docs/guide/evaluate.md",
             Self::AnswerRow { .. } => "the shapes that are read are in docs/reference/answers.md",
+            Self::NoResults { .. } => "name a run folder, an eval/ folder or that of a transfer experiment",
             Self::Sweep { .. } => "run the sweep again with this program: `idk-eval sweep RECIPE`",
             Self::Lacks { hint, .. } => hint,
             Self::NoQuestions { .. } => {

@@ -12,6 +12,7 @@ use crate::agreement::{Samples, agreement};
 use crate::answer::Answer;
 use crate::answers_file::{clear_answers, remove_if_there, write_answers};
 use crate::ask::Asker;
+use crate::beside::Beside;
 use crate::compare::{Yardsticks, compare_method};
 use crate::config::EvalConfig;
 use crate::error::EvalError;
@@ -51,6 +52,8 @@ pub struct Subject<'a> {
     pub adapters: &'a [NamedAdapter],
     /// The share of questions of each group that the base model knows ([`crate::known_shares`]); empty if unknown.
     pub known_share: &'a BTreeMap<String, f64>,
+    /// The folder of the run whose evaluation this is: the report shows its sweeps and its training too.
+    pub run_dir: Option<&'a Path>,
     /// The prepared questions that `threshold` and `agreement` are fitted on.
     pub val: Option<&'a Prepared>,
     /// Samples of the base model on both sets, for `agreement`.
@@ -130,7 +133,7 @@ pub fn evaluate(
         pairs: pair_results(prepared, &all)?,
     };
     write_jsonl(&eval_dir.join(REJECTED_FILE), &prepared.rejected)?;
-    write_report(eval_dir, &results, prepared, &all)?;
+    write_report(eval_dir, &results, prepared, &all, &Beside::read(subject.run_dir))?;
     write_json(&results_file(eval_dir), &results)?;
     Ok(results)
 }
@@ -368,6 +371,7 @@ pub(crate) mod tests {
             device: "cpu",
             adapters,
             known_share,
+            run_dir: None,
             val: config.fits_on_val().then_some(&prepared),
             samples: None,
             provenance: &BTreeMap::new(),
@@ -436,6 +440,7 @@ pub(crate) mod tests {
                     device: "cpu",
                     adapters: &[],
                     known_share: &BTreeMap::new(),
+                    run_dir: None,
                     val: None,
                     samples: None,
                     provenance: &BTreeMap::new(),

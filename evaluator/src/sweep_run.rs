@@ -222,6 +222,7 @@ mod tests {
             device: "cpu",
             adapters: &[],
             known_share: &BTreeMap::new(),
+            run_dir: None,
             val: None,
             samples: None,
             provenance: &BTreeMap::new(),

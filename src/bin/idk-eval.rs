@@ -1,5 +1,5 @@
 //! `idk-eval RECIPE`, `idk-eval --model DIR --questions FILE --out DIR`, `idk-eval score`, `idk-eval sweep`,
-//! `idk-eval pick`.
+//! `idk-eval pick`, `idk-eval plot`.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -100,6 +100,8 @@ enum Command {
     Sweep(SweepArguments),
     /// Recommends the adapter's scale with the best RGI on val, and can write the adapter with it
     Pick(PickArguments),
+    /// Writes every plot of a run, an evaluation or a transfer experiment as SVG and PNG, without any model
+    Plot(PlotArguments),
 }
 
 #[derive(Args)]
@@ -127,6 +129,15 @@ struct PickArguments {
     /// Writes an adapter with the picked scale, which PEFT loads, into a new folder
     #[arg(long, value_name = "DIR")]
     write: Option<PathBuf>,
+}
+
+#[derive(Args)]
+struct PlotArguments {
+    /// Run folder, its eval/, or the folder of a transfer experiment
+    folder: PathBuf,
+    /// Folder for the plots [default: plots/ beside the results]
+    #[arg(long)]
+    out: Option<PathBuf>,
 }
 
 #[derive(Args)]
@@ -172,6 +183,7 @@ Examples:
   idk-eval sweep recipes/sound.toml --test
   idk-eval pick runs/sound --write runs/sound-picked
   idk-eval score --questions my/questions.json --before base.jsonl --after method.jsonl --json
+  idk-eval plot runs/sound --out my/plots
 
 Exit codes: 0 success, 2 usage or recipe, 65 bad data or mismatch, 66 missing input,
 70 numeric stop, 74 input/output, 75 run folder busy, 130 or 143 stopped by a signal.";
@@ -206,6 +218,10 @@ fn main() -> ExitCode {
                 let floor = asked.min_accuracy.map(AccuracyFloor::Percent);
                 let request = sweep::PickRequest { floor, write: asked.write.as_deref(), json };
                 sweep::pick_alpha(&recipe, &request)
+            }
+            Some(Command::Plot(plot)) => {
+                arguments.refuse_beside("plot")?;
+                evaluation::plot(&plot.folder, plot.out.as_deref(), json)
             }
             None => {
                 let recipe = arguments.recipe.load()?;

@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
-# Loads a report in headless Chromium: it must load without a console error or a request to the network, and its
-# buttons must filter the examples. Takes screenshots, light and dark, wide and narrow.
+# Loads a report in headless Chromium: it must load without a console error or a request to the network, its buttons must
+# filter the examples, every plot must be seen, and no text in a plot may be cut off or lie on another. Takes screenshots,
+# light and dark, wide and narrow.
 #
 # Usage: tests/end_to_end/report.sh runs/sound/eval/report.html     needs Chromium (Debian: apt-get install chromium)
+#        tests/end_to_end/report.sh runs/transfer/report.html
 #   CHROMIUM  the browser                    [default: chromium]
 #   SHOTS     folder for the screenshots     [default: none are taken]
 set -euo pipefail
@@ -39,6 +41,23 @@ for (const button of document.querySelectorAll(".filter button")) {
   const right = seen.every((card) => button.dataset.show === "" || card.dataset.change === button.dataset.show);
   pressed.push(right && seen.length === count ? "ok" : "bad");
 }
+const plots = document.querySelectorAll("svg[role=img]");
+for (const plot of plots) {
+  const [, , width, height] = plot.getAttribute("viewBox").split(" ").map(Number);
+  const texts = [...plot.querySelectorAll("text")].map((text) => [text.textContent, text.getBBox()]);
+  const name = plot.getAttribute("aria-label");
+  if (plot.getBoundingClientRect().width < 50 || plot.children.length < 2) pressed.push(`bad: unseen ${name}`);
+  for (const [at, [text, box]] of texts.entries()) {
+    if (box.x < -1 || box.y < -1 || box.x + box.width > width + 1 || box.y + box.height > height + 3)
+      pressed.push(`bad: ${text} is cut off in ${name}`);
+    for (const [other, on] of texts.slice(at + 1)) {
+      const across = Math.min(box.x + box.width, on.x + on.width) - Math.max(box.x, on.x);
+      const down = Math.min(box.y + box.height, on.y + on.height) - Math.max(box.y, on.y);
+      if (across > 1 && down > 4) pressed.push(`bad: ${text} lies on ${other} in ${name}`);
+    }
+  }
+}
+pressed.push(`plots=${plots.length}`);
 const wide = document.documentElement.scrollWidth > document.documentElement.clientWidth ? "overflows" : "fits";
 parent.postMessage(`${pressed.join(" ")} ${wide}`, "*");
 JS
@@ -58,12 +77,13 @@ done
 if grep -oE '(src|href)="[^"]{0,40}' "$report" | grep -vE '="data:'; then fail "the page refers to other files"; fi
 result=$(grep -oE 'data-pressed="[^"]*"' "$work/dom") || fail "the script did not run"
 case $result in
+    *bad:*) fail "$result" ;;
     *bad*) fail "a filter shows the wrong examples: $result" ;;
+    *plots=0*) fail "there are no plots" ;;
     *overflows*) fail "the page is wider than a phone: $result" ;;
     *ok*) ;;
-    *) fail "there are no filters: $result" ;;
+    *) if grep -q "<article" "$report"; then fail "there are no filters: $result"; fi ;;
 esac
-grep -q "<svg" "$report" || fail "there are no plots"
 
 if [ -n "${SHOTS:-}" ]; then
     mkdir -p "$SHOTS"
@@ -78,4 +98,6 @@ if [ -n "${SHOTS:-}" ]; then
     done
     browse --print-to-pdf="$SHOTS/print.pdf" --no-pdf-header-footer "file://$report" 2> /dev/null
 fi
-echo "report.sh: $(grep -o 'ok' <<< "$result" | wc -l) filters, $(wc -c < "$report") bytes, no console error"
+filters=$({ grep -o 'ok' <<< "$result" || true; } | wc -l)
+plots=$(grep -o 'plots=[0-9]*' <<< "$result")
+echo "report.sh: $filters filters, ${plots#plots=} plots, $(wc -c < "$report") bytes, no console error"

@@ -10,9 +10,9 @@ const RATE_HZ: u32 = 16_000;
 /// Longest clip, in seconds.
 const MAX_SECONDS: usize = 10;
 /// Most clips of a page.
-const MAX_CLIPS: usize = 12;
+const MAX_CLIPS: usize = 30;
 /// Most characters of all clips of a page together.
-const MAX_CHARS: usize = 2 << 20;
+const MAX_CHARS: usize = 4 << 20;
 
 /// What is left for clips.
 #[derive(Debug)]
@@ -106,13 +106,13 @@ mod tests {
         let player = budget.player(&long);
         assert_eq!(inlined(&player).len(), 44 + 2 * 160_000);
         assert!(player.contains("the first 10 seconds"));
-        // Four of 426,728 characters fit into 2,097,152; the fifth does not, a short one does.
-        let players: Vec<bool> = (0..4).map(|_| budget.player(&long).contains("<audio")).collect();
-        assert_eq!(players, [true, true, true, false]);
+        // Nine of 426,728 characters fit into 4,194,304; the tenth does not, a short one does.
+        let players: Vec<bool> = (0..9).map(|_| budget.player(&long).contains("<audio")).collect();
+        assert_eq!(players, [[true; 8].as_slice(), &[false]].concat());
         let short = recording(dir.path(), 1);
         assert!(budget.player(&short).contains("<audio"));
         let mut budget = Budget::default();
-        let count = (0..20).filter(|_| budget.player(&short).contains("<audio")).count();
+        let count = (0..40).filter(|_| budget.player(&short).contains("<audio")).count();
         assert_eq!(count, MAX_CLIPS);
         assert!(Budget::default().player(&dir.path().join("none.wav")).contains("could not be read"));
     }

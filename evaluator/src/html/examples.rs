@@ -8,10 +8,10 @@ use idk_questions::Verdict;
 
 use crate::answer::Answer;
 use crate::groups::sub_category_name;
+use crate::plot::escape::escape;
 use crate::prepare::{Prepared, PreparedQuestion};
 
 use super::clips::Budget;
-use super::escape::escape;
 
 /// Most examples of a page.
 const MAX_EXAMPLES: usize = 30;

@@ -2,10 +2,10 @@
 
 use crate::compare::{ALL, MethodResult, TaskResult};
 use crate::method::Method;
+use crate::plot::forest::{extended, rule_rgis};
 use crate::results::Results;
 
-use super::escape::escape;
-use super::forest::{extended, rule_rgis};
+use super::page::paragraph;
 
 /// What the simple rules are called in a sentence.
 const RULES: [&str; 3] = ["at random", "by the base model's confidence", "by sub-category"];
@@ -51,14 +51,6 @@ pub(crate) fn headline(results: &Results) -> String {
         }
     }
     text
-}
-
-fn paragraph(text: &str) -> String {
-    if text.is_empty() {
-        String::new()
-    } else {
-        format!("<p>{}</p>\n", escape(text).replace(" %", "\u{a0}%"))
-    }
 }
 
 fn shares(n: usize, counts: [usize; 3]) -> String {

@@ -1,38 +1,34 @@
-//! `report.html`: an evaluation as one page to read. It needs no network, follows the reader's light or dark theme, and
-//! can be printed; its script only filters the examples.
+//! `report.html`: an evaluation, or a transfer experiment, as one page to read. It needs no network, follows the reader's
+//! light or dark theme, and can be printed; its script only filters the examples.
 
-mod bars;
 mod clips;
-mod curves;
-mod escape;
 mod examples;
-mod flows;
-mod forest;
 mod headline;
+mod page;
 mod summary;
-mod svg;
+mod sweeps;
+mod transfer;
 
 use std::path::{Path, PathBuf};
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use idk_common::atomic::write_atomic;
-use sha2::{Digest, Sha256};
 
 use crate::answer::Answer;
-use crate::compare::{ALL, MethodResult};
+use crate::beside::Beside;
+use crate::compare::MethodResult;
 use crate::error::EvalError;
 use crate::method::Method;
+use crate::plot::escape::escape;
+use crate::plot::{bars, curves, flows, forest, training};
 use crate::prepare::Prepared;
 use crate::results::Results;
 
-use self::escape::escape;
+use self::page::{figure, figures, section, wide};
+
+pub use self::transfer::write_transfer_report;
 
 /// Name of the page in the evaluation's folder.
 pub const REPORT_FILE: &str = "report.html";
-
-const STYLE: &str = include_str!("page.css");
-const SCRIPT: &str = include_str!("page.js");
 
 /// The page in the evaluation's folder.
 pub fn report_file(eval_dir: &Path) -> PathBuf {
@@ -49,105 +45,65 @@ pub(crate) fn write_report(
     results: &Results,
     prepared: &Prepared,
     answers: &[(&str, &[Answer])],
+    beside: &Beside,
 ) -> Result<(), EvalError> {
-    Ok(write_atomic(&report_file(eval_dir), page(results, prepared, answers).as_bytes())?)
+    Ok(write_atomic(&report_file(eval_dir), report(results, prepared, answers, beside).as_bytes())?)
 }
 
-fn page(results: &Results, prepared: &Prepared, answers: &[(&str, &[Answer])]) -> String {
+fn report(results: &Results, prepared: &Prepared, answers: &[(&str, &[Answer])], beside: &Beside) -> String {
     let title = format!("Does {} know what it does not know?", headline::model_name(results));
-    let plots = plots(results);
     let groups: Vec<String> = results
         .methods
         .iter()
         .enumerate()
         .map(|(index, method)| summary::groups(method, index == 0))
         .collect();
+    let curves: Vec<String> = curves::curves(results).iter().map(|plot| figure(plot, "")).collect();
+    let training: Vec<String> =
+        training::plots(&beside.metrics).iter().map(|plot| figure(plot, "")).collect();
     let sections = [
         section("Every method", SUMMARY_NOTE, &summary::summary(results)),
-        plots,
+        section(
+            "Reliability gain",
+            FOREST_NOTE,
+            &forest::forest(results).map_or(String::new(), |plot| wide(&plot)),
+        ),
+        sweeps::sections(&beside.sweeps),
+        section("Reliability", BARS_NOTE, &wide(&bars::bars(results))),
+        section("What became of every answer", FLOW_NOTE, &figures(&flow_figures(results))),
+        section("Risk and coverage", CURVE_NOTE, &figures(&curves)),
         section("By difficulty and sub-category", "", &groups.concat()),
+        section("Training", "", &figures(&training)),
         example_section(results, prepared, answers),
         section("What was measured", "", &summary::provenance(results)),
     ];
-    // Even if text from the data got into the page as markup, nothing but this one script could run, and nothing could
-    // be loaded.
-    let script_hash = STANDARD.encode(Sha256::digest(SCRIPT));
-    let title = escape(&title);
-    format!(
-        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; \
-         script-src 'sha256-{script_hash}'; img-src data:; media-src data:\">\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <link rel=\"icon\" href=\"data:,\">\n<title>{title}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n\
-         <h1>{title}</h1>\n<div class=\"lead\">\n{}</div>\n{}<script>{SCRIPT}</script>\n</body>\n</html>\n",
-        headline::headline(results),
-        sections.concat()
-    )
+    let lead = headline::headline(results)
+        + &beside.problems.iter().map(|text| page::paragraph(text)).collect::<String>();
+    page::page(&title, &lead, &sections.concat())
 }
 
 const SUMMARY_NOTE: &str = "In percent but for RGI, n and unreadable answers. Acc: right; Tru: right or refused; Rel: \
-    reliability; dCon: right answers lost; dHum: wrong answers that went away. The columns random, confidence and group \
-    are the RGI of refusing as many of the base model's answers at random, by its confidence, by sub-category.";
-const FOREST_NOTE: &str = "To the right of zero more wrong answers went away than right ones were lost. Hollow marks: \
-    refusing as many questions by a rule. What lies at an end of the axis is beyond it.";
+    reliability, between Acc and Tru; dCon: right answers lost; dHum: wrong answers that went away; RGI: log10(dHum / \
+    dCon), with its 95 % interval. The columns random, confidence and group are the RGI of refusing as many of the base \
+    model's answers at random, by its confidence, by sub-category.";
+const FOREST_NOTE: &str = "RGI is log10(wrong answers that went away / right answers lost): to the right of zero more \
+    went away than were lost. Hollow marks: refusing as many questions by a rule. What lies at an end of the axis is \
+    beyond it.";
+const BARS_NOTE: &str = "Rel = r × Acc + (1 - r) × Tru, in percent, where r is the share refused: between being right and \
+    not being wrong, the nearer to Acc the more is refused.";
 const FLOW_NOTE: &str = "Every answer of the base model to the left, of the method to the right. Unreadable answers \
     count as wrong.";
 const CURVE_NOTE: &str = "The share of wrong answers (up) if only the questions are answered of whose likeliest option \
     the model is surest. AURC is the area under the curve; lower is better.";
 
-/// A part of the page with a heading; nothing if it has no content.
-fn section(title: &str, note: &str, content: &str) -> String {
-    if content.is_empty() {
-        return String::new();
-    }
-    let note = if note.is_empty() { String::new() } else { format!("<p class=\"faint\">{note}</p>\n") };
-    format!("<section>\n<h2>{title}</h2>\n{note}{content}</section>\n")
-}
-
-fn plots(results: &Results) -> String {
-    let main = headline::main_method(results).map(|method| method.name.as_str());
-    let flows: Vec<String> = results
-        .methods
-        .iter()
-        .map(|method| flow_figures(method, Some(method.name.as_str()) == main))
-        .collect();
-    let mut forest = forest::forest(results);
-    if !forest.is_empty() {
-        forest = rule_key() + &forest;
-    }
-    let grid = |figures: String| {
-        if figures.is_empty() { figures } else { format!("<div class=\"figures\">\n{figures}</div>\n") }
+/// The transitions of every method on all tasks; those of the main method on each task too.
+fn flow_figures(results: &Results) -> Vec<String> {
+    let shown = flows::shown(results, headline::main_method(results));
+    let figure = |(method, row): (&MethodResult, &crate::compare::TaskResult)| {
+        let moved = &row.comparison.transition;
+        figure(&flows::flow(&method.name, &row.task, moved), &summary::transitions(moved))
     };
-    [
-        section("Reliability gain", FOREST_NOTE, &forest),
-        section("Reliability", "", &bars::bars(results)),
-        section("What became of every answer", FLOW_NOTE, &grid(flows.concat())),
-        section("Risk and coverage", CURVE_NOTE, &grid(curves::curves(results))),
-    ]
-    .concat()
-}
-
-fn rule_key() -> String {
-    let key = ["random", "confidence", "group"].map(|rule| {
-        let mark = forest::rule_mark(rule, 7.0, 7.0);
-        format!("<span class=\"key\"><svg viewBox=\"0 0 14 14\" class=\"mark\" aria-hidden=\"true\">{mark}</svg>{rule}</span>\n")
-    });
-    format!("<p>{}</p>\n", key.concat())
-}
-
-/// The transitions of a method on all tasks; those of the main method on each task too.
-fn flow_figures(method: &MethodResult, is_main: bool) -> String {
-    let rows = method.tasks.iter().filter(|row| is_main || row.task == ALL);
-    let figure = |row: &crate::compare::TaskResult| {
-        format!(
-            "<figure><figcaption><b>{}</b>, {}</figcaption>\n{}{}</figure>\n",
-            escape(&method.name),
-            escape(&row.task),
-            flows::flow(&row.comparison.transition),
-            summary::transitions(&row.comparison.transition)
-        )
-    };
-    rows.map(figure).collect()
+    shown.into_iter().map(figure).collect()
 }
 
 fn example_section(results: &Results, prepared: &Prepared, answers: &[(&str, &[Answer])]) -> String {
@@ -163,13 +119,18 @@ mod tests {
     use idk_questions::Verdict;
 
     use super::*;
+    use crate::sweep::Picked;
     use crate::table::tests::golden_results;
 
     fn attacked(text: &str) -> String {
         let (prepared, before, after) = examples::tests::case(&[(Verdict::Wrong, Verdict::Refused)], text);
         let mut results = golden_results(text);
         results.provenance.insert("model".to_owned(), text.to_owned());
-        page(&results, &prepared, &[("base", &before), ("adapter", &after)])
+        let task = text.to_owned();
+        let mut sweep = crate::plot::sweeps::tests::sweep(&task);
+        sweep.picked = Some(Picked { value: 0.5, why: text.to_owned() });
+        let beside = Beside { sweeps: vec![sweep], problems: vec![task], ..Beside::default() };
+        report(&results, &prepared, &[("base", &before), ("adapter", &after)], &beside)
     }
 
     #[test]
@@ -207,7 +168,7 @@ mod tests {
     fn every_part_is_there_and_nothing_else_without_a_method() {
         let page_of = |results: &Results| {
             let (prepared, before, after) = examples::tests::case(&[(Verdict::Wrong, Verdict::Refused)], "x");
-            page(results, &prepared, &[("base", &before), ("adapter", &after)])
+            report(results, &prepared, &[("base", &before), ("adapter", &after)], &Beside::default())
         };
         let results = golden_results("all");
         let all = page_of(&results);

@@ -4,24 +4,12 @@ use idk_questions::metrics::{Comparison, Counts, Transition};
 
 use crate::compare::{MethodResult, RuleResult, TaskResult};
 use crate::groups::GroupResult;
+use crate::plot::escape::escape;
+use crate::plot::flows::{VERDICTS, cells};
 use crate::results::Results;
 use crate::table::{change, percent, rgi_with_interval};
 
-use super::escape::escape;
-use super::flows::{VERDICTS, cells};
-
-/// A table that scrolls on its own where the screen is narrow; the head's and the rows' cells are HTML already.
-fn table(head: &[&str], rows: &str) -> String {
-    let head: String = head.iter().map(|name| format!("<th scope=\"col\">{name}</th>")).collect();
-    format!(
-        "<div class=\"scroll\" tabindex=\"0\"><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}</tbody></table></div>\n"
-    )
-}
-
-fn row(class: &str, name: &str, cells: &[String]) -> String {
-    let cells: String = cells.iter().map(|cell| format!("<td>{}</td>", escape(cell))).collect();
-    format!("<tr class=\"{class}\"><th scope=\"row\">{}</th>{cells}</tr>\n", escape(name))
-}
+use super::page::{row, table};
 
 /// One table of everything: for each task the base model and every method.
 pub(crate) fn summary(results: &Results) -> String {

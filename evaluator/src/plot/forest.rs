@@ -7,7 +7,9 @@ use crate::compare::{RuleResult, TaskResult};
 use crate::results::Results;
 use crate::table::rgi_with_interval;
 
-use super::svg::{Axis, line, picture, px, text};
+use super::axis::Axis;
+use super::shape::{Shape, circle, line, polygon, text};
+use super::{Key, MARK, Plot};
 
 const WIDTH: f64 = 474.0;
 /// Left and right end of the axis; names stand before it, numbers behind.
@@ -38,9 +40,9 @@ pub(crate) fn rule_rgis(task: &TaskResult) -> [Option<f64>; 3] {
 }
 
 /// The plot of all tasks and methods; nothing if there is no method.
-pub(crate) fn forest(results: &Results) -> String {
+pub(crate) fn forest(results: &Results) -> Option<Plot> {
     if results.methods.is_empty() {
-        return String::new();
+        return None;
     }
     let all = || results.methods.iter().flat_map(|method| &method.tasks);
     let mut values = vec![0.0];
@@ -49,79 +51,92 @@ pub(crate) fn forest(results: &Results) -> String {
         values.extend(rule_rgis(row).into_iter().flatten());
     }
     let axis = Axis::around(&values, 8, PLOT);
-    let mut marks = String::new();
+    let mut marks = Vec::new();
     let mut y = 6.0;
     for task in &results.base {
         y += ROW;
-        marks.push_str(&text(
-            0.0,
-            y,
-            "strong",
-            &format!("{}, n {}", ellipsis(&task.task, 3 * MAX_CHARS), task.counts.n),
-        ));
+        let name = format!("{}, n {}", ellipsis(&task.task, 3 * MAX_CHARS), task.counts.n);
+        marks.push(text(0.0, y, "strong", &name));
         for (index, method) in results.methods.iter().enumerate() {
             let Some(row) = method.tasks.iter().find(|row| row.task == task.task) else { continue };
             y += ROW;
-            marks.push_str(&text(PLOT[0] - 10.0, y, "end", &ellipsis(&method.name, MAX_CHARS)));
-            marks.push_str(&row_marks(&axis, y - HALF, index + 1, row));
-            marks.push_str(&text(PLOT[1] + 14.0, y, "", &rgi_with_interval(&row.comparison)));
+            marks.push(text(PLOT[0] - 10.0, y, "end", &ellipsis(&method.name, MAX_CHARS)));
+            marks.extend(row_marks(&axis, y - HALF, index + 1, row));
+            marks.push(text(PLOT[1] + 14.0, y, "", &rgi_with_interval(&row.comparison)));
         }
         y += ROW / 2.0;
     }
-    let grid = grid(&axis, y);
-    picture("RGI with 95 % intervals", WIDTH, y + 34.0, &(grid + &marks))
+    let mut shapes = grid(&axis, y);
+    shapes.extend(marks);
+    let title = "Reliability gain (RGI) with 95 % intervals".to_owned();
+    Some(Plot {
+        file: "rgi-forest".to_owned(),
+        label: title.clone(),
+        title,
+        size: [WIDTH, y + 34.0],
+        shapes,
+        key: key(),
+    })
+}
+
+/// What the marks are.
+fn key() -> Vec<Key> {
+    let [x, y] = MARK.map(|edge| edge / 2.0);
+    let own = vec![line([0.0, y], [MARK[0], y], "range c1"), circle([x, y], HALF, "dot c1")];
+    let rules = [
+        ("random", "refusing as many at random"),
+        ("confidence", "by confidence"),
+        ("group", "by sub-category"),
+    ];
+    let mut key = vec![Key { mark: own, name: "method".to_owned() }];
+    key.extend(rules.map(|(rule, name)| Key { mark: vec![rule_mark(rule, x, y)], name: name.to_owned() }));
+    key
 }
 
 /// Lines at the ticks, with labels below; the one at zero is stronger.
-fn grid(axis: &Axis, bottom: f64) -> String {
-    let mut grid = String::new();
+fn grid(axis: &Axis, bottom: f64) -> Vec<Shape> {
+    let mut grid = Vec::new();
     for (value, label) in axis.ticks() {
         let class = if label.parse() == Ok(0.0) { "axis" } else { "grid" };
-        grid.push_str(&line([axis.at(value), 14.0], [axis.at(value), bottom], class));
-        grid.push_str(&text(axis.at(value), bottom + 14.0, "middle faint", &label));
+        grid.push(line([axis.at(value), 14.0], [axis.at(value), bottom], class));
+        grid.push(text(axis.at(value), bottom + 14.0, "middle faint", &label));
     }
     let middle = f64::midpoint(axis.pixels[0], axis.pixels[1]);
-    grid + &text(middle, bottom + 30.0, "middle faint", "log10(wrong avoided / right lost)")
+    grid.push(text(middle, bottom + 30.0, "middle faint", "log10(wrong avoided / right lost)"));
+    grid
 }
 
 /// The interval, the value and the three rules of one row.
-fn row_marks(axis: &Axis, y: f64, colour: usize, row: &TaskResult) -> String {
+fn row_marks(axis: &Axis, y: f64, colour: usize, row: &TaskResult) -> Vec<Shape> {
     let comparison = &row.comparison;
-    let mut marks = String::new();
+    let mut marks = Vec::new();
     if let Some([low, high]) = comparison.rgi_ci95 {
-        marks.push_str(&line([axis.at(low), y], [axis.at(high), y], &format!("range c{}", colour % 8)));
+        marks.push(line([axis.at(low), y], [axis.at(high), y], &format!("range c{}", colour % 8)));
     }
     for (rule, rgi) in ["random", "confidence", "group"].into_iter().zip(rule_rgis(row)) {
         if let Some(rgi) = rgi {
-            marks.push_str(&rule_mark(rule, axis.at(rgi), y));
+            marks.push(rule_mark(rule, axis.at(rgi), y));
         }
     }
     if let Some(rgi) = extended(comparison.rgi, comparison.rgi_reason.as_deref()) {
-        marks.push_str(&format!(
-            "<circle cx=\"{}\" cy=\"{}\" r=\"{}\" class=\"dot c{}\"/>\n",
-            px(axis.at(rgi)),
-            px(y),
-            px(HALF),
-            colour % 8
-        ));
+        marks.push(circle([axis.at(rgi), y], HALF, &format!("dot c{}", colour % 8)));
     }
     marks
 }
 
 /// The hollow mark of a rule; they differ in form, not in colour.
-pub(crate) fn rule_mark(rule: &str, x: f64, y: f64) -> String {
+fn rule_mark(rule: &str, x: f64, y: f64) -> Shape {
     let points: &[[f64; 2]] = match rule {
         "random" => &[[-HALF, -HALF], [HALF, -HALF], [HALF, HALF], [-HALF, HALF]],
         "confidence" => &[[0.0, -HALF - 1.0], [HALF + 1.0, HALF], [-HALF - 1.0, HALF]],
         _ => &[[0.0, -HALF - 1.0], [HALF + 1.0, 0.0], [0.0, HALF + 1.0], [-HALF - 1.0, 0.0]],
     };
-    let points: Vec<String> =
-        points.iter().map(|[dx, dy]| format!("{},{}", px(x + dx), px(y + dy))).collect();
-    format!("<polygon points=\"{}\" class=\"rule\"/>\n", points.join(" "))
+    polygon(points.iter().map(|[dx, dy]| [x + dx, y + dy]).collect(), "rule")
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::svg::{elements, inline};
     use super::*;
     use crate::table::tests::golden_results;
 
@@ -140,7 +155,7 @@ mod tests {
     #[test]
     fn marks_are_where_their_values_are_and_stay_on_the_axis() {
         assert_eq!(
-            row_marks(&AXIS, 50.0, 1, &row()),
+            elements(&row_marks(&AXIS, 50.0, 1, &row())),
             "<line x1=\"200\" y1=\"50\" x2=\"300\" y2=\"50\" class=\"range c1\"/>\n\
              <polygon points=\"146,46 154,46 154,54 146,54\" class=\"rule\"/>\n\
              <circle cx=\"250\" cy=\"50\" r=\"4\" class=\"dot c1\"/>\n"
@@ -155,7 +170,7 @@ mod tests {
             let mut row = row();
             row.comparison.rgi = None;
             row.comparison.rgi_reason = Some(reason.to_owned());
-            let marks = row_marks(&AXIS, 50.0, 1, &row);
+            let marks = elements(&row_marks(&AXIS, 50.0, 1, &row));
             assert_eq!(marks.contains("<circle"), !circle.is_empty(), "{reason}");
             assert!(marks.contains(circle), "{reason}: {marks}");
         }
@@ -166,13 +181,13 @@ mod tests {
         let mut results = golden_results("sound");
         let comparison = &mut results.methods[0].tasks[0].comparison;
         (comparison.rgi, comparison.rgi_reason) = (None, Some("lost nothing".to_owned()));
-        assert!(forest(&results).contains(">lost nothing</text>"));
+        assert!(inline(&forest(&results).unwrap()).contains(">lost nothing</text>"));
     }
 
     #[test]
     fn every_rule_has_a_form_of_its_own() {
         let forms: Vec<String> =
-            ["random", "confidence", "group"].map(|rule| rule_mark(rule, 0.0, 0.0)).to_vec();
+            ["random", "confidence", "group"].map(|rule| elements(&[rule_mark(rule, 0.0, 0.0)])).to_vec();
         assert_eq!(forms[1], "<polygon points=\"0,-5 5,4 -5,4\" class=\"rule\"/>\n");
         assert_eq!(forms[2], "<polygon points=\"0,-5 5,0 0,5 -5,0\" class=\"rule\"/>\n");
         assert_ne!(forms[0], forms[1]);

@@ -2,7 +2,11 @@
 
 use idk_questions::metrics::Transition;
 
-use super::svg::{picture, px, rectangle, text};
+use crate::compare::{ALL, MethodResult, TaskResult};
+use crate::results::Results;
+
+use super::shape::{Shape, band, rectangle, text};
+use super::{Plot, file_name};
 
 /// The verdicts, in the order of the bands; also the classes of their colours.
 pub(crate) const VERDICTS: [&str; 3] = ["correct", "wrong", "refused"];
@@ -21,10 +25,36 @@ pub(crate) fn cells(moved: &Transition) -> [[usize; 3]; 3] {
     [[moved.cc, moved.cw, moved.cr], [moved.wc, moved.ww, moved.wr], [moved.rc, moved.rw, moved.rr]]
 }
 
-/// The picture of one table of transitions; nothing without answers.
-pub(crate) fn flow(moved: &Transition) -> String {
+/// The methods and tasks that have a plot: every method on all tasks, the main one on each task too.
+pub(crate) fn shown<'a>(
+    results: &'a Results,
+    main: Option<&MethodResult>,
+) -> Vec<(&'a MethodResult, &'a TaskResult)> {
+    let main = main.map(|method| &method.name);
+    let of = |method: &'a MethodResult| {
+        let is_main = Some(&method.name) == main;
+        let rows = method.tasks.iter().filter(move |row| is_main || row.task == ALL);
+        rows.filter(|row| row.comparison.transition.n() > 0).map(move |row| (method, row))
+    };
+    results.methods.iter().flat_map(of).collect()
+}
+
+/// The plot of one table of transitions, of a method on a task; without shapes if there are no answers.
+pub(crate) fn flow(method: &str, task: &str, moved: &Transition) -> Plot {
+    let title = format!("{method}, {task}: answers before and after");
+    Plot {
+        file: file_name(&["transitions", method, task]),
+        label: title.clone(),
+        title,
+        size: [WIDTH, HEIGHT + 2.0 * TOP],
+        shapes: shapes(moved),
+        key: Vec::new(),
+    }
+}
+
+fn shapes(moved: &Transition) -> Vec<Shape> {
     if moved.n() == 0 {
-        return String::new();
+        return Vec::new();
     }
     let cells = cells(moved);
     let per_answer = (HEIGHT - 2.0 * GAP) / moved.n() as f64;
@@ -38,63 +68,54 @@ pub(crate) fn flow(moved: &Transition) -> String {
             top
         })
     });
-    let mut content = String::new();
+    let mut content = Vec::new();
+    let x = [COLUMNS[0] + COLUMN_WIDTH, COLUMNS[1]];
     let [mut left, mut right] = tops;
     for (before, row) in cells.iter().enumerate() {
         for (after, &count) in row.iter().enumerate() {
             let thickness = count as f64 * per_answer;
             if count > 0 {
                 let title = format!("{} → {}: {count}", VERDICTS[before], VERDICTS[after]);
-                content.push_str(&band([left[before], right[after]], thickness, VERDICTS[before], &title));
+                let class = format!("band {}", VERDICTS[before]);
+                content.push(band(x, [left[before], right[after]], thickness, &class).titled(title));
             }
             left[before] += thickness;
             right[after] += thickness;
         }
     }
     for (side, (sums, tops)) in sums.iter().zip(tops).enumerate() {
-        content.push_str(&column(side, sums, tops, per_answer));
+        content.extend(column(side, sums, tops, per_answer));
     }
-    picture("answers before and after", WIDTH, HEIGHT + 2.0 * TOP, &content)
-}
-
-/// A band from the left to the right column; `tops` are its upper ends.
-fn band(tops: [f64; 2], thickness: f64, class: &str, title: &str) -> String {
-    let (from, to) = (COLUMNS[0] + COLUMN_WIDTH, COLUMNS[1]);
-    let [from, middle, to] = [from, f64::midpoint(from, to), to].map(px);
-    let [y0, y1] = tops.map(px);
-    let [y2, y3] = tops.map(|top| px(top + thickness));
-    format!(
-        "<path d=\"M{from},{y0} C{middle},{y0} {middle},{y1} {to},{y1} V{y3} C{middle},{y3} {middle},{y2} {from},{y2} Z\" \
-         class=\"band {class}\"><title>{title}</title></path>\n"
-    )
+    content
 }
 
 /// The verdicts of one side, with their counts beside them.
-fn column(side: usize, sums: &[usize; 3], tops: [f64; 3], per_answer: f64) -> String {
+fn column(side: usize, sums: &[usize; 3], tops: [f64; 3], per_answer: f64) -> Vec<Shape> {
     let (x, class) =
         if side == 0 { (COLUMNS[0] - 8.0, "end") } else { (COLUMNS[1] + COLUMN_WIDTH + 8.0, "") };
-    let mut content = String::new();
+    let mut content = Vec::new();
     let mut free = 0.0;
     for ((verdict, &sum), top) in VERDICTS.iter().zip(sums).zip(tops).filter(|((_, sum), _)| **sum > 0) {
         let height = sum as f64 * per_answer;
-        content.push_str(&rectangle([COLUMNS[side], top], COLUMN_WIDTH, height, verdict));
+        content.push(rectangle([COLUMNS[side], top], COLUMN_WIDTH, height, verdict));
         // Labels of thin bands must not lie on each other.
         let y = (top + height / 2.0 + 4.0).max(free);
         free = y + 13.0;
-        content.push_str(&text(x, y, class, &format!("{verdict} {sum}")));
+        content.push(text(x, y, class, &format!("{verdict} {sum}")));
     }
     content
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::svg::elements;
     use super::*;
 
     #[test]
     fn two_answers_are_two_bands_of_half_the_height() {
         // 150 pixels without the gaps, 75 an answer. Before: correct 6..81, wrong 87..162. After: correct 6..81, then
         // a gap for wrong (87) without height, refused from 93.
-        let svg = flow(&Transition { cc: 1, wr: 1, ..Transition::default() });
+        let svg = elements(&shapes(&Transition { cc: 1, wr: 1, ..Transition::default() }));
         let paths: Vec<&str> = svg.lines().filter(|line| line.starts_with("<path")).collect();
         assert_eq!(
             paths,
@@ -115,7 +136,7 @@ mod tests {
 
     #[test]
     fn labels_of_thin_bands_do_not_lie_on_each_other() {
-        let svg = flow(&Transition { cc: 1000, cw: 1, cr: 1, ..Transition::default() });
+        let svg = elements(&shapes(&Transition { cc: 1000, cw: 1, cr: 1, ..Transition::default() }));
         let of_label = |label: &str| {
             let line = svg.lines().find(|line| line.contains(&format!(">{label} 1<"))).unwrap();
             line.split("y=\"").nth(1).unwrap().split('"').next().unwrap().parse::<f64>().unwrap()
@@ -125,6 +146,6 @@ mod tests {
 
     #[test]
     fn without_answers_there_is_no_picture() {
-        assert_eq!(flow(&Transition::default()), "");
+        assert_eq!(shapes(&Transition::default()), []);
     }
 }
