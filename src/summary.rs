@@ -33,7 +33,7 @@ pub(crate) fn summary(recipe: &Recipe, dir: &RunDir, report: &TrainReport, resul
         rows.push((name, display_path(&path)));
     }
     rows.extend(
-        next(dir).into_iter().enumerate().map(|(at, line)| (if at == 0 { "next" } else { "" }, line)),
+        next(recipe, dir).into_iter().enumerate().map(|(at, line)| (if at == 0 { "next" } else { "" }, line)),
     );
     framed(&rows)
 }
@@ -55,7 +55,7 @@ fn training(report: &TrainReport) -> String {
     format!("{steps}, {time}{loss}")
 }
 
-/// Which evaluation was the best, or why the run ended before its last step.
+/// Which evaluation the adapter is from, if the recipe chooses one.
 fn best(recipe: &Recipe, report: &TrainReport) -> Option<String> {
     let (best, metric) = (report.best?, recipe.train.metric_for_best?);
     Some(format!("step {}: eval_{} {:.4}", grouped(best.step), metric.name(), best.value))
@@ -84,13 +84,17 @@ fn metrics(row: &Comparison) -> String {
 }
 
 /// Commands that lead on from a finished run.
-fn next(dir: &RunDir) -> Vec<String> {
+fn next(recipe: &Recipe, dir: &RunDir) -> Vec<String> {
     let shown = |path: &Path| display_path(path);
-    vec![
+    let mut lines = vec![
         format!("open {} in a browser", shown(&dir.eval().join(REPORT_FILE))),
         format!("idk-eval {} --by sub-category", shown(&dir.recipe())),
         format!("idk-train merge {} --out DIR", shown(&dir.root)),
-    ]
+    ];
+    if crate::sweep::val_source(recipe).is_ok() {
+        lines.push(format!("idk-eval pick {}", shown(&dir.root)));
+    }
+    lines
 }
 
 /// `rows` in a frame of plain characters.

@@ -29,9 +29,13 @@ fn the_card_of_the_adapter_says_what_it_was_made_of_and_what_it_does() {
         let row = format!("| {name} | {} |", counts[key]);
         assert!(rest.contains(&row), "`{row}` is not in {rest}");
     }
-    for part in
-        ["\"I don't know.\"", "| rank | `8` |", "| steps | `4` |", "trained on sound, music.", "PeftModel"]
-    {
+    for part in [
+        "to say \"I don't know\" where",
+        "| rank | `8` |",
+        "| steps | `4` |",
+        "trained on sound, music.",
+        "PeftModel",
+    ] {
         assert!(rest.contains(part), "`{part}` is not in {rest}");
     }
     let results: Value = read_json(&desk.path("run/eval/results.json")).unwrap();

@@ -42,6 +42,7 @@ text{font:12px system-ui,sans-serif;fill:#333}
 .end{text-anchor:end}.middle{text-anchor:middle}
 .paper{fill:#fff}.grid{stroke:#ddd}
 polyline{fill:none;stroke-width:1.6}
+.key{stroke-width:3}
 .c0{stroke:#1f6fb2}.c1{stroke:#d1601f}.c2{stroke:#2c8a4b}.c3{stroke:#8a4bb0}
 .c4{stroke:#b0302f}.c5{stroke:#0f8f94}.c6{stroke:#8d7417}.c7{stroke:#666}
 circle{stroke:none}
@@ -97,7 +98,7 @@ fn push_panel(svg: &mut String, panel: &Panel, x_axis: &Axis, top: f64) {
     let mut legend_x = 8.0;
     for (number, line) in panel.series.iter().enumerate() {
         let colour = format!("c{}", number % COLOURS);
-        push_line(svg, [legend_x, top + 26.0], [legend_x + 16.0, top + 26.0], &colour);
+        push_line(svg, [legend_x, top + 26.0], [legend_x + 16.0, top + 26.0], &format!("{colour} key"));
         push_text(svg, [legend_x + 21.0, top + 30.0], "name", &line.name);
         legend_x += 37.0 + LETTER * line.name.chars().count() as f64;
         push_series(svg, line, x_axis, &y_axis, &colour);
