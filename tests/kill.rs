@@ -12,13 +12,14 @@ use idk_common::seed::Rng;
 use support::{Desk, TRAIN, assert_same, files, outputs, with_overrides};
 
 /// A run of 24 steps with dropout and accumulation, little else, and checkpoints on the way.
-const SFT: [&str; 6] = [
+const SFT: [&str; 7] = [
     "train.epochs=16",
     "train.batch_size=2",
     "train.accumulation=2",
     "train.save_every=3",
     "lora.dropout=0.1",
     "eval.bootstrap_draws=10",
+    "eval.limit=1",
 ];
 
 /// A folder whose run `whole` is done; gives its time from the start of the training to the end.
@@ -58,8 +59,8 @@ fn leftovers(dir: &Path) -> Vec<String> {
     found
 }
 
-fn kill_thirty_times(method: &[&str], seed: u64) {
-    const KILLS: usize = 30;
+fn kill_at_random_moments(method: &[&str], seed: u64) {
+    const KILLS: usize = 15;
     let (desk, duration) = desk(method);
     let expected = outputs(&desk.path("whole"));
     let mut rng = Rng::new(seed);
@@ -91,13 +92,13 @@ fn kill_thirty_times(method: &[&str], seed: u64) {
 }
 
 #[test]
-fn a_training_on_answers_that_is_killed_at_thirty_random_moments_ends_with_the_same_bytes() {
-    kill_thirty_times(&SFT, 31);
+fn a_training_on_answers_that_is_killed_at_fifteen_random_moments_ends_with_the_same_bytes() {
+    kill_at_random_moments(&SFT, 31);
 }
 
 #[test]
-fn a_training_on_preferences_that_is_killed_at_thirty_random_moments_ends_with_the_same_bytes() {
-    kill_thirty_times(&[&SFT[..], &["train.method=dpo", "dpo.sft_weight=0.1"]].concat(), 32);
+fn a_training_on_preferences_that_is_killed_at_fifteen_random_moments_ends_with_the_same_bytes() {
+    kill_at_random_moments(&[&SFT[..], &["train.method=dpo", "dpo.sft_weight=0.1"]].concat(), 32);
 }
 
 #[test]
