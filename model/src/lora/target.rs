@@ -157,7 +157,7 @@ impl TargetModules {
                         return Err(format!("no linear layer is called `{name}`{}", nearest(name, linears)));
                     }
                     if !found.iter().any(inside) {
-                        return Err(left_out(&format!("`{name}` is found only in"), &found, modules));
+                        return Err(left_out(&format!("`{name}` is found only in"), &found, &found, modules));
                     }
                 }
             }
@@ -166,9 +166,9 @@ impl TargetModules {
                 if found.is_empty() {
                     return Err(no_match(pattern, linears));
                 }
-                let outside: Vec<&String> = found.into_iter().filter(|name| !inside(name)).collect();
+                let outside: Vec<&String> = found.iter().copied().filter(|name| !inside(name)).collect();
                 if !outside.is_empty() {
-                    return Err(left_out(&format!("`{pattern}` matches"), &outside, modules));
+                    return Err(left_out(&format!("`{pattern}` matches"), &outside, &found, modules));
                 }
             }
         }
@@ -279,12 +279,13 @@ fn no_match(pattern: &str, linears: &BTreeMap<String, [usize; 2]>) -> String {
     )
 }
 
-fn left_out(what: &str, outside: &[&String], modules: AdaptedModules) -> String {
+/// `found` are all modules that are meant, `outside` those of them that `modules` leaves out.
+fn left_out(what: &str, outside: &[&String], found: &[&String], modules: AdaptedModules) -> String {
     let more = match outside.len() {
         0 | 1 => String::new(),
         count => format!(" and {} more", count - 1),
     };
-    let wider = if outside.iter().all(|name| AdaptedModules::AudioTower.contains(name)) {
+    let wider = if found.iter().all(|name| AdaptedModules::AudioTower.contains(name)) {
         "\"audio_tower\" or \"all\""
     } else {
         "\"all\""
@@ -358,7 +359,8 @@ mod tests {
     #[test]
     fn what_the_chosen_part_leaves_out_is_a_contradiction() {
         let both = error(&r".*\.q_proj".into(), LanguageModel);
-        assert!(both.contains("audio_tower.layers.0.self_attn.q_proj") && both.contains("\"all\""), "{both}");
+        assert!(both.contains("audio_tower.layers.0.self_attn.q_proj"), "{both}");
+        assert!(both.contains("set `modules` to \"all\","), "{both}");
         assert_eq!(count(&r".*\.q_proj".into(), All), 3);
         assert_eq!(count(&r"audio_tower\..*q_proj".into(), AudioTower), 1);
         let encoder = error(&names(&["q_proj", "fc1"]), LanguageModel);
