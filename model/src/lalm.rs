@@ -13,7 +13,7 @@ use crate::encoder::AudioEncoder;
 use crate::error::ModelError;
 use crate::generation_config::GenerationDefaults;
 use crate::linear::{ForwardContext, Linear};
-use crate::parallel::{map_in_order, workers};
+use crate::parallel::{map_on_one_thread_each, workers};
 use crate::slot::Slot;
 use crate::source::{TensorSource, Values};
 use crate::tokenizer::LalmTokenizer;
@@ -142,7 +142,7 @@ impl Lalm {
     /// As [`Lalm::encode_audio`].
     pub fn encode_each(&self, mels: &[&LogMel]) -> Result<Vec<Tensor<2>>, ModelError> {
         let encode = |mel: &&LogMel| self.encode_audio(&[mel], &ForwardContext::default());
-        let encoded = map_in_order(mels, workers(&self.device), encode);
+        let encoded = map_on_one_thread_each(mels, workers(&self.device), encode);
         Ok(encoded.into_iter().collect::<Result<Vec<_>, _>>()?.concat())
     }
 

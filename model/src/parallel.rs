@@ -20,6 +20,30 @@ pub(crate) fn map_in_order<T: Sync, R: Send>(
     workers: usize,
     f: impl Fn(&T) -> R + Sync,
 ) -> Vec<R> {
+    map_with(items, workers, f, |work| work())
+}
+
+/// [`map_in_order`] for pieces that are each too small to be worth spreading over threads: every worker has a pool of one
+/// thread, so that the matrix products inside a piece stay on it and wait for nobody.
+pub(crate) fn map_on_one_thread_each<T: Sync, R: Send>(
+    items: &[T],
+    workers: usize,
+    f: impl Fn(&T) -> R + Sync,
+) -> Vec<R> {
+    map_with(items, workers, f, |work| match rayon::ThreadPoolBuilder::new().num_threads(1).build() {
+        Ok(pool) => pool.install(work),
+        // The same values, only slower.
+        Err(_) => work(),
+    })
+}
+
+/// `run` calls the work of one thread.
+fn map_with<T: Sync, R: Send>(
+    items: &[T],
+    workers: usize,
+    f: impl Fn(&T) -> R + Sync,
+    run: impl Fn(&mut (dyn FnMut() + Send)) + Sync,
+) -> Vec<R> {
     if workers <= 1 || items.len() <= 1 {
         return items.iter().map(f).collect();
     }
@@ -28,12 +52,14 @@ pub(crate) fn map_in_order<T: Sync, R: Send>(
     std::thread::scope(|scope| {
         for _ in 0..workers.min(items.len()) {
             scope.spawn(|| {
-                loop {
-                    let index = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(item) = items.get(index) else { break };
-                    let result = f(item);
-                    done.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push((index, result));
-                }
+                run(&mut || {
+                    loop {
+                        let index = next.fetch_add(1, Ordering::Relaxed);
+                        let Some(item) = items.get(index) else { break };
+                        let result = f(item);
+                        done.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push((index, result));
+                    }
+                });
             });
         }
     });
@@ -55,5 +81,13 @@ mod tests {
                 (0..150).step_by(3).collect::<Vec<_>>()
             );
         }
+    }
+
+    #[test]
+    fn pieces_that_stay_on_one_thread_see_no_other_and_come_in_order() {
+        let items: Vec<usize> = (0..20).collect();
+        let threads = |item: &usize| (*item, rayon::current_num_threads());
+        let expected: Vec<(usize, usize)> = (0..20).map(|item| (item, 1)).collect();
+        assert_eq!(map_on_one_thread_each(&items, 3, threads), expected);
     }
 }

@@ -22,7 +22,7 @@ use crate::load_ahead::load_ahead;
 use crate::train_run::TrainRun;
 
 /// Clips read and encoded together before training.
-const CLIPS_AT_ONCE: usize = 16;
+const CLIPS_AT_ONCE: usize = 32;
 
 /// Distinct clips of rows, and what is kept of them.
 pub(crate) struct AudioStore<'a> {
@@ -190,6 +190,10 @@ impl<'a> AudioStore<'a> {
         let load = |row: &&RowClips| {
             row.iter().map(|&index| self.load_from(index, self.clips[index].on_disk)).collect()
         };
+        let is_kept = |index: &usize| self.clips[*index].features.is_some();
+        if rows.iter().copied().flatten().all(is_kept) {
+            return rows.iter().map(load).collect();
+        }
         rows.par_iter().map(load).collect::<Vec<_>>().into_iter().collect()
     }
 
