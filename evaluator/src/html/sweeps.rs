@@ -28,15 +28,15 @@ fn note(kind: SweepKind) -> &'static str {
 pub(super) fn sections(sweeps: &[Sweep]) -> String {
     let of = |kind: SweepKind| {
         let found: Vec<&Sweep> = sweeps.iter().filter(|sweep| sweep.kind == kind).collect();
-        let plots: Vec<String> =
-            found.iter().flat_map(|sweep| plots(sweep)).map(|plot| figure(&plot, "")).collect();
+        let pair = |sweep: &&Sweep| figures(&plots(sweep).map(|plot| figure(&plot, "")));
+        let plots: String = found.iter().map(pair).collect();
         let said: String = found.iter().map(|sweep| picked(sweep)).collect();
         let numbers: String = found.iter().map(|sweep| numbers(sweep)).collect();
         let mut title = name(kind).trim_start_matches("the ").to_owned();
         if let Some(first) = title.get_mut(..1) {
             first.make_ascii_uppercase();
         }
-        section(&title, note(kind), &(said + &figures(&plots) + &numbers))
+        section(&title, note(kind), &(said + &plots + &numbers))
     };
     SweepKind::ALL.map(of).concat()
 }
@@ -58,7 +58,7 @@ fn numbers(sweep: &Sweep) -> String {
             let is_picked = sweep.picked.as_ref().is_some_and(|picked| picked.value == point.value);
             let mut cells = shares.to_vec();
             cells.push(rgi(point));
-            row(if is_picked { "group" } else { "" }, &point.value.to_string(), &cells)
+            row(if is_picked { "chosen" } else { "" }, &point.value.to_string(), &cells)
         })
         .collect();
     format!("<details><summary>{}</summary>\n{}</details>\n", escape(&questions(sweep)), table(&head, &rows))

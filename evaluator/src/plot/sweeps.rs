@@ -60,12 +60,12 @@ fn positions(sweep: &Sweep) -> Positions {
 }
 
 fn across_name(kind: SweepKind, positions: &Positions) -> String {
-    let name = match kind {
-        SweepKind::Alpha => "alpha, the adapter's strength",
-        SweepKind::Threshold => "least probability of an answer",
-        SweepKind::K => "K, right samples of a known question",
+    let (name, meaning) = match kind {
+        SweepKind::Alpha => ("alpha", "the adapter's strength"),
+        SweepKind::Threshold => ("threshold", "least probability of an answer"),
+        SweepKind::K => ("K", "right samples of a known question"),
     };
-    if positions.to_scale { name.to_owned() } else { format!("{name} (not to scale)") }
+    format!("{name}, {}", if positions.to_scale { meaning } else { "not to scale" })
 }
 
 fn rgi(sweep: &Sweep) -> Plot {
