@@ -7,12 +7,12 @@ each, one after the other in one run, in several rounds.
     /tmp/peers/bin/python benches/peers/train.py
 
 Both train one epoch over the same rows, in the order of the file, and must start from the same loss (printed). Time a step:
-- transformers: of whole steps, after two that are not counted; without imports, without loading the model, and without
-  reading the recordings, whose features are there before the clock starts. It runs its frozen encoder in each step.
-- idk-train: of the whole training, from the start of the program to the last step, divided by the steps: with loading,
-  reading and encoding.
-The last row gives transformers the encoder's outputs, too, so that only the language model's work is compared; the time of
-idk-train is then that between its first and last step.
+- transformers: of whole steps, after two that are not counted; without reading the recordings, whose features are there
+  before the clock starts. It runs its frozen encoder in each step.
+- idk-train: what a step more costs the whole program, which reads and encodes the recordings too: the time from its start
+  to the last step of a run of `--steps`, less that of a run of a quarter of them, over the steps between.
+The rows "encoded" give transformers the encoder's outputs, too, so that only the language model's work is compared; the time
+of idk-train is then that between its first and last step.
 """
 
 import argparse
@@ -45,13 +45,15 @@ def arguments():
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--peer-steps", type=int, default=10)
     parser.add_argument("--worker", help=argparse.SUPPRESS)
+    parser.add_argument("--shorten", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--dataset", type=Path, help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
-def build(options, folder: Path):
-    """A dataset with enough rows, and the recipe that trains on it."""
-    rows = options.steps * options.batch * options.accumulation
+def build(options, folder: Path, steps: int):
+    """A dataset with enough rows for `steps`, and the recipe that trains on it."""
+    folder.mkdir()
+    rows = steps * options.batch * options.accumulation
     recipe = f"""
 [model]
 path = "{options.model}"
@@ -65,7 +67,7 @@ temperature = 0.2
 rank = {options.rank}
 alpha = {2.0 * options.rank}
 [train]
-max_steps = {options.steps}
+max_steps = {steps}
 batch_size = {options.batch}
 accumulation = {options.accumulation}
 schedule = "constant"
@@ -82,7 +84,7 @@ dir = "{folder / 'run'}"
 
 
 def run_ours(options, folder: Path):
-    """Seconds a step with everything and without the start, peak memory in MiB and the first loss."""
+    """Seconds to the last step, and a step after the first; peak memory in MiB; the first loss."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     run = folder / "run"
@@ -101,7 +103,8 @@ def run_ours(options, folder: Path):
     losses = events.Scalars("train/loss")
     steady = (losses[-1].wall_time - losses[0].wall_time) / (len(losses) - 1)
     return {
-        "step_s": (losses[-1].wall_time - started) / len(losses),
+        "steps": len(losses),
+        "whole_s": losses[-1].wall_time - started,
         "steady_s": steady,
         "peak_mib": usage.ru_maxrss / 1024,
         "first_loss": losses[0].value,
@@ -109,7 +112,8 @@ def run_ours(options, folder: Path):
 
 
 def run_peer(options, folder: Path, worker: str):
-    command = [sys.executable, __file__, "--worker", worker, "--dataset", folder / "run/dataset", "--model", options.model]
+    command = [sys.executable, __file__, "--worker", worker, "--dataset", folder / "long/run/dataset"]
+    command += ["--model", options.model]
     for name in ("threads", "batch", "accumulation", "rank", "peer_steps"):
         command += ["--" + name.replace("_", "-"), str(getattr(options, name))]
     lines = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout
@@ -214,10 +218,13 @@ def embedded(model, batch, torch):
 
 def compare(options, window: str, folder: Path):
     """Prints the table's rows of a window; the best of all rounds counts for each."""
-    build(options, folder)
+    build(options, folder / "long", options.steps)
+    build(options, folder / "short", max(options.steps // 4, 1))
     ours, peers = [], {}
     for _ in range(options.rounds):
-        ours.append(run_ours(options, folder))
+        long, short = run_ours(options, folder / "long"), run_ours(options, folder / "short")
+        long["step_s"] = (long["whole_s"] - short["whole_s"]) / (long["steps"] - short["steps"])
+        ours.append(long)
         for features in ("own", "ready"):
             for dtype, attention in MODES:
                 name = f"{dtype},{attention},{features}"
@@ -242,6 +249,8 @@ def main():
     options = arguments()
     if options.worker:
         return worker(options)
+    if options.shorten:
+        return shorter_window(options.model, options.shorten, 3)
     folder = Path(tempfile.mkdtemp())
     rows = f"batch {options.batch}"
     rows += f" x {options.accumulation}" if options.accumulation > 1 else ""
@@ -251,8 +260,10 @@ def main():
     print("|---|---|---:|---:|---:|---|")
     for window in ("30 s", "3 s"):
         if window == "3 s":
-            shorter_window(options.model, folder / "short", 3)
-            options.model = folder / "short"
+            # By a process of its own: what this one holds in memory counts as the peak of every child that it starts.
+            short = folder / "short"
+            subprocess.run([sys.executable, __file__, "--model", options.model, "--shorten", short], check=True)
+            options.model = short
         place = folder / window.replace(" ", "")
         place.mkdir()
         compare(options, window, place)
