@@ -91,6 +91,9 @@ pub struct TrainConfig {
     /// Most memory in MiB for the audio features that are kept over epochs while the encoder is frozen; if they
     /// need more, they are computed again at each step. Default 2048.
     pub feature_cache_mib: u64,
+    /// Keep only the input of each decoder layer for the backward pass and run the layer again there: much less memory for
+    /// a third more work. For LoRA; not used by full-parameter training. Default false.
+    pub recompute: bool,
 }
 
 impl Default for TrainConfig {
@@ -119,6 +122,7 @@ impl Default for TrainConfig {
             shuffle: true,
             log_every: 1,
             feature_cache_mib: 2048,
+            recompute: false,
         }
     }
 }
@@ -215,6 +219,7 @@ impl TrainConfig {
             eval_every,
             log_every: defaults.log_every,
             feature_cache_mib: defaults.feature_cache_mib,
+            recompute: defaults.recompute,
             ..self.clone()
         }
     }
