@@ -44,7 +44,7 @@ pub(crate) fn sample(
         provenance,
         SamplingSettings::of(&config),
         recipe.seed,
-        recipe.model.device,
+        crate::pipeline::device_of_answers(recipe, lalm),
         env!("CARGO_PKG_VERSION")
     ]);
     let key = sha256_hex(identity.to_string().as_bytes());

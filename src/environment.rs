@@ -83,7 +83,10 @@ impl Environment {
 /// Where tensors can be computed on this machine, as `device` in [model] names it.
 #[must_use]
 pub fn devices() -> Vec<String> {
-    vec!["cpu".to_owned()]
+    idk_model::devices()
+        .into_iter()
+        .map(|device| format!("{} ({})", device.name, device.description))
+        .collect()
 }
 
 /// Prints what `--env` found.
@@ -156,7 +159,8 @@ mod tests {
     #[test]
     fn every_device_that_is_listed_can_be_opened() {
         for device in devices() {
-            assert!(idk_model::device(&device).is_ok(), "{device}");
+            let name = device.split(' ').next().unwrap();
+            assert!(idk_model::device(name).is_ok(), "{device}");
         }
     }
 }

@@ -61,10 +61,11 @@ impl Job<'_> {
             prepare(self.lalm, &loaded.set, config, self.recipe.build.prompt, seed, Progress::new)?;
         let val = self.val(&mut provenance)?;
         let samples = self.samples(&prepared, val.as_ref())?;
+        let device = crate::pipeline::device_of_answers(self.recipe, self.lalm);
         let subject = Subject {
             lalm: self.lalm,
             model_sha256: self.model_sha256,
-            device: &self.recipe.model.device,
+            device: &device,
             adapters: &self.adapters,
             known_share: &known_share,
             run_dir: self.run_dir.as_deref(),
@@ -179,8 +180,7 @@ pub fn evaluate(mut recipe: Recipe, request: &Request<'_>) -> Result<(), Failure
     let dir = idk_trainer::RunDir::new(&recipe.output.dir);
     sources::check(&recipe.data, &[Set::Test])?;
     check_inputs(&recipe)?;
-    let device = idk_model::device(&recipe.model.device)?;
-    let lalm = Lalm::load(&recipe.model.path, &device)?;
+    let lalm = crate::pipeline::load_model(&recipe)?;
     let model_sha256 = sources::model_sha256(&recipe.model.path)?;
     let labelled = request.of_run && dir.dataset().join(idk_dataset_builder::MANIFEST_FILE).is_file();
     if labelled && request.out.is_none() {

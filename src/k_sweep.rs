@@ -11,7 +11,7 @@ use idk_evaluator::{
     AccuracyFloor, Choice, Method, NamedAdapter, Results, Sweep, SweepKind, SweepPoint, SweepSet, SweepStep,
     Sweeper, pick,
 };
-use idk_model::{Adapters, Lalm};
+use idk_model::Adapters;
 use idk_trainer::RunDir;
 
 use crate::cli::say;
@@ -90,7 +90,7 @@ fn label(samples: &Path, cell: &Recipe) -> Result<(), Failure> {
 
 /// The base model and the adapter of every K on the val questions.
 fn on_val(recipe: &Recipe, root: &Path, ks: &[usize]) -> Result<Sweep, Failure> {
-    let lalm = Lalm::load(&recipe.model.path, &idk_model::device(&recipe.model.device)?)?;
+    let lalm = pipeline::load_model(recipe)?;
     let model_sha256 = sources::model_sha256(&recipe.model.path)?;
     let step = |&k: &usize| -> Result<SweepStep, Failure> {
         let dir = RunDir::new(cell_recipe(recipe, root, k).output.dir).adapter();
@@ -101,7 +101,8 @@ fn on_val(recipe: &Recipe, root: &Path, ks: &[usize]) -> Result<Sweep, Failure> 
     let steps = ks.iter().map(step).collect::<Result<Vec<_>, _>>()?;
     let (data, set) = val_source(recipe)?;
     let val = prepare_set(&lalm, recipe, &data, set, &questions_dir(root))?;
-    let subject = bare_subject(&lalm, &model_sha256, &recipe.model.device);
+    let device = pipeline::device_of_answers(recipe, &lalm);
+    let subject = bare_subject(&lalm, &model_sha256, &device);
     let sweeper = Sweeper {
         subject: &subject,
         config: &recipe.eval,

@@ -79,6 +79,36 @@ pub(crate) fn print_dataset(run: &Run<'_>, options: &Options<'_>) -> Result<(), 
     Ok(())
 }
 
+/// Loads the base model as the recipe says. On a GPU, says why the first steps will be slow.
+pub(crate) fn load_model(recipe: &Recipe) -> Result<Lalm, Failure> {
+    let device = idk_model::device(&recipe.model.device)?;
+    let lalm = Lalm::load_with(&recipe.model.path, &device, recipe.run_settings())?;
+    if recipe.model.device != "cpu" {
+        say(&format!(
+            "device    {}, weights in {}; the first steps compile kernels and time them for each new shape, the later \
+             ones are much faster",
+            recipe.model.device,
+            place(recipe, &lalm).1
+        ));
+    }
+    Ok(lalm)
+}
+
+/// Where and in which type a model computes.
+pub(crate) fn place(recipe: &Recipe, lalm: &Lalm) -> (String, &'static str) {
+    let dtype = if lalm.is_bf16() { "bf16" } else { "f32" };
+    (recipe.model.device.clone(), dtype)
+}
+
+/// What stored answers and samples note of where they were computed: the device, and the type of the weights unless it
+/// is float32.
+pub(crate) fn device_of_answers(recipe: &Recipe, lalm: &Lalm) -> String {
+    match place(recipe, lalm) {
+        (device, "f32") => device,
+        (device, dtype) => format!("{device} {dtype}"),
+    }
+}
+
 /// `idk-train RECIPE`: questions to report.
 ///
 /// # Errors
@@ -151,8 +181,7 @@ impl<'a> Run<'a> {
         // Model and sources are looked at before anything is written: a wrong path leaves no folder behind.
         sources::check(&recipe.data, &[Set::Train, Set::Val, Set::Test])?;
         crate::evaluation::check_inputs(recipe)?;
-        let device = idk_model::device(&recipe.model.device)?;
-        let lalm = Lalm::load(&recipe.model.path, &device)?;
+        let lalm = load_model(recipe)?;
         recipe.lora.adapted(&lalm.linear_shapes())?;
         let model_sha256 = sources::model_sha256(&recipe.model.path)?;
         if options.fresh {

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use idk_common::text::terminal_safe;
 use idk_dataset_builder::{DatasetManifest, MANIFEST_FILE, SAMPLING_FILE, partial_sampling, read_manifest};
-use idk_model::Outline;
-use idk_trainer::{Method, RunDir, checkpoint};
+use idk_model::{Outline, WeightDtype};
+use idk_trainer::{AUDIO_TOKENS_PER_S, MemoryInput, Method, RunDir, checkpoint, estimate_memory};
 use serde::Serialize;
 
 use crate::check::{Checked, grouped};
@@ -18,8 +18,6 @@ use crate::recipe::Recipe;
 const SHOWN_ROWS: usize = 3;
 /// Bytes of a trained number: the value, its gradient and AdamW's two moments, all in float32.
 const BYTES_PER_TRAINED: u64 = 16;
-/// Bytes of a frozen number on the CPU.
-const BYTES_PER_WEIGHT: u64 = 4;
 
 /// A stage of the run.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -230,17 +228,55 @@ fn memory(
         bytes as u64
     });
     Memory {
-        weights: outline.map(|outline| outline.parameters * BYTES_PER_WEIGHT),
+        weights: outline.map(|outline| outline.parameters * if in_half(recipe) { 2 } else { 4 }),
         trained: training.trained_parameters.map(|count| count * BYTES_PER_TRAINED),
         // Above the limit they are not kept at all.
         features: features.filter(|bytes| *bytes <= recipe.train.feature_cache_mib << 20),
-        peak: estimated_peak_bytes(recipe, outline, training),
+        peak: outline.filter(|_| recipe.base.is_none() && training.trained_parameters.is_some()).map(
+            |outline| {
+                let clips = if encoder_is_trained { 0 } else { training.rows.unwrap_or_default() };
+                estimate_memory(&memory_input(recipe, outline, training, preview, clips)).total
+            },
+        ),
     }
 }
 
-/// Peak memory of the training in bytes, activations included. An estimate of the trainer's joins the plan here.
-fn estimated_peak_bytes(_recipe: &Recipe, _outline: Option<&Outline>, _training: &Training) -> Option<u64> {
-    None
+/// Whether the weights will be bfloat16, those on a GPU being taken to be stored in 16 bits.
+fn in_half(recipe: &Recipe) -> bool {
+    match recipe.model.dtype {
+        WeightDtype::F32 => false,
+        WeightDtype::Bf16 => true,
+        WeightDtype::Auto => recipe.model.device != "cpu",
+    }
+}
+
+/// What the training of adapters holds at its peak depends on this; the longest row that was looked at stands for all.
+fn memory_input<'a>(
+    recipe: &Recipe,
+    outline: &'a Outline,
+    training: &Training,
+    preview: &Preview,
+    clips: u64,
+) -> MemoryInput<'a> {
+    let on_cpu = recipe.model.device == "cpu";
+    let half = in_half(recipe);
+    let audio_tokens = preview.audio_tokens.iter().max().copied().unwrap_or_default();
+    let features = clips * audio_tokens as u64 * outline.config.text.hidden_size as u64 * 4;
+    let kept = features <= recipe.train.feature_cache_mib << 20;
+    let threads = if on_cpu { rayon::current_num_threads() } else { 1 };
+    MemoryInput {
+        model: &outline.config,
+        weight_bytes: if half { 2 } else { 4 },
+        fused: on_cpu && !half,
+        lora_parameters: training.trained_parameters.unwrap_or_default() as usize,
+        clip_s: audio_tokens as f64 / AUDIO_TOKENS_PER_S,
+        text_tokens: training.longest_row_tokens.unwrap_or_default().saturating_sub(audio_tokens),
+        batch_size: recipe.train.batch_size,
+        at_once: recipe.train.accumulation.min(threads).max(1),
+        cached_clips: if kept { clips as usize } else { 0 },
+        pad_to: if recipe.model.pad_to == 0 && !on_cpu { 64 } else { recipe.model.pad_to },
+        recompute: recipe.train.recompute,
+    }
 }
 
 fn stages(

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use idk_dataset_builder::BuildConfig;
 use idk_evaluator::EvalConfig;
-use idk_model::LoraConfig;
+use idk_model::{LoraConfig, RunSettings, WeightDtype};
 use idk_questions::DuplicateChoices;
 use idk_trainer::{DpoConfig, TrainConfig};
 use serde::{Deserialize, Serialize};
@@ -31,11 +31,23 @@ pub struct ModelSection {
     pub path: PathBuf,
     /// `cpu`, `cuda` or `cuda:N`. Default `cpu`.
     pub device: String,
+    /// Type of the base model's weights: "f32", "bf16", or "auto", which is f32 on the CPU and, on a GPU, bf16 if they are
+    /// stored in 16 bits. Norms, softmax, loss and LoRA are f32 in any case, as is everything when a whole model is
+    /// trained. Default "auto".
+    pub dtype: WeightDtype,
+    /// Pad sequences to a multiple of this many tokens, so that a GPU meets few shapes and its kernels are compiled and
+    /// chosen once; results change by rounding only. 0 is 64 on a GPU and 1 (no padding) on the CPU. Default 0.
+    pub pad_to: usize,
 }
 
 impl Default for ModelSection {
     fn default() -> Self {
-        Self { path: PathBuf::from("checkpoints/mini-lalm"), device: "cpu".to_owned() }
+        Self {
+            path: PathBuf::from("checkpoints/mini-lalm"),
+            device: "cpu".to_owned(),
+            dtype: WeightDtype::Auto,
+            pad_to: 0,
+        }
     }
 }
 
@@ -140,6 +152,12 @@ pub const SECTIONS: [&str; 12] =
     ["model", "data", "build", "lora", "train", "dpo", "eval", "output", "base", "init", "transfer", "sweep"];
 
 impl Recipe {
+    /// How the base model is held in memory and run.
+    pub fn run_settings(&self) -> RunSettings {
+        let ModelSection { dtype, pad_to, .. } = self.model;
+        RunSettings { dtype, pad_to, recompute: self.train.recompute }
+    }
+
     /// Reads a recipe file and applies `--set section.key=value` overrides in order.
     ///
     /// # Errors

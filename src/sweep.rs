@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::cli::{print_line, say};
 use crate::error::{Failure, RunError};
 use crate::evaluation::check_model_of_run;
+use crate::pipeline::{device_of_answers, load_model};
 use crate::recipe::{DataSection, Recipe};
 use crate::sources::{self, Set};
 
@@ -215,8 +216,7 @@ impl<'a> SweptRun<'a> {
         sources::check(&data, sets)?;
         let dir = RunDir::new(&recipe.output.dir);
         drop(idk_common::atomic::open(&dir.adapter().join("adapter_config.json"))?);
-        let device = idk_model::device(&recipe.model.device)?;
-        let lalm = Lalm::load(&recipe.model.path, &device)?;
+        let lalm = load_model(recipe)?;
         let model_sha256 = sources::model_sha256(&recipe.model.path)?;
         if dir.dataset().join(idk_dataset_builder::MANIFEST_FILE).is_file() {
             check_model_of_run(&dir, &model_sha256)?;
@@ -239,7 +239,8 @@ impl<'a> SweptRun<'a> {
     }
 
     fn with_sweeper<T>(&self, job: impl FnOnce(&Sweeper<'_>) -> Result<T, Failure>) -> Result<T, Failure> {
-        let subject = bare_subject(&self.lalm, &self.model_sha256, &self.recipe.model.device);
+        let device = device_of_answers(self.recipe, &self.lalm);
+        let subject = bare_subject(&self.lalm, &self.model_sha256, &device);
         job(&Sweeper {
             subject: &subject,
             config: &self.config,

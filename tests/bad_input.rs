@@ -148,7 +148,7 @@ fn a_model_folder_that_is_not_there_exits_with_66_and_leaves_no_run_folder() {
         desk.write(&format!("hollow/{name}"), bytes);
     }
     desk.train(&["model.path=hollow"]).failed(66, &["hollow", "no weights"]);
-    desk.train(&["model.device=cuda:7"]).failed(2, &["cuda:7"]);
+    desk.train(&["model.device=cuda:7"]).failed(66, &["cuda:7", "--features cuda"]);
     desk.train(&["model.device=abacus"]).failed(2, &["abacus"]);
     assert_no_run(&desk);
 }

@@ -1,6 +1,7 @@
 //! The model, its adapters and its training steps against values that PyTorch, transformers and PEFT computed on a tiny
 //! random Qwen2-Audio (`tests/fixtures/make_fixture.py`). `IDK_FIXTURE_DIR` names another folder of the same layout.
-//! `-- --nocapture` prints the greatest difference of every comparison.
+//! `-- --nocapture` prints the greatest difference of every comparison. `IDK_TEST_DEVICE=cuda`, `IDK_TEST_DTYPE=bf16` and
+//! `IDK_TEST_TOLERANCE=1e-3` run the same checks on a GPU, where float32 products may be rounded to 10 bits.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -16,11 +17,11 @@ mod fixture;
 mod train;
 
 use burn::tensor::Tensor;
-use fixture::{Fixture, Golden, assert_close, to_f64};
+use fixture::{Fixture, Golden, assert_close, test_device, test_settings, to_f64};
 use idk_audio::{LogMel, MelConfig, MelExtractor};
 use idk_common::seed::Rng;
 use idk_model::{
-    Adapters, Device, ForwardContext, Lalm, LalmTokenizer, SamplingConfig, TokenBatch, generate, log_sum_exp,
+    Adapters, ForwardContext, Lalm, LalmTokenizer, SamplingConfig, TokenBatch, generate, log_sum_exp,
     next_token, penalized, probs,
 };
 use serde_json::Value;
@@ -224,7 +225,7 @@ fn shards_with_transformers_5_names_are_the_same_model() {
     let fixture = Fixture::load();
     batch_names!(names, fixture);
     let dir = folder_with_weights(&fixture, "sharded_v5names");
-    let sharded = Lalm::load(dir.path(), &Device::flex()).unwrap();
+    let sharded = Lalm::load_with(dir.path(), &test_device(), test_settings()).unwrap();
     let (found, expected) = (
         fixture.logits(&sharded, "batch", &names, None),
         fixture.logits(&fixture.lalm, "batch", &names, None),

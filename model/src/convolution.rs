@@ -100,12 +100,12 @@ mod tests {
         let mut next = 0.0_f32;
         let mut values = |_: &str, shape: &[usize]| {
             let count: usize = shape.iter().product();
-            Ok((0..count)
-                .map(|_| {
-                    next += 1.0;
-                    (next * 0.7).sin()
-                })
-                .collect())
+            let mut value = || {
+                next += 1.0;
+                (next * 0.7).sin()
+            };
+            let values: Vec<f32> = (0..count).map(|_| value()).collect();
+            Ok(TensorData::new(values, shape.to_vec()))
         };
         let mut source = TensorSource { device: &device, values: &mut values };
         let convolutions = Convolutions::build("x", [2, 4], &mut source).unwrap();

@@ -1,5 +1,8 @@
 //! The language model: Qwen2 (pre-norm transformer, grouped-query attention, rotary positions, SwiGLU).
 
+use std::borrow::Cow;
+use std::sync::Arc;
+
 use burn::tensor::{DType, Int, Tensor, TensorData};
 
 use crate::batch::positions;
@@ -8,7 +11,9 @@ use crate::config::TextConfig;
 use crate::error::ModelError;
 use crate::fused::{AttentionMask, attention, linear, swiglu};
 use crate::linear::{ForwardContext, Linear};
+use crate::lora::{Adapters, LoraPair};
 use crate::norm::RmsNorm;
+use crate::recompute::recompute;
 use crate::rope::{Angles, Rope};
 use crate::slot::Slot;
 use crate::source::TensorSource;
@@ -26,6 +31,10 @@ pub struct Decoder {
     pub norm: RmsNorm,
     /// Output head; `None` if it is tied to the embedding.
     pub lm_head: Option<Linear>,
+    /// Sequences are padded to a multiple of this many tokens.
+    pub(crate) bucket: usize,
+    /// Whether layers are run again in the backward pass.
+    pub(crate) recompute: bool,
     config: TextConfig,
     rope: Rope,
 }
@@ -68,7 +77,8 @@ impl Decoder {
         };
         let rope =
             Rope::new(config.head_dim, config.rope_theta, config.max_position_embeddings, source.device);
-        Ok(Self { embed_tokens, layers, norm, lm_head, config: config.clone(), rope })
+        let (bucket, recompute, config) = (1, false, config.clone());
+        Ok(Self { embed_tokens, layers, norm, lm_head, bucket, recompute, config, rope })
     }
 
     /// Type that the model computes in: that of its weights.
@@ -134,22 +144,46 @@ impl Decoder {
         embeds: Tensor<3>,
         mask: &[Vec<bool>],
         context: &ForwardContext,
-        mut cache: Option<&mut KvCache>,
-        mut trace: Option<&mut Vec<Tensor<3>>>,
+        cache: Option<&mut KvCache>,
+        trace: Option<&mut Vec<Tensor<3>>>,
     ) -> Tensor<3> {
         let [batch, seq, hidden] = embeds.dims();
         assert!(
             mask.len() == batch && mask.iter().all(|row| row.len() == seq),
             "mask and embeddings differ in shape"
         );
+        let padding = seq.next_multiple_of(self.bucket) - seq;
+        // Only in front of a whole sequence, and where the cache has been given room for it.
+        let fits = cache.as_ref().is_none_or(|cache| cache.is_empty() && cache.has_room_for_padding());
+        if padding == 0 || !fits || trace.is_some() {
+            return self.run_layers(embeds, mask, context, cache, trace);
+        }
+        // Masked tokens in front change no value but make lengths repeat, and with them the shapes of a GPU's kernels.
+        let device = embeds.device().inner();
+        let front = Tensor::zeros([batch, padding, hidden], (&device, embeds.dtype()));
+        let mask: Vec<Vec<bool>> =
+            mask.iter().map(|row| [vec![false; padding], row.clone()].concat()).collect();
+        let padded = self.run_layers(Tensor::cat(vec![front, embeds], 1), &mask, context, cache, trace);
+        padded.narrow(1, padding, seq)
+    }
+
+    fn run_layers(
+        &self,
+        embeds: Tensor<3>,
+        mask: &[Vec<bool>],
+        context: &ForwardContext,
+        mut cache: Option<&mut KvCache>,
+        mut trace: Option<&mut Vec<Tensor<3>>>,
+    ) -> Tensor<3> {
+        let [batch, seq, hidden] = embeds.dims();
         let starts = cache.as_ref().map_or_else(|| vec![0; batch], |cache| cache.next_positions());
         let places: Vec<Vec<i32>> =
             mask.iter().zip(starts).map(|(row, start)| positions(row, start)).collect();
         let key_mask = match cache.as_deref_mut() {
             Some(cache) => cache.extend_mask(mask),
-            None => mask,
+            None => Cow::Borrowed(mask),
         };
-        let attention_mask = AttentionMask::causal(key_mask);
+        let attention_mask = AttentionMask::causal(&key_mask);
         let angles = self.rope.angles(&places, embeds.dtype());
         let pass = Pass { batch, seq, angles, attention_mask, context };
         let mut x = embeds.reshape([batch * seq, hidden]);
@@ -157,7 +191,10 @@ impl Decoder {
             if let Some(states) = trace.as_deref_mut() {
                 states.push(x.clone().reshape([batch, seq, hidden]));
             }
-            x = layer.forward(x, &self.config, &pass, cache.as_deref_mut().map(|cache| (cache, index)));
+            x = match cache.as_deref_mut() {
+                None if self.recompute && !layer.is_trained() => layer.forward_again(x, &self.config, &pass),
+                cache => layer.forward(x, &self.config, &pass, cache.map(|cache| (cache, index))),
+            };
         }
         if let Some(cache) = cache {
             cache.advance(seq);
@@ -179,14 +216,7 @@ impl Decoder {
 
     /// Every linear layer but the output head, which runs without adapters.
     pub(crate) fn for_each_linear<'a>(&'a self, f: &mut dyn FnMut(&'a Linear)) {
-        for layer in &self.layers {
-            for linear in [&layer.q_proj, &layer.k_proj, &layer.v_proj, &layer.o_proj] {
-                f(linear);
-            }
-            for linear in [&layer.gate_proj, &layer.up_proj, &layer.down_proj] {
-                f(linear);
-            }
-        }
+        self.layers.iter().flat_map(DecoderLayer::linears).for_each(f);
     }
 
     pub(crate) fn for_each_tensor(&mut self, f: &mut dyn FnMut(&str, Slot)) {
@@ -236,6 +266,56 @@ impl DecoderLayer {
         let gate = self.gate_proj.forward(normed.clone(), pass.context); // [batch * seq, intermediate]
         let up = self.up_proj.forward(normed, pass.context);
         x + self.down_proj.forward(swiglu(gate, up), pass.context)
+    }
+
+    /// [`DecoderLayer::forward`] that keeps its input alone for the backward pass, and runs the layer again there.
+    fn forward_again(&self, x: Tensor<2>, config: &TextConfig, pass: &Pass) -> Tensor<2> {
+        let (mut names, mut pairs) = (Vec::new(), Vec::new());
+        for linear in self.linears() {
+            let pair = pass.context.adapters.and_then(|adapters| adapters.modules.get(&linear.name));
+            if let Some(pair) = pair {
+                names.push((linear.name.clone(), pair.scale));
+                pairs.extend([pair.a.clone(), pair.b.clone()]);
+            }
+        }
+        let lora = pass.context.adapters.map(|adapters| adapters.config.clone());
+        let (layer, config) = (self.clone(), config.clone());
+        let (batch, seq, dropout_seed) = (pass.batch, pass.seq, pass.context.dropout_seed);
+        let (angles, attention_mask) = (pass.angles.clone(), pass.attention_mask.clone());
+        let part = Arc::new(move |inputs: &[Tensor<2>]| {
+            let modules = names.iter().zip(inputs[1..].chunks_exact(2)).map(|((name, scale), pair)| {
+                (name.clone(), LoraPair { a: pair[0].clone(), b: pair[1].clone(), scale: *scale })
+            });
+            let modules = modules.collect();
+            let adapters = lora.clone().map(|config| Adapters { config, modules });
+            let context = ForwardContext { adapters: adapters.as_ref(), dropout_seed };
+            let (angles, attention_mask) = (angles.clone(), attention_mask.clone());
+            let pass = Pass { batch, seq, angles, attention_mask, context: &context };
+            layer.forward(inputs[0].clone(), &config, &pass, None)
+        });
+        if pairs.is_empty() {
+            return recompute([x], pairs, part);
+        }
+        // In the first layer nothing but the adapters is tracked, so one of them is a parent beside `x`.
+        let first = pairs.remove(0);
+        recompute([x, first], pairs, part)
+    }
+
+    fn linears(&self) -> [&Linear; 7] {
+        [
+            &self.q_proj,
+            &self.k_proj,
+            &self.v_proj,
+            &self.o_proj,
+            &self.gate_proj,
+            &self.up_proj,
+            &self.down_proj,
+        ]
+    }
+
+    /// Whether the layer's own weights are trained, and not adapters beside them.
+    fn is_trained(&self) -> bool {
+        self.q_proj.weight.is_autodiff()
     }
 
     fn attend(

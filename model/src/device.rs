@@ -1,48 +1,126 @@
-//! Choosing the compute device by name.
+//! Choosing the compute device by name, and saying what is missing where one cannot be used.
 
 #[cfg(feature = "cuda")]
-use burn::tensor::DeviceType;
+use burn::tensor::{DeviceType, Tensor};
 
 pub use burn::tensor::Device;
 
 use crate::error::ModelError;
 
-/// The device named by `spec`: `cpu`, `cuda` (the first GPU) or `cuda:N`.
+/// A device that a recipe can name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeviceInfo {
+    /// `cpu` or `cuda:N`.
+    pub name: String,
+    /// What it is, for people.
+    pub description: String,
+}
+
+/// The device named by `spec`: `cpu`, `cuda` (the first GPU) or `cuda:N`. A GPU is made to compute something, so that
+/// whatever it lacks is said here and not in the middle of a run.
 ///
 /// # Errors
-/// [`ModelError::Device`] if the name is unknown, the build has no such backend, or the machine has no such GPU.
+/// [`ModelError::Device`] if the name is unknown; [`ModelError::DeviceMissing`] if the program was built without CUDA,
+/// or the machine has no such GPU or lacks a part of CUDA.
 pub fn device(spec: &str) -> Result<Device, ModelError> {
     let fail = |what: &str| ModelError::Device { device: spec.to_owned(), what: what.to_owned() };
     match spec.split_once(':') {
         None if spec == "cpu" => Ok(Device::flex()),
-        None if spec == "cuda" => cuda(0).map_err(|what| fail(&what)),
+        None if spec == "cuda" => cuda(spec, 0),
         Some(("cuda", index)) => {
             let index: usize = index.parse().map_err(|_| fail("the GPU number is not a whole number"))?;
-            cuda(index).map_err(|what| fail(&what))
+            cuda(spec, index)
         }
         _ => Err(fail("no such device: use `cpu`, `cuda` or `cuda:N`")),
     }
 }
 
+/// The devices of this machine that this program can use, the CPU first. Opens none of them.
+pub fn devices() -> Vec<DeviceInfo> {
+    let threads = rayon::current_num_threads();
+    let cpu = DeviceInfo { name: "cpu".to_owned(), description: format!("{threads} threads") };
+    std::iter::once(cpu).chain(gpus()).collect()
+}
+
+/// Why no GPU is among [`devices`], and what to do about it; `None` if there is one.
+pub fn no_gpu_reason() -> Option<ModelError> {
+    if gpus().is_empty() { no_gpu("cuda") } else { None }
+}
+
 #[cfg(feature = "cuda")]
-fn cuda(index: usize) -> Result<Device, String> {
+fn gpus() -> Vec<DeviceInfo> {
+    let names = crate::cuda::gpu_names();
+    (0..count_gpus())
+        .map(|index| DeviceInfo {
+            name: format!("cuda:{index}"),
+            description: names.get(index).cloned().unwrap_or_else(|| "NVIDIA GPU".to_owned()),
+        })
+        .collect()
+}
+
+/// Asks the driver; without one the answer is 0.
+#[cfg(feature = "cuda")]
+fn count_gpus() -> usize {
+    Device::enumerate(DeviceType::Cuda).into_vec().len()
+}
+
+#[cfg(feature = "cuda")]
+fn no_gpu(spec: &str) -> Option<ModelError> {
+    Some(crate::cuda::no_gpu(&crate::cuda::Places::of_this_machine()).on(spec))
+}
+
+#[cfg(feature = "cuda")]
+fn cuda(spec: &str, index: usize) -> Result<Device, ModelError> {
+    use crate::cuda::{Missing, Places, missing_part};
     // Touching a CUDA device without a driver panics on a worker thread, so look before.
-    let found = Device::enumerate(DeviceType::Cuda).into_vec().len();
+    let found = count_gpus();
+    if found == 0 {
+        return Err(crate::cuda::no_gpu(&Places::of_this_machine()).on(spec));
+    }
     if index >= found {
-        return Err(format!("this machine has {found} CUDA GPUs"));
+        let what = format!("this machine has {found} CUDA GPUs, numbered from 0");
+        return Err(Missing { what, hint: "name one of them: `cuda:0` is the first".to_owned() }.on(spec));
+    }
+    if let Some(missing) = missing_part(&Places::of_this_machine()) {
+        return Err(missing.on(spec));
     }
     let device = Device::cuda(index);
-    device.sync().map_err(|error| format!("the GPU does not answer: {error}"))?;
-    Ok(device)
+    let broken = |what: String| {
+        let hint = "look at nvidia-smi: the driver may be older than CUDA 13.0 (580), or the GPU full";
+        Missing { what, hint: hint.to_owned() }.on(spec)
+    };
+    device.sync().map_err(|error| broken(format!("the GPU does not answer: {error}")))?;
+    // One kernel, compiled and run.
+    let sum: f32 = Tensor::<1>::ones([4], &device)
+        .sum()
+        .try_into_scalar()
+        .map_err(|error| broken(format!("the GPU cannot compute: {error}")))?;
+    if sum == 4.0 { Ok(device) } else { Err(broken(format!("the GPU says that four ones are {sum}"))) }
 }
 
 #[cfg(not(feature = "cuda"))]
-fn cuda(_index: usize) -> Result<Device, String> {
-    Err("this build has no CUDA support (cargo feature `cuda`)".to_owned())
+fn gpus() -> Vec<DeviceInfo> {
+    Vec::new()
+}
+
+#[cfg(not(feature = "cuda"))]
+fn no_gpu(spec: &str) -> Option<ModelError> {
+    cuda(spec, 0).err()
+}
+
+#[cfg(not(feature = "cuda"))]
+fn cuda(spec: &str, _index: usize) -> Result<Device, ModelError> {
+    Err(ModelError::DeviceMissing {
+        device: spec.to_owned(),
+        what: "this program was built without CUDA".to_owned(),
+        hint: "build it with `cargo build --release --features cuda`, or use `cpu`".to_owned(),
+    })
 }
 
 #[cfg(test)]
 mod tests {
+    use idk_common::diagnose::{Diagnose, ExitKind};
+
     use super::*;
 
     #[test]
@@ -56,5 +134,15 @@ mod tests {
     #[test]
     fn the_cpu_is_always_there() {
         assert_eq!(device("cpu").unwrap(), Device::flex());
+        assert_eq!(devices()[0].name, "cpu");
+    }
+
+    #[test]
+    #[cfg(not(feature = "cuda"))]
+    fn a_build_without_cuda_says_how_to_build_with_it() {
+        let error = device("cuda:1").unwrap_err();
+        assert_eq!(error.exit_kind(), ExitKind::MissingInput);
+        assert!(error.hint().unwrap().contains("--features cuda"));
+        assert!(no_gpu_reason().is_some());
     }
 }

@@ -31,6 +31,8 @@ pub struct AudioEncoder {
     embed_positions: Tensor<2>, // [max positions, d_model]
     layers: Vec<EncoderLayer>,
     layer_norm: LayerNorm,
+    /// Positions are padded to a multiple of this.
+    pub(crate) bucket: usize,
     config: AudioConfig,
 }
 
@@ -84,10 +86,10 @@ impl AudioEncoder {
             .map(|index| EncoderLayer::build(config, &format!("{TOWER}.layers.{index}"), source))
             .collect::<Result<_, _>>()?;
         let layer_norm = source.layer_norm(format!("{TOWER}.layer_norm"), width)?;
-        Ok(Self { convolutions, embed_positions, layers, layer_norm, config: config.clone() })
+        Ok(Self { convolutions, embed_positions, layers, layer_norm, bucket: 1, config: config.clone() })
     }
 
-    /// Encodes clips of any lengths. Clips of similar length run as one batch, padded and masked.
+    /// Encodes one or more clips of any lengths. Clips of similar length run as one batch, padded and masked.
     ///
     /// # Errors
     /// [`ModelError::MelBands`] or [`ModelError::Input`] for a spectrogram that does not fit the encoder.
@@ -121,9 +123,6 @@ impl AudioEncoder {
         }
         let rows = match <[Tensor<2>; 1]>::try_from(encoded) {
             Ok([rows]) => rows,
-            Err(many) if many.is_empty() => {
-                Tensor::zeros([0, self.config.d_model], &self.layer_norm.weight.device().inner())
-            }
             Err(many) => Tensor::cat(many, 0),
         };
         Ok(EncodedRows { rows, places })
@@ -187,7 +186,9 @@ impl AudioEncoder {
         mut trace: Option<&mut Vec<Tensor<2>>>,
     ) -> Tensor<2> {
         let lengths: Vec<usize> = mels.iter().map(|mel| mel.conv_frames()).collect();
-        let (clips, positions) = (mels.len(), lengths.iter().copied().max().unwrap_or(0));
+        let (clips, longest) = (mels.len(), lengths.iter().copied().max().unwrap_or(0));
+        // Padded positions are masked as keys; their rows lie between the clips' and are never read.
+        let positions = longest.next_multiple_of(self.bucket).min(self.config.max_source_positions);
         let width = self.config.d_model;
         let pass = Pass {
             clips,

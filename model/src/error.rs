@@ -142,6 +142,17 @@ pub enum ModelError {
         what: String,
     },
 
+    /// The compute device cannot be used because something is not there: support in this build, a GPU, a part of CUDA.
+    #[error("device `{device}`: {what}")]
+    DeviceMissing {
+        /// The device as it was asked for.
+        device: String,
+        /// What is missing.
+        what: String,
+        /// How to get it.
+        hint: String,
+    },
+
     /// The backend failed while computing.
     #[error("computing on the device failed: {what}")]
     Compute {
@@ -180,7 +191,7 @@ impl Diagnose for ModelError {
         match self {
             Self::Common(error) => error.exit_kind(),
             Self::Audio(error) => error.exit_kind(),
-            Self::NoWeights { .. } => ExitKind::MissingInput,
+            Self::NoWeights { .. } | Self::DeviceMissing { .. } => ExitKind::MissingInput,
             Self::Device { .. } | Self::NotEmpty { .. } => ExitKind::Usage,
             Self::Compute { .. } => ExitKind::Io,
             Self::NonFinite { .. }
@@ -214,9 +225,8 @@ impl Diagnose for ModelError {
                 "nothing is overwritten: name a folder that does not exist, or remove this one"
             }
             Self::MelBands { .. } => "compute the spectrogram with the model's own preprocessor_config.json",
-            Self::Device { .. } => {
-                "use `cpu`, or `cuda` in a build with the feature `cuda` on a machine with a GPU"
-            }
+            Self::Device { .. } => "use `cpu`, or `cuda` or `cuda:N` on a machine with a GPU",
+            Self::DeviceMissing { hint, .. } => hint,
             _ => return None,
         };
         Some(hint.to_owned())

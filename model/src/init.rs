@@ -1,6 +1,6 @@
 //! Random initialisation of a model that is trained from scratch.
 
-use burn::tensor::Device;
+use burn::tensor::{Device, TensorData};
 use idk_audio::{MelConfig, MelExtractor};
 use idk_common::seed::{Rng, derive_seed};
 
@@ -39,7 +39,9 @@ impl Lalm {
         }
         let layers = (config.audio.encoder_layers, config.text.num_hidden_layers);
         let generation = GenerationDefaults::greedy(&tokenizer);
-        let mut values = |name: &str, shape: &[usize]| Ok(initial_values(name, shape, layers, seed));
+        let mut values = |name: &str, shape: &[usize]| {
+            Ok(TensorData::new(initial_values(name, shape, layers, seed), shape.to_vec()))
+        };
         Self::assemble(config, tokenizer, MelExtractor::new(mel), generation, device, &mut values)
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use idk_audio::{LogMel, MelConfig, MelExtractor};
 
 use crate::batch::TokenBatch;
@@ -14,10 +14,14 @@ use crate::error::ModelError;
 use crate::generation_config::GenerationDefaults;
 use crate::linear::{ForwardContext, Linear};
 use crate::parallel::{map_on_one_thread_each, workers};
+use crate::run_settings::RunSettings;
 use crate::slot::Slot;
 use crate::source::{TensorSource, Values};
 use crate::tokenizer::LalmTokenizer;
 use crate::weights::Weights;
+
+/// The tensor whose stored type stands for the model's.
+const EMBEDDING: &str = "language_model.model.embed_tokens.weight";
 
 /// A large audio language model (Qwen2-Audio).
 ///
@@ -49,18 +53,51 @@ impl Lalm {
     /// All weights are widened to float32.
     ///
     /// # Errors
-    /// Any missing, unused, misshaped or non-finite tensor and any unsupported setting is an error that names it.
+    /// As [`Lalm::load_with`].
     pub fn load(dir: &Path, device: &Device) -> Result<Self, ModelError> {
+        Self::load_with(dir, device, RunSettings::PLAIN)
+    }
+
+    /// [`Lalm::load`] with the weights in another type, and to be run as `settings` say. Tensors go to the device one by
+    /// one: beside the model the host holds the largest of them.
+    ///
+    /// # Errors
+    /// Any missing, unused, misshaped or non-finite tensor and any unsupported setting is an error that names it.
+    pub fn load_with(dir: &Path, device: &Device, settings: RunSettings) -> Result<Self, ModelError> {
         let config = LalmConfig::from_dir(dir)?;
         let tokenizer = LalmTokenizer::from_dir(dir, config.audio_token_id)?;
         let mel = MelExtractor::new(MelConfig::from_dir(dir)?);
         let generation = GenerationDefaults::from_dir(dir, &tokenizer)?;
         let mut weights = Weights::open_dir(dir)?;
-        let lalm = Self::assemble(config, tokenizer, mel, generation, device, &mut |name, shape| {
-            weights.take(name, shape)
+        let bf16 = settings.bf16(device, weights.is_half(EMBEDDING));
+        let mut lalm = Self::assemble(config, tokenizer, mel, generation, device, &mut |name, shape| {
+            let place = shape.to_vec();
+            if bf16 {
+                Ok(TensorData::new(weights.take_bf16(name, shape)?, place))
+            } else {
+                Ok(TensorData::new(weights.take(name, shape)?, place))
+            }
         })?;
         weights.finish()?;
+        lalm.set_run(settings);
         Ok(lalm)
+    }
+
+    /// Runs the model with other settings from now on; the type of its weights stays.
+    pub fn set_run(&mut self, settings: RunSettings) {
+        self.decoder.bucket = settings.bucket(&self.device);
+        self.decoder.recompute = settings.recompute;
+        self.encoder.bucket = settings.bucket(&self.device);
+    }
+
+    /// Whether the weights are bfloat16 and not float32.
+    pub fn is_bf16(&self) -> bool {
+        self.decoder.dtype() == DType::BF16
+    }
+
+    /// Whether decoder layers are run again in the backward pass, which only whole sequences can be.
+    pub fn recomputes(&self) -> bool {
+        self.decoder.recompute
     }
 
     /// Builds the model from named values.
@@ -124,10 +161,10 @@ impl Lalm {
         mels: &[&LogMel],
         context: &ForwardContext,
     ) -> Result<Vec<Tensor<2>>, ModelError> {
-        let encoded = self.encoder.encode(mels, context)?;
         if mels.is_empty() {
             return Ok(Vec::new());
         }
+        let encoded = self.encoder.encode(mels, context)?;
         let rows = self.projector.forward(encoded.rows, context);
         Ok(encoded.places.iter().map(|&(start, tokens)| rows.clone().narrow(0, start, tokens)).collect())
     }
@@ -184,8 +221,11 @@ impl Lalm {
         context: &ForwardContext,
     ) -> Result<Tensor<3>, ModelError> {
         let mels: Vec<&LogMel> = audio.iter().flatten().copied().collect();
+        if mels.is_empty() {
+            return self.merge(batch, None, &vec![Vec::new(); audio.len()]);
+        }
         let encoded = self.encoder.encode(&mels, context)?;
-        let rows = if mels.is_empty() { None } else { Some(self.projector.forward(encoded.rows, context)) };
+        let rows = Some(self.projector.forward(encoded.rows, context));
         let mut places = encoded.places.into_iter();
         let places: Vec<Vec<(usize, usize)>> =
             audio.iter().map(|clips| places.by_ref().take(clips.len()).collect()).collect();

@@ -7,7 +7,7 @@ use crate::linear::Linear;
 use crate::norm::{LayerNorm, RmsNorm};
 
 /// Supplies the values of a tensor, given its canonical name and shape.
-pub(crate) type Values<'a> = dyn FnMut(&str, &[usize]) -> Result<Vec<f32>, ModelError> + 'a;
+pub(crate) type Values<'a> = dyn FnMut(&str, &[usize]) -> Result<TensorData, ModelError> + 'a;
 
 /// Uploads tensors one by one as the model's constructors ask for them.
 pub(crate) struct TensorSource<'a> {
@@ -22,7 +22,8 @@ impl TensorSource<'_> {
         shape: [usize; D],
     ) -> Result<Tensor<D>, ModelError> {
         let values = (self.values)(name, &shape)?;
-        Ok(Tensor::from_data(TensorData::new(values, shape), self.device))
+        let dtype = values.dtype();
+        Ok(Tensor::from_data(values, (self.device, dtype)))
     }
 
     pub(crate) fn linear(

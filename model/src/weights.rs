@@ -10,17 +10,21 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use half::{bf16, f16};
+use half::bf16;
 use idk_common::CommonError;
 use rayon::prelude::*;
 use serde_json::Value;
 
 use crate::error::ModelError;
+use crate::number::{Number, narrow, widen};
 
 pub(crate) use self::ranges::StoredShape;
 
 /// Largest safetensors header that is read: stops a forged length from reserving memory. The limit of the format's own reader.
 const MAX_HEADER_BYTES: u64 = 100_000_000;
+
+/// Bytes of a tensor that are read at a time; a multiple of every type's size.
+const PIECE_BYTES: usize = 8 << 20;
 
 /// The canonical (transformers 4, on-disk) form of a tensor name; transformers 5 names its modules differently in memory.
 pub fn canonical_name(name: &str) -> String {
@@ -132,12 +136,35 @@ impl Weights {
         self.entries.iter().map(|(name, entry)| (name.as_str(), entry.shape.as_slice()))
     }
 
+    /// Whether the tensor is stored in 16 bits.
+    pub fn is_half(&self, name: &str) -> bool {
+        self.entries.get(name).is_some_and(|entry| matches!(entry.dtype.as_str(), "F16" | "BF16"))
+    }
+
     /// The values of one tensor, widened to `f32` (exact for every type that is read), in row-major order.
     ///
     /// # Errors
     /// [`ModelError::MissingTensor`], [`ModelError::TensorShape`], [`ModelError::TensorDtype`],
     /// [`ModelError::NonFinite`], or an error of reading.
     pub fn take(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>, ModelError> {
+        self.read(name, shape, widen)
+    }
+
+    /// The values of one tensor in bfloat16: as they are if they are stored so, else rounded to the nearest.
+    ///
+    /// # Errors
+    /// As [`Weights::take`].
+    pub fn take_bf16(&mut self, name: &str, shape: &[usize]) -> Result<Vec<bf16>, ModelError> {
+        self.read(name, shape, narrow)
+    }
+
+    /// Reads a tensor piece by piece, so that no more than the result and a piece are in memory at once.
+    fn read<T: Number>(
+        &mut self,
+        name: &str,
+        shape: &[usize],
+        convert: fn(&[u8], &str, &mut Vec<T>) -> bool,
+    ) -> Result<Vec<T>, ModelError> {
         let Some(entry) = self.entries.get(name).cloned() else {
             return Err(ModelError::MissingTensor { path: self.path.clone(), tensor: name.to_owned() });
         };
@@ -151,16 +178,28 @@ impl Weights {
             });
         }
         let io = |source| CommonError::Io { path: path.clone(), doing: "read", source };
-        let mut raw = vec![0_u8; usize::try_from(entry.bytes).unwrap_or(usize::MAX)];
+        let bytes = usize::try_from(entry.bytes).unwrap_or(usize::MAX);
+        let mut values: Vec<T> = Vec::with_capacity(shape.iter().product::<usize>().min(bytes / 2));
+        let mut piece = vec![0_u8; bytes.min(PIECE_BYTES)];
         file.seek(SeekFrom::Start(entry.start)).map_err(io)?;
-        file.read_exact(&mut raw).map_err(io)?;
-        let values = widen(&raw, &entry.dtype).ok_or_else(|| ModelError::TensorDtype {
-            path: path.clone(),
-            tensor: name.to_owned(),
-            dtype: entry.dtype.clone(),
-        })?;
-        if let Some(index) = values.par_iter().position_first(|value| !value.is_finite()) {
-            return Err(ModelError::NonFinite { path: path.clone(), tensor: name.to_owned(), index });
+        let mut left = bytes;
+        while left > 0 {
+            let piece = &mut piece[..left.min(PIECE_BYTES)];
+            file.read_exact(piece).map_err(io)?;
+            let start = values.len();
+            if !convert(piece, &entry.dtype, &mut values) {
+                return Err(ModelError::TensorDtype {
+                    path: path.clone(),
+                    tensor: name.to_owned(),
+                    dtype: entry.dtype,
+                });
+            }
+            if let Some(index) = values[start..].par_iter().position_first(|value| !value.is_finite_number())
+            {
+                let index = start + index;
+                return Err(ModelError::NonFinite { path: path.clone(), tensor: name.to_owned(), index });
+            }
+            left -= piece.len();
         }
         self.taken.insert(name.to_owned());
         Ok(values)
@@ -254,16 +293,6 @@ fn read_entry(name: &str, value: &Value, data_bytes: u64) -> Option<Entry> {
     })
 }
 
-fn widen(raw: &[u8], dtype: &str) -> Option<Vec<f32>> {
-    let values = match dtype {
-        "F32" => raw.par_chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect(),
-        "F16" => raw.par_chunks_exact(2).map(|b| f16::from_le_bytes([b[0], b[1]]).to_f32()).collect(),
-        "BF16" => raw.par_chunks_exact(2).map(|b| bf16::from_le_bytes([b[0], b[1]]).to_f32()).collect(),
-        _ => return None,
-    };
-    Some(values)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -306,6 +335,36 @@ mod tests {
         assert!(matches!(weights.finish(), Err(ModelError::UnusedTensor { tensor, .. }) if tensor == "c"));
         assert_eq!(weights.take("c", &[1]).unwrap(), [0.1]);
         weights.finish().unwrap();
+    }
+
+    #[test]
+    fn values_are_rounded_to_bfloat16_where_they_are_stored_in_another_type() {
+        let dir = tempfile::tempdir().unwrap();
+        let header = r#"{"a":{"dtype":"BF16","shape":[1],"data_offsets":[0,2]},"b":{"dtype":"F32","shape":[2],"data_offsets":[2,10]}}"#;
+        let mut data = vec![0x80, 0x3f];
+        // 1 + 2^-8 lies halfway between 1 and the next bfloat16 and goes to the even one, 1; 1 + 2^-7 is one.
+        data.extend_from_slice(&(1.0 + 2.0_f32.powi(-8)).to_le_bytes());
+        data.extend_from_slice(&(1.0 + 2.0_f32.powi(-7)).to_le_bytes());
+        let mut weights = Weights::open_file(&write(dir.path(), header, &data)).unwrap();
+        assert!(weights.is_half("a") && !weights.is_half("b"));
+        assert_eq!(weights.take_bf16("a", &[1]).unwrap(), [bf16::ONE]);
+        assert_eq!(weights.take_bf16("b", &[2]).unwrap(), [bf16::ONE, bf16::from_bits(0x3f81)]);
+    }
+
+    #[test]
+    fn a_tensor_of_several_pieces_is_read_whole_and_its_bad_element_found() {
+        let dir = tempfile::tempdir().unwrap();
+        let count = PIECE_BYTES / 4 + 3;
+        let header =
+            format!(r#"{{"a":{{"dtype":"F32","shape":[{count}],"data_offsets":[0,{}]}}}}"#, 4 * count);
+        let mut data: Vec<u8> = (0..count).flat_map(|i| (i as f32).to_le_bytes()).collect();
+        let mut weights = Weights::open_file(&write(dir.path(), &header, &data)).unwrap();
+        let values = weights.take("a", &[count]).unwrap();
+        assert!(values.len() == count && values.iter().enumerate().all(|(i, &value)| value == i as f32));
+        data[4 * (count - 1)..].copy_from_slice(&f32::NAN.to_le_bytes());
+        let mut weights = Weights::open_file(&write(dir.path(), &header, &data)).unwrap();
+        let error = weights.take("a", &[count]).unwrap_err();
+        assert!(matches!(error, ModelError::NonFinite { index, .. } if index == count - 1));
     }
 
     #[test]

@@ -33,6 +33,7 @@ impl Recipe {
                 problems.push(RecipeProblem::at(places, key, message));
             }
         };
+        check(self.model.pad_to <= 1024, "model.pad_to", "`pad_to` must be at most 1024 tokens");
         check(
             self.data.limit_per_task != Some(0),
             "data.limit_per_task",

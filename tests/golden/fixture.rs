@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 use burn::tensor::Tensor;
 use idk_audio::{LogMel, load};
 use idk_common::json::read_json;
-use idk_model::{Adapters, Device, ForwardContext, Lalm, Message, Part, Prompt, TokenBatch};
+use idk_model::{
+    Adapters, Device, ForwardContext, Lalm, Message, Part, Prompt, RunSettings, TokenBatch, WeightDtype,
+    device,
+};
 use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
 
@@ -15,6 +18,25 @@ pub(crate) fn dir() -> PathBuf {
         || Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/qwen2-audio-tiny"),
         PathBuf::from,
     )
+}
+
+/// `IDK_TEST_DEVICE`, or the CPU. Golden values hold on any device, within [`test_tolerance`].
+pub(crate) fn test_device() -> Device {
+    device(&std::env::var("IDK_TEST_DEVICE").unwrap_or_else(|_| "cpu".to_owned())).unwrap()
+}
+
+/// float32 without padding, or `IDK_TEST_DTYPE=bf16`.
+pub(crate) fn test_settings() -> RunSettings {
+    match std::env::var("IDK_TEST_DTYPE").as_deref() {
+        Ok("bf16") => RunSettings { dtype: WeightDtype::Bf16, ..RunSettings::PLAIN },
+        _ => RunSettings::PLAIN,
+    }
+}
+
+/// `IDK_TEST_TOLERANCE` where it is looser than what a check asks for.
+fn test_tolerance(asked: f64) -> f64 {
+    let given = std::env::var("IDK_TEST_TOLERANCE").ok().and_then(|text| text.parse().ok());
+    given.unwrap_or(asked).max(asked)
 }
 
 /// One golden tensor, widened to f64.
@@ -49,7 +71,7 @@ pub(crate) struct Fixture {
 impl Fixture {
     pub(crate) fn load() -> Self {
         let dir = dir();
-        let lalm = Lalm::load(&dir, &Device::flex()).unwrap();
+        let lalm = Lalm::load_with(&dir, &test_device(), test_settings()).unwrap();
         let golden = read_tensors(&dir.join("golden.safetensors"));
         let [json, prompts] = ["golden.json", "prompts.json"].map(|name| read_json(&dir.join(name)).unwrap());
         Self { dir, golden, json, prompts, lalm }
@@ -202,6 +224,7 @@ pub(crate) fn to_f64<const D: usize>(tensor: &Tensor<D>) -> Vec<f64> {
 /// Fails unless all values agree within `tolerance`; prints the greatest difference.
 pub(crate) fn assert_close(what: &str, found: &[f64], expected: &[f64], tolerance: f64) {
     assert_eq!(found.len(), expected.len(), "{what}: number of values");
+    let tolerance = test_tolerance(tolerance);
     let mut worst = (0.0, 0);
     for (index, (a, b)) in found.iter().zip(expected).enumerate() {
         let difference = (a - b).abs();

@@ -104,6 +104,9 @@ pub struct TrainConfig {
     pub feature_cache_dir: PathBuf,
     /// Most MiB of `feature_cache_dir`; the oldest features of other runs are removed to stay below. Default 20480.
     pub feature_cache_disk_mib: u64,
+    /// Keep only the input of each decoder layer for the backward pass and run the layer again there: much less memory for
+    /// a third more work. For LoRA; not used by full-parameter training. Default false.
+    pub recompute: bool,
 }
 
 impl Default for TrainConfig {
@@ -135,6 +138,7 @@ impl Default for TrainConfig {
             feature_cache_mib: 2048,
             feature_cache_dir: PathBuf::new(),
             feature_cache_disk_mib: 20480,
+            recompute: false,
         }
     }
 }
@@ -233,6 +237,7 @@ impl TrainConfig {
             feature_cache_mib: defaults.feature_cache_mib,
             feature_cache_dir: defaults.feature_cache_dir,
             feature_cache_disk_mib: defaults.feature_cache_disk_mib,
+            recompute: defaults.recompute,
             ..self.clone()
         }
     }

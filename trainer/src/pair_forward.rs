@@ -4,11 +4,12 @@ use burn::tensor::{Tensor, TensorData};
 use idk_audio::LogMel;
 use idk_common::seed::derive_seed;
 use idk_model::fused::label_nll;
-use idk_model::{ForwardContext, KvCache, Lalm, select_rows};
+use idk_model::{Adapters, ForwardContext, KvCache, Lalm, select_rows};
 
+use crate::collate::{TokenRow, collate};
 use crate::dpo_loss::PairLogProbs;
 use crate::error::TrainError;
-use crate::forward::AudioInput;
+use crate::forward::{AudioInput, MicroBatch, forward_nll};
 use crate::pair::PairBatch;
 
 /// `-log p` of every token of every answer: all chosen answers in the order of the pairs, then all rejected ones.
@@ -16,7 +17,8 @@ use crate::pair::PairBatch;
 /// The prompts go through the model once and leave their keys and values; the chosen and the rejected answers follow
 /// them as rows of their own. Gradients flow through the shared prompt from both answers, so this is the loss of two
 /// whole rows a pair at little more than half of the work. With LoRA dropout both answers see the same dropped elements
-/// in the prompt.
+/// in the prompt. Where layers are run again in the backward pass, each answer goes through with a prompt of its own:
+/// what is shared would have to be kept.
 ///
 /// # Shapes
 /// - output: `[answer tokens]`
@@ -28,6 +30,10 @@ pub fn pair_nll(
     context: &ForwardContext<'_>,
     batch: &PairBatch,
 ) -> Result<Tensor<1>, TrainError> {
+    let trained = |adapters: &Adapters| adapters.modules.values().any(|pair| pair.a.is_autodiff());
+    if lalm.recomputes() && context.adapters.is_some_and(trained) {
+        return whole_rows_nll(lalm, context, batch);
+    }
     let embeds = match &batch.audio {
         AudioInput::Features(features) => lalm.embed(&batch.prompts, features)?,
         AudioInput::Mels(mels) => {
@@ -62,6 +68,32 @@ pub fn pair_nll(
     }
     let logits = lalm.decoder.logits(select_rows(states, &places)); // [answer tokens, vocab]
     Ok(label_nll(logits, &targets))
+}
+
+/// [`pair_nll`] with every answer behind a prompt of its own.
+fn whole_rows_nll(
+    lalm: &Lalm,
+    context: &ForwardContext<'_>,
+    batch: &PairBatch,
+) -> Result<Tensor<1>, TrainError> {
+    let prompts = batch.prompts.ids.iter().zip(&batch.prompts.mask).map(|(ids, mask)| {
+        let real = ids.iter().zip(mask).filter(|(_, real)| **real);
+        real.map(|(&id, _)| id).collect::<Vec<u32>>()
+    });
+    let prompts: Vec<Vec<u32>> = prompts.collect();
+    let rows: Vec<TokenRow> = prompts
+        .iter()
+        .cycle()
+        .zip(answers(batch))
+        .map(|(prompt, answer)| TokenRow { prompt: prompt.clone(), answer: answer.to_vec() })
+        .collect();
+    let (tokens, labels) = collate(&rows, lalm.tokenizer.pad_id())?;
+    let audio = match &batch.audio {
+        AudioInput::Features(features) => AudioInput::Features([features.as_slice(), features].concat()),
+        AudioInput::Mels(mels) => AudioInput::Mels([mels.as_slice(), mels].concat()),
+    };
+    let rows = MicroBatch { ids: batch.ids.clone(), tokens, labels, audio };
+    Ok(forward_nll(lalm, context, &rows)?.0)
 }
 
 /// All chosen answers, then all rejected ones.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use burn::tensor::{Gradients as Tape, Tensor};
+use burn::tensor::{Device, Gradients as Tape, Tensor};
 use idk_model::{Adapters, Lalm, Slot};
 
 use crate::error::TrainError;
@@ -76,12 +76,28 @@ impl Gradients {
 
     /// L2 norm of all gradients together.
     ///
-    /// Summed in f64 on the host, element by element in name order: the same bits on any number of threads.
+    /// On the CPU summed in f64, element by element in name order: the same bits on any number of threads.
     /// Not finite if any element is not.
     ///
     /// # Errors
     /// [`TrainError::Device`] if a gradient cannot be read back.
     pub fn norm(&self) -> Result<f64, TrainError> {
+        match self.by_name.values().next() {
+            Some(gradient) if gradient.device().inner() != Device::flex() => self.norm_on_device(),
+            _ => self.norm_on_host(),
+        }
+    }
+
+    /// Summed in float32 where the gradients are, tensor by tensor; one number each is read back, all at once.
+    fn norm_on_device(&self) -> Result<f64, TrainError> {
+        let sums = self.by_name.values().map(|gradient| gradient.clone().square().sum());
+        let sums = Tensor::cat(sums.collect(), 0); // [tensors]
+        let sums: Vec<f32> =
+            sums.try_into_vec_as().map_err(TrainError::device("the norm of the gradient"))?;
+        Ok(sums.into_iter().map(f64::from).sum::<f64>().sqrt())
+    }
+
+    fn norm_on_host(&self) -> Result<f64, TrainError> {
         let mut sum_of_squares = 0.0_f64;
         for (name, gradient) in &self.by_name {
             let values = gradient
@@ -128,7 +144,6 @@ pub(crate) fn flat<const D: usize>(tensor: Tensor<D>) -> Tensor<1> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use burn::tensor::Device;
 
     fn gradients() -> Gradients {
         let device = Device::flex();
@@ -144,6 +159,7 @@ mod tests {
     #[test]
     fn the_norm_is_over_all_tensors_together() {
         assert_eq!(gradients().norm().unwrap(), 5.0);
+        assert_eq!(gradients().norm_on_device().unwrap(), 5.0);
     }
 
     #[test]

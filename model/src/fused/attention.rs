@@ -1,6 +1,7 @@
 //! Scaled dot-product attention with grouped queries, block by block of queries.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use burn::backend::flex::FlexTensor;
 use burn::tensor::activation::softmax;
@@ -13,6 +14,10 @@ use super::heads::{Arrangement, Heads, Sizes};
 use super::math::{LANES, exp, max, replace_and_sum, vectorised};
 use super::raw::{Matrix, build, product};
 use super::record::{fusable, operand, record};
+use crate::recompute::recompute;
+
+/// Queries whose scores are held at a time on the other path: enough to keep a GPU busy.
+const GRAPH_BLOCK: usize = 256;
 
 /// Queries whose scores are held at a time: few enough to stay in a core's cache, enough for a fast matrix product.
 pub(super) const BLOCK: usize = 48;
@@ -31,7 +36,7 @@ pub fn attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, scale: f64, mask: &At
     assert!(dims == v.dims() && sizes.valid(dims), "queries, keys and values do not fit");
     assert!(mask.fits(sizes.batch, sizes.keys), "the mask does not fit the keys");
     if !fusable(&q) || !fusable(&k) || !fusable(&v) {
-        return attention_graph(q, k, v, scale, mask);
+        return attention_graph(q, k, v, scale, mask, GRAPH_BLOCK);
     }
     let recorded = q.is_tracked() || k.is_tracked() || v.is_tracked();
     let ((q, q_node), (k, k_node)) = (operand(q, recorded), operand(k, recorded));
@@ -42,21 +47,60 @@ pub fn attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, scale: f64, mask: &At
     record(AttentionBackward, [q_node, k_node, v_node], out, || (pass, [q, k, v]))
 }
 
-/// The same as burn operations. The query heads of one key head are laid one after the other, so that keys and values
-/// are never copied.
-fn attention_graph(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, scale: f64, mask: &AttentionMask) -> Tensor<4> {
+/// The same as burn operations, `block` queries at a time. Of several blocks none keeps its scores for the backward pass,
+/// which computes them again: no `[seq, keys]` matrix of all heads is ever whole.
+fn attention_graph(
+    q: Tensor<4>,
+    k: Tensor<4>,
+    v: Tensor<4>,
+    scale: f64,
+    mask: &AttentionMask,
+    block: usize,
+) -> Tensor<4> {
+    let (seq, keys) = (q.dims()[2], k.dims()[2]);
+    let device = q.device().inner();
+    // [batch or 1, 1, 1, seq or 1, keys]
+    let bias = mask.bias(seq, keys, &device).map(|bias| bias.clone().unsqueeze_dim::<5>(2));
+    if seq <= block {
+        return attend_block(q, k, v, scale, bias);
+    }
+    let blocks = (0..seq).step_by(block).map(|start| {
+        let queries = start..(start + block).min(seq);
+        // Keys after the last query of the block are hidden from all of it.
+        let seen = if mask.is_causal() { keys - seq + queries.end } else { keys };
+        let bias = bias.clone().map(|bias| {
+            let bias = bias.narrow(4, 0, seen);
+            if bias.dims()[3] == 1 { bias } else { bias.narrow(3, queries.start, queries.len()) }
+        });
+        let parents = [
+            q.clone().narrow(2, queries.start, queries.len()),
+            k.clone().narrow(2, 0, seen),
+            v.clone().narrow(2, 0, seen),
+        ];
+        let part = move |inputs: &[Tensor<4>]| {
+            let [q, k, v] = [0, 1, 2].map(|index| inputs[index].clone());
+            attend_block(q, k, v, scale, bias.clone())
+        };
+        recompute(parents, Vec::new(), Arc::new(part))
+    });
+    Tensor::cat(blocks.collect(), 2)
+}
+
+/// Attention of some queries. The query heads of one key head are laid one after the other, so that keys and values are
+/// never copied.
+fn attend_block(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, scale: f64, bias: Option<Tensor<5>>) -> Tensor<4> {
     let [batch, heads, seq, head_dim] = q.dims();
     let [_, kv_heads, keys, _] = k.dims();
-    let (dtype, device) = (q.dtype(), q.device().inner());
-    let group = heads / kv_heads;
-    let q = (q * scale).reshape([batch, kv_heads, group * seq, head_dim]);
-    let scores = q.matmul(k.transpose()); // [batch, kv_heads, group * seq, keys]
+    let (dtype, group) = (q.dtype(), heads / kv_heads);
+    let q = q.reshape([batch, kv_heads, group * seq, head_dim]);
+    let scores = q.matmul(k.transpose()).reshape([batch, kv_heads, group, seq, keys]);
     let scores = if dtype == DType::F32 { scores } else { scores.cast(DType::F32) };
-    let scores = match mask.bias(seq, keys, group, &device) {
-        Some(bias) => scores + bias.clone(),
+    let scores = scores * scale;
+    let scores = match bias {
+        Some(bias) => scores + bias,
         None => scores,
     };
-    let weights = softmax(scores, 3);
+    let weights = softmax(scores, 4).reshape([batch, kv_heads, group * seq, keys]);
     let weights = if dtype == DType::F32 { weights } else { weights.cast(dtype) };
     weights.matmul(v).reshape([batch, heads, seq, head_dim])
 }
@@ -210,7 +254,7 @@ mod tests {
     }
 
     fn graph(t: &mut Inputs, mask: &AttentionMask) -> Tensor<4> {
-        attention_graph(t.take(0), t.take(1), t.take(2), 0.3, mask)
+        attention_graph(t.take(0), t.take(1), t.take(2), 0.3, mask, usize::MAX)
     }
 
     /// `rows` of `keys` flags, row `i` with `i * step` padding keys on the left.
@@ -225,6 +269,24 @@ mod tests {
             let mask = AttentionMask::causal(&left_padded(batch, 150, 0));
             check_with_graph(&shapes, 2.0, |t| fused(t, &mask), |t| graph(t, &mask));
         }
+    }
+
+    #[test]
+    fn blocks_of_queries_give_what_all_queries_at_once_give() {
+        let blocks = |t: &mut Inputs, mask: &AttentionMask| {
+            attention_graph(t.take(0), t.take(1), t.take(2), 0.3, mask, 16)
+        };
+        let shapes: [&[usize]; 3] = [&[3, 4, 50, 8], &[3, 2, 50, 8], &[3, 2, 50, 8]];
+        for step in [0, 5] {
+            let mask = AttentionMask::causal(&left_padded(3, 50, step));
+            check_with_graph(&shapes, 2.0, |t| blocks(t, &mask), |t| graph(t, &mask));
+        }
+        let mask = AttentionMask::lengths(&[50, 3, 17], 50);
+        check_with_graph(&shapes, 2.0, |t| blocks(t, &mask), |t| graph(t, &mask));
+        // Queries that follow cached keys.
+        let shapes: [&[usize]; 3] = [&[2, 4, 20, 8], &[2, 2, 33, 8], &[2, 2, 33, 8]];
+        let mask = AttentionMask::causal(&left_padded(2, 33, 4));
+        check_with_graph(&shapes, 2.0, |t| blocks(t, &mask), |t| graph(t, &mask));
     }
 
     #[test]

@@ -54,6 +54,11 @@ impl AttentionMask {
         Self { causal, rows: if full { Arc::from([]) } else { rows.collect() }, bias: Arc::default() }
     }
 
+    /// Whether queries are kept from later keys.
+    pub(super) fn is_causal(&self) -> bool {
+        self.causal
+    }
+
     /// Whether the mask fits a batch of this size.
     pub(super) fn fits(&self, batch: usize, keys: usize) -> bool {
         self.rows.is_empty() || self.rows.len() == batch && self.rows.iter().all(|row| row.end <= keys)
@@ -84,22 +89,21 @@ impl AttentionMask {
     /// belongs to one pass, whose shapes and device are always the same.
     ///
     /// # Shapes
-    /// - output: `[batch or 1, 1, group * seq or 1, keys]`
-    pub(super) fn bias(&self, seq: usize, keys: usize, group: usize, device: &Device) -> Option<&Tensor<4>> {
-        self.bias.get_or_init(|| self.build_bias(seq, keys, group, device)).as_ref()
+    /// - output: `[batch or 1, 1, seq or 1, keys]`
+    pub(super) fn bias(&self, seq: usize, keys: usize, device: &Device) -> Option<&Tensor<4>> {
+        self.bias.get_or_init(|| self.build_bias(seq, keys, device)).as_ref()
     }
 
-    fn build_bias(&self, seq: usize, keys: usize, group: usize, device: &Device) -> Option<Tensor<4>> {
+    fn build_bias(&self, seq: usize, keys: usize, device: &Device) -> Option<Tensor<4>> {
         let causal = self.causal && seq > 1;
         if self.rows.is_empty() && !causal {
             return None;
         }
         // Without padding all rows have the same mask, without causality all queries of a row.
         let (batch, queries) = (self.rows.len().max(1), if causal { seq } else { 1 });
-        let group = if causal { group } else { 1 };
-        let mut bias = vec![0.0_f32; batch * group * queries * keys];
+        let mut bias = vec![0.0_f32; batch * queries * keys];
         for (index, line) in bias.chunks_exact_mut(keys.max(1)).enumerate() {
-            let (row, query) = (index / (group * queries), index % queries);
+            let (row, query) = (index / queries, index % queries);
             let position = if causal { keys - seq + query } else { keys };
             let (first, end, holes) = (self.first(row), self.end(row, position, keys), self.holes(row));
             for (key, cell) in line.iter_mut().enumerate() {
@@ -108,7 +112,7 @@ impl AttentionMask {
                 }
             }
         }
-        let data = TensorData::new(bias, [batch, 1, group * queries, keys]);
+        let data = TensorData::new(bias, [batch, 1, queries, keys]);
         Some(Tensor::from_data(data, (device, DType::F32)))
     }
 }
@@ -127,36 +131,36 @@ mod tests {
 
     const X: f32 = HIDDEN;
 
-    fn bias(mask: &AttentionMask, seq: usize, keys: usize, group: usize) -> (Vec<usize>, Vec<f32>) {
-        let bias = mask.bias(seq, keys, group, &Device::flex()).unwrap().clone();
+    fn bias(mask: &AttentionMask, seq: usize, keys: usize) -> (Vec<usize>, Vec<f32>) {
+        let bias = mask.bias(seq, keys, &Device::flex()).unwrap().clone();
         (bias.dims().to_vec(), bias.into_data().iter::<f32>().collect())
     }
 
     #[test]
-    fn a_causal_mask_hides_the_future_and_the_padding_of_each_row_for_every_head_of_the_group() {
+    fn a_causal_mask_hides_the_future_and_the_padding_of_each_row() {
         let mask = AttentionMask::causal(&[vec![false, true, true], vec![true, true, true]]);
         let one = [X, 0.0, X, X, 0.0, 0.0];
         let two = [0.0, 0.0, X, 0.0, 0.0, 0.0];
-        assert_eq!(bias(&mask, 2, 3, 2), (vec![2, 1, 4, 3], [one, one, two, two].concat()));
+        assert_eq!(bias(&mask, 2, 3), (vec![2, 1, 2, 3], [one, two].concat()));
     }
 
     #[test]
     fn a_length_hides_the_keys_beyond_it() {
         let mask = AttentionMask::lengths(&[1, 3, 0], 3);
         let expected = vec![0.0, X, X, 0.0, 0.0, 0.0, X, X, X];
-        assert_eq!(bias(&mask, 5, 3, 2), (vec![3, 1, 1, 3], expected));
+        assert_eq!(bias(&mask, 5, 3), (vec![3, 1, 1, 3], expected));
     }
 
     #[test]
     fn a_hidden_key_between_visible_ones_stays_hidden() {
         let mask = AttentionMask::causal(&[vec![true, false, true]]);
-        assert_eq!(bias(&mask, 1, 3, 1), (vec![1, 1, 1, 3], vec![0.0, X, 0.0]));
+        assert_eq!(bias(&mask, 1, 3), (vec![1, 1, 1, 3], vec![0.0, X, 0.0]));
     }
 
     #[test]
     fn nothing_to_hide_needs_no_bias() {
         let device = Device::flex();
-        assert!(AttentionMask::causal(&[vec![true; 5], vec![true; 5]]).bias(1, 5, 2, &device).is_none());
-        assert!(AttentionMask::lengths(&[4, 4], 4).bias(4, 4, 1, &device).is_none());
+        assert!(AttentionMask::causal(&[vec![true; 5], vec![true; 5]]).bias(1, 5, &device).is_none());
+        assert!(AttentionMask::lengths(&[4, 4], 4).bias(4, 4, &device).is_none());
     }
 }

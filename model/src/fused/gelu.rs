@@ -9,7 +9,7 @@ use burn::tensor::{Tensor, activation};
 
 use super::buffer::{CHUNK, dense, for_chunks, map, values, values_mut};
 use super::math::{normal, vectorised};
-use super::record::{fusable, operand, record};
+use super::record::{fusable, in_float32, operand, record};
 
 /// `x P(X <= x)` for a standard normal `X` (Hendrycks and Gimpel 2016, eq. 1), not its tanh approximation.
 ///
@@ -41,9 +41,9 @@ pub fn gelu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     record(GeluBackward, [node], out, || x)
 }
 
-/// The same as burn operations.
+/// The same as burn operations, in float32 whatever the type of `x`.
 fn gelu_graph<const D: usize>(x: Tensor<D>) -> Tensor<D> {
-    activation::gelu(x)
+    in_float32(x, activation::gelu)
 }
 
 #[derive(Debug)]

@@ -5,11 +5,11 @@ use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops};
 use burn::backend::flex::FlexTensor;
-use burn::tensor::{Tensor, module};
+use burn::tensor::{DType, Tensor, module};
 
 use super::buffer::{chunk_of_rows, dense, for_chunks, map, sum_vectors, tensor, values, values_mut};
 use super::math::{sum, sum_pairs, vectorised};
-use super::record::{fusable, operand, record};
+use super::record::{fusable, in_float32, operand, record};
 
 /// `(x - mean) / sqrt(variance + epsilon) * weight + bias` over the last dimension (Ba et al. 2016), with the variance
 /// of the population.
@@ -54,9 +54,10 @@ fn moments(x: &[f32], epsilon: f32) -> (f32, f32) {
     (mean, 1.0 / (variance + epsilon).sqrt())
 }
 
-/// The same as burn operations.
+/// The same as burn operations, in float32 whatever the type of `x`.
 fn layer_norm_graph(x: Tensor<2>, weight: &Tensor<1>, bias: &Tensor<1>, epsilon: f64) -> Tensor<2> {
-    module::layer_norm(x, weight.clone(), Some(bias.clone()), epsilon)
+    let (weight, bias) = (weight.clone().cast(DType::F32), bias.clone().cast(DType::F32));
+    in_float32(x, |x| module::layer_norm(x, weight, Some(bias), epsilon))
 }
 
 #[derive(Debug)]

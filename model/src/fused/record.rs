@@ -19,6 +19,12 @@ pub(super) fn fusable<const D: usize>(tensor: &Tensor<D>) -> bool {
         )
 }
 
+/// `f` of a tensor in float32, in the tensor's own type again.
+pub(super) fn in_float32<const D: usize>(x: Tensor<D>, f: impl FnOnce(Tensor<D>) -> Tensor<D>) -> Tensor<D> {
+    let dtype = x.dtype();
+    if dtype == DType::F32 { f(x) } else { f(x.cast(DType::F32)).cast(dtype) }
+}
+
 /// The buffer of a tensor, and its node if the operation is going to be recorded.
 ///
 /// # Panics

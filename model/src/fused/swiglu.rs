@@ -10,7 +10,7 @@ use burn::tensor::activation::silu;
 
 use super::buffer::{CHUNK, dense, for_chunk_pairs, for_chunks, map, values, values_mut};
 use super::math::{sigmoid, vectorised};
-use super::record::{fusable, operand, record};
+use super::record::{fusable, in_float32, operand, record};
 
 /// `silu(gate) * up` with `silu(x) = x / (1 + e^-x)` (Shazeer 2020, "GLU Variants Improve Transformer").
 ///
@@ -56,9 +56,9 @@ fn forward_in_place(gate: &mut FlexTensor, up: &FlexTensor) {
     });
 }
 
-/// The same as burn operations.
+/// The same as burn operations, the SiLU in float32 whatever the type of `gate`.
 fn swiglu_graph<const D: usize>(gate: Tensor<D>, up: Tensor<D>) -> Tensor<D> {
-    silu(gate) * up
+    in_float32(gate, silu) * up
 }
 
 #[derive(Debug)]

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 
 use idk_common::CommonError;
 
-use super::{Weights, widen};
+use super::Weights;
 use crate::error::ModelError;
+use crate::number::widen;
 
 /// One tensor as it is stored.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,7 +39,7 @@ impl Weights {
         entries.sort_by_key(|(name, entry)| (entry.file, entry.start, name.as_str()));
         let stored = entries.into_iter().map(|(name, entry)| {
             let path = self.files[entry.file].0.clone();
-            if widen(&[], &entry.dtype).is_none() {
+            if !widen(&[], &entry.dtype, &mut Vec::new()) {
                 let (tensor, dtype) = (name.clone(), entry.dtype.clone());
                 return Err(ModelError::TensorDtype { path, tensor, dtype });
             }
@@ -72,7 +73,8 @@ impl Weights {
         let mut raw = vec![0_u8; count * element_bytes];
         file.seek(SeekFrom::Start(entry.start + (first * element_bytes) as u64)).map_err(io)?;
         file.read_exact(&mut raw).map_err(io)?;
-        let values = widen(&raw, &entry.dtype).unwrap_or_default();
+        let mut values = Vec::with_capacity(count);
+        widen(&raw, &entry.dtype, &mut values);
         match values.iter().position(|value| !value.is_finite()) {
             None => Ok((raw, values)),
             Some(index) => {

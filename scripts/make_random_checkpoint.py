@@ -1,0 +1,176 @@
+"""A checkpoint with the shapes of Qwen2-Audio-7B and random weights, and clips and questions to run it on.
+
+    python scripts/make_random_checkpoint.py --out /tmp/random-7b
+
+Speed and memory depend on shapes and not on values, so this stands in for the 16.8 GB of the real one where nothing can be
+downloaded. Needs torch and safetensors; weights are drawn on the GPU if there is one. The tokenizer is that of
+checkpoints/mini-lalm: texts become other tokens than with the real one, about as many. `--layers 2` makes a small one.
+"""
+
+import argparse
+import json
+import math
+import shutil
+import struct
+import wave
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+ROOT = Path(__file__).resolve().parents[1]
+VOCAB = 156032
+HIDDEN, INNER, LAYERS = 4096, 11008, 32
+WIDTH, AUDIO_INNER, AUDIO_LAYERS = 1280, 5120, 32
+SHARD_BYTES = 4 << 30
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--layers", type=int, default=LAYERS, help="of each tower")
+    parser.add_argument("--vocab", type=int, default=VOCAB)
+    parser.add_argument("--tokenizer", type=Path, default=ROOT / "checkpoints/mini-lalm")
+    parser.add_argument("--clips", type=int, default=64)
+    parser.add_argument("--seconds", type=float, default=10.0)
+    return parser.parse_args()
+
+
+def shapes(layers: int, vocab: int):
+    """Name and shape of every tensor, as on the Hub."""
+
+    def linear(name, out, inner, bias=True):
+        yield f"{name}.weight", (out, inner)
+        if bias:
+            yield f"{name}.bias", (out,)
+
+    def layer_norm(name):
+        yield f"{name}.weight", (WIDTH,)
+        yield f"{name}.bias", (WIDTH,)
+
+    tower = "audio_tower"
+    for conv, inner in (("conv1", 128), ("conv2", WIDTH)):
+        yield f"{tower}.{conv}.weight", (WIDTH, inner, 3)
+        yield f"{tower}.{conv}.bias", (WIDTH,)
+    yield f"{tower}.embed_positions.weight", (1500, WIDTH)
+    yield from layer_norm(f"{tower}.layer_norm")
+    for index in range(layers):
+        layer = f"{tower}.layers.{index}"
+        for projection in ("q_proj", "k_proj", "v_proj", "out_proj"):
+            yield from linear(f"{layer}.self_attn.{projection}", WIDTH, WIDTH, projection != "k_proj")
+        yield from linear(f"{layer}.fc1", AUDIO_INNER, WIDTH)
+        yield from linear(f"{layer}.fc2", WIDTH, AUDIO_INNER)
+        yield from layer_norm(f"{layer}.self_attn_layer_norm")
+        yield from layer_norm(f"{layer}.final_layer_norm")
+    yield from linear("multi_modal_projector.linear", HIDDEN, WIDTH)
+    model = "language_model.model"
+    yield f"{model}.embed_tokens.weight", (vocab, HIDDEN)
+    yield f"{model}.norm.weight", (HIDDEN,)
+    yield from linear("language_model.lm_head", vocab, HIDDEN, bias=False)
+    for index in range(layers):
+        layer = f"{model}.layers.{index}"
+        for projection in ("q_proj", "k_proj", "v_proj", "o_proj"):
+            yield from linear(f"{layer}.self_attn.{projection}", HIDDEN, HIDDEN, projection != "o_proj")
+        yield from linear(f"{layer}.mlp.gate_proj", INNER, HIDDEN, bias=False)
+        yield from linear(f"{layer}.mlp.up_proj", INNER, HIDDEN, bias=False)
+        yield from linear(f"{layer}.mlp.down_proj", HIDDEN, INNER, bias=False)
+        yield f"{layer}.input_layernorm.weight", (HIDDEN,)
+        yield f"{layer}.post_attention_layernorm.weight", (HIDDEN,)
+
+
+def draw(name: str, shape, device):
+    if name.endswith(".bias"):
+        return torch.zeros(shape, dtype=torch.bfloat16)
+    if len(shape) == 1:
+        return torch.ones(shape, dtype=torch.bfloat16)
+    std = 1.0 / math.sqrt(math.prod(shape[1:]))
+    # Writers to the residual stream are smaller, or it would grow with every layer.
+    if name.endswith(("o_proj.weight", "down_proj.weight", "out_proj.weight", "fc2.weight")):
+        std /= 8
+    return (torch.randn(shape, device=device, dtype=torch.bfloat16) * std).cpu()
+
+
+def write_weights(out: Path, layers: int, vocab: int):
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    torch.manual_seed(0)
+    shards, shard, size = [], {}, 0
+    for name, shape in shapes(layers, vocab):
+        if size > SHARD_BYTES:
+            shards.append(save(out, len(shards), shard))
+            shard, size = {}, 0
+        shard[name] = draw(name, shape, device)
+        size += shard[name].numel() * 2
+    shards.append(save(out, len(shards), shard))
+    weight_map = {name: file for file, names in shards for name in names}
+    index = {"metadata": {}, "weight_map": weight_map}
+    (out / "model.safetensors.index.json").write_text(json.dumps(index, indent=1))
+
+
+def save(out: Path, index: int, tensors):
+    file = f"model-{index + 1:05}.safetensors"
+    save_file(tensors, out / file, metadata={"format": "pt"})
+    return file, list(tensors)
+
+
+def write_config(out: Path, tokenizer: Path, layers: int, vocab: int):
+    small = json.loads((tokenizer / "config.json").read_text())
+    text = small["text_config"]
+    if text["vocab_size"] > vocab:
+        raise SystemExit(f"{tokenizer} has {text['vocab_size']} tokens, more than --vocab {vocab}")
+    config = {
+        "architectures": ["Qwen2AudioForConditionalGeneration"],
+        "model_type": "qwen2_audio",
+        "audio_token_index": small.get("audio_token_index", small.get("audio_token_id")),
+        "vocab_size": vocab,
+        "audio_config": {
+            "model_type": "qwen2_audio_encoder", "num_mel_bins": 128, "encoder_layers": layers,
+            "encoder_attention_heads": 20, "encoder_ffn_dim": AUDIO_INNER, "d_model": WIDTH,
+            "activation_function": "gelu", "scale_embedding": False, "max_source_positions": 1500,
+        },
+        "text_config": {
+            "model_type": "qwen2", "bos_token_id": text["bos_token_id"], "eos_token_id": text["eos_token_id"],
+            "pad_token_id": text["pad_token_id"], "hidden_size": HIDDEN, "intermediate_size": INNER,
+            "num_hidden_layers": layers, "num_attention_heads": 32, "num_key_value_heads": 32,
+            "max_position_embeddings": 8192, "rope_theta": 10000.0, "rms_norm_eps": 1e-5, "torch_dtype": "bfloat16",
+            "use_mrope": False, "use_sliding_window": False, "tie_word_embeddings": False, "vocab_size": vocab,
+        },
+    }
+    (out / "config.json").write_text(json.dumps(config, indent=1))
+    for name in ("tokenizer.json", "tokenizer_config.json", "generation_config.json"):
+        shutil.copy(tokenizer / name, out / name)
+    extractor = json.loads((tokenizer / "preprocessor_config.json").read_text())
+    extractor.update(feature_size=128, chunk_length=30, n_samples=480000, nb_max_frames=3000)
+    (out / "preprocessor_config.json").write_text(json.dumps(extractor, indent=1))
+
+
+def write_questions(out: Path, count: int, seconds: float):
+    folder = out / "questions"
+    (folder / "audio").mkdir(parents=True, exist_ok=True)
+    generator = torch.Generator().manual_seed(1)
+    questions = []
+    for index in range(count):
+        samples = (torch.randn(int(16000 * seconds), generator=generator) * 3000).clamp(-32768, 32767).to(torch.int16)
+        with wave.open(str(folder / f"audio/{index}.wav"), "wb") as file:
+            file.setnchannels(1)
+            file.setsampwidth(2)
+            file.setframerate(16000)
+            file.writeframes(struct.pack(f"<{len(samples)}h", *samples.tolist()))
+        questions.append({
+            "id": f"q{index}", "audio_id": f"audio/{index}.wav", "question": f"Which of these is heard in clip {index}?",
+            "choices": ["dog", "cat", "rain", "train"], "answer": "dog", "task": "sound", "category": "", "dataset": "noise",
+            "sub-category": f"group {index % 4}", "difficulty": "easy", "split": "test",
+        })
+    (folder / "train.json").write_text(json.dumps(questions, indent=1))
+    (folder / "test.json").write_text(json.dumps([dict(questions[0], id="t0")], indent=1))
+
+
+def main():
+    options = arguments()
+    options.out.mkdir(parents=True, exist_ok=True)
+    write_config(options.out, options.tokenizer, options.layers, options.vocab)
+    write_questions(options.out, options.clips, options.seconds)
+    write_weights(options.out, options.layers, options.vocab)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# Builds what scripts/gpu-check.sh runs and packs it small enough to be taken to a machine with a GPU.
+#
+# Usage: scripts/pack-cuda.sh [FOLDER]        [default: .cuda]
+#   CARGO_TARGET_DIR  as for cargo            [default: target]
+#   FUSION=1          also the golden checks with fused GPU kernels (builds the GPU crates once more)
+set -euo pipefail
+cd "$(dirname "$0")/.."
+out=${1:-.cuda}
+target=${CARGO_TARGET_DIR:-target}
+mkdir -p "$out"
+
+# Prints the path of the golden checks' program.
+golden() { # cargo's features
+    cargo test --release -p idk --features "$1" --test golden --no-run --message-format json |
+        sed -n 's/.*"executable":"\([^"]*golden[^"]*\)".*/\1/p' | tail -1
+}
+pack() { # program, name
+    local copy
+    copy=$(mktemp)
+    cp "$1" "$copy"
+    strip "$copy"
+    xz --threads 0 -6 --stdout "$copy" > "$out/$2.xz"
+    rm "$copy"
+}
+
+cargo build --release -p idk --features cuda --bins
+pack "$target/release/idk-train" idk-train
+pack "$target/release/idk-build" idk-build
+pack "$(golden cuda)" golden
+if [ -n "${FUSION:-}" ]; then
+    pack "$(golden fusion)" golden-fusion
+fi
+du -h "$out"/*.xz

@@ -1,0 +1,246 @@
+//! How much memory a training run of adapters takes, from shapes alone.
+//!
+//! All sizes are bytes. Written for each part where it is computed; `tests/memory.rs` compares the sum with what a step
+//! really allocates on the CPU. What the driver and the allocator of a GPU keep for themselves comes on top.
+
+use std::fmt;
+
+use idk_model::{LalmConfig, num_parameters};
+use serde::Serialize;
+
+/// Audio tokens that a second of sound becomes.
+pub const AUDIO_TOKENS_PER_S: f64 = 25.0;
+
+/// Tokens of the answer, which carry the loss.
+const ANSWER_TOKENS: usize = 10;
+
+/// Clips that are encoded as one batch before the training.
+const CLIPS_AT_ONCE: usize = 16;
+
+/// Queries whose attention scores are held at once on a GPU.
+const QUERY_BLOCK: usize = 256;
+
+/// What decides how much memory a run takes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MemoryInput<'a> {
+    /// Sizes of the model.
+    pub model: &'a LalmConfig,
+    /// Bytes of a weight of the base model: 2 (bfloat16) or 4 (float32).
+    pub weight_bytes: usize,
+    /// Whether the CPU's fused operations are used: float32 on the CPU.
+    pub fused: bool,
+    /// Numbers in all adapters.
+    pub lora_parameters: usize,
+    /// Length of the longest clips, in seconds.
+    pub clip_s: f64,
+    /// Tokens of the longest row besides its audio: system prompt, question, options and answer.
+    pub text_tokens: usize,
+    /// Rows run through the model at once.
+    pub batch_size: usize,
+    /// Micro-batches that are computed at the same time: 1 on a GPU.
+    pub at_once: usize,
+    /// Clips whose features are kept over the training; 0 if they are computed at each step.
+    pub cached_clips: usize,
+    /// Tokens to whose multiple sequences are padded.
+    pub pad_to: usize,
+    /// Whether layers are run again in the backward pass.
+    pub recompute: bool,
+}
+
+/// Bytes of each part of a training run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct MemoryEstimate {
+    /// The frozen base model, with its rotary tables.
+    pub weights: u64,
+    /// The adapters, float32.
+    pub lora: u64,
+    /// Gradients and the two moments of AdamW, float32.
+    pub optimiser: u64,
+    /// The most that a forward and backward pass holds, or the encoding of clips if that is more.
+    pub activations: u64,
+    /// Audio features kept over the training.
+    pub features: u64,
+    /// Everything together.
+    pub total: u64,
+}
+
+impl fmt::Display for MemoryEstimate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let gb = |bytes: u64| bytes as f64 / 1e9;
+        write!(
+            f,
+            "{:.2} GB: weights {:.2}, adapters {:.2}, optimiser {:.2}, activations {:.2}, audio features {:.2}",
+            gb(self.total),
+            gb(self.weights),
+            gb(self.lora),
+            gb(self.optimiser),
+            gb(self.activations),
+            gb(self.features)
+        )
+    }
+}
+
+/// Memory of a LoRA SFT run. A DPO run of the same batch size has two answers a row: with `recompute` it takes what
+/// twice the batch size takes here.
+pub fn estimate_memory(input: &MemoryInput<'_>) -> MemoryEstimate {
+    let text = &input.model.text;
+    let rotary = text.max_position_embeddings * text.head_dim * 4; // cosines and sines of half a head each
+    let weights = num_parameters(input.model) * input.weight_bytes + rotary;
+    let lora = input.lora_parameters * 4;
+    let features = input.cached_clips * audio_tokens(input.clip_s) * text.hidden_size * input.weight_bytes;
+    let step = input.at_once * step_activations(input);
+    let activations = step.max(encoding(input));
+    let optimiser = 3 * lora;
+    let total = weights + lora + optimiser + activations + features;
+    let [weights, lora, optimiser, activations, features, total] =
+        [weights, lora, optimiser, activations, features, total].map(|bytes| bytes as u64);
+    MemoryEstimate { weights, lora, optimiser, activations, features, total }
+}
+
+fn audio_tokens(clip_s: f64) -> usize {
+    (clip_s * AUDIO_TOKENS_PER_S).ceil() as usize
+}
+
+/// Tokens of a row, padding included.
+fn seq(input: &MemoryInput<'_>) -> usize {
+    (audio_tokens(input.clip_s) + input.text_tokens).next_multiple_of(input.pad_to.max(1))
+}
+
+/// Embeddings, what the layers keep for the backward pass, and the largest of what is needed for a moment: a layer's
+/// backward pass, or the logits of the labels.
+fn step_activations(input: &MemoryInput<'_>) -> usize {
+    let text = &input.model.text;
+    let tokens = input.batch_size * seq(input);
+    let state = tokens * text.hidden_size * input.weight_bytes;
+    let layer = if input.fused { fused_layer(input, tokens) } else { graph_layer(input, tokens) };
+    // Gradients on their way through a layer: the gated activation's three, or about that.
+    let backward = 3 * tokens * text.intermediate_size * 4;
+    let kept =
+        if input.recompute { text.num_hidden_layers * state + layer } else { text.num_hidden_layers * layer };
+    let labels = input.batch_size * ANSWER_TOKENS;
+    // As they come, in float32, and their gradient; without fused operations also shifted and exponentiated.
+    let logits = labels * text.vocab_size * if input.fused { 4 } else { input.weight_bytes + 4 * 4 };
+    state + kept + backward.max(logits)
+}
+
+/// Bytes that a decoder layer of fused operations keeps: the inputs of both norms, of the seven projections (those of one
+/// norm share theirs) and of attention and gating.
+fn fused_layer(input: &MemoryInput<'_>, tokens: usize) -> usize {
+    let text = &input.model.text;
+    let queries = text.num_attention_heads * text.head_dim;
+    let keys = text.num_key_value_heads * text.head_dim;
+    let per_token = 4 * text.hidden_size + 2 * queries + 2 * keys + 3 * text.intermediate_size;
+    4 * tokens * per_token
+}
+
+/// Bytes that a decoder layer of single operations keeps for the backward pass. In float32: the inputs of both norms and
+/// those of the seven adapters, a copy each; the SiLU's input and its sigmoid. In the weights' type: queries, keys and
+/// values with a copy for each block of queries, and both factors of the gate. And one block of attention scores.
+fn graph_layer(input: &MemoryInput<'_>, tokens: usize) -> usize {
+    let text = &input.model.text;
+    let seq = seq(input);
+    let queries = text.num_attention_heads * text.head_dim;
+    let keys = text.num_key_value_heads * text.head_dim;
+    let blocks = seq.div_ceil(QUERY_BLOCK);
+    // Blocks see more and more of the keys: half of them on average.
+    let copies = if blocks == 1 { 1 } else { 1 + blocks.div_ceil(2) };
+    let single = 7 * text.hidden_size + queries + 3 * text.intermediate_size;
+    let half = queries + copies * (queries + 2 * keys) + 2 * text.intermediate_size;
+    let block = input.batch_size * text.num_attention_heads * seq.min(QUERY_BLOCK) * seq;
+    // Scores, their exponentials, the weights and their gradients.
+    tokens * (4 * single + input.weight_bytes * half) + 4 * 4 * block
+}
+
+/// The most that encoding a batch of clips takes, without gradients: the residual stream, the wide activation of the
+/// feed-forward layer twice, and a block of attention scores with its exponentials.
+fn encoding(input: &MemoryInput<'_>) -> usize {
+    let audio = &input.model.audio;
+    let positions = 2 * audio_tokens(input.clip_s);
+    let rows = CLIPS_AT_ONCE * positions;
+    let wide = if input.fused { 4 } else { 4 + input.weight_bytes };
+    let scores = CLIPS_AT_ONCE * audio.encoder_attention_heads * positions.min(QUERY_BLOCK) * positions;
+    let scores = if input.fused { 0 } else { 2 * 4 * scores };
+    rows * (2 * input.weight_bytes * audio.d_model + 2 * wide * audio.encoder_ffn_dim) + scores
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The published sizes of Qwen2-Audio-7B.
+    fn qwen2_audio_7b() -> LalmConfig {
+        let json = serde_json::json!({
+            "model_type": "qwen2_audio", "audio_token_index": 151_646, "vocab_size": 156_032,
+            "audio_config": {
+                "model_type": "qwen2_audio_encoder", "num_mel_bins": 128, "encoder_layers": 32,
+                "encoder_attention_heads": 20, "encoder_ffn_dim": 5120, "d_model": 1280, "max_source_positions": 1500
+            },
+            "text_config": {
+                "model_type": "qwen2", "intermediate_size": 11_008, "max_position_embeddings": 8192,
+                "rope_theta": 10_000, "rms_norm_eps": 1e-5, "vocab_size": 156_032
+            }
+        });
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("config.json");
+        idk_common::atomic::write_atomic(&path, json.to_string().as_bytes()).unwrap();
+        LalmConfig::from_dir(dir.path()).unwrap()
+    }
+
+    /// LoRA of rank 8 on all linear layers of the language model, ten-second clips, on a GPU.
+    fn input(model: &LalmConfig, batch_size: usize, recompute: bool) -> MemoryInput<'_> {
+        MemoryInput {
+            model,
+            weight_bytes: 2,
+            fused: false,
+            // 32 layers of 8 * ((4096 + 4096) * 4 + (4096 + 11008) * 3)
+            lora_parameters: 19_988_480,
+            clip_s: 10.0,
+            text_tokens: 90,
+            batch_size,
+            at_once: 1,
+            cached_clips: 1000,
+            pad_to: 64,
+            recompute,
+        }
+    }
+
+    #[test]
+    fn the_7b_in_bfloat16_takes_what_a_hand_computation_gives() {
+        let model = qwen2_audio_7b();
+        let estimate = estimate_memory(&input(&model, 1, true));
+        // 8,397,094,912 weights of two bytes, and 8192 positions of 64 cosines and 64 sines of four.
+        assert_eq!(estimate.weights, 16_794_189_824 + 4_194_304);
+        assert_eq!(estimate.lora, 79_953_920);
+        assert_eq!(estimate.optimiser, 3 * 79_953_920);
+        // 250 rows of 4096 numbers of two bytes a clip
+        assert_eq!(estimate.features, 1000 * 250 * 4096 * 2);
+        // 340 tokens are padded to 384, in two blocks of queries.
+        let state = 384 * 4096 * 2;
+        let single = 7 * 4096 + 4096 + 3 * 11_008;
+        let half = 4096 + 2 * (4096 + 2 * 4096) + 2 * 11_008;
+        let layer = 384 * (4 * single + 2 * half) + 16 * (32 * 256 * 384);
+        let step = state + 32 * state + layer + 3 * 384 * 11_008 * 4;
+        // Encoding 16 clips of 500 positions takes more than a step of one row.
+        let encoding = 16 * 500 * (2 * 2 * 1280 + 2 * 6 * 5120) + 8 * 16 * 20 * 256 * 500;
+        assert_eq!(estimate.activations, step.max(encoding) as u64);
+        let parts =
+            [estimate.weights, estimate.lora, estimate.optimiser, estimate.activations, estimate.features];
+        assert_eq!(estimate.total, parts.iter().sum::<u64>());
+    }
+
+    #[test]
+    fn recomputing_layers_lets_the_7b_train_on_a_card_of_24_gb_and_eight_clips_on_one_of_40() {
+        let model = qwen2_audio_7b();
+        let total = |batch, recompute| estimate_memory(&input(&model, batch, recompute)).total as f64 / 1e9;
+        assert!(total(1, true) < 24.0, "{}", total(1, true));
+        assert!(total(8, true) < 40.0, "{}", total(8, true));
+        assert!(total(8, false) > 40.0, "{}", total(8, false));
+    }
+
+    #[test]
+    fn every_part_is_named_in_gigabytes() {
+        let text = estimate_memory(&input(&qwen2_audio_7b(), 1, true)).to_string();
+        assert!(text.contains("weights 16.80") && text.contains("adapters 0.08"), "{text}");
+        assert!(text.contains("audio features 2.05"), "{text}");
+    }
+}

@@ -1,0 +1,168 @@
+//! Promises about how a model is run: what saves memory or time changes no result.
+#![expect(clippy::unwrap_used, reason = "helpers of tests: a failure is the test's")]
+
+mod support;
+
+use burn::tensor::DType;
+use idk_model::{
+    Adapters, ForwardContext, Lalm, Message, Prompt, RunSettings, SamplingConfig, WeightDtype, generate,
+};
+use idk_trainer::collate::{collate, tokenize};
+use idk_trainer::dpo_step::dpo_gradients;
+use idk_trainer::forward::{AudioInput, MicroBatch};
+use idk_trainer::pair::{PairBatch, PairTokens};
+use idk_trainer::parameters::Gradients;
+use idk_trainer::step::{StepGradients, lora_gradients};
+use idk_trainer::{Clip, DpoConfig, Example, Pair};
+use support::{assert_same_gradients, clip, cpu, fixture, flat_gradient, lalm, mels, trained_adapters};
+
+const RECOMPUTED: RunSettings = RunSettings { recompute: true, ..RunSettings::PLAIN };
+
+fn load(settings: RunSettings) -> Lalm {
+    Lalm::load_with(&fixture(), &cpu(), settings).unwrap()
+}
+
+fn batch(lalm: &Lalm) -> MicroBatch {
+    let row = |index: usize| Example {
+        id: format!("row-{index}"),
+        audio: vec![Clip::of_mel(clip(lalm, ["a.wav", "b.wav", "c.wav"][index % 3]))],
+        messages: vec![Message::from_tagged("user", "<audio>what is heard")],
+        target: ["dog", "two cats", "I don't know"][index % 3].to_owned(),
+    };
+    let rows: Vec<Example> = (0..4).map(row).collect();
+    let tokens: Vec<_> = rows.iter().map(|row| tokenize(lalm, row).unwrap()).collect();
+    let (tokens, labels) = collate(&tokens, lalm.tokenizer.pad_id()).unwrap();
+    let ids = rows.iter().map(|row| row.id.clone()).collect();
+    MicroBatch {
+        ids,
+        tokens,
+        labels,
+        audio: AudioInput::Mels(rows.iter().map(|row| mels(lalm, &row.audio)).collect()),
+    }
+}
+
+fn gradients(lalm: &Lalm, adapters: &Adapters, dropout_seeds: &[u64]) -> StepGradients {
+    lora_gradients(lalm, adapters, &[batch(lalm)], dropout_seeds).unwrap()
+}
+
+/// Adapters on the decoder, on both towers, and on one projection of the decoder.
+fn kinds_of_adapters(lalm: &Lalm) -> Vec<Adapters> {
+    let all = trained_adapters(lalm);
+    let both = Adapters::load(&fixture().join("lora_adapter_v4names"), lalm).unwrap();
+    let mut one = all.clone();
+    one.modules.retain(|name, _| name.contains("layers.1") && name.ends_with("up_proj"));
+    assert_eq!(one.modules.len(), 1);
+    vec![all, both, one]
+}
+
+#[test]
+fn layers_that_run_again_in_the_backward_pass_give_the_gradients_of_layers_that_keep_everything() {
+    let (kept, again) = (lalm(), load(RECOMPUTED));
+    for mut adapters in kinds_of_adapters(&kept) {
+        for (dropout, seeds) in [(0.0, vec![]), (0.3, vec![11])] {
+            adapters.config.dropout = dropout;
+            let (left, right) = (gradients(&kept, &adapters, &seeds), gradients(&again, &adapters, &seeds));
+            assert_eq!((left.loss, left.correct), (right.loss, right.correct));
+            assert_same_gradients(&left.gradients, &right.gradients, 1e-6);
+        }
+    }
+}
+
+#[test]
+fn layers_that_run_again_give_the_same_preference_gradients() {
+    let (kept, again) = (lalm(), load(RECOMPUTED));
+    let adapters = trained_adapters(&kept);
+    let audio = vec![Clip::of_mel(clip(&kept, "a.wav"))];
+    let pair = |id: &str, question: &str, [chosen, rejected]: [&str; 2]| Pair {
+        id: id.to_owned(),
+        audio: audio.clone(),
+        messages: vec![Message::from_tagged("user", &format!("<audio>{question}"))],
+        chosen: chosen.to_owned(),
+        rejected: rejected.to_owned(),
+    };
+    let pairs = [
+        pair("one", "how many", ["dog", "I don't know"]),
+        pair("two", "is it loud and what is it then", ["I don't know", "two cats"]),
+    ];
+    let tokens: Vec<PairTokens> = pairs.iter().map(|pair| PairTokens::of(&kept, pair).unwrap()).collect();
+    let clips = AudioInput::Mels(pairs.iter().map(|pair| mels(&kept, &pair.audio)).collect());
+    let ids = pairs.iter().map(|pair| pair.id.clone()).collect();
+    let reference = vec![[-9.0, -12.0], [-20.0, -8.0]];
+    let batch = PairBatch::collate(ids, &tokens, clips, reference, kept.tokenizer.pad_id());
+    let config = DpoConfig::default();
+    let step =
+        |lalm: &Lalm| dpo_gradients(lalm, &adapters, std::slice::from_ref(&batch), &[], &config).unwrap();
+    let (left, right) = (step(&kept), step(&again));
+    assert!((left.loss - right.loss).abs() < 1e-5, "{} {}", left.loss, right.loss);
+    assert_same_gradients(&left.gradients, &right.gradients, 1e-5);
+}
+
+#[test]
+fn sequences_padded_to_a_multiple_give_the_same_loss_and_gradients() {
+    let (plain, padded) = (lalm(), load(RunSettings { pad_to: 64, ..RECOMPUTED }));
+    for adapters in kinds_of_adapters(&plain) {
+        let (left, right) = (gradients(&plain, &adapters, &[]), gradients(&padded, &adapters, &[]));
+        assert!((left.loss - right.loss).abs() < 1e-5, "{} {}", left.loss, right.loss);
+        assert_same_gradients(&left.gradients, &right.gradients, 1e-5);
+    }
+}
+
+#[test]
+fn sequences_padded_to_a_multiple_give_the_same_answers() {
+    let answers = |lalm: &Lalm| {
+        let mels = ["a.wav", "b.wav", "c.wav"].map(|name| clip(lalm, name));
+        let audio = lalm.encode_audio(&mels.each_ref(), &ForwardContext::default()).unwrap();
+        let prompts: Vec<Prompt> = ["what is heard", "how many then", "is it loud and what is it"]
+            .into_iter()
+            .zip(mels.iter().zip(audio))
+            .map(|(question, (mel, audio))| {
+                let chat = [Message::from_tagged("user", &format!("<audio>{question}"))];
+                let ids = lalm.tokenizer.prompt_ids(&chat, &[mel.audio_tokens()]).unwrap();
+                Prompt { ids, audio: vec![audio] }
+            })
+            .collect();
+        let config = SamplingConfig { max_new_tokens: 12, ..SamplingConfig::default() };
+        generate(lalm, None, &prompts, &config, &vec![vec![0]; 3]).unwrap()
+    };
+    let (plain, padded) =
+        (answers(&lalm()), answers(&load(RunSettings { pad_to: 64, ..RunSettings::PLAIN })));
+    for (plain, padded) in plain.iter().flatten().zip(padded.iter().flatten()) {
+        assert_eq!(plain.ids, padded.ids);
+        assert!((plain.log_prob - padded.log_prob).abs() < 1e-4, "{} {}", plain.log_prob, padded.log_prob);
+    }
+}
+
+fn cosine(left: &Gradients, right: &Gradients) -> f64 {
+    let mut sums = [0.0; 3];
+    for name in left.by_name.keys() {
+        for (a, b) in flat_gradient(left, name).iter().zip(flat_gradient(right, name)) {
+            sums[0] += a * b;
+            sums[1] += a * a;
+            sums[2] += b * b;
+        }
+    }
+    sums[0] / (sums[1] * sums[2]).sqrt()
+}
+
+#[test]
+fn a_base_in_bfloat16_gives_nearly_the_loss_and_gradients_of_float32_and_adapters_stay_float32() {
+    let full = lalm();
+    let adapters = trained_adapters(&full);
+    let expected = gradients(&full, &adapters, &[]);
+    for recompute in [false, true] {
+        let half = load(RunSettings { dtype: WeightDtype::Bf16, pad_to: 16, recompute });
+        assert_eq!(half.decoder.dtype(), DType::BF16);
+        assert!(adapters.modules.values().all(|pair| pair.a.dtype() == DType::F32));
+        let found = gradients(&half, &adapters, &[]);
+        assert!(found.gradients.by_name.values().all(|gradient| gradient.dtype() == DType::F32));
+        // bfloat16 has 8 bits: each value is off by up to 0.4 %.
+        assert!(
+            (found.loss - expected.loss).abs() < 0.02 * expected.loss,
+            "{} {}",
+            found.loss,
+            expected.loss
+        );
+        let cosine = cosine(&found.gradients, &expected.gradients);
+        assert!(cosine > 0.999, "{cosine}");
+    }
+}
