@@ -163,6 +163,6 @@ fn a_base_in_bfloat16_gives_nearly_the_loss_and_gradients_of_float32_and_adapter
             expected.loss
         );
         let cosine = cosine(&found.gradients, &expected.gradients);
-        assert!(cosine > 0.999, "{cosine}");
+        assert!(cosine > 0.99, "{cosine}");
     }
 }

@@ -245,7 +245,7 @@ pub(super) fn padded(keys: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::super::test_support::{
-        Inputs, check_finite_differences, check_same_bytes, check_with_graph, random,
+        Inputs, check_close, check_finite_differences, check_same_bytes, check_with_graph, random,
     };
     use super::*;
 
@@ -279,14 +279,14 @@ mod tests {
         let shapes: [&[usize]; 3] = [&[3, 4, 50, 8], &[3, 2, 50, 8], &[3, 2, 50, 8]];
         for step in [0, 5] {
             let mask = AttentionMask::causal(&left_padded(3, 50, step));
-            check_with_graph(&shapes, 2.0, |t| blocks(t, &mask), |t| graph(t, &mask));
+            check_close(&shapes, 2.0, &|t: &mut Inputs| blocks(t, &mask), &|t: &mut Inputs| graph(t, &mask));
         }
         let mask = AttentionMask::lengths(&[50, 3, 17], 50);
-        check_with_graph(&shapes, 2.0, |t| blocks(t, &mask), |t| graph(t, &mask));
+        check_close(&shapes, 2.0, &|t: &mut Inputs| blocks(t, &mask), &|t: &mut Inputs| graph(t, &mask));
         // Queries that follow cached keys.
         let shapes: [&[usize]; 3] = [&[2, 4, 20, 8], &[2, 2, 33, 8], &[2, 2, 33, 8]];
         let mask = AttentionMask::causal(&left_padded(2, 33, 4));
-        check_with_graph(&shapes, 2.0, |t| blocks(t, &mask), |t| graph(t, &mask));
+        check_close(&shapes, 2.0, &|t: &mut Inputs| blocks(t, &mask), &|t: &mut Inputs| graph(t, &mask));
     }
 
     #[test]

@@ -50,16 +50,15 @@ fn leaves(shapes: &[&[usize]], scale: f64) -> Vec<(Tensor<1>, Vec<usize>)> {
         .collect()
 }
 
-/// Output (recorded and not) and all gradients within 1e-5 of the graph's, relative to their size; and with only one of
-/// the inputs tracked, the same gradient for it.
-pub(super) fn check_with_graph<const D: usize>(
+/// Output and all gradients within 1e-5 of the graph's, relative to their size. Returns them.
+pub(super) fn check_close<const D: usize>(
     shapes: &[&[usize]],
     scale: f64,
-    fused: impl Fn(&mut Inputs) -> Tensor<D>,
-    graph: impl Fn(&mut Inputs) -> Tensor<D>,
-) {
+    fused: &impl Fn(&mut Inputs) -> Tensor<D>,
+    graph: &impl Fn(&mut Inputs) -> Tensor<D>,
+) -> Vec<Vec<f32>> {
     let leaves = leaves(shapes, scale);
-    let (found, expected) = (run(&leaves, &fused), run(&leaves, &graph));
+    let (found, expected) = (run(&leaves, fused), run(&leaves, graph));
     for (index, (found, expected)) in found.iter().zip(&expected).enumerate() {
         let size = expected.iter().fold(0.0_f32, |size, value| size.max(value.abs()));
         let norm = expected.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>().sqrt();
@@ -75,6 +74,18 @@ pub(super) fn check_with_graph<const D: usize>(
             difference.sqrt()
         );
     }
+    found
+}
+
+/// As [`check_close`], recorded and not; and with only one of the inputs tracked, the same gradient for it.
+pub(super) fn check_with_graph<const D: usize>(
+    shapes: &[&[usize]],
+    scale: f64,
+    fused: impl Fn(&mut Inputs) -> Tensor<D>,
+    graph: impl Fn(&mut Inputs) -> Tensor<D>,
+) {
+    let found = check_close(shapes, scale, &fused, &graph);
+    let leaves = leaves(shapes, scale);
     let plain = fused(&mut Inputs(leaves.clone()));
     assert!(!plain.is_autodiff());
     assert_eq!(values(plain), found[0]);
