@@ -114,7 +114,8 @@ mod tests {
         keys.extend(config_entries("dpo", &DpoConfig::default()).into_keys());
         keys.extend(config_entries("lora", &lora).into_keys());
         // These change nothing that is trained.
-        let free = ["save_every", "keep_last", "log_every", "feature_cache_mib", "feature_cache_dir"];
+        let free =
+            ["save_every", "keep_last", "log_every", "feature_cache_mib", "feature_cache_dir", "recompute"];
         let free = free.into_iter().chain(["feature_cache_disk_mib"]).map(|key| format!("train.{key}"));
         let free: Vec<String> = free.collect();
         for key in keys.iter().filter(|key| !free.contains(key)) {
