@@ -123,8 +123,10 @@ fn noted_model_sha256(adapter: &Path) -> Option<String> {
 fn readme(adapter: &Path, base: &Path) -> Result<String, Failure> {
     let base = sources::folder_name(base);
     let sha256 = sha256_file(&adapter.join(ADAPTER_WEIGHTS))?;
+    // A folder may have any name.
+    let (quoted, base) = (crate::model_card::quoted(&base), crate::model_card::markdown(&base));
     Ok(format!(
-        "---\nbase_model: {base}\nlibrary_name: transformers\n---\n# {base} with an adapter merged in\n\n\
+        "---\nbase_model: {quoted}\nlibrary_name: transformers\n---\n# {base} with an adapter merged in\n\n\
          A LoRA adapter (sha256 {sha256}), folded into the weights of {base} by `idk-train merge`. Tokenizer and settings are\n\
          those of the base model; so is its licence.\n"
     ))

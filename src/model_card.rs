@@ -251,12 +251,12 @@ fn licence(card: &str) -> Vec<(String, String)> {
 }
 
 /// A string in double quotes, as JSON, YAML and Python read it.
-fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     Value::from(terminal_safe(text)).to_string()
 }
 
 /// Text that stays text in Markdown and in a cell of a table.
-fn markdown(text: &str) -> String {
+pub(crate) fn markdown(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for c in terminal_safe(text).chars() {
         match c {

@@ -13,7 +13,7 @@ use idk_dataset_builder::{
 };
 use idk_evaluator::Results;
 use idk_model::Lalm;
-use idk_trainer::{RunDir, TrainReport, write_curves};
+use idk_trainer::{Method, RunDir, TrainReport, write_curves};
 use serde_json::Value;
 
 use crate::cli::{RecipeArgs, print_line, say};
@@ -75,6 +75,16 @@ pub(crate) fn print_dataset(run: &Run<'_>, options: &Options<'_>) -> Result<(), 
         print_line(&serde_json::to_string(&manifest).unwrap_or_default())?;
     } else {
         print_line(&describe(&manifest, &run.dir.dataset()))?;
+    }
+    Ok(())
+}
+
+/// Looks whether the adapter that DPO starts from is there, before hours are spent on its dataset.
+fn check_start_adapter(recipe: &Recipe) -> Result<(), Failure> {
+    let dir = &recipe.dpo.init;
+    if recipe.train.method == Method::Dpo && !dir.as_os_str().is_empty() {
+        drop(idk_common::atomic::open(&dir.join("adapter_config.json"))?);
+        drop(idk_common::atomic::open(&dir.join("adapter_model.safetensors"))?);
     }
     Ok(())
 }
@@ -181,6 +191,7 @@ impl<'a> Run<'a> {
         // Model and sources are looked at before anything is written: a wrong path leaves no folder behind.
         sources::check(&recipe.data, &[Set::Train, Set::Val, Set::Test])?;
         crate::evaluation::check_inputs(recipe)?;
+        check_start_adapter(recipe)?;
         let lalm = load_model(recipe)?;
         recipe.lora.adapted(&lalm.linear_shapes())?;
         let model_sha256 = sources::model_sha256(&recipe.model.path)?;
@@ -358,11 +369,40 @@ pub(crate) fn check_same_run(
         let dpo = (before.dpo.identity(), recipe.dpo.identity());
         differences("dpo", &json(&dpo.0), &json(&dpo.1), &mut differing);
     }
-    differing.retain(|line| !crate::allow::allows(allowed, line));
+    let (taken, differing): (Vec<String>, Vec<String>) =
+        differing.into_iter().partition(|line| crate::allow::allows(allowed, line));
     if differing.is_empty() {
-        return Ok(());
+        return check_steps_left(recipe, dir, &taken);
     }
     Err(RunError::OtherRun { dir: dir.root.clone(), differences: differing }.into())
+}
+
+/// Refuses allowed changes to a run that has no step left to read them: its files must not say what it never did.
+fn check_steps_left(recipe: &Recipe, dir: &RunDir, changes: &[String]) -> Result<(), Failure> {
+    let dataset = dir.dataset();
+    if changes.is_empty() || !dataset.join(idk_dataset_builder::MANIFEST_FILE).is_file() {
+        return Ok(());
+    }
+    let Some(found) = idk_trainer::checkpoint::load_newest(dir)? else { return Ok(()) };
+    let counts = read_manifest(&dataset)?.counts;
+    let rows = match recipe.train.method {
+        Method::Sft => counts.sft_rows,
+        Method::Dpo => counts.dpo_rows,
+    };
+    // Another rule for ending early may give a run that one has ended steps again.
+    let of_ending = |line: &String| {
+        line.starts_with("train.early_stopping_patience: ") || line.starts_with("train.target_refusal_rate: ")
+    };
+    let ended = found.state.selection.ended.is_some() && !changes.iter().any(of_ending);
+    if !ended && found.state.step < recipe.train.total_steps(rows) {
+        return Ok(());
+    }
+    let what = format!(
+        "the run in `{}` is finished: no step is left for {}; give it more epochs, or another output.dir",
+        dir.root.display(),
+        changes.join(", ")
+    );
+    Err(RunError::Usage { what }.into())
 }
 
 /// Removes what killed writers left in the folders of a run.

@@ -215,6 +215,10 @@ fn main() -> ExitCode {
             Some(Command::Pick(asked)) => {
                 arguments.refuse_beside("pick")?;
                 let recipe = of_run(&asked.recipe, &asked.set).load_run()?;
+                if let Some(percent) = asked.min_accuracy.filter(|percent| !(0.0..=100.0).contains(percent)) {
+                    let what = format!("`--min-accuracy {percent}`: give percent, between 0 and 100");
+                    return Err(RunError::Usage { what }.into());
+                }
                 let floor = asked.min_accuracy.map(AccuracyFloor::Percent);
                 let request = sweep::PickRequest { floor, write: asked.write.as_deref(), json };
                 sweep::pick_alpha(&recipe, &request)
