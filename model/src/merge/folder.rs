@@ -34,10 +34,6 @@ impl PendingFolder {
             }
         }
         let path = target.with_file_name(format!(".{name}.merging"));
-        // Every folder of ours has a lock file from the start.
-        if path.exists() && !path.join(LOCK_FILE).is_file() {
-            return Err(ModelError::NotEmpty { path });
-        }
         let lock = RunLock::acquire(&path)?;
         for entry in fs::read_dir(&path).map_err(CommonError::io("list", &path))? {
             let leftover = entry.map_err(CommonError::io("list", &path))?.path();
@@ -113,11 +109,6 @@ mod tests {
         let hidden = dir.path().join("deep/.out.merging");
         fs::create_dir_all(&hidden).unwrap();
         write_atomic(&hidden.join("model.safetensors"), b"of a killed process").unwrap();
-        assert!(
-            matches!(PendingFolder::create(&out), Err(ModelError::NotEmpty { .. })),
-            "a stranger's folder"
-        );
-        write_atomic(&hidden.join(LOCK_FILE), b"").unwrap();
         let pending = PendingFolder::create(&out).unwrap();
         assert!(matches!(PendingFolder::create(&out), Err(ModelError::Common(CommonError::Busy { .. }))));
         write_atomic(&pending.path().join("a"), b"a").unwrap();
