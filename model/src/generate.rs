@@ -1,16 +1,17 @@
 //! Answers: several samples per prompt from one prefill, in batches that shrink as answers end.
 
+use burn::tensor::Tensor;
 use idk_common::seed::Rng;
-use rayon::prelude::*;
 
 use crate::cache::KvCache;
 use crate::error::ModelError;
 use crate::lalm::Lalm;
 use crate::linear::ForwardContext;
 use crate::lora::Adapters;
+use crate::next_token::{Draw, Drawn, NextLogits};
 use crate::parallel::{map_in_order, workers};
-use crate::prefill::{Prompt, check_lengths, plain, plan, prefill, to_host};
-use crate::sampling::{SamplingConfig, log_sum_exp, next_token};
+use crate::prefill::{Prompt, check_lengths, plain, plan, prefill};
+use crate::sampling::SamplingConfig;
 
 /// One produced answer.
 #[derive(Clone, Debug, PartialEq)]
@@ -112,15 +113,18 @@ struct Row {
 }
 
 impl Row {
-    fn take_next(&mut self, logits: &[f32], config: &SamplingConfig, eos: &[u32]) -> Result<(), ModelError> {
-        let id = next_token(logits, &self.seen, config, &mut self.rng)?;
-        self.log_probs.push((f64::from(logits[id as usize]) - log_sum_exp(logits)) as f32);
+    /// The drawing of its next token from row `row` of the logits.
+    fn draw(&mut self, row: usize) -> Draw<'_> {
+        Draw { row, seen: &self.seen, rng: &mut self.rng }
+    }
+
+    fn push(&mut self, (id, log_prob): Drawn, eos: &[u32]) {
+        self.log_probs.push(log_prob);
         self.ids.push(id);
         if !self.seen.contains(&id) {
             self.seen.push(id);
         }
         self.finished = eos.contains(&id);
-        Ok(())
     }
 
     fn into_generated(self, lalm: &Lalm) -> Result<Generated, ModelError> {
@@ -155,7 +159,7 @@ impl Call<'_> {
     fn answer_job(&self, job: &[usize]) -> Result<Vec<Vec<Generated>>, ModelError> {
         let chosen: Vec<&Prompt> = job.iter().map(|&prompt| &self.prompts[prompt]).collect();
         let (logits, cache) = prefill(self.lalm, self.context, &chosen, self.config.max_new_tokens)?;
-        let logits = to_host(logits)?;
+        let logits = NextLogits::new(logits, self.config)?;
         let mut prefilled = Some(cache);
         let mut answers: Vec<Vec<Generated>> = vec![Vec::new(); job.len()];
         let most: usize = job.iter().map(|&prompt| self.seeds[prompt].len()).sum();
@@ -217,13 +221,18 @@ impl Call<'_> {
         wanted
     }
 
-    /// Decodes one round to its end. `logits` `[prompts, vocab]` and `cache` are those of the prefill.
-    fn decode(&self, mut rows: Vec<Row>, logits: &[f32], mut cache: KvCache) -> Result<Vec<Row>, ModelError> {
-        let vocab = self.lalm.config.text.vocab_size;
+    /// Decodes one round to its end. `logits` (a row for each prompt) and `cache` are those of the prefill.
+    fn decode(
+        &self,
+        mut rows: Vec<Row>,
+        logits: &NextLogits,
+        mut cache: KvCache,
+    ) -> Result<Vec<Row>, ModelError> {
         let eos = &self.lalm.generation.eos_token_ids;
-        rows.par_iter_mut().try_for_each(|row| {
-            row.take_next(&logits[row.source * vocab..(row.source + 1) * vocab], self.config, eos)
-        })?;
+        let draws = rows.iter_mut().map(|row| row.draw(row.source)).collect();
+        for (drawn, row) in logits.draw(draws, self.config)?.into_iter().zip(&mut rows) {
+            row.push(drawn, eos);
+        }
         // From here on, row i of the cache belongs to rows[i]; `done` holds the rows that have left.
         let mut done = Vec::with_capacity(rows.len());
         let sources: Vec<usize> = rows.iter().filter(|row| !row.finished).map(|row| row.source).collect();
@@ -240,11 +249,14 @@ impl Call<'_> {
             if rows.is_empty() {
                 break;
             }
-            let logits = decode_step(self.lalm, self.context, &rows, &mut cache)?;
-            rows.par_iter_mut()
-                .zip(logits.par_chunks_exact(vocab))
-                .filter(|(row, _)| !row.finished)
-                .try_for_each(|(row, logits)| row.take_next(logits, self.config, eos))?;
+            let logits = decode_step(self.lalm, self.context, &rows, &mut cache);
+            let logits = NextLogits::new(logits, self.config)?;
+            let going_on = rows.iter_mut().enumerate().filter(|(_, row)| !row.finished);
+            let draws = going_on.map(|(at, row)| row.draw(at)).collect();
+            let drawn = logits.draw(draws, self.config)?;
+            for (drawn, row) in drawn.into_iter().zip(rows.iter_mut().filter(|row| !row.finished)) {
+                row.push(drawn, eos);
+            }
         }
         done.extend(rows);
         Ok(done)
@@ -252,16 +264,11 @@ impl Call<'_> {
 }
 
 /// Feeds every row's last token and returns the logits of the next ones, `[rows, vocab]`.
-fn decode_step(
-    lalm: &Lalm,
-    context: &ForwardContext,
-    rows: &[Row],
-    cache: &mut KvCache,
-) -> Result<Vec<f32>, ModelError> {
+fn decode_step(lalm: &Lalm, context: &ForwardContext, rows: &[Row], cache: &mut KvCache) -> Tensor<2> {
     let last: Vec<u32> = rows.iter().filter_map(|row| row.ids.last().copied()).collect();
     let hidden_size = lalm.config.text.hidden_size;
     let embeds = lalm.decoder.embed_ids(&last).reshape([rows.len(), 1, hidden_size]);
     let mask = vec![vec![true]; rows.len()];
     let hidden = lalm.decoder.hidden(embeds, &mask, context, Some(cache));
-    to_host(lalm.decoder.logits(hidden.reshape([rows.len(), hidden_size])))
+    lalm.decoder.logits(hidden.reshape([rows.len(), hidden_size]))
 }

@@ -25,6 +25,7 @@ mod linear_shapes;
 mod lora;
 mod malloc;
 mod merge;
+mod next_token;
 mod norm;
 mod number;
 mod outline;

@@ -1,6 +1,6 @@
 //! What answering and scoring share: grouping prompts into batches and running them through the model once.
 
-use burn::tensor::{DType, Int, Tensor, TensorData};
+use burn::tensor::{Int, Tensor, TensorData};
 
 use crate::batch::TokenBatch;
 use crate::cache::KvCache;
@@ -96,13 +96,6 @@ pub(crate) fn prefill(
     let hidden = lalm.decoder.hidden(embeds, &batch.mask, context, Some(&mut cache));
     let last = hidden.narrow(1, seq - 1, 1).reshape([rows, lalm.config.text.hidden_size]);
     Ok((lalm.decoder.logits(last), cache))
-}
-
-/// Logits on the host, row by row.
-pub(crate) fn to_host(logits: Tensor<2>) -> Result<Vec<f32>, ModelError> {
-    let logits = if logits.dtype() == DType::F32 { logits } else { logits.cast(DType::F32) };
-    let data = logits.try_into_data().map_err(|error| ModelError::Compute { what: error.to_string() })?;
-    data.try_into_vec::<f32>().map_err(|error| ModelError::Compute { what: format!("{error:?}") })
 }
 
 /// The given rows of a matrix, differentiable: use it to compute logits only where they are needed.

@@ -1,14 +1,18 @@
 //! The log-probability of given answers, all candidates of a prompt from one prefill.
 
+use burn::tensor::Tensor;
 use rayon::prelude::*;
 
 use crate::cache::KvCache;
 use crate::error::ModelError;
+use crate::fused::label_nll;
 use crate::lalm::Lalm;
 use crate::linear::ForwardContext;
 use crate::lora::Adapters;
+use crate::next_token::to_host;
 use crate::parallel::{map_in_order, workers};
-use crate::prefill::{Prompt, check_lengths, plain, plan, prefill, select_rows, to_host};
+use crate::prefill::{Prompt, check_lengths, plain, plan, prefill, select_rows};
+use crate::run_settings::is_gpu;
 use crate::sampling::log_sum_exp;
 
 /// Most logits that are brought to the host at once (64 MB).
@@ -70,15 +74,16 @@ fn score_job(
     }
     let longest = candidates.iter().map(|(_, answer)| answer.len()).max().unwrap_or(0);
     let (first_logits, mut cache) = prefill(lalm, context, &chosen, longest.max(1))?;
-    let vocab = lalm.config.text.vocab_size;
-    let first_logits = to_host(first_logits)?;
-    let mut scores: Vec<Vec<f32>> = candidates
-        .par_iter()
-        .map(|&(source, answer)| {
-            let logits = &first_logits[source * vocab..(source + 1) * vocab];
-            answer.first().map(|&id| log_prob(logits, id)).into_iter().collect()
-        })
-        .collect();
+    let firsts = candidates
+        .iter()
+        .enumerate()
+        .filter_map(|(candidate, &(source, answer))| answer.first().map(|&id| (candidate, source, id)));
+    let firsts: Vec<(usize, usize, u32)> = firsts.collect();
+    let mut scores: Vec<Vec<f32>> = vec![Vec::new(); candidates.len()];
+    let labels: Vec<(usize, u32)> = firsts.iter().map(|&(_, source, id)| (source, id)).collect();
+    for (&(candidate, ..), log_prob) in firsts.iter().zip(log_probs(first_logits, &labels)?) {
+        scores[candidate].push(log_prob);
+    }
     if longest > 1 {
         let sources: Vec<usize> = candidates.iter().map(|&(source, _)| source).collect();
         cache.gather_rows(&sources);
@@ -115,12 +120,9 @@ fn score_rest(
     let vocab = lalm.config.text.vocab_size;
     for chunk in targets.chunks((MAX_HOST_LOGITS / vocab).max(1)) {
         let places: Vec<usize> = chunk.iter().map(|&(place, _, _)| place).collect();
-        let logits = to_host(lalm.decoder.logits(select_rows(hidden.clone(), &places)))?;
-        let found: Vec<f32> = chunk
-            .par_iter()
-            .zip(logits.par_chunks_exact(vocab))
-            .map(|(&(_, _, target), logits)| log_prob(logits, target))
-            .collect();
+        let labels: Vec<(usize, u32)> =
+            chunk.iter().enumerate().map(|(row, target)| (row, target.2)).collect();
+        let found = log_probs(lalm.decoder.logits(select_rows(hidden.clone(), &places)), &labels)?;
         for (&(_, candidate, _), log_prob) in chunk.iter().zip(found) {
             scores[candidate].push(log_prob);
         }
@@ -128,6 +130,21 @@ fn score_rest(
     Ok(())
 }
 
-fn log_prob(logits: &[f32], id: u32) -> f32 {
-    (f64::from(logits[id as usize]) - log_sum_exp(logits)) as f32
+/// Log-probabilities of labels, each a row of the `[rows, vocab]` logits and an id: on the CPU summed in float64, on a GPU
+/// in float32 where the logits are.
+fn log_probs(logits: Tensor<2>, labels: &[(usize, u32)]) -> Result<Vec<f32>, ModelError> {
+    let vocab = logits.dims()[1];
+    if is_gpu(&logits.device()) && !labels.is_empty() {
+        let (rows, ids): (Vec<usize>, Vec<u32>) = labels.iter().copied().unzip();
+        let nll = label_nll(select_rows(logits, &rows), &ids);
+        let nll: Vec<f32> =
+            nll.try_into_vec_as().map_err(|error| ModelError::Compute { what: error.to_string() })?;
+        return Ok(nll.into_iter().map(|nll| -nll).collect());
+    }
+    let logits = to_host(logits)?;
+    let log_prob = |&(row, id): &(usize, u32)| {
+        let logits = &logits[row * vocab..(row + 1) * vocab];
+        (f64::from(logits[id as usize]) - log_sum_exp(logits)) as f32
+    };
+    Ok(labels.par_iter().map(log_prob).collect())
 }
