@@ -9,7 +9,7 @@ use idk_trainer::step::StepSize;
 use idk_trainer::{DpoConfig, DpoLoss};
 
 use crate::TOLERANCE;
-use crate::fixture::{Fixture, Golden, assert_close, to_f64};
+use crate::fixture::{Fixture, Golden, assert_close, test_device, to_f64};
 use crate::train::{micro_batch, optimizer};
 
 fn answers(fixture: &Fixture, prefix: &str) -> Vec<Vec<u32>> {
@@ -83,7 +83,7 @@ fn log_probs_losses_and_rewards_of_pairs_agree() {
 
 fn floats(golden: &Golden) -> burn::tensor::Tensor<1> {
     let values: Vec<f32> = golden.values.iter().map(|&value| value as f32).collect();
-    burn::tensor::Tensor::from_data(values.as_slice(), &idk_model::Device::flex())
+    burn::tensor::Tensor::from_data(values.as_slice(), &test_device())
 }
 
 /// The other losses have no golden values: their formulas are applied to golden log-probs in f64.
