@@ -56,10 +56,10 @@ impl Axis {
         let label = |value: f64| {
             // A zero that rounding has missed must not be printed as -0.0.
             let value = if value.abs() < 1e-6 * self.step { 0.0 } else { value };
-            if digits > 4 && value != 0.0 {
-                format!("{value:.1e}")
-            } else {
-                format!("{value:.0$}", digits % 5)
+            match digits {
+                0..=4 => format!("{value:.digits$}"),
+                _ if value == 0.0 => "0".to_owned(),
+                _ => format!("{value:.1e}"),
             }
         };
         values.map(|value| (value, label(value))).collect()
