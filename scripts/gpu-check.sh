@@ -69,7 +69,9 @@ run() { # seconds, log, command...
 
 why() { # status, log: the end of a part that did not work
     local last
-    last=$(grep -v '^hint' "$out/$2.log" 2> /dev/null | tail -1 | cut -c1-120)
+    last=$(grep '^error' "$out/$2.log" 2> /dev/null | tail -1)
+    [ -n "$last" ] || last=$(grep -v '^hint\|^$' "$out/$2.log" 2> /dev/null | tail -1)
+    last=$(echo "$last" | tr '|' ' ' | cut -c1-160)
     if [ "$1" = 124 ]; then echo "out of time: $last"; else echo "FAILED ($1): $last"; fi
 }
 
@@ -96,14 +98,16 @@ of_process() { # process, VmHWM or VmRSS: MiB
 
 # Watches a training run, some times a second: the time, the steps so far, the device's memory, the host's peak.
 watch() { # metrics file, samples file, process file, job
-    local pid steps memory
+    local pid steps memory host
     until [ -s "$3" ]; do kill -0 "$4" 2> /dev/null || return; sleep 0.05; done
     pid=$(cat "$3")
     while kill -0 "$4" 2> /dev/null; do
         steps=0
         [ -f "$1" ] && steps=$(grep -c '"loss"' "$1")
         if [ "$device" = cpu ]; then memory=$(of_process "$pid" VmRSS); else memory=$(gpu_mib); fi
-        echo "$(date +%s.%N) $steps ${memory:-0} $(of_process "$pid" VmHWM)"
+        host=$(of_process "$pid" VmHWM)
+        [ -n "$host" ] || break
+        echo "$(date +%s.%N) $steps ${memory:-0} $host"
         sleep 0.2
     done > "$2"
 }
@@ -139,7 +143,8 @@ golden() { # part, program, type, tolerance, arguments of the program...
     passed=$(sed -n 's/^test result: .* \([0-9]* passed; [0-9]* failed\).*/\1/p' "$out/$part.log")
     worst=$(differences "$out/$part.log" | sort -g | tail -1)
     if [ -n "$passed" ]; then
-        row "$part (within $tolerance)" "$passed, greatest difference $worst"
+        row "$part (within $tolerance)" "$passed, greatest difference ${worst:-unknown}"
+        [ $status = 0 ] || row "$part, first failure" "$(grep -m 1 -A 1 'panicked at' "$out/$part.log" | tail -1 | tr '|' ' ' | cut -c1-160)"
     else
         row "$part" "$(why $status "$part")"
     fi
@@ -159,7 +164,7 @@ golden_bf16() {
         golden $part golden bf16 1 --skip warped_distributions
         [ "$on" = "$device" ] && break
     done
-    [ -n "$dry" ] || [ "$device" = cpu ] && return
+    if [ -n "$dry" ] || [ "$device" = cpu ] || [ -z "$(differences "$out/golden-bf16.log")" ]; then return; fi
     row "golden-bf16, greatest difference in those of the CPU" \
         "$(paste <(differences "$out/golden-bf16.log") <(differences "$out/golden-bf16-cpu.log") |
             awk 'NF == 2 { cpu = $2 > 0.001 ? $2 : 0.001; if ($1 / cpu > most) most = $1 / cpu } END { printf "%.2f x", most }')"
@@ -272,7 +277,7 @@ training() { # name, what, its unit, batch size, settings...
     wait $job
     local status=$?
     [ $status = 0 ] || row "$name" "$(why $status "$name")"
-    [ -s "$out/$name.samples" ] || { row "$name" "FAILED: nothing was seen of it" && return; }
+    [ $status = 0 ] || [ -d "$dir/logs" ] || return
     awk -v batch="$batch" -v unit="$unit" -v start="$start" -v expected="${expected:-0}" -v what="$what" '
         function say(name, value) { printf "| %s%s | %s |\n", what, name, value }
         $2 > 0 && !first { first = $1; first_steps = $2; host = $4 }
