@@ -2,18 +2,21 @@
 # Everything that only a GPU can show, in ten minutes: golden values, the main job against the CPU, and speed and memory on a
 # model with the shapes of Qwen2-Audio-7B and random weights, beside transformers and PEFT. Leaves table.md for docs/gpu-log.md.
 #
-# Usage: scripts/gpu-check.sh [--bin FOLDER] [--out FOLDER] [--skip PART]... [--only PART]... [--minutes N] [--dry]
-#   --bin      programs packed by scripts/pack-cuda.sh, or a folder with idk-train, idk-build, golden   [default: .cuda]
-#   --out      where table.md and the logs go                                                          [default: gpu-check]
-#   --skip     leave a part out; --only runs the named parts alone
-#   --minutes  stop starting parts after this long                                                     [default: 10]
-#   --dry      print every command and check the files, without a GPU
-# Parts, in order: machine golden-f32 golden-bf16 golden-fusion main-job model sampling sft-1 sft-8 peers
-# A part that fails or runs out of time is a row that says so; the others go on.
+# Usage: scripts/gpu-check.sh [--bin FOLDER] [--out FOLDER] [--skip PART]... [--only PART]... [--minutes N] [--dry] [--rehearse]
+#   --bin       programs packed by scripts/pack-cuda.sh, or a folder with idk-train, idk-build, golden   [default: .cuda]
+#   --out       where table.md and the logs go                                                          [default: gpu-check]
+#   --skip      leave a part out; --only runs the named parts alone
+#   --minutes   stop starting parts after this long                                                     [default: 10]
+#   --dry       print every command and check the files, without a GPU
+#   --rehearse  run every part on the CPU with a tiny model: whether all rows come out, not what they say
+# Parts, in order: machine golden-f32 golden-bf16 golden-fusion main-job model sampling sft-1 again dpo-1 sft-8 peers
+# `again` and `dpo-1` and the like need `sampling`, and all of them `model`; what these left in $TMPDIR/gpu-check is used again.
+# A part that fails or runs out of time is a row that says so; the others go on. PYTHON names the interpreter that has torch,
+# safetensors, transformers and peft.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 
-bin=.cuda out=gpu-check minutes=10 dry=
+bin=.cuda out=gpu-check minutes=10 dry= device=cuda size=7b
 skip=() only=()
 while [ $# -gt 0 ]; do
     case $1 in
@@ -23,13 +26,14 @@ while [ $# -gt 0 ]; do
         --skip) skip+=("$2") && shift ;;
         --only) only+=("$2") && shift ;;
         --dry) dry=1 ;;
+        --rehearse) device=cpu size=tiny ;;
         *) echo "gpu-check.sh: unknown argument $1" >&2 && exit 2 ;;
     esac
     shift
 done
 
 work=${TMPDIR:-/tmp}/gpu-check
-seven=$work/random-7b
+seven=$work/random-$size
 python=${PYTHON:-python3}
 mkdir -p "$out" "$work"
 table=$out/table.md
@@ -49,21 +53,25 @@ wanted() { # part
     return 0
 }
 
-# Runs a command within its own limit and what is left of the whole; its output goes to a log.
+# Runs a command within its own limit and what is left of the whole; its output goes to a log, its process number beside it.
 run() { # seconds, log, command...
-    local limit=$1 log=$out/$2.log left=$((deadline - SECONDS))
+    local limit=$1 log=$out/$2.log pid=$out/$2.pid left=$((deadline - SECONDS))
     shift 2
     if [ -n "$dry" ]; then
         echo "+ timeout $limit $*"
         return 0
     fi
     [ "$left" -lt 10 ] && echo "no time left" > "$log" && return 124
-    timeout --signal INT --kill-after 10 $((limit < left ? limit : left)) "$@" > "$log" 2>&1
+    # shellcheck disable=SC2016
+    timeout --signal INT --kill-after 10 $((limit < left ? limit : left)) \
+        bash -c 'echo $$ > "$0"; exec "$@"' "$pid" "$@" > "$log" 2>&1
 }
 
 why() { # status, log: the end of a part that did not work
     local last
-    last=$(grep -v '^hint' "$out/$2.log" 2> /dev/null | tail -1 | cut -c1-120)
+    last=$(grep '^error' "$out/$2.log" 2> /dev/null | tail -1)
+    [ -n "$last" ] || last=$(grep -v '^hint\|^$' "$out/$2.log" 2> /dev/null | tail -1)
+    last=$(echo "$last" | tr '|' ' ' | cut -c1-160)
     if [ "$1" = 124 ]; then echo "out of time: $last"; else echo "FAILED ($1): $last"; fi
 }
 
@@ -71,20 +79,36 @@ program() { # name: where it is, unpacked if need be
     if [ -x "$bin/$1" ]; then
         echo "$bin/$1"
     elif [ -f "$bin/$1.xz" ]; then
-        [ -x "$work/$1" ] || { xz --decompress --stdout "$bin/$1.xz" > "$work/$1" && chmod +x "$work/$1"; }
+        if [ ! "$work/$1" -nt "$bin/$1.xz" ]; then
+            xz --decompress --stdout "$bin/$1.xz" > "$work/$1" && chmod +x "$work/$1" || return 1
+        fi
         echo "$work/$1"
     else
         return 1
     fi
 }
 
-# Watches a training run: once a second the time, the steps so far and the GPU's memory.
-watch() { # metrics file, samples file, process
-    while kill -0 "$3" 2> /dev/null; do
-        local steps=0
+gpu_mib() {
+    nvidia-smi --query-gpu=memory.used --format=csv,noheader,nounits | head -1
+}
+
+of_process() { # process, VmHWM or VmRSS: MiB
+    awk -v name="$2:" '$1 == name { printf "%d", $2 / 1024 }' "/proc/$1/status" 2> /dev/null
+}
+
+# Watches a training run, some times a second: the time, the steps so far, the device's memory, the host's peak.
+watch() { # metrics file, samples file, process file, job
+    local pid steps memory host
+    until [ -s "$3" ]; do kill -0 "$4" 2> /dev/null || return; sleep 0.05; done
+    pid=$(cat "$3")
+    while kill -0 "$4" 2> /dev/null; do
+        steps=0
         [ -f "$1" ] && steps=$(grep -c '"loss"' "$1")
-        echo "$(date +%s.%N) $steps $(nvidia-smi --query-gpu=memory.used --format=csv,noheader,nounits | head -1)"
-        sleep 1
+        if [ "$device" = cpu ]; then memory=$(of_process "$pid" VmRSS); else memory=$(gpu_mib); fi
+        host=$(of_process "$pid" VmHWM)
+        [ -n "$host" ] || break
+        echo "$(date +%s.%N) $steps ${memory:-0} $host"
+        sleep 0.2
     done > "$2"
 }
 
@@ -99,48 +123,76 @@ machine() {
         echo "+ nvidia-smi"
         return
     fi
-    row "GPU" "$(nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader | head -1)"
+    if [ "$device" = cpu ]; then
+        row "GPU" "none: a rehearsal on the CPU with a tiny model"
+    else
+        row "GPU" "$(nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader 2>&1 | head -1)"
+    fi
     row "commit" "$(git rev-parse --short HEAD 2> /dev/null || echo unknown)"
 }
 
-golden() { # part, program, type, tolerance
+golden() { # part, program, type, tolerance, arguments of the program...
     need "$2" || return
-    run 100 "$1" env IDK_TEST_DEVICE=cuda IDK_TEST_DTYPE="$3" IDK_TEST_TOLERANCE="$4" \
-        IDK_FIXTURE_DIR="$PWD/tests/fixtures/qwen2-audio-tiny" "$(program "$2")" --test-threads 1 --nocapture
+    local part=$1 program=$2 type=$3 tolerance=$4
+    shift 4
+    run 100 "$part" env IDK_TEST_DEVICE="${on:-$device}" IDK_TEST_DTYPE="$type" IDK_TEST_TOLERANCE="$tolerance" \
+        IDK_FIXTURE_DIR="$PWD/tests/fixtures/qwen2-audio-tiny" "$(program "$program")" --test-threads 1 --nocapture "$@"
     local status=$?
     [ -n "$dry" ] && return
     local passed worst
-    passed=$(sed -n 's/^test result: .* \([0-9]* passed; [0-9]* failed\).*/\1/p' "$out/$1.log")
-    worst=$(sed -n 's/.*max difference //p' "$out/$1.log" | sort -g | tail -1)
+    passed=$(sed -n 's/^test result: .* \([0-9]* passed; [0-9]* failed\).*/\1/p' "$out/$part.log")
+    worst=$(differences "$out/$part.log" | sort -g | tail -1)
     if [ -n "$passed" ]; then
-        row "$1 (within $4)" "$passed, greatest difference $worst"
+        row "$part (within $tolerance)" "$passed, greatest difference ${worst:-unknown}"
+        [ $status = 0 ] || row "$part, first failure" "$(grep -m 1 -A 1 'panicked at' "$out/$part.log" | tail -1 | tr '|' ' ' | cut -c1-160)"
     else
-        row "$1" "$(why $status "$1")"
+        row "$part" "$(why $status "$part")"
     fi
+}
+
+differences() { # log of the golden checks
+    sed -n 's/.*max difference //p' "$1"
+}
+
+# Half of the digits are gone in bfloat16: the yardstick is how far it is off on the CPU. Which tokens sampling keeps is a matter
+# of yes or no that rounding decides, so that check is left out.
+golden_bf16() {
+    local part on
+    for on in cpu $device; do
+        part=golden-bf16
+        [ "$on" = "$device" ] || part=golden-bf16-$on
+        golden $part golden bf16 1 --skip warped_distributions
+        [ "$on" = "$device" ] && break
+    done
+    if [ -n "$dry" ] || [ "$device" = cpu ] || [ -z "$(differences "$out/golden-bf16.log")" ]; then return; fi
+    row "golden-bf16, greatest difference in those of the CPU" \
+        "$(paste <(differences "$out/golden-bf16.log") <(differences "$out/golden-bf16-cpu.log") |
+            awk 'NF == 2 { cpu = $2 > 0.001 ? $2 : 0.001; if ($1 / cpu > most) most = $1 / cpu } END { printf "%.2f x", most }')"
 }
 
 main_job() {
     need idk-train || return
-    local device
-    for device in cpu cuda; do
+    local on devices="cpu $device"
+    [ "$device" = cpu ] && devices=cpu
+    for on in $devices; do
         local start=$SECONDS
-        run 120 "main-job-$device" "$(program idk-train)" recipes/sound.toml --fresh --json --set model.device=$device \
-            --set model.dtype=f32 --set data.limit_per_task=60 --set output.dir="$work/main-job-$device"
+        run 120 "main-job-$on" "$(program idk-train)" recipes/sound.toml --fresh --json --set model.device="$on" \
+            --set model.dtype=f32 --set data.limit_per_task=60 --set output.dir="$work/main-job-$on"
         local status=$?
         [ -n "$dry" ] && continue
         local loss
-        loss=$(tail -1 "$work/main-job-$device/logs/metrics.jsonl" 2> /dev/null | sed -n 's/.*"loss": *\([0-9.e-]*\).*/\1/p')
+        loss=$(tail -1 "$work/main-job-$on/logs/metrics.jsonl" 2> /dev/null | sed -n 's/.*"loss": *\([0-9.e-]*\).*/\1/p')
         if [ $status = 0 ]; then
-            row "main job on $device, 60 questions a task" "$((SECONDS - start)) s, last loss ${loss:-unknown}"
+            row "main job on $on, 60 questions a task" "$((SECONDS - start)) s, last loss ${loss:-unknown}"
         else
-            row "main job on $device" "$(why $status "main-job-$device")"
+            row "main job on $on" "$(why $status "main-job-$on")"
         fi
     done
 }
 
 model() {
     local start=$SECONDS
-    run 120 model "$python" scripts/make_random_checkpoint.py --out "$seven"
+    run 120 model "$python" scripts/make_random_checkpoint.py --size $size --out "$seven"
     local status=$?
     [ -n "$dry" ] && return
     if [ $status = 0 ]; then
@@ -154,7 +206,7 @@ recipe() { # the settings of the 7B's parts
     cat > "$work/seven.toml" << TOML
 [model]
 path = "$seven"
-device = "cuda"
+device = "$device"
 [data]
 train = "$seven/questions/train.json"
 test = "$seven/questions/test.json"
@@ -181,6 +233,7 @@ sampling() {
     for count in 16 64; do
         local start
         start=$(date +%s.%N)
+        rm -rf "$work/seven-$count"
         run 120 "sampling-$count" "$(program idk-build)" "$work/seven.toml" --set data.limit_per_task=$count \
             --set output.dir="$work/seven-$count"
         status=$?
@@ -193,45 +246,72 @@ sampling() {
     row "idk-build, N=5, 12 tokens, 10 s clips" "$(echo "${seconds[@]}" | awk '{printf "%.2f questions/s", 48 / ($2 - $1)}')"
 }
 
-sft() { # batch size, steps
+# What --dry-run expects a training run to take at its peak, MiB.
+estimate() { # name, settings of the run...
+    local name=$1-estimate
+    shift
+    run 60 "$name" "$(program idk-train)" "$work/seven.toml" --dry-run --json "$@" || return
+    [ -n "$dry" ] || sed -n 's/.*"peak":\([0-9]*\).*/\1/p' "$out/$name.log" | awk '{printf "%d", $1 / 1048576}'
+}
+
+# Trains on the rows of `sampling` and adds rows about speed, the first step's wait and memory.
+training() { # name, what, its unit, batch size, settings...
     need idk-train || return
     recipe
-    local name=sft-$1 dir=$work/seven-sft-$1
-    if [ -z "$dry" ]; then
-        [ -d "$work/seven-64/dataset" ] || { row "$name" "needs the part sampling" && return; }
-        rm -rf "$dir" && cp -r "$work/seven-64" "$dir"
-    fi
+    local name=$1 what=$2 unit=$3 batch=$4 dir=$work/seven-$1
+    shift 4
+    local settings=(--set train.batch_size="$batch" --set data.limit_per_task=64 --set output.dir="$dir" "$@")
     if [ -n "$dry" ]; then
-        run 130 "$name" "$(program idk-train)" "$work/seven.toml" --set train.batch_size="$1" --set train.max_steps="$2" \
-            --set data.limit_per_task=64 --set output.dir="$dir"
+        run 130 "$name" "$(program idk-train)" "$work/seven.toml" "${settings[@]}"
+        estimate "$name" "${settings[@]}"
         return
     fi
-    run 130 "$name" "$(program idk-train)" "$work/seven.toml" --set train.batch_size="$1" --set train.max_steps="$2" \
-        --set data.limit_per_task=64 --set output.dir="$dir" &
+    [ -d "$work/seven-64/dataset" ] || { row "$name" "needs the part sampling" && return; }
+    rm -rf "$dir" "$out/$name.pid" && cp -r "$work/seven-64" "$dir"
+    local start expected
+    expected=$(estimate "$name" "${settings[@]}")
+    start=$(date +%s.%N)
+    run 130 "$name" "$(program idk-train)" "$work/seven.toml" "${settings[@]}" &
     local job=$!
-    watch "$dir/logs/metrics.jsonl" "$out/$name.samples" $job
+    watch "$dir/logs/metrics.jsonl" "$out/$name.samples" "$out/$name.pid" $job
     wait $job
     local status=$?
     [ $status = 0 ] || row "$name" "$(why $status "$name")"
-    awk -v batch="$1" '
-        $2 > 0 && !first { first = $1; first_steps = $2 }
+    [ $status = 0 ] || [ -d "$dir/logs" ] || return
+    awk -v batch="$batch" -v unit="$unit" -v start="$start" -v expected="${expected:-0}" -v what="$what" '
+        function say(name, value) { printf "| %s%s | %s |\n", what, name, value }
+        $2 > 0 && !first { first = $1; first_steps = $2; host = $4 }
         $2 > last_steps { last = $1; last_steps = $2 }
         $3 > peak { peak = $3 }
         $2 > 0 { steps[n] = $2; memory[n++] = $3 }
         END {
-            if (last_steps - first_steps < 5) { print "too few steps"; exit }
+            if (!first) { say("", "FAILED: no step was seen"); exit }
+            say(": first step after", sprintf("%.1f s from the start, host peak %d MiB by then", first - start, host))
+            if (last > first) say("", sprintf("%.2f %s/s (%d steps)", batch * (last_steps - first_steps) / (last - first), unit, last_steps))
             for (i = 0; i < n; i++) {
                 if (!early && steps[i] >= last_steps / 4) early = memory[i]
                 late = memory[i]
             }
-            printf "%.2f rows/s (%d steps), peak %d MiB, %d MiB after a quarter and %d at the end", \
-                batch * (last_steps - first_steps) / (last - first), last_steps, peak, early, late
-        }' "$out/$name.samples" > "$out/$name.result"
-    row "idk-train SFT, batch $1, recompute" "$(cat "$out/$name.result")"
+            say(": memory", sprintf("peak %d MiB, %d after a quarter, %d at the end; --dry-run said %d, measured/said %.2f", \
+                peak, early, late, expected, expected ? peak / expected : 0))
+        }' "$out/$name.samples" | tee -a "$table"
+}
+
+sft() { # batch size, steps
+    training "sft-$1" "idk-train SFT, batch $1, recompute" rows "$1" --set train.max_steps="$2"
+}
+
+# Kernels that sft-1 compiled and chose may be on the disk now.
+again() {
+    training again "idk-train SFT, batch 1, once more" rows 1 --set train.max_steps=10
+}
+
+dpo() { # steps
+    training dpo-1 "idk-train DPO, batch 1, recompute" pairs 1 --set train.method=dpo --set train.max_steps="$1"
 }
 
 peers() {
-    run 150 peers "$python" benches/peers/gpu.py --model "$seven" --dataset "$work/seven-64/dataset"
+    run 150 peers "$python" benches/peers/gpu.py --model "$seven" --dataset "$work/seven-64/dataset" --device $device
     local status=$?
     [ -n "$dry" ] && return
     [ $status = 0 ] || row "transformers + PEFT" "$(why $status peers)"
@@ -242,12 +322,14 @@ peers() {
 printf '| what | measured |\n|---|---|\n' | tee -a "$table"
 wanted machine && machine
 wanted golden-f32 && golden golden-f32 golden f32 2e-3
-wanted golden-bf16 && golden golden-bf16 golden bf16 0.3
+wanted golden-bf16 && golden_bf16
 if wanted golden-fusion && program golden-fusion > /dev/null; then golden golden-fusion golden-fusion f32 2e-3; fi
 wanted main-job && main_job
 wanted model && model
 wanted sampling && sampling
-wanted sft-1 && sft 1 200
-wanted sft-8 && sft 8 30
+wanted sft-1 && sft 1 100
+wanted again && again
+wanted dpo-1 && dpo 60
+wanted sft-8 && sft 8 20
 wanted peers && peers
 echo "table: $table"

@@ -4,7 +4,8 @@
 
 Speed and memory depend on shapes and not on values, so this stands in for the 16.8 GB of the real one where nothing can be
 downloaded. Needs torch and safetensors; weights are drawn on the GPU if there is one. The tokenizer is that of
-checkpoints/mini-lalm: texts become other tokens than with the real one, about as many. `--layers 2` makes a small one.
+checkpoints/mini-lalm: texts become other tokens than with the real one, about as many. `--layers 2` makes one of few layers,
+`--size tiny` one of a few MB, on which scripts/gpu-check.sh is rehearsed without a GPU.
 """
 
 import argparse
@@ -13,31 +14,50 @@ import math
 import shutil
 import struct
 import wave
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
 
 ROOT = Path(__file__).resolve().parents[1]
-VOCAB = 156032
-HIDDEN, INNER, LAYERS = 4096, 11008, 32
-WIDTH, AUDIO_INNER, AUDIO_LAYERS = 1280, 5120, 32
 SHARD_BYTES = 4 << 30
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Widths of the language model and of the audio encoder, heads, and layers of each."""
+
+    vocab: int
+    hidden: int
+    inner: int
+    heads: int
+    audio_width: int
+    audio_inner: int
+    audio_heads: int
+    layers: int
+
+
+SIZES = {
+    "7b": Sizes(156032, 4096, 11008, 32, 1280, 5120, 20, 32),
+    "tiny": Sizes(2048, 64, 128, 4, 32, 64, 2, 2),
+}
 
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--layers", type=int, default=LAYERS, help="of each tower")
-    parser.add_argument("--vocab", type=int, default=VOCAB)
+    parser.add_argument("--size", choices=SIZES, default="7b")
+    parser.add_argument("--layers", type=int, help="of each tower, instead of the size's")
     parser.add_argument("--tokenizer", type=Path, default=ROOT / "checkpoints/mini-lalm")
     parser.add_argument("--clips", type=int, default=64)
     parser.add_argument("--seconds", type=float, default=10.0)
     return parser.parse_args()
 
 
-def shapes(layers: int, vocab: int):
+def shapes(sizes: Sizes):
     """Name and shape of every tensor, as on the Hub."""
+    width, hidden = sizes.audio_width, sizes.hidden
 
     def linear(name, out, inner, bias=True):
         yield f"{name}.weight", (out, inner)
@@ -45,37 +65,37 @@ def shapes(layers: int, vocab: int):
             yield f"{name}.bias", (out,)
 
     def layer_norm(name):
-        yield f"{name}.weight", (WIDTH,)
-        yield f"{name}.bias", (WIDTH,)
+        yield f"{name}.weight", (width,)
+        yield f"{name}.bias", (width,)
 
     tower = "audio_tower"
-    for conv, inner in (("conv1", 128), ("conv2", WIDTH)):
-        yield f"{tower}.{conv}.weight", (WIDTH, inner, 3)
-        yield f"{tower}.{conv}.bias", (WIDTH,)
-    yield f"{tower}.embed_positions.weight", (1500, WIDTH)
+    for conv, inner in (("conv1", 128), ("conv2", width)):
+        yield f"{tower}.{conv}.weight", (width, inner, 3)
+        yield f"{tower}.{conv}.bias", (width,)
+    yield f"{tower}.embed_positions.weight", (1500, width)
     yield from layer_norm(f"{tower}.layer_norm")
-    for index in range(layers):
+    for index in range(sizes.layers):
         layer = f"{tower}.layers.{index}"
         for projection in ("q_proj", "k_proj", "v_proj", "out_proj"):
-            yield from linear(f"{layer}.self_attn.{projection}", WIDTH, WIDTH, projection != "k_proj")
-        yield from linear(f"{layer}.fc1", AUDIO_INNER, WIDTH)
-        yield from linear(f"{layer}.fc2", WIDTH, AUDIO_INNER)
+            yield from linear(f"{layer}.self_attn.{projection}", width, width, projection != "k_proj")
+        yield from linear(f"{layer}.fc1", sizes.audio_inner, width)
+        yield from linear(f"{layer}.fc2", width, sizes.audio_inner)
         yield from layer_norm(f"{layer}.self_attn_layer_norm")
         yield from layer_norm(f"{layer}.final_layer_norm")
-    yield from linear("multi_modal_projector.linear", HIDDEN, WIDTH)
+    yield from linear("multi_modal_projector.linear", hidden, width)
     model = "language_model.model"
-    yield f"{model}.embed_tokens.weight", (vocab, HIDDEN)
-    yield f"{model}.norm.weight", (HIDDEN,)
-    yield from linear("language_model.lm_head", vocab, HIDDEN, bias=False)
-    for index in range(layers):
+    yield f"{model}.embed_tokens.weight", (sizes.vocab, hidden)
+    yield f"{model}.norm.weight", (hidden,)
+    yield from linear("language_model.lm_head", sizes.vocab, hidden, bias=False)
+    for index in range(sizes.layers):
         layer = f"{model}.layers.{index}"
         for projection in ("q_proj", "k_proj", "v_proj", "o_proj"):
-            yield from linear(f"{layer}.self_attn.{projection}", HIDDEN, HIDDEN, projection != "o_proj")
-        yield from linear(f"{layer}.mlp.gate_proj", INNER, HIDDEN, bias=False)
-        yield from linear(f"{layer}.mlp.up_proj", INNER, HIDDEN, bias=False)
-        yield from linear(f"{layer}.mlp.down_proj", HIDDEN, INNER, bias=False)
-        yield f"{layer}.input_layernorm.weight", (HIDDEN,)
-        yield f"{layer}.post_attention_layernorm.weight", (HIDDEN,)
+            yield from linear(f"{layer}.self_attn.{projection}", hidden, hidden, projection != "o_proj")
+        yield from linear(f"{layer}.mlp.gate_proj", sizes.inner, hidden, bias=False)
+        yield from linear(f"{layer}.mlp.up_proj", sizes.inner, hidden, bias=False)
+        yield from linear(f"{layer}.mlp.down_proj", hidden, sizes.inner, bias=False)
+        yield f"{layer}.input_layernorm.weight", (hidden,)
+        yield f"{layer}.post_attention_layernorm.weight", (hidden,)
 
 
 def draw(name: str, shape, device):
@@ -90,11 +110,11 @@ def draw(name: str, shape, device):
     return (torch.randn(shape, device=device, dtype=torch.bfloat16) * std).cpu()
 
 
-def write_weights(out: Path, layers: int, vocab: int):
+def write_weights(out: Path, sizes: Sizes):
     device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.manual_seed(0)
     shards, shard, size = [], {}, 0
-    for name, shape in shapes(layers, vocab):
+    for name, shape in shapes(sizes):
         if size > SHARD_BYTES:
             shards.append(save(out, len(shards), shard))
             shard, size = {}, 0
@@ -112,27 +132,27 @@ def save(out: Path, index: int, tensors):
     return file, list(tensors)
 
 
-def write_config(out: Path, tokenizer: Path, layers: int, vocab: int):
+def write_config(out: Path, tokenizer: Path, sizes: Sizes):
     small = json.loads((tokenizer / "config.json").read_text())
     text = small["text_config"]
-    if text["vocab_size"] > vocab:
-        raise SystemExit(f"{tokenizer} has {text['vocab_size']} tokens, more than --vocab {vocab}")
+    if text["vocab_size"] > sizes.vocab:
+        raise SystemExit(f"{tokenizer} has {text['vocab_size']} tokens, more than the {sizes.vocab} of the model")
     config = {
         "architectures": ["Qwen2AudioForConditionalGeneration"],
         "model_type": "qwen2_audio",
         "audio_token_index": small.get("audio_token_index", small.get("audio_token_id")),
-        "vocab_size": vocab,
+        "vocab_size": sizes.vocab,
         "audio_config": {
-            "model_type": "qwen2_audio_encoder", "num_mel_bins": 128, "encoder_layers": layers,
-            "encoder_attention_heads": 20, "encoder_ffn_dim": AUDIO_INNER, "d_model": WIDTH,
+            "model_type": "qwen2_audio_encoder", "num_mel_bins": 128, "encoder_layers": sizes.layers,
+            "encoder_attention_heads": sizes.audio_heads, "encoder_ffn_dim": sizes.audio_inner, "d_model": sizes.audio_width,
             "activation_function": "gelu", "scale_embedding": False, "max_source_positions": 1500,
         },
         "text_config": {
             "model_type": "qwen2", "bos_token_id": text["bos_token_id"], "eos_token_id": text["eos_token_id"],
-            "pad_token_id": text["pad_token_id"], "hidden_size": HIDDEN, "intermediate_size": INNER,
-            "num_hidden_layers": layers, "num_attention_heads": 32, "num_key_value_heads": 32,
+            "pad_token_id": text["pad_token_id"], "hidden_size": sizes.hidden, "intermediate_size": sizes.inner,
+            "num_hidden_layers": sizes.layers, "num_attention_heads": sizes.heads, "num_key_value_heads": sizes.heads,
             "max_position_embeddings": 8192, "rope_theta": 10000.0, "rms_norm_eps": 1e-5, "torch_dtype": "bfloat16",
-            "use_mrope": False, "use_sliding_window": False, "tie_word_embeddings": False, "vocab_size": vocab,
+            "use_mrope": False, "use_sliding_window": False, "tie_word_embeddings": False, "vocab_size": sizes.vocab,
         },
     }
     (out / "config.json").write_text(json.dumps(config, indent=1))
@@ -167,9 +187,12 @@ def write_questions(out: Path, count: int, seconds: float):
 def main():
     options = arguments()
     options.out.mkdir(parents=True, exist_ok=True)
-    write_config(options.out, options.tokenizer, options.layers, options.vocab)
+    sizes = SIZES[options.size]
+    if options.layers:
+        sizes = replace(sizes, layers=options.layers)
+    write_config(options.out, options.tokenizer, sizes)
     write_questions(options.out, options.clips, options.seconds)
-    write_weights(options.out, options.layers, options.vocab)
+    write_weights(options.out, sizes)
 
 
 if __name__ == "__main__":

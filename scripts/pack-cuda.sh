@@ -3,17 +3,19 @@
 #
 # Usage: scripts/pack-cuda.sh [FOLDER]        [default: .cuda]
 #   CARGO_TARGET_DIR  as for cargo            [default: target]
+#   FEATURES=         programs without GPU, for `scripts/gpu-check.sh --rehearse`   [default: cuda]
 #   FUSION=1          also the golden checks with fused GPU kernels (builds the GPU crates once more)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 out=${1:-.cuda}
+features=${FEATURES-cuda}
 target=${CARGO_TARGET_DIR:-target}
 mkdir -p "$out"
 
 # Prints the path of the golden checks' program.
 golden() { # cargo's features
     cargo test --release -p idk --features "$1" --test golden --no-run --message-format json |
-        sed -n 's/.*"executable":"\([^"]*golden[^"]*\)".*/\1/p' | tail -1
+        sed -n 's/.*"executable":"\([^"]*\/golden-[^"]*\)".*/\1/p' | tail -1
 }
 pack() { # program, name
     local copy
@@ -24,10 +26,10 @@ pack() { # program, name
     rm "$copy"
 }
 
-cargo build --release -p idk --features cuda --bins
+cargo build --release -p idk --features "$features" --bins
 pack "$target/release/idk-train" idk-train
 pack "$target/release/idk-build" idk-build
-pack "$(golden cuda)" golden
+pack "$(golden "$features")" golden
 if [ -n "${FUSION:-}" ]; then
     pack "$(golden fusion)" golden-fusion
 fi

@@ -109,7 +109,7 @@ fn run_training(
     };
     let (lalm, report) = train_full(lalm, &next_batch, Some(&mut evaluate), &recipe.train, run)?;
     stop.check(&report, dir)?;
-    idk_trainer::write_curves(dir)?;
+    idk_evaluator::write_curves(&dir.root, &dir.curves())?;
     Ok(lalm)
 }
 

@@ -13,7 +13,7 @@ use idk_dataset_builder::{
 };
 use idk_evaluator::Results;
 use idk_model::Lalm;
-use idk_trainer::{Method, RunDir, TrainReport, write_curves};
+use idk_trainer::{Method, RunDir, TrainReport};
 use serde_json::Value;
 
 use crate::cli::{RecipeArgs, print_line, say};
@@ -161,7 +161,7 @@ impl<'a> Run<'a> {
         let manifest = self.dataset()?;
         say(&describe(&manifest, &self.dir.dataset()));
         let report = crate::training::train_adapter(self)?;
-        write_curves(&self.dir)?;
+        idk_evaluator::write_curves(&self.dir.root, &self.dir.curves())?;
         // What is measured on an adapter that was there before stays on its card.
         let has_new_steps = report.resumed_from.is_none_or(|step| step < report.steps);
         if has_new_steps || !self.dir.adapter().join(CARD_FILE).is_file() {

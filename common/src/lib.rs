@@ -10,11 +10,9 @@
 //! - [`limits`]: the sizes above which input is refused
 //! - [`text`]: text from data files, made safe for a terminal
 //! - [`progress`]: a bar on a terminal, a few plain lines elsewhere
-//! - [`chart`]: line charts as SVG
 //! - [`diagnose`]: exit codes and hints of errors
 
 pub mod atomic;
-pub mod chart;
 pub mod diagnose;
 mod error;
 pub mod hash;

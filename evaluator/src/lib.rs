@@ -48,7 +48,7 @@ pub use html::{REPORT_FILE, report_file, write_transfer_report};
 pub use method::{Contender, Method, is_adapter_name};
 pub use pairs::PairResult;
 pub use pick::{AccuracyFloor, Choice, pick};
-pub use plot::{PLOT_DIR, plot_folder};
+pub use plot::{PLOT_DIR, plot_folder, write_curves};
 pub use prepare::{Prepared, PreparedQuestion, prepare};
 pub use prompts::PromptFiles;
 pub use refuse::Rule;

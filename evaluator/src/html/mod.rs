@@ -87,8 +87,8 @@ const SUMMARY_NOTE: &str = "In percent but for RGI, n and unreadable answers. Ac
     dCon), with its 95 % interval. The columns random, confidence and group are the RGI of refusing as many of the base \
     model's answers at random, by its confidence, by sub-category.";
 const FOREST_NOTE: &str = "RGI is log10(wrong answers that went away / right answers lost): to the right of zero more \
-    went away than were lost. Hollow marks: refusing as many questions by a rule. What lies at an end of the axis is \
-    beyond it.";
+    went away than were lost. Hollow marks: refusing as many questions by a rule; at an end of the axis they may be \
+    beyond it. An arrow at an end: nothing was lost, or nothing gained, so that there is no number.";
 const BARS_NOTE: &str = "Rel = r × Acc + (1 - r) × Tru, in percent, where r is the share refused: between being right and \
     not being wrong, the nearer to Acc the more is refused.";
 const FLOW_NOTE: &str = "Every answer of the base model to the left, of the method to the right. Unreadable answers \

@@ -11,22 +11,33 @@ pub(crate) struct Axis {
     pub step: f64,
 }
 
-/// Distances of ticks that are easy to read.
-const STEPS: [f64; 20] = [
-    0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4,
-    1e5,
-];
-
 impl Axis {
-    /// An axis from tick to tick that holds all finite `values`, with at most `most` steps.
+    /// An axis from tick to tick that holds all finite `values`, with at most `most` steps of 1, 2 or 5 times a power of
+    /// ten.
     pub(crate) fn around(values: &[f64], most: usize, pixels: [f64; 2]) -> Self {
+        Self::in_steps(values, most, pixels, 0.0)
+    }
+
+    /// The same for what is counted: ticks are whole numbers.
+    pub(crate) fn counting(values: &[f64], most: usize, pixels: [f64; 2]) -> Self {
+        Self::in_steps(values, most, pixels, 1.0)
+    }
+
+    fn in_steps(values: &[f64], most: usize, pixels: [f64; 2], least: f64) -> Self {
         let finite = || values.iter().copied().filter(|value| value.is_finite());
         let (low, high) =
             (finite().fold(f64::INFINITY, f64::min), finite().fold(f64::NEG_INFINITY, f64::max));
         let (low, high) = if low < high { (low, high) } else { (low.min(0.0), high.max(1.0)) };
         let out = |step: f64| [(low / step).floor() * step, (high / step).ceil() * step];
-        let fits = |step: &f64| ((out(*step)[1] - out(*step)[0]) / step).round() as usize <= most;
-        let step = STEPS.into_iter().find(fits).unwrap_or(high - low);
+        let fits = |step: f64| ((out(step)[1] - out(step)[0]) / step).round() as usize <= most;
+        let mut step = 10.0_f64.powf(((high - low) / most as f64).log10().floor()).max(least);
+        // Twice 2, 2.5 and 2 is more than a factor of ten, which is enough.
+        for factor in [2.0, 2.5, 2.0, 2.0, 2.5, 2.0] {
+            if fits(step) {
+                break;
+            }
+            step *= factor;
+        }
         Self { values: out(step), pixels, step }
     }
 
@@ -39,11 +50,18 @@ impl Axis {
     /// The values of the ticks with their labels.
     pub(crate) fn ticks(&self) -> Vec<(f64, String)> {
         let [low, high] = self.values;
-        let digits = if self.step < 0.1 { 2 } else { usize::from(self.step < 1.0) };
+        let digits = (-self.step.log10() - 1e-9).ceil().max(0.0) as usize;
         let count = ((high - low) / self.step).round() as usize;
         let values = (0..=count).map(|index| low + index as f64 * self.step);
-        // A zero that rounding has missed must not be printed as -0.0.
-        let label = |value: f64| format!("{:.digits$}", if value.abs() < 1e-9 { 0.0 } else { value });
+        let label = |value: f64| {
+            // A zero that rounding has missed must not be printed as -0.0.
+            let value = if value.abs() < 1e-6 * self.step { 0.0 } else { value };
+            match digits {
+                0..=4 => format!("{value:.digits$}"),
+                _ if value == 0.0 => "0".to_owned(),
+                _ => format!("{value:.1e}"),
+            }
+        };
         values.map(|value| (value, label(value))).collect()
     }
 }
@@ -104,9 +122,13 @@ impl Positions {
     }
 }
 
-/// A value with at most three decimals, without zeros at its end.
+/// A value with at most three decimals, or three digits if it is below a hundredth, without zeros at its end.
 pub(crate) fn short(value: f64) -> String {
-    format!("{}", (value * 1000.0).round() / 1000.0 + 0.0)
+    if value == 0.0 || value.abs() >= 0.01 {
+        return format!("{}", (value * 1000.0).round() / 1000.0 + 0.0);
+    }
+    let digits = format!("{value:.2e}");
+    digits.parse::<f64>().map_or(digits, |rounded| format!("{rounded}"))
 }
 
 #[cfg(test)]
@@ -123,6 +145,42 @@ mod tests {
         assert_eq!(labels, ["-0.4", "-0.2", "0.0", "0.2", "0.4", "0.6", "0.8"]);
         assert_eq!(px(axis.at(0.2)), "200");
         assert_eq!((axis.at(f64::INFINITY), axis.at(-9.0)), (300.0, 100.0));
+    }
+
+    fn labels(axis: &Axis) -> Vec<String> {
+        axis.ticks().into_iter().map(|tick| tick.1).collect()
+    }
+
+    #[test]
+    fn ticks_are_round_numbers_around_the_values_at_any_size() {
+        let labels = |values: &[f64], most| labels(&Axis::around(values, most, [0.0, 1.0]));
+        assert_eq!(labels(&[0.3, 2.2], 5), ["0.0", "0.5", "1.0", "1.5", "2.0", "2.5"]);
+        assert_eq!(labels(&[1.0, 600.0], 10), ["0", "100", "200", "300", "400", "500", "600"]);
+        assert_eq!(labels(&[0.0, 0.0009], 5), ["0.0000", "0.0002", "0.0004", "0.0006", "0.0008", "0.0010"]);
+        assert_eq!(labels(&[0.0, 4e-6], 4), ["0", "1.0e-6", "2.0e-6", "3.0e-6", "4.0e-6"]);
+        for power in -8..9 {
+            for low in [0.0, 0.37, -4.1] {
+                let [low, high] = [low, 5.3].map(|value| value * 10.0_f64.powi(power));
+                let axis = Axis::around(&[low, high], 5, [0.0, 1.0]);
+                assert!(axis.values[0] <= low && high <= axis.values[1] * (1.0 + 1e-12), "{axis:?}");
+                assert!((4..=6).contains(&axis.ticks().len()), "{axis:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_counted_has_whole_ticks() {
+        for (last, expected) in
+            [(1.0, &["0", "1"][..]), (3.0, &["0", "1", "2", "3"]), (7.0, &["0", "2", "4", "6", "8"])]
+        {
+            assert_eq!(labels(&Axis::counting(&[0.0, last], 6, [0.0, 1.0])), expected);
+        }
+    }
+
+    #[test]
+    fn short_numbers_keep_what_tells_small_ones_apart() {
+        let of = [0.0, 1.5, 0.123_456, 0.000_123_456, -0.002].map(short);
+        assert_eq!(of, ["0", "1.5", "0.123", "0.000123", "-0.002"]);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use idk_questions::metrics::RiskCoverage;
 use crate::results::Results;
 
 use super::axis::Axis;
-use super::panel::{ACROSS, SIZE, UP, frame};
+use super::panel::SMALL;
 use super::shape::{Shape, polyline};
 use super::{Key, Plot, file_name};
 
@@ -30,16 +30,16 @@ pub(crate) fn curves(results: &Results) -> Vec<Plot> {
     let risks = tasks.iter().flat_map(|(_, curves)| curves.iter().flat_map(|curve| &curve.2.points));
     let mut values: Vec<f64> = risks.map(|point| point[1]).collect();
     values.push(0.0);
-    let risk = Axis::around(&values, 5, UP);
+    let risk = Axis::around(&values, 5, SMALL.up);
     let drawn = tasks.iter().filter(|(_, curves)| !curves.is_empty());
     drawn.map(|(task, curves)| plot(task, curves, &risk)).collect()
 }
 
 fn plot(task: &str, curves: &[Curve<'_>], risk: &Axis) -> Plot {
-    let coverage = Axis { values: [0.0, 1.0], pixels: ACROSS, step: 0.2 };
+    let coverage = Axis { values: [0.0, 1.0], pixels: SMALL.across, step: 0.2 };
     let ticks: Vec<(f64, String)> =
         coverage.ticks().into_iter().map(|(value, label)| (coverage.at(value), label)).collect();
-    let mut shapes = frame(risk, "share of wrong answers", &ticks, "share of questions answered");
+    let mut shapes = SMALL.frame(risk, "share of wrong answers", &ticks, "share of questions answered");
     for (_, colour, curve) in curves {
         shapes.push(drawn(curve, &coverage, risk, *colour));
     }
@@ -51,7 +51,7 @@ fn plot(task: &str, curves: &[Curve<'_>], risk: &Axis) -> Plot {
         file: file_name(&["risk-coverage", task]),
         title: format!("Risk and coverage, {task}"),
         label: format!("risk-coverage curve, {task}"),
-        size: SIZE,
+        size: SMALL.size,
         shapes,
         key: key.collect(),
     }
@@ -76,8 +76,8 @@ mod tests {
     #[test]
     fn points_are_where_their_shares_are() {
         // Half of 40..310 is 175; a risk of a quarter is half the way up an axis to 0.5, at 110.
-        let coverage = Axis { values: [0.0, 1.0], pixels: ACROSS, step: 0.2 };
-        let risk = Axis { values: [0.0, 0.5], pixels: UP, step: 0.1 };
+        let coverage = Axis { values: [0.0, 1.0], pixels: SMALL.across, step: 0.2 };
+        let risk = Axis { values: [0.0, 0.5], pixels: SMALL.up, step: 0.1 };
         assert_eq!(
             elements(&[drawn(&curve(), &coverage, &risk, 9)]),
             "<polyline points=\"175,194 310,110\" class=\"curve c1\"/>\n"

@@ -1,6 +1,8 @@
 //! The forest plot: RGI of every method on every task with its interval, beside what simple rules score at the same
 //! refusal rate.
 
+use std::collections::BTreeSet;
+
 use idk_common::text::ellipsis;
 
 use crate::compare::{RuleResult, TaskResult};
@@ -39,16 +41,24 @@ pub(crate) fn rule_rgis(task: &TaskResult) -> [Option<f64>; 3] {
     [task.comparison.random_rgi, of_rule(&task.threshold), of_rule(&task.group)]
 }
 
-/// The plot of all tasks and methods; nothing if there is no method.
+/// The RGI of the method itself.
+fn own_rgi(task: &TaskResult) -> Option<f64> {
+    extended(task.comparison.rgi, task.comparison.rgi_reason.as_deref())
+}
+
+/// The plot of all tasks and methods, without axis and marks if no method has an RGI; nothing if there is no method.
 pub(crate) fn forest(results: &Results) -> Option<Plot> {
     if results.methods.is_empty() {
         return None;
     }
     let all = || results.methods.iter().flat_map(|method| &method.tasks);
+    let is_measured = all().any(|row| own_rgi(row).is_some());
     let mut values = vec![0.0];
     for row in all() {
-        values.extend(row.comparison.rgi.iter().chain(row.comparison.rgi_ci95.iter().flatten()));
-        values.extend(rule_rgis(row).into_iter().flatten());
+        values.extend(interval(row).iter().flatten());
+        // An axis to one at least, for an arrow at the end of one to zero would seem to be a value.
+        let rgis = rule_rgis(row).into_iter().chain([own_rgi(row)]).flatten();
+        values.extend(rgis.map(|rgi| if rgi.is_finite() { rgi } else { rgi.signum() }));
     }
     let axis = Axis::around(&values, 8, PLOT);
     let mut marks = Vec::new();
@@ -61,12 +71,14 @@ pub(crate) fn forest(results: &Results) -> Option<Plot> {
             let Some(row) = method.tasks.iter().find(|row| row.task == task.task) else { continue };
             y += ROW;
             marks.push(text(PLOT[0] - 10.0, y, "end", &ellipsis(&method.name, MAX_CHARS)));
-            marks.extend(row_marks(&axis, y - HALF, index + 1, row));
+            if is_measured {
+                marks.extend(row_marks(&axis, y - HALF, index + 1, row));
+            }
             marks.push(text(PLOT[1] + 14.0, y, "", &rgi_with_interval(&row.comparison)));
         }
         y += ROW / 2.0;
     }
-    let mut shapes = grid(&axis, y);
+    let mut shapes = if is_measured { grid(&axis, y) } else { vec![no_rgi(results, y)] };
     shapes.extend(marks);
     let title = "Reliability gain (RGI) with 95 % intervals".to_owned();
     Some(Plot {
@@ -75,8 +87,22 @@ pub(crate) fn forest(results: &Results) -> Option<Plot> {
         title,
         size: [WIDTH, y + 34.0],
         shapes,
-        key: key(),
+        key: if is_measured { key() } else { Vec::new() },
     })
+}
+
+/// What stands in the place of the axis if there is no RGI: why.
+fn no_rgi(results: &Results, bottom: f64) -> Shape {
+    let rows = results.methods.iter().flat_map(|method| &method.tasks);
+    let reasons: BTreeSet<&str> = rows.filter_map(|row| row.comparison.rgi_reason.as_deref()).collect();
+    let reasons: Vec<&str> = reasons.into_iter().collect();
+    let why = if reasons.is_empty() { "no questions".to_owned() } else { reasons.join(", ") };
+    text(f64::midpoint(PLOT[0], PLOT[1]), bottom + 14.0, "middle faint", &format!("no RGI: {why}"))
+}
+
+/// The interval of an RGI that is a number: beside a reason there is none, as in the tables.
+fn interval(task: &TaskResult) -> Option<[f64; 2]> {
+    task.comparison.rgi.and(task.comparison.rgi_ci95)
 }
 
 /// What the marks are.
@@ -108,9 +134,8 @@ fn grid(axis: &Axis, bottom: f64) -> Vec<Shape> {
 
 /// The interval, the value and the three rules of one row.
 fn row_marks(axis: &Axis, y: f64, colour: usize, row: &TaskResult) -> Vec<Shape> {
-    let comparison = &row.comparison;
     let mut marks = Vec::new();
-    if let Some([low, high]) = comparison.rgi_ci95 {
+    if let Some([low, high]) = interval(row) {
         marks.push(line([axis.at(low), y], [axis.at(high), y], &format!("range c{}", colour % 8)));
     }
     for (rule, rgi) in ["random", "confidence", "group"].into_iter().zip(rule_rgis(row)) {
@@ -118,10 +143,18 @@ fn row_marks(axis: &Axis, y: f64, colour: usize, row: &TaskResult) -> Vec<Shape>
             marks.push(rule_mark(rule, axis.at(rgi), y));
         }
     }
-    if let Some(rgi) = extended(comparison.rgi, comparison.rgi_reason.as_deref()) {
-        marks.push(circle([axis.at(rgi), y], HALF, &format!("dot c{}", colour % 8)));
+    if let Some(rgi) = own_rgi(row) {
+        let (x, class) = (axis.at(rgi), format!("dot c{}", colour % 8));
+        let is_number = rgi.is_finite();
+        marks.push(if is_number { circle([x, y], HALF, &class) } else { arrow(x, y, rgi.signum(), &class) });
     }
     marks
+}
+
+/// Points beyond the end of the axis at `x`, to the right (1) or the left (-1).
+fn arrow(x: f64, y: f64, side: f64, class: &str) -> Shape {
+    let [tip, back] = [x + side * 2.0 * HALF, x - side];
+    polygon(vec![[tip, y], [back, y - HALF - 1.0], [back, y + HALF + 1.0]], class)
 }
 
 /// The hollow mark of a rule; they differ in form, not in colour.
@@ -163,17 +196,47 @@ mod tests {
     }
 
     #[test]
-    fn an_infinite_rgi_is_at_the_end_and_one_without_value_nowhere() {
-        for (reason, circle) in
-            [("lost nothing", "cx=\"300\""), ("gained nothing", "cx=\"100\""), ("changed nothing", "")]
-        {
+    fn an_infinite_rgi_is_an_arrow_beyond_the_end_without_interval_and_one_without_value_is_nowhere() {
+        for (reason, points) in [
+            ("lost nothing", "\"308,50 299,45 299,55\" class=\"dot c1\""),
+            ("gained nothing", "\"92,50 101,45 101,55\" class=\"dot c1\""),
+            ("changed nothing", ""),
+        ] {
             let mut row = row();
             row.comparison.rgi = None;
             row.comparison.rgi_reason = Some(reason.to_owned());
             let marks = elements(&row_marks(&AXIS, 50.0, 1, &row));
-            assert_eq!(marks.contains("<circle"), !circle.is_empty(), "{reason}");
-            assert!(marks.contains(circle), "{reason}: {marks}");
+            assert!(!marks.contains("<circle") && !marks.contains("range"), "{reason}: {marks}");
+            assert_eq!(marks.contains("dot c1"), !points.is_empty(), "{reason}");
+            assert!(marks.contains(points), "{reason}: {marks}");
         }
+    }
+
+    #[test]
+    fn the_axis_reaches_far_enough_that_what_is_beyond_it_is_not_taken_for_a_value() {
+        let mut results = golden_results("sound");
+        let row = &mut results.methods[0].tasks[0];
+        (row.comparison.rgi, row.comparison.rgi_reason) = (None, Some("gained nothing".to_owned()));
+        (row.threshold, row.group, row.comparison.random_rgi) = (None, None, None);
+        assert!(inline(&forest(&results).unwrap()).contains(">-1.0</text>"));
+    }
+
+    #[test]
+    fn without_any_rgi_there_is_its_reason_and_no_axis() {
+        let mut results = golden_results("sound");
+        for row in results.methods.iter_mut().flat_map(|method| &mut method.tasks) {
+            (row.comparison.rgi, row.comparison.rgi_reason) = (None, Some("changed nothing".to_owned()));
+        }
+        let plot = forest(&results).unwrap();
+        let svg = inline(&plot);
+        assert!(
+            svg.contains(">no RGI: changed nothing</text>") && svg.contains(">changed nothing</text>"),
+            "{svg}"
+        );
+        for part in ["class=\"grid\"", "class=\"axis\"", "class=\"rule\"", "log10"] {
+            assert!(!svg.contains(part), "{part}");
+        }
+        assert_eq!(plot.key, []);
     }
 
     #[test]

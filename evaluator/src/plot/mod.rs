@@ -24,6 +24,7 @@ use idk_common::atomic::write_atomic;
 use crate::error::EvalError;
 
 pub use self::files::{PLOT_DIR, plot_folder};
+pub use self::training::write_curves;
 
 use self::raster::text_width;
 use self::shape::{Shape, line, text};

@@ -2,7 +2,7 @@
 
 use super::escape::escape;
 use super::shape::{Form, Shape};
-use super::style::{LIGHT, classes, hex};
+use super::style::{DARK, LIGHT, Palette, classes, hex};
 use super::{Plot, laid_out};
 
 /// A coordinate, to a tenth of a pixel.
@@ -71,16 +71,39 @@ pub(crate) fn inline(plot: &Plot) -> String {
 
 /// A plot as a file of its own, with title and key, in the colours of light paper.
 pub(crate) fn document(plot: &Plot) -> String {
-    let ([width, height], shapes) = laid_out(plot);
-    let (width, height) = (px(width), px(height));
-    let style = classes(|name| hex(LIGHT.colour(name)));
-    let (page, content) = (hex(LIGHT.colour("page")), elements(&shapes));
-    let label = escape(&plot.label);
+    let (size, shapes) = laid_out(plot);
+    file(&plot.label, size, &shapes, &style(&LIGHT))
+}
+
+/// Plots in rows of `columns` as one file, with titles and keys, light or dark as the reader's system is.
+pub(crate) fn sheet(label: &str, plots: &[Plot], columns: usize) -> String {
+    let laid: Vec<([f64; 2], Vec<Shape>)> = plots.iter().map(laid_out).collect();
+    let column = laid.iter().map(|([width, _], _)| *width).fold(0.0, f64::max);
+    let (mut shapes, mut top) = (Vec::new(), 0.0);
+    for row in laid.chunks(columns) {
+        for (index, (_, plot)) in row.iter().enumerate() {
+            shapes.extend(plot.iter().map(|shape| shape.clone().moved([index as f64 * column, top])));
+        }
+        top += row.iter().map(|([_, height], _)| *height).fold(0.0, f64::max);
+    }
+    let dark = style(&DARK);
+    let style = format!("{}@media (prefers-color-scheme:dark) {{\n{dark}}}\n", style(&LIGHT));
+    file(label, [columns.min(plots.len()) as f64 * column, top], &shapes, &style)
+}
+
+/// All rules of a file; the class `paper` is its ground.
+fn style(palette: &Palette) -> String {
+    let page = hex(palette.colour("page"));
+    classes(|name| hex(palette.colour(name))) + &format!("svg .paper {{ fill: {page}; }}\n")
+}
+
+fn file(label: &str, size: [f64; 2], shapes: &[Shape], style: &str) -> String {
+    let ([width, height], label, content) = (size.map(px), escape(label), elements(shapes));
     format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" \
-         viewBox=\"0 0 {width} {height}\" role=\"img\" aria-label=\"{label}\">\n<style>\n\
+         viewBox=\"0 0 {width} {height}\" role=\"img\" aria-label=\"{label}\">\n<title>{label}</title>\n<style>\n\
          svg {{ font-family: \"DejaVu Sans Condensed\", \"DejaVu Sans\", Verdana, sans-serif; }}\n{style}</style>\n\
-         <rect width=\"100%\" height=\"100%\" fill=\"{page}\"/>\n{content}</svg>\n"
+         <rect width=\"100%\" height=\"100%\" class=\"paper\"/>\n{content}</svg>\n"
     )
 }
 
@@ -121,6 +144,30 @@ mod tests {
         for svg in [inline(&plot), document(&plot)] {
             assert!(!svg.contains("<script") && svg.matches("</svg>").count() == 1, "{svg}");
         }
+    }
+
+    #[test]
+    fn a_sheet_has_its_plots_in_rows_and_follows_the_readers_light() {
+        let plot = |text_of: &str, height: f64| Plot {
+            size: [100.0, height],
+            shapes: vec![text(0.0, 10.0, "", text_of)],
+            ..Plot::default()
+        };
+        let svg = sheet("<all>", &[plot("a", 50.0), plot("b", 30.0), plot("c", 20.0)], 2);
+        // 12 pixels around each: columns of 124, a first row as high as its highest plot.
+        for part in [
+            "<text x=\"12\" y=\"22\" class=\"\">a<",
+            "x=\"136\" y=\"22\"",
+            "x=\"12\" y=\"96\"",
+            "viewBox=\"0 0 248 118\"",
+        ] {
+            assert!(svg.contains(part), "{part} is not in {svg}");
+        }
+        assert!(
+            svg.contains("<title>&lt;all&gt;</title>") && svg.contains("@media (prefers-color-scheme:dark)")
+        );
+        assert!(svg.contains(&hex(DARK.colour("page"))) && svg.contains(&hex(LIGHT.colour("page"))));
+        assert!(sheet("none", &[], 2).ends_with("</svg>\n"));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use crate::error::EvalError;
 use crate::sweep::{Sweep, SweepKind, SweepPoint, SweepSet, sweep_file};
 
 use super::axis::{Axis, Positions, short};
-use super::panel::{SIZE, UP, WITHIN, frame};
+use super::panel::{SMALL, WITHIN};
 use super::shape::{Shape, circle, line, polyline, text};
 use super::{Key, Plot, file_name};
 
@@ -74,11 +74,13 @@ fn rgi(sweep: &Sweep) -> Plot {
     let all = |point: &SweepPoint| point.rgi;
     let mut values = vec![0.0];
     for point in &sweep.points {
-        values.extend([point.rgi, point.rgi_low, point.rgi_high].into_iter().flatten());
+        if point.rgi.is_some() {
+            values.extend([point.rgi, point.rgi_low, point.rgi_high].into_iter().flatten());
+        }
         values.extend(point.by_task.values().filter_map(|row| row.rgi));
     }
-    let up = Axis::around(&values, 6, UP);
-    let mut shapes = frame(
+    let up = Axis::around(&values, 6, SMALL.up);
+    let mut shapes = SMALL.frame(
         &up,
         "RGI: wrong avoided / right lost, log10",
         &positions.labels(),
@@ -86,7 +88,8 @@ fn rgi(sweep: &Sweep) -> Plot {
     );
     let mut key = vec![Key::line("curve c1", "all, 95 % interval")];
     for (index, point) in sweep.points.iter().enumerate() {
-        if let (Some(low), Some(high)) = (point.rgi_low, point.rgi_high) {
+        // As in the table: no interval around an RGI that has no value.
+        if let (Some(_), Some(low), Some(high)) = (point.rgi, point.rgi_low, point.rgi_high) {
             let x = positions.at(index);
             shapes.push(line([x, up.at(low)], [x, up.at(high)], "whisker c1"));
         }
@@ -105,8 +108,8 @@ fn rgi(sweep: &Sweep) -> Plot {
 
 fn shares(sweep: &Sweep) -> Plot {
     let positions = positions(sweep);
-    let up = Axis { values: [0.0, 100.0], pixels: UP, step: 20.0 };
-    let mut shapes = frame(&up, "percent", &positions.labels(), &across_name(sweep.kind, &positions));
+    let up = Axis { values: [0.0, 100.0], pixels: SMALL.up, step: 20.0 };
+    let mut shapes = SMALL.frame(&up, "percent", &positions.labels(), &across_name(sweep.kind, &positions));
     let mut key = Vec::new();
     if let Some(acc) = sweep.base.acc {
         shapes.push(line([WITHIN[0], up.at(acc)], [WITHIN[1], up.at(acc)], "base"));
@@ -131,7 +134,7 @@ fn plot(sweep: &Sweep, part: &str, what: &str, shapes: Vec<Shape>, key: Vec<Key>
     let title = format!("{what} over {} ({})", name(sweep.kind), questions(sweep));
     let set = if sweep.set == SweepSet::Val { "val" } else { "test" };
     let file = file_name(&["sweep", sweep.kind.name(), set, part]);
-    Plot { file, label: title.clone(), title, size: SIZE, shapes, key }
+    Plot { file, label: title.clone(), title, size: SMALL.size, shapes, key }
 }
 
 /// The lines between neighbouring points that have a value; what lies between two others is not known.
@@ -163,7 +166,10 @@ fn picked(sweep: &Sweep, positions: &Positions) -> Vec<Shape> {
     };
     let right = x < f64::midpoint(WITHIN[0], WITHIN[1]);
     let (x_text, class) = if right { (x + 4.0, "small") } else { (x - 4.0, "small end") };
-    vec![line([x, UP[0]], [x, UP[1] - 8.0], "picked"), text(x_text, UP[1] - 1.0, class, "picked")]
+    vec![
+        line([x, SMALL.up[0]], [x, SMALL.up[1] - 8.0], "picked"),
+        text(x_text, SMALL.up[1] - 1.0, class, "picked"),
+    ]
 }
 
 #[cfg(test)]
