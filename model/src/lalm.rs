@@ -9,6 +9,7 @@ use idk_audio::{LogMel, MelConfig, MelExtractor};
 use crate::batch::TokenBatch;
 use crate::config::LalmConfig;
 use crate::decoder::Decoder;
+use crate::device_check;
 use crate::encoder::AudioEncoder;
 use crate::error::ModelError;
 use crate::generation_config::GenerationDefaults;
@@ -62,7 +63,8 @@ impl Lalm {
     /// one: beside the model the host holds the largest of them.
     ///
     /// # Errors
-    /// Any missing, unused, misshaped or non-finite tensor and any unsupported setting is an error that names it.
+    /// Any missing, unused, misshaped or non-finite tensor and any unsupported setting is an error that names it;
+    /// [`ModelError::DeviceMissing`] if a GPU does not compute in the type of the weights.
     pub fn load_with(dir: &Path, device: &Device, settings: RunSettings) -> Result<Self, ModelError> {
         let config = LalmConfig::from_dir(dir)?;
         let tokenizer = LalmTokenizer::from_dir(dir, config.audio_token_id)?;
@@ -70,6 +72,7 @@ impl Lalm {
         let generation = GenerationDefaults::from_dir(dir, &tokenizer)?;
         let mut weights = Weights::open_dir(dir)?;
         let bf16 = settings.bf16(device, weights.is_half(EMBEDDING));
+        device_check::check(device, if bf16 { DType::BF16 } else { DType::F32 })?;
         let mut lalm = Self::assemble(config, tokenizer, mel, generation, device, &mut |name, shape| {
             let place = shape.to_vec();
             if bf16 {

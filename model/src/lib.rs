@@ -13,6 +13,7 @@ mod convolution;
 mod cuda;
 mod decoder;
 mod device;
+mod device_check;
 mod encoder;
 mod error;
 pub mod fused;

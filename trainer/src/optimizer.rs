@@ -12,15 +12,44 @@ use crate::config::TrainConfig;
 use crate::error::TrainError;
 use crate::parameters::{Gradients, Parameters, flat};
 
-/// Running moments of one tensor.
+/// Most elements of a group: what an update holds beside the moments is a few times this.
+const MAX_GROUP: usize = 1 << 22;
+
+/// Running moments of some tensors, one after the other.
 #[derive(Debug, Clone)]
 struct Moments {
-    /// Updates that the tensor has had; it sets the bias correction.
+    /// Name and elements of each tensor, in order.
+    tensors: Vec<(String, usize)>,
+    /// Updates that each of the tensors has had; it sets the bias correction.
     step: u64,
-    /// Decayed mean of the gradient, `[elements]`.
+    /// Decayed mean of the gradients, `[elements]`.
     exp_avg: Tensor<1>,
-    /// Decayed mean of the squared gradient, `[elements]`.
+    /// Decayed mean of the squared gradients, `[elements]`.
     exp_avg_sq: Tensor<1>,
+}
+
+impl Moments {
+    /// Those of each of its tensors.
+    fn split(self) -> impl Iterator<Item = (String, Self)> {
+        let Self { tensors, step, exp_avg, exp_avg_sq } = self;
+        let mut start = 0;
+        tensors.into_iter().map(move |(name, elements)| {
+            let part = |all: &Tensor<1>| all.clone().narrow(0, start, elements);
+            let (exp_avg, exp_avg_sq) = (part(&exp_avg), part(&exp_avg_sq));
+            start += elements;
+            (name.clone(), Self { tensors: vec![(name, elements)], step, exp_avg, exp_avg_sq })
+        })
+    }
+}
+
+/// A tensor that has a gradient.
+struct Updated {
+    name: String,
+    decays: bool,
+    /// `[elements]`
+    weights: Tensor<1>,
+    /// `[elements]`
+    gradient: Tensor<1>,
 }
 
 /// AdamW (Loshchilov and Hutter 2019, <https://arxiv.org/abs/1711.05101>), with the arithmetic of
@@ -35,6 +64,9 @@ struct Moments {
 /// The state is kept by tensor name and not in burn's `ModuleOptimizer`, which keys it by parameter ids that are
 /// drawn afresh in every process: with names, the same training gives the same bytes on disk, which is what lets a
 /// resumed run be compared with an uninterrupted one byte by byte.
+///
+/// Tensors are updated in groups, joined end to end: a GPU then runs a few large kernels and not a dozen small ones for each
+/// of some hundred tensors. Every element has the arithmetic that it would have alone.
 #[derive(Debug, Clone)]
 pub struct AdamW {
     beta1: f64,
@@ -42,7 +74,8 @@ pub struct AdamW {
     eps: f64,
     weight_decay: f64,
     decay_vectors: bool,
-    moments: BTreeMap<String, Moments>,
+    /// In groups of the last step.
+    moments: Vec<Moments>,
 }
 
 impl AdamW {
@@ -56,29 +89,133 @@ impl AdamW {
             eps: config.eps,
             weight_decay: config.weight_decay,
             decay_vectors,
-            moments: BTreeMap::new(),
+            moments: Vec::new(),
         }
     }
 
     /// Updates every tensor that has a gradient. The tensors are plain afterwards.
     pub fn step(&mut self, parameters: &mut impl Parameters, mut gradients: Gradients, lr: f64) {
+        let mut updated: Vec<Updated> = Vec::new();
         parameters.for_each_tensor(&mut |name, slot| {
             let Some(gradient) = gradients.by_name.remove(name) else { return };
+            let decays = slot.dims().len() > 1 || self.decay_vectors;
+            let weights = match slot {
+                Slot::R1(tensor) => tensor.clone().inner(),
+                Slot::R2(tensor) => flat(tensor.clone().inner()),
+                Slot::R3(tensor) => flat(tensor.clone().inner()),
+            };
+            updated.push(Updated { name: name.to_owned(), decays, weights, gradient });
+        });
+        let mut moved = self.update(updated, lr);
+        parameters.for_each_tensor(&mut |name, slot| {
+            let Some(weights) = moved.remove(name) else { return };
             match slot {
-                Slot::R1(tensor) => self.update(name, tensor, gradient, lr),
-                Slot::R2(tensor) => self.update(name, tensor, gradient, lr),
-                Slot::R3(tensor) => self.update(name, tensor, gradient, lr),
+                Slot::R1(tensor) => *tensor = weights,
+                Slot::R2(tensor) => *tensor = weights.reshape(tensor.dims()),
+                Slot::R3(tensor) => *tensor = weights.reshape(tensor.dims()),
             }
         });
     }
 
-    fn update<const D: usize>(&mut self, name: &str, tensor: &mut Tensor<D>, gradient: Tensor<1>, lr: f64) {
+    /// The new weights of each tensor, `[elements]`.
+    fn update(&mut self, updated: Vec<Updated>, lr: f64) -> BTreeMap<String, Tensor<1>> {
+        let mut moved = BTreeMap::new();
+        for (group, moments) in self.groups(updated) {
+            let decay = if group[0].decays { lr * self.weight_decay } else { 0.0 };
+            let (weights, gradients): (Vec<_>, Vec<_>) =
+                group.into_iter().map(|tensor| (tensor.weights, tensor.gradient)).unzip();
+            let (weights, moments) = self.move_group(join(weights), join(gradients), moments, lr, decay);
+            let mut start = 0;
+            for (name, elements) in &moments.tensors {
+                moved.insert(name.clone(), weights.clone().narrow(0, start, *elements));
+                start += elements;
+            }
+            self.moments.push(moments);
+        }
+        moved
+    }
+
+    /// Takes the state apart into groups of tensors that share decay and number of updates; what no tensor of `updated`
+    /// belongs to stays.
+    fn groups(&mut self, updated: Vec<Updated>) -> Vec<(Vec<Updated>, Moments)> {
+        let mut known: BTreeMap<String, u64> = BTreeMap::new();
+        for moments in &self.moments {
+            known.extend(moments.tensors.iter().map(|(name, _)| (name.clone(), moments.step)));
+        }
+        let mut groups: Vec<(u64, usize, Vec<Updated>)> = Vec::new(); // (updates so far, elements, tensors)
+        for tensor in updated {
+            let (step, elements) = (known.get(&tensor.name).copied().unwrap_or(0), tensor.gradient.dims()[0]);
+            let fits = groups.iter_mut().find(|(of_group, size, tensors)| {
+                *of_group == step && tensors[0].decays == tensor.decays && size + elements <= MAX_GROUP
+            });
+            match fits {
+                Some((_, size, tensors)) => {
+                    *size += elements;
+                    tensors.push(tensor);
+                }
+                None => groups.push((step, elements, vec![tensor])),
+            }
+        }
+        groups
+            .into_iter()
+            .map(|(step, _, tensors)| {
+                let moments = self.take_moments(&tensors, step);
+                (tensors, moments)
+            })
+            .collect()
+    }
+
+    /// The moments of `tensors`, end to end; zeros for those that have none. As a rule they are one group already.
+    fn take_moments(&mut self, tensors: &[Updated], step: u64) -> Moments {
+        let is_whole = |moments: &Moments| {
+            let names = moments.tensors.iter().map(|(name, _)| name);
+            names.eq(tensors.iter().map(|tensor| &tensor.name))
+        };
+        if let Some(at) = self.moments.iter().position(is_whole) {
+            return self.moments.swap_remove(at);
+        }
+        let wanted = |name: &str| tensors.iter().any(|tensor| tensor.name == name);
+        let mut found = BTreeMap::new();
+        let mut others = Vec::new();
+        for moments in std::mem::take(&mut self.moments) {
+            if !moments.tensors.iter().any(|(name, _)| wanted(name)) {
+                others.push(moments);
+                continue;
+            }
+            for (name, moments) in moments.split() {
+                if wanted(&name) {
+                    found.insert(name, moments);
+                } else {
+                    others.push(moments);
+                }
+            }
+        }
+        self.moments = others;
+        let (mut exp_avg, mut exp_avg_sq) = (Vec::new(), Vec::new());
+        for tensor in tensors {
+            let zeros = || tensor.gradient.zeros_like();
+            let (mean, square) = match found.remove(&tensor.name) {
+                Some(moments) => (moments.exp_avg, moments.exp_avg_sq),
+                None => (zeros(), zeros()),
+            };
+            exp_avg.push(mean);
+            exp_avg_sq.push(square);
+        }
+        let tensors = tensors.iter().map(|tensor| (tensor.name.clone(), tensor.gradient.dims()[0])).collect();
+        Moments { tensors, step, exp_avg: join(exp_avg), exp_avg_sq: join(exp_avg_sq) }
+    }
+
+    /// One update of a group, all `[elements]`.
+    fn move_group(
+        &self,
+        mut weights: Tensor<1>,
+        gradient: Tensor<1>,
+        moments: Moments,
+        lr: f64,
+        decay: f64,
+    ) -> (Tensor<1>, Moments) {
         let (beta1, beta2) = (self.beta1, self.beta2);
-        let Moments { step, exp_avg, exp_avg_sq } = self.moments.remove(name).unwrap_or_else(|| Moments {
-            step: 0,
-            exp_avg: gradient.zeros_like(),
-            exp_avg_sq: gradient.zeros_like(),
-        });
+        let Moments { tensors, step, exp_avg, exp_avg_sq } = moments;
         let step = step + 1;
         let exp_avg = exp_avg.mul_scalar(beta1) + gradient.clone().mul_scalar(1.0 - beta1);
         let exp_avg_sq = exp_avg_sq.mul_scalar(beta2) + (gradient.clone() * gradient).mul_scalar(1.0 - beta2);
@@ -88,16 +225,15 @@ impl AdamW {
         let correction = (1.0 - beta2.powf(exponent)).sqrt();
         let denominator = exp_avg_sq.clone().sqrt().div_scalar(correction).add_scalar(self.eps);
         let update = (exp_avg.clone() / denominator).mul_scalar(step_size);
-        let decay = if D > 1 || self.decay_vectors { lr * self.weight_decay } else { 0.0 };
-        tensor.inplace(|tensor| {
-            let dims = tensor.dims();
-            let mut weights = flat(tensor.inner());
-            if decay != 0.0 {
-                weights = weights.mul_scalar(1.0 - decay);
-            }
-            (weights - update).reshape(dims)
-        });
-        self.moments.insert(name.to_owned(), Moments { step, exp_avg, exp_avg_sq });
+        if decay != 0.0 {
+            weights = weights.mul_scalar(1.0 - decay);
+        }
+        (weights - update, Moments { tensors, step, exp_avg, exp_avg_sq })
+    }
+
+    /// The moments of every tensor by name.
+    fn by_name(&self) -> BTreeMap<String, Moments> {
+        self.moments.iter().cloned().flat_map(Moments::split).collect()
     }
 
     /// Writes the state as safetensors: `<name>.exp_avg` and `<name>.exp_avg_sq` (F32) and `<name>.step` (I64).
@@ -105,8 +241,9 @@ impl AdamW {
     /// # Errors
     /// A state that cannot be read from the device, or a file that cannot be written.
     pub fn save(&self, path: &Path) -> Result<(), TrainError> {
-        let mut tensors: Vec<(String, Dtype, Vec<u8>)> = Vec::with_capacity(3 * self.moments.len());
-        for (name, moments) in &self.moments {
+        let by_name = self.by_name();
+        let mut tensors: Vec<(String, Dtype, Vec<u8>)> = Vec::with_capacity(3 * by_name.len());
+        for (name, moments) in &by_name {
             for (suffix, tensor) in [("exp_avg", &moments.exp_avg), ("exp_avg_sq", &moments.exp_avg_sq)] {
                 let key = format!("{name}.{suffix}");
                 let values: Vec<f32> = tensor.try_to_vec_as().map_err(TrainError::device(&key))?;
@@ -139,7 +276,7 @@ impl AdamW {
         let bytes = atomic::read(path)?;
         let damaged = |reason: String| TrainError::Checkpoint { path: path.to_path_buf(), reason };
         let file = SafeTensors::deserialize(&bytes).map_err(|error| damaged(error.to_string()))?;
-        let mut moments = BTreeMap::new();
+        let mut moments = Vec::new();
         for key in file.names() {
             let Some(name) = key.strip_suffix(".step") else { continue };
             let moment = |suffix: &str| {
@@ -156,12 +293,15 @@ impl AdamW {
             let step = file.tensor(key).map_err(|error| damaged(error.to_string()))?;
             let step: [u8; 8] =
                 step.data().try_into().map_err(|_| damaged(format!("`{key}` is not one number")))?;
-            let moments_of_name = Moments {
-                step: u64::from_le_bytes(step),
-                exp_avg: moment("exp_avg")?,
-                exp_avg_sq: moment("exp_avg_sq")?,
-            };
-            moments.insert(name.to_owned(), moments_of_name);
+            let (exp_avg, exp_avg_sq) = (moment("exp_avg")?, moment("exp_avg_sq")?);
+            let (elements, squares) = (exp_avg.dims()[0], exp_avg_sq.dims()[0]);
+            if elements != squares {
+                return Err(damaged(format!(
+                    "the moments of `{name}` have {elements} and {squares} elements"
+                )));
+            }
+            let tensors = vec![(name.to_owned(), elements)];
+            moments.push(Moments { tensors, step: u64::from_le_bytes(step), exp_avg, exp_avg_sq });
         }
         if file.len() != 3 * moments.len() {
             return Err(damaged(format!("{} tensors for {} parameters", file.len(), moments.len())));
@@ -179,15 +319,19 @@ impl AdamW {
         parameters.for_each_tensor(&mut |name, slot| {
             sizes.insert(name.to_owned(), slot.dims().iter().product::<usize>());
         });
-        for (name, moments) in &self.moments {
-            let (found, square) = (moments.exp_avg.dims()[0], moments.exp_avg_sq.dims()[0]);
-            if sizes.get(name) != Some(&found) || found != square {
+        for (name, found) in self.moments.iter().flat_map(|moments| &moments.tensors) {
+            if sizes.get(name) != Some(found) {
                 let reason = format!("the optimiser state of `{name}` has {found} elements");
                 return Err(TrainError::Checkpoint { path: path.to_path_buf(), reason });
             }
         }
         Ok(())
     }
+}
+
+/// Tensors end to end.
+fn join(mut tensors: Vec<Tensor<1>>) -> Tensor<1> {
+    if tensors.len() == 1 { tensors.remove(0) } else { Tensor::cat(tensors, 0) }
 }
 
 #[cfg(test)]
@@ -275,6 +419,32 @@ mod tests {
         optimizer.step(&mut toy, gradients, 0.1);
         assert_eq!(values(&toy)[4..], [1.0, -0.75]);
         assert_ne!(values(&toy)[0], 0.5);
+    }
+
+    #[test]
+    fn a_tensor_that_missed_an_update_goes_on_with_its_own_number_of_updates() {
+        // The vector misses step 1: its bias corrections lag behind the matrix's from then on, as they do in torch.
+        let (mut both, mut optimizer) = (toy(), AdamW::new(&config(), true));
+        let (mut alone, mut of_alone) = (toy(), AdamW::new(&config(), true));
+        for step in 0..5 {
+            let mut some = gradients(step);
+            let mut vector_only = gradients(step);
+            vector_only.by_name.remove("matrix");
+            if step == 1 {
+                some.by_name.remove("vector");
+            } else {
+                of_alone.step(&mut alone, vector_only, 0.02);
+            }
+            optimizer.step(&mut both, some, 0.02);
+        }
+        assert_eq!(values(&both)[4..], values(&alone)[4..]);
+        let mut matrix_only = (toy(), AdamW::new(&config(), true));
+        for step in 0..5 {
+            let mut some = gradients(step);
+            some.by_name.remove("vector");
+            matrix_only.1.step(&mut matrix_only.0, some, 0.02);
+        }
+        assert_eq!(values(&both)[..4], values(&matrix_only.0)[..4]);
     }
 
     #[test]
