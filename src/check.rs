@@ -13,8 +13,8 @@ use serde::Serialize;
 use crate::cli::print_line;
 use crate::error::{Failure, RunError};
 use crate::glimpse::{Glimpse, glimpse};
-use crate::pipeline;
 use crate::recipe::Recipe;
+use crate::same_run::check_same_run;
 use crate::sources::{self, Set};
 
 /// Questions of a set that are looked at more closely.
@@ -244,7 +244,7 @@ impl Checked {
         }
         let differing = sources::model_sha256(&recipe.model.path)
             .map_err(Failure::from)
-            .and_then(|sha256| pipeline::check_same_run(recipe, &dir, &sha256, allowed));
+            .and_then(|sha256| check_same_run(recipe, &dir, &sha256, allowed));
         match differing {
             Ok(()) => self.fact("output", format!("{}: holds a run of this recipe", root.display())),
             Err(failure) => self.problem("output", &failure),

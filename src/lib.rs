@@ -20,6 +20,7 @@ pub mod pipeline;
 pub mod plan;
 mod preview;
 pub mod recipe;
+mod same_run;
 pub mod shards;
 pub mod sources;
 mod stop;
