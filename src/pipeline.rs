@@ -97,25 +97,17 @@ pub(crate) fn load_model(recipe: &Recipe) -> Result<Lalm, Failure> {
             "device    {}, weights in {}; the first steps compile kernels and time them for each new shape, the later \
              ones are much faster",
             recipe.model.device,
-            place(recipe, &lalm).1
+            if lalm.is_bf16() { "bf16" } else { "f32" }
         ));
     }
     Ok(lalm)
 }
 
-/// Where and in which type a model computes.
-pub(crate) fn place(recipe: &Recipe, lalm: &Lalm) -> (String, &'static str) {
-    let dtype = if lalm.is_bf16() { "bf16" } else { "f32" };
-    (recipe.model.device.clone(), dtype)
-}
-
 /// What stored answers and samples note of where they were computed: the device, and the type of the weights unless it
 /// is float32.
 pub(crate) fn device_of_answers(recipe: &Recipe, lalm: &Lalm) -> String {
-    match place(recipe, lalm) {
-        (device, "f32") => device,
-        (device, dtype) => format!("{device} {dtype}"),
-    }
+    let device = &recipe.model.device;
+    if lalm.is_bf16() { format!("{device} bf16") } else { device.clone() }
 }
 
 /// `idk-train RECIPE`: questions to report.
