@@ -23,6 +23,7 @@ pub mod recipe;
 mod same_run;
 pub mod shards;
 pub mod sources;
+mod start_adapter;
 mod stop;
 mod summary;
 pub mod sweep;

@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 
 use idk_common::lock::RunLock;
 use idk_common::progress::Progress;
+use idk_common::text::display_path;
 use idk_dataset_builder::{
     BuildError, BuildInputs, Control, DatasetManifest, Provenance, SAMPLING_FILE, Sampled, read_manifest,
     verify,
 };
 use idk_evaluator::Results;
-use idk_model::Lalm;
-use idk_trainer::{Method, RunDir, TrainReport, write_curves};
+use idk_model::{Adapters, Lalm};
+use idk_trainer::{RunDir, TrainReport, write_curves};
 
 use crate::cli::{RecipeArgs, print_line, say};
 use crate::error::{Failure, RunError};
@@ -20,6 +21,7 @@ use crate::model_card::{CARD_FILE, Card};
 use crate::recipe::Recipe;
 use crate::same_run::{check_dataset, check_same_run};
 use crate::sources::{self, Loaded, Set};
+use crate::start_adapter;
 use crate::stop::StopSignals;
 use crate::summary::summary;
 
@@ -74,16 +76,6 @@ pub(crate) fn print_dataset(run: &Run<'_>, options: &Options<'_>) -> Result<(), 
         print_line(&serde_json::to_string(&manifest).unwrap_or_default())?;
     } else {
         print_line(&describe(&manifest, &run.dir.dataset()))?;
-    }
-    Ok(())
-}
-
-/// Looks whether the adapter that DPO starts from is there, before hours are spent on its dataset.
-fn check_start_adapter(recipe: &Recipe) -> Result<(), Failure> {
-    let dir = &recipe.dpo.init;
-    if recipe.train.method == Method::Dpo && !dir.as_os_str().is_empty() {
-        drop(idk_common::atomic::open(&dir.join("adapter_config.json"))?);
-        drop(idk_common::atomic::open(&dir.join("adapter_model.safetensors"))?);
     }
     Ok(())
 }
@@ -169,7 +161,11 @@ impl<'a> Run<'a> {
         results: Option<&Results>,
     ) -> Result<(), Failure> {
         let steps = report.best.map_or(report.steps, |best| best.step);
-        Card { recipe: self.recipe, dataset, steps, results }.write(&self.dir.adapter())
+        let found = idk_trainer::checkpoint::load_newest(&self.dir)?;
+        let mut changes = found.map(|found| found.state.allowed_changes).unwrap_or_default();
+        // Of an earlier best step's adapter later changes say nothing.
+        changes.retain(|change| change.step < steps);
+        Card { recipe: self.recipe, dataset, steps, changes: &changes, results }.write(&self.dir.adapter())
     }
 
     /// Locks the run folder, loads the model and writes `recipe.toml`.
@@ -182,9 +178,11 @@ impl<'a> Run<'a> {
         // Model and sources are looked at before anything is written: a wrong path leaves no folder behind.
         sources::check(&recipe.data, &[Set::Train, Set::Val, Set::Test])?;
         crate::evaluation::check_inputs(recipe)?;
-        check_start_adapter(recipe)?;
+        start_adapter::check_files(recipe)?;
         let lalm = load_model(recipe)?;
-        recipe.lora.adapted(&lalm.linear_shapes())?;
+        let linears = lalm.linear_shapes();
+        crate::training::check_feature_cache(recipe, &recipe.lora.adapted(&linears)?)?;
+        start_adapter::check_shape(recipe, &linears, |dir| Adapters::load(dir, &lalm))?;
         let model_sha256 = sources::model_sha256(&recipe.model.path)?;
         if options.fresh {
             move_aside(root)?;
@@ -310,7 +308,7 @@ pub(crate) fn describe(manifest: &DatasetManifest, dir: &Path) -> String {
     let counts = &manifest.counts;
     format!(
         "dataset   {}: {} questions, {} known, {} unknown at {}@{}; {} rejected",
-        dir.display(),
+        display_path(dir),
         counts.kept,
         counts.known,
         counts.unknown,
