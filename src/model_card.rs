@@ -94,8 +94,8 @@ impl Card<'_> {
         if let Some(share) = config.max_idk_share {
             let _ = write!(
                 text,
-                "\nUnknown questions were left out at random until at most {share} of the rows have the refusal as their target \
-                 (`max_idk_share`).\n"
+                "\nAt most {share} of the rows may have the refusal as their target (`max_idk_share`); what was more was left out \
+                 at random.\n"
             );
         }
     }
