@@ -13,9 +13,11 @@ use serde::Serialize;
 use crate::cli::print_line;
 use crate::error::{Failure, RunError};
 use crate::glimpse::{Glimpse, glimpse};
-use crate::pipeline;
 use crate::recipe::Recipe;
+use crate::same_run::check_same_run;
 use crate::sources::{self, Set};
+use crate::start_adapter;
+use crate::training::check_feature_cache;
 
 /// Questions of a set that are looked at more closely.
 const LOOKED_AT: usize = 24;
@@ -54,8 +56,8 @@ pub(crate) struct Checked {
 /// `--check`: looks at every input of a run and at its folder; trains and writes nothing.
 ///
 /// # Errors
-/// [`RunError::Problems`] with everything that is wrong and the exit code of the first of it, which is the one that the
-/// run itself would have stopped with.
+/// [`RunError::Problems`] with everything that is wrong and the exit code of the first of it: that of the run, if
+/// nothing else is wrong.
 pub fn run(recipe: &Recipe, allowed: &[String], json: bool) -> Result<(), Failure> {
     let checked = Checked::of(recipe, allowed);
     if !json {
@@ -79,7 +81,7 @@ impl Checked {
         checked.questions(recipe);
         if recipe.base.is_none() {
             checked.evaluation(recipe);
-            checked.start_adapter(recipe);
+            checked.training(recipe);
         }
         checked.folder(recipe, allowed);
         checked
@@ -220,16 +222,22 @@ impl Checked {
         }
     }
 
-    /// The adapter that DPO starts from.
-    fn start_adapter(&mut self, recipe: &Recipe) {
-        let dir = &recipe.dpo.init;
-        if recipe.train.method != idk_trainer::Method::Dpo || dir.as_os_str().is_empty() {
-            return;
-        }
-        for name in ["adapter_config.json", "adapter_model.safetensors"] {
-            if let Err(error) = idk_common::atomic::open(&dir.join(name)) {
-                self.problem("dpo.init", &error.into());
+    /// The adapter that DPO starts from, and the folder for audio features.
+    fn training(&mut self, recipe: &Recipe) {
+        let start = start_adapter::check_files(recipe).and_then(|()| match &self.outline {
+            Some(outline) => {
+                let linears = outline.config.linear_shapes();
+                start_adapter::check_shape(recipe, &linears, |dir| outline.adapters(dir))
             }
+            None => Ok(()),
+        });
+        if let Err(failure) = start {
+            self.problem("dpo.init", &failure);
+        }
+        let adapted = self.outline.as_ref().and_then(|outline| outline.adapted(&recipe.lora).ok());
+        let adapted: Vec<String> = adapted.unwrap_or_default().into_keys().collect();
+        if let Err(failure) = check_feature_cache(recipe, &adapted) {
+            self.problem("train.feature_cache_dir", &failure);
         }
     }
 
@@ -244,7 +252,7 @@ impl Checked {
         }
         let differing = sources::model_sha256(&recipe.model.path)
             .map_err(Failure::from)
-            .and_then(|sha256| pipeline::check_same_run(recipe, &dir, &sha256, allowed));
+            .and_then(|sha256| check_same_run(recipe, &dir, &sha256, allowed));
         match differing {
             Ok(()) => self.fact("output", format!("{}: holds a run of this recipe", root.display())),
             Err(failure) => self.problem("output", &failure),
@@ -252,14 +260,21 @@ impl Checked {
     }
 }
 
-/// Whether a run can write its folder: tried with an empty file in the nearest folder that is there, removed at once.
+/// Whether a run can write its folder, and nobody else does.
 fn writable(root: &Path) -> Result<(), Failure> {
-    let there = root.ancestors().find(|path| path.exists()).filter(|path| !path.as_os_str().is_empty());
-    let there = there.unwrap_or(Path::new("."));
-    drop(AtomicFile::create(&there.join(".idk-check"))?);
+    try_writing(root)?;
     if root.join(LOCK_FILE).is_file() {
         drop(RunLock::acquire(root)?);
     }
+    Ok(())
+}
+
+/// Whether a folder can be written, or made: tried with an empty file in the nearest folder that is there, removed at
+/// once.
+pub(crate) fn try_writing(dir: &Path) -> Result<(), Failure> {
+    let there = dir.ancestors().find(|path| path.exists()).filter(|path| !path.as_os_str().is_empty());
+    let there = there.unwrap_or(Path::new("."));
+    drop(AtomicFile::create(&there.join(".idk-check"))?);
     Ok(())
 }
 

@@ -55,6 +55,7 @@ impl RecipeArgs {
 
 /// Runs a program's body and turns its failure into a message and an exit code.
 pub fn run(body: impl FnOnce() -> Result<(), Failure>, json: bool) -> ExitCode {
+    crate::stop::survive_file_size_limit();
     match body() {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {

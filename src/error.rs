@@ -122,6 +122,16 @@ pub enum RunError {
         /// All rows.
         total: usize,
     },
+    /// A question file of which nothing can be used.
+    #[error("no row of `{}` can be used: {reasons}; the first is {first}", path.display())]
+    AllRejected {
+        /// The question file.
+        path: PathBuf,
+        /// How many rows for which reason.
+        reasons: String,
+        /// The first of them.
+        first: String,
+    },
     /// No question was left to work on.
     #[error("no question is left in {what}")]
     NoQuestions {
@@ -161,6 +171,8 @@ pub enum RunError {
     NothingPicked {
         /// Why none was picked.
         why: String,
+        /// Whether a lower floor would leave one.
+        below_floor: bool,
     },
     /// What a look at the inputs of a run found; all of it.
     #[error("{} found:{}", count_of(lines.len()), lines.iter().map(|line| format!("\n  {line}")).collect::<String>())]
@@ -206,6 +218,7 @@ impl Diagnose for RunError {
             Self::OtherRun { .. }
             | Self::NoQuestions { .. }
             | Self::TooManyRejected { .. }
+            | Self::AllRejected { .. }
             | Self::NothingPicked { .. }
             | Self::OtherBase { .. } => ExitKind::BadData,
             Self::Interrupted { terminated: false, .. } | Self::SamplingStopped { terminated: false, .. } => {
@@ -235,6 +248,9 @@ impl Diagnose for RunError {
             Self::TooManyRejected { .. } => Some(
                 "run without `tasks` and `limit_per_task` to get them listed in rejected.jsonl".to_owned(),
             ),
+            Self::AllRejected { .. } => {
+                Some("correct the rows; docs/reference/question-sets.md has the keys and the reasons".to_owned())
+            }
             Self::NoQuestions { .. } => Some("look at `tasks` and `limit_per_task` in [data]".to_owned()),
             Self::Interrupted { .. } | Self::SamplingStopped { .. } => {
                 Some("give the same command again to go on".to_owned())
@@ -242,8 +258,13 @@ impl Diagnose for RunError {
             Self::NoParts { .. } => {
                 Some("run `idk-build RECIPE --shard i/n` first, or name the folders to merge".to_owned())
             }
-            Self::NothingPicked { .. } => Some(
+            Self::NothingPicked { below_floor: true, .. } => Some(
                 "lower --min-accuracy, or try another K or fewer unknown questions (docs/guide/sweeps.md)"
+                    .to_owned(),
+            ),
+            Self::NothingPicked { below_floor: false, .. } => Some(
+                "a lower --min-accuracy changes nothing: try other `alpha` in [sweep], or train with another K or fewer \
+                 unknown questions (docs/guide/sweeps.md)"
                     .to_owned(),
             ),
             Self::NoBase { .. } => Some("give the base model's folder with `--base DIR`".to_owned()),

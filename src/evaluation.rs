@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use idk_common::progress::Progress;
 use idk_evaluator::{
-    ALL, Method, NamedAdapter, Prepared, Results, Samples, Subject, View, evaluate as evaluate_prepared,
-    is_adapter_name, known_shares, prepare, render, results_file,
+    ADAPTER_NAME_RULE, ALL, Method, NamedAdapter, Prepared, Results, Samples, Subject, View,
+    evaluate as evaluate_prepared, is_adapter_name, known_shares, prepare, render, results_file,
 };
 use idk_model::{Adapters, Lalm};
 use idk_questions::Scorer;
@@ -237,14 +237,19 @@ impl Request<'_> {
     }
 }
 
-/// Names and folders of `--adapter`. A name stands before the first `=`, if what stands there can be one; a folder
-/// without a name is called `adapter`.
+/// Names and folders of `--adapter`. A name stands before the first `=`; a folder without one is called `adapter`, also
+/// where its path has a `=` behind what cannot be a name.
 fn named_adapters(given: &[String]) -> Result<Vec<(String, PathBuf)>, RunError> {
     let mut named: Vec<(String, PathBuf)> = Vec::new();
     for entry in given {
-        let (name, folder) = match entry.split_once('=').filter(|(name, _)| is_adapter_name(name)) {
-            Some((name, folder)) => (name, folder),
-            None => (Method::Adapter.name(), entry.as_str()),
+        let is_path = |name: &str| name.contains(std::path::is_separator) || Path::new(entry).is_dir();
+        let (name, folder) = match entry.split_once('=') {
+            Some((name, folder)) if is_adapter_name(name) => (name, folder),
+            Some((name, _)) if !is_path(name) => {
+                let what = format!("--adapter: `{name}` cannot name an adapter: {ADAPTER_NAME_RULE}");
+                return Err(RunError::Usage { what });
+            }
+            _ => (Method::Adapter.name(), entry.as_str()),
         };
         if named.iter().any(|(other, _)| other == name) {
             let what = format!("two adapters are called `{name}`: write `--adapter NAME=FOLDER`");
@@ -379,7 +384,7 @@ fn score_table(comparison: &idk_questions::metrics::Comparison) -> String {
         percent(comparison.dhum),
         plain(comparison.rgi, &comparison.rgi_reason),
         plain(comparison.rgi_relative, &comparison.rgi_reason),
-        plain(comparison.random_rgi, &None),
+        plain(comparison.random_rgi_beside(), &None),
     ));
     text
 }

@@ -45,7 +45,7 @@ pub(crate) fn run(recipe: &Recipe, config: &SweepConfig, options: &Options) -> R
     let mut val = on_val(recipe, root, &ks)?;
     match pick(&val, AccuracyFloor::OfBase(config.min_accuracy))? {
         Choice::Best(picked) => val.picked = Some(picked),
-        Choice::None(why) => say(&format!("no k is picked: {why}")),
+        Choice::None { why, .. } => say(&format!("no k is picked: {why}")),
     }
     let test = Sweep { picked: val.picked.clone(), ..on_test(&results) };
     publish(&val, root, options.json)?;

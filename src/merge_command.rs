@@ -32,7 +32,7 @@ pub struct MergeArguments {
     /// Most bytes of a weight file, such as 5GB or 500MB
     #[arg(long, value_name = "SIZE", default_value = "5GB", value_parser = parse_size)]
     shard_size: u64,
-    /// Type of all weights: float32, bfloat16 or float16 [default: the types of the base]
+    /// Type of all weights: f32, bf16 or f16 [default: the types of the base]
     #[arg(long, value_name = "TYPE")]
     dtype: Option<StoredDtype>,
 }

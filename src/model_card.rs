@@ -9,7 +9,7 @@ use idk_common::atomic;
 use idk_common::text::terminal_safe;
 use idk_dataset_builder::DatasetManifest;
 use idk_evaluator::{Method as EvalMethod, Results};
-use idk_trainer::Method;
+use idk_trainer::{AllowedChange, Method};
 use serde_json::Value;
 
 use crate::error::Failure;
@@ -29,6 +29,8 @@ pub(crate) struct Card<'a> {
     pub(crate) dataset: &'a DatasetManifest,
     /// Optimiser steps of the adapter.
     pub(crate) steps: u64,
+    /// What the run went on with although it was started with something else.
+    pub(crate) changes: &'a [AllowedChange],
     /// Once it is evaluated.
     pub(crate) results: Option<&'a Results>,
 }
@@ -89,6 +91,13 @@ impl Card<'_> {
             rows = rows.0,
             row_count = rows.1,
         );
+        if let Some(share) = config.max_idk_share {
+            let _ = write!(
+                text,
+                "\nAt most {share} of the rows may have the refusal as their target (`max_idk_share`); what was more was left out \
+                 at random.\n"
+            );
+        }
     }
 
     fn push_settings(&self, text: &mut String) {
@@ -106,6 +115,13 @@ impl Card<'_> {
         text.push_str("\n## Training\n\n| | |\n|---|---|\n");
         for (name, value) in rows {
             let _ = writeln!(text, "| {name} | `{}` |", code(&value));
+        }
+        if self.changes.is_empty() {
+            return;
+        }
+        text.push_str("\nThe recipe was changed while it was trained:\n\n| after step | key | before | then |\n|---:|---|---|---|\n");
+        for AllowedChange { step, key, then, now } in self.changes {
+            let _ = writeln!(text, "| {step} | `{}` | `{}` | `{}` |", code(key), code(then), code(now));
         }
     }
 
@@ -146,7 +162,7 @@ impl Card<'_> {
                 both(&found.tru),
                 both(&found.rel),
                 both(&found.refusal_rate),
-                found.random_rgi.map_or("-".to_owned(), |rgi| format!("{rgi:+.2}")),
+                found.random_rgi_beside().map_or("-".to_owned(), |rgi| format!("{rgi:+.2}")),
             );
         }
     }

@@ -4,23 +4,24 @@
 
 use std::path::{Path, PathBuf};
 
-use idk_common::json::differences;
 use idk_common::lock::RunLock;
 use idk_common::progress::Progress;
+use idk_common::text::display_path;
 use idk_dataset_builder::{
-    BuildError, BuildInputs, Control, DatasetManifest, Provenance, SAMPLING_FILE, Sampled, SamplingSettings,
-    read_manifest, verify,
+    BuildError, BuildInputs, Control, DatasetManifest, Provenance, SAMPLING_FILE, Sampled, read_manifest,
+    verify,
 };
 use idk_evaluator::Results;
-use idk_model::Lalm;
-use idk_trainer::{Method, RunDir, TrainReport};
-use serde_json::Value;
+use idk_model::{Adapters, Lalm};
+use idk_trainer::{RunDir, TrainReport};
 
 use crate::cli::{RecipeArgs, print_line, say};
 use crate::error::{Failure, RunError};
 use crate::model_card::{CARD_FILE, Card};
 use crate::recipe::Recipe;
+use crate::same_run::{check_dataset, check_same_run};
 use crate::sources::{self, Loaded, Set};
+use crate::start_adapter;
 use crate::stop::StopSignals;
 use crate::summary::summary;
 
@@ -79,16 +80,6 @@ pub(crate) fn print_dataset(run: &Run<'_>, options: &Options<'_>) -> Result<(), 
     Ok(())
 }
 
-/// Looks whether the adapter that DPO starts from is there, before hours are spent on its dataset.
-fn check_start_adapter(recipe: &Recipe) -> Result<(), Failure> {
-    let dir = &recipe.dpo.init;
-    if recipe.train.method == Method::Dpo && !dir.as_os_str().is_empty() {
-        drop(idk_common::atomic::open(&dir.join("adapter_config.json"))?);
-        drop(idk_common::atomic::open(&dir.join("adapter_model.safetensors"))?);
-    }
-    Ok(())
-}
-
 /// Loads the base model as the recipe says. On a GPU, says why the first steps will be slow.
 pub(crate) fn load_model(recipe: &Recipe) -> Result<Lalm, Failure> {
     let device = idk_model::device(&recipe.model.device)?;
@@ -98,25 +89,17 @@ pub(crate) fn load_model(recipe: &Recipe) -> Result<Lalm, Failure> {
             "device    {}, weights in {}; the first steps compile kernels and time them for each new shape, the later \
              ones are much faster",
             recipe.model.device,
-            place(recipe, &lalm).1
+            if lalm.is_bf16() { "bf16" } else { "f32" }
         ));
     }
     Ok(lalm)
 }
 
-/// Where and in which type a model computes.
-pub(crate) fn place(recipe: &Recipe, lalm: &Lalm) -> (String, &'static str) {
-    let dtype = if lalm.is_bf16() { "bf16" } else { "f32" };
-    (recipe.model.device.clone(), dtype)
-}
-
 /// What stored answers and samples note of where they were computed: the device, and the type of the weights unless it
 /// is float32.
 pub(crate) fn device_of_answers(recipe: &Recipe, lalm: &Lalm) -> String {
-    match place(recipe, lalm) {
-        (device, "f32") => device,
-        (device, dtype) => format!("{device} {dtype}"),
-    }
+    let device = &recipe.model.device;
+    if lalm.is_bf16() { format!("{device} bf16") } else { device.clone() }
 }
 
 /// `idk-train RECIPE`: questions to report.
@@ -178,7 +161,11 @@ impl<'a> Run<'a> {
         results: Option<&Results>,
     ) -> Result<(), Failure> {
         let steps = report.best.map_or(report.steps, |best| best.step);
-        Card { recipe: self.recipe, dataset, steps, results }.write(&self.dir.adapter())
+        let found = idk_trainer::checkpoint::load_newest(&self.dir)?;
+        let mut changes = found.map(|found| found.state.allowed_changes).unwrap_or_default();
+        // Of an earlier best step's adapter later changes say nothing.
+        changes.retain(|change| change.step < steps);
+        Card { recipe: self.recipe, dataset, steps, changes: &changes, results }.write(&self.dir.adapter())
     }
 
     /// Locks the run folder, loads the model and writes `recipe.toml`.
@@ -191,9 +178,11 @@ impl<'a> Run<'a> {
         // Model and sources are looked at before anything is written: a wrong path leaves no folder behind.
         sources::check(&recipe.data, &[Set::Train, Set::Val, Set::Test])?;
         crate::evaluation::check_inputs(recipe)?;
-        check_start_adapter(recipe)?;
+        start_adapter::check_files(recipe)?;
         let lalm = load_model(recipe)?;
-        recipe.lora.adapted(&lalm.linear_shapes())?;
+        let linears = lalm.linear_shapes();
+        crate::training::check_feature_cache(recipe, &recipe.lora.adapted(&linears)?)?;
+        start_adapter::check_shape(recipe, &linears, |dir| Adapters::load(dir, &lalm))?;
         let model_sha256 = sources::model_sha256(&recipe.model.path)?;
         if options.fresh {
             move_aside(root)?;
@@ -290,119 +279,20 @@ impl<'a> Run<'a> {
 
     fn kept_dataset(&self, out: &Path, provenance: &Provenance) -> Result<DatasetManifest, Failure> {
         let manifest = verify(out)?;
-        let mut differing = Vec::new();
-        differences("build", &json(&manifest.config), &json(&self.recipe.build.identity()), &mut differing);
-        differences("", &json(&manifest.provenance), &json(provenance), &mut differing);
-        differences("seed", &json(&manifest.seed), &json(&self.recipe.seed), &mut differing);
-        if differing.is_empty() {
-            return Ok(manifest);
-        }
-        Err(RunError::OtherRun { dir: self.dir.root.clone(), differences: differing }.into())
+        let made = (&manifest.config, &manifest.provenance, manifest.seed);
+        check_dataset(self.recipe, &self.dir, made, provenance)?;
+        Ok(manifest)
     }
 
     /// The dataset of samples that are all there: only the labels are made.
     fn labelled_dataset(&self, out: &Path, provenance: &Provenance) -> Result<DatasetManifest, Failure> {
         let sampled = Sampled::read(out)?;
-        let (mut differing, build) = (Vec::new(), &self.recipe.build);
-        differences(
-            "build",
-            &json(&sampled.config.labelled_as(build)),
-            &json(&build.identity()),
-            &mut differing,
-        );
-        differences("", &json(&sampled.provenance), &json(provenance), &mut differing);
-        differences("seed", &json(&sampled.seed), &json(&self.recipe.seed), &mut differing);
-        if !differing.is_empty() {
-            return Err(RunError::OtherRun { dir: self.dir.root.clone(), differences: differing }.into());
-        }
+        let build = &self.recipe.build;
+        let made = (&sampled.config.labelled_as(build), &sampled.provenance, sampled.seed);
+        check_dataset(self.recipe, &self.dir, made, provenance)?;
         crate::labelling::finish_labels(out, build)?;
         Ok(read_manifest(out)?)
     }
-}
-
-/// Refuses a folder whose dataset or checkpoints were made by another recipe or model, before anything in it
-/// changes. Files that the recipe names are compared by their content, when the stage reads them.
-pub(crate) fn check_same_run(
-    recipe: &Recipe,
-    dir: &RunDir,
-    model_sha256: &str,
-    allowed: &[String],
-) -> Result<(), Failure> {
-    let path = dir.recipe();
-    // A recipe.toml that cannot be read is of another version; the stages then compare their own inputs.
-    let Some(before) = path.is_file().then(|| Recipe::load(&path, &[]).ok()).flatten() else {
-        return Ok(());
-    };
-    let mut differing = Vec::new();
-    let dataset = dir.dataset();
-    let made_with = if dataset.join(idk_dataset_builder::MANIFEST_FILE).is_file() {
-        Some((read_manifest(&dataset)?.provenance, before.build.clone()))
-    } else if dataset.join(SAMPLING_FILE).is_file() {
-        // Labels are still to be made, so they may be others.
-        let sampled = Sampled::read(&dataset)?;
-        Some((sampled.provenance, sampled.config.labelled_as(&recipe.build)))
-    } else {
-        None
-    };
-    if let Some((provenance, build)) = made_with {
-        let model = &provenance.model_sha256;
-        differences("model sha256", &json(model), &json(&model_sha256), &mut differing);
-        differences("seed", &json(&before.seed), &json(&recipe.seed), &mut differing);
-        let data = sources::identity(&before.data, &recipe.data);
-        differences("data", &json(&data.0), &json(&data.1), &mut differing);
-        let build = (build.identity(), recipe.build.identity());
-        differences("build", &json(&build.0), &json(&build.1), &mut differing);
-    } else if let Ok(Some(partial)) = idk_dataset_builder::partial_sampling(&dataset) {
-        // What only labels read may still change.
-        let model = &partial.model_sha256;
-        differences("model sha256", &json(model), &json(&model_sha256), &mut differing);
-        differences("seed", &json(&partial.seed), &json(&recipe.seed), &mut differing);
-        let data = sources::identity(&before.data, &recipe.data);
-        differences("data", &json(&data.0), &json(&data.1), &mut differing);
-        let build = SamplingSettings::of(&recipe.build);
-        differences("build", &json(&partial.build), &json(&build), &mut differing);
-    }
-    if dir.checkpoints().is_dir() {
-        differences("lora", &json(&before.lora), &json(&recipe.lora), &mut differing);
-        let train = (before.train.identity(), recipe.train.identity());
-        differences("train", &json(&train.0), &json(&train.1), &mut differing);
-        let dpo = (before.dpo.identity(), recipe.dpo.identity());
-        differences("dpo", &json(&dpo.0), &json(&dpo.1), &mut differing);
-    }
-    let (taken, differing): (Vec<String>, Vec<String>) =
-        differing.into_iter().partition(|line| crate::allow::allows(allowed, line));
-    if differing.is_empty() {
-        return check_steps_left(recipe, dir, &taken);
-    }
-    Err(RunError::OtherRun { dir: dir.root.clone(), differences: differing }.into())
-}
-
-/// Refuses allowed changes to a run that has no step left to read them: its files must not say what it never did.
-fn check_steps_left(recipe: &Recipe, dir: &RunDir, changes: &[String]) -> Result<(), Failure> {
-    let dataset = dir.dataset();
-    if changes.is_empty() || !dataset.join(idk_dataset_builder::MANIFEST_FILE).is_file() {
-        return Ok(());
-    }
-    let Some(found) = idk_trainer::checkpoint::load_newest(dir)? else { return Ok(()) };
-    let counts = read_manifest(&dataset)?.counts;
-    let rows = match recipe.train.method {
-        Method::Sft => counts.sft_rows,
-        Method::Dpo => counts.dpo_rows,
-    };
-    // Another rule for ending early may give a run that one has ended steps again.
-    let of_ending = |line: &String| {
-        line.starts_with("train.early_stopping_patience: ") || line.starts_with("train.target_refusal_rate: ")
-    };
-    let ended = found.state.selection.ended.is_some() && !changes.iter().any(of_ending);
-    if !ended && found.state.step < recipe.train.total_steps(rows) {
-        return Ok(());
-    }
-    let what = format!(
-        "the run in `{}` is finished: no step is left for {}; give it more epochs, or another output.dir",
-        dir.root.display(),
-        changes.join(", ")
-    );
-    Err(RunError::Usage { what }.into())
 }
 
 /// Removes what killed writers left in the folders of a run.
@@ -414,15 +304,11 @@ fn remove_temporaries(dir: &RunDir) -> Result<(), Failure> {
     Ok(())
 }
 
-fn json(value: &impl serde::Serialize) -> Value {
-    serde_json::to_value(value).unwrap_or_default()
-}
-
 pub(crate) fn describe(manifest: &DatasetManifest, dir: &Path) -> String {
     let counts = &manifest.counts;
     format!(
         "dataset   {}: {} questions, {} known, {} unknown at {}@{}; {} rejected",
-        dir.display(),
+        display_path(dir),
         counts.kept,
         counts.known,
         counts.unknown,

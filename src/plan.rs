@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use idk_common::text::terminal_safe;
 use idk_dataset_builder::{DatasetManifest, MANIFEST_FILE, SAMPLING_FILE, partial_sampling, read_manifest};
-use idk_model::{Outline, WeightDtype};
+use idk_model::Outline;
 use idk_trainer::{AUDIO_TOKENS_PER_S, MemoryInput, Method, RunDir, checkpoint, estimate_memory};
 use serde::Serialize;
 
@@ -243,11 +243,11 @@ fn memory(
 
 /// Whether the weights will be bfloat16, those on a GPU being taken to be stored in 16 bits.
 fn in_half(recipe: &Recipe) -> bool {
-    match recipe.model.dtype {
-        WeightDtype::F32 => false,
-        WeightDtype::Bf16 => true,
-        WeightDtype::Auto => recipe.model.device != "cpu",
-    }
+    recipe.run_settings().bf16(on_gpu(recipe), true)
+}
+
+fn on_gpu(recipe: &Recipe) -> bool {
+    recipe.model.device != "cpu"
 }
 
 /// What the training of adapters holds at its peak depends on this; the longest row that was looked at stands for all.
@@ -258,23 +258,23 @@ fn memory_input<'a>(
     preview: &Preview,
     clips: u64,
 ) -> MemoryInput<'a> {
-    let on_cpu = recipe.model.device == "cpu";
+    let on_gpu = on_gpu(recipe);
     let half = in_half(recipe);
     let audio_tokens = preview.audio_tokens.iter().max().copied().unwrap_or_default();
     let features = clips * audio_tokens as u64 * outline.config.text.hidden_size as u64 * 4;
     let kept = features <= recipe.train.feature_cache_mib << 20;
-    let threads = if on_cpu { rayon::current_num_threads() } else { 1 };
+    let threads = if on_gpu { 1 } else { rayon::current_num_threads() };
     MemoryInput {
         model: &outline.config,
         weight_bytes: if half { 2 } else { 4 },
-        fused: on_cpu && !half,
+        fused: !on_gpu && !half,
         lora_parameters: training.trained_parameters.unwrap_or_default() as usize,
         clip_s: audio_tokens as f64 / AUDIO_TOKENS_PER_S,
         text_tokens: training.longest_row_tokens.unwrap_or_default().saturating_sub(audio_tokens),
         batch_size: recipe.train.batch_size,
         at_once: recipe.train.accumulation.min(threads).max(1),
         cached_clips: if kept { clips as usize } else { 0 },
-        pad_to: if recipe.model.pad_to == 0 && !on_cpu { 64 } else { recipe.model.pad_to },
+        pad_to: recipe.run_settings().bucket(on_gpu),
         recompute: recipe.train.recompute,
     }
 }

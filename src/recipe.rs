@@ -73,6 +73,9 @@ pub struct DataSection {
     pub seed: u64,
     /// How many training questions of each task are rendered from the bank. Default: the split's own number.
     pub train_questions: Option<usize>,
+    /// The same for a `val` that is a split of the bank, which has few questions of its own; of every task of the bank,
+    /// whatever `tasks` says. Default: the split's own number.
+    pub val_questions: Option<usize>,
     /// At most this many questions of each task, for a quick look.
     pub limit_per_task: Option<usize>,
     /// Questions with an option that is there twice: `reject` them, or `merge` the equal options. Default `reject`.
@@ -91,6 +94,7 @@ impl Default for DataSection {
             bank: String::new(),
             seed: 0,
             train_questions: None,
+            val_questions: None,
             limit_per_task: None,
             duplicate_choices: DuplicateChoices::default(),
             agreement: 2,

@@ -42,9 +42,14 @@ impl Set {
 
     /// Questions of each modality to render; `None` is the split's own number.
     pub(crate) fn rendered(self, data: &DataSection) -> Option<usize> {
-        match (self, data.train_questions) {
-            (Self::Train, Some(count)) => Some(data.limit_per_task.map_or(count, |limit| limit.min(count))),
-            _ => data.limit_per_task,
+        let asked = match self {
+            Self::Train => data.train_questions,
+            Self::Val => data.val_questions,
+            Self::Test => None,
+        };
+        match asked {
+            Some(count) => Some(data.limit_per_task.map_or(count, |limit| limit.min(count))),
+            None => data.limit_per_task,
         }
     }
 
@@ -103,6 +108,9 @@ pub fn load(
         check_whole_file(&mut read, in_file, &path, max_rejected_share)?;
     }
     if read.questions.is_empty() {
+        if let Some(rejected) = all_rejected(&read, in_file, &path) {
+            return Err(rejected.into());
+        }
         return Err(no_questions(data, set, &path).into());
     }
     Ok(Loaded { set: read, path })
@@ -132,6 +140,21 @@ pub(crate) fn no_questions(data: &DataSection, set: Set, path: &Path) -> RunErro
     let tasks = set.tasks(data);
     let filter = if tasks.is_empty() { String::new() } else { format!(" with task {}", tasks.join(", ")) };
     RunError::NoQuestions { what: format!("`{}`{filter}", path.display()) }
+}
+
+/// What to say where no row of a file can be used.
+fn all_rejected(set: &QuestionSet, in_file: usize, path: &Path) -> Option<RunError> {
+    let first = set.rejected.first().filter(|_| in_file == 0)?;
+    let mut reasons = std::collections::BTreeMap::<&str, usize>::new();
+    for row in &set.rejected {
+        *reasons.entry(row.reason.as_str()).or_default() += 1;
+    }
+    let reasons: Vec<String> = reasons.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
+    Some(RunError::AllRejected {
+        path: path.to_owned(),
+        reasons: reasons.join(", "),
+        first: format!("row {}: {}", first.line, first.detail),
+    })
 }
 
 /// A part of a file is taken from a file that is sound as a whole; its unusable rows belong to no part and are only
@@ -177,6 +200,7 @@ pub(crate) fn identity(before: &DataSection, now: &DataSection) -> (DataSection,
         train: if files { defaults.train.clone() } else { data.train.clone() },
         val: defaults.val.clone(),
         test: defaults.test.clone(),
+        val_questions: None,
         ..data.clone()
     };
     (strip(before), strip(now))
@@ -293,4 +317,28 @@ pub(crate) fn folder_name(path: &Path) -> String {
 /// A source as it may stand in results: `bank:SPLIT`, or a file's name without its folder.
 pub(crate) fn display_name(spec: &str) -> String {
     if spec.starts_with("bank:") { spec.to_owned() } else { folder_name(Path::new(spec)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn val_of_the_bank_has_as_many_questions_of_each_task_as_are_asked_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let count = |val_questions, limit_per_task| {
+            let val = "bank:val".to_owned();
+            let data = DataSection { val, val_questions, limit_per_task, ..DataSection::default() };
+            load(&data, Set::Val, dir.path(), 0.0).unwrap().set.questions.len()
+        };
+        assert_eq!(count(Some(130), None), 3 * 130, "more than the 120 of the split");
+        assert_eq!((count(Some(4), Some(2)), count(None, Some(2))), (6, 6));
+    }
+
+    #[test]
+    fn how_many_val_questions_there_are_is_no_part_of_what_made_the_dataset() {
+        let more = DataSection { val_questions: Some(600), ..DataSection::default() };
+        let (before, now) = identity(&DataSection::default(), &more);
+        assert_eq!(before, now);
+    }
 }

@@ -40,6 +40,14 @@ impl Handlers {
     }
 }
 
+/// Lets a write that goes over the limit of `ulimit -f` fail with an error, in place of a signal that ends the program
+/// without a word.
+pub(crate) fn survive_file_size_limit() {
+    #[cfg(unix)]
+    // Without a handler the program ends as it would have before.
+    let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::default());
+}
+
 /// A stage that has something to save when a signal comes.
 pub(crate) struct StopSignals {
     handlers: &'static Handlers,

@@ -1,8 +1,6 @@
 //! The last word of `idk-train`, on stderr: what came out, where it lies, and what to do next.
 
-use std::path::Path;
-
-use idk_common::text::display_path;
+use idk_common::text::{display_path, shell_path};
 use idk_evaluator::{Method, REPORT_FILE, Results, results_file};
 use idk_questions::metrics::Comparison;
 use idk_trainer::{RunDir, TrainReport};
@@ -85,14 +83,13 @@ fn metrics(row: &Comparison) -> String {
 
 /// Commands that lead on from a finished run.
 fn next(recipe: &Recipe, dir: &RunDir) -> Vec<String> {
-    let shown = |path: &Path| display_path(path);
     let mut lines = vec![
-        format!("open {} in a browser", shown(&dir.eval().join(REPORT_FILE))),
-        format!("idk-eval {} --by sub-category", shown(&dir.recipe())),
-        format!("idk-train merge {} --out DIR", shown(&dir.root)),
+        format!("open {} in a browser", display_path(&dir.eval().join(REPORT_FILE))),
+        format!("idk-eval {} --by sub-category", shell_path(&dir.recipe())),
+        format!("idk-train merge {} --out DIR", shell_path(&dir.root)),
     ];
     if crate::sweep::val_source(recipe).is_ok() {
-        lines.push(format!("idk-eval pick {}", shown(&dir.root)));
+        lines.push(format!("idk-eval pick {}", shell_path(&dir.root)));
     }
     lines
 }

@@ -108,7 +108,7 @@ pub fn sweep(recipe: &Recipe, request: Request) -> Result<(), Failure> {
     let alpha = run.alpha(&config, SweepSet::Val, &val)?;
     let picked = match pick(&alpha, AccuracyFloor::OfBase(config.min_accuracy))? {
         Choice::Best(picked) => Some(picked),
-        Choice::None(why) => {
+        Choice::None { why, .. } => {
             say(&format!("no alpha is picked: {why}"));
             None
         }
@@ -148,7 +148,7 @@ pub fn pick_alpha(recipe: &Recipe, request: &PickRequest<'_>) -> Result<(), Fail
     let choice = pick(&sweep, floor)?;
     let picked = match &choice {
         Choice::Best(picked) => Some(picked.clone()),
-        Choice::None(_) => None,
+        Choice::None { .. } => None,
     };
     let sweep = Sweep { picked, ..sweep };
     sweep.write(&run.dir.root)?;
@@ -161,7 +161,9 @@ pub fn pick_alpha(recipe: &Recipe, request: &PickRequest<'_>) -> Result<(), Fail
         (Choice::Best(picked), Some(dir)) => {
             write_adapter(&run.adapter.adapters, &picked, dir, &recipe.model.path)
         }
-        (Choice::None(why), Some(_)) => Err(RunError::NothingPicked { why }.into()),
+        (Choice::None { why, below_floor }, Some(_)) => {
+            Err(RunError::NothingPicked { why, below_floor }.into())
+        }
         (_, None) => Ok(()),
     }
 }
@@ -170,7 +172,7 @@ pub fn pick_alpha(recipe: &Recipe, request: &PickRequest<'_>) -> Result<(), Fail
 fn advice(sweep: &Sweep, choice: &Choice) -> String {
     let picked = match choice {
         Choice::Best(picked) => picked,
-        Choice::None(why) => {
+        Choice::None { why, .. } => {
             return format!("{}\nNo alpha is recommended: {why}.", sweep_table(sweep));
         }
     };

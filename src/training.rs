@@ -11,9 +11,11 @@ use idk_trainer::{
     train_dpo, train_lora,
 };
 
+use crate::check::try_writing;
 use crate::cli::say;
 use crate::error::Failure;
 use crate::pipeline::Run;
+use crate::recipe::Recipe;
 use crate::stop::StopSignals;
 use crate::validation::ValidationQuestions;
 
@@ -65,6 +67,17 @@ pub(crate) fn train_adapter(run: &Run<'_>) -> Result<TrainReport, Failure> {
     describe_end(run, &report);
     stop.check(&report, &run.dir)?;
     Ok(report)
+}
+
+/// Looks whether the folder for audio features can be written, before hours are spent on the dataset. `adapted` are the
+/// layers that are trained: with any before the decoder no features are kept.
+///
+/// # Errors
+/// [`idk_common::CommonError::Io`].
+pub(crate) fn check_feature_cache(recipe: &Recipe, adapted: &[String]) -> Result<(), Failure> {
+    let dir = &recipe.train.feature_cache_dir;
+    let kept = adapted.iter().all(|name| name.starts_with("language_model."));
+    if kept && !dir.as_os_str().is_empty() { try_writing(dir) } else { Ok(()) }
 }
 
 /// Says which adapter was kept, and why the training ended, where that is not plain.

@@ -64,7 +64,11 @@ fn dpo_goes_on_from_the_adapter_of_an_sft_run_and_refuses_one_of_another_shape()
     let adapter = |run: &str| files(&desk.path(run))["adapter/adapter_model.safetensors"].clone();
     assert_ne!(adapter("sft"), adapter("run"));
     let other = [&init[..], &["lora.rank=4", "output.dir=other"]].concat();
-    desk.train(&other).failed(65, &["sft/adapter", "rank 8", "[lora]"]);
+    // Said before the dataset is built, and by the look at the inputs.
+    let said = ["sft/adapter", "rank 8", "[lora] says 4"];
+    desk.train(&other).failed(65, &said);
+    desk.run(TRAIN, &[&with_overrides("quick.toml", &other)[..], &["--check"]].concat()).failed(65, &said);
+    assert!(!desk.path("other").exists());
 }
 
 #[test]

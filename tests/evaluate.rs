@@ -162,6 +162,11 @@ fn adapters_are_named_on_the_command_line_and_two_need_two_names() {
     let names: Vec<&str> = said.stdout.lines().skip(1).map(|line| line.split(',').next().unwrap()).collect();
     assert_eq!(names, ["base", "adapter", "k5"].map(|name| [name; 4]).concat());
     command(&[&folder, &folder]).failed(2, &["two adapters", "`adapter`", "NAME=FOLDER"]);
+    for name in ["a<b|c>", "mcot", ""] {
+        let said =
+            ["--adapter", &format!("`{name}` cannot name an adapter"), "letters, digits, `-`, `_` and `.`"];
+        command(&[&format!("{name}={folder}")]).failed(2, &said);
+    }
     command(&["nowhere"]).failed(66, &["nowhere"]);
     // Another choice of adapters takes the files of the earlier ones away.
     command(&[&named]).succeeded();

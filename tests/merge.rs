@@ -32,7 +32,7 @@ fn answers(desk: &Desk, file: &str) -> BTreeMap<String, (String, f64)> {
 #[test]
 fn a_merged_run_answers_as_the_run_and_its_adapter() {
     let desk = desk();
-    let said = merge(&desk, &["run", "--out", "merged", "--dtype", "float32", "--json"]).succeeded();
+    let said = merge(&desk, &["run", "--out", "merged", "--dtype", "f32", "--json"]).succeeded();
     let row = said.json();
     assert_eq!((row["tensors"].as_u64(), row["shards"].as_u64()), (Some(66), Some(1)));
     let model = tiny_model().display().to_string();
@@ -59,7 +59,7 @@ fn what_cannot_be_merged_is_refused_with_its_reason_before_anything_is_written()
     merge(&desk, &["run", "--out", "set"]).failed(2, &["set: the folder is not empty", "hint:"]);
     merge(&desk, &["nowhere", "--out", "out"]).failed(66, &["nowhere/adapter/adapter_config.json"]);
     merge(&desk, &["run", "--out", "out", "--base", "set"]).failed(66, &["set/config.json"]);
-    merge(&desk, &["run", "--out", "out", "--dtype", "int8"]).failed(2, &["float32, float16 or bfloat16"]);
+    merge(&desk, &["run", "--out", "out", "--dtype", "int8"]).failed(2, &["f32, f16 or bf16"]);
     merge(&desk, &["run", "--out", "out", "--shard-size", "5 apples"]).failed(2, &["5GB"]);
     merge(&desk, &["run", "out"]).failed(2, &["out"]);
 

@@ -91,6 +91,31 @@ fn a_check_says_everything_that_is_wrong_at_once_and_ends_as_the_run_would() {
 }
 
 #[test]
+fn what_is_found_before_a_run_ends_the_check_and_the_run_with_one_code_and_writes_nothing() {
+    let desk = Desk::new();
+    desk.write("file", b"");
+    let before = files(&desk.path(""));
+    for (set, code, parts) in [
+        ("train.feature_cache_dir=file/cache", 74, &["cannot create the folder `file`"][..]),
+        (
+            "lora.target_modules=[\"q_proj\", \"v_proj\", \"q_proj\"]",
+            2,
+            &["--set: `target_modules` in [lora] names `q_proj` twice"],
+        ),
+        ("lora.rank=0", 2, &["--set: `rank` in [lora] must lie in"]),
+        ("train.length_window_steps=-1", 2, &["--set: `length_window_steps` in [train]"]),
+        ("data.val_questions=0", 2, &["--set: `val_questions` must be 1 or more"]),
+    ] {
+        for options in [&["--check"][..], &[]] {
+            train(&desk, &[set], options).failed(code, parts);
+        }
+    }
+    assert_same(&before, &files(&desk.path("")));
+    // More steps than there are: one window.
+    train(&desk, &["train.length_window_steps=9223372036854775807"], &[]).succeeded();
+}
+
+#[test]
 fn a_check_sees_that_the_folder_holds_another_run() {
     let desk = Desk::new();
     desk.train(&[]).succeeded();

@@ -6,7 +6,7 @@ mod support;
 use idk_common::atomic::read_to_string;
 use idk_common::json::read_json;
 use serde_json::Value;
-use support::{Desk, TRAIN, files, question_set, tiny_model};
+use support::{Desk, TRAIN, files, question_set, tiny_model, with_overrides};
 
 fn card(desk: &Desk) -> String {
     read_to_string(&desk.path("run/adapter/README.md")).unwrap()
@@ -45,6 +45,37 @@ fn the_card_of_the_adapter_says_what_it_was_made_of_and_what_it_does() {
     assert!(rest.contains(&row), "`{row}` is not in {rest}");
     let here = desk.path("").display().to_string();
     assert!(!card.contains(&here), "no path of this machine: {card}");
+}
+
+#[test]
+fn the_card_says_what_was_left_out_of_the_rows_and_what_was_changed_on_the_way() {
+    let desk = Desk::new();
+    let capped = ["train.schedule=constant", "train.warmup_ratio=0", "build.max_idk_share=1"];
+    desk.train(&capped).succeeded();
+    assert!(card(&desk).contains("At most 1 of the rows"), "{}", card(&desk));
+    assert!(!card(&desk).contains("was changed"), "{}", card(&desk));
+    let longer = [&capped[..], &["train.epochs=3", "train.learning_rate=5e-4"]].concat();
+    let allowed = ["--allow-change", "train.epochs", "--allow-change", "train.learning_rate"];
+    desk.run(TRAIN, &[&with_overrides("quick.toml", &longer)[..], &allowed].concat()).succeeded();
+    let card = card(&desk);
+    for part in
+        ["was changed while it was trained", "| `train.epochs` | `2` | `3` |", "| `train.learning_rate` |"]
+    {
+        assert!(card.contains(part), "`{part}` is not in {card}");
+    }
+}
+
+#[test]
+fn the_commands_at_the_end_are_words_of_a_shell_and_no_folder_makes_a_line_of_its_own() {
+    let desk = Desk::new();
+    let said = desk.train(&["output.dir=my run's"]).succeeded();
+    for part in [r"idk-eval 'my run'\''s/recipe.toml' --by", r"idk-train merge 'my run'\''s' --out DIR"] {
+        assert!(said.stderr.contains(part), "`{part}` is not in {}", said.stderr);
+    }
+    let said = desk.train(&["output.dir=\"a\\nhint: b\""]).succeeded();
+    assert!(!said.stderr.lines().any(|line| line.starts_with("hint: b")), "{}", said.stderr);
+    assert!(said.stderr.contains("dataset   a\\u{a}hint: b/dataset"), "{}", said.stderr);
+    assert!(said.stderr.contains(r"idk-train merge $'a\012hint: b' --out DIR"), "{}", said.stderr);
 }
 
 #[test]

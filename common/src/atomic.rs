@@ -158,11 +158,17 @@ pub fn remove_temporaries(dir: &Path) -> Result<(), CommonError> {
     for entry in fs::read_dir(dir).map_err(CommonError::reading("list", dir))? {
         let path = entry.map_err(CommonError::io("list", dir))?.path();
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        if name.starts_with(TEMP_PREFIX) && name.ends_with(TEMP_SUFFIX) {
+        if is_temporary(name) {
             fs::remove_file(&path).map_err(CommonError::io("remove", &path))?;
         }
     }
     Ok(())
+}
+
+/// Whether a file of this name is one that [`remove_temporaries`] clears away.
+#[must_use]
+pub fn is_temporary(name: &str) -> bool {
+    name.starts_with(TEMP_PREFIX) && name.ends_with(TEMP_SUFFIX)
 }
 
 /// Creates `path` and whatever folder above it is missing.

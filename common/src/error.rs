@@ -156,6 +156,9 @@ impl Diagnose for CommonError {
                 io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
                     "check the permissions of the file and of its folder"
                 }
+                io::ErrorKind::FileTooLarge => {
+                    "files may not grow that large here: look at `ulimit -f`, then run the same command again"
+                }
                 _ => return None,
             },
             Self::TooLarge { .. } => "split it, if it is really meant to be this large",
@@ -182,6 +185,9 @@ mod tests {
         assert!(std::error::Error::source(&error).unwrap().to_string().contains("No space left"));
         assert_eq!(error.exit_kind().code(), 74);
         assert!(error.hint().unwrap().contains("free some space"));
+        let source = io::Error::from_raw_os_error(27); // EFBIG
+        let error = CommonError::io("write", Path::new("samples.jsonl"))(source);
+        assert!(error.hint().unwrap().contains("ulimit -f"));
     }
 
     #[test]

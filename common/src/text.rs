@@ -27,6 +27,38 @@ pub fn display_path(path: &Path) -> String {
     terminal_safe(&path.to_string_lossy())
 }
 
+/// A path as one word of a shell's command line: as it is, or quoted. What would move the cursor stands in bash's and zsh's
+/// `$'...'`, byte by byte.
+#[must_use]
+pub fn shell_path(path: &Path) -> String {
+    let text = path.to_string_lossy();
+    // Else it would be taken for an option.
+    let text = if text.starts_with('-') { format!("./{text}") } else { text.into_owned() };
+    let plain =
+        |c: char| c.is_alphanumeric() || matches!(c, '/' | '.' | '_' | '-' | '+' | ',' | '=' | ':' | '@');
+    if !text.is_empty() && text.chars().all(plain) {
+        return text;
+    }
+    if !text.contains(is_unsafe) {
+        return format!("'{}'", text.replace('\'', r"'\''"));
+    }
+    let mut word = "$'".to_owned();
+    for c in text.chars() {
+        match c {
+            '\'' | '\\' => word.extend(['\\', c]),
+            c if is_unsafe(c) => {
+                let mut bytes = [0; 4];
+                for byte in c.encode_utf8(&mut bytes).bytes() {
+                    // Writing to a string cannot fail; octal, as its length is fixed.
+                    let _ = write!(word, "\\{byte:03o}");
+                }
+            }
+            c => word.push(c),
+        }
+    }
+    word + "'"
+}
+
 /// `text` cut to at most `max_chars` characters, the last of them `…` if something is missing.
 #[must_use]
 pub fn ellipsis(text: &str, max_chars: usize) -> String {
@@ -122,6 +154,23 @@ mod tests {
     #[test]
     fn text_of_several_lines_keeps_its_lines_and_nothing_else() {
         assert_eq!(terminal_safe_lines("a\n\tb\r\u{1b}c"), "a\n\tb\\u{d}\\u{1b}c");
+    }
+
+    #[test]
+    fn a_shell_reads_a_quoted_path_as_the_path() {
+        for (path, expected) in [
+            ("runs/sound-1.2", "runs/sound-1.2"),
+            ("my runs/a", "'my runs/a'"),
+            ("it's", r"'it'\''s'"),
+            ("$(reboot)`x`\"", "'$(reboot)`x`\"'"),
+            ("~/a;b", "'~/a;b'"),
+            ("-rf", "./-rf"),
+            ("", "''"),
+            ("a\nb'c\\", r"$'a\012b\'c\\'"),
+            ("\u{202e}x", r"$'\342\200\256x'"),
+        ] {
+            assert_eq!(shell_path(Path::new(path)), expected);
+        }
     }
 
     #[test]

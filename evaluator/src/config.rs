@@ -7,7 +7,7 @@ use idk_questions::metrics::Criterion;
 use serde::{Deserialize, Serialize};
 
 use crate::error::EvalError;
-use crate::method::{Method, is_adapter_name};
+use crate::method::{ADAPTER_NAME_RULE, Method, is_adapter_name};
 use crate::prompts::{PromptFiles, Prompts};
 
 /// `[eval]` of a recipe.
@@ -127,8 +127,7 @@ impl EvalConfig {
             let (name, folder) =
                 entry.split_once('=').ok_or_else(|| wrong(format!("`{entry}` must be NAME=FOLDER")))?;
             if !is_adapter_name(name) {
-                let rule = "letters, digits, `-`, `_` and `.`, and not the name of another method";
-                return Err(wrong(format!("`{name}` cannot name an adapter: at most 40 {rule}")));
+                return Err(wrong(format!("`{name}` cannot name an adapter: {ADAPTER_NAME_RULE}")));
             }
             if name == Method::Adapter.name() {
                 return Err(wrong(format!("`{name}` is the run's own adapter: give this one another name")));

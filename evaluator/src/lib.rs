@@ -45,7 +45,7 @@ pub use config::EvalConfig;
 pub use error::EvalError;
 pub use groups::{GroupCounts, GroupResult, Grouping};
 pub use html::{REPORT_FILE, report_file, write_transfer_report};
-pub use method::{Contender, Method, is_adapter_name};
+pub use method::{ADAPTER_NAME_RULE, Contender, Method, is_adapter_name};
 pub use pairs::PairResult;
 pub use pick::{AccuracyFloor, Choice, pick};
 pub use plot::{PLOT_DIR, plot_folder, write_curves};

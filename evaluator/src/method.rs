@@ -85,6 +85,10 @@ impl From<Method> for Contender {
 /// Longest name of an adapter.
 const MAX_NAME_CHARS: usize = 40;
 
+/// Which names [`is_adapter_name`] takes, in words.
+pub const ADAPTER_NAME_RULE: &str =
+    "at most 40 letters, digits, `-`, `_` and `.`, no `.` first, and not the name of another method";
+
 /// Whether an adapter may have this name: it becomes part of a file name and a cell of a table.
 pub fn is_adapter_name(name: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');

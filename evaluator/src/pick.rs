@@ -27,8 +27,13 @@ impl AccuracyFloor {
 pub enum Choice {
     /// This value is recommended.
     Best(Picked),
-    /// None is, and why.
-    None(String),
+    /// None is.
+    None {
+        /// Why.
+        why: String,
+        /// Whether a lower floor would leave one.
+        below_floor: bool,
+    },
 }
 
 /// The value of the highest RGI on val whose accuracy is at least `floor`, if that RGI is above 0; of equal ones the
@@ -53,10 +58,15 @@ pub fn pick(sweep: &Sweep, floor: AccuracyFloor) -> Result<Choice, EvalError> {
     let name = &sweep.parameter;
     Ok(match best {
         Some(point) => Choice::Best(Picked { value: point.value, why: reason(point, least) }),
-        None if gaining.is_empty() => Choice::None(format!("no {name} gains more than it loses on val")),
-        None => Choice::None(format!(
-            "every {name} that gains more than it loses on val has an accuracy below {least:.1} %"
-        )),
+        None if gaining.is_empty() => {
+            Choice::None { why: format!("no {name} gains more than it loses on val"), below_floor: false }
+        }
+        None => Choice::None {
+            why: format!(
+                "every {name} that gains more than it loses on val has an accuracy below {least:.1} %"
+            ),
+            below_floor: true,
+        },
     })
 }
 
@@ -109,7 +119,7 @@ mod tests {
     fn value(choice: Choice) -> Option<f64> {
         match choice {
             Choice::Best(picked) => Some(picked.value),
-            Choice::None(_) => None,
+            Choice::None { .. } => None,
         }
     }
 
@@ -126,7 +136,10 @@ mod tests {
         assert_eq!(picked(AccuracyFloor::OfBase(0.8)), Some(0.75), "48 % at least; of equals the smaller");
         assert_eq!(picked(AccuracyFloor::OfBase(0.0)), Some(1.0));
         assert_eq!(picked(AccuracyFloor::Percent(51.0)), Some(0.5));
-        let Choice::None(why) = pick(&sweep, AccuracyFloor::Percent(59.0)).unwrap() else { panic!() };
+        let Choice::None { why, below_floor: true } = pick(&sweep, AccuracyFloor::Percent(59.0)).unwrap()
+        else {
+            panic!()
+        };
         assert_eq!(why, "every alpha that gains more than it loses on val has an accuracy below 59.0 %");
     }
 
@@ -134,7 +147,10 @@ mod tests {
     fn where_nothing_helps_nothing_is_picked_and_the_reason_is_said() {
         let sweep =
             sweep(vec![point(0.0, 60.0, None), point(1.0, 55.0, Some(-0.1)), point(2.0, 58.0, Some(0.0))]);
-        let Choice::None(why) = pick(&sweep, AccuracyFloor::OfBase(0.5)).unwrap() else { panic!() };
+        let Choice::None { why, below_floor: false } = pick(&sweep, AccuracyFloor::OfBase(0.5)).unwrap()
+        else {
+            panic!()
+        };
         assert_eq!(why, "no alpha gains more than it loses on val");
     }
 

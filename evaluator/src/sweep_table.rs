@@ -1,10 +1,11 @@
 //! A sweep as a Markdown table for a terminal.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use crate::compare::task_names;
 use crate::grid::{Cell, markdown};
-use crate::sweep::{Sweep, SweepKind, SweepPoint, SweepSet};
+use crate::sweep::{Sweep, SweepKind, SweepPoint, SweepSet, sweep_file};
 use crate::table::{name, percent, signed};
 
 /// Most rows of a table; a longer sweep is printed in steps.
@@ -38,6 +39,14 @@ pub fn sweep_table(sweep: &Sweep) -> String {
         percent(sweep.base.acc),
         markdown(&grid)
     );
+    let left_out = sweep.points.len() - (grid.len() - 1);
+    if left_out > 0 {
+        text.push_str(&format!(
+            "{left_out} of the {} values are left out here; {} has them all.\n",
+            sweep.points.len(),
+            sweep_file(Path::new(""), sweep.kind, sweep.set).display()
+        ));
+    }
     if let Some(picked) = &sweep.picked {
         text.push_str(&format!("* {}\n", picked.why));
     }
@@ -114,6 +123,7 @@ mod tests {
             table.lines().filter(|line| line.starts_with('|')).skip(2).map(cells).collect();
         assert_eq!(rows[0], ["0", "50.0", "30.0", "80.0", "71.0", "changed nothing"]);
         assert_eq!(rows[1], ["0.5 *", "50.0", "30.0", "80.0", "71.0", "+0.25 [-0.05,+0.50]"]);
+        assert!(!table.contains("left out"), "{table}");
         assert!(rows.len() == 3 && table.ends_with("* because\n"), "{table}");
     }
 
@@ -137,6 +147,9 @@ mod tests {
         let table = sweep_table(&sweep);
         let rows = table.lines().filter(|line| line.starts_with('|')).count() - 2;
         assert!(rows <= MAX_ROWS + 2, "{rows}");
+        let said =
+            format!("{} of the 51 values are left out here; sweep/threshold.json has them all", 51 - rows);
+        assert!(table.contains(&said), "{table}");
         assert!(["| 0.000", "| 1.000", "| 0.140 *"].iter().all(|row| table.contains(row)), "{table}");
     }
 }

@@ -153,7 +153,7 @@ fn method_row(task: &TaskResult) -> Vec<String> {
         percent(row.dcon),
         percent(row.dhum),
         rgi_with_interval(row),
-        signed(row.random_rgi),
+        signed(row.random_rgi_beside()),
         rule_rgi(task.threshold.as_ref()),
         rule_rgi(task.group.as_ref()),
     ]
@@ -327,6 +327,17 @@ pub(crate) mod tests {
         assert_eq!(cells[8..], ["-0.19", "+inf", "-"]);
         for line in table.lines().filter(|line| line.starts_with('|')) {
             assert!(line.chars().count() <= 120, "{} columns: {line}", line.chars().count());
+        }
+    }
+
+    #[test]
+    fn a_method_that_refuses_nothing_is_not_compared_with_refusing_at_random() {
+        use Verdict::{Correct as C, Refused as R, Wrong as W};
+        for (cells, shown) in [([(C, W, 3), (W, C, 4)], "-"), ([(C, C, 3), (W, R, 4)], "+0.12")] {
+            let table = method_table(&method(vec![row("music", &cells)]));
+            let line = table.lines().find(|line| line.starts_with("| music")).unwrap();
+            // log10(4 / 3): 4 of 7 answers were wrong.
+            assert_eq!(line.trim_matches('|').split('|').map(str::trim).nth(8), Some(shown), "{line}");
         }
     }
 

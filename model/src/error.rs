@@ -176,6 +176,15 @@ pub enum ModelError {
         path: PathBuf,
     },
 
+    /// The hidden folder that a merge writes in holds what no merge has written.
+    #[error("{}: the folder holds `{found}`, which no merge has left there", path.display())]
+    NotOfMerge {
+        /// The folder.
+        path: PathBuf,
+        /// A file or folder in it.
+        found: String,
+    },
+
     /// The tokenizer cannot be used, or a text cannot be encoded by it.
     #[error("{}: {what}", path.display())]
     Tokenizer {
@@ -192,7 +201,7 @@ impl Diagnose for ModelError {
             Self::Common(error) => error.exit_kind(),
             Self::Audio(error) => error.exit_kind(),
             Self::NoWeights { .. } | Self::DeviceMissing { .. } => ExitKind::MissingInput,
-            Self::Device { .. } | Self::NotEmpty { .. } => ExitKind::Usage,
+            Self::Device { .. } | Self::NotEmpty { .. } | Self::NotOfMerge { .. } => ExitKind::Usage,
             Self::Compute { .. } => ExitKind::Io,
             Self::NonFinite { .. }
             | Self::Weights { .. }
@@ -223,6 +232,9 @@ impl Diagnose for ModelError {
             Self::NonFinite { .. } => "the model diverged or the file is damaged: use another checkpoint",
             Self::NotEmpty { .. } => {
                 "nothing is overwritten: name a folder that does not exist, or remove this one"
+            }
+            Self::NotOfMerge { .. } => {
+                "a merge writes in this folder first: move it away, or give another --out"
             }
             Self::MelBands { .. } => "compute the spectrogram with the model's own preprocessor_config.json",
             Self::Device { .. } => "use `cpu`, or `cuda` or `cuda:N` on a machine with a GPU",

@@ -15,7 +15,7 @@ use crate::error::ModelError;
 use crate::generation_config::GenerationDefaults;
 use crate::linear::{ForwardContext, Linear};
 use crate::parallel::{map_on_one_thread_each, workers};
-use crate::run_settings::RunSettings;
+use crate::run_settings::{RunSettings, is_gpu};
 use crate::slot::Slot;
 use crate::source::{TensorSource, Values};
 use crate::tokenizer::LalmTokenizer;
@@ -71,7 +71,7 @@ impl Lalm {
         let mel = MelExtractor::new(MelConfig::from_dir(dir)?);
         let generation = GenerationDefaults::from_dir(dir, &tokenizer)?;
         let mut weights = Weights::open_dir(dir)?;
-        let bf16 = settings.bf16(device, weights.is_half(EMBEDDING));
+        let bf16 = settings.bf16(is_gpu(device), weights.is_half(EMBEDDING));
         device_check::check(device, if bf16 { DType::BF16 } else { DType::F32 })?;
         let mut lalm = Self::assemble(config, tokenizer, mel, generation, device, &mut |name, shape| {
             let place = shape.to_vec();
@@ -88,9 +88,10 @@ impl Lalm {
 
     /// Runs the model with other settings from now on; the type of its weights stays.
     pub fn set_run(&mut self, settings: RunSettings) {
-        self.decoder.bucket = settings.bucket(&self.device);
+        let bucket = settings.bucket(is_gpu(&self.device));
+        self.decoder.bucket = bucket;
         self.decoder.recompute = settings.recompute;
-        self.encoder.bucket = settings.bucket(&self.device);
+        self.encoder.bucket = bucket;
     }
 
     /// Whether the weights are bfloat16 and not float32.

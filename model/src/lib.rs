@@ -66,6 +66,7 @@ pub use malloc::tune_allocator;
 pub use merge::{Merge, Merged, StoredDtype};
 pub use norm::{LayerNorm, RmsNorm};
 pub use outline::Outline;
+pub use parallel::workers;
 pub use peft::EncoderNames;
 pub use prefill::{Prompt, select_rows};
 pub use rope::{Angles, Rope};

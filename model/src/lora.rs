@@ -101,6 +101,9 @@ impl LoraConfig {
         if !(0.0..1.0).contains(&self.dropout) {
             problems.push(("dropout", format!("must lie in 0..1, not {}", self.dropout)));
         }
+        if let Some(name) = self.target_modules.repeated() {
+            problems.push(("target_modules", format!("names `{name}` twice")));
+        }
         if let Err(what) = self.target_modules.matcher() {
             problems.push(("target_modules", format!("cannot be used: {what}")));
         }

@@ -5,7 +5,6 @@
 mod folder;
 mod update;
 
-use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -61,6 +60,15 @@ impl StoredDtype {
         }
     }
 
+    /// PyTorch's word for it.
+    fn torch_word(self) -> &'static str {
+        match self {
+            Self::F32 => "float32",
+            Self::F16 => "float16",
+            Self::Bf16 => "bfloat16",
+        }
+    }
+
     /// The values rounded to nearest even.
     fn narrow(self, values: &[f32]) -> Vec<u8> {
         match self {
@@ -80,24 +88,14 @@ impl StoredDtype {
     }
 }
 
-impl fmt::Display for StoredDtype {
-    /// PyTorch's word for it.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::F32 => "float32",
-            Self::F16 => "float16",
-            Self::Bf16 => "bfloat16",
-        })
-    }
-}
-
 impl FromStr for StoredDtype {
     type Err = String;
 
     fn from_str(word: &str) -> Result<Self, String> {
-        let all = [Self::F32, Self::F16, Self::Bf16];
-        let found = all.into_iter().find(|dtype| dtype.to_string() == word);
-        found.ok_or_else(|| format!("`{word}` is not float32, float16 or bfloat16"))
+        // The words of recipes.
+        let all = [("f32", Self::F32), ("f16", Self::F16), ("bf16", Self::Bf16)];
+        let found = all.into_iter().find(|(name, _)| *name == word);
+        found.map(|(_, dtype)| dtype).ok_or_else(|| format!("`{word}` is not f32, f16 or bf16"))
     }
 }
 
@@ -327,7 +325,7 @@ fn rename_dtype(path: &Path, dtype: StoredDtype) -> Result<(), ModelError> {
     let rename = |section: &mut Value| {
         for key in ["torch_dtype", "dtype"] {
             if let Some(value) = section.get_mut(key) {
-                *value = json!(dtype.to_string());
+                *value = json!(dtype.torch_word());
             }
         }
     };
@@ -338,7 +336,7 @@ fn rename_dtype(path: &Path, dtype: StoredDtype) -> Result<(), ModelError> {
     }
     rename(&mut config);
     if config.get("torch_dtype").is_none() && config.get("dtype").is_none() {
-        config["torch_dtype"] = json!(dtype.to_string());
+        config["torch_dtype"] = json!(dtype.torch_word());
     }
     Ok(write_json(path, &config)?)
 }

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use burn::tensor::Device;
 use idk_audio::{MelConfig, MelExtractor};
 
 use crate::config::LalmConfig;
 use crate::error::ModelError;
 use crate::generation_config::GenerationDefaults;
-use crate::lora::LoraConfig;
+use crate::lora::{Adapters, LoraConfig};
 use crate::tokenizer::LalmTokenizer;
 use crate::weights::Weights;
 
@@ -64,6 +65,14 @@ impl Outline {
         };
         Ok(lora.adapted(&shapes)?.into_iter().map(trained).collect())
     }
+
+    /// Reads an adapter folder for this model, onto the CPU.
+    ///
+    /// # Errors
+    /// As [`Adapters::load`].
+    pub fn adapters(&self, dir: &Path) -> Result<Adapters, ModelError> {
+        Adapters::load_for(dir, &self.config.linear_shapes(), &Device::flex())
+    }
 }
 
 fn keep<T>(found: Result<T, ModelError>, problems: &mut Vec<ModelError>) -> Option<T> {
@@ -77,7 +86,6 @@ mod tests {
     use super::*;
     use crate::device::device;
     use crate::lalm::Lalm;
-    use crate::lora::Adapters;
 
     fn fixture() -> PathBuf {
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/qwen2-audio-tiny")

@@ -5,10 +5,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use burn::tensor::Device;
 
+use crate::run_settings::is_gpu;
+
 /// Threads that may compute on `device` at once: the CPU backend runs most element-wise work on the calling thread
 /// alone, so whole batches are spread over threads there; a GPU has one queue.
-pub(crate) fn workers(device: &Device) -> usize {
-    if device.clone().inner() == Device::flex() { rayon::current_num_threads() } else { 1 }
+#[must_use]
+pub fn workers(device: &Device) -> usize {
+    if is_gpu(device) { 1 } else { rayon::current_num_threads() }
 }
 
 /// `f` of every item, in the order of the items.

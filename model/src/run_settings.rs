@@ -35,18 +35,20 @@ impl RunSettings {
     pub const PLAIN: Self = Self { dtype: WeightDtype::F32, pad_to: 1, recompute: false };
 
     /// Whether weights that are stored in 16 bits (`half`) or in 32 are held in bfloat16.
-    pub(crate) fn bf16(&self, device: &Device, half: bool) -> bool {
+    #[must_use]
+    pub fn bf16(&self, on_gpu: bool, half: bool) -> bool {
         match self.dtype {
-            WeightDtype::Auto => half && is_gpu(device),
+            WeightDtype::Auto => half && on_gpu,
             WeightDtype::F32 => false,
             WeightDtype::Bf16 => true,
         }
     }
 
-    /// The multiple of tokens that sequences are padded to on `device`.
-    pub(crate) fn bucket(&self, device: &Device) -> usize {
+    /// The multiple of tokens that sequences are padded to.
+    #[must_use]
+    pub fn bucket(&self, on_gpu: bool) -> usize {
         match self.pad_to {
-            0 if is_gpu(device) => GPU_BUCKET,
+            0 if on_gpu => GPU_BUCKET,
             0 => 1,
             given => given,
         }
@@ -64,10 +66,18 @@ mod tests {
 
     #[test]
     fn by_default_the_cpu_computes_in_float32_and_pads_nothing() {
+        let (settings, on_gpu) = (RunSettings::default(), is_gpu(&Device::flex()));
+        assert!(!on_gpu && !settings.bf16(on_gpu, true));
+        assert_eq!(settings.bucket(on_gpu), 1);
+        assert_eq!(RunSettings { pad_to: 8, ..settings }.bucket(on_gpu), 8);
+        assert!(RunSettings { dtype: WeightDtype::Bf16, ..settings }.bf16(on_gpu, false));
+    }
+
+    #[test]
+    fn by_default_a_gpu_keeps_what_is_stored_in_16_bits_and_pads_to_64_tokens() {
         let settings = RunSettings::default();
-        assert!(!settings.bf16(&Device::flex(), true));
-        assert_eq!(settings.bucket(&Device::flex()), 1);
-        assert_eq!(RunSettings { pad_to: 8, ..settings }.bucket(&Device::flex()), 8);
-        assert!(RunSettings { dtype: WeightDtype::Bf16, ..settings }.bf16(&Device::flex(), false));
+        assert_eq!([true, false].map(|half| settings.bf16(true, half)), [true, false]);
+        assert_eq!(settings.bucket(true), 64);
+        assert!(!RunSettings { dtype: WeightDtype::F32, ..settings }.bf16(true, true));
     }
 }

@@ -25,8 +25,9 @@ impl Recipe {
             let message = format!("`{key}` in [eval] {what}");
             problems.push(RecipeProblem::at(places, &format!("eval.{key}"), &message));
         }
-        if let Err(error) = self.lora.validate() {
-            problems.push(RecipeProblem::at(places, "lora", &format!("[lora] {error}")));
+        for (key, what) in self.lora.problems() {
+            let message = format!("`{key}` in [lora] {what}");
+            problems.push(RecipeProblem::at(places, &format!("lora.{key}"), &message));
         }
         let mut check = |ok: bool, key: &str, message: &str| {
             if !ok {
@@ -39,6 +40,11 @@ impl Recipe {
             "data.limit_per_task",
             "`limit_per_task` must be 1 or more",
         );
+        for (key, count) in
+            [("train_questions", self.data.train_questions), ("val_questions", self.data.val_questions)]
+        {
+            check(count != Some(0), &format!("data.{key}"), &format!("`{key}` must be 1 or more"));
+        }
         check(
             self.data.val.is_empty() || ![&self.data.train, &self.data.test].contains(&&self.data.val),
             "data.val",

@@ -1,6 +1,7 @@
 //! Losses and gradients of micro-batches, several of them at once, added up.
 
 use burn::tensor::{Device, Tensor};
+use idk_model::workers;
 
 use crate::error::TrainError;
 use crate::parameters::{Gradients, Parameters, make_trainable};
@@ -30,6 +31,7 @@ pub(crate) fn sum_over_batches<P: Parameters + Clone + Sync, B: Sync, M: Send>(
     forward: &Forward<'_, P, B, M>,
 ) -> Result<Summed<M>, TrainError> {
     let mut summed = Summed { loss: 0.0, gradients: Gradients::default(), measured: Vec::new(), bad: None };
+    // Micro-batches at once.
     let workers = workers(device);
     for (wave, batches) in batches.chunks(workers).enumerate() {
         let shares = run_together(batches, |index, batch| {
@@ -62,12 +64,6 @@ fn run_share<P: Parameters + Clone, M>(
     let gradients =
         if loss.is_finite() { Gradients::of(&mut leaves, share.backward()) } else { Gradients::default() };
     Ok((f64::from(loss), measured, gradients))
-}
-
-/// Micro-batches to run at once: the CPU backend computes most element-wise work on the calling thread alone, so
-/// threads of their own use the other cores; a GPU has one queue.
-fn workers(device: &Device) -> usize {
-    if device.clone().inner() == Device::flex() { rayon::current_num_threads().max(1) } else { 1 }
 }
 
 /// `f` of every item, each on a thread of its own, results in the order of the items.

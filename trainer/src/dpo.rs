@@ -19,6 +19,7 @@ use crate::forward::AudioInput;
 use crate::optimizer::AdamW;
 use crate::pair::{Pair, PairBatch, PairTokens, fingerprint_pairs};
 use crate::session::{Session, config_entries};
+use crate::start_adapter::check_start_adapter;
 use crate::step::StepOutcome;
 use crate::train_run::{TrainReport, TrainRun};
 use crate::validation::Validation;
@@ -91,39 +92,15 @@ struct Start {
 }
 
 fn start(lalm: &Lalm, lora: &LoraConfig, dpo: &DpoConfig, seed: u64) -> Result<Start, TrainError> {
-    let fresh = Adapters::init(lalm, lora, derive_seed(seed, "lora", &[]))?;
     if dpo.init.as_os_str().is_empty() {
+        let fresh = Adapters::init(lalm, lora, derive_seed(seed, "lora", &[]))?;
         return Ok(Start { adapters: fresh, is_reference: false, sha256: "base".to_owned() });
     }
     let mut adapters = Adapters::load(&dpo.init, lalm)?;
-    if let Some(reason) = difference(&adapters, &fresh) {
-        return Err(TrainError::InitAdapter { path: dpo.init.clone(), reason });
-    }
+    check_start_adapter(&dpo.init, &adapters, lora, &lalm.linear_shapes())?;
     adapters.config = lora.clone();
     let sha256 = adapters_sha256(&adapters)?;
     Ok(Start { adapters, is_reference: true, sha256 })
-}
-
-/// What keeps `found` from being trained as `wanted`, if anything does.
-fn difference(found: &Adapters, wanted: &Adapters) -> Option<String> {
-    let only = |one: &Adapters, other: &Adapters| {
-        one.modules.keys().find(|name| !other.modules.contains_key(*name)).cloned()
-    };
-    if let Some(name) = only(found, wanted) {
-        return Some(format!("it adapts {name}, [lora] does not"));
-    }
-    if let Some(name) = only(wanted, found) {
-        return Some(format!("[lora] adapts {name}, it does not"));
-    }
-    let mut pairs = found.modules.iter().zip(wanted.modules.values());
-    pairs.find_map(|((name, found), wanted)| {
-        let (rank, wanted_rank) = (found.a.dims()[0], wanted.a.dims()[0]);
-        if rank != wanted_rank {
-            return Some(format!("{name} has rank {rank}, [lora] says {wanted_rank}"));
-        }
-        let differs = (found.scale - wanted.scale).abs() > 1e-6 * wanted.scale.abs();
-        differs.then(|| format!("{name} is scaled by {}, [lora] says {}", found.scale, wanted.scale))
-    })
 }
 
 fn adapters_sha256(adapters: &Adapters) -> Result<String, TrainError> {

@@ -121,6 +121,12 @@ impl<'de> Deserialize<'de> for TargetModules {
 }
 
 impl TargetModules {
+    /// A name that is there more than once.
+    pub(crate) fn repeated(&self) -> Option<&str> {
+        let Self::Names(names) = self else { return None };
+        names.iter().enumerate().find(|(at, name)| names[..*at].contains(name)).map(|(_, name)| name.as_str())
+    }
+
     /// Checks what can be checked without a model.
     pub(crate) fn matcher(&self) -> Result<Matcher, String> {
         match self {

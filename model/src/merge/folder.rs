@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use idk_common::CommonError;
-use idk_common::atomic::{publish_dir, read, write_atomic};
+use idk_common::atomic::{create_dir_all, is_temporary, publish_dir, read, remove_temporaries, write_atomic};
 use idk_common::lock::{LOCK_FILE, RunLock};
 
 use crate::error::ModelError;
@@ -12,11 +12,20 @@ use crate::error::ModelError;
 /// Endings of the settings and tokenizer files of a model folder.
 const SETTINGS_ENDINGS: [&str; 5] = [".json", ".txt", ".jinja", ".model", ".tiktoken"];
 
-/// A folder that is being written beside its place, under a hidden name; gone if it is dropped before it is published.
+/// Marks the hidden folder as a merge's own.
+const MARKER_FILE: &str = ".idk-merge";
+/// What becomes the target, in the hidden folder.
+const MODEL_DIR: &str = "model";
+
+/// A folder that is being written beside its place, within a hidden one; gone if it is dropped before it is published.
+///
+/// The hidden folder holds a lock, then a marker, then the model; it is cleared in the opposite order. So whenever a
+/// process is killed, what it leaves has a marker, or nothing but a lock: anything else was made by someone else.
 pub(super) struct PendingFolder {
     target: PathBuf,
-    path: PathBuf,
-    lock: Option<RunLock>,
+    hidden: PathBuf,
+    model: PathBuf,
+    _lock: RunLock,
 }
 
 impl PendingFolder {
@@ -33,38 +42,56 @@ impl PendingFolder {
                 return Err(ModelError::NotEmpty { path: target });
             }
         }
-        let path = target.with_file_name(format!(".{name}.merging"));
-        let lock = RunLock::acquire(&path)?;
-        for entry in fs::read_dir(&path).map_err(CommonError::io("list", &path))? {
-            let leftover = entry.map_err(CommonError::io("list", &path))?.path();
-            if !leftover.ends_with(LOCK_FILE) {
-                fs::remove_file(&leftover).map_err(CommonError::io("remove", &leftover))?;
-            }
+        let hidden = target.with_file_name(format!(".{name}.merging"));
+        refuse_strangers(&hidden)?;
+        let lock = RunLock::acquire(&hidden)?;
+        remove_temporaries(&hidden)?;
+        let model = hidden.join(MODEL_DIR);
+        if model.exists() {
+            fs::remove_dir_all(&model).map_err(CommonError::io("remove", &model))?;
         }
-        Ok(Self { target, path, lock: Some(lock) })
+        write_atomic(&hidden.join(MARKER_FILE), b"")?;
+        create_dir_all(&model)?;
+        Ok(Self { target, hidden, model, _lock: lock })
     }
 
     pub(super) fn path(&self) -> &Path {
-        &self.path
+        &self.model
     }
 
     /// Puts the folder into its place.
-    pub(super) fn publish(mut self) -> Result<(), ModelError> {
-        let lock_file = self.path.join(LOCK_FILE);
-        fs::remove_file(&lock_file).map_err(CommonError::io("remove", &lock_file))?;
-        publish_dir(&self.path, &self.target)?;
-        self.lock = None;
-        Ok(())
+    pub(super) fn publish(self) -> Result<(), ModelError> {
+        Ok(publish_dir(&self.model, &self.target)?)
     }
 }
 
 impl Drop for PendingFolder {
     fn drop(&mut self) {
-        if self.lock.is_some() {
-            // Nothing more can be done if this fails: the name is hidden, and the next merge removes it.
-            let _ = fs::remove_dir_all(&self.path);
+        // Nothing more can be done if this fails: the name is hidden, and the next merge removes it.
+        let _ = fs::remove_dir_all(&self.model);
+        let _ = fs::remove_file(self.hidden.join(MARKER_FILE));
+        let _ = fs::remove_file(self.hidden.join(LOCK_FILE));
+        let _ = fs::remove_dir(&self.hidden);
+    }
+}
+
+/// Refuses a hidden folder that holds what no merge leaves in it.
+fn refuse_strangers(hidden: &Path) -> Result<(), ModelError> {
+    if !hidden.is_dir() {
+        return Ok(());
+    }
+    let is_marked = hidden.join(MARKER_FILE).is_file();
+    for entry in fs::read_dir(hidden).map_err(CommonError::reading("list", hidden))? {
+        let name = entry.map_err(CommonError::io("list", hidden))?.file_name();
+        let name = name.to_string_lossy();
+        let own = name == LOCK_FILE
+            || is_temporary(&name)
+            || is_marked && (name == MARKER_FILE || name == MODEL_DIR);
+        if !own {
+            return Err(ModelError::NotOfMerge { path: hidden.to_owned(), found: name.into_owned() });
         }
     }
+    Ok(())
 }
 
 /// Copies the tokenizer, the settings and the licence of a model folder, byte for byte; neither weights nor the card.
@@ -107,8 +134,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let out = dir.path().join("deep/out");
         let hidden = dir.path().join("deep/.out.merging");
-        fs::create_dir_all(&hidden).unwrap();
-        write_atomic(&hidden.join("model.safetensors"), b"of a killed process").unwrap();
+        for name in [".idk-merge", "model/model.safetensors", "model/.idk-1-2.tmp"] {
+            write_atomic(&hidden.join(name), b"of a killed process").unwrap();
+        }
         let pending = PendingFolder::create(&out).unwrap();
         assert!(matches!(PendingFolder::create(&out), Err(ModelError::Common(CommonError::Busy { .. }))));
         write_atomic(&pending.path().join("a"), b"a").unwrap();
@@ -123,5 +151,28 @@ mod tests {
         assert_eq!(names, ["a"]);
         assert!(!hidden.exists());
         assert!(matches!(PendingFolder::create(&out), Err(ModelError::NotEmpty { .. })));
+    }
+
+    #[test]
+    fn whatever_a_kill_leaves_is_cleared_and_what_a_stranger_made_is_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let (out, hidden) = (dir.path().join("out"), dir.path().join(".out.merging"));
+        // In the order in which they appear, then in that in which they go.
+        for left in
+            [&[][..], &[".lock"], &[".lock", ".idk-1-0.tmp"], &[".lock", ".idk-merge"], &[".idk-merge"]]
+        {
+            fs::create_dir_all(&hidden).unwrap();
+            left.iter().for_each(|name| write_atomic(&hidden.join(name), b"").unwrap());
+            drop(PendingFolder::create(&out).unwrap());
+            assert!(!hidden.exists(), "{left:?}");
+        }
+        for mine in ["notes.txt", "config.json", "model/model.safetensors"] {
+            write_atomic(&hidden.join(mine), b"mine").unwrap();
+            let error = PendingFolder::create(&out).err().unwrap();
+            assert!(matches!(error, ModelError::NotOfMerge { .. }), "{error}");
+            let names: Vec<_> = fs::read_dir(&hidden).unwrap().collect();
+            assert_eq!((names.len(), read(&hidden.join(mine)).unwrap().as_slice()), (1, &b"mine"[..]));
+            fs::remove_dir_all(&hidden).unwrap();
+        }
     }
 }

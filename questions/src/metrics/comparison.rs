@@ -61,6 +61,13 @@ pub struct Comparison {
     pub honesty: Option<f64>,
 }
 
+impl Comparison {
+    /// [`Self::random_rgi`], but `None` beside a method that refuses nothing: there it stands for nothing.
+    pub fn random_rgi_beside(&self) -> Option<f64> {
+        self.random_rgi.filter(|_| self.refusal_rate.after.is_some_and(|rate| rate > 0.0))
+    }
+}
+
 /// Compares the answers of the base model with those of a method, given in the same order.
 ///
 /// Takes verdicts, or judgements, which also know what could not be read. `clusters`, `seed` and `draws` are for the
@@ -130,6 +137,15 @@ mod tests {
 
     fn rounded(value: f64, digits: i32) -> f64 {
         (value * 10.0_f64.powi(digits)).round() / 10.0_f64.powi(digits)
+    }
+
+    #[test]
+    fn refusing_at_random_is_no_baseline_of_a_method_that_refuses_nothing() {
+        use Verdict::{Correct as C, Refused as R, Wrong as W};
+        let none = compare(&[C, W, W], &[W, C, W], None, 0, 50).unwrap();
+        assert_eq!((none.random_rgi.is_some(), none.random_rgi_beside()), (true, None));
+        let some = compare(&[C, W, W], &[C, R, W], None, 0, 50).unwrap();
+        assert_eq!(some.random_rgi_beside(), some.random_rgi);
     }
 
     #[test]
