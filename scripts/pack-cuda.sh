@@ -31,6 +31,6 @@ pack "$target/release/idk-train" idk-train
 pack "$target/release/idk-build" idk-build
 pack "$(golden "$features")" golden
 if [ -n "${FUSION:-}" ]; then
-    pack "$(golden fusion)" golden-fusion
+    pack "$(golden "$features,fusion")" golden-fusion
 fi
 du -h "$out"/*.xz

@@ -38,6 +38,13 @@ pub struct Environment {
     pub devices: Vec<String>,
 }
 
+/// Features of the program that choose where it can compute, and whether it was built with them.
+const FEATURES: [(&str, bool); 3] = [
+    ("cuda", cfg!(feature = "cuda")),
+    ("wgpu", cfg!(feature = "wgpu")),
+    ("fusion", cfg!(feature = "fusion")),
+];
+
 impl Environment {
     /// Looks at this machine.
     #[must_use]
@@ -45,7 +52,7 @@ impl Environment {
         Self {
             version: env!("CARGO_PKG_VERSION"),
             burn: BURN_VERSION,
-            features: if cfg!(feature = "cuda") { vec!["cuda"] } else { Vec::new() },
+            features: FEATURES.iter().filter(|(_, is_on)| *is_on).map(|(name, _)| *name).collect(),
             profile: if cfg!(debug_assertions) { "debug" } else { "release" },
             os: std::env::consts::OS,
             arch: std::env::consts::ARCH,

@@ -241,9 +241,9 @@ fn memory(
     }
 }
 
-/// Whether the weights will be bfloat16, those on a GPU being taken to be stored in 16 bits.
+/// Whether the weights will be bfloat16, those on an NVIDIA GPU being taken to be stored in 16 bits.
 fn in_half(recipe: &Recipe) -> bool {
-    recipe.run_settings().bf16(on_gpu(recipe), true)
+    recipe.run_settings().bf16(recipe.model.device.starts_with("cuda"), true)
 }
 
 fn on_gpu(recipe: &Recipe) -> bool {

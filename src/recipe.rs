@@ -29,7 +29,7 @@ pub use read::Places;
 pub struct ModelSection {
     /// Folder in the Hugging Face layout. Default: the embedded `checkpoints/mini-lalm`.
     pub path: PathBuf,
-    /// `cpu`, `cuda` or `cuda:N`. Default `cpu`.
+    /// `cpu`, `cuda`, `cuda:N` or `wgpu`. Default `cpu`.
     pub device: String,
     /// Type of the base model's weights: "f32", "bf16", or "auto", which is f32 on the CPU and, on a GPU, bf16 if they are
     /// stored in 16 bits. Norms, softmax, loss and LoRA are f32 in any case, as is everything when a whole model is

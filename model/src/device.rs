@@ -1,37 +1,37 @@
 //! Choosing the compute device by name, and saying what is missing where one cannot be used.
 
-#[cfg(feature = "cuda")]
-use burn::tensor::{DeviceType, Tensor};
-
 pub use burn::tensor::Device;
+#[cfg(any(feature = "cuda", feature = "wgpu"))]
+use burn::tensor::{DeviceType, Tensor};
 
 use crate::error::ModelError;
 
 /// A device that a recipe can name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeviceInfo {
-    /// `cpu` or `cuda:N`.
+    /// `cpu`, `cuda:N` or `wgpu`.
     pub name: String,
     /// What it is, for people.
     pub description: String,
 }
 
-/// The device named by `spec`: `cpu`, `cuda` (the first GPU) or `cuda:N`. A GPU is made to compute something, so that
+/// The device named by `spec`: `cpu`, `cuda` (the first NVIDIA GPU), `cuda:N` or `wgpu` (the GPU that wgpu prefers). A GPU is made to compute something, so that
 /// whatever it lacks is said here and not in the middle of a run.
 ///
 /// # Errors
-/// [`ModelError::Device`] if the name is unknown; [`ModelError::DeviceMissing`] if the program was built without CUDA,
-/// or the machine has no such GPU or lacks a part of CUDA.
+/// [`ModelError::Device`] if the name is unknown; [`ModelError::DeviceMissing`] if the program was built without
+/// what the device needs, or the machine has no such GPU or lacks a part of CUDA.
 pub fn device(spec: &str) -> Result<Device, ModelError> {
     let fail = |what: &str| ModelError::Device { device: spec.to_owned(), what: what.to_owned() };
     match spec.split_once(':') {
         None if spec == "cpu" => Ok(Device::flex()),
         None if spec == "cuda" => cuda(spec, 0),
+        None if spec == "wgpu" => wgpu(),
         Some(("cuda", index)) => {
             let index: usize = index.parse().map_err(|_| fail("the GPU number is not a whole number"))?;
             cuda(spec, index)
         }
-        _ => Err(fail("no such device: use `cpu`, `cuda` or `cuda:N`")),
+        _ => Err(fail("no such device: use `cpu`, `cuda`, `cuda:N` or `wgpu`")),
     }
 }
 
@@ -39,7 +39,7 @@ pub fn device(spec: &str) -> Result<Device, ModelError> {
 pub fn devices() -> Vec<DeviceInfo> {
     let threads = rayon::current_num_threads();
     let cpu = DeviceInfo { name: "cpu".to_owned(), description: format!("{threads} threads") };
-    std::iter::once(cpu).chain(gpus()).collect()
+    std::iter::once(cpu).chain(gpus()).chain(wgpu_device()).collect()
 }
 
 /// Why no GPU is among [`devices`], and what to do about it; `None` if there is one.
@@ -84,18 +84,43 @@ fn cuda(spec: &str, index: usize) -> Result<Device, ModelError> {
     if let Some(missing) = missing_part(&Places::of_this_machine()) {
         return Err(missing.on(spec));
     }
-    let device = Device::cuda(index);
     let broken = |what: String| {
         let hint = "look at nvidia-smi: the driver may be older than CUDA 13.0 (580), or the GPU full";
         Missing { what, hint: hint.to_owned() }.on(spec)
     };
-    device.sync().map_err(|error| broken(format!("the GPU does not answer: {error}")))?;
-    // One kernel, compiled and run.
+    probed(Device::cuda(index)).map_err(broken)
+}
+
+/// The device, once it has compiled and run a kernel; else what is wrong.
+#[cfg(any(feature = "cuda", feature = "wgpu"))]
+fn probed(device: Device) -> Result<Device, String> {
+    device.sync().map_err(|error| format!("the GPU does not answer: {error}"))?;
     let sum: f32 = Tensor::<1>::ones([4], &device)
         .sum()
         .try_into_scalar()
-        .map_err(|error| broken(format!("the GPU cannot compute: {error}")))?;
-    if sum == 4.0 { Ok(device) } else { Err(broken(format!("the GPU says that four ones are {sum}"))) }
+        .map_err(|error| format!("the GPU cannot compute: {error}"))?;
+    if sum == 4.0 { Ok(device) } else { Err(format!("the GPU says that four ones are {sum}")) }
+}
+
+#[cfg(feature = "wgpu")]
+fn wgpu() -> Result<Device, ModelError> {
+    let missing = |what: String| ModelError::DeviceMissing {
+        device: "wgpu".to_owned(),
+        what,
+        hint: "install the GPU's Vulkan driver (Metal and DirectX 12 come with their systems), or use `cpu`"
+            .to_owned(),
+    };
+    // Touching the device without a driver panics on a worker thread, so look before.
+    if wgpu_device().is_none() {
+        return Err(missing("wgpu finds no GPU on this machine".to_owned()));
+    }
+    probed(Device::wgpu(burn::tensor::DeviceKind::DefaultDevice)).map_err(missing)
+}
+
+#[cfg(feature = "wgpu")]
+fn wgpu_device() -> Option<DeviceInfo> {
+    let found = Device::enumerate(DeviceType::Wgpu).into_vec().len();
+    (found > 0).then(|| DeviceInfo { name: "wgpu".to_owned(), description: "GPU through wgpu".to_owned() })
 }
 
 #[cfg(not(feature = "cuda"))]
@@ -117,6 +142,20 @@ fn cuda(spec: &str, _index: usize) -> Result<Device, ModelError> {
     })
 }
 
+#[cfg(not(feature = "wgpu"))]
+fn wgpu() -> Result<Device, ModelError> {
+    Err(ModelError::DeviceMissing {
+        device: "wgpu".to_owned(),
+        what: "this program was built without wgpu".to_owned(),
+        hint: "build it with `cargo build --release --features wgpu`, or use `cpu`".to_owned(),
+    })
+}
+
+#[cfg(not(feature = "wgpu"))]
+fn wgpu_device() -> Option<DeviceInfo> {
+    None
+}
+
 #[cfg(test)]
 mod tests {
     use idk_common::diagnose::{Diagnose, ExitKind};
@@ -135,6 +174,14 @@ mod tests {
     fn the_cpu_is_always_there() {
         assert_eq!(device("cpu").unwrap(), Device::flex());
         assert_eq!(devices()[0].name, "cpu");
+    }
+
+    #[test]
+    #[cfg(not(feature = "wgpu"))]
+    fn a_build_without_wgpu_says_how_to_build_with_it() {
+        let error = device("wgpu").unwrap_err();
+        assert_eq!(error.exit_kind(), ExitKind::MissingInput);
+        assert!(error.hint().unwrap().contains("--features wgpu"));
     }
 
     #[test]

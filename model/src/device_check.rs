@@ -16,26 +16,23 @@ const TERMS: usize = 200;
 /// Multiplies two matrices in `dtype` on a GPU and compares with the host; the CPU is believed.
 ///
 /// # Errors
-/// [`ModelError::DeviceMissing`] if the GPU lacks the type, or gives another product.
+/// [`ModelError::DeviceCheck`] if the GPU lacks the type, or gives another product.
 pub(crate) fn check(device: &Device, dtype: DType) -> Result<(), ModelError> {
     if !is_gpu(device) {
         return Ok(());
     }
     let name = if dtype == DType::BF16 { "bf16" } else { "f32" };
-    let missing = |what: String, hint: &str| ModelError::DeviceMissing {
-        device: "cuda".to_owned(),
-        what,
-        hint: hint.to_owned(),
-    };
     if !device.supports_dtype(dtype) {
-        let what = format!("this GPU does not compute in {name}");
-        return Err(missing(what, "set model.dtype to another type, or use `cpu`"));
+        return Err(ModelError::DeviceCheck {
+            what: format!("it does not compute in {name}"),
+            hint: "set model.dtype to another type, or use `cpu`",
+        });
     }
     let found = product(device, dtype)?;
-    compare(&found).map_err(|difference| {
-        let hint = "the lines above may say which kernel could not be compiled or run; a driver or CUDA of another version is \
-                    the likely cause";
-        missing(format!("a product of two matrices in {name} is wrong: {difference}"), hint)
+    compare(&found).map_err(|difference| ModelError::DeviceCheck {
+        what: format!("a product of two matrices in {name} is wrong: {difference}"),
+        hint: "the lines above may say which kernel could not be compiled or run; a driver or CUDA of another version is a \
+               likely cause",
     })
 }
 

@@ -153,6 +153,15 @@ pub enum ModelError {
         hint: String,
     },
 
+    /// A GPU does not compute what it is asked to.
+    #[error("this GPU cannot be used: {what}")]
+    DeviceCheck {
+        /// What is wrong.
+        what: String,
+        /// What to do about it.
+        hint: &'static str,
+    },
+
     /// The backend failed while computing.
     #[error("computing on the device failed: {what}")]
     Compute {
@@ -200,7 +209,9 @@ impl Diagnose for ModelError {
         match self {
             Self::Common(error) => error.exit_kind(),
             Self::Audio(error) => error.exit_kind(),
-            Self::NoWeights { .. } | Self::DeviceMissing { .. } => ExitKind::MissingInput,
+            Self::NoWeights { .. } | Self::DeviceMissing { .. } | Self::DeviceCheck { .. } => {
+                ExitKind::MissingInput
+            }
             Self::Device { .. } | Self::NotEmpty { .. } | Self::NotOfMerge { .. } => ExitKind::Usage,
             Self::Compute { .. } => ExitKind::Io,
             Self::NonFinite { .. }
@@ -237,8 +248,9 @@ impl Diagnose for ModelError {
                 "a merge writes in this folder first: move it away, or give another --out"
             }
             Self::MelBands { .. } => "compute the spectrogram with the model's own preprocessor_config.json",
-            Self::Device { .. } => "use `cpu`, or `cuda` or `cuda:N` on a machine with a GPU",
+            Self::Device { .. } => "use `cpu`, or `cuda`, `cuda:N` or `wgpu` on a machine with a GPU",
             Self::DeviceMissing { hint, .. } => hint,
+            Self::DeviceCheck { hint, .. } => hint,
             _ => return None,
         };
         Some(hint.to_owned())

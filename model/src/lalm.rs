@@ -64,14 +64,15 @@ impl Lalm {
     ///
     /// # Errors
     /// Any missing, unused, misshaped or non-finite tensor and any unsupported setting is an error that names it;
-    /// [`ModelError::DeviceMissing`] if a GPU does not compute in the type of the weights.
+    /// [`ModelError::DeviceCheck`] if a GPU does not compute in the type of the weights.
     pub fn load_with(dir: &Path, device: &Device, settings: RunSettings) -> Result<Self, ModelError> {
         let config = LalmConfig::from_dir(dir)?;
         let tokenizer = LalmTokenizer::from_dir(dir, config.audio_token_id)?;
         let mel = MelExtractor::new(MelConfig::from_dir(dir)?);
         let generation = GenerationDefaults::from_dir(dir, &tokenizer)?;
         let mut weights = Weights::open_dir(dir)?;
-        let bf16 = settings.bf16(is_gpu(device), weights.is_half(EMBEDDING));
+        let half = weights.is_half(EMBEDDING) && device.supports_dtype(DType::BF16);
+        let bf16 = settings.bf16(is_gpu(device), half);
         device_check::check(device, if bf16 { DType::BF16 } else { DType::F32 })?;
         let mut lalm = Self::assemble(config, tokenizer, mel, generation, device, &mut |name, shape| {
             let place = shape.to_vec();

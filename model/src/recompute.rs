@@ -42,7 +42,7 @@ pub(crate) fn recompute<const D: usize, const N: usize>(
     }
     match parents[0].device().inner().as_dispatch() {
         DispatchDevice::Flex(_) => record::<Flex, D, N>(parents, leaves, part),
-        #[cfg(feature = "cuda")]
+        #[cfg(any(feature = "cuda", feature = "wgpu"))]
         DispatchDevice::Cube(_) => record::<burn::backend::Cube, D, N>(parents, leaves, part),
         // Without `inner` it would be the device of autodiff.
         DispatchDevice::Autodiff(_) => unreachable!("a plain device"),

@@ -10,7 +10,7 @@ const GPU_BUCKET: usize = 64;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum WeightDtype {
-    /// float32 on the CPU; on a GPU bfloat16 if the weights are stored in 16 bits.
+    /// float32 on the CPU; bfloat16 on a GPU that computes in it, if the weights are stored in 16 bits.
     #[default]
     Auto,
     /// float32.
@@ -34,7 +34,7 @@ impl RunSettings {
     /// float32 without padding: what tests compare with.
     pub const PLAIN: Self = Self { dtype: WeightDtype::F32, pad_to: 1, recompute: false };
 
-    /// Whether weights that are stored in 16 bits (`half`) or in 32 are held in bfloat16.
+    /// Whether weights are held in bfloat16; `half` if they are stored in 16 bits and the device computes in bfloat16.
     #[must_use]
     pub fn bf16(&self, on_gpu: bool, half: bool) -> bool {
         match self.dtype {
