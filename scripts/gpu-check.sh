@@ -32,10 +32,20 @@ while [ $# -gt 0 ]; do
     shift
 done
 
-work=${TMPDIR:-/tmp}/gpu-check
+parts="machine golden-f32 golden-bf16 golden-fusion main-job model sampling sft-1 again dpo-1 sft-8 peers"
+for part in ${skip[@]+"${skip[@]}"} ${only[@]+"${only[@]}"}; do
+    case " $parts " in
+        *" $part "*) ;;
+        *) echo "gpu-check.sh: no part $part; there are $parts" >&2 && exit 2 ;;
+    esac
+done
+
+work=${TMPDIR:-/tmp}/gpu-check-$size
+# Of their own for each folder of packed programs.
+unpacked=$work/bin-$(realpath "$bin" | cksum | cut -d ' ' -f 1)
 seven=$work/random-$size
 python=${PYTHON:-python3}
-mkdir -p "$out" "$work"
+mkdir -p "$out" "$work" "$unpacked"
 table=$out/table.md
 deadline=$((SECONDS + 60 * minutes))
 
@@ -79,10 +89,11 @@ program() { # name: where it is, unpacked if need be
     if [ -x "$bin/$1" ]; then
         echo "$bin/$1"
     elif [ -f "$bin/$1.xz" ]; then
-        if [ ! "$work/$1" -nt "$bin/$1.xz" ]; then
-            xz --decompress --stdout "$bin/$1.xz" > "$work/$1" && chmod +x "$work/$1" || return 1
+        if [ ! "$unpacked/$1" -nt "$bin/$1.xz" ]; then
+            xz --decompress --stdout "$bin/$1.xz" > "$unpacked/$1.part" && chmod +x "$unpacked/$1.part" || return 1
+            mv "$unpacked/$1.part" "$unpacked/$1"
         fi
-        echo "$work/$1"
+        echo "$unpacked/$1"
     else
         return 1
     fi
@@ -128,7 +139,7 @@ machine() {
     else
         row "GPU" "$(nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader 2>&1 | head -1)"
     fi
-    row "commit" "$(git rev-parse --short HEAD 2> /dev/null || echo unknown)"
+    row "commit of the programs" "$(cut -c1-7 "$bin/commit" 2> /dev/null || echo unknown)"
 }
 
 golden() { # part, program, type, tolerance, arguments of the program...

@@ -11,6 +11,9 @@ out=${1:-.cuda}
 features=${FEATURES-cuda}
 target=${CARGO_TARGET_DIR:-target}
 mkdir -p "$out"
+# What is packed now must not stand beside programs of another day.
+rm -f "$out"/*.xz
+git rev-parse HEAD > "$out/commit"
 
 # Prints the path of the golden checks' program.
 golden() { # cargo's features

@@ -42,11 +42,6 @@ pub fn devices() -> Vec<DeviceInfo> {
     std::iter::once(cpu).chain(gpus()).chain(wgpu_device()).collect()
 }
 
-/// Why no GPU is among [`devices`], and what to do about it; `None` if there is one.
-pub fn no_gpu_reason() -> Option<ModelError> {
-    if gpus().is_empty() { no_gpu("cuda") } else { None }
-}
-
 #[cfg(feature = "cuda")]
 fn gpus() -> Vec<DeviceInfo> {
     let names = crate::cuda::gpu_names();
@@ -62,11 +57,6 @@ fn gpus() -> Vec<DeviceInfo> {
 #[cfg(feature = "cuda")]
 fn count_gpus() -> usize {
     Device::enumerate(DeviceType::Cuda).into_vec().len()
-}
-
-#[cfg(feature = "cuda")]
-fn no_gpu(spec: &str) -> Option<ModelError> {
-    Some(crate::cuda::no_gpu(&crate::cuda::Places::of_this_machine()).on(spec))
 }
 
 #[cfg(feature = "cuda")]
@@ -129,11 +119,6 @@ fn gpus() -> Vec<DeviceInfo> {
 }
 
 #[cfg(not(feature = "cuda"))]
-fn no_gpu(spec: &str) -> Option<ModelError> {
-    cuda(spec, 0).err()
-}
-
-#[cfg(not(feature = "cuda"))]
 fn cuda(spec: &str, _index: usize) -> Result<Device, ModelError> {
     Err(ModelError::DeviceMissing {
         device: spec.to_owned(),
@@ -190,6 +175,5 @@ mod tests {
         let error = device("cuda:1").unwrap_err();
         assert_eq!(error.exit_kind(), ExitKind::MissingInput);
         assert!(error.hint().unwrap().contains("--features cuda"));
-        assert!(no_gpu_reason().is_some());
     }
 }

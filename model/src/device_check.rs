@@ -13,15 +13,21 @@ const ROWS: usize = 72;
 const COLUMNS: usize = 56;
 const TERMS: usize = 200;
 
-/// Multiplies two matrices in `dtype` on a GPU and compares with the host; the CPU is believed.
+/// Multiplies two matrices on a GPU, in float32 and in the type of the weights, and compares with the host; the CPU is
+/// believed.
 ///
 /// # Errors
 /// [`ModelError::DeviceCheck`] if the GPU lacks the type, or gives another product.
-pub(crate) fn check(device: &Device, dtype: DType) -> Result<(), ModelError> {
+pub(crate) fn check(device: &Device, weights: DType) -> Result<(), ModelError> {
     if !is_gpu(device) {
         return Ok(());
     }
-    let name = if dtype == DType::BF16 { "bf16" } else { "f32" };
+    // Adapters compute in float32 whatever the weights are.
+    check_type(device, DType::F32, "f32")?;
+    if weights == DType::BF16 { check_type(device, weights, "bf16") } else { Ok(()) }
+}
+
+fn check_type(device: &Device, dtype: DType, name: &str) -> Result<(), ModelError> {
     if !device.supports_dtype(dtype) {
         return Err(ModelError::DeviceCheck {
             what: format!("it does not compute in {name}"),

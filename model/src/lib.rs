@@ -52,7 +52,7 @@ pub use cache::KvCache;
 pub use chat::{Message, Part, audio_count, render};
 pub use config::{AudioConfig, LalmConfig, TextConfig};
 pub use decoder::{Decoder, DecoderLayer};
-pub use device::{Device, DeviceInfo, device, devices, no_gpu_reason};
+pub use device::{Device, DeviceInfo, device, devices};
 pub use encoder::{AudioEncoder, EncoderStages};
 pub use error::ModelError;
 pub use generate::{Generated, MoreAnswers, generate, generate_in_rounds};

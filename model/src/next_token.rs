@@ -70,7 +70,8 @@ impl NextLogits {
     /// Draws the next token of each sequence.
     ///
     /// # Errors
-    /// [`ModelError::Compute`] if a logit is not finite, or cannot be read.
+    /// [`ModelError::Compute`] if a logit is NaN or infinite (in blocks, one of -inf is only a token that cannot come), or
+    /// they cannot be read.
     pub(crate) fn draw(
         &self,
         draws: Vec<Draw<'_>>,
@@ -150,7 +151,7 @@ impl Blocks {
     /// `ln sum exp` of a row's logits.
     ///
     /// # Errors
-    /// [`ModelError::Compute`] if one of them is NaN or infinite.
+    /// [`ModelError::Compute`] if one of them is NaN or +inf.
     fn log_sum_exp(&self, row: usize) -> Result<f64, ModelError> {
         let greatest = self.of_row(&self.maxima, row).iter().copied().fold(f32::NEG_INFINITY, f32::max);
         let total: f64 = self.of_row(&self.sums, row).iter().map(|&sum| f64::from(sum)).sum();
