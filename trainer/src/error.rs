@@ -260,7 +260,10 @@ impl Diagnose for TrainError {
     fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::NoMaxSteps => "set `max_steps` in the [train] section",
-            Self::NoExamples => "look into the dataset's rejected.jsonl: every row may have been refused",
+            Self::NoExamples => {
+                "look into the dataset: every row may have been refused (rejected.jsonl), or build.max_idk_share may leave \
+                 no unknown question where none is known (labels.jsonl)"
+            }
             Self::SameAnswers { .. } => "remove the pair: there is nothing to prefer in it",
             Self::InitAdapter { .. } => {
                 "give [lora] the rank, alpha, rslora, modules and target_modules of that adapter"
