@@ -15,8 +15,8 @@ pub struct DeviceInfo {
     pub description: String,
 }
 
-/// The device named by `spec`: `cpu`, `cuda` (the first NVIDIA GPU), `cuda:N` or `wgpu` (the GPU that wgpu prefers). A GPU is made to compute something, so that
-/// whatever it lacks is said here and not in the middle of a run.
+/// The device named by `spec`: `cpu`, `cuda` (the first NVIDIA GPU), `cuda:N` or `wgpu` (the GPU that wgpu prefers). A
+/// GPU is made to compute something, so that whatever it lacks is said here and not in the middle of a run.
 ///
 /// # Errors
 /// [`ModelError::Device`] if the name is unknown; [`ModelError::DeviceMissing`] if the program was built without
