@@ -80,17 +80,14 @@ pub(crate) fn print_dataset(run: &Run<'_>, options: &Options<'_>) -> Result<(), 
     Ok(())
 }
 
-/// Loads the base model as the recipe says. On a GPU, says why the first steps will be slow.
+/// Loads the base model as the recipe says, with a GPU's kernels from its cache.
 pub(crate) fn load_model(recipe: &Recipe) -> Result<Lalm, Failure> {
+    crate::kernels::open_cache(&recipe.model);
     let device = idk_model::device(&recipe.model.device)?;
     let lalm = Lalm::load_with(&recipe.model.path, &device, recipe.run_settings())?;
     if recipe.model.device != "cpu" {
-        say(&format!(
-            "device    {}, weights in {}; the first steps compile kernels and time them for each new shape, the later \
-             ones are much faster",
-            recipe.model.device,
-            if lalm.is_bf16() { "bf16" } else { "f32" }
-        ));
+        let dtype = if lalm.is_bf16() { "bf16" } else { "f32" };
+        say(&format!("device    {}, weights in {dtype}", recipe.model.device));
     }
     Ok(lalm)
 }

@@ -38,6 +38,10 @@ pub struct ModelSection {
     /// Pad sequences to a multiple of this many tokens, so that a GPU meets few shapes and its kernels are compiled and
     /// chosen once; results change by rounding only. 0 is 64 on a GPU and 1 (no padding) on the CPU. Default 0.
     pub pad_to: usize,
+    /// Folder for what a GPU's kernels are compiled to and for which of them turned out fastest, shared by all runs: a
+    /// first start on a machine compiles for minutes, later ones do not. Default "": `$XDG_CACHE_HOME/idk/kernels`, or
+    /// `~/.cache/idk/kernels`.
+    pub kernel_cache_dir: PathBuf,
 }
 
 impl Default for ModelSection {
@@ -47,6 +51,7 @@ impl Default for ModelSection {
             device: "cpu".to_owned(),
             dtype: WeightDtype::Auto,
             pad_to: 0,
+            kernel_cache_dir: PathBuf::new(),
         }
     }
 }

@@ -119,6 +119,26 @@ pub(crate) fn missing_part(places: &Places) -> Option<Missing> {
     })
 }
 
+/// The version of NVRTC, such as `13.0`, from the name of the library that comes with it.
+#[cfg(any(feature = "cuda", feature = "wgpu", test))]
+pub(crate) fn nvrtc_version(places: &Places) -> Option<String> {
+    const BUILTINS: &str = "libnvrtc-builtins.so.";
+    let of_name = |name: &str| {
+        let version = name.strip_prefix(BUILTINS)?;
+        (!version.is_empty() && version.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.'))
+            .then(|| version.to_owned())
+    };
+    let with_nvrtc =
+        places.folders.iter().find(|folder| NVRTC_NAMES.iter().any(|name| folder.join(name).exists()));
+    let Some(folder) = with_nvrtc else {
+        let listed =
+            places.loader_cache.split(|&byte| byte == 0).filter_map(|path| std::str::from_utf8(path).ok());
+        return listed.filter_map(|path| of_name(path.rsplit('/').next()?)).max();
+    };
+    let names = std::fs::read_dir(folder).ok()?.flatten().map(|entry| entry.file_name());
+    names.filter_map(|name| of_name(name.to_str()?)).max()
+}
+
 /// The GPUs' names, as the driver lists them below `/proc`.
 #[cfg(feature = "cuda")]
 pub(crate) fn gpu_names() -> Vec<String> {
@@ -161,6 +181,21 @@ mod tests {
             touch(&dir.path().join("include").join(header));
         }
         assert_eq!(missing_part(&places), None);
+    }
+
+    #[test]
+    fn the_kernel_compilers_version_is_that_of_the_library_beside_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let places =
+            Places { folders: vec![dir.path().join("none"), dir.path().to_owned()], ..Places::default() };
+        assert_eq!(nvrtc_version(&places), None);
+        for name in ["libnvrtc.so.13", "libnvrtc-builtins.so.13.0", "libnvrtc-builtins.alt.so.13.0"] {
+            touch(&dir.path().join(name));
+        }
+        assert_eq!(nvrtc_version(&places).as_deref(), Some("13.0"));
+        let listed = b"x\0/usr/lib/libnvrtc-builtins.so.12.8\0libnvrtc.so.12\0".to_vec();
+        let places = Places { loader_cache: listed, ..Places::default() };
+        assert_eq!(nvrtc_version(&places).as_deref(), Some("12.8"));
     }
 
     #[test]

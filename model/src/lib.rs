@@ -9,7 +9,7 @@ mod cache;
 mod chat;
 mod config;
 mod convolution;
-#[cfg(any(feature = "cuda", test))]
+#[cfg(any(feature = "cuda", feature = "wgpu", test))]
 mod cuda;
 mod decoder;
 mod device;
@@ -20,6 +20,7 @@ pub mod fused;
 mod generate;
 mod generation_config;
 mod init;
+mod kernel_cache;
 mod lalm;
 mod linear;
 mod linear_shapes;
@@ -57,6 +58,7 @@ pub use encoder::{AudioEncoder, EncoderStages};
 pub use error::ModelError;
 pub use generate::{Generated, MoreAnswers, generate, generate_in_rounds};
 pub use generation_config::GenerationDefaults;
+pub use kernel_cache::{KernelCache, default_kernel_cache_dir, open_kernel_cache};
 pub use lalm::Lalm;
 pub use linear::{ForwardContext, Linear};
 pub use lora::{

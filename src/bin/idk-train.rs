@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use idk::cli::{self, RecipeArgs};
 use idk::merge_command::MergeArguments;
+use idk::warm_up::WarmUpArguments;
 use idk::{allow, check, environment, pipeline, plan};
 
 /// Teaches a large audio language model to say "I don't know" when it does not know
@@ -42,6 +43,8 @@ struct Arguments {
 enum Command {
     /// Folds a run's adapter into its base model: a Hugging Face folder that needs no PEFT
     Merge(MergeArguments),
+    /// Compiles and chooses a GPU's kernels for a recipe, so that the run itself starts at once
+    WarmUp(WarmUpArguments),
 }
 
 const AFTER_HELP: &str = "\
@@ -53,6 +56,7 @@ Examples:
   idk-train recipes/sound.toml --print-config
   idk-train --env
   idk-train merge runs/sound --out models/sound
+  idk-train warm-up recipes/qwen2-audio/sound.toml
 
 A run that was stopped goes on where it was: give the same command again.
 
@@ -65,8 +69,10 @@ fn main() -> ExitCode {
     let json = arguments.json;
     cli::run(
         || {
-            if let Some(Command::Merge(merge)) = &arguments.command {
-                return merge.run(json);
+            match &arguments.command {
+                Some(Command::Merge(merge)) => return merge.run(json),
+                Some(Command::WarmUp(warm_up)) => return warm_up.run(json),
+                None => {}
             }
             if arguments.env {
                 return environment::print(json);

@@ -22,7 +22,10 @@ pub(crate) fn dir() -> PathBuf {
 
 /// `IDK_TEST_DEVICE`, or the CPU. Golden values hold on any device, within [`test_tolerance`].
 pub(crate) fn test_device() -> Device {
-    device(&std::env::var("IDK_TEST_DEVICE").unwrap_or_else(|_| "cpu".to_owned())).unwrap()
+    let name = std::env::var("IDK_TEST_DEVICE").unwrap_or_else(|_| "cpu".to_owned());
+    // The first test of the process decides; a GPU's kernels are those that the programs compile.
+    let _ = idk_model::open_kernel_cache(&idk_model::default_kernel_cache_dir(), &name);
+    device(&name).unwrap()
 }
 
 /// float32 without padding, or `IDK_TEST_DTYPE=bf16`.
