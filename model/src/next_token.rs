@@ -151,14 +151,22 @@ impl Blocks {
     /// `ln sum exp` of a row's logits.
     ///
     /// # Errors
-    /// [`ModelError::Compute`] if one of them is NaN or +inf.
+    /// [`ModelError::Compute`] if one of them is NaN or +inf, or the sums do not belong to the greatest: what a kernel that
+    /// did not run should have written.
     fn log_sum_exp(&self, row: usize) -> Result<f64, ModelError> {
         let greatest = self.of_row(&self.maxima, row).iter().copied().fold(f32::NEG_INFINITY, f32::max);
         let total: f64 = self.of_row(&self.sums, row).iter().map(|&sum| f64::from(sum)).sum();
-        if greatest.is_finite() && total.is_finite() {
-            return Ok(f64::from(greatest) + total.ln());
+        if !greatest.is_finite() || !total.is_finite() {
+            return Err(ModelError::Compute { what: format!("a logit of row {row} is not finite") });
         }
-        Err(ModelError::Compute { what: format!("a logit of row {row} is not finite") })
+        // The greatest logit alone gives exp(0) = 1.
+        if total < 0.5 {
+            let what = format!(
+                "exp(logit - greatest) of row {row} adds up to {total}, less than 1: a kernel did not run"
+            );
+            return Err(ModelError::Compute { what });
+        }
+        Ok(f64::from(greatest) + total.ln())
     }
 
     fn draw(&self, draws: Vec<Draw<'_>>, config: &SamplingConfig) -> Result<Vec<Drawn>, ModelError> {
@@ -361,6 +369,18 @@ mod tests {
                 assert!((log_prob - found_log_prob).abs() < 1e-5, "{log_prob} {found_log_prob}");
             }
         }
+    }
+
+    #[test]
+    fn sums_that_no_kernel_wrote_are_an_error_and_not_an_answer() {
+        let config = config(0.0, 0, 1.0, 1.0);
+        let [_, mut blocks] = both(&logits(400, 3), 400, &config);
+        if let NextLogits::Blocks(blocks) = &mut blocks {
+            blocks.sums.fill(0.0);
+        }
+        let mut rng = Rng::new(1);
+        let error = blocks.draw(vec![Draw { row: 0, seen: &[], rng: &mut rng }], &config).unwrap_err();
+        assert!(error.to_string().contains("a kernel did not run"), "{error}");
     }
 
     #[test]
