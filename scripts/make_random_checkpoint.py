@@ -3,7 +3,8 @@
     python scripts/make_random_checkpoint.py --out /tmp/random-7b
 
 Speed and memory depend on shapes and not on values, so this stands in for the 16.8 GB of the real one where nothing can be
-downloaded. Needs torch and safetensors; weights are drawn on the GPU if there is one. The tokenizer is that of
+downloaded. Needs torch and safetensors; weights are drawn on the GPU if there is one. `--zeros` needs neither: it writes files
+of holes that take no space on the disk, for runs that only look at shapes. The tokenizer is that of
 checkpoints/mini-lalm: texts become other tokens than with the real one, about as many. `--layers 2` makes one of few layers,
 `--size tiny` one of a few MB, on which scripts/gpu-check.sh is rehearsed without a GPU.
 """
@@ -11,14 +12,18 @@ checkpoints/mini-lalm: texts become other tokens than with the real one, about a
 import argparse
 import json
 import math
+import random
 import shutil
 import struct
 import wave
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import torch
-from safetensors.torch import save_file
+try:
+    import torch
+    from safetensors.torch import save_file
+except ImportError:
+    torch = None
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARD_BYTES = 4 << 30
@@ -50,6 +55,7 @@ def arguments():
     parser.add_argument("--size", choices=SIZES, default="7b")
     parser.add_argument("--layers", type=int, help="of each tower, instead of the size's")
     parser.add_argument("--tokenizer", type=Path, default=ROOT / "checkpoints/mini-lalm")
+    parser.add_argument("--zeros", action="store_true", help="weights of 0, without torch")
     parser.add_argument("--clips", type=int, default=64)
     parser.add_argument("--seconds", type=float, default=10.0)
     return parser.parse_args()
@@ -110,7 +116,22 @@ def draw(name: str, shape, device):
     return (torch.randn(shape, device=device, dtype=torch.bfloat16) * std).cpu()
 
 
+def write_zeros(out: Path, sizes: Sizes):
+    """One file with a header and a hole where the weights would be."""
+    header, end = {"__metadata__": {"format": "pt"}}, 0
+    for name, shape in shapes(sizes):
+        start, end = end, end + 2 * math.prod(shape)
+        header[name] = {"dtype": "BF16", "shape": list(shape), "data_offsets": [start, end]}
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    with open(out / "model.safetensors", "wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text)
+        file.truncate(8 + len(text) + end)
+
+
 def write_weights(out: Path, sizes: Sizes):
+    if torch is None:
+        raise SystemExit("needs torch and safetensors; --zeros does not")
     device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.manual_seed(0)
     shards, shard, size = [], {}, 0
@@ -166,15 +187,15 @@ def write_config(out: Path, tokenizer: Path, sizes: Sizes):
 def write_questions(out: Path, count: int, seconds: float):
     folder = out / "questions"
     (folder / "audio").mkdir(parents=True, exist_ok=True)
-    generator = torch.Generator().manual_seed(1)
+    generator = random.Random(1)
     questions = []
     for index in range(count):
-        samples = (torch.randn(int(16000 * seconds), generator=generator) * 3000).clamp(-32768, 32767).to(torch.int16)
+        samples = [int(generator.gauss(0, 3000)) for _ in range(int(16000 * seconds))]
         with wave.open(str(folder / f"audio/{index}.wav"), "wb") as file:
             file.setnchannels(1)
             file.setsampwidth(2)
             file.setframerate(16000)
-            file.writeframes(struct.pack(f"<{len(samples)}h", *samples.tolist()))
+            file.writeframes(struct.pack(f"<{len(samples)}h", *samples))
         questions.append({
             "id": f"q{index}", "audio_id": f"audio/{index}.wav", "question": f"Which of these is heard in clip {index}?",
             "choices": ["dog", "cat", "rain", "train"], "answer": "dog", "task": "sound", "category": "", "dataset": "noise",
@@ -192,7 +213,7 @@ def main():
         sizes = replace(sizes, layers=options.layers)
     write_config(options.out, options.tokenizer, sizes)
     write_questions(options.out, options.clips, options.seconds)
-    write_weights(options.out, sizes)
+    (write_zeros if options.zeros else write_weights)(options.out, sizes)
 
 
 if __name__ == "__main__":
