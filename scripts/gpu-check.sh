@@ -1,26 +1,30 @@
 #!/usr/bin/env bash
-# Everything that only a GPU can show, in ten minutes: golden values, the main job against the CPU, and speed and memory on a
+# Everything that only a GPU can show, in two calls of a few minutes: golden values, the main job against the CPU, and speed and memory on a
 # model with the shapes of Qwen2-Audio-7B and random weights, beside transformers and PEFT. Leaves table.md for docs/gpu-log.md.
 #
-# Usage: scripts/gpu-check.sh [--bin FOLDER] [--out FOLDER] [--skip PART]... [--only PART]... [--minutes N] [--dry] [--rehearse]
+# Usage: scripts/gpu-check.sh [--call 1|2] [--bin FOLDER] [--out FOLDER] [--skip PART]... [--only PART]... [--minutes N] [--dry] [--rehearse]
+#   --call      1: whether it is right (machine golden-f32 golden-bf16 main-job), 6 minutes; 2: how fast it is (the rest), 6 minutes
 #   --bin       programs packed by scripts/pack-cuda.sh, or a folder with idk-train, idk-build, golden   [default: .cuda]
-#   --out       where table.md and the logs go                                                          [default: gpu-check]
+#   --out       where table.md, the logs and the kernel cache go                                        [default: gpu-check]
 #   --skip      leave a part out; --only runs the named parts alone
 #   --minutes   stop starting parts after this long                                                     [default: 10]
 #   --dry       print every command and check the files, without a GPU
 #   --rehearse  run every part on the CPU with a tiny model: whether all rows come out, not what they say
-# Parts, in order: machine golden-f32 golden-bf16 golden-fusion main-job model sampling sft-1 again dpo-1 sft-8 peers
-# `again` and `dpo-1` and the like need `sampling`, and all of them `model`; what these left in $TMPDIR/gpu-check is used again.
-# A part that fails or runs out of time is a row that says so; the others go on. PYTHON names the interpreter that has torch,
-# safetensors, transformers and peft.
+# Parts, in order of what they prove: machine golden-f32 golden-bf16 main-job golden-fusion model sampling sft-1 again dpo-1 sft-8
+#   autotune peers. `again` and `dpo-1` and the like need `sampling`, and all of them `model`; what these left in $TMPDIR/gpu-check
+#   is used again. `autotune` is sft-1 by a program that was built with the feature autotune.
+# A part that fails or runs out of time is a row that says so, with its first error; the others are still run. Rows are written as they
+# come. PYTHON names the interpreter that has torch, safetensors, transformers and peft.
+# The kernel cache (kernels.tar.xz in the packs) is unpacked first, and what it holds at the end is packed into --out, for the next call.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 
-bin=.cuda out=gpu-check minutes=10 dry= device=cuda size=7b
+bin=.cuda out=gpu-check minutes= dry= device=cuda size=7b call=
 skip=() only=()
 while [ $# -gt 0 ]; do
     case $1 in
         --bin) bin=$2 && shift ;;
+        --call) call=$2 && shift ;;
         --out) out=$2 && shift ;;
         --minutes) minutes=$2 && shift ;;
         --skip) skip+=("$2") && shift ;;
@@ -32,7 +36,17 @@ while [ $# -gt 0 ]; do
     shift
 done
 
-parts="machine golden-f32 golden-bf16 golden-fusion main-job model sampling sft-1 again dpo-1 sft-8 peers"
+right="machine golden-f32 golden-bf16 main-job"
+fast="golden-fusion model sampling sft-1 again dpo-1 sft-8 autotune peers"
+parts="$right $fast"
+# shellcheck disable=SC2206 # the lists are split into words
+case $call in
+    "") ;;
+    1) only+=($right) ;;
+    2) only+=($fast) ;;
+    *) echo "gpu-check.sh: --call is 1 or 2" >&2 && exit 2 ;;
+esac
+if [ -z "$minutes" ]; then if [ -n "$call" ]; then minutes=6; else minutes=10; fi; fi
 for part in ${skip[@]+"${skip[@]}"} ${only[@]+"${only[@]}"}; do
     case " $parts " in
         *" $part "*) ;;
@@ -45,7 +59,11 @@ work=${TMPDIR:-/tmp}/gpu-check-$size
 unpacked=$work/bin-$(realpath "$bin" | cksum | cut -d ' ' -f 1)
 seven=$work/random-$size
 python=${PYTHON:-python3}
-mkdir -p "$out" "$work" "$unpacked"
+# What idk keeps of kernels, and what the driver keeps of them.
+export XDG_CACHE_HOME=$work/cache CUDA_CACHE_PATH=$work/cache/driver CUDA_CACHE_MAXSIZE=4294967296
+kernels=$XDG_CACHE_HOME/idk/kernels
+mkdir -p "$out" "$work" "$unpacked" "$kernels"
+if [ -f "$bin/kernels.tar.xz" ] && [ -z "$(ls "$kernels")" ]; then tar -xJf "$bin/kernels.tar.xz" -C "$kernels"; fi
 table=$out/table.md
 deadline=$((SECONDS + 60 * minutes))
 
@@ -77,9 +95,9 @@ run() { # seconds, log, command...
         bash -c 'echo $$ > "$0"; exec "$@"' "$pid" "$@" > "$log" 2>&1
 }
 
-why() { # status, log: the end of a part that did not work
+why() { # status, log: the first error of a part that did not work, else its last line
     local last
-    last=$(grep '^error' "$out/$2.log" 2> /dev/null | tail -1)
+    last=$(grep -m 1 '^error\|panicked at' "$out/$2.log" 2> /dev/null)
     [ -n "$last" ] || last=$(grep -v '^hint\|^$' "$out/$2.log" 2> /dev/null | tail -1)
     last=$(echo "$last" | tr '|' ' ' | cut -c1-160)
     if [ "$1" = 124 ]; then echo "out of time: $last"; else echo "FAILED ($1): $last"; fi
@@ -266,14 +284,15 @@ estimate() { # name, settings of the run...
 }
 
 # Trains on the rows of `sampling` and adds rows about speed, the first step's wait and memory.
+trainer=idk-train
 training() { # name, what, its unit, batch size, settings...
-    need idk-train || return
+    need $trainer || return
     recipe
     local name=$1 what=$2 unit=$3 batch=$4 dir=$work/seven-$1
     shift 4
     local settings=(--set train.batch_size="$batch" --set data.limit_per_task=64 --set output.dir="$dir" "$@")
     if [ -n "$dry" ]; then
-        run 130 "$name" "$(program idk-train)" "$work/seven.toml" "${settings[@]}"
+        run 130 "$name" "$(program $trainer)" "$work/seven.toml" "${settings[@]}"
         estimate "$name" "${settings[@]}"
         return
     fi
@@ -282,7 +301,7 @@ training() { # name, what, its unit, batch size, settings...
     local start expected
     expected=$(estimate "$name" "${settings[@]}")
     start=$(date +%s.%N)
-    run 130 "$name" "$(program idk-train)" "$work/seven.toml" "${settings[@]}" &
+    run 130 "$name" "$(program $trainer)" "$work/seven.toml" "${settings[@]}" &
     local job=$!
     watch "$dir/logs/metrics.jsonl" "$out/$name.samples" "$out/$name.pid" $job
     wait $job
@@ -317,6 +336,14 @@ again() {
     training again "idk-train SFT, batch 1, once more" rows 1 --set train.max_steps=10
 }
 
+# The first step's wait and the speed with every kernel tried, beside sft-1.
+autotune() {
+    program idk-train-autotune > /dev/null || return
+    trainer=idk-train-autotune
+    training autotune "idk-train SFT, batch 1, built with autotune" rows 1 --set train.max_steps=60
+    trainer=idk-train
+}
+
 dpo() { # steps
     training dpo-1 "idk-train DPO, batch 1, recompute" pairs 1 --set train.method=dpo --set train.max_steps="$1"
 }
@@ -334,13 +361,17 @@ printf '| what | measured |\n|---|---|\n' | tee -a "$table"
 wanted machine && machine
 wanted golden-f32 && golden golden-f32 golden f32 2e-3
 wanted golden-bf16 && golden_bf16
-if wanted golden-fusion && program golden-fusion > /dev/null; then golden golden-fusion golden-fusion f32 2e-3; fi
 wanted main-job && main_job
+if wanted golden-fusion && program golden-fusion > /dev/null; then golden golden-fusion golden-fusion f32 2e-3; fi
 wanted model && model
 wanted sampling && sampling
 wanted sft-1 && sft 1 100
 wanted again && again
 wanted dpo-1 && dpo 60
 wanted sft-8 && sft 8 20
+wanted autotune && autotune
 wanted peers && peers
+if [ -z "$dry" ] && [ -n "$(ls "$kernels")" ]; then
+    tar -cJf "$out/kernels.tar.xz" -C "$kernels" . && row "kernel cache" "$(du -k "$out/kernels.tar.xz" | cut -f1) KiB packed"
+fi
 echo "table: $table"

@@ -5,6 +5,8 @@
 #   CARGO_TARGET_DIR  as for cargo            [default: target]
 #   FEATURES=         programs without GPU, for `scripts/gpu-check.sh --rehearse`   [default: cuda]
 #   FUSION=1          also the golden checks with fused GPU kernels (builds the GPU crates once more)
+#   AUTOTUNE=1        also idk-train with autotune (builds the GPU crates once more)
+#   KERNELS=FOLDER    a kernel cache to take along, such as one that tests/end_to_end/cuda-compile.sh filled (CACHE)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 out=${1:-.cuda}
@@ -35,5 +37,12 @@ pack "$target/release/idk-build" idk-build
 pack "$(golden "$features")" golden
 if [ -n "${FUSION:-}" ]; then
     pack "$(golden "$features,fusion")" golden-fusion
+fi
+if [ -n "${AUTOTUNE:-}" ]; then
+    cargo build --release -p idk --features "$features,autotune" --bins
+    pack "$target/release/idk-train" idk-train-autotune
+fi
+if [ -n "${KERNELS:-}" ]; then
+    tar -cJf "$out/kernels.tar.xz" -C "$KERNELS" .
 fi
 du -h "$out"/*.xz
