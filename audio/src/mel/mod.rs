@@ -8,8 +8,14 @@ use std::sync::Arc;
 use rustfft::num_complex::Complex;
 use rustfft::{Fft, FftPlanner};
 
-use crate::mel_filters::{self, Band};
-use crate::{AudioError, MelConfig, load};
+use filters::Band;
+
+use crate::{AudioError, load};
+
+mod config;
+mod filters;
+
+pub use config::MelConfig;
 
 /// The least mel energy; its logarithm is the floor of silence.
 const LEAST_ENERGY: f64 = 1e-10;
@@ -73,12 +79,12 @@ impl MelExtractor {
         let n_fft = config.n_fft;
         // The periodic Hann window, as the reference has it (not the symmetric one).
         let hann = |i: usize| 0.5 - 0.5 * (2.0 * std::f64::consts::PI * i as f64 / n_fft as f64).cos();
-        let bands = mel_filters::slaney_bands(config.feature_size, n_fft, config.sampling_rate);
+        let bands = filters::slaney_bands(config.feature_size, n_fft, config.sampling_rate);
         Self {
             config,
             fft: FftPlanner::new().plan_fft_forward(n_fft),
             window: (0..n_fft).map(hann).collect(),
-            filters: mel_filters::dense(&bands, n_fft / 2 + 1),
+            filters: filters::dense(&bands, n_fft / 2 + 1),
             bands,
         }
     }

@@ -10,7 +10,7 @@ use symphonia::core::formats::{FormatOptions, FormatReader, TrackType};
 use symphonia::core::io::{MediaSource, MediaSourceStream, ReadOnlySource};
 use symphonia::default::formats::{FlacReader, MpaReader, OggReader};
 
-use crate::decode::check_limits;
+use super::limits::check_limits;
 use crate::{Audio, AudioError};
 
 /// The container, as its first bytes tell.

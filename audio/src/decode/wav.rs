@@ -7,7 +7,7 @@ use hound::{SampleFormat, WavReader, WavSpec, WavWriter};
 use idk_common::atomic;
 use idk_common::limits::MAX_AUDIO_BYTES;
 
-use crate::decode::check_limits;
+use super::limits::check_limits;
 use crate::{Audio, AudioError};
 
 /// Decodes the bytes of a WAV file and averages its channels.
