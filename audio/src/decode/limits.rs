@@ -1,4 +1,4 @@
-//! What every header must keep to, whatever the format.
+//! What every header and every sample must keep to, whatever the format.
 
 use std::path::Path;
 
@@ -6,9 +6,15 @@ use idk_common::limits::{MAX_AUDIO_DURATION_S, MAX_CHANNELS, MAX_SAMPLE_RATE_HZ,
 
 use crate::AudioError;
 
-/// The most samples per channel that are decoded (1 GiB of memory): the limit on the duration alone would allow
-/// ten times that at the highest sample rate.
+/// The most samples per channel that are decoded (1 GiB of memory, if all of them are wanted): the limit on the
+/// duration alone would allow ten times that at the highest sample rate.
 const MAX_SAMPLES: usize = 1 << 28;
+
+/// The largest magnitude of a sample, where full scale is 1.
+///
+/// No recording comes near it. What does is a float file whose numbers were never scaled down from integers (the model
+/// would hear it 90 dB too loud), or damaged; from about 1e16 on, the power spectrum no longer fits into `f32`.
+pub(super) const MAX_AMPLITUDE: f64 = 1e4;
 
 /// Refuses a header that no recording has, before memory is taken for its samples.
 ///

@@ -1,5 +1,6 @@
 //! From a file to mono samples: reading within limits, choosing the decoder by content, checking the result.
 
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
@@ -7,15 +8,21 @@ use idk_common::hash::sha256_hex;
 use idk_common::limits::MAX_AUDIO_BYTES;
 use idk_common::{CommonError, atomic};
 
-use compressed::Codec;
+use content::Codec;
+use mono::{Decoded, Mono, Window};
 
-use crate::{AudioError, resample};
+use crate::resample::resample_start;
+use crate::{AudioError, resample, resampled_len};
 
 mod compressed;
-mod limits;
+mod content;
+mod flac;
+pub(crate) mod limits;
+mod mono;
+mod mpeg;
+mod riff;
 mod wav;
-
-pub use wav::write_wav;
+mod wave_format;
 
 /// Mono audio.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,34 +41,50 @@ impl Audio {
     }
 }
 
+/// What is remarkable about a recording that can be used. Silence and phase are those of the part that was kept.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Notes {
+    /// No sample is above one step of 16 bits: there is nothing to hear.
+    pub silent: bool,
+    /// It has two channels of opposite phase, whose mean is nearly silent though each is not.
+    pub opposite_phase: bool,
+    /// It is several MP3 files one after the other; if the first announces its length, only that one is decoded.
+    pub joined: bool,
+}
+
+/// The start of a recording at the rate of a model, as [`load_window`] gives it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Recording {
+    /// The start, at most as long as was asked for.
+    pub audio: Audio,
+    /// Samples that the whole recording has at that rate.
+    pub total_samples: usize,
+    /// SHA-256 of the file.
+    pub sha256: String,
+    /// What is remarkable about it.
+    pub notes: Notes,
+}
+
+impl Recording {
+    /// Whether the recording is longer than what was asked for.
+    #[must_use]
+    pub fn is_cut(&self) -> bool {
+        self.total_samples > self.audio.samples.len()
+    }
+}
+
 /// Decodes a file at its own rate and averages its channels.
 ///
-/// The content decides the decoder, not the name: WAV (8, 16, 24 and 32-bit integers, 32-bit floats), FLAC,
-/// Ogg Vorbis, MP3. Integers are divided by 2^(bits-1). The decoders are third-party code and run behind
-/// `catch_unwind`.
+/// The content decides the decoder, not the name: WAV (integers of up to 32 bits, floats, G.711), FLAC, Ogg Vorbis,
+/// MP3. Integers are divided by 2^(bits-1). The decoders are third-party code and run behind `catch_unwind`.
 ///
 /// # Errors
-/// A distinct [`AudioError`] for a file that is missing, empty, cut off, of hostile header, too long, not
-/// finite, unsupported or damaged. An MP3 without a frame count (a Xing or VBRI header) that ends between two
-/// frames cannot be told from a whole one.
+/// A distinct [`AudioError`] for a file that is missing, empty, cut off, too long, too loud or not finite, unsupported
+/// or damaged; [`AudioError::is_about_the_file`] tells these from failures to read it. An MP3 without a frame count (a
+/// Xing or VBRI header) that ends between two frames, and a WAV file whose writer left its size open, cannot be told
+/// from a whole one.
 pub fn decode_file(path: &Path) -> Result<Audio, AudioError> {
-    decode(path, &read(path)?)
-}
-
-/// [`decode_file`], and the SHA-256 of the bytes that were decoded.
-///
-/// # Errors
-/// As [`decode_file`].
-pub fn decode_hashed(path: &Path) -> Result<(Audio, String), AudioError> {
-    let bytes = read(path)?;
-    Ok((decode(path, &bytes)?, sha256_hex(&bytes)))
-}
-
-fn decode(path: &Path, bytes: &[u8]) -> Result<Audio, AudioError> {
-    let audio = catch_unwind(AssertUnwindSafe(|| decode_bytes(path, bytes)))
-        .map_err(|_| AudioError::DecoderPanic { path: path.to_owned() })??;
-    check_samples(path, &audio.samples)?;
-    Ok(audio)
+    Ok(decode(path, read(path)?, None)?.audio)
 }
 
 /// Decodes a file and resamples it to `sample_rate_hz`.
@@ -69,23 +92,34 @@ fn decode(path: &Path, bytes: &[u8]) -> Result<Audio, AudioError> {
 /// # Errors
 /// As [`decode_file`].
 pub fn load(path: &Path, sample_rate_hz: u32) -> Result<Audio, AudioError> {
-    Ok(at_rate(decode_file(path)?, sample_rate_hz))
+    let audio = decode_file(path)?;
+    if audio.sample_rate_hz == sample_rate_hz {
+        return Ok(audio);
+    }
+    Ok(Audio { samples: resample(&audio.samples, audio.sample_rate_hz, sample_rate_hz), sample_rate_hz })
 }
 
-/// [`load`], and the SHA-256 of the bytes that were decoded.
+/// The first `max_samples` samples of [`load`], bit for bit, in memory for these alone.
+///
+/// The whole file is decoded, so that damage after the window is found too, but what no sample of the window depends
+/// on is not kept.
 ///
 /// # Errors
 /// As [`decode_file`].
-pub fn load_hashed(path: &Path, sample_rate_hz: u32) -> Result<(Audio, String), AudioError> {
-    let (audio, sha256) = decode_hashed(path)?;
-    Ok((at_rate(audio, sample_rate_hz), sha256))
-}
-
-fn at_rate(audio: Audio, sample_rate_hz: u32) -> Audio {
+pub fn load_window(path: &Path, sample_rate_hz: u32, max_samples: usize) -> Result<Recording, AudioError> {
+    let bytes = read(path)?;
+    let sha256 = sha256_hex(&bytes);
+    let Decoded { mut audio, frames, notes } =
+        decode(path, bytes, Some(Window { sample_rate_hz, samples: max_samples }))?;
+    let total_samples = resampled_len(frames, audio.sample_rate_hz, sample_rate_hz);
+    let wanted = total_samples.min(max_samples);
     if audio.sample_rate_hz == sample_rate_hz {
-        return audio;
+        audio.samples.truncate(wanted);
+    } else {
+        let samples = resample_start(&audio.samples, audio.sample_rate_hz, sample_rate_hz, wanted);
+        audio = Audio { samples, sample_rate_hz };
     }
-    Audio { samples: resample(&audio.samples, audio.sample_rate_hz, sample_rate_hz), sample_rate_hz }
+    Ok(Recording { audio, total_samples, sha256, notes })
 }
 
 /// Reads a regular file of at most [`MAX_AUDIO_BYTES`].
@@ -94,6 +128,8 @@ fn read(path: &Path) -> Result<Vec<u8>, AudioError> {
         CommonError::NotFound { path } => AudioError::Missing { path },
         CommonError::NotAFile { path } => AudioError::NotAFile { path },
         CommonError::TooLarge { path, limit, unit, .. } => AudioError::TooLong { path, limit, unit },
+        // Names that no file can have: too long, through a file, with a zero byte.
+        CommonError::Io { path, source, .. } if cannot_exist(source.kind()) => AudioError::Missing { path },
         other => AudioError::Common(other),
     })?;
     if bytes.is_empty() {
@@ -102,59 +138,40 @@ fn read(path: &Path) -> Result<Vec<u8>, AudioError> {
     Ok(bytes)
 }
 
-fn decode_bytes(path: &Path, bytes: &[u8]) -> Result<Audio, AudioError> {
-    let body = skip_id3(bytes);
-    match body {
-        _ if bytes.starts_with(b"RIFF") => wav::decode(path, bytes),
-        [b'f', b'L', b'a', b'C', ..] => compressed::decode(path, body, Codec::Flac),
-        [b'O', b'g', b'g', b'S', ..] => compressed::decode(path, body, Codec::Ogg),
-        // The 11 sync bits of an MPEG audio frame.
-        [0xff, second, ..] if second & 0xe0 == 0xe0 => compressed::decode(path, body, Codec::Mp3),
-        [] | [_] if body.len() < bytes.len() => Err(AudioError::Truncated {
-            path: path.to_owned(),
-            detail: "it ends with its ID3 tag".to_owned(),
-        }),
-        _ => Err(AudioError::Unsupported { path: path.to_owned(), detail: describe_content(body) }),
-    }
+fn cannot_exist(kind: io::ErrorKind) -> bool {
+    matches!(
+        kind,
+        io::ErrorKind::InvalidFilename | io::ErrorKind::NotADirectory | io::ErrorKind::InvalidInput
+    )
 }
 
-/// The bytes after leading ID3v2 tags (MP3 writers put them first, some FLAC writers too).
-fn skip_id3(mut bytes: &[u8]) -> &[u8] {
-    while let [b'I', b'D', b'3', _, _, flags, a, b, c, d, rest @ ..] = bytes {
-        // The size is "synchsafe": seven bits a byte. A footer repeats the ten bytes of the header.
-        let size = [a, b, c, d].iter().fold(0usize, |size, &&byte| size << 7 | usize::from(byte & 0x7f));
-        let footer = if flags & 0x10 == 0 { 0 } else { 10 };
-        bytes = rest.get(size + footer..).unwrap_or_default();
-    }
-    bytes
+fn decode(path: &Path, mut bytes: Vec<u8>, window: Option<Window>) -> Result<Decoded, AudioError> {
+    catch_unwind(AssertUnwindSafe(|| decode_bytes(path, &mut bytes, window)))
+        .map_err(|_| AudioError::DecoderPanic { path: path.to_owned() })?
 }
 
-/// Names what a file of unknown content seems to be.
-fn describe_content(bytes: &[u8]) -> String {
-    let name = match bytes {
-        [_, _, _, _, b'f', b't', b'y', b'p', ..] => "an MP4 (M4A, AAC) file",
-        [0x1a, 0x45, 0xdf, 0xa3, ..] => "a Matroska or WebM file",
-        [b'F', b'O', b'R', b'M', ..] => "an AIFF file",
-        [b'R', b'I', b'F', b'X', ..] | [b'R', b'F', b'6', b'4', ..] => "a big-endian or 64-bit WAV file",
-        _ if bytes.starts_with(b"version https://git-lfs") => {
-            "a Git LFS pointer, not the audio (run git lfs pull)"
+fn decode_bytes(path: &Path, bytes: &mut [u8], window: Option<Window>) -> Result<Decoded, AudioError> {
+    let (start, codec) = match content::recognise(bytes) {
+        Ok(found) => found,
+        Err(_) if content::skip_id3(bytes).len() < 2 && bytes.starts_with(b"ID3") => {
+            let detail = "it ends with its ID3 tag".to_owned();
+            return Err(AudioError::Truncated { path: path.to_owned(), detail });
         }
-        _ if bytes.iter().take(512).all(|byte| matches!(byte, 9 | 10 | 13 | 32..=126)) => {
-            "text, not audio (a failed download?)"
-        }
-        _ => "its content is of no known audio format",
+        Err(detail) => return Err(AudioError::Unsupported { path: path.to_owned(), detail }),
     };
-    name.to_owned()
-}
-
-/// What holds for every usable recording, whatever the decoder.
-fn check_samples(path: &Path, samples: &[f32]) -> Result<(), AudioError> {
-    let path = path.to_owned();
-    if samples.is_empty() {
-        return Err(AudioError::Empty { path });
-    }
-    match samples.iter().position(|sample| !sample.is_finite()) {
-        Some(index) => Err(AudioError::NonFinite { path, index, value: samples[index] }),
-        None => Ok(()),
+    let mono = Mono::new(path, window);
+    let body = &mut bytes[start..];
+    match codec {
+        Codec::Wav => wav::decode(path, body, mono),
+        Codec::Ogg => compressed::decode(path, body, codec, mono),
+        Codec::Flac => {
+            flac::repair_block_sizes(body);
+            compressed::decode(path, content::before_tags(body), codec, mono)
+        }
+        Codec::Mp3 => {
+            let mut decoded = compressed::decode(path, content::before_tags(body), codec, mono)?;
+            decoded.notes.joined = mpeg::is_joined(body);
+            Ok(decoded)
+        }
     }
 }

@@ -10,7 +10,7 @@ use rustfft::{Fft, FftPlanner};
 
 use filters::Band;
 
-use crate::{AudioError, load};
+use crate::{AudioError, Recording, load_window};
 
 mod config;
 mod filters;
@@ -117,17 +117,25 @@ impl MelExtractor {
         self.valid_frames(samples).div_ceil(2) / 2
     }
 
-    /// Loads a file at the extractor's rate and computes its trimmed spectrogram.
+    /// Loads the part of a file that the encoder hears: the window's samples at the extractor's rate.
     ///
     /// # Errors
     /// As [`crate::decode_file`], and [`AudioError::TooShort`] for a clip that gives no audio token.
-    pub fn log_mel_file(&self, path: &Path) -> Result<LogMel, AudioError> {
-        let audio = load(path, self.config.sampling_rate as u32)?;
-        let (samples, needed) = (audio.samples.len(), self.min_samples());
+    pub fn load(&self, path: &Path) -> Result<Recording, AudioError> {
+        let recording = load_window(path, self.config.sampling_rate as u32, self.config.window_samples())?;
+        let (samples, needed) = (recording.total_samples, self.min_samples());
         if samples < needed {
             return Err(AudioError::TooShort { path: path.to_owned(), samples, needed });
         }
-        Ok(self.log_mel(&audio.samples))
+        Ok(recording)
+    }
+
+    /// [`Self::load`], and the trimmed spectrogram of it.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn log_mel_file(&self, path: &Path) -> Result<LogMel, AudioError> {
+        Ok(self.log_mel(&self.load(path)?.audio.samples))
     }
 
     /// The log-mel spectrogram of mono samples at the extractor's rate, trimmed to what the encoder reads.
