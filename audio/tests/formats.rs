@@ -81,7 +81,6 @@ fn bytes_before_the_first_mp3_frame_change_nothing() {
     let mp3 = data_bytes("tone.mp3");
     let plain = decode_bytes(&dir, &mp3).unwrap();
     let tag = [b"ID3\x03\x00\x00\x00\x00\x00\x7f".as_slice(), &[b'x'; 127]].concat();
-    let picture: Vec<u8> = (0..3_000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 11) as u8).collect();
     for lead in [
         &[0u8; 1][..],
         &[0; 16],
@@ -91,7 +90,7 @@ fn bytes_before_the_first_mp3_frame_change_nothing() {
         &[&tag[..], &[0; 68]].concat(),
         &[&tag[..], b"\xff", &[0; 5]].concat(),
         // A tag whose size is too small: the rest of its picture follows.
-        &[&tag[..], &picture].concat(),
+        &[&tag[..], &picture()].concat(),
         b"APETAGEX\xd0\x07\0\0",
     ] {
         assert_eq!(decode_bytes(&dir, &[lead, &mp3].concat()).unwrap(), plain, "{} bytes", lead.len());
@@ -124,16 +123,42 @@ fn tags_after_the_end_change_nothing_and_do_not_hide_a_missing_end() {
     // An item that looks like the start of an MP3 frame, then the footer: 2000, 40 bytes, one item.
     let mut ape = b"\xff\xfb\x90\x64item".to_vec();
     ape.extend_from_slice(b"APETAGEX\xd0\x07\0\0\x28\0\0\0\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0");
+    let zeros = vec![0; 1_000];
     for name in ["tone.flac", "tone.mp3", "tone.ogg"] {
         let bytes = data_bytes(name);
         let plain = decode_bytes(&dir, &bytes).unwrap();
-        for tags in [&id3v1[..], &ape, &[&ape[..], &id3v1].concat()] {
+        for tags in [&id3v1[..], &ape, &[&ape[..], &id3v1].concat(), &zeros, b"\0", b"a comment", &picture()]
+        {
             let tagged = decode_bytes(&dir, &[&bytes[..], tags].concat());
             assert_eq!(tagged.unwrap_or_else(|error| panic!("{name}: {error}")), plain, "{name}");
-            let cut = [&bytes[..bytes.len() - 300], tags].concat();
-            assert_eq!(reason(&dir, &cut), "truncated-audio", "{name}");
+            let cut = reason(&dir, &[&bytes[..bytes.len() - 300], tags].concat());
+            // A page that other bytes fill up is damaged rather than cut off.
+            let filled = name == "tone.ogg" && tags.len() > 300;
+            assert_eq!(cut, if filled { "corrupt-audio" } else { "truncated-audio" }, "{name}");
         }
     }
+}
+
+/// A FLAC file that does not announce its length or its checksum, as one that was written to a pipe.
+fn flac_of_a_pipe() -> Vec<u8> {
+    let mut bytes = data_bytes("tone.flac");
+    bytes[21] &= 0xf0;
+    bytes[22..42].fill(0);
+    bytes
+}
+
+#[test]
+fn a_flac_file_of_unknown_length_keeps_its_last_frame_whatever_follows() {
+    let dir = TempDir::new().unwrap();
+    let plain = decode_bytes(&dir, &data_bytes("tone.flac")).unwrap();
+    for tags in [&b""[..], b"\0", b"a comment", &picture(), b"TAG and more than nothing"] {
+        assert_eq!(decode_bytes(&dir, &[&flac_of_a_pipe()[..], tags].concat()).unwrap(), plain);
+    }
+}
+
+/// Bytes of no pattern.
+fn picture() -> Vec<u8> {
+    (0..3_000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 11) as u8).collect()
 }
 
 #[test]

@@ -102,7 +102,7 @@ pub(super) fn skip_id3(mut bytes: &[u8]) -> &[u8] {
 
 /// The bytes before the tags that taggers put at the end: ID3v1, APEv2, Lyrics3.
 ///
-/// To a decoder they are bytes of the last frame, which then fails its check.
+/// A picture in them may look like another MP3 frame.
 pub(super) fn before_tags(mut bytes: &[u8]) -> &[u8] {
     while let Some(end) = tag_start(bytes) {
         bytes = &bytes[..end];

@@ -159,17 +159,14 @@ fn decode_bytes(path: &Path, bytes: &mut [u8], window: Option<Window>) -> Result
         }
         Err(detail) => return Err(AudioError::Unsupported { path: path.to_owned(), detail }),
     };
-    let mono = Mono::new(path, window);
+    let mono = || Mono::new(path, window);
     let body = &mut bytes[start..];
     match codec {
-        Codec::Wav => wav::decode(path, body, mono),
-        Codec::Ogg => compressed::decode(path, body, codec, mono),
-        Codec::Flac => {
-            flac::repair_block_sizes(body);
-            compressed::decode(path, content::before_tags(body), codec, mono)
-        }
+        Codec::Wav => wav::decode(path, body, mono()),
+        Codec::Ogg => compressed::decode(path, body, codec, mono()),
+        Codec::Flac => flac::decode(path, body, mono),
         Codec::Mp3 => {
-            let mut decoded = compressed::decode(path, content::before_tags(body), codec, mono)?;
+            let mut decoded = compressed::decode(path, content::before_tags(body), codec, mono())?;
             decoded.notes.joined = mpeg::is_joined(body);
             Ok(decoded)
         }

@@ -101,8 +101,9 @@ impl<'a> Mono<'a> {
 
     fn append(&mut self, frame: &[f64]) -> Result<(), AudioError> {
         let index = self.decoded.frames;
-        // Channel by channel, because in the mean two loud ones may cancel. NaN fails the comparison too.
-        if let Some(&value) = frame.iter().find(|value| !(value.abs() <= MAX_AMPLITUDE)) {
+        // Channel by channel, because in the mean two loud ones may cancel. NaN is in no range.
+        let range = -MAX_AMPLITUDE..=MAX_AMPLITUDE;
+        if let Some(&value) = frame.iter().find(|value| !range.contains(value)) {
             return Err(AudioError::NonFinite { path: self.path.to_owned(), index, value: value as f32 });
         }
         self.decoded.frames += 1;
