@@ -118,11 +118,15 @@ fn question_row(recipe: &Recipe, seen: &Seen) -> Row {
 
 /// Tokens of a row, and how many of them stand for audio.
 fn count(outline: &Outline, row: &Row) -> Result<(usize, usize), Failure> {
-    let rate = outline.mel.config().sampling_rate as u32;
+    let config = outline.mel.config();
+    let (rate, window) = (config.sampling_rate as u32, config.window_samples());
     let mut audio = Vec::new();
     for clip in &row.clips {
         let mel = match clip {
-            Clip::File(path) => outline.mel.log_mel(&idk_audio::load(Path::new(path), rate)?.samples),
+            Clip::File(path) => {
+                let recording = idk_audio::load_window(Path::new(path), rate, window)?;
+                outline.mel.log_mel(&recording.audio.samples)
+            }
             Clip::Samples(samples) => outline.mel.log_mel(samples),
         };
         audio.push(mel.audio_tokens());

@@ -37,19 +37,6 @@ pub enum AudioError {
         /// What is announced and what is there.
         detail: String,
     },
-    /// The header announces more data than any usable file holds, and the file does not hold it.
-    #[error(
-        "audio file `{}` announces {claimed_bytes} bytes of samples but holds {actual_bytes}",
-        display_path(path)
-    )]
-    HostileHeader {
-        /// The file.
-        path: PathBuf,
-        /// Bytes of samples by the header.
-        claimed_bytes: u64,
-        /// Bytes of samples in the file.
-        actual_bytes: u64,
-    },
     /// The file is larger, or decodes to more samples, than this crate accepts.
     #[error("audio file `{}` is too long: more than {limit} {unit}", display_path(path))]
     TooLong {
@@ -73,8 +60,11 @@ pub enum AudioError {
         /// The least number of samples that gives one token.
         needed: usize,
     },
-    /// A sample is NaN or infinite.
-    #[error("audio file `{}`: sample {index} is {value}, not a finite number", display_path(path))]
+    /// A sample is NaN, infinite or larger than any recording's.
+    #[error(
+        "audio file `{}`: sample {index} is {value}, where full scale is 1: that is no recording",
+        display_path(path)
+    )]
     NonFinite {
         /// The file.
         path: PathBuf,
@@ -125,6 +115,14 @@ pub enum AudioError {
 }
 
 impl AudioError {
+    /// Whether the failure is a property of the recording, so that it would fail in the same way everywhere. Such a
+    /// recording is rejected; after any other failure (a disk or a network that does not answer, too many open files,
+    /// a missing permission) a caller must stop, lest luck decide what a dataset holds.
+    #[must_use]
+    pub fn is_about_the_file(&self) -> bool {
+        !matches!(self, Self::Common(_) | Self::NoConfig { .. } | Self::Config { .. })
+    }
+
     /// A short, stable code for the kind of failure, as written to tables of rejected samples.
     #[must_use]
     pub fn reason(&self) -> &'static str {
@@ -133,7 +131,6 @@ impl AudioError {
             Self::NotAFile { .. } => "audio-not-a-file",
             Self::Empty { .. } => "empty-audio",
             Self::Truncated { .. } => "truncated-audio",
-            Self::HostileHeader { .. } => "hostile-audio-header",
             Self::TooLong { .. } => "audio-too-long",
             Self::TooShort { .. } => "audio-too-short",
             Self::NonFinite { .. } => "non-finite-audio",
@@ -161,15 +158,15 @@ impl Diagnose for AudioError {
         let hint = match self {
             Self::Missing { .. } => "check the path; audio paths are relative to the file that names them",
             Self::Truncated { .. } => "fetch or copy the file again",
-            Self::HostileHeader { .. } => {
-                "if a recorder streamed this file, rewrite its header: ffmpeg -i IN -c:a pcm_s16le OUT.wav"
-            }
             Self::Unsupported { .. } => {
                 "WAV, FLAC, Ogg Vorbis and MP3 are read; convert others: ffmpeg -i IN -ac 1 -ar 16000 OUT.wav"
             }
             Self::TooLong { .. } => "cut the file into shorter clips; the model hears one window (30 s) only",
             Self::TooShort { .. } => "leave the sample out, or pad it with silence",
-            Self::NonFinite { .. } | Self::Corrupt { .. } | Self::DecoderPanic { .. } => {
+            Self::NonFinite { .. } => {
+                "scale its samples to [-1, 1] (integers in a float file are not), or leave the sample out"
+            }
+            Self::Corrupt { .. } | Self::DecoderPanic { .. } => {
                 "write the file again with another tool, or leave the sample out"
             }
             Self::NoConfig { .. } | Self::Config { .. } => {

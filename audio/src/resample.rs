@@ -23,39 +23,55 @@ pub fn resample(samples: &[f32], from_hz: u32, to_hz: u32) -> Vec<f32> {
     if from_hz == to_hz {
         return samples.to_vec();
     }
+    resample_start(samples, from_hz, to_hz, resampled_len(samples.len(), from_hz, to_hz))
+}
+
+/// The first `out_len` samples of [`resample`], from two different rates.
+///
+/// They are the same for any recording that starts with the same [`input_len`] samples.
+pub(crate) fn resample_start(samples: &[f32], from_hz: u32, to_hz: u32, out_len: usize) -> Vec<f32> {
     if samples.is_empty() || from_hz == 0 || to_hz == 0 {
         return Vec::new();
     }
-    let divisor = gcd(from_hz, to_hz);
-    let kernel = Kernel::new((to_hz / divisor) as usize, (from_hz / divisor) as usize);
-    let out_len = resampled_len(samples.len(), from_hz, to_hz);
-
-    // Zeros on both sides keep every tap of every output inside the slice.
-    let mut padded = vec![0.0f64; samples.len() + kernel.taps() + 1];
-    for (slot, &sample) in padded[kernel.reach..].iter_mut().zip(samples) {
-        *slot = f64::from(sample);
-    }
+    let kernel = Kernel::between(from_hz, to_hz);
+    let taps = kernel.taps();
     // Output i needs row i mod up, whose fractional position is (i * down) mod up.
     let rows = kernel.up.min(out_len);
-    let mut table =
-        vec![0.0f64; if rows * kernel.taps() <= MAX_TABLE_LEN { rows * kernel.taps() } else { 0 }];
-    for (row, coefficients) in table.chunks_exact_mut(kernel.taps()).enumerate() {
+    let mut table = vec![0.0f64; if rows * taps <= MAX_TABLE_LEN { rows * taps } else { 0 }];
+    for (row, coefficients) in table.chunks_exact_mut(taps).enumerate() {
         kernel.fill(row, coefficients);
     }
-    let mut scratch = vec![0.0f64; kernel.taps()];
+    let (mut scratch, mut edge) = (vec![0.0f64; taps], vec![0.0f32; taps]);
     (0..out_len)
         .map(|i| {
-            let first = (i as u64 * kernel.down as u64 / kernel.up as u64) as usize;
-            let input = &padded[first..first + kernel.taps()];
+            let first = kernel.first_tap(i);
+            let inside = first.checked_sub(kernel.reach).and_then(|start| samples.get(start..start + taps));
+            let input = inside.unwrap_or_else(|| {
+                // At the ends, zeros stand for what is not there.
+                for (tap, slot) in edge.iter_mut().enumerate() {
+                    let index = (first + tap).checked_sub(kernel.reach);
+                    *slot = index.and_then(|index| samples.get(index)).copied().unwrap_or(0.0);
+                }
+                &edge
+            });
             let row = i % kernel.up;
             if table.is_empty() {
                 kernel.fill(row, &mut scratch);
                 dot(&scratch, input) as f32
             } else {
-                dot(&table[row * kernel.taps()..][..kernel.taps()], input) as f32
+                dot(&table[row * taps..][..taps], input) as f32
             }
         })
         .collect()
+}
+
+/// How many input samples the first `out_len` samples of [`resample`] depend on.
+pub(crate) fn input_len(out_len: usize, from_hz: u32, to_hz: u32) -> usize {
+    if from_hz == to_hz || out_len == 0 || from_hz == 0 || to_hz == 0 {
+        return out_len;
+    }
+    let kernel = Kernel::between(from_hz, to_hz);
+    (kernel.first_tap(out_len - 1) + kernel.taps()).saturating_sub(kernel.reach)
 }
 
 /// How many samples [`resample`] makes of `samples`.
@@ -83,6 +99,17 @@ impl Kernel {
         let cutoff = ROLL_OFF * (up as f64 / down as f64).min(1.0);
         let reach = (ZERO_CROSSINGS / cutoff).ceil() as usize;
         Self { up, down, reach, cutoff, window_norm: bessel_i0(KAISER_BETA) }
+    }
+
+    /// The filter from one rate to another.
+    fn between(from_hz: u32, to_hz: u32) -> Self {
+        let divisor = gcd(from_hz, to_hz);
+        Self::new((to_hz / divisor) as usize, (from_hz / divisor) as usize)
+    }
+
+    /// Where output `i` starts to read, counted from `reach` samples before the first.
+    fn first_tap(&self, i: usize) -> usize {
+        (i as u64 * self.down as u64 / self.up as u64) as usize
     }
 
     fn taps(&self) -> usize {
@@ -125,16 +152,16 @@ fn bessel_i0(x: f64) -> f64 {
 }
 
 /// Scalar product with eight running sums: a fixed order of additions that the compiler can vectorise.
-fn dot(a: &[f64], b: &[f64]) -> f64 {
+fn dot(a: &[f64], b: &[f32]) -> f64 {
     let (a_blocks, a_rest) = a.as_chunks::<8>();
     let (b_blocks, b_rest) = b.as_chunks::<8>();
     let mut sums = [0.0f64; 8];
     for (x, y) in a_blocks.iter().zip(b_blocks) {
         for lane in 0..8 {
-            sums[lane] += x[lane] * y[lane];
+            sums[lane] += x[lane] * f64::from(y[lane]);
         }
     }
-    let rest: f64 = a_rest.iter().zip(b_rest).map(|(x, y)| x * y).sum();
+    let rest: f64 = a_rest.iter().zip(b_rest).map(|(x, &y)| x * f64::from(y)).sum();
     sums.iter().sum::<f64>() + rest
 }
 

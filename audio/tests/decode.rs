@@ -2,11 +2,15 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
 
+mod support;
+
 use std::f64::consts::PI;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use hound::{SampleFormat, WavSpec, WavWriter};
-use idk_audio::{Audio, AudioError, MelConfig, MelExtractor, decode_file, load, write_wav};
+use idk_audio::{AudioError, MelConfig, MelExtractor, decode_file, load, write_wav};
+use idk_common::diagnose::{Diagnose, ExitKind};
+use support::{data, decode_bytes, reason};
 use tempfile::TempDir;
 
 const TONE_LEN: usize = 8_000;
@@ -18,10 +22,6 @@ fn tone() -> Vec<f64> {
         0.5 * (2.0 * PI * 440.0 * i as f64 / 16_000.0).sin() * envelope
     };
     (0..TONE_LEN).map(at).collect()
-}
-
-fn data(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name)
 }
 
 fn worst(samples: &[f32], expected: &[f64]) -> f64 {
@@ -49,18 +49,6 @@ fn wav(dir: &TempDir, spec: WavSpec, interleaved: &[f64]) -> PathBuf {
 
 fn spec(bits_per_sample: u16, sample_format: SampleFormat, channels: u16) -> WavSpec {
     WavSpec { channels, sample_rate: 16_000, bits_per_sample, sample_format }
-}
-
-/// Decodes bytes under a name without a telling extension.
-#[expect(clippy::disallowed_methods, reason = "thousands of small files: no need to reach the disk")]
-fn decode_bytes(dir: &TempDir, bytes: &[u8]) -> Result<Audio, AudioError> {
-    let path = dir.path().join("clip");
-    std::fs::write(&path, bytes).unwrap();
-    decode_file(&path)
-}
-
-fn reason(dir: &TempDir, bytes: &[u8]) -> &'static str {
-    decode_bytes(dir, bytes).map_or_else(|error| error.reason(), |_| "decoded")
 }
 
 /// A 16-bit mono WAV file of the tone, as bytes: 44 bytes of header, then the samples.
@@ -170,6 +158,27 @@ fn missing_empty_and_strange_paths_have_their_own_errors() {
 }
 
 #[test]
+fn a_name_that_no_file_can_have_is_a_missing_file() {
+    let dir = TempDir::new().unwrap();
+    let file = wav(&dir, spec(16, SampleFormat::Int, 1), &tone());
+    for path in [dir.path().join("x".repeat(300)), file.join("below.wav"), dir.path().join("a\0b.wav")] {
+        let error = decode_file(&path).unwrap_err();
+        assert!(error.is_about_the_file() && error.reason() == "missing-audio", "{error}");
+    }
+}
+
+/// The first page of a process's own memory belongs to nothing: reading it is an I/O error.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_failure_to_read_is_no_property_of_the_file_and_exits_with_74() {
+    let error = decode_file(std::path::Path::new("/proc/self/mem")).unwrap_err();
+    assert!(!error.is_about_the_file(), "{error}");
+    assert_eq!(error.exit_kind(), ExitKind::Io);
+    assert!(error.to_string().contains("/proc/self/mem"), "{error}");
+    assert!(std::error::Error::source(&error).unwrap().is::<std::io::Error>());
+}
+
+#[test]
 fn other_formats_are_refused_by_name() {
     let dir = TempDir::new().unwrap();
     let cases: [(&[u8], &str); 6] = [
@@ -193,12 +202,15 @@ fn other_formats_are_refused_by_name() {
 }
 
 #[test]
-fn a_header_that_claims_four_gigabytes_is_refused_without_taking_the_memory() {
+fn a_header_that_claims_gigabytes_takes_no_memory_for_them() {
     let dir = TempDir::new().unwrap();
     let mut bytes = wav_bytes();
+    let plain = decode_bytes(&dir, &bytes).unwrap();
     bytes[40..44].copy_from_slice(&u32::MAX.to_le_bytes());
-    assert_eq!(reason(&dir, &bytes), "hostile-audio-header");
-    assert_eq!(reason(&dir, &bytes[..44]), "hostile-audio-header");
+    assert_eq!(decode_bytes(&dir, &bytes).unwrap(), plain, "a size that a stream left open");
+    assert_eq!(reason(&dir, &bytes[..44]), "empty-audio");
+    bytes[40..44].copy_from_slice(&0x7000_0000u32.to_le_bytes());
+    assert_eq!(reason(&dir, &bytes), "truncated-audio");
     // An unknown chunk of 4 GB before the data.
     bytes.splice(36..36, *b"LIST\xff\xff\xff\xff");
     assert_eq!(reason(&dir, &bytes), "truncated-audio");
@@ -219,15 +231,6 @@ fn absurd_rates_and_channel_counts_are_refused() {
     bytes[28..32].copy_from_slice(&3_200_000u32.to_le_bytes());
     bytes[32..34].copy_from_slice(&200u16.to_le_bytes());
     assert_eq!(reason(&dir, &bytes), "unsupported-audio");
-}
-
-#[test]
-fn an_odd_chunk_before_the_data_is_skipped_with_its_pad_byte() {
-    let dir = TempDir::new().unwrap();
-    let mut bytes = wav_bytes();
-    let plain = decode_bytes(&dir, &bytes).unwrap();
-    bytes.splice(36..36, *b"LIST\x03\0\0\0abc\0");
-    assert_eq!(decode_bytes(&dir, &bytes).unwrap(), plain);
 }
 
 #[test]

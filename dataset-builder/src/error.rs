@@ -1,7 +1,7 @@
 //! The one error type of this crate: what is wrong, where, and what to do about it.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use idk_audio::AudioError;
 use idk_common::CommonError;
@@ -164,6 +164,16 @@ pub enum BuildError {
         /// What is wrong with it.
         what: String,
     },
+}
+
+impl BuildError {
+    /// A recording that could be read before cannot be used: it changed, or it could not be read this time.
+    pub(crate) fn recording(path: &Path, source: AudioError) -> Self {
+        match source.is_about_the_file() {
+            true => Self::AudioChanged { path: path.to_owned(), source },
+            false => Self::Model(source.into()),
+        }
+    }
 }
 
 /// How far a stopped build is, for a message.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use idk_audio::{AudioError, LogMel, MelExtractor};
-use idk_model::{Lalm, Message};
+use idk_model::{Lalm, Message, ModelError};
 use idk_questions::rows::ChatMessage;
 use idk_questions::{Question, QuestionSet, Rejection, Verdict, judge, prompt_text, shuffled};
 use rayon::prelude::*;
@@ -74,12 +74,22 @@ impl Screened {
 /// # Errors
 /// [`AudioError`] for a recording that cannot be used.
 pub(crate) fn load_mel(path: &Path, mel: &MelExtractor) -> Result<(LogMel, bool), AudioError> {
-    let audio = idk_audio::load(path, mel.config().sampling_rate as u32)?;
-    let (samples, needed) = (audio.samples.len(), mel.min_samples());
-    if samples < needed {
-        return Err(AudioError::TooShort { path: path.to_owned(), samples, needed });
+    let recording = mel.load(path)?;
+    Ok((mel.log_mel(&recording.audio.samples), recording.is_cut()))
+}
+
+/// Why a question is not usable now.
+enum Unusable {
+    /// It never will be.
+    Rejected(Rejection),
+    /// A recording could not be read this time: rejecting it would let luck decide what the dataset holds.
+    Unread(AudioError),
+}
+
+impl From<Rejection> for Unusable {
+    fn from(rejection: Rejection) -> Self {
+        Self::Rejected(rejection)
     }
-    Ok((mel.log_mel(&audio.samples), samples > mel.config().window_samples()))
 }
 
 /// Reads every recording once (in parallel, keeping none) and sorts the questions into usable and rejected.
@@ -87,7 +97,7 @@ pub(crate) fn load_mel(path: &Path, mel: &MelExtractor) -> Result<(LogMel, bool)
 /// Reading twice costs little beside sampling, and a bad file shows before the first hour is spent.
 ///
 /// # Errors
-/// [`BuildError::Stopped`] alone.
+/// [`BuildError::Stopped`]; [`ModelError::Audio`] for a recording that could not be read, which says nothing about it.
 pub(crate) fn screen(
     lalm: &Lalm,
     set: &QuestionSet,
@@ -96,37 +106,24 @@ pub(crate) fn screen(
     control: &Control<'_>,
 ) -> Result<Screened, BuildError> {
     let progress = (control.progress)("reading audio", set.questions.len() as u64);
-    let (mel, tokenizer) = (&lalm.mel, &lalm.tokenizer);
-    let max_tokens = lalm.config.text.max_position_embeddings;
     let outcomes: Vec<Result<Usable, Rejection>> = set
         .questions
         .par_iter()
         .map(|question| {
             // Nothing is lost by stopping here; what is returned does not matter then.
             if control.stopped() {
-                return Err(reject(question, "stopped", String::new()));
+                return Ok(Err(reject(question, "stopped", String::new())));
             }
-            let outcome = check_question(question, config).and_then(|()| {
-                let shown = match config.options {
-                    OptionOrder::Shuffle => shuffled(question, seed),
-                    OptionOrder::Keep => question.clone(),
-                };
-                let (audio_tokens, cut_audio) = probe_audio(question, mel)?;
-                let message = Message::from_tagged("user", &user_message(&shown, config).content);
-                let ids = tokenizer
-                    .prompt_ids(&[message], &audio_tokens)
-                    .map_err(|error| reject(question, "bad-prompt", error.to_string()))?;
-                let needed = ids.len() + config.max_new_tokens;
-                if needed > max_tokens {
-                    let detail = format!("{needed} tokens, but the model has {max_tokens} positions");
-                    return Err(reject(question, "prompt-too-long", detail));
-                }
-                Ok(Usable { original: question.clone(), shown, ids, cut_audio })
-            });
+            let outcome = match usable(lalm, question, config, seed) {
+                Ok(usable) => Ok(Ok(usable)),
+                Err(Unusable::Rejected(rejection)) => Ok(Err(rejection)),
+                Err(Unusable::Unread(error)) => Err(error),
+            };
             progress.inc(1);
             outcome
         })
-        .collect();
+        .collect::<Result<_, AudioError>>()
+        .map_err(ModelError::from)?;
     if control.stopped() {
         return Err(BuildError::Stopped { sampled: None, total: set.questions.len() });
     }
@@ -148,6 +145,27 @@ pub(crate) fn screen(
         }
     }
     Ok(screened)
+}
+
+/// The question with its prompt, if it can be asked.
+fn usable(lalm: &Lalm, question: &Question, config: &BuildConfig, seed: u64) -> Result<Usable, Unusable> {
+    check_question(question, config)?;
+    let shown = match config.options {
+        OptionOrder::Shuffle => shuffled(question, seed),
+        OptionOrder::Keep => question.clone(),
+    };
+    let (audio_tokens, cut_audio) = probe_audio(question, &lalm.mel)?;
+    let message = Message::from_tagged("user", &user_message(&shown, config).content);
+    let ids = lalm
+        .tokenizer
+        .prompt_ids(&[message], &audio_tokens)
+        .map_err(|error| reject(question, "bad-prompt", error.to_string()))?;
+    let (needed, max_tokens) = (ids.len() + config.max_new_tokens, lalm.config.text.max_position_embeddings);
+    if needed > max_tokens {
+        let detail = format!("{needed} tokens, but the model has {max_tokens} positions");
+        return Err(reject(question, "prompt-too-long", detail).into());
+    }
+    Ok(Usable { original: question.clone(), shown, ids, cut_audio })
 }
 
 /// The reader has checked files; sets that were made in memory get the same checks here.
@@ -179,12 +197,14 @@ fn check_question(question: &Question, config: &BuildConfig) -> Result<(), Rejec
 }
 
 /// Audio tokens of each recording, and how many recordings are longer than the window.
-fn probe_audio(question: &Question, mel: &MelExtractor) -> Result<(Vec<usize>, usize), Rejection> {
+fn probe_audio(question: &Question, mel: &MelExtractor) -> Result<(Vec<usize>, usize), Unusable> {
     let mut audio_tokens = Vec::with_capacity(question.audio.len());
     let mut cut_audio = 0;
     for path in &question.audio {
-        let (mel, is_cut) = load_mel(path, mel)
-            .map_err(|error| reject(question, error.reason(), file_and_cause(path, &error)))?;
+        let (mel, is_cut) = load_mel(path, mel).map_err(|error| match error.is_about_the_file() {
+            true => Unusable::Rejected(reject(question, error.reason(), file_and_cause(path, &error))),
+            false => Unusable::Unread(error),
+        })?;
         cut_audio += usize::from(is_cut);
         audio_tokens.push(mel.audio_tokens());
     }

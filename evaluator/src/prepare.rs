@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use burn::tensor::Tensor;
-use idk_audio::LogMel;
-use idk_common::hash::sha256_file;
+use idk_audio::{AudioError, LogMel};
 use idk_common::progress::Progress;
 use idk_model::{Adapters, ForwardContext, Lalm, ModelError};
 use idk_questions::{PromptStyle, Question, QuestionSet, Rejection, shuffled};
@@ -49,7 +48,8 @@ pub struct Prepared {
 /// Questions whose recording cannot be used are listed in [`Prepared::rejected`].
 ///
 /// # Errors
-/// [`EvalError::Config`]; [`EvalError::NoQuestions`]; [`EvalError::TooManyRejected`]; [`EvalError::Model`].
+/// [`EvalError::Config`]; [`EvalError::NoQuestions`]; [`EvalError::TooManyRejected`]; [`EvalError::Model`], also for a
+/// recording that could not be read this time, which says nothing about it.
 pub fn prepare(
     lalm: &Lalm,
     set: &QuestionSet,
@@ -68,8 +68,11 @@ pub fn prepare(
     }
     let bar = progress("encoding audio", chosen.len() as u64);
     for chunk in chosen.chunks(config.batch_size) {
-        let loaded: Vec<Result<Vec<Clip>, Rejection>> =
-            chunk.par_iter().map(|question| load_clips(question, lalm)).collect();
+        let loaded: Vec<Result<Vec<Clip>, Rejection>> = chunk
+            .par_iter()
+            .map(|question| load_clips(question, lalm))
+            .collect::<Result<_, AudioError>>()
+            .map_err(ModelError::from)?;
         let mut usable = Vec::new();
         for (question, outcome) in chunk.iter().zip(loaded) {
             match outcome {
@@ -105,30 +108,32 @@ struct Clip {
     sha256: String,
 }
 
-fn load_clips(question: &Question, lalm: &Lalm) -> Result<Vec<Clip>, Rejection> {
-    let load = |path: &PathBuf| {
-        let config = lalm.mel.config();
-        let audio = idk_audio::load(path, config.sampling_rate as u32)?;
-        let (samples, needed) = (audio.samples.len(), lalm.mel.min_samples());
-        if samples < needed {
-            return Err(idk_audio::AudioError::TooShort { path: path.clone(), samples, needed });
+/// The clips of a question, or why it is rejected.
+///
+/// # Errors
+/// [`AudioError`] for a recording that could not be read this time: rejecting it would let luck choose the test set.
+fn load_clips(question: &Question, lalm: &Lalm) -> Result<Result<Vec<Clip>, Rejection>, AudioError> {
+    let mut clips = Vec::with_capacity(question.audio.len());
+    for path in &question.audio {
+        match lalm.mel.load(path) {
+            Ok(recording) => clips.push(Clip {
+                mel: lalm.mel.log_mel(&recording.audio.samples),
+                is_cut: recording.is_cut(),
+                sha256: recording.sha256,
+            }),
+            Err(error) if error.is_about_the_file() => {
+                return Ok(Err(Rejection {
+                    id: question.id.clone(),
+                    // A set may have been filtered, so the row of the file is not known any more.
+                    line: 0,
+                    reason: error.reason().to_owned(),
+                    detail: without_folders(&error.to_string(), question),
+                }));
+            }
+            Err(error) => return Err(error),
         }
-        let is_cut = samples > config.window_samples();
-        Ok((lalm.mel.log_mel(&audio.samples), is_cut))
-    };
-    let rejection = |reason: &str, detail: String| Rejection {
-        id: question.id.clone(),
-        // A set may have been filtered, so the row of the file is not known any more.
-        line: 0,
-        reason: reason.to_owned(),
-        detail: without_folders(&detail, question),
-    };
-    let clip = |path: &PathBuf| {
-        let (mel, is_cut) = load(path).map_err(|error| rejection(error.reason(), error.to_string()))?;
-        let sha256 = sha256_file(path).map_err(|error| rejection("unreadable-audio", error.to_string()))?;
-        Ok(Clip { mel, is_cut, sha256 })
-    };
-    question.audio.iter().map(clip).collect()
+    }
+    Ok(Ok(clips))
 }
 
 /// The folders are left out: two evaluations of the same data in two places must write the same bytes.
@@ -179,9 +184,8 @@ pub(crate) fn encoded_with(
     adapters: &Adapters,
     questions: &[&PreparedQuestion],
 ) -> Result<Vec<PreparedQuestion>, EvalError> {
-    let rate = lalm.mel.config().sampling_rate as u32;
     let paths: Vec<&PathBuf> = questions.iter().flat_map(|question| &question.original.audio).collect();
-    let load = |path: &&PathBuf| Ok(lalm.mel.log_mel(&idk_audio::load(path, rate)?.samples));
+    let load = |path: &&PathBuf| Ok(lalm.mel.log_mel_file(path)?);
     let mels: Vec<LogMel> = paths.par_iter().map(load).collect::<Result<_, ModelError>>()?;
     let context = ForwardContext { adapters: Some(adapters), dropout_seed: None };
     let mut features = lalm.encode_audio(&mels.iter().collect::<Vec<_>>(), &context)?.into_iter();

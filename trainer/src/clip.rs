@@ -42,14 +42,13 @@ impl Clip {
     /// # Errors
     /// As [`idk_audio::decode_file`], and [`AudioError::TooShort`].
     pub fn of_file(path: &Path, extractor: &MelExtractor) -> Result<Self, AudioError> {
-        let (audio, sha256) = idk_audio::decode_hashed(path)?;
-        let rate = extractor.config().sampling_rate as u32;
-        let samples = idk_audio::resampled_len(audio.samples.len(), audio.sample_rate_hz, rate);
-        let needed = extractor.min_samples();
+        // Nothing of it is kept: what counts is that it can be decoded, and its length.
+        let recording = idk_audio::load_window(path, extractor.config().sampling_rate as u32, 0)?;
+        let (samples, needed) = (recording.total_samples, extractor.min_samples());
         if samples < needed {
             return Err(AudioError::TooShort { path: path.to_owned(), samples, needed });
         }
-        let file = ClipFile { path: path.to_owned(), sha256 };
+        let file = ClipFile { path: path.to_owned(), sha256: recording.sha256 };
         Ok(Self { audio_tokens: extractor.audio_tokens(samples), source: Source::File(Arc::new(file)) })
     }
 
@@ -79,12 +78,14 @@ impl Clip {
             Source::Memory(mel) => return Ok(Arc::clone(mel)),
             Source::File(file) => file,
         };
-        let (audio, sha256) = idk_audio::load_hashed(&file.path, extractor.config().sampling_rate as u32)
-            .map_err(|source| TrainError::Recording(Box::new(source)))?;
-        if sha256 != file.sha256 {
+        let config = extractor.config();
+        let recording =
+            idk_audio::load_window(&file.path, config.sampling_rate as u32, config.window_samples())
+                .map_err(|source| TrainError::Recording(Box::new(source)))?;
+        if recording.sha256 != file.sha256 {
             return Err(TrainError::RecordingChanged { path: file.path.clone() });
         }
-        Ok(Arc::new(extractor.log_mel(&audio.samples)))
+        Ok(Arc::new(extractor.log_mel(&recording.audio.samples)))
     }
 }
 

@@ -55,10 +55,9 @@ pub(super) fn body(
     let rate_hz = mel.sampling_rate as u32;
     let mut content = Vec::with_capacity(question.shown.audio.len() + 1);
     for path in &question.shown.audio {
-        let audio = idk_audio::load(path, rate_hz)
-            .map_err(|source| BuildError::AudioChanged { path: path.clone(), source })?;
-        let heard = &audio.samples[..audio.samples.len().min(mel.window_samples())];
-        let data = STANDARD.encode(wav_bytes(heard, rate_hz));
+        let recording = idk_audio::load_window(path, rate_hz, mel.window_samples())
+            .map_err(|source| BuildError::recording(path, source))?;
+        let data = STANDARD.encode(wav_bytes(&recording.audio.samples, rate_hz));
         content.push(json!({ "type": "input_audio", "input_audio": { "data": data, "format": "wav" } }));
     }
     content.push(json!({ "type": "text", "text": prompt_text(&question.shown, config.prompt) }));

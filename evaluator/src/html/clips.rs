@@ -33,19 +33,20 @@ impl Budget {
         if self.clips == 0 {
             return note("recording left out to keep the page small");
         }
-        let Ok(audio) = idk_audio::load(path, RATE_HZ) else {
+        let Ok(recording) = idk_audio::load_window(path, RATE_HZ, MAX_SECONDS * RATE_HZ as usize) else {
             return note("recording left out: it could not be read");
         };
-        let longest = MAX_SECONDS * RATE_HZ as usize;
-        let cut = audio.samples.len() > longest;
-        let samples = &audio.samples[..audio.samples.len().min(longest)];
-        let data = STANDARD.encode(wav(samples));
+        let data = STANDARD.encode(wav(&recording.audio.samples));
         if data.len() > self.chars {
             return note("recording left out to keep the page small");
         }
         self.clips -= 1;
         self.chars -= data.len();
-        let begun = if cut { note(&format!("the first {MAX_SECONDS} seconds")) } else { String::new() };
+        let begun = if recording.is_cut() {
+            note(&format!("the first {MAX_SECONDS} seconds"))
+        } else {
+            String::new()
+        };
         format!("<audio controls preload=\"none\" src=\"data:audio/wav;base64,{data}\"></audio>{begun}")
     }
 }

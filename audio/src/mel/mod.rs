@@ -8,8 +8,14 @@ use std::sync::Arc;
 use rustfft::num_complex::Complex;
 use rustfft::{Fft, FftPlanner};
 
-use crate::mel_filters::{self, Band};
-use crate::{AudioError, MelConfig, load};
+use filters::Band;
+
+use crate::{AudioError, Recording, load_window};
+
+mod config;
+mod filters;
+
+pub use config::MelConfig;
 
 /// The least mel energy; its logarithm is the floor of silence.
 const LEAST_ENERGY: f64 = 1e-10;
@@ -73,12 +79,12 @@ impl MelExtractor {
         let n_fft = config.n_fft;
         // The periodic Hann window, as the reference has it (not the symmetric one).
         let hann = |i: usize| 0.5 - 0.5 * (2.0 * std::f64::consts::PI * i as f64 / n_fft as f64).cos();
-        let bands = mel_filters::slaney_bands(config.feature_size, n_fft, config.sampling_rate);
+        let bands = filters::slaney_bands(config.feature_size, n_fft, config.sampling_rate);
         Self {
             config,
             fft: FftPlanner::new().plan_fft_forward(n_fft),
             window: (0..n_fft).map(hann).collect(),
-            filters: mel_filters::dense(&bands, n_fft / 2 + 1),
+            filters: filters::dense(&bands, n_fft / 2 + 1),
             bands,
         }
     }
@@ -111,17 +117,25 @@ impl MelExtractor {
         self.valid_frames(samples).div_ceil(2) / 2
     }
 
-    /// Loads a file at the extractor's rate and computes its trimmed spectrogram.
+    /// Loads the part of a file that the encoder hears: the window's samples at the extractor's rate.
     ///
     /// # Errors
     /// As [`crate::decode_file`], and [`AudioError::TooShort`] for a clip that gives no audio token.
-    pub fn log_mel_file(&self, path: &Path) -> Result<LogMel, AudioError> {
-        let audio = load(path, self.config.sampling_rate as u32)?;
-        let (samples, needed) = (audio.samples.len(), self.min_samples());
+    pub fn load(&self, path: &Path) -> Result<Recording, AudioError> {
+        let recording = load_window(path, self.config.sampling_rate as u32, self.config.window_samples())?;
+        let (samples, needed) = (recording.total_samples, self.min_samples());
         if samples < needed {
             return Err(AudioError::TooShort { path: path.to_owned(), samples, needed });
         }
-        Ok(self.log_mel(&audio.samples))
+        Ok(recording)
+    }
+
+    /// [`Self::load`], and the trimmed spectrogram of it.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn log_mel_file(&self, path: &Path) -> Result<LogMel, AudioError> {
+        Ok(self.log_mel(&self.load(path)?.audio.samples))
     }
 
     /// The log-mel spectrogram of mono samples at the extractor's rate, trimmed to what the encoder reads.
