@@ -26,7 +26,7 @@ pub(crate) fn open_cache(model: &ModelSection) {
         log::set_max_level(LevelFilter::Trace);
     }
     let state =
-        if cache.file.exists() { "" } else { ", which is empty: the first steps compile for minutes" };
+        if cache.file.exists() { "" } else { ", which does not exist yet" };
     say(&format!("kernels   in {}{state}", cache.file.display()));
 }
 

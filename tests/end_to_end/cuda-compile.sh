@@ -15,7 +15,7 @@
 #   SOURCES  keep the sources of kernels that take NVRTC longer than this many seconds [default: 1000]
 # Parts: mini-f32 mini-bf16 mini-dpo merge again seven-bf16 seven-f32 seven-dpo mini-f32-fusion mini-bf16-fusion seven-bf16-fusion
 #   `mini` is checkpoints/mini-lalm, `seven` has the widths of Qwen2-Audio-7B and one layer in each tower; `again` is mini-f32 with
-#   the cache that it filled, where nothing may be compiled.
+#   the cache that it filled, where next to nothing may be compiled.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 only=()
@@ -76,7 +76,8 @@ run() { # part, folder of the program, arguments...
     rm -rf "${work:?}/$part"
     mkdir -p "$work/$part/ptx"
     set -- "$@" --set model.device=cuda --set model.kernel_cache_dir="$cache"
-    "$folder/idk-train" "$@" --set model.device=cpu --dry-run --json 2> /dev/null |
+    mkdir -p "$work/$part/dry/ptx"
+    on_stand_in "$part/dry" "$folder/idk-train" "$@" --dry-run --json 2> /dev/null |
         sed -n 's/.*"peak":\([0-9]*\).*/\1/p' > "$work/$part/dry-run-bytes" || true
     local start=$SECONDS
     on_stand_in "$part" "$folder/idk-train" "$@" --fresh > "$work/$part/run.log" 2>&1 || status=$?
