@@ -109,7 +109,7 @@ pub enum AudioError {
         /// What is wrong.
         detail: String,
     },
-    /// Reading settings or writing a file failed.
+    /// Reading a recording or settings, or writing a file, failed for a reason that is not the file's content.
     #[error(transparent)]
     Common(#[from] CommonError),
 }

@@ -94,6 +94,8 @@ fn silence_and_opposite_channels_are_noted() {
     let opposite = Notes { opposite_phase: true, ..none };
     assert_eq!(notes(&stereo(&tone, -0.95), 2), opposite);
     assert_eq!(notes(&stereo(&tone, -1.0), 2), Notes { silent: true, ..opposite });
+    let names: Vec<&str> = notes(&stereo(&tone, -1.0), 2).names().collect();
+    assert_eq!(names, ["silent", "opposite-phase"]);
     assert_eq!(notes(&stereo(&dither, -1.0), 2), silent, "nothing was there to cancel");
 }
 

@@ -210,6 +210,7 @@ fn screened_counts(screening: &Screening) -> Counts {
         rejected: screening.rejected,
         rejected_by_reason: screening.rejected_by_reason.clone(),
         cut_audio: screening.cut_audio,
+        noted_audio: screening.noted_audio.clone(),
         ..Counts::default()
     }
 }

@@ -166,9 +166,7 @@ impl ShardSampler<'_> {
     /// Reads the recordings of a batch.
     fn load(&self, batch: &Batch) -> Loaded {
         let mel = &self.lalm.mel;
-        let load = |path: &PathBuf| {
-            load_mel(path, mel).map(|(mel, _)| mel).map_err(|source| BuildError::recording(path, source))
-        };
+        let load = |path: &PathBuf| load_mel(path, mel).map_err(|source| BuildError::recording(path, source));
         let questions = batch.questions.par_iter();
         questions.map(|&index| self.usable[index].shown.audio.iter().map(load).collect()).collect()
     }

@@ -31,6 +31,10 @@ pub struct Screening {
     pub rejected_by_reason: BTreeMap<String, usize>,
     /// Recordings that are longer than the model's window; only their beginning was heard.
     pub cut_audio: usize,
+    /// Recordings that were used although there is something about them, by what: `silent`, `opposite-phase`,
+    /// `joined-mp3`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub noted_audio: BTreeMap<String, usize>,
 }
 
 /// Content of `sampling.json`: where the samples come from, how they are to be labelled, and what they are.

@@ -29,6 +29,8 @@ pub(crate) struct Usable {
     pub(crate) ids: Vec<u32>,
     /// Recordings of this question that are longer than the model's window.
     pub(crate) cut_audio: usize,
+    /// What is remarkable about its recordings.
+    pub(crate) noted: Vec<&'static str>,
 }
 
 impl Usable {
@@ -57,6 +59,15 @@ impl Screened {
         reasons
     }
 
+    /// How many recordings of usable questions have each note.
+    fn notes(&self) -> BTreeMap<String, usize> {
+        let mut notes = BTreeMap::new();
+        for &note in self.usable.iter().flat_map(|question| &question.noted) {
+            *notes.entry(note.to_owned()).or_insert(0) += 1;
+        }
+        notes
+    }
+
     /// The books of the screening of `input` questions.
     pub(crate) fn counts(&self, input: usize) -> Screening {
         Screening {
@@ -65,17 +76,17 @@ impl Screened {
             rejected: self.rejected.len(),
             rejected_by_reason: self.reasons(),
             cut_audio: self.usable.iter().map(|question| question.cut_audio).sum(),
+            noted_audio: self.notes(),
         }
     }
 }
 
-/// Loads a recording as the encoder wants it and says whether it was longer than the model's window.
+/// Loads a recording as the encoder wants it.
 ///
 /// # Errors
 /// [`AudioError`] for a recording that cannot be used.
-pub(crate) fn load_mel(path: &Path, mel: &MelExtractor) -> Result<(LogMel, bool), AudioError> {
-    let recording = mel.load(path)?;
-    Ok((mel.log_mel(&recording.audio.samples), recording.is_cut()))
+pub(crate) fn load_mel(path: &Path, mel: &MelExtractor) -> Result<LogMel, AudioError> {
+    Ok(mel.log_mel(&mel.load(path)?.audio.samples))
 }
 
 /// Why a question is not usable now.
@@ -154,7 +165,7 @@ fn usable(lalm: &Lalm, question: &Question, config: &BuildConfig, seed: u64) -> 
         OptionOrder::Shuffle => shuffled(question, seed),
         OptionOrder::Keep => question.clone(),
     };
-    let (audio_tokens, cut_audio) = probe_audio(question, &lalm.mel)?;
+    let (audio_tokens, cut_audio, noted) = probe_audio(question, &lalm.mel)?;
     let message = Message::from_tagged("user", &user_message(&shown, config).content);
     let ids = lalm
         .tokenizer
@@ -165,7 +176,7 @@ fn usable(lalm: &Lalm, question: &Question, config: &BuildConfig, seed: u64) -> 
         let detail = format!("{needed} tokens, but the model has {max_tokens} positions");
         return Err(reject(question, "prompt-too-long", detail).into());
     }
-    Ok(Usable { original: question.clone(), shown, ids, cut_audio })
+    Ok(Usable { original: question.clone(), shown, ids, cut_audio, noted })
 }
 
 /// The reader has checked files; sets that were made in memory get the same checks here.
@@ -196,19 +207,22 @@ fn check_question(question: &Question, config: &BuildConfig) -> Result<(), Rejec
     }
 }
 
-/// Audio tokens of each recording, and how many recordings are longer than the window.
-fn probe_audio(question: &Question, mel: &MelExtractor) -> Result<(Vec<usize>, usize), Unusable> {
-    let mut audio_tokens = Vec::with_capacity(question.audio.len());
-    let mut cut_audio = 0;
+/// Audio tokens of each recording, how many recordings are longer than the window, and what is remarkable about them.
+fn probe_audio(
+    question: &Question,
+    mel: &MelExtractor,
+) -> Result<(Vec<usize>, usize, Vec<&'static str>), Unusable> {
+    let (mut audio_tokens, mut cut_audio, mut noted) = (Vec::new(), 0, Vec::new());
     for path in &question.audio {
-        let (mel, is_cut) = load_mel(path, mel).map_err(|error| match error.is_about_the_file() {
+        let recording = mel.load(path).map_err(|error| match error.is_about_the_file() {
             true => Unusable::Rejected(reject(question, error.reason(), file_and_cause(path, &error))),
             false => Unusable::Unread(error),
         })?;
-        cut_audio += usize::from(is_cut);
-        audio_tokens.push(mel.audio_tokens());
+        cut_audio += usize::from(recording.is_cut());
+        noted.extend(recording.notes.names());
+        audio_tokens.push(mel.audio_tokens(recording.total_samples));
     }
-    Ok((audio_tokens, cut_audio))
+    Ok((audio_tokens, cut_audio, noted))
 }
 
 fn user_message(shown: &Question, config: &BuildConfig) -> ChatMessage {

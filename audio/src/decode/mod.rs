@@ -52,6 +52,15 @@ pub struct Notes {
     pub joined: bool,
 }
 
+impl Notes {
+    /// The names of what holds, for counting.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        let named =
+            [(self.silent, "silent"), (self.opposite_phase, "opposite-phase"), (self.joined, "joined-mp3")];
+        named.into_iter().filter(|(holds, _)| *holds).map(|(_, name)| name)
+    }
+}
+
 /// The start of a recording at the rate of a model, as [`load_window`] gives it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Recording {
