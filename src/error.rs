@@ -3,8 +3,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use idk_common::CommonError;
 use idk_common::diagnose::{Diagnose, ExitKind};
+use idk_common::{CommonError, Problem};
 
 use crate::recipe::Places;
 
@@ -13,18 +13,14 @@ use crate::recipe::Places;
 pub struct RecipeProblem {
     /// Line of the file, counted from 1; none for a `--set`.
     pub line: Option<usize>,
-    /// `section.key`.
-    pub key: String,
-    /// What is wrong.
-    pub message: String,
-    /// What to write instead.
-    pub hint: Option<String>,
+    /// What is wrong with which key.
+    pub problem: Problem,
 }
 
 impl RecipeProblem {
-    /// A problem of a key, placed at its line.
-    pub fn at(places: &Places, key: &str, message: &str) -> Self {
-        Self { line: places.line(key), key: key.to_owned(), message: message.to_owned(), hint: None }
+    /// The problem, placed at the line of its key.
+    pub fn at(places: &Places, problem: Problem) -> Self {
+        Self { line: places.line(&problem.key), problem }
     }
 }
 
@@ -59,17 +55,19 @@ fn list_problems(path: &std::path::Path, problems: &[RecipeProblem]) -> String {
     let count = problems.len();
     let mut text =
         format!("the recipe `{}` has {count} mistake{}", path.display(), if count == 1 { "" } else { "s" });
-    for problem in problems {
-        let place = match problem.line {
+    for RecipeProblem { line, problem } in problems {
+        let place = match line {
             Some(line) => format!("{}:{line}", path.display()),
             None => "--set".to_owned(),
         };
-        text.push_str(&format!("\n  {place}: {}", problem.message));
-        if let Some(hint) = &problem.hint {
-            text.push_str(&format!("\n    hint: {hint}"));
-        }
+        text.push_str(&format!("\n  {place}: {problem}{}", hint_line(problem)));
     }
     text
+}
+
+/// The hint of a problem on a line of its own.
+fn hint_line(problem: &Problem) -> String {
+    problem.hint.as_ref().map_or(String::new(), |hint| format!("\n    hint: {hint}"))
 }
 
 impl Diagnose for RecipeError {
@@ -175,10 +173,10 @@ pub enum RunError {
         below_floor: bool,
     },
     /// What a look at the inputs of a run found; all of it.
-    #[error("{} found:{}", count_of(lines.len()), lines.iter().map(|line| format!("\n  {line}")).collect::<String>())]
+    #[error("{} found:{}", count_of(problems.len()), problems.iter().map(|it| format!("\n  {}: {it}{}", it.key, hint_line(it))).collect::<String>())]
     Problems {
-        /// One entry a problem.
-        lines: Vec<String>,
+        /// Each with the input that it was found in for a key.
+        problems: Vec<Problem>,
         /// The kind of the first.
         kind: ExitKind,
     },

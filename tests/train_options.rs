@@ -102,9 +102,9 @@ fn what_is_found_before_a_run_ends_the_check_and_the_run_with_one_code_and_write
             2,
             &["--set: `target_modules` in [lora] names `q_proj` twice"],
         ),
-        ("lora.rank=0", 2, &["--set: `rank` in [lora] must lie in"]),
+        ("lora.rank=0", 2, &["--set: `rank` in [lora] must be between 1 and"]),
         ("train.length_window_steps=-1", 2, &["--set: `length_window_steps` in [train]"]),
-        ("data.val_questions=0", 2, &["--set: `val_questions` must be 1 or more"]),
+        ("data.val_questions=0", 2, &["--set: `val_questions` in [data] must be at least 1"]),
     ] {
         for options in [&["--check"][..], &[]] {
             train(&desk, &[set], options).failed(code, parts);

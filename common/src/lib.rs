@@ -10,6 +10,7 @@
 //! - [`limits`]: the sizes above which input is refused
 //! - [`text`]: text from data files, made safe for a terminal
 //! - [`progress`]: a bar on a terminal, a few plain lines elsewhere
+//! - [`problem`]: what is wrong with a configuration, all of it at once
 //! - [`diagnose`]: exit codes and hints of errors
 
 pub mod atomic;
@@ -21,9 +22,11 @@ pub mod limits;
 pub mod lock;
 pub mod manifest;
 pub mod paths;
+pub mod problem;
 pub mod progress;
 pub mod seed;
 pub mod text;
 
 pub use diagnose::{Diagnose, ExitKind};
 pub use error::CommonError;
+pub use problem::{Problem, Problems};

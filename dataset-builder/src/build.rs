@@ -122,7 +122,7 @@ pub(crate) fn screen_set(
     control: &Control<'_>,
 ) -> Result<(Screened, usize), BuildError> {
     let BuildInputs { lalm, set, config, seed, .. } = *inputs;
-    config.check()?;
+    config.validate()?;
     // A key that is not set shows before the recordings are read.
     Server::open(config)?;
     let input = set.questions.len() + set.rejected.len();

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use idk_audio::AudioError;
-use idk_common::CommonError;
 use idk_common::diagnose::{Diagnose, ExitKind};
+use idk_common::problem::joined;
+use idk_common::{CommonError, Problem};
 use idk_model::ModelError;
 
 use crate::openai::ServerFailure;
@@ -26,13 +27,11 @@ pub enum BuildError {
     #[error(transparent)]
     Server(#[from] Box<ServerFailure>),
 
-    /// A value of `[build]` cannot be used.
-    #[error("[build] {key}: {what}")]
+    /// Values of `[build]` cannot be used.
+    #[error("{}", joined(problems))]
     Config {
-        /// The key.
-        key: &'static str,
-        /// What is wrong with its value.
-        what: String,
+        /// Every problem found.
+        problems: Vec<Problem>,
     },
 
     /// The question set has no row at all.

@@ -37,7 +37,7 @@ pub fn finish(
     provenance: &Provenance,
     screening: &Screening,
 ) -> Result<BuildReport, BuildError> {
-    config.check_labels()?;
+    config.validate_labels()?;
     mark_incomplete(dir)?;
     let sampled = Sampled::seal(dir, config, seed, provenance, screening)?;
     Labelled::read(dir, &sampled)?.publish(dir, &sampled)

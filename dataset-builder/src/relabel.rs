@@ -67,7 +67,7 @@ pub fn relabel_to(dir: &Path, out: &Path, config: &BuildConfig) -> Result<BuildR
 
 /// What `sampling.json` will say, if `config` can be had from these samples.
 fn relabelled(dir: &Path, config: &BuildConfig) -> Result<Sampled, BuildError> {
-    config.check_labels()?;
+    config.validate_labels()?;
     let sampled = Sampled::read(dir)?;
     if sampled.config.labelled_as(config) != *config {
         return Err(BuildError::SamplingKey { key: first_difference(&sampled.config, config) });

@@ -58,7 +58,7 @@ pub fn prepare(
     seed: u64,
     progress: fn(&str, u64) -> Progress,
 ) -> Result<Prepared, EvalError> {
-    config.check()?;
+    config.validate()?;
     let prompts = Prompts::load(&config.prompts)?;
     let chosen = limited(&set.questions, config.limit);
     let mut prepared =

@@ -78,7 +78,7 @@ pub fn evaluate(
     eval_dir: &Path,
     progress: fn(&str, u64) -> Progress,
 ) -> Result<Results, EvalError> {
-    config.check()?;
+    config.validate()?;
     let prompts = Prompts::load(&config.prompts)?;
     let contenders = contenders(config, subject.adapters);
     check_possible(subject, config, &contenders)?;

@@ -33,7 +33,7 @@ use crate::validation::Validation;
 /// pairs give `eval_loss`, `eval_rewards/...` and `eval_logps/...`.
 ///
 /// # Errors
-/// As [`train_lora`](crate::train_lora); [`TrainError::DpoConfig`]; [`TrainError::InitAdapter`] if the adapter to start
+/// As [`train_lora`](crate::train_lora); [`TrainError::InitAdapter`] if the adapter to start
 /// from is not of the shape that `lora` says.
 pub fn train_dpo(
     lalm: &Lalm,

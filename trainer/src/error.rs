@@ -3,34 +3,20 @@
 use std::path::PathBuf;
 
 use idk_audio::AudioError;
-use idk_common::CommonError;
 use idk_common::diagnose::{Diagnose, ExitKind};
+use idk_common::problem::joined;
+use idk_common::{CommonError, Problem};
 use idk_model::ModelError;
-
-/// One value of the `[train]` section that cannot be used.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ConfigProblem {
-    /// The key inside `[train]`.
-    pub key: &'static str,
-    /// What its value must be.
-    pub message: String,
-}
 
 /// Errors of training.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TrainError {
-    /// Values of the configuration are out of range.
-    #[error("the [train] section cannot be used: {}", list_problems(.problems))]
+    /// Values of `[train]` or `[dpo]` cannot be used.
+    #[error("{}", joined(.problems))]
     Config {
         /// Every problem found.
-        problems: Vec<ConfigProblem>,
-    },
-    /// Values of the DPO configuration are out of range.
-    #[error("the [dpo] section cannot be used: {}", list_problems(.problems))]
-    DpoConfig {
-        /// Every problem found.
-        problems: Vec<ConfigProblem>,
+        problems: Vec<Problem>,
     },
     /// A pair prefers an answer to itself.
     #[error("pair `{id}` has the same chosen and rejected answer")]
@@ -218,12 +204,6 @@ impl TrainError {
     }
 }
 
-fn list_problems(problems: &[ConfigProblem]) -> String {
-    let lines: Vec<String> =
-        problems.iter().map(|problem| format!("`{}` {}", problem.key, problem.message)).collect();
-    lines.join("; ")
-}
-
 fn list_or_nothing(names: &[String]) -> String {
     if names.is_empty() { "nothing".to_owned() } else { names.join(", ") }
 }
@@ -232,7 +212,6 @@ impl Diagnose for TrainError {
     fn exit_kind(&self) -> ExitKind {
         match self {
             Self::Config { .. }
-            | Self::DpoConfig { .. }
             | Self::NoValidation { .. }
             | Self::NoMetric { .. }
             | Self::NoMaxSteps
@@ -293,7 +272,6 @@ impl Diagnose for TrainError {
             Self::Model(error) => return error.hint(),
             Self::Common(error) => return error.hint(),
             Self::Config { .. }
-            | Self::DpoConfig { .. }
             | Self::Batch { .. }
             | Self::Measure { .. }
             | Self::Labels { .. }
