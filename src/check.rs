@@ -8,6 +8,7 @@ use idk_common::diagnose::ExitKind;
 use idk_common::lock::{LOCK_FILE, RunLock};
 use idk_dataset_builder::compose::Bank;
 use idk_model::Outline;
+use idk_questions::reason;
 use idk_trainer::RunDir;
 use serde::Serialize;
 
@@ -167,8 +168,7 @@ impl Checked {
     }
 
     fn set(&mut self, recipe: &Recipe, set: Set, found: Glimpse) {
-        let reasons: Vec<String> =
-            found.reasons().iter().map(|(reason, count)| format!("{count} {reason}")).collect();
+        let reasons = reason::listed(&reason::counts(&found.rejected));
         let limit = match set {
             Set::Train => recipe.build.max_rejected_share,
             _ => recipe.eval.max_rejected_share,
@@ -181,13 +181,12 @@ impl Checked {
                 .rejected
                 .first()
                 .map_or(String::new(), |row| format!("; the first is row {}: {}", row.line, row.detail));
-            let problem = Problem::new(set.key(), format!("{failure}: {}{first}", reasons.join(", ")))
+            let problem = Problem::new(set.key(), format!("{failure}: {reasons}{first}"))
                 .with_hint("correct them, or raise `max_rejected_share`");
             self.problems.push((problem, failure.exit_kind()));
             return;
         }
-        let rejected =
-            if reasons.is_empty() { String::new() } else { format!(", rejected: {}", reasons.join(", ")) };
+        let rejected = if reasons.is_empty() { String::new() } else { format!(", rejected: {reasons}") };
         let spec = set.spec(&recipe.data);
         self.fact(set.key(), format!("{spec}: {} questions{rejected}", grouped(found.questions as u64)));
         match set {

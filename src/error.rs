@@ -247,7 +247,7 @@ impl Diagnose for RunError {
                 "run without `tasks` and `limit_per_task` to get them listed in rejected.jsonl".to_owned(),
             ),
             Self::AllRejected { .. } => {
-                Some("correct the rows; docs/reference/question-sets.md has the keys and the reasons".to_owned())
+                Some("correct the rows; docs/reference/question-sets.md has the keys, docs/reference/dataset.md the reasons".to_owned())
             }
             Self::NoQuestions { .. } => Some("look at `tasks` and `limit_per_task` in [data]".to_owned()),
             Self::Interrupted { .. } | Self::SamplingStopped { .. } => {

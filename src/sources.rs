@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use idk_common::CommonError;
 use idk_dataset_builder::compose::{self, Bank, ComposeConfig, Split};
-use idk_questions::{QuestionSet, ReadOptions, read_questions_with};
+use idk_questions::{QuestionSet, ReadOptions, read_questions_with, reason};
 use serde::{Deserialize, Serialize};
 
 use crate::cli::say;
@@ -145,14 +145,9 @@ pub(crate) fn no_questions(data: &DataSection, set: Set, path: &Path) -> RunErro
 /// What to say where no row of a file can be used.
 fn all_rejected(set: &QuestionSet, in_file: usize, path: &Path) -> Option<RunError> {
     let first = set.rejected.first().filter(|_| in_file == 0)?;
-    let mut reasons = std::collections::BTreeMap::<&str, usize>::new();
-    for row in &set.rejected {
-        *reasons.entry(row.reason.as_str()).or_default() += 1;
-    }
-    let reasons: Vec<String> = reasons.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
     Some(RunError::AllRejected {
         path: path.to_owned(),
-        reasons: reasons.join(", "),
+        reasons: reason::listed(&reason::counts(&set.rejected)),
         first: format!("row {}: {}", first.line, first.detail),
     })
 }

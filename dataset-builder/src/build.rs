@@ -174,7 +174,7 @@ fn check_rejected(
         rejected,
         total: input,
         max_share: config.max_rejected_share,
-        reasons: screened.reasons(),
+        reasons: idk_questions::reason::counts(&screened.rejected),
         list,
     })
 }

@@ -8,6 +8,7 @@ use idk_common::diagnose::{Diagnose, ExitKind};
 use idk_common::problem::joined;
 use idk_common::{CommonError, Problem};
 use idk_model::ModelError;
+use idk_questions::reason::listed;
 
 use crate::openai::ServerFailure;
 
@@ -39,7 +40,7 @@ pub enum BuildError {
     NoQuestions,
 
     /// More of the questions than allowed cannot be used.
-    #[error("{rejected} of {total} questions cannot be used, more than the allowed {percent} %: {reasons}", percent = 100.0 * max_share, reasons = list_reasons(reasons))]
+    #[error("{rejected} of {total} questions cannot be used, more than the allowed {percent} %: {reasons}", percent = 100.0 * max_share, reasons = listed(reasons))]
     TooManyRejected {
         /// Questions that cannot be used.
         rejected: usize,
@@ -177,11 +178,6 @@ fn first_few(names: &[String]) -> String {
     const SHOWN: usize = 5;
     let rest = if names.len() > SHOWN { ", ..." } else { "" };
     format!("{}{rest}", names[..names.len().min(SHOWN)].join(", "))
-}
-
-fn list_reasons(reasons: &BTreeMap<String, usize>) -> String {
-    let parts: Vec<String> = reasons.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
-    parts.join(", ")
 }
 
 impl Diagnose for BuildError {

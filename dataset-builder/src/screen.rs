@@ -1,12 +1,12 @@
 //! Before anything is sampled: which questions can be asked at all. The others are listed with a reason.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use idk_audio::{AudioError, LogMel, MelExtractor};
 use idk_model::{Lalm, Message};
 use idk_questions::rows::ChatMessage;
-use idk_questions::{Question, QuestionSet, Rejection, Verdict, judge, prompt_text, shuffled};
+use idk_questions::{Question, QuestionSet, Rejection, Verdict, judge, prompt_text, reason, shuffled};
 use rayon::prelude::*;
 
 use crate::config::{BuildConfig, OptionOrder, Sampler};
@@ -48,22 +48,13 @@ pub(crate) struct Screened {
 }
 
 impl Screened {
-    /// How many questions were rejected for each reason.
-    pub(crate) fn reasons(&self) -> BTreeMap<String, usize> {
-        let mut reasons = BTreeMap::new();
-        for rejection in &self.rejected {
-            *reasons.entry(rejection.reason.clone()).or_insert(0) += 1;
-        }
-        reasons
-    }
-
     /// The books of the screening of `input` questions.
     pub(crate) fn counts(&self, input: usize) -> Screening {
         Screening {
             input,
             kept: self.usable.len(),
             rejected: self.rejected.len(),
-            rejected_by_reason: self.reasons(),
+            rejected_by_reason: reason::counts(&self.rejected),
             cut_audio: self.usable.iter().map(|question| question.cut_audio).sum(),
         }
     }
@@ -115,11 +106,11 @@ pub(crate) fn screen(
                 let message = Message::from_tagged("user", &user_message(&shown, config).content);
                 let ids = tokenizer
                     .prompt_ids(&[message], &audio_tokens)
-                    .map_err(|error| reject(question, "bad-prompt", error.to_string()))?;
+                    .map_err(|error| reject(question, reason::BAD_PROMPT, error.to_string()))?;
                 let needed = ids.len() + config.max_new_tokens;
                 if needed > max_tokens {
                     let detail = format!("{needed} tokens, but the model has {max_tokens} positions");
-                    return Err(reject(question, "prompt-too-long", detail));
+                    return Err(reject(question, reason::PROMPT_TOO_LONG, detail));
                 }
                 Ok(Usable { original: question.clone(), shown, ids, cut_audio })
             });
@@ -137,7 +128,7 @@ pub(crate) fn screen(
         if !seen.insert(&question.id) {
             screened.rejected.push(reject(
                 question,
-                "duplicate-id",
+                reason::DUPLICATE_ID,
                 "the id stands in the set before".to_owned(),
             ));
             continue;
@@ -154,26 +145,28 @@ pub(crate) fn screen(
 fn check_question(question: &Question, config: &BuildConfig) -> Result<(), Rejection> {
     if !question.choices.is_empty() && question.answer_index().is_none() {
         let detail = format!("`{}` is not one of the {} choices", question.answer, question.choices.len());
-        return Err(reject(question, "answer-not-in-choices", detail));
+        return Err(reject(question, reason::ANSWER_NOT_IN_CHOICES, detail));
     }
     let distinct: BTreeSet<&String> = question.choices.iter().collect();
     if distinct.len() < question.choices.len() {
-        return Err(reject(question, "duplicate-choices", "two choices are the same".to_owned()));
+        return Err(reject(question, reason::DUPLICATE_CHOICES, "two choices are the same".to_owned()));
     }
     let texts = || question.choices.iter().chain([&question.question, &question.answer]);
     if texts().any(|text| text.contains(AUDIO_TAG)) {
-        return Err(reject(question, "reserved-token", format!("a text contains `{AUDIO_TAG}`")));
+        return Err(reject(question, reason::RESERVED_TOKEN, format!("a text contains `{AUDIO_TAG}`")));
     }
     if config.sampler == Sampler::OpenAi && texts().any(|text| has_special_token(text)) {
         let detail = "a text contains a special token, which a server would read as one".to_owned();
-        return Err(reject(question, "reserved-token", detail));
+        return Err(reject(question, reason::RESERVED_TOKEN, detail));
     }
     // Else a model that refuses as it was taught would be judged to have chosen an option.
     let answers = |text: &&String| judge(text, question).verdict != Verdict::Refused;
     match config.refusal_texts().iter().find(answers) {
-        Some(text) => {
-            Err(reject(question, "refusal-is-an-option", format!("`{text}` reads as one of the options")))
-        }
+        Some(text) => Err(reject(
+            question,
+            reason::REFUSAL_IS_AN_OPTION,
+            format!("`{text}` reads as one of the options"),
+        )),
         None => Ok(()),
     }
 }
@@ -196,8 +189,8 @@ fn user_message(shown: &Question, config: &BuildConfig) -> ChatMessage {
 }
 
 /// Line 0: a set may have been filtered, so the row of the file is not known any more.
-fn reject(question: &Question, reason: &str, detail: String) -> Rejection {
-    Rejection { id: question.id.clone(), line: 0, reason: reason.to_owned(), detail }
+fn reject(question: &Question, code: &str, detail: String) -> Rejection {
+    Rejection { id: question.id.clone(), line: 0, reason: code.to_owned(), detail }
 }
 
 /// The folder is left out: two builds of the same data in two places must write the same bytes.

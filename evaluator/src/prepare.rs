@@ -8,7 +8,7 @@ use idk_audio::LogMel;
 use idk_common::hash::sha256_file;
 use idk_common::progress::Progress;
 use idk_model::{Adapters, ForwardContext, Lalm, ModelError};
-use idk_questions::{PromptStyle, Question, QuestionSet, Rejection, shuffled};
+use idk_questions::{PromptStyle, Question, QuestionSet, Rejection, reason, shuffled};
 use rayon::prelude::*;
 
 use crate::ask::Asker;
@@ -116,16 +116,17 @@ fn load_clips(question: &Question, lalm: &Lalm) -> Result<Vec<Clip>, Rejection> 
         let is_cut = samples > config.window_samples();
         Ok((lalm.mel.log_mel(&audio.samples), is_cut))
     };
-    let rejection = |reason: &str, detail: String| Rejection {
+    let rejection = |code: &str, detail: String| Rejection {
         id: question.id.clone(),
         // A set may have been filtered, so the row of the file is not known any more.
         line: 0,
-        reason: reason.to_owned(),
+        reason: code.to_owned(),
         detail: without_folders(&detail, question),
     };
     let clip = |path: &PathBuf| {
         let (mel, is_cut) = load(path).map_err(|error| rejection(error.reason(), error.to_string()))?;
-        let sha256 = sha256_file(path).map_err(|error| rejection("unreadable-audio", error.to_string()))?;
+        let sha256 =
+            sha256_file(path).map_err(|error| rejection(reason::UNREADABLE_AUDIO, error.to_string()))?;
         Ok(Clip { mel, is_cut, sha256 })
     };
     question.audio.iter().map(clip).collect()
@@ -162,7 +163,7 @@ fn encode(
             Some(detail) => prepared.rejected.push(Rejection {
                 id: question.original.id.clone(),
                 line: 0,
-                reason: "prompt-too-long".to_owned(),
+                reason: reason::PROMPT_TOO_LONG.to_owned(),
                 detail,
             }),
         }
@@ -254,7 +255,7 @@ mod tests {
         let rejection = |id: &str| Rejection {
             id: id.to_owned(),
             line: 0,
-            reason: "truncated-audio".to_owned(),
+            reason: reason::TRUNCATED_AUDIO.to_owned(),
             detail: "x.wav is cut off".to_owned(),
         };
         let prepared = Prepared {
