@@ -5,6 +5,7 @@ use std::error::Error;
 use std::path::Path;
 
 use idk_audio::{LogMel, MelExtractor};
+use idk_common::RunDir;
 use idk_common::lock::RunLock;
 use idk_dataset_builder::compose::{self, Bank, ComposeConfig, ComposedItem, Split, Stream};
 use idk_model::{
@@ -12,7 +13,7 @@ use idk_model::{
     train_word_bpe,
 };
 use idk_questions::{PromptStyle, Verdict, judge, prompt_text};
-use idk_trainer::{RunDir, TrainRun, train_full};
+use idk_trainer::{TrainRun, train_full};
 use rayon::prelude::*;
 
 use crate::base::{BaseRows, CAPTION_PROMPT, Dtype, InitConfig, REPEAT_PROMPT};

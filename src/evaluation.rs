@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use idk_common::RunDir;
 use idk_common::progress::Progress;
 use idk_evaluator::{
     ADAPTER_NAME_RULE, ALL, Method, NamedAdapter, Prepared, Results, Samples, Subject, View,
@@ -177,7 +178,7 @@ pub fn evaluate(mut recipe: Recipe, request: &Request<'_>) -> Result<(), Failure
     if let Some(questions) = request.questions {
         recipe.data.test = questions.display().to_string();
     }
-    let dir = idk_trainer::RunDir::new(&recipe.output.dir);
+    let dir = RunDir::new(&recipe.output.dir);
     sources::check(&recipe.data, &[Set::Test])?;
     check_inputs(&recipe)?;
     let lalm = crate::pipeline::load_model(&recipe)?;
@@ -200,7 +201,7 @@ pub fn evaluate(mut recipe: Recipe, request: &Request<'_>) -> Result<(), Failure
         model_sha256: &model_sha256,
         adapters,
         dataset: labelled.then(|| dir.dataset()),
-        questions_dir: folder.join("questions"),
+        questions_dir: RunDir::new(folder).questions(),
         eval_dir: request.out.map_or_else(|| dir.eval(), Path::to_owned),
         run_dir: request.out.is_none().then(|| dir.root.clone()),
     };
@@ -220,7 +221,7 @@ impl Request<'_> {
         if !self.of_run {
             return require_free_standing(self.model, self.questions, self.out);
         }
-        let own_adapter = recipe.output.dir.join("adapter");
+        let own_adapter = RunDir::new(&recipe.output.dir).adapter();
         let others = [
             ("--model", self.model.is_some_and(|path| path != recipe.model.path)),
             ("--adapter", self.adapters.iter().any(|entry| Path::new(entry) != own_adapter)),
@@ -293,7 +294,7 @@ fn check_val(recipe: &Recipe) -> Result<(), Failure> {
 }
 
 /// Refuses to put answers of one model beside the dataset and adapter of another.
-pub(crate) fn check_model_of_run(dir: &idk_trainer::RunDir, model_sha256: &str) -> Result<(), Failure> {
+pub(crate) fn check_model_of_run(dir: &RunDir, model_sha256: &str) -> Result<(), Failure> {
     let made_with = idk_dataset_builder::read_manifest(&dir.dataset())?.provenance.model_sha256;
     if made_with == model_sha256 {
         return Ok(());

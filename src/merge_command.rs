@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use idk_common::RunDir;
 use idk_common::hash::sha256_file;
 use idk_common::json::read_json;
 use idk_common::progress::Progress;
@@ -65,7 +66,11 @@ impl MergeArguments {
 
     /// The run's adapter, or the folder itself.
     fn adapter(&self) -> PathBuf {
-        if self.run.join(ADAPTER_CONFIG).is_file() { self.run.clone() } else { self.run.join("adapter") }
+        if self.run.join(ADAPTER_CONFIG).is_file() {
+            self.run.clone()
+        } else {
+            RunDir::new(&self.run).adapter()
+        }
     }
 
     fn base(&self, adapter: &Path, config: &Value) -> Result<PathBuf, RunError> {

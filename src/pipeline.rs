@@ -4,16 +4,16 @@
 
 use std::path::{Path, PathBuf};
 
+use idk_common::RunDir;
 use idk_common::lock::RunLock;
 use idk_common::progress::Progress;
 use idk_common::text::display_path;
 use idk_dataset_builder::{
-    BuildError, BuildInputs, Control, DatasetManifest, Provenance, SAMPLING_FILE, Sampled, read_manifest,
-    verify,
+    BuildError, BuildInputs, Control, DatasetManifest, Provenance, Sampled, read_manifest, verify,
 };
 use idk_evaluator::Results;
 use idk_model::{Adapters, Lalm};
-use idk_trainer::{RunDir, TrainReport};
+use idk_trainer::TrainReport;
 
 use crate::cli::{RecipeArgs, print_line, say};
 use crate::error::{Failure, RunError};
@@ -190,7 +190,7 @@ impl<'a> Run<'a> {
         let lock = RunLock::acquire(root)?;
         let dir = RunDir::new(root);
         remove_temporaries(&dir)?;
-        let questions = root.join("questions");
+        let questions = dir.questions();
         let allow_changes = options.allow_changes;
         check_same_run(recipe, &dir, &model_sha256, allow_changes)?;
         let run = Self { recipe, dir, lalm, model_sha256, questions, allow_changes, _lock: lock };
@@ -235,7 +235,7 @@ impl<'a> Run<'a> {
             idk_dataset_builder::remove_shards(&out)?;
             return self.kept_dataset(&out, &provenance);
         }
-        if out.join(SAMPLING_FILE).is_file() {
+        if Sampled::is_in(&out) {
             let manifest = self.labelled_dataset(&out, &provenance)?;
             idk_dataset_builder::remove_shards(&out)?;
             return Ok(manifest);

@@ -1,10 +1,9 @@
 //! Whether a run folder holds the run that a recipe describes, so that it can be gone on with.
 
+use idk_common::RunDir;
 use idk_common::json::differences;
-use idk_dataset_builder::{
-    BuildConfig, MANIFEST_FILE, Provenance, SAMPLING_FILE, Sampled, SamplingSettings, read_manifest,
-};
-use idk_trainer::{Method, RunDir};
+use idk_dataset_builder::{BuildConfig, MANIFEST_FILE, Provenance, Sampled, SamplingSettings, read_manifest};
+use idk_trainer::Method;
 use serde_json::Value;
 
 use crate::error::{Failure, RunError};
@@ -28,7 +27,7 @@ pub(crate) fn check_same_run(
     let dataset = dir.dataset();
     let made_with = if dataset.join(MANIFEST_FILE).is_file() {
         Some((read_manifest(&dataset)?.provenance, before.build.clone()))
-    } else if dataset.join(SAMPLING_FILE).is_file() {
+    } else if Sampled::is_in(&dataset) {
         // Labels are still to be made, so they may be others.
         let sampled = Sampled::read(&dataset)?;
         Some((sampled.provenance, sampled.config.labelled_as(&recipe.build)))

@@ -5,13 +5,12 @@ use std::path::Path;
 
 use idk_common::lock::RunLock;
 use idk_common::progress::Progress;
-use idk_common::{Problem, Problems};
+use idk_common::{Problem, Problems, RunDir};
 use idk_evaluator::{
     AccuracyFloor, Choice, EvalConfig, NamedAdapter, Picked, Prepared, Subject, Sweep, SweepKind, SweepPoint,
     SweepSet, Sweeper, alpha_steps, pick, prepare, sweep_table,
 };
 use idk_model::{Adapters, Lalm};
-use idk_trainer::RunDir;
 use serde::{Deserialize, Serialize};
 
 use crate::cli::{print_line, say};
@@ -233,7 +232,7 @@ impl<'a> SweptRun<'a> {
             SweepSet::Val => val_source(self.recipe)?,
             SweepSet::Test => (self.recipe.data.clone(), Set::Test),
         };
-        prepare_set(&self.lalm, self.recipe, &data, source, &self.dir.root.join("questions"))
+        prepare_set(&self.lalm, self.recipe, &data, source, &self.dir.questions())
     }
 
     fn with_sweeper<T>(&self, job: impl FnOnce(&Sweeper<'_>) -> Result<T, Failure>) -> Result<T, Failure> {

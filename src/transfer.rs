@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use idk_common::json::write_json;
 use idk_common::lock::RunLock;
-use idk_common::{Problem, Problems};
+use idk_common::{Problem, Problems, RunDir};
 use idk_evaluator::{ALL, Results, TRANSFER_FILE, Transfer, report_file, write_transfer_report};
 use serde::{Deserialize, Serialize};
 
@@ -102,13 +102,13 @@ fn cell_recipe(recipe: &Recipe, root: &Path, train: &str, seed: u64) -> Recipe {
     cell.transfer = None;
     cell.seed = seed;
     cell.data.tasks = if train == ALL { Vec::new() } else { vec![train.to_owned()] };
-    cell.output.dir = root.join("cells").join(format!("{train}-seed{seed}"));
+    cell.output.dir = RunDir::new(root).cell(&format!("{train}-seed{seed}")).root;
     cell
 }
 
 /// Cells that are trained on the same tasks share their rendered clips.
 fn questions_dir(root: &Path, train: &str) -> PathBuf {
-    root.join("questions").join(train)
+    RunDir::new(root).questions().join(train)
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 //! - [`lock`]: one process per run folder
 //! - [`hash`], [`manifest`]: SHA-256 of bytes, files and folders; folders that can be verified
 //! - [`paths`]: names from data files that must stay inside a folder
+//! - [`run_dir`]: where things lie in the folder of a run
 //! - [`seed`]: random numbers as a pure function of (seed, stream, parts)
 //! - [`limits`]: the sizes above which input is refused
 //! - [`text`]: text from data files, made safe for a terminal
@@ -24,9 +25,11 @@ pub mod manifest;
 pub mod paths;
 pub mod problem;
 pub mod progress;
+pub mod run_dir;
 pub mod seed;
 pub mod text;
 
 pub use diagnose::{Diagnose, ExitKind};
 pub use error::CommonError;
 pub use problem::{Problem, Problems};
+pub use run_dir::RunDir;

@@ -16,7 +16,7 @@ use crate::joined::Joined;
 use crate::label::{is_decided, label, preferences, refusal_text, target_text};
 use crate::manifest::{Counts, DatasetManifest, FORMAT};
 use crate::question_row::QuestionRow;
-use crate::sampled::{SAMPLING_FILE, Sampled, Screening};
+use crate::sampled::{SAMPLED_FILE, Sampled, Screening};
 use crate::shares::{IdkShares, ShareTally};
 use crate::write::{
     DPO_FILE, DPO_VAL_FILE, DpoRow, LABELS_FILE, README_FILE, SFT_FILE, SFT_VAL_FILE, file_entry,
@@ -99,7 +99,7 @@ impl Labelled {
         if labelled.counts.known + labelled.counts.unknown != labelled.counts.kept {
             let (found, kept) = (labelled.counts.known + labelled.counts.unknown, labelled.counts.kept);
             let what = format!("{kept} questions were kept, but {found} are in the files");
-            return Err(BuildError::Dataset { path: dir.join(SAMPLING_FILE), what });
+            return Err(BuildError::Dataset { path: dir.join(SAMPLED_FILE), what });
         }
         labelled.write_rows(Joined::open(dir, config.n_samples)?, parts.as_deref(), config, sampled.seed)?;
         Ok(labelled)
@@ -194,7 +194,7 @@ impl Labelled {
             files: sampled.files.clone(),
         };
         write_card(dir, &manifest)?;
-        names.push(SAMPLING_FILE);
+        names.push(SAMPLED_FILE);
         for name in names {
             manifest.files.insert(name.to_owned(), file_entry(dir, name)?);
         }

@@ -14,7 +14,7 @@ use crate::error::BuildError;
 use crate::manifest::{DatasetManifest, MANIFEST_FILE};
 use crate::question_row::QuestionRow;
 use crate::read::read_manifest;
-use crate::sampled::SAMPLING_FILE;
+use crate::sampled::SAMPLED_FILE;
 use crate::shares::{IdkShares, Share};
 use crate::write::{LABELS_FILE, QUESTIONS_FILE, SFT_FILE, SFT_VAL_FILE};
 
@@ -59,7 +59,7 @@ pub struct Inspection {
 /// # Errors
 /// [`BuildError::Incomplete`] for one that was not finished, [`BuildError::Common`] for what cannot be read.
 pub fn inspect(dir: &Path) -> Result<Inspection, BuildError> {
-    if !dir.join(MANIFEST_FILE).exists() && dir.join(SAMPLING_FILE).exists() {
+    if !dir.join(MANIFEST_FILE).exists() && dir.join(SAMPLED_FILE).exists() {
         return Err(BuildError::Incomplete { dir: dir.to_owned() });
     }
     let manifest = read_manifest(dir)?;

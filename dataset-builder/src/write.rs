@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::BuildError;
 use crate::manifest::MANIFEST_FILE;
-use crate::sampled::SAMPLING_FILE;
+use crate::sampled::SAMPLED_FILE;
 
 /// What was asked, row for row beside [`SAMPLES_FILE`].
 pub const QUESTIONS_FILE: &str = "questions.jsonl";
@@ -56,7 +56,7 @@ pub(crate) fn open_folder(dir: &Path) -> Result<(), CommonError> {
     atomic::create_dir_all(dir)?;
     atomic::remove_temporaries(dir)?;
     mark_incomplete(dir)?;
-    remove_if_there(&dir.join(SAMPLING_FILE))
+    remove_if_there(&dir.join(SAMPLED_FILE))
 }
 
 /// Takes away the manifest, without which a dataset is not complete.
@@ -140,11 +140,11 @@ mod tests {
     #[test]
     fn opening_a_folder_takes_its_mark_of_completeness_away() {
         let dir = tempfile::tempdir().unwrap();
-        for name in [MANIFEST_FILE, SAMPLING_FILE] {
+        for name in [MANIFEST_FILE, SAMPLED_FILE] {
             atomic::write_atomic(&dir.path().join(name), b"{}").unwrap();
         }
         open_folder(dir.path()).unwrap();
-        assert!(!dir.path().join(MANIFEST_FILE).exists() && !dir.path().join(SAMPLING_FILE).exists());
+        assert!(!dir.path().join(MANIFEST_FILE).exists() && !dir.path().join(SAMPLED_FILE).exists());
         open_folder(dir.path()).unwrap();
     }
 }

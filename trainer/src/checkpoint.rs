@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use idk_common::run_dir::{RunDir, folder_step, step_folder};
 use idk_common::{atomic, json, manifest};
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +16,6 @@ use crate::allowed::{AllowedChange, KeyChange, key_change, rows_per_step_stay};
 use crate::best::{EarlyEnd, Selection};
 use crate::error::TrainError;
 use crate::optimizer::AdamW;
-use crate::run_dir::{RunDir, folder_step, step_folder};
 
 /// Version of the checkpoint format that this program writes and reads.
 pub const FORMAT_VERSION: u32 = 1;

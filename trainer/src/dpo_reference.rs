@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use burn::tensor::Tensor;
 use idk_audio::LogMel;
 use idk_common::hash::sha256_hex;
-use idk_common::{atomic, json};
+use idk_common::{RunDir, atomic, json};
 use idk_model::{Adapters, ForwardContext, Lalm, Prompt, answer_log_probs};
 use serde::{Deserialize, Serialize};
 
@@ -14,7 +14,6 @@ use crate::error::TrainError;
 use crate::feed::Feed;
 use crate::forward::AudioInput;
 use crate::pair::{Pair, PairBatch, PairTokens};
-use crate::run_dir::RunDir;
 use crate::train_run::TrainRun;
 
 /// Pairs whose prompts and features are gathered at once; the model makes its own batches of them.

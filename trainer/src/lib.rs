@@ -35,7 +35,6 @@ pub mod order;
 pub mod pair;
 pub mod pair_forward;
 pub mod parameters;
-mod run_dir;
 pub mod schedule;
 mod session;
 mod sft;
@@ -56,7 +55,6 @@ pub use estimate::{AUDIO_TOKENS_PER_S, MemoryEstimate, MemoryInput, estimate_mem
 pub use example::{Example, fingerprint};
 pub use full::{Evaluate, MAX_SKIPPED_STEPS, NextBatch, train_full};
 pub use pair::Pair;
-pub use run_dir::RunDir;
 pub use sft::train_lora;
 pub use start_adapter::check_start_adapter;
 pub use train_run::{TrainReport, TrainRun};

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
 
+use idk_common::RunDir;
 use idk_common::progress::Progress;
 use serde::Serialize;
 
 use crate::best::{Best, EarlyEnd};
-use crate::run_dir::RunDir;
 
 /// Where a run lives and how it behaves, apart from what it learns.
 #[derive(Clone, Copy)]

@@ -7,9 +7,10 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
 use idk_audio::LogMel;
+use idk_common::RunDir;
 use idk_model::{Adapters, Device, Lalm, LoraConfig, device};
 use idk_trainer::parameters::Gradients;
-use idk_trainer::{Clip, RunDir, TrainRun};
+use idk_trainer::{Clip, TrainRun};
 
 pub(crate) fn fixture() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/qwen2-audio-tiny")
