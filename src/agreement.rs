@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use idk_common::hash::sha256_hex;
+use idk_common::identity::sha256_of;
 use idk_common::progress::Progress;
 use idk_dataset_builder::{
     BuildConfig, BuildError, BuildInputs, Control, Provenance, SamplingSettings, sample_answers,
@@ -40,14 +41,13 @@ pub(crate) fn sample(
         questions: String::new(),
         questions_sha256: questions_sha256(prepared),
     };
-    let identity = serde_json::json!([
+    let key = sha256_of(&serde_json::json!([
         provenance,
         SamplingSettings::of(&config),
         recipe.seed,
         crate::pipeline::device_of_answers(recipe, lalm),
         env!("CARGO_PKG_VERSION")
-    ]);
-    let key = sha256_hex(identity.to_string().as_bytes());
+    ]));
     let dir = eval_dir.join(SAMPLES_DIR).join(&key[..32]);
     let set = QuestionSet { questions, rejected: Vec::new() };
     let inputs = BuildInputs { lalm, set: &set, config: &config, seed: recipe.seed, provenance: &provenance };

@@ -5,8 +5,8 @@ use std::error::Error;
 use std::path::Path;
 
 use idk_audio::{LogMel, MelExtractor};
-use idk_common::RunDir;
 use idk_common::lock::RunLock;
+use idk_common::{Identity, RunDir};
 use idk_dataset_builder::compose::{self, Bank, ComposeConfig, ComposedItem, Split, Stream};
 use idk_model::{
     ForwardContext, Lalm, LalmConfig, LalmTokenizer, Message, Prompt, SamplingConfig, SaveDtype, generate,
@@ -48,21 +48,20 @@ pub(crate) fn train_base(recipe: &Recipe, options: &Options<'_>) -> Result<(), F
     }
     let _lock = RunLock::acquire(&recipe.output.dir)?;
     let dir = RunDir::new(&recipe.output.dir);
-    let mut fingerprint = BTreeMap::from([
-        ("bank".to_owned(), idk_common::hash::sha256_file(&bank_dir.join("manifest.jsonl"))?),
-        ("base".to_owned(), serde_json::to_string(&config).unwrap_or_default()),
-        ("init".to_owned(), serde_json::to_string(&recipe.init).unwrap_or_default()),
-        ("refusal".to_owned(), recipe.build.refusal.clone()),
-    ]);
+    let mut identity = Identity::default()
+        .with("bank", idk_common::hash::sha256_file(&bank_dir.join("manifest.jsonl"))?)
+        .with("base", serde_json::to_string(&config).unwrap_or_default())
+        .with("init", serde_json::to_string(&recipe.init).unwrap_or_default())
+        .with("refusal", recipe.build.refusal.clone());
     if recipe.init.is_none() {
-        fingerprint.insert("model".to_owned(), sources::model_sha256(&recipe.model.path)?);
+        identity.insert("model", sources::model_sha256(&recipe.model.path)?);
     }
     let val = validation_items(&bank, recipe)?;
     // A run that is there keeps its recipe until this one has proved to be the same.
     if !dir.checkpoints().is_dir() {
         write_recipe(recipe, &dir)?;
     }
-    let lalm = run_training(recipe, lalm, &bank, &val, &fingerprint, &dir, options.allow_changes)?;
+    let lalm = run_training(recipe, lalm, &bank, &val, &identity, &dir, options.allow_changes)?;
     write_recipe(recipe, &dir)?;
 
     let model_dir = dir.root.join("model");
@@ -83,7 +82,7 @@ fn run_training(
     lalm: Lalm,
     bank: &Bank,
     val: &[ComposedItem],
-    fingerprint: &BTreeMap<String, String>,
+    identity: &Identity,
     dir: &RunDir,
     allow_changes: &[String],
 ) -> Result<Lalm, Failure> {
@@ -101,7 +100,7 @@ fn run_training(
         dir,
         seed: recipe.seed,
         base_name: &base_name,
-        fingerprint,
+        identity,
         resume: true,
         allow_changes,
         stop: Some(stop.flag()),

@@ -4,7 +4,8 @@ use std::fmt;
 use std::path::PathBuf;
 
 use idk_common::diagnose::{Diagnose, ExitKind};
-use idk_common::{CommonError, Problem};
+use idk_common::identity::lines;
+use idk_common::{CommonError, Difference, Problem};
 
 use crate::recipe::Places;
 
@@ -93,12 +94,20 @@ impl Diagnose for RecipeError {
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// The folder holds a run of another recipe, model or data.
-    #[error("`{}` holds another run; what differs:{}", dir.display(), differences.iter().map(|line| format!("\n  {line}")).collect::<String>())]
+    #[error("`{}` holds another run; what differs:{}", dir.display(), lines(differences))]
     OtherRun {
         /// The run folder.
         dir: PathBuf,
-        /// One line a difference.
-        differences: Vec<String>,
+        /// Every key that differs.
+        differences: Vec<Difference>,
+        /// Whether the run could resume with all of them, if that were asked for.
+        can_be_allowed: bool,
+    },
+    /// The folder holds a run that does not say which program and model made it.
+    #[error("`{}` holds another run: it has no identity.json, so an earlier version of the program made it", dir.display())]
+    NoIdentity {
+        /// The run folder.
+        dir: PathBuf,
     },
     /// A question source that is neither `bank:SPLIT` nor a file.
     #[error("[data] {key} = `{value}`: {what}")]
@@ -214,6 +223,7 @@ impl Diagnose for RunError {
     fn exit_kind(&self) -> ExitKind {
         match self {
             Self::OtherRun { .. }
+            | Self::NoIdentity { .. }
             | Self::NoQuestions { .. }
             | Self::TooManyRejected { .. }
             | Self::AllRejected { .. }
@@ -231,9 +241,14 @@ impl Diagnose for RunError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::OtherRun { differences, .. } if crate::allow::could_be_allowed(differences) => Some(
-                "give `--allow-change KEY` for each of these to go on with the new values, choose another folder with \
+            Self::OtherRun { can_be_allowed: true, .. } => Some(
+                "give `--allow-change KEY` for each of these to resume with the new values, choose another folder with \
                  `--set output.dir=DIR`, or `--fresh` to move this one aside"
+                    .to_owned(),
+            ),
+            Self::NoIdentity { .. } => Some(
+                "choose another folder with `--set output.dir=DIR`, or `--fresh` to move this one aside; `idk-train merge` \
+                 takes its adapter with `--base DIR`"
                     .to_owned(),
             ),
             Self::OtherRun { .. } => Some(

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use idk_common::RunDir;
+use idk_common::identity::differences;
 use idk_common::progress::Progress;
+use idk_common::{Identity, RunDir};
 use idk_evaluator::{
     ADAPTER_NAME_RULE, ALL, Method, NamedAdapter, Prepared, Results, Samples, Subject, View,
     evaluate as evaluate_prepared, is_adapter_name, known_shares, prepare, render, results_file,
@@ -17,6 +18,7 @@ use crate::cli::{print_line, say};
 use crate::error::{Failure, RunError};
 use crate::pipeline::Run;
 use crate::recipe::{DataSection, Recipe};
+use crate::same_run::other_run;
 use crate::sources::{self, Set};
 
 /// What is answered, with which model, and where the results go.
@@ -299,8 +301,9 @@ pub(crate) fn check_model_of_run(dir: &RunDir, model_sha256: &str) -> Result<(),
     if made_with == model_sha256 {
         return Ok(());
     }
-    let differences = vec![format!("model sha256: {made_with} there, {model_sha256} here")];
-    Err(RunError::OtherRun { dir: dir.root.clone(), differences }.into())
+    let then = Identity::default().with("model", made_with);
+    let now = Identity::default().with("model", model_sha256);
+    Err(other_run(dir, differences(&then, &now)))
 }
 
 /// Refuses `idk-eval` without a recipe when `--model`, `--questions` or `--out` is missing.

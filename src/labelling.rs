@@ -109,6 +109,10 @@ fn relabel_elsewhere(place: &Place, out: &Path, config: &BuildConfig) -> Result<
     let dataset = RunDir::new(out).dataset();
     relabel_to(&place.dataset, &dataset, config)?;
     if let Some((path, text)) = recipe {
+        let identity = RunDir::new(run).identity();
+        if identity.is_file() {
+            atomic::write_atomic(&RunDir::new(out).identity(), &atomic::read(&identity)?)?;
+        }
         atomic::write_atomic(&path, text.as_bytes())?;
     }
     Ok(dataset)

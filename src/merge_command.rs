@@ -12,12 +12,11 @@ use serde_json::{Value, json};
 
 use crate::cli::{print_line, say};
 use crate::error::{Failure, RunError};
+use crate::same_run::model_of_run;
 use crate::sources;
 
 const ADAPTER_CONFIG: &str = "adapter_config.json";
 const ADAPTER_WEIGHTS: &str = "adapter_model.safetensors";
-/// How `recipe.toml` of a run notes the hash of its base model.
-const MODEL_HASH_COMMENT: &str = "# model    sha256 ";
 
 /// Options of `idk-train merge`.
 #[derive(Args, Clone, Debug)]
@@ -84,7 +83,16 @@ impl MergeArguments {
 
     /// Compares the base with the one that the run was trained on, where the run has noted it.
     fn check_base(&self, adapter: &Path, base: &Path) -> Result<(), Failure> {
-        let Some(expected) = noted_model_sha256(adapter) else { return Ok(()) };
+        let run = adapter.parent().map(RunDir::new);
+        let noted = match run.map(|run| model_of_run(&run)).transpose() {
+            // Whoever names the base knows it.
+            Err(failure) if self.base.is_some() => {
+                say(&format!("warning: {failure}"));
+                return Ok(());
+            }
+            noted => noted?.flatten(),
+        };
+        let Some(expected) = noted else { return Ok(()) };
         let found = sources::model_sha256(base)?;
         if found == expected {
             return Ok(());
@@ -115,13 +123,6 @@ impl MergeArguments {
 
 fn mebibytes(bytes: u64) -> u64 {
     bytes.div_ceil(1 << 20)
-}
-
-/// The hash of the base model in the `recipe.toml` of the run that the adapter lies in.
-fn noted_model_sha256(adapter: &Path) -> Option<String> {
-    let recipe = adapter.parent()?.join("recipe.toml");
-    let text = idk_common::atomic::read_to_string(&recipe).ok()?;
-    text.lines().find_map(|line| line.strip_prefix(MODEL_HASH_COMMENT)).map(str::to_owned)
 }
 
 /// The card of the merged model: no place and no time, so that the same merge writes the same bytes.

@@ -19,7 +19,7 @@ use crate::cli::{RecipeArgs, print_line, say};
 use crate::error::{Failure, RunError};
 use crate::model_card::{CARD_FILE, Card};
 use crate::recipe::Recipe;
-use crate::same_run::{check_dataset, check_same_run};
+use crate::same_run::{check_dataset, check_same_run, write_identity};
 use crate::sources::{self, Loaded, Set};
 use crate::start_adapter;
 use crate::stop::StopSignals;
@@ -168,7 +168,7 @@ impl<'a> Run<'a> {
         Card { recipe: self.recipe, dataset, steps, changes: &changes, results }.write(&self.dir.adapter())
     }
 
-    /// Locks the run folder, loads the model and writes `recipe.toml`.
+    /// Locks the run folder, loads the model and writes `identity.json` and `recipe.toml`.
     pub(crate) fn open(recipe: &'a Recipe, options: &Options<'a>) -> Result<Self, Failure> {
         Self::open_in(recipe, &recipe.output.dir, options)
     }
@@ -198,12 +198,11 @@ impl<'a> Run<'a> {
         Ok(run)
     }
 
+    /// Writes `identity.json`, then `recipe.toml`.
     fn write_recipe(&self) -> Result<(), Failure> {
+        write_identity(&self.dir, &self.model_sha256)?;
         let text = format!(
-            "# The recipe of this run with every default filled in; it can be run again as it is.\n\
-             # program  idk {}\n# model    sha256 {}\n\n{}",
-            env!("CARGO_PKG_VERSION"),
-            self.model_sha256,
+            "# The recipe of this run with every default filled in; it can be run again as it is.\n\n{}",
             self.recipe.to_toml()?
         );
         Ok(idk_common::atomic::write_atomic(&self.dir.recipe(), text.as_bytes())?)

@@ -1,7 +1,5 @@
 //! The training stage of a run: dataset to adapter, by answers or by preferences, validated on the way.
 
-use std::collections::BTreeMap;
-
 use idk_common::progress::Progress;
 use idk_dataset_builder::{DpoRow, read_dpo, read_dpo_val, read_sft, read_sft_val};
 use idk_model::{Adapters, Lalm, Message};
@@ -16,6 +14,7 @@ use crate::cli::say;
 use crate::error::Failure;
 use crate::pipeline::Run;
 use crate::recipe::Recipe;
+use crate::same_run::run_identity;
 use crate::stop::StopSignals;
 use crate::validation::ValidationQuestions;
 
@@ -23,12 +22,9 @@ use crate::validation::ValidationQuestions;
 pub(crate) fn train_adapter(run: &Run<'_>) -> Result<TrainReport, Failure> {
     let recipe = run.recipe;
     let mut questions = ValidationQuestions::of(run)?;
-    let mut fingerprint = BTreeMap::from([
-        ("model".to_owned(), run.model_sha256.clone()),
-        ("program".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
-    ]);
+    let mut identity = run_identity(&run.model_sha256);
     if let Some(questions) = questions.as_ref().filter(|_| recipe.train.selects()) {
-        fingerprint.insert("val_questions".to_owned(), questions.sha256()?);
+        identity.insert("val_questions", questions.sha256()?);
     }
     let mut measure = questions.as_mut().map(|questions| {
         move |_: u64, adapters: &Adapters| {
@@ -42,7 +38,7 @@ pub(crate) fn train_adapter(run: &Run<'_>) -> Result<TrainReport, Failure> {
         dir: &run.dir,
         seed: recipe.seed,
         base_name: &base_name,
-        fingerprint: &fingerprint,
+        identity: &identity,
         resume: true,
         allow_changes: run.allow_changes,
         stop: Some(stop.flag()),

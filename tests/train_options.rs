@@ -193,9 +193,9 @@ fn a_changed_key_that_is_allowed_by_name_is_taken_with_one_warning_and_noted() {
     desk.train(&constant).succeeded();
     let before = files(&desk.path("run"));
     let longer = [&constant[..], &["train.epochs=3", "train.learning_rate=5e-4"]].concat();
-    train(&desk, &longer, &[]).failed(65, &["train.epochs: 2 there, 3 here", "--allow-change KEY"]);
+    train(&desk, &longer, &[]).failed(65, &["train.epochs: then 2, now 3", "--allow-change KEY"]);
     let one = ["--allow-change", "train.epochs"];
-    train(&desk, &longer, &one).failed(65, &["train.learning_rate: 0.001 there, 0.0005 here"]);
+    train(&desk, &longer, &one).failed(65, &["train.learning_rate: then 0.001, now 0.0005"]);
     assert_same(&before, &files(&desk.path("run")));
 
     let both = [&one[..], &["--allow-change", "train.learning_rate"]].concat();

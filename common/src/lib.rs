@@ -2,6 +2,7 @@
 //! or models.
 //!
 //! - [`atomic`]: files that are either whole or not there; reading with errors that name the file
+//! - [`identity`]: what a stage was made from, compared with what is asked for
 //! - [`json`]: JSON and JSON Lines on top of it
 //! - [`lock`]: one process per run folder
 //! - [`hash`], [`manifest`]: SHA-256 of bytes, files and folders; folders that can be verified
@@ -18,6 +19,7 @@ pub mod atomic;
 pub mod diagnose;
 mod error;
 pub mod hash;
+pub mod identity;
 pub mod json;
 pub mod limits;
 pub mod lock;
@@ -31,5 +33,6 @@ pub mod text;
 
 pub use diagnose::{Diagnose, ExitKind};
 pub use error::CommonError;
+pub use identity::{Difference, Identity};
 pub use problem::{Problem, Problems};
 pub use run_dir::RunDir;

@@ -40,6 +40,12 @@ impl RunDir {
         self.root.join("recipe.toml")
     }
 
+    /// What made the run beside its recipe: hashes of program and model.
+    #[must_use]
+    pub fn identity(&self) -> PathBuf {
+        self.root.join("identity.json")
+    }
+
     /// Question sets that were rendered from recordings.
     #[must_use]
     pub fn questions(&self) -> PathBuf {

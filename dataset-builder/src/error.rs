@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use idk_audio::AudioError;
 use idk_common::diagnose::{Diagnose, ExitKind};
+use idk_common::identity::{Difference, lines};
 use idk_common::problem::joined;
 use idk_common::{CommonError, Problem};
 use idk_model::ModelError;
@@ -75,12 +76,12 @@ pub enum BuildError {
     },
 
     /// The folder holds samples that were drawn with something else.
-    #[error("`{}` holds samples of another build; what differs:{}", dir.display(), differences.iter().map(|line| format!("\n  {line}")).collect::<String>())]
+    #[error("`{}` holds samples of another build; what differs:{}", dir.display(), lines(differences))]
     OtherSampling {
         /// The folder of the shards.
         dir: PathBuf,
-        /// One line a difference.
-        differences: Vec<String>,
+        /// Every key that differs.
+        differences: Vec<Difference>,
     },
 
     /// A signal stopped the build; it can go on.

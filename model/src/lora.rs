@@ -8,6 +8,7 @@ mod target;
 use std::collections::BTreeMap;
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
+use idk_common::identity::OnResume;
 use idk_common::limits::MAX_LORA_RANK;
 use idk_common::problem::joined;
 use idk_common::seed::{Rng, derive_seed};
@@ -84,6 +85,17 @@ impl Default for LoraConfig {
 }
 
 impl LoraConfig {
+    /// What another value of a key means for a run that resumes.
+    pub const ON_RESUME: [(&'static str, OnResume); 7] = [
+        ("lora.rank", OnResume::Never("the trained tensors have this shape")),
+        ("lora.alpha", OnResume::Never("the trained tensors were learnt under this scale")),
+        ("lora.dropout", OnResume::Later),
+        ("lora.rslora", OnResume::Never("the trained tensors were learnt under this scale")),
+        ("lora.modules", OnResume::Never("the trained tensors belong to these layers")),
+        ("lora.target_modules", OnResume::Never("the trained tensors belong to these layers")),
+        ("lora.init", OnResume::Never("the adapter was started with it")),
+    ];
+
     /// The factor before the branch: `alpha / r`, or `alpha / sqrt(r)` with rsLoRA.
     #[must_use]
     pub fn scale(&self) -> f64 {

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use idk_common::{Problem, Problems};
+use idk_common::identity::OnResume;
+use idk_common::{Identity, Problem, Problems};
 use serde::{Deserialize, Serialize};
 
 use crate::best::BestMetric;
@@ -110,6 +111,8 @@ pub struct TrainConfig {
     pub recompute: bool,
 }
 
+const OTHER_ROWS: &str = "the rows that the current epoch has left would be others";
+
 impl Default for TrainConfig {
     fn default() -> Self {
         Self {
@@ -145,6 +148,37 @@ impl Default for TrainConfig {
 }
 
 impl TrainConfig {
+    /// What another value of a key means for a run that resumes.
+    pub const ON_RESUME: [(&'static str, OnResume); 27] = [
+        ("train.method", OnResume::Never("its rows are of another kind")),
+        ("train.epochs", OnResume::Later),
+        ("train.max_steps", OnResume::Later),
+        ("train.batch_size", OnResume::Later),
+        ("train.accumulation", OnResume::Later),
+        ("train.learning_rate", OnResume::Later),
+        ("train.schedule", OnResume::Later),
+        ("train.min_lr_ratio", OnResume::Later),
+        ("train.warmup_ratio", OnResume::Later),
+        ("train.warmup_steps", OnResume::Later),
+        ("train.weight_decay", OnResume::Later),
+        ("train.betas", OnResume::Later),
+        ("train.eps", OnResume::Later),
+        ("train.max_grad_norm", OnResume::Later),
+        ("train.save_every", OnResume::Free),
+        ("train.keep_last", OnResume::Free),
+        ("train.eval_every", OnResume::Later),
+        ("train.metric_for_best", OnResume::Never("the best evaluation so far was found by it")),
+        ("train.early_stopping_patience", OnResume::Later),
+        ("train.target_refusal_rate", OnResume::Later),
+        ("train.shuffle", OnResume::Never(OTHER_ROWS)),
+        ("train.log_every", OnResume::Free),
+        ("train.length_window_steps", OnResume::Never(OTHER_ROWS)),
+        ("train.feature_cache_mib", OnResume::Free),
+        ("train.feature_cache_dir", OnResume::Free),
+        ("train.feature_cache_disk_mib", OnResume::Free),
+        ("train.recompute", OnResume::Free),
+    ];
+
     /// What is wrong with the values of `[train]`, all of it.
     pub fn problems(&self) -> Vec<Problem> {
         let mut problems = Problems::of_section("train");
@@ -205,23 +239,16 @@ impl TrainConfig {
         self.metric_for_best.is_some() || self.target_refusal_rate.is_some()
     }
 
-    /// The same configuration without the keys that cannot change the trained weights (how often to save, to
-    /// log, to evaluate if nothing is decided by it): what a resumed run must agree on with the run that it goes on
-    /// from.
-    pub fn identity(&self) -> Self {
-        let defaults = Self::default();
-        let eval_every = if self.selects() { self.eval_every } else { defaults.eval_every };
-        Self {
-            save_every: defaults.save_every,
-            keep_last: defaults.keep_last,
-            eval_every,
-            log_every: defaults.log_every,
-            feature_cache_mib: defaults.feature_cache_mib,
-            feature_cache_dir: defaults.feature_cache_dir,
-            feature_cache_disk_mib: defaults.feature_cache_disk_mib,
-            recompute: defaults.recompute,
-            ..self.clone()
-        }
+    /// What a resumed run must agree on: every key, but those that cannot change the trained weights at their defaults
+    /// (how often to save, to log, to evaluate if nothing is decided by it).
+    pub fn identity(&self) -> Identity {
+        let is_free = |key: &str| match key {
+            "train.eval_every" => !self.selects(),
+            key => Self::ON_RESUME.contains(&(key, OnResume::Free)),
+        };
+        let mut free = Identity::default().with_section("train", &Self::default());
+        free.retain(is_free);
+        Identity::default().with_section("train", self).and(free)
     }
 }
 
@@ -277,7 +304,9 @@ mod tests {
         )
         .unwrap();
         assert_eq!(config.problems(), Vec::new());
-        assert_ne!(config.identity().eval_every, TrainConfig::default().eval_every);
+        assert_eq!(config.identity().get("train.eval_every"), Some(&5.into()));
+        let often = TrainConfig { eval_every: 5, save_every: 7, ..TrainConfig::default() };
+        assert_eq!(often.identity(), TrainConfig::default().identity(), "nothing is decided by it");
     }
 
     #[test]

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use idk_common::{Problem, Problems};
+use idk_common::identity::OnResume;
+use idk_common::{Identity, Problem, Problems};
 use serde::{Deserialize, Serialize};
 
 use crate::error::TrainError;
@@ -51,6 +52,15 @@ impl Default for DpoConfig {
 }
 
 impl DpoConfig {
+    /// What another value of a key means for a run that resumes.
+    pub const ON_RESUME: [(&'static str, OnResume); 5] = [
+        ("dpo.beta", OnResume::Later),
+        ("dpo.loss", OnResume::Never("the steps so far followed another loss")),
+        ("dpo.label_smoothing", OnResume::Never("the steps so far followed another loss")),
+        ("dpo.sft_weight", OnResume::Later),
+        ("dpo.init", OnResume::Never("the run started from it")),
+    ];
+
     /// What is wrong with the values of `[dpo]`, all of it.
     pub fn problems(&self) -> Vec<Problem> {
         let mut problems = Problems::of_section("dpo");
@@ -72,10 +82,10 @@ impl DpoConfig {
         if problems.is_empty() { Ok(()) } else { Err(TrainError::Config { problems }) }
     }
 
-    /// The same configuration without the folder of `init`: the adapter in it is compared by its content.
+    /// What a resumed run must agree on. The adapter in the folder of `init` is compared by its content, not here.
     #[must_use]
-    pub fn identity(&self) -> Self {
-        Self { init: PathBuf::new(), ..self.clone() }
+    pub fn identity(&self) -> Identity {
+        Identity::default().with_section("dpo", &Self { init: PathBuf::new(), ..self.clone() })
     }
 }
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use idk_audio::AudioError;
 use idk_common::diagnose::{Diagnose, ExitKind};
+use idk_common::identity::{Difference, lines};
 use idk_common::problem::joined;
 use idk_common::{CommonError, Problem};
 use idk_model::ModelError;
@@ -157,14 +158,21 @@ pub enum TrainError {
         reason: String,
     },
     /// The run to resume was started with something else.
-    #[error("the run in {} was started with other inputs: {}", .path.display(), .differences.join("; "))]
+    #[error(
+        "the run in {} was started with other inputs:{}{}",
+        .path.display(),
+        lines(.differences),
+        if *.same_rows { "" } else { "\n  batch_size * accumulation must stay the same" }
+    )]
     Changed {
         /// Folder of the checkpoint.
         path: PathBuf,
-        /// One entry a difference, "key: then X, now Y".
-        differences: Vec<String>,
-        /// Whether the run could go on with all of them, if that were asked for.
+        /// Every key that differs.
+        differences: Vec<Difference>,
+        /// Whether the run could resume with all of them, if that were asked for.
         can_be_allowed: bool,
+        /// Whether a step has as many rows as before.
+        same_rows: bool,
     },
     /// A file operation failed.
     #[error("{}: {action} failed", .path.display())]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use idk_common::Problem;
+use idk_common::{Identity, Problem};
 use idk_model::Lalm;
 
 use crate::clip::Clip;
@@ -54,7 +54,7 @@ pub fn train_full(
         return Err(TrainError::Config { problems: vec![Problem::of_key("train", "metric_for_best", what)] });
     }
     let total_steps = config.max_steps.ok_or(TrainError::NoMaxSteps)?;
-    let (mut session, found) = Session::open(config, run, None, total_steps, false, BTreeMap::new())?;
+    let (mut session, found) = Session::open(config, run, None, total_steps, false, Identity::default())?;
     let mut lalm = lalm;
     if let Some(found) = found {
         let device = lalm.device.clone();

@@ -8,7 +8,6 @@
 
 mod accumulate;
 mod adapter_run;
-mod allowed;
 mod audio_store;
 mod best;
 pub mod checkpoint;
@@ -30,6 +29,7 @@ mod full;
 mod load_ahead;
 pub mod logs;
 pub mod loss;
+mod on_resume;
 pub mod optimizer;
 pub mod order;
 pub mod pair;
@@ -44,7 +44,6 @@ mod tensorboard;
 mod train_run;
 mod validation;
 
-pub use allowed::{AllowedChange, KeyChange, key_change, named_keys};
 pub use best::{Best, BestMetric, EarlyEnd, Selection};
 pub use clip::{Clip, clips_of_rows};
 pub use config::{Method, Schedule, TrainConfig};
@@ -54,6 +53,7 @@ pub use error::TrainError;
 pub use estimate::{AUDIO_TOKENS_PER_S, MemoryEstimate, MemoryInput, estimate_memory};
 pub use example::{Example, fingerprint};
 pub use full::{Evaluate, MAX_SKIPPED_STEPS, NextBatch, train_full};
+pub use on_resume::{AllowedChange, known_keys, on_resume};
 pub use pair::Pair;
 pub use sft::train_lora;
 pub use start_adapter::check_start_adapter;

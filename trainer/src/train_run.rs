@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
 
-use idk_common::RunDir;
 use idk_common::progress::Progress;
+use idk_common::{Identity, RunDir};
 use serde::Serialize;
 
 use crate::best::{Best, EarlyEnd};
@@ -20,7 +20,7 @@ pub struct TrainRun<'a> {
     pub base_name: &'a str,
     /// Hashes of the caller's inputs (base model, dataset ...), compared when the run is resumed. That of the base model
     /// is named "model": features stored on the disk are found by it.
-    pub fingerprint: &'a BTreeMap<String, String>,
+    pub identity: &'a Identity,
     /// Go on from the newest good checkpoint if there is one; without it a run folder with checkpoints is refused.
     pub resume: bool,
     /// Keys of the recipe whose values a resumed run takes although it was started with others; see
