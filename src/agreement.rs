@@ -4,7 +4,6 @@ use std::path::Path;
 
 use idk_common::hash::sha256_hex;
 use idk_common::identity::sha256_of;
-use idk_common::progress::Progress;
 use idk_dataset_builder::{
     BuildConfig, BuildError, BuildInputs, Control, Provenance, SamplingSettings, sample_answers,
 };
@@ -16,6 +15,7 @@ use crate::cli::say;
 use crate::error::Failure;
 use crate::recipe::Recipe;
 use crate::stop::StopSignals;
+use crate::terminal;
 
 /// The hidden folder of samples in an evaluation's folder; each set of questions has one of its own below it. Whoever
 /// removes it loses nothing but time.
@@ -53,7 +53,7 @@ pub(crate) fn sample(
     let inputs = BuildInputs { lalm, set: &set, config: &config, seed: recipe.seed, provenance: &provenance };
     let stop = StopSignals::watch();
     let warn = |line: &str| say(&format!("warning: {line}"));
-    let control = Control { progress: Progress::new, stop: Some(stop.flag()), warn: &warn };
+    let control = Control { progress: terminal::progress, stop: Some(stop.flag()), warn: &warn };
     let told = "stopping after the shard that is being sampled; another signal ends at once and loses it";
     let answers = match stop.while_telling(told, || sample_answers(&inputs, &dir, &control)) {
         Err(BuildError::Stopped { sampled, total }) => {

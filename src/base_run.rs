@@ -23,6 +23,7 @@ use crate::pipeline::{Options, move_aside};
 use crate::recipe::Recipe;
 use crate::sources;
 use crate::stop::StopSignals;
+use crate::terminal;
 
 /// Most ids of a new tokenizer.
 const VOCAB_LIMIT: usize = 2048;
@@ -105,7 +106,7 @@ fn run_training(
         allow_changes,
         stop: Some(stop.flag()),
         warn: &|line| say(&format!("warning: {line}")),
-        show_progress: true,
+        progress: terminal::progress,
     };
     let (lalm, report) = train_full(lalm, &next_batch, Some(&mut evaluate), &recipe.train, run)?;
     stop.check(&report, dir)?;

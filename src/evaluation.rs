@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use idk_common::identity::differences;
-use idk_common::progress::Progress;
 use idk_common::{Identity, RunDir};
 use idk_evaluator::{
     ADAPTER_NAME_RULE, ALL, Method, NamedAdapter, Prepared, Results, Samples, Subject, View,
@@ -20,6 +19,7 @@ use crate::pipeline::Run;
 use crate::recipe::{DataSection, Recipe};
 use crate::same_run::other_run;
 use crate::sources::{self, Set};
+use crate::terminal;
 
 /// What is answered, with which model, and where the results go.
 struct Job<'a> {
@@ -61,7 +61,7 @@ impl Job<'_> {
         };
         let (config, seed) = (&self.recipe.eval, self.recipe.data.seed);
         let prepared =
-            prepare(self.lalm, &loaded.set, config, self.recipe.build.prompt, seed, Progress::new)?;
+            prepare(self.lalm, &loaded.set, config, self.recipe.build.prompt, seed, terminal::progress)?;
         let val = self.val(&mut provenance)?;
         let samples = self.samples(&prepared, val.as_ref())?;
         let device = crate::pipeline::device_of_answers(self.recipe, self.lalm);
@@ -76,7 +76,7 @@ impl Job<'_> {
             samples: samples.as_ref(),
             provenance: &provenance,
         };
-        Ok(evaluate_prepared(&subject, &prepared, config, seed, &self.eval_dir, Progress::new)?)
+        Ok(evaluate_prepared(&subject, &prepared, config, seed, &self.eval_dir, terminal::progress)?)
     }
 
     /// Samples of the base model on the questions of test and val, if the recipe has `agreement`.
@@ -106,7 +106,7 @@ impl Job<'_> {
         provenance.insert("val".to_owned(), sources::display_name(&data.val));
         provenance.insert("val_sha256".to_owned(), sha256);
         let (style, seed) = (self.recipe.build.prompt, data.seed);
-        Ok(Some(prepare(self.lalm, &loaded.set, config, style, seed, Progress::new)?))
+        Ok(Some(prepare(self.lalm, &loaded.set, config, style, seed, terminal::progress)?))
     }
 }
 

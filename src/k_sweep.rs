@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 
 use idk_common::RunDir;
 use idk_common::lock::RunLock;
-use idk_common::progress::Progress;
 use idk_dataset_builder::{BuildConfig, relabel_to};
 use idk_evaluator::{
     AccuracyFloor, Choice, Method, NamedAdapter, Results, Sweep, SweepKind, SweepPoint, SweepSet, SweepStep,
@@ -20,6 +19,7 @@ use crate::pipeline::{self, Options, Run, move_aside};
 use crate::recipe::Recipe;
 use crate::sources;
 use crate::sweep::{SweepConfig, bare_subject, prepare_set, publish, val_source};
+use crate::terminal;
 
 /// Trains and evaluates an adapter for every K, and writes and prints `sweep/k.json` and `sweep/k-test.json`.
 ///
@@ -104,7 +104,7 @@ fn on_val(recipe: &Recipe, root: &Path, ks: &[usize]) -> Result<Sweep, Failure> 
         config: &recipe.eval,
         seed: recipe.data.seed,
         eval_dir: &RunDir::new(root).eval(),
-        progress: Progress::new,
+        progress: terminal::progress,
     };
     Ok(sweeper.adapters(SweepKind::K, &steps, SweepSet::Val, &val)?)
 }

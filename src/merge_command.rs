@@ -6,7 +6,6 @@ use clap::Args;
 use idk_common::RunDir;
 use idk_common::hash::sha256_file;
 use idk_common::json::read_json;
-use idk_common::progress::Progress;
 use idk_model::{Merge, Merged, StoredDtype};
 use serde_json::{Value, json};
 
@@ -14,6 +13,7 @@ use crate::cli::{print_line, say};
 use crate::error::{Failure, RunError};
 use crate::same_run::model_of_run;
 use crate::sources;
+use crate::terminal;
 
 const ADAPTER_CONFIG: &str = "adapter_config.json";
 const ADAPTER_WEIGHTS: &str = "adapter_model.safetensors";
@@ -50,7 +50,7 @@ impl MergeArguments {
         let merge = Merge::open(&base, &adapter, self.dtype)?;
         self.check_base(&adapter, &base)?;
         let readme = readme(&adapter, &base)?;
-        let progress = Progress::new("merge (MiB)", mebibytes(merge.bytes()));
+        let progress = terminal::progress("merge (MiB)", mebibytes(merge.bytes()));
         let (mut bytes, mut shown) = (0, 0);
         let mut advanced = |more: u64| {
             bytes += more;

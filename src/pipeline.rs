@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 
 use idk_common::RunDir;
 use idk_common::lock::RunLock;
-use idk_common::progress::Progress;
 use idk_common::text::display_path;
 use idk_dataset_builder::{
     BuildError, BuildInputs, Control, DatasetManifest, Provenance, Sampled, read_manifest, verify,
@@ -24,6 +23,7 @@ use crate::sources::{self, Loaded, Set};
 use crate::start_adapter;
 use crate::stop::StopSignals;
 use crate::summary::summary;
+use crate::terminal;
 
 /// How a program was asked to run, apart from its recipe.
 #[derive(Clone, Copy, Debug, Default)]
@@ -261,7 +261,7 @@ impl<'a> Run<'a> {
         };
         let stop = StopSignals::watch();
         let warn = |line: &str| say(&format!("warning: {line}"));
-        let control = Control { progress: Progress::new, stop: Some(stop.flag()), warn: &warn };
+        let control = Control { progress: terminal::progress, stop: Some(stop.flag()), warn: &warn };
         let told = "stopping after the shard that is being sampled; another signal ends at once and loses it";
         match stop.while_telling(told, || job(&inputs, &control)) {
             Err(BuildError::Stopped { sampled, total }) => {

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use idk_common::lock::RunLock;
-use idk_common::progress::Progress;
 use idk_common::{Problem, Problems, RunDir};
 use idk_evaluator::{
     AccuracyFloor, Choice, EvalConfig, NamedAdapter, Picked, Prepared, Subject, Sweep, SweepKind, SweepPoint,
@@ -19,6 +18,7 @@ use crate::evaluation::check_model_of_run;
 use crate::pipeline::{device_of_answers, load_model};
 use crate::recipe::{DataSection, Recipe};
 use crate::sources::{self, Set};
+use crate::terminal;
 
 /// `[sweep]`: the values that `idk-eval sweep` goes through, and the K of `idk-train`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -243,7 +243,7 @@ impl<'a> SweptRun<'a> {
             config: &self.config,
             seed: self.recipe.data.seed,
             eval_dir: &self.dir.eval(),
-            progress: Progress::new,
+            progress: terminal::progress,
         })
     }
 
@@ -316,7 +316,7 @@ pub(crate) fn prepare_set(
     let limit = recipe.eval.limit.filter(|_| set == Set::Test);
     let config = EvalConfig { limit, ..recipe.eval.clone() };
     let loaded = sources::load(data, set, questions_dir, config.max_rejected_share)?;
-    Ok(prepare(lalm, &loaded.set, &config, recipe.build.prompt, data.seed, Progress::new)?)
+    Ok(prepare(lalm, &loaded.set, &config, recipe.build.prompt, data.seed, terminal::progress)?)
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ use crate::pipeline::Run;
 use crate::recipe::Recipe;
 use crate::same_run::run_identity;
 use crate::stop::StopSignals;
+use crate::terminal;
 use crate::validation::ValidationQuestions;
 
 /// Trains the adapter, or goes on where a stopped run was.
@@ -43,7 +44,7 @@ pub(crate) fn train_adapter(run: &Run<'_>) -> Result<TrainReport, Failure> {
         allow_changes: run.allow_changes,
         stop: Some(stop.flag()),
         warn: &|line| say(&format!("warning: {line}")),
-        show_progress: true,
+        progress: terminal::progress,
     };
     let (dataset, lalm) = (run.dir.dataset(), &run.lalm);
     let (lora, config) = (&recipe.lora, &recipe.train);
@@ -125,6 +126,7 @@ fn chat(messages: &[ChatMessage]) -> Vec<Message> {
 
 /// The clips of each row; one that cannot be used is found here, before anything is trained.
 fn clips(lalm: &Lalm, rows: &[(&str, &[String])]) -> Result<Vec<Vec<Clip>>, Failure> {
-    let progress = |files| if files == 0 { Progress::hidden() } else { Progress::new("read audio", files) };
+    let progress =
+        |files| if files == 0 { Progress::hidden() } else { terminal::progress("read audio", files) };
     Ok(clips_of_rows(rows, &lalm.mel, progress)?)
 }

@@ -11,7 +11,7 @@
 //! - [`seed`]: random numbers as a pure function of (seed, stream, parts)
 //! - [`limits`]: the sizes above which input is refused
 //! - [`text`]: text from data files, made safe for a terminal
-//! - [`progress`]: a bar on a terminal, a few plain lines elsewhere
+//! - [`progress`]: how far a long job is; what shows it belongs to the program
 //! - [`problem`]: what is wrong with a configuration, all of it at once
 //! - [`diagnose`]: exit codes and hints of errors
 

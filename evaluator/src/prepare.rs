@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use burn::tensor::Tensor;
 use idk_audio::LogMel;
 use idk_common::hash::sha256_file;
-use idk_common::progress::Progress;
+use idk_common::progress::NewProgress;
 use idk_model::{Adapters, ForwardContext, Lalm, ModelError};
 use idk_questions::{PromptStyle, Question, QuestionSet, Rejection, reason, shuffled};
 use rayon::prelude::*;
@@ -56,7 +56,7 @@ pub fn prepare(
     config: &EvalConfig,
     style: PromptStyle,
     seed: u64,
-    progress: fn(&str, u64) -> Progress,
+    progress: NewProgress,
 ) -> Result<Prepared, EvalError> {
     config.validate()?;
     let prompts = Prompts::load(&config.prompts)?;

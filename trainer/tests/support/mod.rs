@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
 use idk_audio::LogMel;
+use idk_common::progress::Progress;
 use idk_common::{Identity, RunDir};
 use idk_model::{Adapters, Device, Lalm, LoraConfig, device};
 use idk_trainer::parameters::Gradients;
@@ -72,7 +73,7 @@ impl Setup {
             allow_changes: &[],
             stop,
             warn: &warn,
-            show_progress: false,
+            progress: |_, _| Progress::hidden(),
         })
     }
 }
