@@ -1,5 +1,5 @@
 //! `--allow-change KEY`: with which changes of a recipe a run may resume. What each key means stands beside the keys
-//! ([`idk_trainer::on_resume`]); here are the sections that training does not read.
+//! ([`idk_trainer::on_resume()`]); here are the sections that training does not read.
 
 use idk_common::identity::OnResume;
 use idk_trainer::{known_keys, on_resume};

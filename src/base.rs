@@ -177,12 +177,11 @@ impl BaseRows<'_> {
         let task = self.config.draw(&mut rng);
         let (text, target) = self.prompt_and_target(task, &item, index, &mut rng);
         let with_audio = task != Task::Repeat || rng.uniform() < 0.5;
-        let tagged = if with_audio { format!("<audio>{text}") } else { text };
         let audio = if with_audio { vec![Clip::of_mel(self.features(&item, &mut rng))] } else { Vec::new() };
         Example {
             id: format!("base-{index}"),
             audio,
-            messages: vec![Message::from_tagged("user", &tagged)],
+            messages: vec![Message::user(usize::from(with_audio), &text)],
             target,
         }
     }

@@ -178,9 +178,8 @@ fn answers(lalm: &Lalm, items: &[ComposedItem]) -> Result<Vec<bool>, Failure> {
         let features = lalm.encode_audio(&mels.iter().collect::<Vec<_>>(), &ForwardContext::default())?;
         let mut prompts = Vec::with_capacity(batch.len());
         for ((item, mel), audio) in batch.iter().zip(&mels).zip(features) {
-            let text = format!("<audio>{}", prompt_text(&item.question, PromptStyle::Lettered));
-            let ids =
-                lalm.tokenizer.prompt_ids(&[Message::from_tagged("user", &text)], &[mel.audio_tokens()])?;
+            let text = prompt_text(&item.question, PromptStyle::Lettered);
+            let ids = lalm.tokenizer.prompt_ids(&[Message::user(1, &text)], &[mel.audio_tokens()])?;
             prompts.push(Prompt { ids, audio: vec![audio] });
         }
         let seeds = vec![vec![0]; prompts.len()];

@@ -3,7 +3,7 @@
 use idk_common::progress::Progress;
 use idk_dataset_builder::{DpoRow, read_dpo, read_dpo_val, read_sft, read_sft_val};
 use idk_model::{Adapters, Lalm, Message};
-use idk_questions::rows::{ChatMessage, SftRow};
+use idk_questions::rows::SftRow;
 use idk_trainer::{
     Clip, EarlyEnd, Example, Measure, Method, Pair, TrainReport, TrainRun, Validation, clips_of_rows,
     train_dpo, train_lora,
@@ -98,10 +98,10 @@ fn examples(lalm: &Lalm, rows: &[SftRow]) -> Result<Vec<Example>, Failure> {
     let audios: Vec<(&str, &[String])> = rows.iter().map(|row| (row.id.as_str(), &*row.audios)).collect();
     let example = |(row, audio): (&SftRow, Vec<Clip>)| {
         let (target, prompt) = match row.messages.split_last() {
-            Some((answer, prompt)) => (answer.content.clone(), prompt),
+            Some((answer, prompt)) => (answer.tagged(), prompt),
             None => (String::new(), [].as_slice()),
         };
-        Example { id: row.id.clone(), audio, messages: chat(prompt), target }
+        Example { id: row.id.clone(), audio, messages: prompt.to_vec(), target }
     };
     Ok(rows.iter().zip(clips(lalm, &audios)?).map(example).collect())
 }
@@ -109,19 +109,15 @@ fn examples(lalm: &Lalm, rows: &[SftRow]) -> Result<Vec<Example>, Failure> {
 /// Preference pairs.
 fn pairs(lalm: &Lalm, rows: &[DpoRow]) -> Result<Vec<Pair>, Failure> {
     let audios: Vec<(&str, &[String])> = rows.iter().map(|row| (row.id.as_str(), &*row.audios)).collect();
-    let text = |answer: &[ChatMessage]| answer.first().map(|m| m.content.clone()).unwrap_or_default();
+    let text = |answer: &[Message]| answer.first().map(Message::tagged).unwrap_or_default();
     let pair = |(row, audio): (&DpoRow, Vec<Clip>)| Pair {
         id: row.id.clone(),
         audio,
-        messages: chat(&row.prompt),
+        messages: row.prompt.clone(),
         chosen: text(&row.chosen),
         rejected: text(&row.rejected),
     };
     Ok(rows.iter().zip(clips(lalm, &audios)?).map(pair).collect())
-}
-
-fn chat(messages: &[ChatMessage]) -> Vec<Message> {
-    messages.iter().map(|message| Message::from_tagged(&message.role, &message.content)).collect()
 }
 
 /// The clips of each row; one that cannot be used is found here, before anything is trained.

@@ -3,6 +3,7 @@
 //!
 //! - [`atomic`]: files that are either whole or not there; reading with errors that name the file
 //! - [`identity`]: what a stage was made from, compared with what is asked for
+//! - [`chat`]: messages, with clips between their texts
 //! - [`json`]: JSON and JSON Lines on top of it
 //! - [`lock`]: one process per run folder
 //! - [`hash`], [`manifest`]: SHA-256 of bytes, files and folders; folders that can be verified
@@ -16,6 +17,7 @@
 //! - [`diagnose`]: exit codes and hints of errors
 
 pub mod atomic;
+pub mod chat;
 pub mod diagnose;
 mod error;
 pub mod hash;

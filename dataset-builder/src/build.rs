@@ -385,7 +385,7 @@ pub(crate) mod tests {
             }
             let shown = idk_questions::shuffled(question, 7);
             let text = idk_questions::prompt_text(&shown, three_samples().prompt);
-            assert_eq!(row.messages[0].content, format!("{}{text}", "<audio>".repeat(question.audio.len())));
+            assert_eq!(row.messages[0].tagged(), format!("{}{text}", "<audio>".repeat(question.audio.len())));
         }
     }
 }

@@ -1,5 +1,6 @@
 //! `[build]`: how the base model is sampled and how its samples become labels and targets.
 
+use idk_common::chat::AUDIO_TAG;
 use idk_common::text::terminal_safe;
 use idk_common::{Problem, Problems};
 use idk_model::SamplingConfig;
@@ -8,7 +9,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::BuildError;
 use crate::openai::ServerUrl;
-use crate::screen::AUDIO_TAG;
 
 /// Its name in a recipe.
 pub(crate) const SECTION: &str = "build";

@@ -3,9 +3,10 @@
 
 use std::path::Path;
 
+use idk_common::chat::Message;
 use idk_common::json::JsonlWriter;
 use idk_common::{CommonError, atomic};
-use idk_questions::rows::{ChatMessage, Label, SampleRow, SftRow};
+use idk_questions::rows::{Label, SampleRow, SftRow};
 
 use crate::build::{BuildReport, Provenance};
 use crate::card::write_card;
@@ -228,15 +229,15 @@ fn put_rows(
         files.dpo.put(&DpoRow {
             id: question.id.clone(),
             prompt: vec![question.user()],
-            chosen: vec![ChatMessage::assistant(&chosen)],
-            rejected: vec![ChatMessage::assistant(&rejected)],
+            chosen: vec![Message::assistant(&chosen)],
+            rejected: vec![Message::assistant(&rejected)],
             audios: question.audios.clone(),
             label,
         })?;
     }
     files.sft.put(&SftRow {
         id: question.id.clone(),
-        messages: vec![question.user(), ChatMessage::assistant(&target)],
+        messages: vec![question.user(), Message::assistant(&target)],
         audios: question.audios.clone(),
         label,
     })

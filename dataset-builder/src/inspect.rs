@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 
+use idk_common::chat::Message;
 use idk_common::json::JsonlReader;
 use idk_common::seed::{Rng, derive_seed};
 use idk_common::text::{ellipsis, terminal_safe};
@@ -80,7 +81,7 @@ fn examples(dir: &Path, manifest: &DatasetManifest) -> Result<Vec<ExampleRow>, B
         for row in JsonlReader::<SftRow>::open(&dir.join(name))? {
             let row = row?;
             if let Some(label) = labels.iter().find(|label| label.id == row.id) {
-                let text = row.messages.last().map(|message| message.content.clone()).unwrap_or_default();
+                let text = row.messages.last().map(Message::tagged).unwrap_or_default();
                 targets.insert(&label.id, (text, name == SFT_VAL_FILE));
             }
         }

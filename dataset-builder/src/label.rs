@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use idk_common::Problem;
+use idk_common::chat::AUDIO_TAG;
 use idk_common::seed::{Rng, derive_seed};
 use idk_questions::rows::{Label, LabelRow, SampleRow};
 use idk_questions::{Verdict, judge};
@@ -10,7 +11,6 @@ use idk_questions::{Verdict, judge};
 use crate::config::{BuildConfig, SECTION, Target};
 use crate::error::BuildError;
 use crate::question_row::QuestionRow;
-use crate::screen::AUDIO_TAG;
 
 /// Counts the verdicts of a question's samples and labels it.
 pub(crate) fn label(question: &QuestionRow, samples: &[SampleRow], k: usize) -> LabelRow {

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use idk_audio::{AudioError, LogMel, MelExtractor};
-use idk_model::{Lalm, Message};
-use idk_questions::rows::ChatMessage;
+use idk_common::chat::{AUDIO_TAG, Message};
+use idk_model::Lalm;
 use idk_questions::{Question, QuestionSet, Rejection, Verdict, judge, prompt_text, reason, shuffled};
 use rayon::prelude::*;
 
@@ -14,9 +14,6 @@ use crate::control::Control;
 use crate::error::BuildError;
 use crate::openai::has_special_token;
 use crate::sampled::Screening;
-
-/// The tag that stands for a recording in a chat message.
-pub(crate) const AUDIO_TAG: &str = "<audio>";
 
 /// A question that can be asked.
 #[derive(Clone, Debug)]
@@ -33,7 +30,7 @@ pub(crate) struct Usable {
 
 impl Usable {
     /// The user's message with its audio tags, as it stands in the dataset's rows.
-    pub(crate) fn user_message(&self, config: &BuildConfig) -> ChatMessage {
+    pub(crate) fn user_message(&self, config: &BuildConfig) -> Message {
         user_message(&self.shown, config)
     }
 }
@@ -103,9 +100,8 @@ pub(crate) fn screen(
                     OptionOrder::Keep => question.clone(),
                 };
                 let (audio_tokens, cut_audio) = probe_audio(question, mel)?;
-                let message = Message::from_tagged("user", &user_message(&shown, config).content);
                 let ids = tokenizer
-                    .prompt_ids(&[message], &audio_tokens)
+                    .prompt_ids(&[user_message(&shown, config)], &audio_tokens)
                     .map_err(|error| reject(question, reason::BAD_PROMPT, error.to_string()))?;
                 let needed = ids.len() + config.max_new_tokens;
                 if needed > max_tokens {
@@ -184,8 +180,8 @@ fn probe_audio(question: &Question, mel: &MelExtractor) -> Result<(Vec<usize>, u
     Ok((audio_tokens, cut_audio))
 }
 
-fn user_message(shown: &Question, config: &BuildConfig) -> ChatMessage {
-    ChatMessage::user(shown.audio.len(), &prompt_text(shown, config.prompt))
+fn user_message(shown: &Question, config: &BuildConfig) -> Message {
+    Message::user(shown.audio.len(), &prompt_text(shown, config.prompt))
 }
 
 /// Line 0: a set may have been filtered, so the row of the file is not known any more.

@@ -4,10 +4,11 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
 
+use idk_common::chat::Message;
 use idk_common::hash::sha256_file;
 use idk_common::manifest::FileEntry;
 use idk_common::{CommonError, atomic};
-use idk_questions::rows::{ChatMessage, Label};
+use idk_questions::rows::Label;
 use serde::{Deserialize, Serialize};
 
 use crate::error::BuildError;
@@ -39,11 +40,11 @@ pub struct DpoRow {
     /// The question's id.
     pub id: String,
     /// The user's message, with one `<audio>` tag for each recording.
-    pub prompt: Vec<ChatMessage>,
+    pub prompt: Vec<Message>,
     /// The better answer: the right one if the question is known, else the refusal.
-    pub chosen: Vec<ChatMessage>,
+    pub chosen: Vec<Message>,
     /// The worse answer: the refusal if the question is known, else a wrong sample.
-    pub rejected: Vec<ChatMessage>,
+    pub rejected: Vec<Message>,
     /// The recordings, relative to the dataset folder.
     pub audios: Vec<String>,
     /// Why the pair is this way round.

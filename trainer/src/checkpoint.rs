@@ -83,7 +83,7 @@ impl TrainState {
     }
 
     /// Takes over the inputs that the run resumes with, and returns what of them changed. Only keys in `allowed` may
-    /// differ, and of them only those that later steps can take ([`on_resume`]).
+    /// differ, and of them only those that later steps can take ([`on_resume()`]).
     ///
     /// # Errors
     /// [`TrainError::Changed`] lists every other difference; the state is then as it was.

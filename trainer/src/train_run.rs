@@ -24,7 +24,7 @@ pub struct TrainRun<'a> {
     /// Go on from the newest good checkpoint if there is one; without it a run folder with checkpoints is refused.
     pub resume: bool,
     /// Keys of the recipe whose values a resumed run takes although it was started with others; see
-    /// [`on_resume`](crate::on_resume) for which may.
+    /// [`on_resume`](crate::on_resume()) for which may.
     pub allow_changes: &'a [String],
     /// Set by a signal handler: the run finishes its step, saves and returns.
     pub stop: Option<&'a AtomicBool>,
