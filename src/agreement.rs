@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use idk_common::hash::sha256_hex;
-use idk_common::progress::Progress;
+use idk_common::identity::sha256_of;
 use idk_dataset_builder::{
     BuildConfig, BuildError, BuildInputs, Control, Provenance, SamplingSettings, sample_answers,
 };
@@ -15,6 +15,7 @@ use crate::cli::say;
 use crate::error::Failure;
 use crate::recipe::Recipe;
 use crate::stop::StopSignals;
+use crate::terminal;
 
 /// The hidden folder of samples in an evaluation's folder; each set of questions has one of its own below it. Whoever
 /// removes it loses nothing but time.
@@ -40,20 +41,19 @@ pub(crate) fn sample(
         questions: String::new(),
         questions_sha256: questions_sha256(prepared),
     };
-    let identity = serde_json::json!([
+    let key = sha256_of(&serde_json::json!([
         provenance,
         SamplingSettings::of(&config),
         recipe.seed,
         crate::pipeline::device_of_answers(recipe, lalm),
         env!("CARGO_PKG_VERSION")
-    ]);
-    let key = sha256_hex(identity.to_string().as_bytes());
+    ]));
     let dir = eval_dir.join(SAMPLES_DIR).join(&key[..32]);
     let set = QuestionSet { questions, rejected: Vec::new() };
     let inputs = BuildInputs { lalm, set: &set, config: &config, seed: recipe.seed, provenance: &provenance };
     let stop = StopSignals::watch();
     let warn = |line: &str| say(&format!("warning: {line}"));
-    let control = Control { progress: Progress::new, stop: Some(stop.flag()), warn: &warn };
+    let control = Control { progress: terminal::progress, stop: Some(stop.flag()), warn: &warn };
     let told = "stopping after the shard that is being sampled; another signal ends at once and loses it";
     let answers = match stop.while_telling(told, || sample_answers(&inputs, &dir, &control)) {
         Err(BuildError::Stopped { sampled, total }) => {

@@ -1,6 +1,8 @@
-//! `--allow-change KEY`: which changes of a recipe a run may go on with.
+//! `--allow-change KEY`: with which changes of a recipe a run may resume. What each key means stands beside the keys
+//! ([`idk_trainer::on_resume()`]); here are the sections that training does not read.
 
-use idk_trainer::{KeyChange, key_change, named_keys};
+use idk_common::identity::OnResume;
+use idk_trainer::{known_keys, on_resume};
 use serde_json::Value;
 
 use crate::base::{BaseConfig, InitConfig};
@@ -9,42 +11,47 @@ use crate::recipe::{Recipe, SECTIONS};
 use crate::sweep::SweepConfig;
 use crate::transfer::TransferConfig;
 
-/// Refuses keys that do not exist, and those that no run can go on with another value of.
+const OF_DATASET: &str = "the dataset is made by it; `idk-build relabel` makes another of the same samples";
+const OF_MODEL: &str = "the model so far was made by it";
+
+/// Sections no key of which can change.
+const NEVER: [(&str, &str); 4] =
+    [("data", OF_DATASET), ("build", OF_DATASET), ("base", OF_MODEL), ("init", OF_MODEL)];
+
+/// Refuses keys that do not exist, and those that no run can resume with another value of.
 ///
 /// # Errors
 /// [`RunError::Usage`] with the nearest known key, or with the reason.
 pub fn check_keys(keys: &[String]) -> Result<(), RunError> {
     let usage = |what: String| Err(RunError::Usage { what });
     for key in keys {
-        match key_change(key) {
-            Some(KeyChange::Later) => {}
-            _ if !is_known(key) => {
-                let near = idk_common::text::did_you_mean(key, named_keys());
-                let hint = near.map_or(String::new(), |near| format!("; did you mean `{near}`?"));
-                return usage(format!("--allow-change: there is no key `{key}`{hint}"));
-            }
-            Some(KeyChange::Never(reason)) => {
-                return usage(format!("--allow-change: `{key}` cannot change while a run goes on: {reason}"));
-            }
-            // It changes nothing that is trained, and may change without being named.
-            None => {}
+        let meaning = on_resume(key);
+        if meaning.is_none() && !is_known(key) {
+            let near = idk_common::text::did_you_mean(key, known_keys());
+            let hint = near.map_or(String::new(), |near| format!("; did you mean `{near}`?"));
+            return usage(format!("--allow-change: there is no key `{key}`{hint}"));
+        }
+        let section = key.split_once('.').map_or(key.as_str(), |(section, _)| section);
+        let never = NEVER.iter().find(|(name, _)| *name == section).map(|(_, reason)| *reason);
+        let reason = match meaning {
+            Some(OnResume::Never(reason)) => Some(reason),
+            _ => never,
+        };
+        if let Some(reason) = reason {
+            return usage(format!("--allow-change: `{key}` cannot change while a run resumes: {reason}"));
         }
     }
     Ok(())
 }
 
-/// Whether `line`, a difference that begins with its key, is of one of `allowed`.
-pub(crate) fn allows(allowed: &[String], line: &str) -> bool {
-    let key = line.split_once(": ").map_or(line, |(key, _)| key);
-    key_change(key) == Some(KeyChange::Later) && allowed.iter().any(|it| it == key)
+/// Whether another value of `key` was asked for and is possible.
+pub(crate) fn allows(allowed: &[String], key: &str) -> bool {
+    can_be_allowed(key) && allowed.iter().any(|it| it == key)
 }
 
-/// Whether a run could go on with all these differences, if that were asked for.
-pub(crate) fn could_be_allowed(lines: &[String]) -> bool {
-    lines.iter().all(|line| {
-        let key = line.split_once(": ").map_or(line.as_str(), |(key, _)| key);
-        key_change(key) == Some(KeyChange::Later)
-    })
+/// Whether a run could resume with another value of `key`, if that were asked for.
+pub(crate) fn can_be_allowed(key: &str) -> bool {
+    on_resume(key) == Some(OnResume::Later)
 }
 
 /// Whether a recipe can have the key, or a run compares it under this name.
@@ -61,7 +68,7 @@ fn is_known(key: &str) -> bool {
         Some((section, key)) => {
             whole.get(section).and_then(Value::as_object).is_some_and(|keys| keys.contains_key(key))
         }
-        None => named_keys().any(|known| known == key) || SECTIONS.contains(&key),
+        None => SECTIONS.contains(&key),
     }
 }
 
@@ -83,6 +90,7 @@ mod tests {
             ("rows", "made on these rows"),
             ("model.path", "this base model"),
             ("build.k", "idk-build relabel"),
+            ("base.caption", "the model so far"),
             ("train.learning_rte", "did you mean `train.learning_rate`?"),
             ("lora.rnak", "did you mean `lora.rank`?"),
             ("zebra", "there is no key `zebra`"),
@@ -94,8 +102,8 @@ mod tests {
     #[test]
     fn a_difference_is_allowed_by_its_whole_key_only() {
         let allowed = ["train.eps".to_owned(), "lora.rank".to_owned()];
-        assert!(allows(&allowed, "train.eps: 1 there, 2 here"));
-        assert!(!allows(&allowed, "train.epochs: 1 there, 2 here"));
-        assert!(!allows(&allowed, "lora.rank: 8 there, 4 here"), "it cannot change, whoever asks");
+        assert!(allows(&allowed, "train.eps"));
+        assert!(!allows(&allowed, "train.epochs"));
+        assert!(!allows(&allowed, "lora.rank"), "it cannot change, whoever asks");
     }
 }

@@ -5,6 +5,7 @@
 
 use idk_audio::{LogMel, MelConfig, MelExtractor};
 use idk_common::seed::{Rng, derive_seed};
+use idk_common::{Problem, Problems};
 use idk_dataset_builder::compose::{ComposedItem, Stream};
 use idk_model::{LalmTokenizer, Message};
 use idk_questions::{PromptStyle, prompt_text, shuffled};
@@ -114,31 +115,22 @@ enum Task {
 }
 
 impl BaseConfig {
-    /// What cannot be used: key and reason.
-    pub fn problems(&self) -> Vec<(&'static str, &'static str)> {
-        let shares = [
+    /// What is wrong with the values of `[base]`, all of it.
+    pub fn problems(&self) -> Vec<Problem> {
+        let mut problems = Problems::of_section("base");
+        let weights = [
             ("caption", self.caption),
             ("open", self.open),
             ("choice", self.choice),
             ("repeat", self.repeat),
         ];
-        let mut problems: Vec<_> = shares
-            .iter()
-            .filter(|(_, share)| !(share.is_finite() && *share >= 0.0))
-            .map(|(key, _)| (*key, "must be 0 or more"))
-            .collect();
-        if shares.iter().map(|(_, share)| share).sum::<f64>() <= 0.0 {
-            problems.push(("choice", "and the other shares are all 0"));
-        }
-        for (key, share) in [("refusal_share", self.refusal_share), ("frequency_mask", self.frequency_mask)] {
-            if !(0.0..=1.0).contains(&share) {
-                problems.push((key, "must be between 0 and 1"));
-            }
-        }
-        if self.difficulties.iter().any(|name| !["easy", "medium", "hard"].contains(&name.as_str())) {
-            problems.push(("difficulties", "may hold easy, medium and hard"));
-        }
-        problems
+        problems.not_negative(weights);
+        let none = weights.iter().all(|(_, weight)| *weight == 0.0);
+        problems.require(!none, "choice", "and the other shares are all 0");
+        problems.shares([("refusal_share", self.refusal_share), ("frequency_mask", self.frequency_mask)]);
+        let known = self.difficulties.iter().all(|name| ["easy", "medium", "hard"].contains(&name.as_str()));
+        problems.require(known, "difficulties", "may hold easy, medium and hard");
+        problems.into_vec()
     }
 
     fn draw(&self, rng: &mut Rng) -> Task {
@@ -185,12 +177,11 @@ impl BaseRows<'_> {
         let task = self.config.draw(&mut rng);
         let (text, target) = self.prompt_and_target(task, &item, index, &mut rng);
         let with_audio = task != Task::Repeat || rng.uniform() < 0.5;
-        let tagged = if with_audio { format!("<audio>{text}") } else { text };
         let audio = if with_audio { vec![Clip::of_mel(self.features(&item, &mut rng))] } else { Vec::new() };
         Example {
             id: format!("base-{index}"),
             audio,
-            messages: vec![Message::from_tagged("user", &tagged)],
+            messages: vec![Message::user(usize::from(with_audio), &text)],
             target,
         }
     }
@@ -266,6 +257,24 @@ fn blank_bands(mel: &mut LogMel, rng: &mut Rng) {
 }
 
 impl InitConfig {
+    /// What is wrong with the values of `[init]`, all of it.
+    pub fn problems(&self) -> Vec<Problem> {
+        let mut problems = Problems::of_section("init");
+        problems.at_least_one([
+            ("num_mel_bins", self.num_mel_bins),
+            ("d_model", self.d_model),
+            ("encoder_layers", self.encoder_layers),
+            ("encoder_attention_heads", self.encoder_attention_heads),
+            ("encoder_ffn_dim", self.encoder_ffn_dim),
+            ("hidden_size", self.hidden_size),
+            ("intermediate_size", self.intermediate_size),
+            ("num_hidden_layers", self.num_hidden_layers),
+            ("num_attention_heads", self.num_attention_heads),
+            ("num_key_value_heads", self.num_key_value_heads),
+        ]);
+        problems.into_vec()
+    }
+
     /// The `config.json` of a new model of these sizes; everything else as in Qwen2-Audio-7B.
     pub fn config_json(&self, tokenizer: &LalmTokenizer) -> Value {
         json!({

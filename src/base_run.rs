@@ -6,13 +6,14 @@ use std::path::Path;
 
 use idk_audio::{LogMel, MelExtractor};
 use idk_common::lock::RunLock;
+use idk_common::{Identity, RunDir};
 use idk_dataset_builder::compose::{self, Bank, ComposeConfig, ComposedItem, Split, Stream};
 use idk_model::{
     ForwardContext, Lalm, LalmConfig, LalmTokenizer, Message, Prompt, SamplingConfig, SaveDtype, generate,
     train_word_bpe,
 };
 use idk_questions::{PromptStyle, Verdict, judge, prompt_text};
-use idk_trainer::{RunDir, TrainRun, train_full};
+use idk_trainer::{TrainRun, train_full};
 use rayon::prelude::*;
 
 use crate::base::{BaseRows, CAPTION_PROMPT, Dtype, InitConfig, REPEAT_PROMPT};
@@ -22,6 +23,7 @@ use crate::pipeline::{Options, move_aside};
 use crate::recipe::Recipe;
 use crate::sources;
 use crate::stop::StopSignals;
+use crate::terminal;
 
 /// Most ids of a new tokenizer.
 const VOCAB_LIMIT: usize = 2048;
@@ -47,21 +49,20 @@ pub(crate) fn train_base(recipe: &Recipe, options: &Options<'_>) -> Result<(), F
     }
     let _lock = RunLock::acquire(&recipe.output.dir)?;
     let dir = RunDir::new(&recipe.output.dir);
-    let mut fingerprint = BTreeMap::from([
-        ("bank".to_owned(), idk_common::hash::sha256_file(&bank_dir.join("manifest.jsonl"))?),
-        ("base".to_owned(), serde_json::to_string(&config).unwrap_or_default()),
-        ("init".to_owned(), serde_json::to_string(&recipe.init).unwrap_or_default()),
-        ("refusal".to_owned(), recipe.build.refusal.clone()),
-    ]);
+    let mut identity = Identity::default()
+        .with("bank", idk_common::hash::sha256_file(&bank_dir.join("manifest.jsonl"))?)
+        .with("base", serde_json::to_string(&config).unwrap_or_default())
+        .with("init", serde_json::to_string(&recipe.init).unwrap_or_default())
+        .with("refusal", recipe.build.refusal.clone());
     if recipe.init.is_none() {
-        fingerprint.insert("model".to_owned(), sources::model_sha256(&recipe.model.path)?);
+        identity.insert("model", sources::model_sha256(&recipe.model.path)?);
     }
     let val = validation_items(&bank, recipe)?;
     // A run that is there keeps its recipe until this one has proved to be the same.
     if !dir.checkpoints().is_dir() {
         write_recipe(recipe, &dir)?;
     }
-    let lalm = run_training(recipe, lalm, &bank, &val, &fingerprint, &dir, options.allow_changes)?;
+    let lalm = run_training(recipe, lalm, &bank, &val, &identity, &dir, options.allow_changes)?;
     write_recipe(recipe, &dir)?;
 
     let model_dir = dir.root.join("model");
@@ -82,7 +83,7 @@ fn run_training(
     lalm: Lalm,
     bank: &Bank,
     val: &[ComposedItem],
-    fingerprint: &BTreeMap<String, String>,
+    identity: &Identity,
     dir: &RunDir,
     allow_changes: &[String],
 ) -> Result<Lalm, Failure> {
@@ -100,12 +101,12 @@ fn run_training(
         dir,
         seed: recipe.seed,
         base_name: &base_name,
-        fingerprint,
+        identity,
         resume: true,
         allow_changes,
         stop: Some(stop.flag()),
         warn: &|line| say(&format!("warning: {line}")),
-        show_progress: true,
+        progress: terminal::progress,
     };
     let (lalm, report) = train_full(lalm, &next_batch, Some(&mut evaluate), &recipe.train, run)?;
     stop.check(&report, dir)?;
@@ -177,9 +178,8 @@ fn answers(lalm: &Lalm, items: &[ComposedItem]) -> Result<Vec<bool>, Failure> {
         let features = lalm.encode_audio(&mels.iter().collect::<Vec<_>>(), &ForwardContext::default())?;
         let mut prompts = Vec::with_capacity(batch.len());
         for ((item, mel), audio) in batch.iter().zip(&mels).zip(features) {
-            let text = format!("<audio>{}", prompt_text(&item.question, PromptStyle::Lettered));
-            let ids =
-                lalm.tokenizer.prompt_ids(&[Message::from_tagged("user", &text)], &[mel.audio_tokens()])?;
+            let text = prompt_text(&item.question, PromptStyle::Lettered);
+            let ids = lalm.tokenizer.prompt_ids(&[Message::user(1, &text)], &[mel.audio_tokens()])?;
             prompts.push(Prompt { ids, audio: vec![audio] });
         }
         let seeds = vec![vec![0]; prompts.len()];

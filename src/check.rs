@@ -5,9 +5,10 @@ use std::path::Path;
 use idk_common::atomic::AtomicFile;
 use idk_common::diagnose::ExitKind;
 use idk_common::lock::{LOCK_FILE, RunLock};
+use idk_common::{Problem, RunDir};
 use idk_dataset_builder::compose::Bank;
 use idk_model::Outline;
-use idk_trainer::RunDir;
+use idk_questions::reason;
 use serde::Serialize;
 
 use crate::cli::print_line;
@@ -31,20 +32,12 @@ pub(crate) struct Fact {
     pub(crate) found: String,
 }
 
-/// One thing that is wrong.
-struct Problem {
-    what: &'static str,
-    message: String,
-    hint: Option<String>,
-    kind: ExitKind,
-}
-
 /// What a look at a recipe's inputs gave.
 #[derive(Default)]
 pub(crate) struct Checked {
     /// In the order of the run.
     pub(crate) facts: Vec<Fact>,
-    problems: Vec<Problem>,
+    problems: Vec<(Problem, ExitKind)>,
     /// The base model, if it can be used.
     pub(crate) outline: Option<Outline>,
     /// The training questions, if they can be used.
@@ -98,23 +91,20 @@ impl Checked {
 
     /// Fails if anything is wrong.
     pub(crate) fn or_problems(&self) -> Result<(), RunError> {
-        let Some(first) = self.problems.first() else { return Ok(()) };
-        let line = |problem: &Problem| {
-            let hint = problem.hint.as_ref().map_or(String::new(), |hint| format!("\n    hint: {hint}"));
-            format!("{}: {}{hint}", problem.what, problem.message)
-        };
-        Err(RunError::Problems { lines: self.problems.iter().map(line).collect(), kind: first.kind })
+        let Some((_, kind)) = self.problems.first() else { return Ok(()) };
+        let problems = self.problems.iter().map(|(problem, _)| problem.clone()).collect();
+        Err(RunError::Problems { problems, kind: *kind })
     }
 
     fn fact(&mut self, what: &'static str, found: String) {
         self.facts.push(Fact { what, found });
     }
 
-    fn problem(&mut self, what: &'static str, failure: &Failure) {
-        let (message, hint, kind) = (failure.chain().join(": "), failure.hint(), failure.exit_kind());
+    fn problem(&mut self, key: &'static str, failure: &Failure) {
+        let problem = Problem { hint: failure.hint(), ..Problem::new(key, failure.chain().join(": ")) };
         // A file that is read for two purposes is said to be wrong once.
-        if !self.problems.iter().any(|known| known.message == message) {
-            self.problems.push(Problem { what, message, hint, kind });
+        if !self.problems.iter().any(|(known, _)| known.what == problem.what) {
+            self.problems.push((problem, failure.exit_kind()));
         }
     }
 
@@ -177,8 +167,7 @@ impl Checked {
     }
 
     fn set(&mut self, recipe: &Recipe, set: Set, found: Glimpse) {
-        let reasons: Vec<String> =
-            found.reasons().iter().map(|(reason, count)| format!("{count} {reason}")).collect();
+        let reasons = reason::listed(&reason::counts(&found.rejected));
         let limit = match set {
             Set::Train => recipe.build.max_rejected_share,
             _ => recipe.eval.max_rejected_share,
@@ -191,16 +180,12 @@ impl Checked {
                 .rejected
                 .first()
                 .map_or(String::new(), |row| format!("; the first is row {}: {}", row.line, row.detail));
-            self.problems.push(Problem {
-                what: set.key(),
-                message: format!("{failure}: {}{first}", reasons.join(", ")),
-                hint: Some("correct them, or raise `max_rejected_share`".to_owned()),
-                kind: failure.exit_kind(),
-            });
+            let problem = Problem::new(set.key(), format!("{failure}: {reasons}{first}"))
+                .with_hint("correct them, or raise `max_rejected_share`");
+            self.problems.push((problem, failure.exit_kind()));
             return;
         }
-        let rejected =
-            if reasons.is_empty() { String::new() } else { format!(", rejected: {}", reasons.join(", ")) };
+        let rejected = if reasons.is_empty() { String::new() } else { format!(", rejected: {reasons}") };
         let spec = set.spec(&recipe.data);
         self.fact(set.key(), format!("{spec}: {} questions{rejected}", grouped(found.questions as u64)));
         match set {

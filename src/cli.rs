@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
-use idk_common::CommonError;
+use idk_common::{CommonError, RunDir};
 
 use crate::error::{Failure, RunError};
 use crate::recipe::Recipe;
@@ -35,7 +35,7 @@ impl RecipeArgs {
         if !path.is_dir() {
             return self.load();
         }
-        let mut recipe = Recipe::load(&path.join("recipe.toml"), &self.set)?;
+        let mut recipe = Recipe::load(&RunDir::new(path).recipe(), &self.set)?;
         // It may have been moved.
         path.clone_into(&mut recipe.output.dir);
         Ok(recipe)

@@ -3,8 +3,9 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use idk_common::CommonError;
 use idk_common::diagnose::{Diagnose, ExitKind};
+use idk_common::identity::lines;
+use idk_common::{CommonError, Difference, Problem};
 
 use crate::recipe::Places;
 
@@ -13,18 +14,14 @@ use crate::recipe::Places;
 pub struct RecipeProblem {
     /// Line of the file, counted from 1; none for a `--set`.
     pub line: Option<usize>,
-    /// `section.key`.
-    pub key: String,
-    /// What is wrong.
-    pub message: String,
-    /// What to write instead.
-    pub hint: Option<String>,
+    /// What is wrong with which key.
+    pub problem: Problem,
 }
 
 impl RecipeProblem {
-    /// A problem of a key, placed at its line.
-    pub fn at(places: &Places, key: &str, message: &str) -> Self {
-        Self { line: places.line(key), key: key.to_owned(), message: message.to_owned(), hint: None }
+    /// The problem, placed at the line of its key.
+    pub fn at(places: &Places, problem: Problem) -> Self {
+        Self { line: places.line(&problem.key), problem }
     }
 }
 
@@ -59,17 +56,19 @@ fn list_problems(path: &std::path::Path, problems: &[RecipeProblem]) -> String {
     let count = problems.len();
     let mut text =
         format!("the recipe `{}` has {count} mistake{}", path.display(), if count == 1 { "" } else { "s" });
-    for problem in problems {
-        let place = match problem.line {
+    for RecipeProblem { line, problem } in problems {
+        let place = match line {
             Some(line) => format!("{}:{line}", path.display()),
             None => "--set".to_owned(),
         };
-        text.push_str(&format!("\n  {place}: {}", problem.message));
-        if let Some(hint) = &problem.hint {
-            text.push_str(&format!("\n    hint: {hint}"));
-        }
+        text.push_str(&format!("\n  {place}: {problem}{}", hint_line(problem)));
     }
     text
+}
+
+/// The hint of a problem on a line of its own.
+fn hint_line(problem: &Problem) -> String {
+    problem.hint.as_ref().map_or(String::new(), |hint| format!("\n    hint: {hint}"))
 }
 
 impl Diagnose for RecipeError {
@@ -95,12 +94,20 @@ impl Diagnose for RecipeError {
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// The folder holds a run of another recipe, model or data.
-    #[error("`{}` holds another run; what differs:{}", dir.display(), differences.iter().map(|line| format!("\n  {line}")).collect::<String>())]
+    #[error("`{}` holds another run; what differs:{}", dir.display(), lines(differences))]
     OtherRun {
         /// The run folder.
         dir: PathBuf,
-        /// One line a difference.
-        differences: Vec<String>,
+        /// Every key that differs.
+        differences: Vec<Difference>,
+        /// Whether the run could resume with all of them, if that were asked for.
+        can_be_allowed: bool,
+    },
+    /// The folder holds a run that does not say which program and model made it.
+    #[error("`{}` holds another run: it has no identity.json, so an earlier version of the program made it", dir.display())]
+    NoIdentity {
+        /// The run folder.
+        dir: PathBuf,
     },
     /// A question source that is neither `bank:SPLIT` nor a file.
     #[error("[data] {key} = `{value}`: {what}")]
@@ -175,10 +182,10 @@ pub enum RunError {
         below_floor: bool,
     },
     /// What a look at the inputs of a run found; all of it.
-    #[error("{} found:{}", count_of(lines.len()), lines.iter().map(|line| format!("\n  {line}")).collect::<String>())]
+    #[error("{} found:{}", count_of(problems.len()), problems.iter().map(|it| format!("\n  {}: {it}{}", it.key, hint_line(it))).collect::<String>())]
     Problems {
-        /// One entry a problem.
-        lines: Vec<String>,
+        /// Each with the input that it was found in for a key.
+        problems: Vec<Problem>,
         /// The kind of the first.
         kind: ExitKind,
     },
@@ -216,6 +223,7 @@ impl Diagnose for RunError {
     fn exit_kind(&self) -> ExitKind {
         match self {
             Self::OtherRun { .. }
+            | Self::NoIdentity { .. }
             | Self::NoQuestions { .. }
             | Self::TooManyRejected { .. }
             | Self::AllRejected { .. }
@@ -233,9 +241,14 @@ impl Diagnose for RunError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::OtherRun { differences, .. } if crate::allow::could_be_allowed(differences) => Some(
-                "give `--allow-change KEY` for each of these to go on with the new values, choose another folder with \
+            Self::OtherRun { can_be_allowed: true, .. } => Some(
+                "give `--allow-change KEY` for each of these to resume with the new values, choose another folder with \
                  `--set output.dir=DIR`, or `--fresh` to move this one aside"
+                    .to_owned(),
+            ),
+            Self::NoIdentity { .. } => Some(
+                "choose another folder with `--set output.dir=DIR`, or `--fresh` to move this one aside; `idk-train merge` \
+                 takes its adapter with `--base DIR`"
                     .to_owned(),
             ),
             Self::OtherRun { .. } => Some(
@@ -249,7 +262,7 @@ impl Diagnose for RunError {
                 "run without `tasks` and `limit_per_task` to get them listed in rejected.jsonl".to_owned(),
             ),
             Self::AllRejected { .. } => {
-                Some("correct the rows; docs/reference/question-sets.md has the keys and the reasons".to_owned())
+                Some("correct the rows; docs/reference/question-sets.md has the keys, docs/reference/dataset.md the reasons".to_owned())
             }
             Self::NoQuestions { .. } => Some("look at `tasks` and `limit_per_task` in [data]".to_owned()),
             Self::Interrupted { .. } | Self::SamplingStopped { .. } => {

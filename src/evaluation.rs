@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use idk_common::progress::Progress;
+use idk_common::identity::differences;
+use idk_common::{Identity, RunDir};
 use idk_evaluator::{
     ADAPTER_NAME_RULE, ALL, Method, NamedAdapter, Prepared, Results, Samples, Subject, View,
     evaluate as evaluate_prepared, is_adapter_name, known_shares, prepare, render, results_file,
@@ -16,7 +17,9 @@ use crate::cli::{print_line, say};
 use crate::error::{Failure, RunError};
 use crate::pipeline::Run;
 use crate::recipe::{DataSection, Recipe};
+use crate::same_run::other_run;
 use crate::sources::{self, Set};
+use crate::terminal;
 
 /// What is answered, with which model, and where the results go.
 struct Job<'a> {
@@ -58,7 +61,7 @@ impl Job<'_> {
         };
         let (config, seed) = (&self.recipe.eval, self.recipe.data.seed);
         let prepared =
-            prepare(self.lalm, &loaded.set, config, self.recipe.build.prompt, seed, Progress::new)?;
+            prepare(self.lalm, &loaded.set, config, self.recipe.build.prompt, seed, terminal::progress)?;
         let val = self.val(&mut provenance)?;
         let samples = self.samples(&prepared, val.as_ref())?;
         let device = crate::pipeline::device_of_answers(self.recipe, self.lalm);
@@ -73,7 +76,7 @@ impl Job<'_> {
             samples: samples.as_ref(),
             provenance: &provenance,
         };
-        Ok(evaluate_prepared(&subject, &prepared, config, seed, &self.eval_dir, Progress::new)?)
+        Ok(evaluate_prepared(&subject, &prepared, config, seed, &self.eval_dir, terminal::progress)?)
     }
 
     /// Samples of the base model on the questions of test and val, if the recipe has `agreement`.
@@ -103,7 +106,7 @@ impl Job<'_> {
         provenance.insert("val".to_owned(), sources::display_name(&data.val));
         provenance.insert("val_sha256".to_owned(), sha256);
         let (style, seed) = (self.recipe.build.prompt, data.seed);
-        Ok(Some(prepare(self.lalm, &loaded.set, config, style, seed, Progress::new)?))
+        Ok(Some(prepare(self.lalm, &loaded.set, config, style, seed, terminal::progress)?))
     }
 }
 
@@ -177,7 +180,7 @@ pub fn evaluate(mut recipe: Recipe, request: &Request<'_>) -> Result<(), Failure
     if let Some(questions) = request.questions {
         recipe.data.test = questions.display().to_string();
     }
-    let dir = idk_trainer::RunDir::new(&recipe.output.dir);
+    let dir = RunDir::new(&recipe.output.dir);
     sources::check(&recipe.data, &[Set::Test])?;
     check_inputs(&recipe)?;
     let lalm = crate::pipeline::load_model(&recipe)?;
@@ -200,7 +203,7 @@ pub fn evaluate(mut recipe: Recipe, request: &Request<'_>) -> Result<(), Failure
         model_sha256: &model_sha256,
         adapters,
         dataset: labelled.then(|| dir.dataset()),
-        questions_dir: folder.join("questions"),
+        questions_dir: RunDir::new(folder).questions(),
         eval_dir: request.out.map_or_else(|| dir.eval(), Path::to_owned),
         run_dir: request.out.is_none().then(|| dir.root.clone()),
     };
@@ -220,7 +223,7 @@ impl Request<'_> {
         if !self.of_run {
             return require_free_standing(self.model, self.questions, self.out);
         }
-        let own_adapter = recipe.output.dir.join("adapter");
+        let own_adapter = RunDir::new(&recipe.output.dir).adapter();
         let others = [
             ("--model", self.model.is_some_and(|path| path != recipe.model.path)),
             ("--adapter", self.adapters.iter().any(|entry| Path::new(entry) != own_adapter)),
@@ -293,13 +296,14 @@ fn check_val(recipe: &Recipe) -> Result<(), Failure> {
 }
 
 /// Refuses to put answers of one model beside the dataset and adapter of another.
-pub(crate) fn check_model_of_run(dir: &idk_trainer::RunDir, model_sha256: &str) -> Result<(), Failure> {
+pub(crate) fn check_model_of_run(dir: &RunDir, model_sha256: &str) -> Result<(), Failure> {
     let made_with = idk_dataset_builder::read_manifest(&dir.dataset())?.provenance.model_sha256;
     if made_with == model_sha256 {
         return Ok(());
     }
-    let differences = vec![format!("model sha256: {made_with} there, {model_sha256} here")];
-    Err(RunError::OtherRun { dir: dir.root.clone(), differences }.into())
+    let then = Identity::default().with("model", made_with);
+    let now = Identity::default().with("model", model_sha256);
+    Err(other_run(dir, differences(&then, &now)))
 }
 
 /// Refuses `idk-eval` without a recipe when `--model`, `--questions` or `--out` is missing.

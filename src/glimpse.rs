@@ -1,6 +1,5 @@
 //! A look at the question sets of a recipe before anything is rendered, sampled or written.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use idk_dataset_builder::compose::{self, Bank, ComposeConfig, Split};
@@ -30,17 +29,6 @@ pub(crate) struct Glimpse {
     pub(crate) rejected: Vec<Rejection>,
     /// Some of the questions.
     pub(crate) some: Vec<Seen>,
-}
-
-impl Glimpse {
-    /// Rows that cannot be used, by reason code.
-    pub(crate) fn reasons(&self) -> BTreeMap<&str, usize> {
-        let mut reasons = BTreeMap::new();
-        for row in &self.rejected {
-            *reasons.entry(row.reason.as_str()).or_insert(0) += 1;
-        }
-        reasons
-    }
 }
 
 /// Looks at a set. `bank` is the bank, if it could be loaded; at most `some` questions (of each modality, where they are

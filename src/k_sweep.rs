@@ -4,15 +4,14 @@
 
 use std::path::{Path, PathBuf};
 
+use idk_common::RunDir;
 use idk_common::lock::RunLock;
-use idk_common::progress::Progress;
 use idk_dataset_builder::{BuildConfig, relabel_to};
 use idk_evaluator::{
     AccuracyFloor, Choice, Method, NamedAdapter, Results, Sweep, SweepKind, SweepPoint, SweepSet, SweepStep,
     Sweeper, pick,
 };
 use idk_model::Adapters;
-use idk_trainer::RunDir;
 
 use crate::cli::say;
 use crate::error::Failure;
@@ -20,6 +19,7 @@ use crate::pipeline::{self, Options, Run, move_aside};
 use crate::recipe::Recipe;
 use crate::sources;
 use crate::sweep::{SweepConfig, bare_subject, prepare_set, publish, val_source};
+use crate::terminal;
 
 /// Trains and evaluates an adapter for every K, and writes and prints `sweep/k.json` and `sweep/k-test.json`.
 ///
@@ -40,7 +40,7 @@ pub(crate) fn run(recipe: &Recipe, config: &SweepConfig, options: &Options) -> R
         say(&format!("k sweep   {k} of {} samples right", recipe.build.n_samples));
         let cell = cell_recipe(recipe, root, k);
         label(&samples, &cell)?;
-        results.push((k, pipeline::train_cell(&cell, &questions_dir(root), options)?));
+        results.push((k, pipeline::train_cell(&cell, &RunDir::new(root).questions(), options)?));
     }
     let mut val = on_val(recipe, root, &ks)?;
     match pick(&val, AccuracyFloor::OfBase(config.min_accuracy))? {
@@ -56,9 +56,9 @@ pub(crate) fn run(recipe: &Recipe, config: &SweepConfig, options: &Options) -> R
 fn sample(recipe: &Recipe, root: &Path, options: &Options<'_>) -> Result<PathBuf, Failure> {
     let mut sampling = recipe.clone();
     sampling.sweep = None;
-    sampling.output.dir = root.join("samples");
+    sampling.output.dir = RunDir::new(root).shared_samples().root;
     let mut run = Run::open(&sampling, &Options { fresh: false, ..*options })?;
-    run.questions = questions_dir(root);
+    run.questions = RunDir::new(root).questions();
     run.dataset()?;
     Ok(run.dir.dataset())
 }
@@ -68,12 +68,8 @@ fn cell_recipe(recipe: &Recipe, root: &Path, k: usize) -> Recipe {
     let mut cell = recipe.clone();
     cell.sweep = None;
     cell.build.k = k;
-    cell.output.dir = root.join("cells").join(format!("k{k}"));
+    cell.output.dir = RunDir::new(root).cell(&format!("k{k}")).root;
     cell
-}
-
-fn questions_dir(root: &Path) -> PathBuf {
-    root.join("questions")
 }
 
 /// Gives the cell its dataset: the samples that are there, labelled for its K.
@@ -100,7 +96,7 @@ fn on_val(recipe: &Recipe, root: &Path, ks: &[usize]) -> Result<Sweep, Failure> 
     };
     let steps = ks.iter().map(step).collect::<Result<Vec<_>, _>>()?;
     let (data, set) = val_source(recipe)?;
-    let val = prepare_set(&lalm, recipe, &data, set, &questions_dir(root))?;
+    let val = prepare_set(&lalm, recipe, &data, set, &RunDir::new(root).questions())?;
     let device = pipeline::device_of_answers(recipe, &lalm);
     let subject = bare_subject(&lalm, &model_sha256, &device);
     let sweeper = Sweeper {
@@ -108,7 +104,7 @@ fn on_val(recipe: &Recipe, root: &Path, ks: &[usize]) -> Result<Sweep, Failure> 
         config: &recipe.eval,
         seed: recipe.data.seed,
         eval_dir: &RunDir::new(root).eval(),
-        progress: Progress::new,
+        progress: terminal::progress,
     };
     Ok(sweeper.adapters(SweepKind::K, &steps, SweepSet::Val, &val)?)
 }

@@ -25,8 +25,7 @@ pub(crate) fn open_cache(model: &ModelSection) {
     if log::set_logger(&LISTENER).is_ok() {
         log::set_max_level(LevelFilter::Trace);
     }
-    let state =
-        if cache.file.exists() { "" } else { ", which does not exist yet" };
+    let state = if cache.file.exists() { "" } else { ", which does not exist yet" };
     say(&format!("kernels   in {}{state}", cache.file.display()));
 }
 

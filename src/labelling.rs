@@ -3,12 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use idk_common::lock::RunLock;
-use idk_common::{CommonError, atomic};
+use idk_common::{CommonError, RunDir, atomic};
 use idk_dataset_builder::{
-    BuildConfig, BuildError, Format, MANIFEST_FILE, Paths, SAMPLING_FILE, Sampled, complete, export, inspect,
-    read_manifest, relabel, relabel_to,
+    BuildConfig, BuildError, Format, MANIFEST_FILE, Paths, Sampled, complete, export, inspect, read_manifest,
+    relabel, relabel_to,
 };
-use idk_trainer::RunDir;
 use serde_json::{Value, json};
 
 use crate::cli::{print_line, say};
@@ -25,8 +24,7 @@ struct Place {
 impl Place {
     /// `path` is a run folder, its dataset folder, or a dataset folder of its own.
     fn find(path: &Path) -> Result<Self, Failure> {
-        let holds_dataset =
-            |dir: &Path| dir.join(SAMPLING_FILE).is_file() || dir.join(MANIFEST_FILE).is_file();
+        let holds_dataset = |dir: &Path| Sampled::is_in(dir) || dir.join(MANIFEST_FILE).is_file();
         let below = RunDir::new(path).dataset();
         if holds_dataset(&below) {
             return Ok(Self { dataset: below, run: Some(path.to_owned()) });
@@ -38,9 +36,8 @@ impl Place {
             return Err(BuildError::NotSampled { dir: path.to_owned() }.into());
         }
         let real = std::fs::canonicalize(path).map_err(CommonError::reading("read", path))?;
-        let run =
-            real.parent().filter(|run| RunDir::new(run).recipe().is_file() && real.ends_with("dataset"));
-        Ok(Self { dataset: path.to_owned(), run: run.map(Path::to_owned) })
+        let run = RunDir::of_dataset(&real).map(|run| run.root);
+        Ok(Self { dataset: path.to_owned(), run })
     }
 
     /// The folder that a command holds while it works: the run's, or the dataset's own.
@@ -112,6 +109,10 @@ fn relabel_elsewhere(place: &Place, out: &Path, config: &BuildConfig) -> Result<
     let dataset = RunDir::new(out).dataset();
     relabel_to(&place.dataset, &dataset, config)?;
     if let Some((path, text)) = recipe {
+        let identity = RunDir::new(run).identity();
+        if identity.is_file() {
+            atomic::write_atomic(&RunDir::new(out).identity(), &atomic::read(&identity)?)?;
+        }
         atomic::write_atomic(&path, text.as_bytes())?;
     }
     Ok(dataset)

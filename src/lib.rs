@@ -28,6 +28,7 @@ mod start_adapter;
 mod stop;
 mod summary;
 pub mod sweep;
+mod terminal;
 mod training;
 pub mod transfer;
 mod validation;

@@ -3,20 +3,20 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use idk_common::RunDir;
 use idk_common::hash::sha256_file;
 use idk_common::json::read_json;
-use idk_common::progress::Progress;
 use idk_model::{Merge, Merged, StoredDtype};
 use serde_json::{Value, json};
 
 use crate::cli::{print_line, say};
 use crate::error::{Failure, RunError};
+use crate::same_run::model_of_run;
 use crate::sources;
+use crate::terminal;
 
 const ADAPTER_CONFIG: &str = "adapter_config.json";
 const ADAPTER_WEIGHTS: &str = "adapter_model.safetensors";
-/// How `recipe.toml` of a run notes the hash of its base model.
-const MODEL_HASH_COMMENT: &str = "# model    sha256 ";
 
 /// Options of `idk-train merge`.
 #[derive(Args, Clone, Debug)]
@@ -50,7 +50,7 @@ impl MergeArguments {
         let merge = Merge::open(&base, &adapter, self.dtype)?;
         self.check_base(&adapter, &base)?;
         let readme = readme(&adapter, &base)?;
-        let progress = Progress::new("merge (MiB)", mebibytes(merge.bytes()));
+        let progress = terminal::progress("merge (MiB)", mebibytes(merge.bytes()));
         let (mut bytes, mut shown) = (0, 0);
         let mut advanced = |more: u64| {
             bytes += more;
@@ -65,7 +65,11 @@ impl MergeArguments {
 
     /// The run's adapter, or the folder itself.
     fn adapter(&self) -> PathBuf {
-        if self.run.join(ADAPTER_CONFIG).is_file() { self.run.clone() } else { self.run.join("adapter") }
+        if self.run.join(ADAPTER_CONFIG).is_file() {
+            self.run.clone()
+        } else {
+            RunDir::new(&self.run).adapter()
+        }
     }
 
     fn base(&self, adapter: &Path, config: &Value) -> Result<PathBuf, RunError> {
@@ -79,7 +83,16 @@ impl MergeArguments {
 
     /// Compares the base with the one that the run was trained on, where the run has noted it.
     fn check_base(&self, adapter: &Path, base: &Path) -> Result<(), Failure> {
-        let Some(expected) = noted_model_sha256(adapter) else { return Ok(()) };
+        let run = adapter.parent().map(RunDir::new);
+        let noted = match run.map(|run| model_of_run(&run)).transpose() {
+            // Whoever names the base knows it.
+            Err(failure) if self.base.is_some() => {
+                say(&format!("warning: {failure}"));
+                return Ok(());
+            }
+            noted => noted?.flatten(),
+        };
+        let Some(expected) = noted else { return Ok(()) };
         let found = sources::model_sha256(base)?;
         if found == expected {
             return Ok(());
@@ -110,13 +123,6 @@ impl MergeArguments {
 
 fn mebibytes(bytes: u64) -> u64 {
     bytes.div_ceil(1 << 20)
-}
-
-/// The hash of the base model in the `recipe.toml` of the run that the adapter lies in.
-fn noted_model_sha256(adapter: &Path) -> Option<String> {
-    let recipe = adapter.parent()?.join("recipe.toml");
-    let text = idk_common::atomic::read_to_string(&recipe).ok()?;
-    text.lines().find_map(|line| line.strip_prefix(MODEL_HASH_COMMENT)).map(str::to_owned)
 }
 
 /// The card of the merged model: no place and no time, so that the same merge writes the same bytes.

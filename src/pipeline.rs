@@ -4,26 +4,26 @@
 
 use std::path::{Path, PathBuf};
 
+use idk_common::RunDir;
 use idk_common::lock::RunLock;
-use idk_common::progress::Progress;
 use idk_common::text::display_path;
 use idk_dataset_builder::{
-    BuildError, BuildInputs, Control, DatasetManifest, Provenance, SAMPLING_FILE, Sampled, read_manifest,
-    verify,
+    BuildError, BuildInputs, Control, DatasetManifest, Provenance, Sampled, read_manifest, verify,
 };
 use idk_evaluator::Results;
 use idk_model::{Adapters, Lalm};
-use idk_trainer::{RunDir, TrainReport};
+use idk_trainer::TrainReport;
 
 use crate::cli::{RecipeArgs, print_line, say};
 use crate::error::{Failure, RunError};
 use crate::model_card::{CARD_FILE, Card};
 use crate::recipe::Recipe;
-use crate::same_run::{check_dataset, check_same_run};
+use crate::same_run::{check_dataset, check_same_run, write_identity};
 use crate::sources::{self, Loaded, Set};
 use crate::start_adapter;
 use crate::stop::StopSignals;
 use crate::summary::summary;
+use crate::terminal;
 
 /// How a program was asked to run, apart from its recipe.
 #[derive(Clone, Copy, Debug, Default)]
@@ -165,7 +165,7 @@ impl<'a> Run<'a> {
         Card { recipe: self.recipe, dataset, steps, changes: &changes, results }.write(&self.dir.adapter())
     }
 
-    /// Locks the run folder, loads the model and writes `recipe.toml`.
+    /// Locks the run folder, loads the model and writes `identity.json` and `recipe.toml`.
     pub(crate) fn open(recipe: &'a Recipe, options: &Options<'a>) -> Result<Self, Failure> {
         Self::open_in(recipe, &recipe.output.dir, options)
     }
@@ -187,7 +187,7 @@ impl<'a> Run<'a> {
         let lock = RunLock::acquire(root)?;
         let dir = RunDir::new(root);
         remove_temporaries(&dir)?;
-        let questions = root.join("questions");
+        let questions = dir.questions();
         let allow_changes = options.allow_changes;
         check_same_run(recipe, &dir, &model_sha256, allow_changes)?;
         let run = Self { recipe, dir, lalm, model_sha256, questions, allow_changes, _lock: lock };
@@ -195,12 +195,11 @@ impl<'a> Run<'a> {
         Ok(run)
     }
 
+    /// Writes `identity.json`, then `recipe.toml`.
     fn write_recipe(&self) -> Result<(), Failure> {
+        write_identity(&self.dir, &self.model_sha256)?;
         let text = format!(
-            "# The recipe of this run with every default filled in; it can be run again as it is.\n\
-             # program  idk {}\n# model    sha256 {}\n\n{}",
-            env!("CARGO_PKG_VERSION"),
-            self.model_sha256,
+            "# The recipe of this run with every default filled in; it can be run again as it is.\n\n{}",
             self.recipe.to_toml()?
         );
         Ok(idk_common::atomic::write_atomic(&self.dir.recipe(), text.as_bytes())?)
@@ -232,7 +231,7 @@ impl<'a> Run<'a> {
             idk_dataset_builder::remove_shards(&out)?;
             return self.kept_dataset(&out, &provenance);
         }
-        if out.join(SAMPLING_FILE).is_file() {
+        if Sampled::is_in(&out) {
             let manifest = self.labelled_dataset(&out, &provenance)?;
             idk_dataset_builder::remove_shards(&out)?;
             return Ok(manifest);
@@ -259,7 +258,7 @@ impl<'a> Run<'a> {
         };
         let stop = StopSignals::watch();
         let warn = |line: &str| say(&format!("warning: {line}"));
-        let control = Control { progress: Progress::new, stop: Some(stop.flag()), warn: &warn };
+        let control = Control { progress: terminal::progress, stop: Some(stop.flag()), warn: &warn };
         let told = "stopping after the shard that is being sampled; another signal ends at once and loses it";
         match stop.while_telling(told, || job(&inputs, &control)) {
             Err(BuildError::Stopped { sampled, total }) => {

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use idk_common::RunDir;
 use idk_common::text::terminal_safe;
-use idk_dataset_builder::{DatasetManifest, MANIFEST_FILE, SAMPLING_FILE, partial_sampling, read_manifest};
+use idk_dataset_builder::{DatasetManifest, MANIFEST_FILE, Sampled, partial_sampling, read_manifest};
 use idk_model::Outline;
-use idk_trainer::{AUDIO_TOKENS_PER_S, MemoryInput, Method, RunDir, checkpoint, estimate_memory};
+use idk_trainer::{AUDIO_TOKENS_PER_S, MemoryInput, Method, checkpoint, estimate_memory};
 use serde::Serialize;
 
 use crate::check::{Checked, grouped};
@@ -321,7 +322,7 @@ fn dataset_stage(
         build.n_samples
     );
     let dataset = dir.dataset();
-    if dataset.join(SAMPLING_FILE).is_file() {
+    if Sampled::is_in(&dataset) {
         return Stage {
             name: "dataset",
             state: "begun",

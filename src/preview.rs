@@ -7,7 +7,6 @@ use idk_common::text::terminal_safe_lines;
 use idk_dataset_builder::{read_dpo, read_sft};
 use idk_model::{Message, Outline};
 use idk_questions::prompt_text;
-use idk_questions::rows::ChatMessage;
 use idk_trainer::Method;
 use rayon::prelude::*;
 
@@ -73,18 +72,15 @@ pub(crate) fn mean(counts: &[usize]) -> f64 {
 }
 
 fn dataset_rows(recipe: &Recipe, dir: &Path) -> Result<Vec<Row>, Failure> {
-    let chat = |messages: &[ChatMessage]| -> Vec<Message> {
-        messages.iter().map(|message| Message::from_tagged(&message.role, &message.content)).collect()
-    };
     let files = |paths: &[String]| paths.iter().cloned().map(Clip::File).collect();
-    let text = |answer: &[ChatMessage]| answer.iter().map(|it| it.content.clone()).collect::<String>();
+    let text = |answer: &[Message]| answer.iter().map(Message::tagged).collect::<String>();
     Ok(match recipe.train.method {
         Method::Sft => {
             let rows = read_sft(dir)?;
             let stride = rows.len().div_ceil(LOOKED_AT).max(1);
             let row = |row: &idk_questions::rows::SftRow| {
                 let (prompt, answer) = row.messages.split_at(row.messages.len().saturating_sub(1));
-                Row { messages: chat(prompt), answers: vec![text(answer)], clips: files(&row.audios) }
+                Row { messages: prompt.to_vec(), answers: vec![text(answer)], clips: files(&row.audios) }
             };
             rows.iter().step_by(stride).map(row).collect()
         }
@@ -92,7 +88,7 @@ fn dataset_rows(recipe: &Recipe, dir: &Path) -> Result<Vec<Row>, Failure> {
             let rows = read_dpo(dir)?;
             let stride = rows.len().div_ceil(LOOKED_AT).max(1);
             let row = |row: &idk_dataset_builder::DpoRow| Row {
-                messages: chat(&row.prompt),
+                messages: row.prompt.clone(),
                 answers: vec![text(&row.chosen), text(&row.rejected)],
                 clips: files(&row.audios),
             };
@@ -108,12 +104,12 @@ fn question_row(recipe: &Recipe, seen: &Seen) -> Row {
         Some(samples) => vec![Clip::Samples(samples.clone())],
         None => question.audio.iter().map(|path| Clip::File(path.display().to_string())).collect(),
     };
-    let text = format!("{}{}", "<audio>".repeat(clips.len()), prompt_text(question, recipe.build.prompt));
+    let prompt = Message::user(clips.len(), &prompt_text(question, recipe.build.prompt));
     let mut answers = vec![question.answer.clone()];
     if recipe.train.method == Method::Dpo {
         answers.push(recipe.build.refusal.clone());
     }
-    Row { messages: vec![Message::from_tagged("user", &text)], answers, clips }
+    Row { messages: vec![prompt], answers, clips }
 }
 
 /// Tokens of a row, and how many of them stand for audio.

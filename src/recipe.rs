@@ -7,6 +7,7 @@ mod read;
 
 use std::path::{Path, PathBuf};
 
+use idk_common::{Problem, Problems};
 use idk_dataset_builder::BuildConfig;
 use idk_evaluator::EvalConfig;
 use idk_model::{LoraConfig, RunSettings, WeightDtype};
@@ -22,6 +23,9 @@ use crate::transfer::TransferConfig;
 use read::{SectionReader, apply_override, check_top_level, key_lines, parse_toml};
 
 pub use read::Places;
+
+/// A model's kernels gain nothing from wider steps.
+const MAX_PAD_TO: usize = 1024;
 
 /// `[model]`: the base model and where it runs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -53,6 +57,16 @@ impl Default for ModelSection {
             pad_to: 0,
             kernel_cache_dir: PathBuf::new(),
         }
+    }
+}
+
+impl ModelSection {
+    /// What is wrong with the values of `[model]`, all of it.
+    pub fn problems(&self) -> Vec<Problem> {
+        let mut problems = Problems::of_section("model");
+        problems.require(!self.path.as_os_str().is_empty(), "path", "must name a folder");
+        problems.require(self.pad_to <= MAX_PAD_TO, "pad_to", format!("must be at most {MAX_PAD_TO} tokens"));
+        problems.into_vec()
     }
 }
 
@@ -107,6 +121,22 @@ impl Default for DataSection {
     }
 }
 
+impl DataSection {
+    /// What is wrong with the values of `[data]`, all of it.
+    pub fn problems(&self) -> Vec<Problem> {
+        let mut problems = Problems::of_section("data");
+        problems.at_least_one([
+            ("train_questions", self.train_questions.unwrap_or(1)),
+            ("val_questions", self.val_questions.unwrap_or(1)),
+            ("limit_per_task", self.limit_per_task.unwrap_or(1)),
+            ("agreement", self.agreement),
+        ]);
+        let apart = self.val.is_empty() || ![&self.train, &self.test].contains(&&self.val);
+        problems.require(apart, "val", "must be other questions than `train` and `test`");
+        problems.into_vec()
+    }
+}
+
 /// `[output]`: the run folder.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -118,6 +148,15 @@ pub struct OutputSection {
 impl Default for OutputSection {
     fn default() -> Self {
         Self { dir: PathBuf::from("runs/default") }
+    }
+}
+
+impl OutputSection {
+    /// What is wrong with the values of `[output]`, all of it.
+    pub fn problems(&self) -> Vec<Problem> {
+        let mut problems = Problems::of_section("output");
+        problems.require(!self.dir.as_os_str().is_empty(), "dir", "must name a folder");
+        problems.into_vec()
     }
 }
 
@@ -184,16 +223,15 @@ impl Recipe {
     /// As [`Recipe::load`].
     pub fn parse(text: &str, path: &Path, overrides: &[String]) -> Result<Self, RecipeError> {
         let mut problems = Vec::new();
-        let mut values = parse_toml(text, path)?;
         let mut places = key_lines(text);
+        let mut values = parse_toml(text, path, &places, &mut problems)?;
         for assignment in overrides {
-            if let Err(problem) = apply_override(assignment, &mut values, &mut places) {
-                problems.push(problem);
-            }
+            apply_override(assignment, &mut values, &mut places, &mut problems);
         }
         check_top_level(&values, &places, &mut problems);
         let seed = values.get("seed").map_or(Some(0), Value::as_u64).unwrap_or_else(|| {
-            problems.push(RecipeProblem::at(&places, "seed", "`seed` must be a whole number, 0 or more"));
+            let problem = Problem::of_key("", "seed", "must be a whole number, 0 or above");
+            problems.push(RecipeProblem::at(&places, problem));
             0
         });
         let mut reader = SectionReader { values: &values, places: &places, problems: &mut problems };
@@ -249,7 +287,7 @@ mod tests {
         let text = "sed = 1\n[lora]\nrnak = 8\nalpha = \"big\"\n[trian]\n";
         let error = parse(text, &["build.k=99"]).unwrap_err();
         let RecipeError::Invalid { problems, .. } = &error else { panic!("{error}") };
-        let seen: Vec<_> = problems.iter().map(|p| (p.line, p.key.as_str())).collect();
+        let seen: Vec<_> = problems.iter().map(|p| (p.line, p.problem.key.as_str())).collect();
         assert_eq!(
             seen,
             [
@@ -285,12 +323,12 @@ mod tests {
     fn what_is_chosen_by_must_be_measured() {
         let text = "[data]\ntrain = \"a.json\"\nval = \"a.json\"\n[dpo]\nbeta = 0\n";
         let RecipeError::Invalid { problems, .. } = parse(text, &[]).unwrap_err() else { panic!("invalid") };
-        let seen: Vec<_> = problems.iter().map(|p| (p.line, p.key.as_str())).collect();
+        let seen: Vec<_> = problems.iter().map(|p| (p.line, p.problem.key.as_str())).collect();
         assert_eq!(seen, [(Some(3), "data.val"), (Some(5), "dpo.beta")]);
 
         let text = "[train]\neval_every = 5\nmetric_for_best = \"eval_rgi\"\ntarget_refusal_rate = 0.4\n";
         let RecipeError::Invalid { problems, .. } = parse(text, &[]).unwrap_err() else { panic!("invalid") };
-        let seen: Vec<_> = problems.iter().map(|p| (p.line, p.key.as_str())).collect();
+        let seen: Vec<_> = problems.iter().map(|p| (p.line, p.problem.key.as_str())).collect();
         assert_eq!(seen, [(Some(3), "train.metric_for_best"), (Some(4), "train.target_refusal_rate")]);
         assert!(parse(text, &["data.val=bank:val"]).is_ok());
         let margins = ["train.metric_for_best=eval_rewards/margins", "data.val=bank:val"];
@@ -302,7 +340,7 @@ mod tests {
     fn a_threshold_needs_questions_to_be_fitted_on_and_the_earlier_key_says_where_they_are_named_now() {
         let text = "[eval]\nmethods = [\"threshold\"]\n";
         let RecipeError::Invalid { problems, .. } = parse(text, &[]).unwrap_err() else { panic!("invalid") };
-        assert_eq!((problems[0].line, problems[0].key.as_str()), (Some(2), "eval.methods"));
+        assert_eq!((problems[0].line, problems[0].problem.key.as_str()), (Some(2), "eval.methods"));
         assert!(parse(text, &["data.val=bank:val"]).is_ok());
         let error = parse("[eval]\nval = \"bank:val\"\n", &[]).unwrap_err().to_string();
         assert!(error.contains("r.toml:2: unknown key `val` in [eval]"), "{error}");

@@ -1,15 +1,42 @@
-//! Whether a run folder holds the run that a recipe describes, so that it can be gone on with.
+//! Whether a run folder holds the run that a recipe describes, so that it can resume.
 
-use idk_common::json::differences;
+use idk_common::identity::{Difference, differences};
+use idk_common::json::{read_json, write_json};
+use idk_common::{CommonError, Identity, RunDir};
 use idk_dataset_builder::{
-    BuildConfig, MANIFEST_FILE, Provenance, SAMPLING_FILE, Sampled, SamplingSettings, read_manifest,
+    BuildConfig, MANIFEST_FILE, Provenance, Sampled, SamplingSettings, partial_sampling, read_manifest,
 };
-use idk_trainer::{Method, RunDir};
-use serde_json::Value;
+use idk_trainer::Method;
 
+use crate::allow::{allows, can_be_allowed};
 use crate::error::{Failure, RunError};
 use crate::recipe::Recipe;
 use crate::sources;
+
+/// What made a run beside its recipe: the content of `identity.json`.
+pub(crate) fn run_identity(model_sha256: &str) -> Identity {
+    Identity::default().with("program", env!("CARGO_PKG_VERSION")).with("model", model_sha256)
+}
+
+/// Writes `identity.json`. It comes before `recipe.toml`: a recipe without it is of an earlier version.
+pub(crate) fn write_identity(dir: &RunDir, model_sha256: &str) -> Result<(), CommonError> {
+    write_json(&dir.identity(), &run_identity(model_sha256))
+}
+
+/// The hash of the base model of a run; `None` for a folder that is no run.
+///
+/// # Errors
+/// [`RunError::NoIdentity`] for the run of an earlier version; [`CommonError`] for a file that cannot be read.
+pub(crate) fn model_of_run(dir: &RunDir) -> Result<Option<String>, Failure> {
+    if !dir.recipe().is_file() {
+        return Ok(None);
+    }
+    match read_json::<Identity>(&dir.identity()) {
+        Ok(identity) => Ok(identity.text("model").map(str::to_owned)),
+        Err(CommonError::NotFound { .. }) => Err(RunError::NoIdentity { dir: dir.root.clone() }.into()),
+        Err(error) => Err(error.into()),
+    }
+}
 
 /// Refuses a folder whose dataset or checkpoints were made by another recipe or model, before anything in it
 /// changes. Files that the recipe names are compared by their content, when the stage reads them.
@@ -24,11 +51,45 @@ pub(crate) fn check_same_run(
     let Some(before) = path.is_file().then(|| Recipe::load(&path, &[]).ok()).flatten() else {
         return Ok(());
     };
-    let mut differing = Vec::new();
+    let (mut then, mut now) = (Identity::default(), Identity::default());
+    if let Some((sampled, build_now)) = sampling_of(recipe, dir, &before)? {
+        let data = sources::identity(&before.data, &recipe.data);
+        then = then.and(sampled).with("seed", before.seed).with_section("data", &data.0);
+        now = now
+            .with("model", model_sha256)
+            .with("seed", recipe.seed)
+            .with_section("data", &data.1)
+            .and(build_now);
+    }
+    if dir.checkpoints().is_dir() {
+        then = then.and(of_training(&before));
+        now = now.and(of_training(recipe));
+    }
+    if now == Identity::default() {
+        return Ok(());
+    }
+    // A run that has made something also says with what.
+    model_of_run(dir)?;
+    let (taken, differing): (Vec<Difference>, Vec<Difference>) =
+        differences(&then, &now).into_iter().partition(|change| allows(allowed, &change.key));
+    if differing.is_empty() {
+        return check_steps_left(recipe, dir, &taken);
+    }
+    Err(other_run(dir, differing))
+}
+
+/// What the samples of a run were made from, and the same of `recipe`, as far as it stands in `[build]`; the former also
+/// has the model. `None` if nothing is sampled.
+fn sampling_of(
+    recipe: &Recipe,
+    dir: &RunDir,
+    before: &Recipe,
+) -> Result<Option<(Identity, Identity)>, Failure> {
     let dataset = dir.dataset();
+    let of_build = |build: &BuildConfig| Identity::default().with_section("build", &build.identity());
     let made_with = if dataset.join(MANIFEST_FILE).is_file() {
         Some((read_manifest(&dataset)?.provenance, before.build.clone()))
-    } else if dataset.join(SAMPLING_FILE).is_file() {
+    } else if Sampled::is_in(&dataset) {
         // Labels are still to be made, so they may be others.
         let sampled = Sampled::read(&dataset)?;
         Some((sampled.provenance, sampled.config.labelled_as(&recipe.build)))
@@ -36,40 +97,30 @@ pub(crate) fn check_same_run(
         None
     };
     if let Some((provenance, build)) = made_with {
-        let model = &provenance.model_sha256;
-        differences("model sha256", &json(model), &json(&model_sha256), &mut differing);
-        differences("seed", &json(&before.seed), &json(&recipe.seed), &mut differing);
-        let data = sources::identity(&before.data, &recipe.data);
-        differences("data", &json(&data.0), &json(&data.1), &mut differing);
-        let build = (build.identity(), recipe.build.identity());
-        differences("build", &json(&build.0), &json(&build.1), &mut differing);
-    } else if let Ok(Some(partial)) = idk_dataset_builder::partial_sampling(&dataset) {
-        // What only labels read may still change.
-        let model = &partial.model_sha256;
-        differences("model sha256", &json(model), &json(&model_sha256), &mut differing);
-        differences("seed", &json(&partial.seed), &json(&recipe.seed), &mut differing);
-        let data = sources::identity(&before.data, &recipe.data);
-        differences("data", &json(&data.0), &json(&data.1), &mut differing);
-        let build = SamplingSettings::of(&recipe.build);
-        differences("build", &json(&partial.build), &json(&build), &mut differing);
+        let then = of_build(&build).with("model", provenance.model_sha256);
+        return Ok(Some((then, of_build(&recipe.build))));
     }
-    if dir.checkpoints().is_dir() {
-        differences("lora", &json(&before.lora), &json(&recipe.lora), &mut differing);
-        let train = (before.train.identity(), recipe.train.identity());
-        differences("train", &json(&train.0), &json(&train.1), &mut differing);
-        let dpo = (before.dpo.identity(), recipe.dpo.identity());
-        differences("dpo", &json(&dpo.0), &json(&dpo.1), &mut differing);
-    }
-    let (taken, differing): (Vec<String>, Vec<String>) =
-        differing.into_iter().partition(|line| crate::allow::allows(allowed, line));
-    if differing.is_empty() {
-        return check_steps_left(recipe, dir, &taken);
-    }
-    Err(RunError::OtherRun { dir: dir.root.clone(), differences: differing }.into())
+    let Ok(Some(partial)) = partial_sampling(&dataset) else { return Ok(None) };
+    // What only labels read may still change.
+    let then =
+        Identity::default().with_section("build", &partial.build).with("model", partial.model_sha256.clone());
+    let now = Identity::default().with_section("build", &SamplingSettings::of(&recipe.build));
+    Ok(Some((then, now)))
+}
+
+/// What of a recipe its training depends on.
+fn of_training(recipe: &Recipe) -> Identity {
+    let lora = Identity::default().with_section("lora", &recipe.lora);
+    lora.and(recipe.train.identity()).and(recipe.dpo.identity())
+}
+
+pub(crate) fn other_run(dir: &RunDir, differences: Vec<Difference>) -> Failure {
+    let can_be_allowed = differences.iter().all(|change| can_be_allowed(&change.key));
+    RunError::OtherRun { dir: dir.root.clone(), differences, can_be_allowed }.into()
 }
 
 /// Refuses allowed changes to a run that has no step left to read them: its files must not say what it never did.
-fn check_steps_left(recipe: &Recipe, dir: &RunDir, changes: &[String]) -> Result<(), Failure> {
+fn check_steps_left(recipe: &Recipe, dir: &RunDir, changes: &[Difference]) -> Result<(), Failure> {
     let dataset = dir.dataset();
     if changes.is_empty() || !dataset.join(MANIFEST_FILE).is_file() {
         return Ok(());
@@ -81,13 +132,13 @@ fn check_steps_left(recipe: &Recipe, dir: &RunDir, changes: &[String]) -> Result
         Method::Dpo => counts.dpo_rows,
     };
     // Another rule for ending early may give a run that one has ended steps again.
-    let of_ending = |line: &String| {
-        line.starts_with("train.early_stopping_patience: ") || line.starts_with("train.target_refusal_rate: ")
-    };
-    let ended = found.state.selection.ended.is_some() && !changes.iter().any(of_ending);
+    let of_ending = ["train.early_stopping_patience", "train.target_refusal_rate"];
+    let ends_elsewhere = changes.iter().any(|change| of_ending.contains(&change.key.as_str()));
+    let ended = found.state.selection.ended.is_some() && !ends_elsewhere;
     if !ended && found.state.step < recipe.train.total_steps(rows) {
         return Ok(());
     }
+    let changes: Vec<String> = changes.iter().map(ToString::to_string).collect();
     let what = format!(
         "the run in `{}` is finished: no step is left for {}; give it more epochs, or another output.dir",
         dir.root.display(),
@@ -104,17 +155,11 @@ pub(crate) fn check_dataset(
     made: (&BuildConfig, &Provenance, u64),
     provenance: &Provenance,
 ) -> Result<(), Failure> {
+    let of = |build: &BuildConfig, provenance: &Provenance, seed: u64| {
+        Identity::of(provenance).with_section("build", build).with("seed", seed)
+    };
     let (build, origin, seed) = made;
-    let mut differing = Vec::new();
-    differences("build", &json(build), &json(&recipe.build.identity()), &mut differing);
-    differences("", &json(origin), &json(provenance), &mut differing);
-    differences("seed", &json(&seed), &json(&recipe.seed), &mut differing);
-    if differing.is_empty() {
-        return Ok(());
-    }
-    Err(RunError::OtherRun { dir: dir.root.clone(), differences: differing }.into())
-}
-
-fn json(value: &impl serde::Serialize) -> Value {
-    serde_json::to_value(value).unwrap_or_default()
+    let now = of(&recipe.build.identity(), provenance, recipe.seed);
+    let differing = differences(&of(build, origin, seed), &now);
+    if differing.is_empty() { Ok(()) } else { Err(other_run(dir, differing)) }
 }

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use idk_common::CommonError;
 use idk_common::lock::RunLock;
+use idk_common::{CommonError, RunDir};
 use idk_dataset_builder::{MANIFEST_FILE, Part, SampledParts};
 
 use crate::cli::{print_line, say};
@@ -50,7 +50,7 @@ pub fn sample_part(recipe: &Recipe, part: Part, options: &Options<'_>) -> Result
 pub fn merge(recipe: &Recipe, folders: &[PathBuf], options: &Options<'_>) -> Result<(), Failure> {
     let folders = if folders.is_empty() { find_parts(&recipe.output.dir)? } else { folders.to_vec() };
     let locks = folders.iter().map(|folder| lock_existing(folder)).collect::<Result<Vec<_>, _>>()?;
-    let datasets: Vec<PathBuf> = folders.iter().map(|folder| folder.join("dataset")).collect();
+    let datasets: Vec<PathBuf> = folders.iter().map(|folder| RunDir::new(folder).dataset()).collect();
     let parts = SampledParts::find(&datasets)?;
     let run = Run::open(recipe, &Options { fresh: false, ..*options })?;
     if !run.dir.dataset().join(MANIFEST_FILE).is_file() {

@@ -2,10 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use idk_common::CommonError;
+use idk_common::identity::differences;
+use idk_common::{CommonError, Identity};
 use idk_dataset_builder::compose::{self, Bank, ComposeConfig, Split};
-use idk_questions::{QuestionSet, ReadOptions, read_questions_with};
-use serde::{Deserialize, Serialize};
+use idk_questions::{QuestionSet, ReadOptions, read_questions_with, reason};
+use serde::Serialize;
 
 use crate::cli::say;
 use crate::error::{Failure, RunError};
@@ -65,7 +66,7 @@ impl Set {
 }
 
 /// What a rendered split was made from; a split with the same origin is not rendered again.
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Serialize)]
 struct Origin {
     program_version: String,
     bank: String,
@@ -145,14 +146,9 @@ pub(crate) fn no_questions(data: &DataSection, set: Set, path: &Path) -> RunErro
 /// What to say where no row of a file can be used.
 fn all_rejected(set: &QuestionSet, in_file: usize, path: &Path) -> Option<RunError> {
     let first = set.rejected.first().filter(|_| in_file == 0)?;
-    let mut reasons = std::collections::BTreeMap::<&str, usize>::new();
-    for row in &set.rejected {
-        *reasons.entry(row.reason.as_str()).or_default() += 1;
-    }
-    let reasons: Vec<String> = reasons.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
     Some(RunError::AllRejected {
         path: path.to_owned(),
-        reasons: reasons.join(", "),
+        reasons: reason::listed(&reason::counts(&set.rejected)),
         first: format!("row {}: {}", first.line, first.detail),
     })
 }
@@ -246,8 +242,8 @@ fn render(
     };
     let origin_path = out.join("origin.json");
     let questions_path = out.join("questions.json");
-    let rendered_from: Option<Origin> = idk_common::json::read_json(&origin_path).ok();
-    if questions_path.is_file() && rendered_from.as_ref() == Some(&origin) {
+    let rendered_from: Identity = idk_common::json::read_json(&origin_path).unwrap_or_default();
+    if questions_path.is_file() && differences(&rendered_from, &Identity::of(&origin)).is_empty() {
         return Ok(questions_path);
     }
     let bank = Bank::load(&bank_dir)?;

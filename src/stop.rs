@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use idk_common::RunDir;
 use idk_common::diagnose::ExitKind;
-use idk_trainer::{RunDir, TrainReport};
+use idk_trainer::TrainReport;
 
 use crate::cli::say;
 use crate::error::{Failure, RunError};

@@ -1,9 +1,10 @@
 //! The last word of `idk-train`, on stderr: what came out, where it lies, and what to do next.
 
+use idk_common::RunDir;
 use idk_common::text::{display_path, shell_path};
 use idk_evaluator::{Method, REPORT_FILE, Results, results_file};
 use idk_questions::metrics::Comparison;
-use idk_trainer::{RunDir, TrainReport};
+use idk_trainer::TrainReport;
 
 use crate::check::grouped;
 use crate::recipe::Recipe;

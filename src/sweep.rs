@@ -4,13 +4,12 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use idk_common::lock::RunLock;
-use idk_common::progress::Progress;
+use idk_common::{Problem, Problems, RunDir};
 use idk_evaluator::{
     AccuracyFloor, Choice, EvalConfig, NamedAdapter, Picked, Prepared, Subject, Sweep, SweepKind, SweepPoint,
     SweepSet, Sweeper, alpha_steps, pick, prepare, sweep_table,
 };
 use idk_model::{Adapters, Lalm};
-use idk_trainer::RunDir;
 use serde::{Deserialize, Serialize};
 
 use crate::cli::{print_line, say};
@@ -19,6 +18,7 @@ use crate::evaluation::check_model_of_run;
 use crate::pipeline::{device_of_answers, load_model};
 use crate::recipe::{DataSection, Recipe};
 use crate::sources::{self, Set};
+use crate::terminal;
 
 /// `[sweep]`: the values that `idk-eval sweep` goes through, and the K of `idk-train`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -43,25 +43,20 @@ impl Default for SweepConfig {
 const MAX_ALPHA: f64 = 100.0;
 
 impl SweepConfig {
-    /// What cannot be used: key and reason. `n_samples` is that of `[build]`.
-    pub fn problems(&self, n_samples: usize) -> Vec<(&'static str, &'static str)> {
+    /// What is wrong with the values of `[sweep]`, all of it. `n_samples` is that of `[build]`.
+    pub fn problems(&self, n_samples: usize) -> Vec<Problem> {
         let repeats =
             |values: &[f64]| values.iter().enumerate().any(|(at, value)| values[..at].contains(value));
         let k: Vec<f64> = self.k.iter().map(|&k| k as f64).collect();
-        let mut problems = Vec::new();
-        if self.alpha.is_empty() || repeats(&self.alpha) {
-            problems.push(("alpha", "must hold one or more numbers, each once"));
-        }
-        if self.alpha.iter().any(|alpha| !(0.0..=MAX_ALPHA).contains(alpha)) {
-            problems.push(("alpha", "may hold numbers between 0 and 100"));
-        }
-        if !(0.0..=1.0).contains(&self.min_accuracy) {
-            problems.push(("min_accuracy", "must be between 0 and 1"));
-        }
-        if repeats(&k) || self.k.iter().any(|k| !(1..=n_samples).contains(k)) {
-            problems.push(("k", "may hold numbers between 1 and n_samples of [build], each once"));
-        }
-        problems
+        let mut problems = Problems::of_section("sweep");
+        let once = !self.alpha.is_empty() && !repeats(&self.alpha);
+        problems.require(once, "alpha", "must hold one or more numbers, each once");
+        let in_range = self.alpha.iter().all(|alpha| (0.0..=MAX_ALPHA).contains(alpha));
+        problems.require(in_range, "alpha", "may hold numbers between 0 and 100");
+        problems.shares([("min_accuracy", self.min_accuracy)]);
+        let in_range = !repeats(&k) && self.k.iter().all(|k| (1..=n_samples).contains(k));
+        problems.require(in_range, "k", "may hold numbers between 1 and n_samples of [build], each once");
+        problems.into_vec()
     }
 }
 
@@ -237,7 +232,7 @@ impl<'a> SweptRun<'a> {
             SweepSet::Val => val_source(self.recipe)?,
             SweepSet::Test => (self.recipe.data.clone(), Set::Test),
         };
-        prepare_set(&self.lalm, self.recipe, &data, source, &self.dir.root.join("questions"))
+        prepare_set(&self.lalm, self.recipe, &data, source, &self.dir.questions())
     }
 
     fn with_sweeper<T>(&self, job: impl FnOnce(&Sweeper<'_>) -> Result<T, Failure>) -> Result<T, Failure> {
@@ -248,7 +243,7 @@ impl<'a> SweptRun<'a> {
             config: &self.config,
             seed: self.recipe.data.seed,
             eval_dir: &self.dir.eval(),
-            progress: Progress::new,
+            progress: terminal::progress,
         })
     }
 
@@ -321,7 +316,7 @@ pub(crate) fn prepare_set(
     let limit = recipe.eval.limit.filter(|_| set == Set::Test);
     let config = EvalConfig { limit, ..recipe.eval.clone() };
     let loaded = sources::load(data, set, questions_dir, config.max_rejected_share)?;
-    Ok(prepare(lalm, &loaded.set, &config, recipe.build.prompt, data.seed, Progress::new)?)
+    Ok(prepare(lalm, &loaded.set, &config, recipe.build.prompt, data.seed, terminal::progress)?)
 }
 
 #[cfg(test)]
@@ -330,10 +325,11 @@ mod tests {
 
     #[test]
     fn values_that_cannot_be_swept_are_named() {
-        let keys =
-            |config: SweepConfig| config.problems(5).into_iter().map(|(key, _)| key).collect::<Vec<_>>();
+        let keys = |config: SweepConfig| -> Vec<String> {
+            config.problems(5).into_iter().map(|problem| problem.key.replace("sweep.", "")).collect()
+        };
         let base = SweepConfig::default;
-        assert_eq!(keys(SweepConfig { k: vec![1, 5], ..base() }), Vec::<&str>::new());
+        assert_eq!(keys(SweepConfig { k: vec![1, 5], ..base() }), Vec::<String>::new());
         assert_eq!(keys(SweepConfig { alpha: vec![], k: vec![6], ..base() }), ["alpha", "k"]);
         assert_eq!(keys(SweepConfig { alpha: vec![1.0, 1.0], k: vec![2, 2], ..base() }), ["alpha", "k"]);
         assert_eq!(

@@ -1,11 +1,9 @@
 //! The training stage of a run: dataset to adapter, by answers or by preferences, validated on the way.
 
-use std::collections::BTreeMap;
-
 use idk_common::progress::Progress;
 use idk_dataset_builder::{DpoRow, read_dpo, read_dpo_val, read_sft, read_sft_val};
 use idk_model::{Adapters, Lalm, Message};
-use idk_questions::rows::{ChatMessage, SftRow};
+use idk_questions::rows::SftRow;
 use idk_trainer::{
     Clip, EarlyEnd, Example, Measure, Method, Pair, TrainReport, TrainRun, Validation, clips_of_rows,
     train_dpo, train_lora,
@@ -16,19 +14,18 @@ use crate::cli::say;
 use crate::error::Failure;
 use crate::pipeline::Run;
 use crate::recipe::Recipe;
+use crate::same_run::run_identity;
 use crate::stop::StopSignals;
+use crate::terminal;
 use crate::validation::ValidationQuestions;
 
 /// Trains the adapter, or goes on where a stopped run was.
 pub(crate) fn train_adapter(run: &Run<'_>) -> Result<TrainReport, Failure> {
     let recipe = run.recipe;
     let mut questions = ValidationQuestions::of(run)?;
-    let mut fingerprint = BTreeMap::from([
-        ("model".to_owned(), run.model_sha256.clone()),
-        ("program".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
-    ]);
+    let mut identity = run_identity(&run.model_sha256);
     if let Some(questions) = questions.as_ref().filter(|_| recipe.train.selects()) {
-        fingerprint.insert("val_questions".to_owned(), questions.sha256()?);
+        identity.insert("val_questions", questions.sha256()?);
     }
     let mut measure = questions.as_mut().map(|questions| {
         move |_: u64, adapters: &Adapters| {
@@ -42,12 +39,12 @@ pub(crate) fn train_adapter(run: &Run<'_>) -> Result<TrainReport, Failure> {
         dir: &run.dir,
         seed: recipe.seed,
         base_name: &base_name,
-        fingerprint: &fingerprint,
+        identity: &identity,
         resume: true,
         allow_changes: run.allow_changes,
         stop: Some(stop.flag()),
         warn: &|line| say(&format!("warning: {line}")),
-        show_progress: true,
+        progress: terminal::progress,
     };
     let (dataset, lalm) = (run.dir.dataset(), &run.lalm);
     let (lora, config) = (&recipe.lora, &recipe.train);
@@ -101,10 +98,10 @@ fn examples(lalm: &Lalm, rows: &[SftRow]) -> Result<Vec<Example>, Failure> {
     let audios: Vec<(&str, &[String])> = rows.iter().map(|row| (row.id.as_str(), &*row.audios)).collect();
     let example = |(row, audio): (&SftRow, Vec<Clip>)| {
         let (target, prompt) = match row.messages.split_last() {
-            Some((answer, prompt)) => (answer.content.clone(), prompt),
+            Some((answer, prompt)) => (answer.tagged(), prompt),
             None => (String::new(), [].as_slice()),
         };
-        Example { id: row.id.clone(), audio, messages: chat(prompt), target }
+        Example { id: row.id.clone(), audio, messages: prompt.to_vec(), target }
     };
     Ok(rows.iter().zip(clips(lalm, &audios)?).map(example).collect())
 }
@@ -112,23 +109,20 @@ fn examples(lalm: &Lalm, rows: &[SftRow]) -> Result<Vec<Example>, Failure> {
 /// Preference pairs.
 fn pairs(lalm: &Lalm, rows: &[DpoRow]) -> Result<Vec<Pair>, Failure> {
     let audios: Vec<(&str, &[String])> = rows.iter().map(|row| (row.id.as_str(), &*row.audios)).collect();
-    let text = |answer: &[ChatMessage]| answer.first().map(|m| m.content.clone()).unwrap_or_default();
+    let text = |answer: &[Message]| answer.first().map(Message::tagged).unwrap_or_default();
     let pair = |(row, audio): (&DpoRow, Vec<Clip>)| Pair {
         id: row.id.clone(),
         audio,
-        messages: chat(&row.prompt),
+        messages: row.prompt.clone(),
         chosen: text(&row.chosen),
         rejected: text(&row.rejected),
     };
     Ok(rows.iter().zip(clips(lalm, &audios)?).map(pair).collect())
 }
 
-fn chat(messages: &[ChatMessage]) -> Vec<Message> {
-    messages.iter().map(|message| Message::from_tagged(&message.role, &message.content)).collect()
-}
-
 /// The clips of each row; one that cannot be used is found here, before anything is trained.
 fn clips(lalm: &Lalm, rows: &[(&str, &[String])]) -> Result<Vec<Vec<Clip>>, Failure> {
-    let progress = |files| if files == 0 { Progress::hidden() } else { Progress::new("read audio", files) };
+    let progress =
+        |files| if files == 0 { Progress::hidden() } else { terminal::progress("read audio", files) };
     Ok(clips_of_rows(rows, &lalm.mel, progress)?)
 }

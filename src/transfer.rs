@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use idk_common::json::write_json;
 use idk_common::lock::RunLock;
+use idk_common::{Problem, Problems, RunDir};
 use idk_evaluator::{ALL, Results, TRANSFER_FILE, Transfer, report_file, write_transfer_report};
 use serde::{Deserialize, Serialize};
 
@@ -33,20 +34,16 @@ impl Default for TransferConfig {
 }
 
 impl TransferConfig {
-    /// What cannot be used: key and reason.
-    pub fn problems(&self) -> Vec<(&'static str, &'static str)> {
-        let mut problems = Vec::new();
-        if self.train.is_empty() || repeats(&self.train) {
-            problems.push(("train", "must name one or more tasks, each once"));
-        }
-        if self.train.iter().any(|name| !is_plain(name)) {
-            problems
-                .push(("train", "may hold names of letters, digits, `-` and `_` only: they name folders"));
-        }
-        if self.seeds.is_empty() || repeats(&self.seeds) {
-            problems.push(("seeds", "must hold one or more seeds, each once"));
-        }
-        problems
+    /// What is wrong with the values of `[transfer]`, all of it.
+    pub fn problems(&self) -> Vec<Problem> {
+        let mut problems = Problems::of_section("transfer");
+        let once = !self.train.is_empty() && !repeats(&self.train);
+        problems.require(once, "train", "must name one or more tasks, each once");
+        let plain = "may hold names of letters, digits, `-` and `_` only: they name folders";
+        problems.require(self.train.iter().all(|name| is_plain(name)), "train", plain);
+        let once = !self.seeds.is_empty() && !repeats(&self.seeds);
+        problems.require(once, "seeds", "must hold one or more seeds, each once");
+        problems.into_vec()
     }
 }
 
@@ -105,13 +102,13 @@ fn cell_recipe(recipe: &Recipe, root: &Path, train: &str, seed: u64) -> Recipe {
     cell.transfer = None;
     cell.seed = seed;
     cell.data.tasks = if train == ALL { Vec::new() } else { vec![train.to_owned()] };
-    cell.output.dir = root.join("cells").join(format!("{train}-seed{seed}"));
+    cell.output.dir = RunDir::new(root).cell(&format!("{train}-seed{seed}")).root;
     cell
 }
 
 /// Cells that are trained on the same tasks share their rendered clips.
 fn questions_dir(root: &Path, train: &str) -> PathBuf {
-    root.join("questions").join(train)
+    RunDir::new(root).questions().join(train)
 }
 
 #[cfg(test)]
@@ -123,10 +120,10 @@ mod tests {
         let keys = |train: &[&str], seeds: &[u64]| {
             let train = train.iter().map(|name| (*name).to_owned()).collect();
             let problems = TransferConfig { train, seeds: seeds.to_vec() }.problems();
-            problems.into_iter().map(|(key, _)| key).collect::<Vec<_>>()
+            problems.into_iter().map(|problem| problem.key).collect::<Vec<_>>()
         };
-        assert_eq!(keys(&["sound", "all"], &[0]), Vec::<&str>::new());
-        assert_eq!(keys(&["../x"], &[0, 0]), ["train", "seeds"]);
-        assert_eq!(keys(&[], &[]), ["train", "seeds"]);
+        assert_eq!(keys(&["sound", "all"], &[0]), Vec::<String>::new());
+        assert_eq!(keys(&["../x"], &[0, 0]), ["transfer.train", "transfer.seeds"]);
+        assert_eq!(keys(&[], &[]), ["transfer.train", "transfer.seeds"]);
     }
 }

@@ -11,6 +11,7 @@ use idk_questions::{Judgement, Verdict};
 use crate::error::Failure;
 use crate::pipeline::Run;
 use crate::sources::{self, Loaded, Set};
+use crate::terminal;
 
 /// The questions of `val` in [data]. They are encoded, and answered by the base model, when they are first asked.
 pub(crate) struct ValidationQuestions<'a> {
@@ -70,8 +71,8 @@ impl<'a> ValidationQuestions<'a> {
         let (run, recipe) = (self.run, self.run.recipe);
         let (config, seed) = (eval_config(run), recipe.data.seed);
         let prepared =
-            prepare(&run.lalm, &self.loaded.set, &config, recipe.build.prompt, seed, Progress::new)?;
-        let bar = Progress::new("validation of the base model", prepared.questions.len() as u64);
+            prepare(&run.lalm, &self.loaded.set, &config, recipe.build.prompt, seed, terminal::progress)?;
+        let bar = terminal::progress("validation of the base model", prepared.questions.len() as u64);
         let base = answers(run, None, &prepared, &bar)?;
         bar.finish();
         Ok(Asked { prepared, base })

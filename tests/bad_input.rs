@@ -123,6 +123,143 @@ fn every_key_with_one_wrong_letter_is_refused_and_the_right_one_suggested() {
     }
 }
 
+/// Two wrong keys of every section, each with what is said about it.
+const TWO_WRONG_KEYS: [(&str, [(&str, &str); 2]); 12] = [
+    ("model", [("path = ''", "must name a folder"), ("pad_to = 2000", "must be at most 1024 tokens")]),
+    ("data", [("val_questions = 0", "must be at least 1"), ("agreement = 0", "must be at least 1")]),
+    ("build", [("n_samples = 0", "must be at least 1"), ("top_p = 2", "must be above 0 and at most 1")]),
+    ("lora", [("rank = 0", "must be between 1 and"), ("dropout = 1.0", "must be at least 0 and below 1")]),
+    ("train", [("batch_size = 0", "must be at least 1"), ("eps = 0", "must be a number above 0")]),
+    ("dpo", [("beta = 0", "must be a number above 0"), ("sft_weight = -1", "must be a number, 0 or above")]),
+    ("eval", [("limit = 0", "must be at least 1"), ("random_rate = 2", "must be between 0 and 1")]),
+    ("output", [("dir = ''", "must name a folder"), ("folder = 'run'", "")]),
+    (
+        "base",
+        [("caption = -1", "must be a number, 0 or above"), ("refusal_share = 2", "must be between 0 and 1")],
+    ),
+    ("init", [("d_model = 0", "must be at least 1"), ("hidden_size = 0", "must be at least 1")]),
+    (
+        "transfer",
+        [("train = ['../x']", "may hold names of letters"), ("seeds = []", "must hold one or more seeds")],
+    ),
+    (
+        "sweep",
+        [
+            ("alpha = [-1]", "may hold numbers between 0 and 100"),
+            ("min_accuracy = 2", "must be between 0 and 1"),
+        ],
+    ),
+];
+
+#[test]
+fn two_wrong_keys_of_every_section_are_all_reported_at_once_with_their_lines() {
+    assert_eq!(TWO_WRONG_KEYS.map(|(section, _)| section), idk::recipe::SECTIONS);
+    let desk = Desk::new();
+    let (mut text, mut line, mut expected) = (String::new(), 0, Vec::new());
+    for (section, keys) in TWO_WRONG_KEYS {
+        text.push_str(&format!("[{section}]\n"));
+        line += 1;
+        for (assignment, what) in keys {
+            text.push_str(&format!("{assignment}\n"));
+            line += 1;
+            let key = assignment.split(' ').next().unwrap();
+            expected.push(match what {
+                "" => format!("wrong.toml:{line}: unknown key `{key}` in [{section}]"),
+                what => format!("wrong.toml:{line}: `{key}` in [{section}] {what}"),
+            });
+        }
+    }
+    desk.write("wrong.toml", text.as_bytes());
+    for program in [TRAIN, BUILD, EVAL] {
+        let said = desk.run(program, &["wrong.toml"]).failed(2, &[]);
+        for message in &expected {
+            assert!(said.stderr.contains(message), "`{message}` is not in {}", said.stderr);
+        }
+    }
+}
+
+#[test]
+fn three_wrong_keys_of_three_sections_are_nine_mistakes() {
+    let desk = Desk::new();
+    let wrong = "[build]\nn_samples = 0\ntop_p = 2\nval_share = 1\n[eval]\nlimit = 0\nrandom_rate = 2\n\
+                 batch_size = 0\n[train]\nepochs = 0\nbatch_size = 0\nlog_every = 0\n";
+    desk.write("wrong.toml", wrong.as_bytes());
+    desk.run(TRAIN, &["wrong.toml"]).failed(2, &["has 9 mistakes"]);
+}
+
+/// Keys that may be left out, so that "not set" has a meaning.
+const OPTIONAL_KEYS: [(&str, &[&str]); 4] = [
+    ("data", &["train_questions", "val_questions", "limit_per_task"]),
+    ("build", &["max_idk_share", "max_pairs_per_question"]),
+    (
+        "train",
+        &["max_steps", "warmup_steps", "metric_for_best", "early_stopping_patience", "target_refusal_rate"],
+    ),
+    ("eval", &["limit", "random_rate"]),
+];
+
+#[test]
+fn infinity_and_nan_are_rejected_with_the_key_and_never_taken_for_not_set() {
+    let desk = Desk::new();
+    for number in ["inf", "-inf", "nan"] {
+        let (mut text, mut line, mut expected) = ("seed = 1\n".to_owned(), 1, Vec::new());
+        let mut arguments = vec!["quick.toml".to_owned()];
+        for (section, keys) in OPTIONAL_KEYS {
+            text.push_str(&format!("[{section}]\n"));
+            line += 1;
+            for key in keys {
+                text.push_str(&format!("{key} = {number}\n"));
+                line += 1;
+                arguments.extend(["--set".to_owned(), format!("{section}.{key}={number}")]);
+                expected
+                    .push((line, format!("`{key}` in [{section}] must be a finite number, not `{number}`")));
+            }
+        }
+        desk.write("wrong.toml", text.as_bytes());
+        let of_file = desk.run(TRAIN, &["wrong.toml"]).failed(2, &["has 12 mistakes"]);
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        let of_set = desk.run(TRAIN, &arguments).failed(2, &["has 12 mistakes"]);
+        for (line, message) in expected {
+            for (said, place) in [(&of_file, format!("wrong.toml:{line}")), (&of_set, "--set".to_owned())] {
+                assert!(said.stderr.contains(&format!("{place}: {message}")), "{message}: {}", said.stderr);
+            }
+        }
+    }
+    let elsewhere = ["seed=inf", "train.betas=[0.9, nan]", "train={max_steps = inf}", "sweep.alpha=[1, inf]"];
+    for assignment in elsewhere {
+        desk.train(&[assignment]).failed(2, &["--set: `", "must be a finite number, not `"]);
+    }
+    assert_no_run(&desk);
+}
+
+#[test]
+fn numbers_that_float32_cannot_hold_are_rejected_before_anything_is_sampled() {
+    let desk = Desk::new();
+    for number in ["1e308", "1e-300"] {
+        let keys = [
+            "lora.alpha",
+            "train.learning_rate",
+            "train.eps",
+            "train.weight_decay",
+            "train.max_grad_norm",
+            "dpo.beta",
+            "dpo.sft_weight",
+            "build.temperature",
+            "build.repetition_penalty",
+            "eval.repetition_penalty",
+        ];
+        let overrides: Vec<String> = keys.iter().map(|key| format!("{key}={number}")).collect();
+        let overrides: Vec<&str> = overrides.iter().map(String::as_str).collect();
+        let said = desk.train(&overrides).failed(2, &["has 10 mistakes"]);
+        for key in keys {
+            let (section, key) = key.split_once('.').unwrap();
+            let message = format!("`{key}` in [{section}] must be between 1.2e-38 and 3.4e38");
+            assert!(said.stderr.contains(&message), "{message}: {}", said.stderr);
+        }
+    }
+    assert_no_run(&desk);
+}
+
 #[test]
 fn a_recipe_that_is_no_toml_names_its_line() {
     let desk = Desk::new();

@@ -251,6 +251,26 @@ fn a_changed_recipe_on_an_existing_run_is_refused_names_what_differs_and_changes
 }
 
 #[test]
+fn a_run_names_program_and_model_in_a_file_of_its_own_and_one_that_does_not_is_another_run() {
+    let desk = Desk::new();
+    desk.build(&[]).succeeded();
+    let identity: Value = idk_common::json::read_json(&desk.path("run/identity.json")).unwrap();
+    let manifest: Value = idk_common::json::read_json(&desk.path("run/dataset/manifest.json")).unwrap();
+    let model = &manifest["provenance"]["model_sha256"];
+    assert_eq!(identity, serde_json::json!({ "model": model, "program": env!("CARGO_PKG_VERSION") }));
+    let recipe = idk_common::atomic::read_to_string(&desk.path("run/recipe.toml")).unwrap();
+    assert!(!recipe.contains(model.as_str().unwrap()), "{recipe}");
+
+    std::fs::remove_file(desk.path("run/identity.json")).unwrap();
+    let before = files(&desk.path("run"));
+    desk.train(&[]).failed(65, &["`run` holds another run", "it has no identity.json", "--fresh"]);
+    desk.train(&["build.k=1"]).failed(65, &["it has no identity.json"]);
+    assert_same(&before, &files(&desk.path("run")));
+    desk.run(TRAIN, &["quick.toml", "--fresh"]).succeeded();
+    assert!(desk.path("run/identity.json").is_file());
+}
+
+#[test]
 fn a_question_file_that_changed_is_noticed() {
     let desk = Desk::new();
     support::question_set(&desk, "set", 4, |_| {});

@@ -92,6 +92,17 @@ fn what_cannot_be_merged_is_refused_with_its_reason_before_anything_is_written()
 }
 
 #[test]
+fn the_run_of_an_earlier_version_is_merged_into_a_base_that_is_named_and_into_no_other() {
+    let desk = desk();
+    std::fs::remove_file(desk.path("run/identity.json")).unwrap();
+    merge(&desk, &["run", "--out", "out"]).failed(65, &["it has no identity.json", "--base DIR"]);
+    assert!(!desk.path("out").exists());
+    let model = tiny_model().display().to_string();
+    let warned = merge(&desk, &["run", "--out", "out", "--base", &model]).succeeded();
+    assert!(warned.stderr.contains("warning: `run` holds another run"), "{}", warned.stderr);
+}
+
+#[test]
 fn a_merge_that_is_killed_leaves_the_folder_whole_or_not_there() {
     const KILLS: usize = 20;
     let desk = desk();

@@ -102,9 +102,9 @@ fn what_is_found_before_a_run_ends_the_check_and_the_run_with_one_code_and_write
             2,
             &["--set: `target_modules` in [lora] names `q_proj` twice"],
         ),
-        ("lora.rank=0", 2, &["--set: `rank` in [lora] must lie in"]),
+        ("lora.rank=0", 2, &["--set: `rank` in [lora] must be between 1 and"]),
         ("train.length_window_steps=-1", 2, &["--set: `length_window_steps` in [train]"]),
-        ("data.val_questions=0", 2, &["--set: `val_questions` must be 1 or more"]),
+        ("data.val_questions=0", 2, &["--set: `val_questions` in [data] must be at least 1"]),
     ] {
         for options in [&["--check"][..], &[]] {
             train(&desk, &[set], options).failed(code, parts);
@@ -193,9 +193,9 @@ fn a_changed_key_that_is_allowed_by_name_is_taken_with_one_warning_and_noted() {
     desk.train(&constant).succeeded();
     let before = files(&desk.path("run"));
     let longer = [&constant[..], &["train.epochs=3", "train.learning_rate=5e-4"]].concat();
-    train(&desk, &longer, &[]).failed(65, &["train.epochs: 2 there, 3 here", "--allow-change KEY"]);
+    train(&desk, &longer, &[]).failed(65, &["train.epochs: then 2, now 3", "--allow-change KEY"]);
     let one = ["--allow-change", "train.epochs"];
-    train(&desk, &longer, &one).failed(65, &["train.learning_rate: 0.001 there, 0.0005 here"]);
+    train(&desk, &longer, &one).failed(65, &["train.learning_rate: then 0.001, now 0.0005"]);
     assert_same(&before, &files(&desk.path("run")));
 
     let both = [&one[..], &["--allow-change", "train.learning_rate"]].concat();

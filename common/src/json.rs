@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
 
 use crate::atomic::{self, AtomicFile};
 use crate::error::CommonError;
@@ -196,21 +195,6 @@ pub fn read_jsonl<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>, CommonErro
     Ok(rows)
 }
 
-/// One line for every leaf of two JSON values that is not the same: `key: OLD there, NEW here`. Keys that only `before`
-/// has are passed over.
-pub fn differences(key: &str, before: &Value, now: &Value, lines: &mut Vec<String>) {
-    match (before, now) {
-        (Value::Object(before), Value::Object(now)) => {
-            for (name, value) in now {
-                let dotted = if key.is_empty() { name.clone() } else { format!("{key}.{name}") };
-                differences(&dotted, before.get(name).unwrap_or(&Value::Null), value, lines);
-            }
-        }
-        _ if before != now => lines.push(format!("{key}: {before} there, {now} here")),
-        _ => {}
-    }
-}
-
 fn json_error(path: &Path, line: usize, error: &serde_json::Error) -> CommonError {
     let text = error.to_string();
     // The parser ends its message with its own position, which in JSON Lines is always line 1.
@@ -319,17 +303,6 @@ mod tests {
         atomic::write_atomic(&path, b"[\n  1,\n  x\n]").unwrap();
         let error = read_json::<Vec<u8>>(&path).unwrap_err();
         assert!(matches!(error, CommonError::Json { line: 3, column: 3, .. }), "{error:?}");
-    }
-
-    #[test]
-    fn differences_are_named_by_their_dotted_key() {
-        let (before, now) = (
-            serde_json::json!({"a": {"b": 1, "c": 2}, "gone": 0}),
-            serde_json::json!({"a": {"b": 1, "c": 3}, "new": "x"}),
-        );
-        let mut lines = Vec::new();
-        differences("build", &before, &now, &mut lines);
-        assert_eq!(lines, ["build.a.c: 2 there, 3 here", "build.new: null there, \"x\" here"]);
     }
 
     #[test]

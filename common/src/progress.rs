@@ -1,355 +1,70 @@
-//! Progress of a long job, on standard error: a bar on a terminal, one plain line per 5 % elsewhere.
+//! How far a long job is. Libraries count; whoever calls them decides where it is shown.
 
 use std::fmt;
-use std::io::{self, Write};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+/// Makes the display of a job from its label and its number of units.
+pub type NewProgress = fn(&str, u64) -> Progress;
 
-use crate::text::{ellipsis, terminal_safe};
+/// Shows how far a job is. Must never fail and may be called from several threads.
+pub trait Display: fmt::Debug + Send + Sync {
+    /// The text beside the count.
+    fn set_message(&self, message: &str);
+    /// `units` were done before, as after a resume: they count as done but not for the rate.
+    fn resume_at(&self, units: u64);
+    /// `units` more are done.
+    fn inc(&self, units: u64);
+    /// One line of text beside the display.
+    fn line(&self, text: &str);
+    /// The job is done; may be called again.
+    fn finish(&self);
+}
 
-/// Lines that a job prints where there is no terminal: one per 5 %.
-const LINES_PER_JOB: u64 = 20;
-
-/// Longest message beside the bar, in characters: a terminal line holds little more.
-const MAX_MESSAGE_CHARS: usize = 120;
-
-/// Counts the units of a job (steps, questions, files) and shows how far it is.
+/// Counts the units of a job (steps, questions, files).
 ///
-/// May be shared among threads. Uses no colour, so `NO_COLOR` has nothing to switch off. Never fails: a closed
-/// standard error only means that nobody watches. Wall times go to the screen alone, never into a file.
+/// May be shared among threads. Wall times go to the display alone, never into a file.
 #[derive(Debug)]
-pub struct Progress {
-    view: View,
-}
-
-#[derive(Debug)]
-enum View {
-    /// The bar, and where it was when this run began.
-    Bar(ProgressBar, Arc<AtomicU64>),
-    Lines(Mutex<Lines>),
-    Hidden,
-}
+pub struct Progress(Option<Box<dyn Display>>);
 
 impl Progress {
-    /// Starts the clock of a job of `total` units and, on a terminal, draws the empty bar.
-    #[must_use]
-    pub fn new(label: &str, total: u64) -> Self {
-        let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
-        // Hidden means: no terminal, or one that cannot redraw a line.
-        if bar.is_hidden() {
-            return Self::to_writer(label, total, Box::new(io::stderr()));
-        }
-        let first_position = Arc::new(AtomicU64::new(0));
-        let first = Arc::clone(&first_position);
-        let bar_pace = move |state: &ProgressState, out: &mut dyn fmt::Write| {
-            let done = state.pos().saturating_sub(first.load(Ordering::Relaxed));
-            let left = state.len().unwrap_or(0).saturating_sub(state.pos());
-            // Nobody to tell if the screen is gone.
-            let _ = out.write_str(&pace(done, left, state.elapsed()));
-        };
-        let template = "{prefix} [{bar:28}] {pos}/{len}{pace}  {wide_msg}";
-        bar.set_style(
-            ProgressStyle::with_template(template)
-                .unwrap_or_else(|_| ProgressStyle::default_bar())
-                .with_key("pace", bar_pace)
-                .progress_chars("=> "),
-        );
-        bar.set_prefix(terminal_safe(label));
-        bar.enable_steady_tick(Duration::from_millis(500));
-        Self { view: View::Bar(bar, first_position) }
+    /// A job that `display` shows.
+    pub fn shown(display: impl Display + 'static) -> Self {
+        Self(Some(Box::new(display)))
     }
 
     /// Counts nothing and shows nothing, for tests and for callers that print their own results.
     #[must_use]
     pub fn hidden() -> Self {
-        Self { view: View::Hidden }
-    }
-
-    /// Plain lines to `out`.
-    fn to_writer(label: &str, total: u64, out: Box<dyn Write + Send>) -> Self {
-        let lines = Lines {
-            out,
-            label: terminal_safe(label),
-            message: String::new(),
-            total,
-            position: 0,
-            first_position: 0,
-            printed: 0,
-            finished: false,
-            start: Instant::now(),
-        };
-        Self { view: View::Lines(Mutex::new(lines)) }
+        Self(None)
     }
 
     /// The text beside the count, such as the current loss.
-    pub fn set_message(&self, message: impl Into<String>) {
-        let message = ellipsis(&terminal_safe(&message.into()), MAX_MESSAGE_CHARS);
-        match &self.view {
-            View::Bar(bar, _) => bar.set_message(message),
-            View::Lines(lines) => with(lines, |lines| lines.message = message),
-            View::Hidden => {}
-        }
+    pub fn set_message(&self, message: impl AsRef<str>) {
+        self.on_display(|display| display.set_message(message.as_ref()));
     }
 
     /// Says that `units` were done before, as after a resume: they count as done but not for the rate.
     pub fn resume_at(&self, units: u64) {
-        match &self.view {
-            View::Bar(bar, first_position) => {
-                first_position.store(units, Ordering::Relaxed);
-                bar.reset_elapsed();
-                bar.set_position(units);
-            }
-            View::Lines(lines) => with(lines, |lines| lines.resume_at(units)),
-            View::Hidden => {}
-        }
+        self.on_display(|display| display.resume_at(units));
     }
 
     /// Says that `units` more are done.
     pub fn inc(&self, units: u64) {
-        match &self.view {
-            View::Bar(bar, _) => bar.inc(units),
-            View::Lines(lines) => with(lines, |lines| lines.inc(units)),
-            View::Hidden => {}
-        }
+        self.on_display(|display| display.inc(units));
     }
 
-    /// Prints one line of text above the bar, such as a warning or the loss on the validation set.
+    /// Prints one line of text, such as a warning or the loss on the validation set.
     pub fn line(&self, text: &str) {
-        let text = terminal_safe(text);
-        match &self.view {
-            View::Bar(bar, _) => bar.println(text),
-            View::Lines(lines) => with(lines, |lines| lines.print(&text)),
-            View::Hidden => {}
-        }
+        self.on_display(|display| display.line(text));
     }
 
     /// Shows the final state and stops; later calls change nothing on the screen.
     pub fn finish(&self) {
-        match &self.view {
-            View::Bar(bar, _) => bar.finish(),
-            View::Lines(lines) => with(lines, Lines::finish),
-            View::Hidden => {}
+        self.on_display(|display| display.finish());
+    }
+
+    fn on_display(&self, call: impl FnOnce(&dyn Display)) {
+        if let Some(display) = &self.0 {
+            call(display.as_ref());
         }
-    }
-}
-
-/// A panic in another thread must not silence this one.
-fn with(lines: &Mutex<Lines>, change: impl FnOnce(&mut Lines)) {
-    change(&mut lines.lock().unwrap_or_else(PoisonError::into_inner));
-}
-
-struct Lines {
-    out: Box<dyn Write + Send>,
-    label: String,
-    message: String,
-    total: u64,
-    position: u64,
-    first_position: u64,
-    /// How many twentieths have had their line.
-    printed: u64,
-    finished: bool,
-    start: Instant,
-}
-
-impl fmt::Debug for Lines {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Lines({} {}/{})", self.label, self.position, self.total)
-    }
-}
-
-impl Lines {
-    fn inc(&mut self, units: u64) {
-        self.position = self.position.saturating_add(units);
-        let reached = self.twentieths();
-        if reached > self.printed && !self.finished {
-            self.printed = reached;
-            self.print_state();
-        }
-    }
-
-    fn resume_at(&mut self, units: u64) {
-        self.position = units;
-        self.first_position = units;
-        self.printed = self.twentieths();
-        self.start = Instant::now();
-    }
-
-    /// The last line, unless reaching 100 % has already printed it.
-    fn finish(&mut self) {
-        if !self.finished && self.printed < LINES_PER_JOB {
-            self.print_state();
-        }
-        self.finished = true;
-    }
-
-    fn twentieths(&self) -> u64 {
-        let reached = u128::from(self.position.min(self.total)) * u128::from(LINES_PER_JOB);
-        reached.checked_div(u128::from(self.total)).unwrap_or(0) as u64
-    }
-
-    fn print_state(&mut self) {
-        let done = self.position.saturating_sub(self.first_position);
-        let line =
-            state_line(&self.label, self.position, self.total, &self.message, done, self.start.elapsed());
-        self.print(&line);
-    }
-
-    fn print(&mut self, line: &str) {
-        // One write per line, so that lines of several processes do not mix.
-        let _ = self.out.write_all(format!("{line}\n").as_bytes());
-        let _ = self.out.flush();
-    }
-}
-
-/// `train  45%  90/200  loss 1.234  12.0/s  ETA 9s`
-fn state_line(label: &str, position: u64, total: u64, message: &str, done: u64, elapsed: Duration) -> String {
-    let percent = (u128::from(position) * 100).checked_div(u128::from(total)).unwrap_or(100);
-    let space = if message.is_empty() { "" } else { "  " };
-    let pace = pace(done, total.saturating_sub(position), elapsed);
-    format!("{label}  {percent}%  {position}/{total}{space}{message}{pace}")
-}
-
-/// The rate of the `done` units of this run and the time for those `left`, or the time taken if none are.
-fn pace(done: u64, left: u64, elapsed: Duration) -> String {
-    let elapsed_s = elapsed.as_secs_f64();
-    if done == 0 || elapsed_s == 0.0 {
-        return String::new();
-    }
-    let per_second = done as f64 / elapsed_s;
-    let rate = if per_second >= 1.0 {
-        format!("{per_second:.1}/s")
-    } else {
-        format!("{:.1} s each", per_second.recip())
-    };
-    match left {
-        0 => format!("  {rate}  in {}", duration(elapsed_s)),
-        _ => format!("  {rate}  ETA {}", duration(left as f64 / per_second)),
-    }
-}
-
-/// `42s`, `3m20s` or `2h05m`.
-fn duration(seconds: f64) -> String {
-    let seconds = seconds.ceil() as u64;
-    match seconds {
-        0..60 => format!("{seconds}s"),
-        60..3600 => format!("{}m{:02}s", seconds / 60, seconds % 60),
-        _ => format!("{}h{:02}m", seconds / 3600, seconds / 60 % 60),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[derive(Clone, Default)]
-    struct Screen(Arc<Mutex<Vec<u8>>>);
-
-    impl Write for Screen {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().write(bytes)
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    impl Screen {
-        fn lines(&self) -> Vec<String> {
-            String::from_utf8(self.0.lock().unwrap().clone()).unwrap().lines().map(str::to_owned).collect()
-        }
-
-        fn job(&self, total: u64) -> Progress {
-            Progress::to_writer("train", total, Box::new(self.clone()))
-        }
-    }
-
-    #[test]
-    fn a_long_job_prints_one_line_per_five_percent() {
-        let screen = Screen::default();
-        let progress = screen.job(1000);
-        (0..1000).for_each(|_| progress.inc(1));
-        progress.finish();
-        progress.finish();
-        let lines = screen.lines();
-        assert_eq!(lines.len(), 20);
-        assert!(lines[0].starts_with("train  5%  50/1000"), "{}", lines[0]);
-        assert!(lines[19].starts_with("train  100%  1000/1000"), "{}", lines[19]);
-    }
-
-    #[test]
-    fn a_large_jump_prints_one_line_and_a_stop_half_way_prints_where() {
-        let screen = Screen::default();
-        let progress = screen.job(200);
-        progress.set_message("loss \u{1b}[31m1.25");
-        progress.inc(90);
-        progress.inc(3);
-        progress.finish();
-        let lines = screen.lines();
-        assert_eq!(lines.len(), 2);
-        assert!(lines[0].starts_with("train  45%  90/200  loss \\u{1b}[31m1.25"), "{}", lines[0]);
-        assert!(lines[1].starts_with("train  46%  93/200"), "{}", lines[1]);
-    }
-
-    #[test]
-    fn a_resumed_job_counts_on_without_repeating_lines() {
-        let screen = Screen::default();
-        let progress = screen.job(100);
-        progress.resume_at(50);
-        progress.inc(1);
-        assert_eq!(screen.lines().len(), 0);
-        progress.inc(4);
-        assert!(screen.lines()[0].starts_with("train  55%  55/100"));
-    }
-
-    #[test]
-    fn an_empty_job_and_one_that_overruns_are_fine() {
-        let screen = Screen::default();
-        let progress = screen.job(0);
-        progress.inc(3);
-        progress.finish();
-        assert_eq!(screen.lines().len(), 1);
-        let screen = Screen::default();
-        let progress = screen.job(2);
-        progress.inc(u64::MAX);
-        progress.inc(u64::MAX);
-        assert_eq!(screen.lines().len(), 1);
-        Progress::hidden().inc(1);
-    }
-
-    #[test]
-    fn extra_lines_cannot_carry_escape_sequences() {
-        let screen = Screen::default();
-        screen.job(10).line("warning: \u{1b}[2J");
-        assert_eq!(screen.lines(), ["warning: \\u{1b}[2J"]);
-    }
-
-    #[test]
-    fn threads_share_one_count() {
-        let screen = Screen::default();
-        let progress = screen.job(8000);
-        std::thread::scope(|scope| {
-            for _ in 0..8 {
-                scope.spawn(|| (0..1000).for_each(|_| progress.inc(1)));
-            }
-        });
-        assert_eq!(screen.lines().len(), 20);
-    }
-
-    #[test]
-    fn a_line_tells_count_message_rate_and_the_time_left() {
-        let line = state_line("train", 60, 200, "loss 0.5", 40, Duration::from_secs(20));
-        assert_eq!(line, "train  30%  60/200  loss 0.5  2.0/s  ETA 1m10s");
-        let line = state_line("eval", 10, 10, "", 10, Duration::from_secs(4));
-        assert_eq!(line, "eval  100%  10/10  2.5/s  in 4s");
-        let line = state_line("train", 2, 3, "", 2, Duration::from_secs(5));
-        assert_eq!(line, "train  66%  2/3  2.5 s each  ETA 3s");
-        let line = state_line("train", 50, 100, "", 0, Duration::from_secs(5));
-        assert_eq!(line, "train  50%  50/100");
-        assert_eq!(duration(7500.0), "2h05m");
-        assert_eq!(duration(59.5), "1m00s");
     }
 }

@@ -42,7 +42,7 @@ mod tests {
     use crate::build::Provenance;
     use crate::build::tests::{copy_clips, question, three_samples, tiny_model};
     use crate::manifest::MANIFEST_FILE;
-    use crate::sampled::SAMPLING_FILE;
+    use crate::sampled::SAMPLED_FILE;
 
     #[test]
     fn samples_come_with_their_questions_and_are_there_the_next_time() {
@@ -59,7 +59,7 @@ mod tests {
         assert_eq!(ids, ["a.wav", "b.wav"]);
         assert!(answers.iter().all(|(_, samples)| samples.len() == 3));
         // What cannot be mistaken for a dataset has neither of these.
-        assert!(!out.join(MANIFEST_FILE).exists() && !out.join(SAMPLING_FILE).exists());
+        assert!(!out.join(MANIFEST_FILE).exists() && !out.join(SAMPLED_FILE).exists());
         let shard = out.join("shards/00000.jsonl");
         let before = idk_common::atomic::read(&shard).unwrap();
         let stopped = std::sync::atomic::AtomicBool::new(false);

@@ -122,7 +122,7 @@ pub(crate) fn screen_set(
     control: &Control<'_>,
 ) -> Result<(Screened, usize), BuildError> {
     let BuildInputs { lalm, set, config, seed, .. } = *inputs;
-    config.check()?;
+    config.validate()?;
     // A key that is not set shows before the recordings are read.
     Server::open(config)?;
     let input = set.questions.len() + set.rejected.len();
@@ -174,7 +174,7 @@ fn check_rejected(
         rejected,
         total: input,
         max_share: config.max_rejected_share,
-        reasons: screened.reasons(),
+        reasons: idk_questions::reason::counts(&screened.rejected),
         list,
     })
 }
@@ -385,7 +385,7 @@ pub(crate) mod tests {
             }
             let shown = idk_questions::shuffled(question, 7);
             let text = idk_questions::prompt_text(&shown, three_samples().prompt);
-            assert_eq!(row.messages[0].content, format!("{}{text}", "<audio>".repeat(question.audio.len())));
+            assert_eq!(row.messages[0].tagged(), format!("{}{text}", "<audio>".repeat(question.audio.len())));
         }
     }
 }

@@ -1,13 +1,17 @@
 //! `[build]`: how the base model is sampled and how its samples become labels and targets.
 
+use idk_common::chat::AUDIO_TAG;
 use idk_common::text::terminal_safe;
+use idk_common::{Problem, Problems};
 use idk_model::SamplingConfig;
 use idk_questions::{PromptStyle, is_refusal};
 use serde::{Deserialize, Serialize};
 
 use crate::error::BuildError;
 use crate::openai::ServerUrl;
-use crate::screen::AUDIO_TAG;
+
+/// Its name in a recipe.
+pub(crate) const SECTION: &str = "build";
 
 /// Each request under way has a thread.
 const MAX_CONCURRENCY: usize = 1024;
@@ -145,70 +149,56 @@ impl BuildConfig {
     pub const LABELLING_KEYS: [&'static str; 7] =
         ["k", "target", "refusal", "refusals", "max_idk_share", "val_share", "max_pairs_per_question"];
 
-    /// Checks that the values make sense together.
+    /// What is wrong with the values of `[build]`, all of it.
+    #[must_use]
+    pub fn problems(&self) -> Vec<Problem> {
+        let mut problems = Problems::of_section(SECTION);
+        self.sampling().check(&mut problems);
+        problems.at_least_one([
+            ("n_samples", self.n_samples),
+            ("batch_size", self.batch_size),
+            ("shard_size", self.shard_size),
+        ]);
+        problems.shares([("max_rejected_share", self.max_rejected_share)]);
+        if self.sampler == Sampler::OpenAi {
+            self.check_server(&mut problems);
+        }
+        self.check_labels(&mut problems);
+        problems.into_vec()
+    }
+
+    /// Refuses values that cannot be used.
     ///
     /// # Errors
-    /// [`BuildError::Config`] naming the first key whose value cannot be used.
-    pub fn check(&self) -> Result<(), BuildError> {
-        let wrong = |key, what: &str| Err(BuildError::Config { key, what: what.to_owned() });
-        if self.n_samples == 0 {
-            return wrong("n_samples", "must be 1 or more");
-        }
-        if !(self.temperature.is_finite() && self.temperature >= 0.0) {
-            return wrong("temperature", "must be a number, 0 or more");
-        }
-        if !(self.top_p > 0.0 && self.top_p <= 1.0) {
-            return wrong("top_p", "must be above 0 and at most 1");
-        }
-        if !(self.repetition_penalty.is_finite() && self.repetition_penalty > 0.0) {
-            return wrong("repetition_penalty", "must be a number above 0");
-        }
-        if self.max_new_tokens == 0 {
-            return wrong("max_new_tokens", "must be 1 or more");
-        }
-        if self.batch_size == 0 {
-            return wrong("batch_size", "must be 1 or more");
-        }
-        if self.shard_size == 0 {
-            return wrong("shard_size", "must be 1 or more");
-        }
-        if !(0.0..=1.0).contains(&self.max_rejected_share) {
-            return wrong("max_rejected_share", "must be between 0 and 1");
-        }
-        if self.sampler == Sampler::OpenAi {
-            self.check_server()?;
-        }
-        self.check_labels()
+    /// [`BuildError::Config`] with every problem in it.
+    pub fn validate(&self) -> Result<(), BuildError> {
+        none_of(self.problems())
     }
 
     /// Checks what labelling reads, and nothing else: a stored configuration does not say where its server was.
     ///
     /// # Errors
-    /// As [`Self::check`].
-    pub(crate) fn check_labels(&self) -> Result<(), BuildError> {
-        let wrong = |key, what: &str| Err(BuildError::Config { key, what: what.to_owned() });
-        if !(1..=self.n_samples).contains(&self.k) {
-            return wrong("k", "must be between 1 and n_samples");
-        }
-        if self.max_idk_share.is_some_and(|share| !(0.0..=1.0).contains(&share)) {
-            return wrong("max_idk_share", "must be between 0 and 1");
-        }
-        if !(0.0..1.0).contains(&self.val_share) {
-            return wrong("val_share", "must be at least 0 and below 1");
-        }
-        if self.max_pairs_per_question == Some(0) {
-            return wrong("max_pairs_per_question", "must be 1 or more");
-        }
+    /// As [`Self::validate`].
+    pub(crate) fn validate_labels(&self) -> Result<(), BuildError> {
+        let mut problems = Problems::of_section(SECTION);
+        self.check_labels(&mut problems);
+        none_of(problems.into_vec())
+    }
+
+    fn check_labels(&self, problems: &mut Problems) {
+        // Without samples the problem is theirs.
+        let k_fits = self.n_samples == 0 || (1..=self.n_samples).contains(&self.k);
+        problems.require(k_fits, "k", "must be between 1 and n_samples");
+        problems.shares([("max_idk_share", self.max_idk_share.unwrap_or_default())]);
+        problems.below_one("val_share", self.val_share);
+        problems.at_least_one([("max_pairs_per_question", self.max_pairs_per_question.unwrap_or(1))]);
         let refuses = |text: &String| is_refusal(text) && !text.contains(AUDIO_TAG);
         let no_refusal =
             "is not read as a refusal by the judge, so a model trained on it would only be wrong";
-        if !refuses(&self.refusal) {
-            return wrong("refusal", no_refusal);
+        problems.require(refuses(&self.refusal), "refusal", no_refusal);
+        for text in self.refusals.iter().filter(|text| !refuses(text)) {
+            problems.add("refusals", format!("`{}` {no_refusal}", terminal_safe(text)));
         }
-        if let Some(text) = self.refusals.iter().find(|text| !refuses(text)) {
-            return wrong("refusals", &format!("`{}` {no_refusal}", terminal_safe(text)));
-        }
-        Ok(())
     }
 
     /// Every text that may be given to an unknown question.
@@ -232,40 +222,26 @@ impl BuildConfig {
         }
     }
 
-    fn check_server(&self) -> Result<(), BuildError> {
-        let wrong = |key, what: &str| Err(BuildError::Config { key, what: what.to_owned() });
+    fn check_server(&self, problems: &mut Problems) {
         if let Err(what) = ServerUrl::parse(&self.server_url) {
-            return wrong("server_url", &what);
+            problems.add("server_url", what);
         }
-        if self.server_model.trim().is_empty() {
-            return wrong("server_model", "must be the name under which the server has the model");
-        }
+        let model = "must be the name under which the server has the model";
+        problems.require(!self.server_model.trim().is_empty(), "server_model", model);
         let begins_well = !self.server_key_env.starts_with(|c: char| c.is_ascii_digit());
-        if !begins_well || !self.server_key_env.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
-            return wrong(
-                "server_key_env",
-                "must be the name of an environment variable, not the key itself",
-            );
-        }
-        if !(1..=MAX_CONCURRENCY).contains(&self.server_concurrency) {
-            return wrong("server_concurrency", "must be between 1 and 1024");
-        }
-        if !(1..=86_400).contains(&self.server_timeout_s) {
-            return wrong("server_timeout_s", "must be between 1 and 86400 (a day)");
-        }
-        if self.server_max_retries > 20 {
-            return wrong("server_max_retries", "must be at most 20");
-        }
-        if self.temperature > 2.0 {
-            return wrong("temperature", "must be at most 2 for a server");
-        }
-        if self.stop_when_decided {
-            return wrong(
-                "stop_when_decided",
-                "is not for a server, which draws all samples of a question at once",
-            );
-        }
-        Ok(())
+        let is_name =
+            begins_well && self.server_key_env.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+        let key = "must be the name of an environment variable, not the key itself";
+        problems.require(is_name, "server_key_env", key);
+        let concurrency = (1..=MAX_CONCURRENCY).contains(&self.server_concurrency);
+        problems.require(concurrency, "server_concurrency", "must be between 1 and 1024");
+        let timeout = (1..=86_400).contains(&self.server_timeout_s);
+        problems.require(timeout, "server_timeout_s", "must be between 1 and 86400 (a day)");
+        problems.require(self.server_max_retries <= 20, "server_max_retries", "must be at most 20");
+        let hot = self.temperature > 2.0;
+        problems.require(!hot, "temperature", "must be at most 2 for a server");
+        let at_once = "is not for a server, which draws all samples of a question at once";
+        problems.require(!self.stop_when_decided, "stop_when_decided", at_once);
     }
 
     /// The settings that the dataset depends on: where the server is and how patiently it is asked are left at their
@@ -300,15 +276,23 @@ impl BuildConfig {
     }
 }
 
+fn none_of(problems: Vec<Problem>) -> Result<(), BuildError> {
+    if problems.is_empty() { Ok(()) } else { Err(BuildError::Config { problems }) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn keys(config: &BuildConfig) -> Vec<String> {
+        config.problems().into_iter().map(|problem| problem.key).collect()
+    }
 
     #[test]
     fn the_defaults_are_the_papers_five_at_five_and_pass_the_check() {
         let config = BuildConfig::default();
         assert_eq!((config.n_samples, config.k), (5, 5));
-        config.check().unwrap();
+        config.validate().unwrap();
     }
 
     #[test]
@@ -331,14 +315,12 @@ mod tests {
                 server_model: "m".to_owned(),
                 ..BuildConfig::default()
             };
-            config.check().unwrap();
+            config.validate().unwrap();
             change(&mut config);
-            match config.check() {
-                Err(BuildError::Config { key, what }) => assert!(key == expected && !what.contains("sk-123")),
-                other => panic!("{expected}: {other:?}"),
-            }
+            assert_eq!(keys(&config), [format!("build.{expected}")]);
+            assert!(!config.validate().unwrap_err().to_string().contains("sk-123"));
             config.sampler = Sampler::Local;
-            config.check().unwrap();
+            config.validate().unwrap();
         }
     }
 
@@ -400,11 +382,23 @@ mod tests {
         for (expected, change) in cases {
             let mut config = BuildConfig::default();
             change(&mut config);
-            match config.check() {
-                Err(BuildError::Config { key, .. }) => assert_eq!(key, expected),
-                other => panic!("{expected}: {other:?}"),
-            }
+            assert_eq!(keys(&config), [format!("build.{expected}")]);
         }
+    }
+
+    #[test]
+    fn all_bad_values_are_reported_at_once() {
+        let config = BuildConfig {
+            top_p: 2.0,
+            temperature: -1.0,
+            k: 9,
+            refusals: vec!["rain".to_owned(), "I don't know".to_owned(), "snow".to_owned()],
+            sampler: Sampler::OpenAi,
+            ..BuildConfig::default()
+        };
+        let all = ["temperature", "top_p", "server_url", "server_model", "k", "refusals", "refusals"]
+            .map(|key| format!("build.{key}"));
+        assert_eq!(keys(&config), all);
     }
 
     #[test]

@@ -2,13 +2,13 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use idk_common::progress::Progress;
+use idk_common::progress::{NewProgress, Progress};
 
 /// What a long build shows and listens to. None of it changes a byte of the dataset.
 #[derive(Clone, Copy)]
 pub struct Control<'a> {
     /// Makes the bar of a stage from its name and number of units.
-    pub progress: fn(&str, u64) -> Progress,
+    pub progress: NewProgress,
     /// Set from outside to stop after the shard that is being sampled.
     pub stop: Option<&'a AtomicBool>,
     /// Called with each warning, one line.

@@ -4,9 +4,12 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use idk_audio::AudioError;
-use idk_common::CommonError;
 use idk_common::diagnose::{Diagnose, ExitKind};
+use idk_common::identity::{Difference, lines};
+use idk_common::problem::joined;
+use idk_common::{CommonError, Problem};
 use idk_model::ModelError;
+use idk_questions::reason::listed;
 
 use crate::openai::ServerFailure;
 
@@ -26,13 +29,11 @@ pub enum BuildError {
     #[error(transparent)]
     Server(#[from] Box<ServerFailure>),
 
-    /// A value of `[build]` cannot be used.
-    #[error("[build] {key}: {what}")]
+    /// Values of `[build]` cannot be used.
+    #[error("{}", joined(problems))]
     Config {
-        /// The key.
-        key: &'static str,
-        /// What is wrong with its value.
-        what: String,
+        /// Every problem found.
+        problems: Vec<Problem>,
     },
 
     /// The question set has no row at all.
@@ -40,7 +41,7 @@ pub enum BuildError {
     NoQuestions,
 
     /// More of the questions than allowed cannot be used.
-    #[error("{rejected} of {total} questions cannot be used, more than the allowed {percent} %: {reasons}", percent = 100.0 * max_share, reasons = list_reasons(reasons))]
+    #[error("{rejected} of {total} questions cannot be used, more than the allowed {percent} %: {reasons}", percent = 100.0 * max_share, reasons = listed(reasons))]
     TooManyRejected {
         /// Questions that cannot be used.
         rejected: usize,
@@ -75,12 +76,12 @@ pub enum BuildError {
     },
 
     /// The folder holds samples that were drawn with something else.
-    #[error("`{}` holds samples of another build; what differs:{}", dir.display(), differences.iter().map(|line| format!("\n  {line}")).collect::<String>())]
+    #[error("`{}` holds samples of another build; what differs:{}", dir.display(), lines(differences))]
     OtherSampling {
         /// The folder of the shards.
         dir: PathBuf,
-        /// One line a difference.
-        differences: Vec<String>,
+        /// Every key that differs.
+        differences: Vec<Difference>,
     },
 
     /// A signal stopped the build; it can go on.
@@ -188,11 +189,6 @@ fn first_few(names: &[String]) -> String {
     const SHOWN: usize = 5;
     let rest = if names.len() > SHOWN { ", ..." } else { "" };
     format!("{}{rest}", names[..names.len().min(SHOWN)].join(", "))
-}
-
-fn list_reasons(reasons: &BTreeMap<String, usize>) -> String {
-    let parts: Vec<String> = reasons.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
-    parts.join(", ")
 }
 
 impl Diagnose for BuildError {

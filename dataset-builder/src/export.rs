@@ -4,9 +4,10 @@
 use std::fs;
 use std::path::Path;
 
+use idk_common::chat::Message;
 use idk_common::json::{JsonlReader, JsonlWriter, write_json};
 use idk_common::{CommonError, atomic};
-use idk_questions::rows::{ChatMessage, SftRow};
+use idk_questions::rows::SftRow;
 use serde_json::{Map, Value, json};
 
 use crate::error::BuildError;
@@ -127,11 +128,10 @@ fn chat(row: &SftRow, audios: &[String], format: Format) -> Value {
 
 /// A preference pair.
 fn pair(row: &DpoRow, audios: &[String], format: Format) -> Value {
-    let last =
-        |messages: &[ChatMessage]| messages.last().map(|message| message.content.clone()).unwrap_or_default();
+    let last = |messages: &[Message]| messages.last().map(Message::tagged).unwrap_or_default();
     match format {
         Format::MsSwift => {
-            let messages: Vec<&ChatMessage> = row.prompt.iter().chain(&row.chosen).collect();
+            let messages: Vec<&Message> = row.prompt.iter().chain(&row.chosen).collect();
             json!({ "messages": messages, "rejected_response": last(&row.rejected), "audios": audios })
         }
         Format::LlamaFactory => json!({

@@ -3,9 +3,10 @@
 
 use std::path::Path;
 
+use idk_common::chat::Message;
 use idk_common::json::JsonlWriter;
 use idk_common::{CommonError, atomic};
-use idk_questions::rows::{ChatMessage, Label, SampleRow, SftRow};
+use idk_questions::rows::{Label, SampleRow, SftRow};
 
 use crate::build::{BuildReport, Provenance};
 use crate::card::write_card;
@@ -16,7 +17,7 @@ use crate::joined::Joined;
 use crate::label::{is_decided, label, preferences, refusal_text, target_text};
 use crate::manifest::{Counts, DatasetManifest, FORMAT};
 use crate::question_row::QuestionRow;
-use crate::sampled::{SAMPLING_FILE, Sampled, Screening};
+use crate::sampled::{SAMPLED_FILE, Sampled, Screening};
 use crate::shares::{IdkShares, ShareTally};
 use crate::write::{
     DPO_FILE, DPO_VAL_FILE, DpoRow, LABELS_FILE, README_FILE, SFT_FILE, SFT_VAL_FILE, file_entry,
@@ -37,7 +38,7 @@ pub fn finish(
     provenance: &Provenance,
     screening: &Screening,
 ) -> Result<BuildReport, BuildError> {
-    config.check_labels()?;
+    config.validate_labels()?;
     mark_incomplete(dir)?;
     let sampled = Sampled::seal(dir, config, seed, provenance, screening)?;
     Labelled::read(dir, &sampled)?.publish(dir, &sampled)
@@ -99,7 +100,7 @@ impl Labelled {
         if labelled.counts.known + labelled.counts.unknown != labelled.counts.kept {
             let (found, kept) = (labelled.counts.known + labelled.counts.unknown, labelled.counts.kept);
             let what = format!("{kept} questions were kept, but {found} are in the files");
-            return Err(BuildError::Dataset { path: dir.join(SAMPLING_FILE), what });
+            return Err(BuildError::Dataset { path: dir.join(SAMPLED_FILE), what });
         }
         labelled.write_rows(Joined::open(dir, config.n_samples)?, parts.as_deref(), config, sampled.seed)?;
         Ok(labelled)
@@ -194,7 +195,7 @@ impl Labelled {
             files: sampled.files.clone(),
         };
         write_card(dir, &manifest)?;
-        names.push(SAMPLING_FILE);
+        names.push(SAMPLED_FILE);
         for name in names {
             manifest.files.insert(name.to_owned(), file_entry(dir, name)?);
         }
@@ -229,15 +230,15 @@ fn put_rows(
         files.dpo.put(&DpoRow {
             id: question.id.clone(),
             prompt: vec![question.user()],
-            chosen: vec![ChatMessage::assistant(&chosen)],
-            rejected: vec![ChatMessage::assistant(&rejected)],
+            chosen: vec![Message::assistant(&chosen)],
+            rejected: vec![Message::assistant(&rejected)],
             audios: question.audios.clone(),
             label,
         })?;
     }
     files.sft.put(&SftRow {
         id: question.id.clone(),
-        messages: vec![question.user(), ChatMessage::assistant(&target)],
+        messages: vec![question.user(), Message::assistant(&target)],
         audios: question.audios.clone(),
         label,
     })

@@ -1,7 +1,7 @@
 //! What decides a sampled answer. Shards of one identity belong together, others never do.
 
 use idk_common::hash::sha256_hex;
-use idk_common::json::differences;
+use idk_common::identity::{Difference, Identity, differences, sha256_of};
 use idk_questions::PromptStyle;
 use serde::{Deserialize, Serialize};
 
@@ -105,15 +105,17 @@ impl SamplingIdentity {
 
     /// SHA-256 of the whole identity, by which a shard names it.
     pub(crate) fn sha256(&self) -> String {
-        sha256_hex(serde_json::to_string(self).unwrap_or_default().as_bytes())
+        sha256_of(self)
     }
 
-    /// One line for everything that is not the same.
-    pub fn differences(before: &Self, now: &Self) -> Vec<String> {
-        let value = |identity: &Self| serde_json::to_value(identity).unwrap_or_default();
-        let mut lines = Vec::new();
-        differences("", &value(before), &value(now), &mut lines);
-        lines
+    /// Everything that is not the same.
+    pub fn differences(then: &Self, now: &Self) -> Vec<Difference> {
+        let flat = |identity: &Self| {
+            let mut flat = Identity::of(identity).with_section("build", &identity.build);
+            flat.retain(|key| key != "build");
+            flat
+        };
+        differences(&flat(then), &flat(now))
     }
 }
 
@@ -149,8 +151,9 @@ mod tests {
         };
         assert_eq!(identity(&base, 1), identity(&relabelled, 1));
         let decided = |k| BuildConfig { stop_when_decided: true, k, ..base.clone() };
-        let lines = SamplingIdentity::differences(&identity(&decided(3), 1), &identity(&decided(4), 1));
-        assert_eq!(lines, ["build.stop_when_decided.k: 3 there, 4 here"]);
+        let found = SamplingIdentity::differences(&identity(&decided(3), 1), &identity(&decided(4), 1));
+        let found: Vec<String> = found.iter().map(ToString::to_string).collect();
+        assert_eq!(found, [r#"build.stop_when_decided: then {"k":3}, now {"k":4}"#]);
     }
 
     #[test]
@@ -169,10 +172,11 @@ mod tests {
             stop_when_decided: true,
             ..base.clone()
         };
-        let lines = SamplingIdentity::differences(&identity(&base, 1), &identity(&other, 2));
+        let found = SamplingIdentity::differences(&identity(&base, 1), &identity(&other, 2));
+        let lines: Vec<String> = found.iter().map(ToString::to_string).collect();
         for key in [
-            "seed: 1 there, 2 here",
-            "build.n_samples: 5 there, 6 here",
+            "seed: then 1, now 2",
+            "build.n_samples: then 5, now 6",
             "build.temperature",
             "build.top_p",
             "build.top_k",

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 
+use idk_common::chat::Message;
 use idk_common::json::JsonlReader;
 use idk_common::seed::{Rng, derive_seed};
 use idk_common::text::{ellipsis, terminal_safe};
@@ -14,7 +15,7 @@ use crate::error::BuildError;
 use crate::manifest::{DatasetManifest, MANIFEST_FILE};
 use crate::question_row::QuestionRow;
 use crate::read::read_manifest;
-use crate::sampled::SAMPLING_FILE;
+use crate::sampled::SAMPLED_FILE;
 use crate::shares::{IdkShares, Share};
 use crate::write::{LABELS_FILE, QUESTIONS_FILE, SFT_FILE, SFT_VAL_FILE};
 
@@ -59,7 +60,7 @@ pub struct Inspection {
 /// # Errors
 /// [`BuildError::Incomplete`] for one that was not finished, [`BuildError::Common`] for what cannot be read.
 pub fn inspect(dir: &Path) -> Result<Inspection, BuildError> {
-    if !dir.join(MANIFEST_FILE).exists() && dir.join(SAMPLING_FILE).exists() {
+    if !dir.join(MANIFEST_FILE).exists() && dir.join(SAMPLED_FILE).exists() {
         return Err(BuildError::Incomplete { dir: dir.to_owned() });
     }
     let manifest = read_manifest(dir)?;
@@ -80,7 +81,7 @@ fn examples(dir: &Path, manifest: &DatasetManifest) -> Result<Vec<ExampleRow>, B
         for row in JsonlReader::<SftRow>::open(&dir.join(name))? {
             let row = row?;
             if let Some(label) = labels.iter().find(|label| label.id == row.id) {
-                let text = row.messages.last().map(|message| message.content.clone()).unwrap_or_default();
+                let text = row.messages.last().map(Message::tagged).unwrap_or_default();
                 targets.insert(&label.id, (text, name == SFT_VAL_FILE));
             }
         }

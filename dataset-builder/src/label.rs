@@ -2,14 +2,15 @@
 
 use std::collections::BTreeSet;
 
+use idk_common::Problem;
+use idk_common::chat::AUDIO_TAG;
 use idk_common::seed::{Rng, derive_seed};
 use idk_questions::rows::{Label, LabelRow, SampleRow};
 use idk_questions::{Verdict, judge};
 
-use crate::config::{BuildConfig, Target};
+use crate::config::{BuildConfig, SECTION, Target};
 use crate::error::BuildError;
 use crate::question_row::QuestionRow;
-use crate::screen::AUDIO_TAG;
 
 /// Counts the verdicts of a question's samples and labels it.
 pub(crate) fn label(question: &QuestionRow, samples: &[SampleRow], k: usize) -> LabelRow {
@@ -48,8 +49,8 @@ pub(crate) fn refusal_text<'a>(
         return Ok(text);
     }
     let key = if config.refusals.is_empty() { "refusal" } else { "refusals" };
-    let what = format!("`{text}` reads as an answer to question `{}`", question.id);
-    Err(BuildError::Config { key, what })
+    let what = format!("has `{text}`, which reads as an answer to question `{}`", question.id);
+    Err(BuildError::Config { problems: vec![Problem::of_key(SECTION, key, what)] })
 }
 
 /// The answer that the question is trained to give.
@@ -190,7 +191,7 @@ mod tests {
     fn a_refusal_that_is_one_of_the_options_is_refused_with_the_question() {
         let question = QuestionRow { choices: vec!["dog".into(), "I don't know".into()], ..question() };
         let error = refusal_text(&question, &BuildConfig::default(), 7).unwrap_err();
-        assert!(matches!(error, BuildError::Config { key: "refusal", .. }), "{error}");
+        assert!(error.to_string().starts_with("`refusal` in [build] "), "{error}");
         assert!(error.to_string().contains("`q`"), "{error}");
     }
 

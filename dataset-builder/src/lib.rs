@@ -51,7 +51,7 @@ pub use part::Part;
 pub use question_row::QuestionRow;
 pub use read::{read_labels, read_manifest, read_sft, read_sft_val, verify};
 pub use relabel::{relabel, relabel_to};
-pub use sampled::{SAMPLING_FILE, Sampled, Screening};
+pub use sampled::{Sampled, Screening};
 pub use shards::{partial_sampling, remove_shards};
 pub use shares::{IdkShares, Share};
 pub use write::{

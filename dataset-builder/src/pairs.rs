@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
+use idk_common::chat::audio_count;
 use idk_common::json::read_jsonl;
 
 use crate::error::BuildError;
-use crate::screen::AUDIO_TAG;
 use crate::write::{DPO_FILE, DPO_VAL_FILE, DpoRow};
 
 /// The rows of `dpo.jsonl`, each recording's path joined to `dir`, so that it can be opened from anywhere that `dir` can.
@@ -33,7 +33,7 @@ fn read_pairs(dir: &Path, name: &str) -> Result<Vec<DpoRow>, BuildError> {
             path: path.clone(),
             what: format!("row `{}`: {what}", row.id),
         };
-        let tags: usize = row.prompt.iter().map(|message| message.content.matches(AUDIO_TAG).count()).sum();
+        let tags = audio_count(&row.prompt);
         if tags != row.audios.len() {
             return Err(wrong(format!("{tags} audio tags, but {} recordings", row.audios.len())));
         }
@@ -72,7 +72,7 @@ mod tests {
     fn a_pair_is_read_with_its_recordings_where_they_can_be_opened() {
         let rows = read(r#"[{"role":"assistant","content":"b"}]"#, r#"["../a.wav"]"#).unwrap();
         assert!(rows[0].audios[0].ends_with("/../a.wav") && rows[0].audios[0].len() > "/../a.wav".len());
-        assert_eq!(rows[0].rejected[0].content, "b");
+        assert_eq!(rows[0].rejected[0].tagged(), "b");
     }
 
     #[test]

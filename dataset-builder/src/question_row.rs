@@ -3,8 +3,8 @@
 
 use std::path::Path;
 
+use idk_common::chat::Message;
 use idk_questions::Question;
-use idk_questions::rows::ChatMessage;
 use serde::{Deserialize, Serialize};
 
 use crate::config::BuildConfig;
@@ -53,7 +53,7 @@ impl QuestionRow {
             .collect();
         Ok(Self {
             id: original.id.clone(),
-            message: question.user_message(config).content,
+            message: question.user_message(config).tagged(),
             audios,
             answer: original.answer.clone(),
             choices: question.shown.choices.clone(),
@@ -65,8 +65,8 @@ impl QuestionRow {
     }
 
     /// The user's turn.
-    pub(crate) fn user(&self) -> ChatMessage {
-        ChatMessage { role: "user".to_owned(), content: self.message.clone() }
+    pub(crate) fn user(&self) -> Message {
+        Message::from_tagged("user", &self.message)
     }
 
     /// What the judge needs to read an answer.

@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
+use idk_common::chat::audio_count;
 use idk_common::json::{read_json, read_jsonl};
 use idk_questions::rows::{LabelRow, SftRow};
 
 use crate::error::BuildError;
 use crate::manifest::{DatasetManifest, MANIFEST_FILE};
-use crate::screen::AUDIO_TAG;
 use crate::write::{LABELS_FILE, SFT_FILE, SFT_VAL_FILE};
 
 /// The manifest of a complete dataset.
@@ -62,7 +62,7 @@ fn read_chats(dir: &Path, name: &str) -> Result<Vec<SftRow>, BuildError> {
             path: path.clone(),
             what: format!("row `{}`: {what}", row.id),
         };
-        let tags: usize = row.messages.iter().map(|message| message.content.matches(AUDIO_TAG).count()).sum();
+        let tags = audio_count(&row.messages);
         if tags != row.audios.len() {
             return Err(wrong(format!("{tags} audio tags, but {} recordings", row.audios.len())));
         }

@@ -13,7 +13,7 @@ use crate::error::BuildError;
 use crate::finish::{Labelled, finish};
 use crate::manifest::MANIFEST_FILE;
 use crate::question_row::QuestionRow;
-use crate::sampled::{SAMPLING_FILE, Sampled};
+use crate::sampled::{SAMPLED_FILE, Sampled};
 use crate::write::{QUESTIONS_FILE, REJECTED_FILE, SAMPLES_FILE, mark_incomplete, open_folder, relative_to};
 
 /// Labels the samples of the dataset in `dir` anew, in place.
@@ -50,7 +50,7 @@ pub fn relabel_to(dir: &Path, out: &Path, config: &BuildConfig) -> Result<BuildR
     // What an earlier call left is written over, another dataset's samples are not.
     let other = |there: Sampled| there.files.get(SAMPLES_FILE) != sampled.files.get(SAMPLES_FILE);
     if out.join(MANIFEST_FILE).exists()
-        || (out.join(SAMPLING_FILE).exists() && Sampled::read(out).map_or(true, other))
+        || (out.join(SAMPLED_FILE).exists() && Sampled::read(out).map_or(true, other))
     {
         return Err(BuildError::Taken { dir: out.to_owned() });
     }
@@ -67,7 +67,7 @@ pub fn relabel_to(dir: &Path, out: &Path, config: &BuildConfig) -> Result<BuildR
 
 /// What `sampling.json` will say, if `config` can be had from these samples.
 fn relabelled(dir: &Path, config: &BuildConfig) -> Result<Sampled, BuildError> {
-    config.check_labels()?;
+    config.validate_labels()?;
     let sampled = Sampled::read(dir)?;
     if sampled.config.labelled_as(config) != *config {
         return Err(BuildError::SamplingKey { key: first_difference(&sampled.config, config) });

@@ -14,8 +14,9 @@ use crate::config::BuildConfig;
 use crate::error::BuildError;
 use crate::write::{QUESTIONS_FILE, REJECTED_FILE, SAMPLES_FILE, file_entry};
 
-/// Name of the file that closes the sampling.
-pub const SAMPLING_FILE: &str = "sampling.json";
+/// Name of the file that closes the sampling of a dataset folder. The folder of its shards has a file of that name too,
+/// `SHARDS_IDENTITY_FILE`, which opens it.
+pub(crate) const SAMPLED_FILE: &str = "sampling.json";
 
 /// What became of the questions before sampling. `input = kept + rejected`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,9 +81,15 @@ impl Sampled {
         Ok(sampled)
     }
 
+    /// Whether the sampling of a dataset folder is finished.
+    #[must_use]
+    pub fn is_in(dir: &Path) -> bool {
+        dir.join(SAMPLED_FILE).is_file()
+    }
+
     /// Writes `sampling.json`.
     pub(crate) fn write(&self, dir: &Path) -> Result<(), CommonError> {
-        write_json(&dir.join(SAMPLING_FILE), self)
+        write_json(&dir.join(SAMPLED_FILE), self)
     }
 
     /// Reads `sampling.json` of a dataset folder.
@@ -90,7 +97,7 @@ impl Sampled {
     /// # Errors
     /// [`BuildError::NotSampled`] if it is not there, [`BuildError::Common`] if it cannot be read.
     pub fn read(dir: &Path) -> Result<Self, BuildError> {
-        let path = dir.join(SAMPLING_FILE);
+        let path = dir.join(SAMPLED_FILE);
         if !path.exists() {
             return Err(BuildError::NotSampled { dir: dir.to_owned() });
         }

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use idk_audio::{AudioError, LogMel, MelExtractor};
-use idk_model::{Lalm, Message, ModelError};
-use idk_questions::rows::ChatMessage;
-use idk_questions::{Question, QuestionSet, Rejection, Verdict, judge, prompt_text, shuffled};
+use idk_common::chat::{AUDIO_TAG, Message};
+use idk_model::{Lalm, ModelError};
+use idk_questions::{Question, QuestionSet, Rejection, Verdict, judge, prompt_text, reason, shuffled};
 use rayon::prelude::*;
 
 use crate::config::{BuildConfig, OptionOrder, Sampler};
@@ -14,9 +14,6 @@ use crate::control::Control;
 use crate::error::BuildError;
 use crate::openai::has_special_token;
 use crate::sampled::Screening;
-
-/// The tag that stands for a recording in a chat message.
-pub(crate) const AUDIO_TAG: &str = "<audio>";
 
 /// A question that can be asked.
 #[derive(Clone, Debug)]
@@ -35,7 +32,7 @@ pub(crate) struct Usable {
 
 impl Usable {
     /// The user's message with its audio tags, as it stands in the dataset's rows.
-    pub(crate) fn user_message(&self, config: &BuildConfig) -> ChatMessage {
+    pub(crate) fn user_message(&self, config: &BuildConfig) -> Message {
         user_message(&self.shown, config)
     }
 }
@@ -50,15 +47,6 @@ pub(crate) struct Screened {
 }
 
 impl Screened {
-    /// How many questions were rejected for each reason.
-    pub(crate) fn reasons(&self) -> BTreeMap<String, usize> {
-        let mut reasons = BTreeMap::new();
-        for rejection in &self.rejected {
-            *reasons.entry(rejection.reason.clone()).or_insert(0) += 1;
-        }
-        reasons
-    }
-
     /// How many recordings of usable questions have each note.
     fn notes(&self) -> BTreeMap<String, usize> {
         let mut notes = BTreeMap::new();
@@ -74,7 +62,7 @@ impl Screened {
             input,
             kept: self.usable.len(),
             rejected: self.rejected.len(),
-            rejected_by_reason: self.reasons(),
+            rejected_by_reason: reason::counts(&self.rejected),
             cut_audio: self.usable.iter().map(|question| question.cut_audio).sum(),
             noted_audio: self.notes(),
         }
@@ -145,7 +133,7 @@ pub(crate) fn screen(
         if !seen.insert(&question.id) {
             screened.rejected.push(reject(
                 question,
-                "duplicate-id",
+                reason::DUPLICATE_ID,
                 "the id stands in the set before".to_owned(),
             ));
             continue;
@@ -166,15 +154,14 @@ fn usable(lalm: &Lalm, question: &Question, config: &BuildConfig, seed: u64) -> 
         OptionOrder::Keep => question.clone(),
     };
     let (audio_tokens, cut_audio, noted) = probe_audio(question, &lalm.mel)?;
-    let message = Message::from_tagged("user", &user_message(&shown, config).content);
     let ids = lalm
         .tokenizer
-        .prompt_ids(&[message], &audio_tokens)
-        .map_err(|error| reject(question, "bad-prompt", error.to_string()))?;
+        .prompt_ids(&[user_message(&shown, config)], &audio_tokens)
+        .map_err(|error| reject(question, reason::BAD_PROMPT, error.to_string()))?;
     let (needed, max_tokens) = (ids.len() + config.max_new_tokens, lalm.config.text.max_position_embeddings);
     if needed > max_tokens {
         let detail = format!("{needed} tokens, but the model has {max_tokens} positions");
-        return Err(reject(question, "prompt-too-long", detail).into());
+        return Err(reject(question, reason::PROMPT_TOO_LONG, detail).into());
     }
     Ok(Usable { original: question.clone(), shown, ids, cut_audio, noted })
 }
@@ -183,26 +170,28 @@ fn usable(lalm: &Lalm, question: &Question, config: &BuildConfig, seed: u64) -> 
 fn check_question(question: &Question, config: &BuildConfig) -> Result<(), Rejection> {
     if !question.choices.is_empty() && question.answer_index().is_none() {
         let detail = format!("`{}` is not one of the {} choices", question.answer, question.choices.len());
-        return Err(reject(question, "answer-not-in-choices", detail));
+        return Err(reject(question, reason::ANSWER_NOT_IN_CHOICES, detail));
     }
     let distinct: BTreeSet<&String> = question.choices.iter().collect();
     if distinct.len() < question.choices.len() {
-        return Err(reject(question, "duplicate-choices", "two choices are the same".to_owned()));
+        return Err(reject(question, reason::DUPLICATE_CHOICES, "two choices are the same".to_owned()));
     }
     let texts = || question.choices.iter().chain([&question.question, &question.answer]);
     if texts().any(|text| text.contains(AUDIO_TAG)) {
-        return Err(reject(question, "reserved-token", format!("a text contains `{AUDIO_TAG}`")));
+        return Err(reject(question, reason::RESERVED_TOKEN, format!("a text contains `{AUDIO_TAG}`")));
     }
     if config.sampler == Sampler::OpenAi && texts().any(|text| has_special_token(text)) {
         let detail = "a text contains a special token, which a server would read as one".to_owned();
-        return Err(reject(question, "reserved-token", detail));
+        return Err(reject(question, reason::RESERVED_TOKEN, detail));
     }
     // Else a model that refuses as it was taught would be judged to have chosen an option.
     let answers = |text: &&String| judge(text, question).verdict != Verdict::Refused;
     match config.refusal_texts().iter().find(answers) {
-        Some(text) => {
-            Err(reject(question, "refusal-is-an-option", format!("`{text}` reads as one of the options")))
-        }
+        Some(text) => Err(reject(
+            question,
+            reason::REFUSAL_IS_AN_OPTION,
+            format!("`{text}` reads as one of the options"),
+        )),
         None => Ok(()),
     }
 }
@@ -225,13 +214,13 @@ fn probe_audio(
     Ok((audio_tokens, cut_audio, noted))
 }
 
-fn user_message(shown: &Question, config: &BuildConfig) -> ChatMessage {
-    ChatMessage::user(shown.audio.len(), &prompt_text(shown, config.prompt))
+fn user_message(shown: &Question, config: &BuildConfig) -> Message {
+    Message::user(shown.audio.len(), &prompt_text(shown, config.prompt))
 }
 
 /// Line 0: a set may have been filtered, so the row of the file is not known any more.
-fn reject(question: &Question, reason: &str, detail: String) -> Rejection {
-    Rejection { id: question.id.clone(), line: 0, reason: reason.to_owned(), detail }
+fn reject(question: &Question, code: &str, detail: String) -> Rejection {
+    Rejection { id: question.id.clone(), line: 0, reason: code.to_owned(), detail }
 }
 
 /// The folder is left out: two builds of the same data in two places must write the same bytes.

@@ -21,8 +21,8 @@ use crate::write::SAMPLES_FILE;
 /// Folder of the shards in a dataset folder; it is gone once the dataset is complete.
 const SHARDS_DIR: &str = "shards";
 
-/// What the shards of the folder were sampled with.
-const IDENTITY_FILE: &str = "sampling.json";
+/// What the shards of the folder are sampled with; written before the first of them.
+const SHARDS_IDENTITY_FILE: &str = "sampling.json";
 
 /// The shards of one dataset folder.
 #[derive(Debug)]
@@ -84,7 +84,7 @@ impl Shards {
     }
 
     fn identity_file(&self) -> PathBuf {
-        self.dir.join(IDENTITY_FILE)
+        self.dir.join(SHARDS_IDENTITY_FILE)
     }
 
     /// What lies where a shard should be.
@@ -145,7 +145,7 @@ impl Shards {
 /// # Errors
 /// [`BuildError::Common`] for a file that cannot be read.
 pub fn partial_sampling(dataset: &Path) -> Result<Option<SamplingIdentity>, BuildError> {
-    match read_json(&dataset.join(SHARDS_DIR).join(IDENTITY_FILE)) {
+    match read_json(&dataset.join(SHARDS_DIR).join(SHARDS_IDENTITY_FILE)) {
         Err(CommonError::NotFound { .. }) => Ok(None),
         read => Ok(Some(read?)),
     }
@@ -260,7 +260,7 @@ mod tests {
         let error = Shards::open(dir.path(), other, &|_| ()).unwrap_err();
         assert_eq!(error.exit_kind(), ExitKind::BadData);
         let text = error.to_string();
-        assert!(text.contains("seed: 1 there, 2 here") && text.contains("model_sha256"), "{text}");
+        assert!(text.contains("seed: then 1, now 2") && text.contains("model_sha256"), "{text}");
         assert_eq!(open(dir.path()).missing(Part::WHOLE, &|_| ()).unwrap(), [1, 2]);
     }
 
@@ -269,7 +269,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let shards = open(dir.path());
         shards.write(0, &rows(&shards, 0)).unwrap();
-        atomic::write_atomic(&dir.path().join("shards").join(IDENTITY_FILE), b"{\"torn").unwrap();
+        atomic::write_atomic(&dir.path().join("shards").join(SHARDS_IDENTITY_FILE), b"{\"torn").unwrap();
         let warnings = RefCell::new(0);
         Shards::open(dir.path(), identity(10), &|_| *warnings.borrow_mut() += 1).unwrap();
         assert_eq!(warnings.into_inner(), 1);

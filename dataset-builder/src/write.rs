@@ -4,15 +4,16 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
 
+use idk_common::chat::Message;
 use idk_common::hash::sha256_file;
 use idk_common::manifest::FileEntry;
 use idk_common::{CommonError, atomic};
-use idk_questions::rows::{ChatMessage, Label};
+use idk_questions::rows::Label;
 use serde::{Deserialize, Serialize};
 
 use crate::error::BuildError;
 use crate::manifest::MANIFEST_FILE;
-use crate::sampled::SAMPLING_FILE;
+use crate::sampled::SAMPLED_FILE;
 
 /// What was asked, row for row beside [`SAMPLES_FILE`].
 pub const QUESTIONS_FILE: &str = "questions.jsonl";
@@ -39,11 +40,11 @@ pub struct DpoRow {
     /// The question's id.
     pub id: String,
     /// The user's message, with one `<audio>` tag for each recording.
-    pub prompt: Vec<ChatMessage>,
+    pub prompt: Vec<Message>,
     /// The better answer: the right one if the question is known, else the refusal.
-    pub chosen: Vec<ChatMessage>,
+    pub chosen: Vec<Message>,
     /// The worse answer: the refusal if the question is known, else a wrong sample.
-    pub rejected: Vec<ChatMessage>,
+    pub rejected: Vec<Message>,
     /// The recordings, relative to the dataset folder.
     pub audios: Vec<String>,
     /// Why the pair is this way round.
@@ -56,7 +57,7 @@ pub(crate) fn open_folder(dir: &Path) -> Result<(), CommonError> {
     atomic::create_dir_all(dir)?;
     atomic::remove_temporaries(dir)?;
     mark_incomplete(dir)?;
-    remove_if_there(&dir.join(SAMPLING_FILE))
+    remove_if_there(&dir.join(SAMPLED_FILE))
 }
 
 /// Takes away the manifest, without which a dataset is not complete.
@@ -140,11 +141,11 @@ mod tests {
     #[test]
     fn opening_a_folder_takes_its_mark_of_completeness_away() {
         let dir = tempfile::tempdir().unwrap();
-        for name in [MANIFEST_FILE, SAMPLING_FILE] {
+        for name in [MANIFEST_FILE, SAMPLED_FILE] {
             atomic::write_atomic(&dir.path().join(name), b"{}").unwrap();
         }
         open_folder(dir.path()).unwrap();
-        assert!(!dir.path().join(MANIFEST_FILE).exists() && !dir.path().join(SAMPLING_FILE).exists());
+        assert!(!dir.path().join(MANIFEST_FILE).exists() && !dir.path().join(SAMPLED_FILE).exists());
         open_folder(dir.path()).unwrap();
     }
 }

@@ -4,7 +4,6 @@
 //! features of their own.
 
 use idk_model::{Adapters, Lalm, Message, Prompt, SamplingConfig, answer_log_probs, generate};
-use idk_questions::rows::ChatMessage;
 use idk_questions::{PromptStyle, REFUSAL, judge, prompt_text};
 
 use crate::answer::{Answer, Step};
@@ -178,10 +177,7 @@ impl Asker<'_> {
 
     /// The chat of a question, ready for the model: its recordings, then `text`.
     fn chat(&self, question: &PreparedQuestion, text: &str) -> Result<Prompt, EvalError> {
-        let content = ChatMessage::user(question.features.len(), "").content;
-        let mut message = Message::from_tagged("user", &content);
-        // Added as text, so that a tag in a question from a file stays text.
-        message.parts.extend(Message::text("user", text).parts);
+        let message = Message::user(question.features.len(), text);
         let audio_tokens: Vec<usize> = question.features.iter().map(|features| features.dims()[0]).collect();
         let ids = self.lalm.tokenizer.prompt_ids(&[message], &audio_tokens)?;
         Ok(Prompt { ids, audio: question.features.clone() })

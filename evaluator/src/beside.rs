@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::plot::sweeps::read_sweeps;
 use crate::plot::training::{Metrics, read_metrics};
-use crate::sweep::{SWEEP_DIR, Sweep};
+use crate::sweep::Sweep;
 
 /// Sweeps and training of a run.
 #[derive(Clone, Debug, Default)]
@@ -24,9 +24,9 @@ impl Beside {
         let Some(run_dir) = run_dir else { return beside };
         match read_sweeps(run_dir) {
             Ok(sweeps) => beside.sweeps = sweeps,
-            Err(_) => beside.problems.push(format!(
-                "A file in {SWEEP_DIR}/ cannot be read, so the sweeps are left out. Run them again."
-            )),
+            Err(_) => beside.problems.push(
+                "A file in sweep/ cannot be read, so the sweeps are left out. Run them again.".to_owned(),
+            ),
         }
         match read_metrics(run_dir) {
             Ok(metrics) => beside.metrics = metrics,

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use idk_common::{Problem, Problems};
 use idk_model::SamplingConfig;
 use idk_questions::metrics::Criterion;
 use serde::{Deserialize, Serialize};
@@ -70,37 +71,31 @@ impl Default for EvalConfig {
 }
 
 impl EvalConfig {
-    /// Checks that the values can be used.
+    /// What is wrong with the values of `[eval]`, all of it.
+    #[must_use]
+    pub fn problems(&self) -> Vec<Problem> {
+        let mut problems = Problems::of_section("eval");
+        self.decoding().check(&mut problems);
+        problems.at_least_one([
+            ("max_step_tokens", self.max_step_tokens),
+            ("batch_size", self.batch_size),
+            ("limit", self.limit.unwrap_or(1)),
+        ]);
+        problems.shares([
+            ("max_rejected_share", self.max_rejected_share),
+            ("group_known_share", self.group_known_share),
+            ("random_rate", self.random_rate.unwrap_or_default()),
+        ]);
+        self.read_adapters(&mut problems);
+        problems.into_vec()
+    }
+
+    /// Refuses values that cannot be used.
     ///
     /// # Errors
-    /// [`EvalError::Config`] naming the first key whose value cannot be used.
-    pub fn check(&self) -> Result<(), EvalError> {
-        let wrong = |key, what: &str| Err(EvalError::Config { key, what: what.to_owned() });
-        if self.max_new_tokens == 0 {
-            return wrong("max_new_tokens", "must be 1 or more");
-        }
-        if self.max_step_tokens == 0 {
-            return wrong("max_step_tokens", "must be 1 or more");
-        }
-        if self.batch_size == 0 {
-            return wrong("batch_size", "must be 1 or more");
-        }
-        if !(self.repetition_penalty.is_finite() && self.repetition_penalty > 0.0) {
-            return wrong("repetition_penalty", "must be a number above 0");
-        }
-        if self.limit == Some(0) {
-            return wrong("limit", "must be 1 or more");
-        }
-        if !(0.0..=1.0).contains(&self.max_rejected_share) {
-            return wrong("max_rejected_share", "must be between 0 and 1");
-        }
-        if !(0.0..=1.0).contains(&self.group_known_share) {
-            return wrong("group_known_share", "must be between 0 and 1");
-        }
-        if self.random_rate.is_some_and(|rate| !(0.0..=1.0).contains(&rate)) {
-            return wrong("random_rate", "must be between 0 and 1");
-        }
-        self.named_adapters().map(|_| ())
+    /// [`EvalError::Config`] with every problem in it.
+    pub fn validate(&self) -> Result<(), EvalError> {
+        none_of(self.problems())
     }
 
     /// Whether one of the methods is fitted on val.
@@ -119,25 +114,36 @@ impl EvalConfig {
     /// Names and folders of `adapters`.
     ///
     /// # Errors
-    /// [`EvalError::Config`] for an entry without a name, a name that cannot be one, and a name that comes twice.
+    /// [`EvalError::Config`] for entries without a name, names that cannot be one, and names that come twice.
     pub fn named_adapters(&self) -> Result<Vec<(String, PathBuf)>, EvalError> {
-        let wrong = |what: String| EvalError::Config { key: "adapters", what };
+        let mut problems = Problems::of_section("eval");
+        let named = self.read_adapters(&mut problems);
+        none_of(problems.into_vec()).map(|()| named)
+    }
+
+    /// The entries of `adapters` that can be used.
+    fn read_adapters(&self, problems: &mut Problems) -> Vec<(String, PathBuf)> {
         let mut named: Vec<(String, PathBuf)> = Vec::new();
         for entry in &self.adapters {
-            let (name, folder) =
-                entry.split_once('=').ok_or_else(|| wrong(format!("`{entry}` must be NAME=FOLDER")))?;
-            if !is_adapter_name(name) {
-                return Err(wrong(format!("`{name}` cannot name an adapter: {ADAPTER_NAME_RULE}")));
+            let Some((name, folder)) = entry.split_once('=') else {
+                problems.add("adapters", format!("has `{entry}`: write NAME=FOLDER"));
+                continue;
+            };
+            let wrong = if !is_adapter_name(name) {
+                Some(format!("has `{name}`, which cannot name an adapter: {ADAPTER_NAME_RULE}"))
+            } else if name == Method::Adapter.name() {
+                Some(format!("has `{name}`, which is the run's own adapter: give this one another name"))
+            } else if named.iter().any(|(other, _)| other == name) {
+                Some(format!("has `{name}` for two adapters"))
+            } else {
+                None
+            };
+            match wrong {
+                Some(what) => problems.add("adapters", what),
+                None => named.push((name.to_owned(), PathBuf::from(folder))),
             }
-            if name == Method::Adapter.name() {
-                return Err(wrong(format!("`{name}` is the run's own adapter: give this one another name")));
-            }
-            if named.iter().any(|(other, _)| other == name) {
-                return Err(wrong(format!("`{name}` names two adapters")));
-            }
-            named.push((name.to_owned(), PathBuf::from(folder)));
         }
-        Ok(named)
+        named
     }
 
     /// The same without folders, for results that are the same wherever the files lie.
@@ -165,6 +171,10 @@ impl EvalConfig {
     }
 }
 
+fn none_of(problems: Vec<Problem>) -> Result<(), EvalError> {
+    if problems.is_empty() { Ok(()) } else { Err(EvalError::Config { problems }) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -177,18 +187,35 @@ mod tests {
         assert!(serde_json::from_str::<EvalConfig>(r#"{"draws": 3}"#).is_err());
     }
 
+    fn keys(config: &EvalConfig) -> Vec<String> {
+        config.problems().into_iter().map(|problem| problem.key).collect()
+    }
+
     #[test]
-    fn a_value_that_cannot_be_used_names_its_key() {
-        let config = EvalConfig { limit: Some(0), ..EvalConfig::default() };
-        assert!(matches!(config.check(), Err(EvalError::Config { key: "limit", .. })));
-        EvalConfig::default().check().unwrap();
+    fn all_bad_values_are_reported_at_once_and_the_defaults_are_good() {
+        EvalConfig::default().validate().unwrap();
+        let config = EvalConfig {
+            limit: Some(0),
+            max_new_tokens: 0,
+            random_rate: Some(f64::NAN),
+            adapters: vec!["folder".to_owned(), "a=x".to_owned(), "=y".to_owned()],
+            ..EvalConfig::default()
+        };
+        let all = ["max_new_tokens", "limit", "random_rate", "adapters", "adapters"];
+        assert_eq!(keys(&config), all.map(|key| format!("eval.{key}")));
+        assert!(matches!(config.validate(), Err(EvalError::Config { problems }) if problems.len() == 5));
+    }
+
+    #[test]
+    fn every_entry_that_does_not_name_an_adapter_is_reported() {
         for entry in ["folder", "mcot=folder", "adapter=folder", "../x=folder", "=folder"] {
             let config = EvalConfig { adapters: vec![entry.to_owned()], ..EvalConfig::default() };
-            assert!(matches!(config.check(), Err(EvalError::Config { key: "adapters", .. })), "{entry}");
+            assert_eq!(keys(&config), ["eval.adapters"], "{entry}");
+            assert!(matches!(config.named_adapters(), Err(EvalError::Config { .. })), "{entry}");
         }
         let twice =
             EvalConfig { adapters: vec!["a=x".to_owned(), "a=y".to_owned()], ..EvalConfig::default() };
-        assert!(twice.check().unwrap_err().to_string().contains("two adapters"));
+        assert!(twice.validate().unwrap_err().to_string().contains("two adapters"));
     }
 
     #[test]

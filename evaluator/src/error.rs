@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use idk_common::CommonError;
 use idk_common::diagnose::{Diagnose, ExitKind};
+use idk_common::problem::joined;
 use idk_common::text::{display_path, terminal_safe};
+use idk_common::{CommonError, Problem};
 use idk_model::ModelError;
 use idk_questions::QuestionError;
 
@@ -34,13 +35,11 @@ pub enum EvalError {
         source: QuestionError,
     },
 
-    /// A value of `[eval]` cannot be used.
-    #[error("[eval] {key}: {what}")]
+    /// Values of `[eval]` cannot be used.
+    #[error("{}", joined(problems))]
     Config {
-        /// The key.
-        key: &'static str,
-        /// What is wrong with its value.
-        what: String,
+        /// Every problem found.
+        problems: Vec<Problem>,
     },
 
     /// A prompt template cannot be used.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use idk_common::hash::sha256_hex;
+use idk_common::identity::sha256_of;
 use idk_model::{Adapters, SamplingConfig};
 use idk_questions::PromptStyle;
 use serde::Serialize;
@@ -51,7 +51,7 @@ pub(crate) fn contender_key(
         max_step_tokens: asker.config.max_step_tokens,
         with_options: asker.with_options,
     };
-    sha256_hex(json!(key).to_string().as_bytes())
+    sha256_of(&json!(key))
 }
 
 fn scales(adapters: &Adapters) -> BTreeMap<&str, f64> {
@@ -61,8 +61,7 @@ fn scales(adapters: &Adapters) -> BTreeMap<&str, f64> {
 /// The key of one answer: who answers, what is asked, and what is heard.
 pub(crate) fn item_key(contender: &str, question: &PreparedQuestion) -> String {
     let shown = &question.shown;
-    let key = json!([contender, shown.id, shown.question, shown.choices, question.audio_sha256]);
-    sha256_hex(key.to_string().as_bytes())
+    sha256_of(&json!([contender, shown.id, shown.question, shown.choices, question.audio_sha256]))
 }
 
 #[cfg(test)]

@@ -58,9 +58,7 @@ pub use run::answer_plainly;
 pub use score::{Score, score_files};
 pub use store::STORE_DIR;
 pub use stored::read_answers;
-pub use sweep::{
-    Picked, SWEEP_DIR, Sweep, SweepBase, SweepKind, SweepPoint, SweepSet, TaskPoint, sweep_file,
-};
+pub use sweep::{Picked, Sweep, SweepBase, SweepKind, SweepPoint, SweepSet, TaskPoint, sweep_file};
 pub use sweep_run::{SweepStep, Sweeper, Thresholds, alpha_steps};
 pub use sweep_table::sweep_table;
 pub use table::{Format, View, method_table, render, tables};

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 
 use burn::tensor::Tensor;
 use idk_audio::{AudioError, LogMel};
-use idk_common::progress::Progress;
+use idk_common::progress::NewProgress;
 use idk_model::{Adapters, ForwardContext, Lalm, ModelError};
-use idk_questions::{PromptStyle, Question, QuestionSet, Rejection, shuffled};
+use idk_questions::{PromptStyle, Question, QuestionSet, Rejection, reason, shuffled};
 use rayon::prelude::*;
 
 use crate::ask::Asker;
@@ -56,9 +56,9 @@ pub fn prepare(
     config: &EvalConfig,
     style: PromptStyle,
     seed: u64,
-    progress: fn(&str, u64) -> Progress,
+    progress: NewProgress,
 ) -> Result<Prepared, EvalError> {
-    config.check()?;
+    config.validate()?;
     let prompts = Prompts::load(&config.prompts)?;
     let chosen = limited(&set.questions, config.limit);
     let mut prepared =
@@ -167,7 +167,7 @@ fn encode(
             Some(detail) => prepared.rejected.push(Rejection {
                 id: question.original.id.clone(),
                 line: 0,
-                reason: "prompt-too-long".to_owned(),
+                reason: reason::PROMPT_TOO_LONG.to_owned(),
                 detail,
             }),
         }
@@ -258,7 +258,7 @@ mod tests {
         let rejection = |id: &str| Rejection {
             id: id.to_owned(),
             line: 0,
-            reason: "truncated-audio".to_owned(),
+            reason: reason::TRUNCATED_AUDIO.to_owned(),
             detail: "x.wav is cut off".to_owned(),
         };
         let prepared = Prepared {

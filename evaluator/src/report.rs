@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use idk_common::json::{write_json, write_jsonl};
-use idk_common::progress::Progress;
+use idk_common::progress::NewProgress;
 use idk_model::{Adapters, Lalm};
 use idk_questions::Verdict;
 
@@ -76,9 +76,9 @@ pub fn evaluate(
     config: &EvalConfig,
     seed: u64,
     eval_dir: &Path,
-    progress: fn(&str, u64) -> Progress,
+    progress: NewProgress,
 ) -> Result<Results, EvalError> {
-    config.check()?;
+    config.validate()?;
     let prompts = Prompts::load(&config.prompts)?;
     let contenders = contenders(config, subject.adapters);
     check_possible(subject, config, &contenders)?;
@@ -144,7 +144,7 @@ pub(crate) struct Evaluation<'a> {
     pub(crate) config: &'a EvalConfig,
     pub(crate) prompts: &'a Prompts,
     pub(crate) eval_dir: &'a Path,
-    pub(crate) progress: fn(&str, u64) -> Progress,
+    pub(crate) progress: NewProgress,
 }
 
 impl Evaluation<'_> {
@@ -293,6 +293,7 @@ fn provenance(
 pub(crate) mod tests {
     use std::path::PathBuf;
 
+    use idk_common::progress::Progress;
     use idk_common::{atomic, json::read_json, paths::regular_files};
     use idk_model::device;
     use idk_questions::{PromptStyle, Question, QuestionSet};
@@ -363,7 +364,7 @@ pub(crate) mod tests {
         config: &EvalConfig,
         eval_dir: &Path,
     ) -> Result<Results, EvalError> {
-        let hidden: fn(&str, u64) -> Progress = |_, _| Progress::hidden();
+        let hidden: NewProgress = |_, _| Progress::hidden();
         let prepared = prepare(lalm, &questions(), config, PromptStyle::default(), 7, hidden)?;
         let subject = Subject {
             lalm,
@@ -430,7 +431,7 @@ pub(crate) mod tests {
         let lalm = lalm();
         let answers = |batch_size: usize| {
             let config = EvalConfig { batch_size, ..config() };
-            let hidden: fn(&str, u64) -> Progress = |_, _| Progress::hidden();
+            let hidden: NewProgress = |_, _| Progress::hidden();
             let prepared = prepare(&lalm, &questions(), &config, PromptStyle::default(), 7, hidden).unwrap();
             let dir = tempfile::tempdir().unwrap();
             let run = Evaluation {

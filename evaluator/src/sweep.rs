@@ -4,15 +4,13 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use idk_common::RunDir;
 use idk_common::json::{read_json, write_json};
 use idk_questions::metrics::Comparison;
 use serde::{Deserialize, Serialize};
 
 use crate::compare::ALL;
 use crate::error::EvalError;
-
-/// Folder of the sweeps in a run folder.
-pub const SWEEP_DIR: &str = "sweep";
 
 /// Version of the files.
 const SCHEMA: u32 = 1;
@@ -223,7 +221,7 @@ pub fn sweep_file(run_dir: &Path, kind: SweepKind, set: SweepSet) -> PathBuf {
         SweepSet::Val => "",
         SweepSet::Test => "-test",
     };
-    run_dir.join(SWEEP_DIR).join(format!("{}{suffix}.json", kind.name()))
+    RunDir::new(run_dir).sweeps().join(format!("{}{suffix}.json", kind.name()))
 }
 
 #[cfg(test)]

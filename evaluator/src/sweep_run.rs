@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use idk_common::progress::Progress;
+use idk_common::progress::NewProgress;
 use idk_questions::metrics::compare;
 use idk_questions::score::clusters;
 use idk_questions::{Judgement, Question};
@@ -33,7 +33,7 @@ pub struct Sweeper<'a> {
     /// Folder of an evaluation; only its store of answers is used.
     pub eval_dir: &'a Path,
     /// Makes a progress bar.
-    pub progress: fn(&str, u64) -> Progress,
+    pub progress: NewProgress,
 }
 
 /// One value of the parameter and the adapter that answers there; without one the base model does.
@@ -210,6 +210,8 @@ fn judgements(answers: &[Answer]) -> Vec<Judgement> {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+
+    use idk_common::progress::Progress;
 
     use super::*;
     use crate::report::tests::{config, lalm, named, prepared};

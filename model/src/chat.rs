@@ -1,59 +1,11 @@
 //! Chats and their ChatML text, as the Qwen2-Audio processor renders them (its built-in template; the published
 //! folder has none in a file).
+pub use idk_common::chat::{Message, Part, audio_count};
+
 use crate::tokenizer::{AUDIO_BOS, AUDIO_EOS, AUDIO_TOKEN, IM_END, IM_START};
 
 /// What the template puts first if the chat does not begin with a system message.
 pub(crate) const DEFAULT_SYSTEM_PROMPT: &str = "You are a helpful assistant.";
-
-/// The tag that stands for one audio clip in plain-text messages, as ms-swift and LLaMA-Factory write it.
-pub(crate) const AUDIO_TAG: &str = "<audio>";
-
-/// One piece of a message.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Part {
-    /// The next audio clip of the chat.
-    Audio,
-    /// Plain text.
-    Text(String),
-}
-
-/// One turn of a chat.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Message {
-    /// `system`, `user` or `assistant`.
-    pub role: String,
-    /// The content, in order.
-    pub parts: Vec<Part>,
-}
-
-impl Message {
-    /// A message of text alone; an `<audio>` in it stays text.
-    #[must_use]
-    pub fn text(role: &str, text: &str) -> Self {
-        Self { role: role.to_owned(), parts: vec![Part::Text(text.to_owned())] }
-    }
-
-    /// A message whose audio clips are written as `<audio>`: `"<audio>What is that sound?"`.
-    #[must_use]
-    pub fn from_tagged(role: &str, tagged: &str) -> Self {
-        let mut parts = Vec::new();
-        for (index, text) in tagged.split(AUDIO_TAG).enumerate() {
-            if index > 0 {
-                parts.push(Part::Audio);
-            }
-            if !text.is_empty() {
-                parts.push(Part::Text(text.to_owned()));
-            }
-        }
-        Self { role: role.to_owned(), parts }
-    }
-}
-
-/// Number of audio clips in a chat.
-#[must_use]
-pub fn audio_count(messages: &[Message]) -> usize {
-    messages.iter().flat_map(|message| &message.parts).filter(|part| **part == Part::Audio).count()
-}
 
 /// A rendered piece: one of the template's special tokens, or text that must be encoded as nothing but text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -127,14 +79,6 @@ pub fn render(messages: &[Message], add_generation_prompt: bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn tags_become_audio_parts_in_order() {
-        let message = Message::from_tagged("user", "a<audio><audio>b");
-        let text = |text: &str| Part::Text(text.to_owned());
-        assert_eq!(message.parts, [text("a"), Part::Audio, Part::Audio, text("b")]);
-        assert_eq!(Message::from_tagged("user", "").parts, []);
-    }
 
     #[test]
     fn the_default_system_prompt_gives_way_to_the_chats_own() {

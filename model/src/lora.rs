@@ -8,8 +8,11 @@ mod target;
 use std::collections::BTreeMap;
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
+use idk_common::identity::OnResume;
 use idk_common::limits::MAX_LORA_RANK;
+use idk_common::problem::joined;
 use idk_common::seed::{Rng, derive_seed};
+use idk_common::{Problem, Problems};
 use serde::{Deserialize, Serialize};
 
 use crate::error::ModelError;
@@ -82,42 +85,48 @@ impl Default for LoraConfig {
 }
 
 impl LoraConfig {
+    /// What another value of a key means for a run that resumes.
+    pub const ON_RESUME: [(&'static str, OnResume); 7] = [
+        ("lora.rank", OnResume::Never("the trained tensors have this shape")),
+        ("lora.alpha", OnResume::Never("the trained tensors were learnt under this scale")),
+        ("lora.dropout", OnResume::Later),
+        ("lora.rslora", OnResume::Never("the trained tensors were learnt under this scale")),
+        ("lora.modules", OnResume::Never("the trained tensors belong to these layers")),
+        ("lora.target_modules", OnResume::Never("the trained tensors belong to these layers")),
+        ("lora.init", OnResume::Never("the adapter was started with it")),
+    ];
+
     /// The factor before the branch: `alpha / r`, or `alpha / sqrt(r)` with rsLoRA.
     #[must_use]
     pub fn scale(&self) -> f64 {
         scale(self.alpha, self.rank, self.rslora)
     }
 
-    /// Keys whose values cannot be used, with what they must be.
+    /// What is wrong with the values of `[lora]`, all of it.
     #[must_use]
-    pub fn problems(&self) -> Vec<(&'static str, String)> {
-        let mut problems = Vec::new();
-        if !(1..=MAX_LORA_RANK).contains(&self.rank) {
-            problems.push(("rank", format!("must lie in 1..={MAX_LORA_RANK}, not {}", self.rank)));
-        }
-        if !(self.alpha.is_finite() && self.alpha > 0.0) {
-            problems.push(("alpha", format!("must be a positive number, not {}", self.alpha)));
-        }
-        if !(0.0..1.0).contains(&self.dropout) {
-            problems.push(("dropout", format!("must lie in 0..1, not {}", self.dropout)));
-        }
+    pub fn problems(&self) -> Vec<Problem> {
+        let mut problems = Problems::of_section("lora");
+        let in_range = (1..=MAX_LORA_RANK).contains(&self.rank);
+        problems.require(in_range, "rank", format!("must be between 1 and {MAX_LORA_RANK}"));
+        problems.positive([("alpha", self.alpha)]);
+        problems.below_one("dropout", self.dropout);
         if let Some(name) = self.target_modules.repeated() {
-            problems.push(("target_modules", format!("names `{name}` twice")));
+            problems.add("target_modules", format!("names `{name}` twice"));
         }
         if let Err(what) = self.target_modules.matcher() {
-            problems.push(("target_modules", format!("cannot be used: {what}")));
+            problems.add("target_modules", format!("cannot be used: {what}"));
         }
-        problems
+        problems.into_vec()
     }
 
     /// Checks the numbers and the regular expression.
     ///
     /// # Errors
-    /// [`ModelError::Input`] names the key, without its section, and what it may hold.
+    /// [`ModelError::Input`] names every key that is wrong and what it may hold.
     pub fn validate(&self) -> Result<(), ModelError> {
-        match self.problems().first() {
-            Some((key, what)) => Err(ModelError::Input { what: format!("{key} {what}") }),
-            None => Ok(()),
+        match self.problems() {
+            problems if problems.is_empty() => Ok(()),
+            problems => Err(ModelError::Input { what: joined(&problems) }),
         }
     }
 
@@ -127,9 +136,9 @@ impl LoraConfig {
     /// [`ModelError::Input`] if a value is out of range, if `target_modules` names what the model does not have (with the
     /// nearest name), or if it contradicts `modules`.
     pub fn adapted(&self, linears: &BTreeMap<String, [usize; 2]>) -> Result<Vec<String>, ModelError> {
-        self.validate().map_err(|error| lora_error(error.to_string()))?;
+        self.validate()?;
         let adapted = self.target_modules.select(self.modules, linears);
-        adapted.map_err(|what| lora_error(format!("target_modules: {what}")))
+        adapted.map_err(|what| ModelError::Input { what: format!("[lora] target_modules: {what}") })
     }
 }
 
@@ -137,10 +146,6 @@ impl LoraConfig {
 pub(crate) fn scale(alpha: f64, rank: usize, rslora: bool) -> f64 {
     let rank = rank as f64;
     if rslora { alpha / rank.sqrt() } else { alpha / rank }
-}
-
-fn lora_error(what: impl Into<String>) -> ModelError {
-    ModelError::Input { what: format!("[lora] {}", what.into()) }
 }
 
 /// The update of one linear layer.

@@ -1,5 +1,7 @@
 //! How the next token is chosen from its logits, as `transformers` does it: repetition penalty, then temperature,
 //! then top-k, then top-p; on the host in a fixed order, so that the same seed gives the same token everywhere.
+use idk_common::Problems;
+use idk_common::problem::joined;
 use idk_common::seed::Rng;
 use serde::{Deserialize, Serialize};
 
@@ -36,27 +38,25 @@ impl SamplingConfig {
         self.temperature == 0.0
     }
 
+    /// Notes the keys whose values are out of range.
+    pub fn check(&self, problems: &mut Problems) {
+        problems.not_negative([("temperature", self.temperature)]);
+        problems.require(self.top_p > 0.0 && self.top_p <= 1.0, "top_p", "must be above 0 and at most 1");
+        problems.positive([("repetition_penalty", self.repetition_penalty)]);
+        problems.at_least_one([("max_new_tokens", self.max_new_tokens)]);
+    }
+
     /// Checks the ranges.
     ///
     /// # Errors
-    /// [`ModelError::Input`] names the key, its value and what it may be.
+    /// [`ModelError::Input`] names every key that is out of range and what it may be.
     pub fn validate(&self) -> Result<(), ModelError> {
-        let wrong = |key: &str, value: f64, allowed: &str| {
-            Err(ModelError::Input { what: format!("{key} is {value}; it must be {allowed}") })
-        };
-        if !(self.temperature.is_finite() && self.temperature >= 0.0) {
-            return wrong("temperature", self.temperature, "0 (greedy) or a positive number");
+        let mut problems = Problems::of_section("");
+        self.check(&mut problems);
+        match problems.into_vec() {
+            problems if problems.is_empty() => Ok(()),
+            problems => Err(ModelError::Input { what: joined(&problems) }),
         }
-        if !(self.top_p > 0.0 && self.top_p <= 1.0) {
-            return wrong("top_p", self.top_p, "above 0 and at most 1");
-        }
-        if !(self.repetition_penalty.is_finite() && self.repetition_penalty > 0.0) {
-            return wrong("repetition_penalty", self.repetition_penalty, "a positive number");
-        }
-        if self.max_new_tokens == 0 {
-            return wrong("max_new_tokens", 0.0, "at least 1");
-        }
-        Ok(())
     }
 }
 

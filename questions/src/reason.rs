@@ -1,36 +1,78 @@
-//! Why a row of a question set cannot be used: the codes of [`crate::Rejection`].
+//! Why a question cannot be used: the codes of [`Rejection`], from the reader, the recordings and the screening.
+//!
+//! The comments of the codes are the table in `docs/reference/dataset.md`.
 
-/// The row is not a JSON object.
+use std::collections::BTreeMap;
+
+use crate::record::Rejection;
+
+// Of the reader.
+
+/// the row is not a JSON object
 pub const NOT_AN_OBJECT: &str = "not-an-object";
-/// The id, the clip, the question or the answer is missing or empty.
+/// id, clip, question, options or answer are missing or empty
 pub const MISSING_FIELD: &str = "missing-field";
-/// A field has a type or content that it cannot have.
+/// a field has a type or content that it cannot have; a csv row has too many or too few fields, or one over several lines
 pub const BAD_FIELD: &str = "bad-field";
-/// A field is longer than [`idk_common::limits::MAX_FIELD_CHARS`].
+/// a text has more than 65,536 characters
 pub const TOO_LONG: &str = "too-long";
-/// A text holds a token that steers the model, such as `<|AUDIO|>` or `<audio>`.
+/// a text holds a token that steers a model, such as `<|im_end|>` or `<audio>`
 pub const RESERVED_TOKEN: &str = "reserved-token";
-/// One option; there must be two or more, or none.
+/// one option; there must be two or more, or none
 pub const TOO_FEW_CHOICES: &str = "too-few-choices";
-/// More options than letters.
+/// more than 26 options
 pub const TOO_MANY_CHOICES: &str = "too-many-choices";
-/// Two options are the same but for case, spaces and punctuation around words.
+/// two options are the same but for case, spaces and punctuation around words
 pub const DUPLICATE_CHOICES: &str = "duplicate-choices";
-/// The answer is not one of the options.
+/// the answer is none of the options
 pub const ANSWER_NOT_IN_CHOICES: &str = "answer-not-in-choices";
-/// Too few annotators give the same answer.
+/// too few annotators give the same answer
 pub const NO_AGREEMENT: &str = "no-agreement";
-/// An earlier row has the same id.
+/// an earlier row has the same id
 pub const DUPLICATE_ID: &str = "duplicate-id";
-/// A clip's path is absolute, has `..`, or leads out of the set's folder through a link.
+/// a clip's path is absolute, has `..`, or leads out of the folder through a link
 pub const BAD_PATH: &str = "bad-path";
-/// A clip is not there, or is no regular file.
-pub const MISSING_AUDIO: &str = "missing-audio";
-/// More clips than [`idk_common::limits::MAX_CLIPS`].
+/// more than 16 clips
 pub const TOO_MANY_CLIPS: &str = "too-many-clips";
 
-/// Every code above.
-pub const ALL: [&str; 14] = [
+// Of a recording.
+
+/// a clip does not exist, or is no regular file
+pub const MISSING_AUDIO: &str = "missing-audio";
+/// a clip is a folder, a pipe or a device
+pub const AUDIO_NOT_A_FILE: &str = "audio-not-a-file";
+/// a clip has no samples
+pub const EMPTY_AUDIO: &str = "empty-audio";
+/// a clip ends before the audio that its header announces
+pub const TRUNCATED_AUDIO: &str = "truncated-audio";
+/// a clip is larger, or decodes to more samples, than is read
+pub const AUDIO_TOO_LONG: &str = "audio-too-long";
+/// a clip is too short to give the model one audio token
+pub const AUDIO_TOO_SHORT: &str = "audio-too-short";
+/// a sample of a clip is NaN, infinite, or louder than any recording (10,000 times full scale)
+pub const NON_FINITE_AUDIO: &str = "non-finite-audio";
+/// a clip is in a format that is not read
+pub const UNSUPPORTED_AUDIO: &str = "unsupported-audio";
+/// a clip is of a known format and damaged
+pub const CORRUPT_AUDIO: &str = "corrupt-audio";
+/// the decoder failed on a clip
+pub const AUDIO_DECODER_PANIC: &str = "audio-decoder-panic";
+/// the system could not read a clip
+pub const UNREADABLE_AUDIO: &str = "unreadable-audio";
+/// a clip could not be opened for another reason
+pub const FILE_ERROR: &str = "file-error";
+
+// Of the screening, before anything is sampled or answered.
+
+/// the prompt cannot be made of this question
+pub const BAD_PROMPT: &str = "bad-prompt";
+/// the prompt and the longest answer have more tokens than the model has positions
+pub const PROMPT_TOO_LONG: &str = "prompt-too-long";
+/// a refusal that is trained reads as one of the options
+pub const REFUSAL_IS_AN_OPTION: &str = "refusal-is-an-option";
+
+/// Every code.
+pub const ALL: [&str; 28] = [
     NOT_AN_OBJECT,
     MISSING_FIELD,
     BAD_FIELD,
@@ -43,6 +85,37 @@ pub const ALL: [&str; 14] = [
     NO_AGREEMENT,
     DUPLICATE_ID,
     BAD_PATH,
-    MISSING_AUDIO,
     TOO_MANY_CLIPS,
+    MISSING_AUDIO,
+    AUDIO_NOT_A_FILE,
+    EMPTY_AUDIO,
+    TRUNCATED_AUDIO,
+    AUDIO_TOO_LONG,
+    AUDIO_TOO_SHORT,
+    NON_FINITE_AUDIO,
+    UNSUPPORTED_AUDIO,
+    CORRUPT_AUDIO,
+    AUDIO_DECODER_PANIC,
+    UNREADABLE_AUDIO,
+    FILE_ERROR,
+    BAD_PROMPT,
+    PROMPT_TOO_LONG,
+    REFUSAL_IS_AN_OPTION,
 ];
+
+/// How many questions each code has rejected.
+#[must_use]
+pub fn counts(rejected: &[Rejection]) -> BTreeMap<String, usize> {
+    let mut counts = BTreeMap::new();
+    for rejection in rejected {
+        *counts.entry(rejection.reason.clone()).or_default() += 1;
+    }
+    counts
+}
+
+/// Counts as text: `1 bad-path, 2 missing-field`.
+#[must_use]
+pub fn listed(counts: &BTreeMap<String, usize>) -> String {
+    let parts: Vec<String> = counts.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
+    parts.join(", ")
+}

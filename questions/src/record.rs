@@ -1,6 +1,5 @@
 //! One question about one or more audio clips.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -89,16 +88,4 @@ pub struct QuestionSet {
     pub questions: Vec<Question>,
     /// The other rows, in the order of the file.
     pub rejected: Vec<Rejection>,
-}
-
-impl QuestionSet {
-    /// How many rows each code has rejected.
-    #[must_use]
-    pub fn rejected_by_reason(&self) -> BTreeMap<&str, usize> {
-        let mut counts = BTreeMap::new();
-        for rejection in &self.rejected {
-            *counts.entry(rejection.reason.as_str()).or_default() += 1;
-        }
-        counts
-    }
 }

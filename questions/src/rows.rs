@@ -1,32 +1,10 @@
 //! The rows of a run's files, one JSON object a line.
 
+use idk_common::chat::Message;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 use crate::verdict::Verdict;
-
-/// One turn of a chat, in the layout that ms-swift and LLaMA-Factory read.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ChatMessage {
-    /// `system`, `user` or `assistant`.
-    pub role: String,
-    /// The text; each `<audio>` in it stands for the next clip of the row's `audios`.
-    pub content: String,
-}
-
-impl ChatMessage {
-    /// A user turn: `clips` audio tags, then the text.
-    #[must_use]
-    pub fn user(clips: usize, text: &str) -> Self {
-        Self { role: "user".to_owned(), content: "<audio>".repeat(clips) + text }
-    }
-
-    /// What the model is to say.
-    #[must_use]
-    pub fn assistant(text: &str) -> Self {
-        Self { role: "assistant".to_owned(), content: text.to_owned() }
-    }
-}
 
 /// One sampled answer (`samples.jsonl`).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -86,7 +64,7 @@ pub struct SftRow {
     /// The question.
     pub id: String,
     /// The prompt, then the target as the last, `assistant` turn.
-    pub messages: Vec<ChatMessage>,
+    pub messages: Vec<Message>,
     /// The clips, one for each `<audio>` of the messages in their order.
     pub audios: Vec<String>,
     /// Why the target is what it is.
@@ -147,7 +125,7 @@ mod tests {
     fn a_training_row_has_the_keys_that_other_trainers_read() {
         let row = SftRow {
             id: "q".to_owned(),
-            messages: vec![ChatMessage::user(2, "Which?"), ChatMessage::assistant("I don't know")],
+            messages: vec![Message::user(2, "Which?"), Message::assistant("I don't know")],
             audios: vec!["a.wav".to_owned(), "b.wav".to_owned()],
             label: Label::Unknown,
         };

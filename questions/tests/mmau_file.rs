@@ -64,7 +64,7 @@ fn the_kept_questions_are_counted_by_modality_difficulty_and_options() {
     assert_eq!(count(|question| question.task.clone()), "music 333, sound 333, speech 307");
     assert_eq!(count(|question| question.choices.len().to_string()), "2 27, 4 935, 5 10, 8 1");
     assert_eq!(count(|question| question.split.clone()), "test-mini 973");
-    assert_eq!(set.rejected_by_reason(), BTreeMap::from([(reason::DUPLICATE_CHOICES, 27)]));
+    assert_eq!(reason::listed(&reason::counts(&set.rejected)), "27 duplicate-choices");
 }
 
 #[test]

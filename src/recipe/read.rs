@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use idk_common::Problem;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -24,19 +25,56 @@ impl Places {
     }
 }
 
-pub(super) fn parse_toml(text: &str, path: &Path) -> Result<Map<String, Value>, RecipeError> {
+pub(super) fn parse_toml(
+    text: &str,
+    path: &Path,
+    places: &Places,
+    problems: &mut Vec<RecipeProblem>,
+) -> Result<Map<String, Value>, RecipeError> {
     let syntax = |line, message: String| RecipeError::Invalid {
         path: path.to_owned(),
-        problems: vec![RecipeProblem { line, key: String::new(), message, hint: None }],
+        problems: vec![RecipeProblem { line, problem: Problem::new("", message) }],
     };
-    let table: toml::Table = toml::from_str(text).map_err(|error| {
+    let mut table: toml::Table = toml::from_str(text).map_err(|error| {
         let line = error.span().map(|span| line_of(text, span.start));
         syntax(line, format!("not valid TOML: {}", error.message()))
     })?;
+    let mut keep = |key: &str, value: &toml::Value| match finite(key, value) {
+        Ok(()) => true,
+        Err(problem) => {
+            problems.push(RecipeProblem::at(places, problem));
+            false
+        }
+    };
+    table.retain(|name, value| match value {
+        toml::Value::Table(section) => {
+            section.retain(|key, value| keep(&format!("{name}.{key}"), value));
+            true
+        }
+        value => keep(name, value),
+    });
     match serde_json::to_value(table) {
         Ok(Value::Object(map)) => Ok(map),
         Ok(_) => Err(syntax(None, "a recipe is a table of sections".to_owned())),
         Err(error) => Err(syntax(None, error.to_string())),
+    }
+}
+
+/// Refuses infinity and NaN: JSON, through which sections are read, has neither and would take them for "not set".
+fn finite(dotted_key: &str, value: &toml::Value) -> Result<(), Problem> {
+    let Some(number) = not_finite(value) else { return Ok(()) };
+    let (section, key) = dotted_key.split_once('.').unwrap_or(("", dotted_key));
+    let number = number.to_string().to_lowercase();
+    Err(Problem::of_key(section, key, format!("must be a finite number, not `{number}`")))
+}
+
+/// The first number in a value that is not finite.
+fn not_finite(value: &toml::Value) -> Option<f64> {
+    match value {
+        toml::Value::Float(number) => (!number.is_finite()).then_some(*number),
+        toml::Value::Array(values) => values.iter().find_map(not_finite),
+        toml::Value::Table(table) => table.values().find_map(not_finite),
+        _ => None,
     }
 }
 
@@ -66,17 +104,28 @@ pub(super) fn apply_override(
     assignment: &str,
     values: &mut Map<String, Value>,
     places: &mut Places,
-) -> Result<(), RecipeProblem> {
-    let wrong =
-        |message: String| RecipeProblem { line: None, key: assignment.to_owned(), message, hint: None };
+    problems: &mut Vec<RecipeProblem>,
+) {
+    if let Err(problem) = try_override(assignment, values, places) {
+        problems.push(RecipeProblem { line: None, problem });
+    }
+}
+
+fn try_override(
+    assignment: &str,
+    values: &mut Map<String, Value>,
+    places: &mut Places,
+) -> Result<(), Problem> {
+    let wrong = |what: String| Problem::new(assignment, what);
     let (dotted, text) = assignment
         .split_once('=')
         .ok_or_else(|| wrong(format!("`--set {assignment}` has no `=`: write section.key=value")))?;
     let (dotted, text) = (dotted.trim(), text.trim());
     let value = match toml::from_str::<toml::Table>(&format!("value = {text}")) {
-        Ok(mut table) => table.remove("value"),
-        Err(_) => Some(toml::Value::String(text.to_owned())),
+        Ok(mut table) => table.remove("value").unwrap_or(toml::Value::Boolean(false)),
+        Err(_) => toml::Value::String(text.to_owned()),
     };
+    finite(dotted, &value)?;
     let value = serde_json::to_value(value).map_err(|error| wrong(error.to_string()))?;
     places.0.remove(dotted);
     match dotted.split_once('.') {
@@ -101,21 +150,15 @@ pub(super) fn check_top_level(
 ) {
     let known = || SECTIONS.iter().copied().chain(["seed"]);
     for (name, value) in values {
-        if !known().any(|section| section == name) {
+        let problem = if !known().any(|section| section == name) {
             let what = if value.is_object() { "section" } else { "key" };
-            problems.push(RecipeProblem {
-                line: places.line(name),
-                key: name.clone(),
-                message: format!("unknown {what} `{name}`"),
-                hint: Some(suggestion(name, known())),
-            });
+            Problem::new(name, format!("unknown {what} `{name}`")).with_hint(suggestion(name, known()))
         } else if name != "seed" && !value.is_object() {
-            problems.push(RecipeProblem::at(
-                places,
-                name,
-                &format!("`{name}` must be a section: `[{name}]`"),
-            ));
-        }
+            Problem::of_key("", name, format!("must be a section: `[{name}]`"))
+        } else {
+            continue;
+        };
+        problems.push(RecipeProblem::at(places, problem));
     }
 }
 
@@ -148,12 +191,8 @@ impl SectionReader<'_> {
                     Some((_, now)) => format!("did you mean {now}?"),
                     None => suggestion(key, defaults.keys().map(String::as_str)),
                 };
-                self.problems.push(RecipeProblem {
-                    line: self.places.line(&dotted),
-                    key: dotted,
-                    message: format!("unknown key `{key}` in [{section}]"),
-                    hint: Some(hint),
-                });
+                let unknown = Problem::new(dotted, format!("unknown key `{key}` in [{section}]"));
+                self.problems.push(RecipeProblem::at(self.places, unknown.with_hint(hint)));
                 continue;
             }
             let mut trial = defaults.clone();
@@ -163,8 +202,8 @@ impl SectionReader<'_> {
                     accepted.insert(key.clone(), value.clone());
                 }
                 Err(error) => {
-                    let message = format!("`{key}` in [{section}]: {error}");
-                    self.problems.push(RecipeProblem::at(self.places, &dotted, &message));
+                    let problem = Problem::new(dotted, format!("`{key}` in [{section}]: {error}"));
+                    self.problems.push(RecipeProblem::at(self.places, problem));
                 }
             }
         }

@@ -116,7 +116,7 @@ impl<'a> AudioStore<'a> {
     fn open_disk(&mut self, config: &TrainConfig, run: &TrainRun<'_>) -> Result<(), TrainError> {
         let dir = &config.feature_cache_dir;
         // Without the model's hash nobody could tell one model's features from another's.
-        let Some(model) = run.fingerprint.get("model").filter(|_| !dir.as_os_str().is_empty()) else {
+        let Some(model) = run.identity.text("model").filter(|_| !dir.as_os_str().is_empty()) else {
             return Ok(());
         };
         let salt = format!("model {model}\n{:?} {:?}", self.lalm.device, self.lalm.decoder.dtype());

@@ -8,14 +8,15 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use idk_common::{atomic, json, manifest};
+use idk_common::identity::{Difference, OnResume, differences};
+use idk_common::run_dir::{RunDir, folder_step, step_folder};
+use idk_common::{Identity, atomic, json, manifest};
 use serde::{Deserialize, Serialize};
 
-use crate::allowed::{AllowedChange, KeyChange, key_change, rows_per_step_stay};
 use crate::best::{EarlyEnd, Selection};
 use crate::error::TrainError;
+use crate::on_resume::{AllowedChange, on_resume};
 use crate::optimizer::AdamW;
-use crate::run_dir::{RunDir, folder_step, step_folder};
 
 /// Version of the checkpoint format that this program writes and reads.
 pub const FORMAT_VERSION: u32 = 1;
@@ -53,16 +54,17 @@ pub struct TrainState {
     /// What the evaluations have decided so far.
     #[serde(default)]
     pub selection: Selection,
-    /// What the run was started with: name -> hash. A resumed run must have the same.
-    pub fingerprint: BTreeMap<String, String>,
-    /// What the run went on with although it was started with something else.
+    /// What the run was started with, as texts. A resumed run must have the same.
+    #[serde(rename = "fingerprint")]
+    pub identity: Identity,
+    /// What the run resumed with although it was started with something else.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub allowed_changes: Vec<AllowedChange>,
 }
 
 impl TrainState {
     /// The state before the first step.
-    pub fn new(fingerprint: BTreeMap<String, String>) -> Self {
+    pub fn new(identity: Identity) -> Self {
         Self {
             format_version: FORMAT_VERSION,
             step: 0,
@@ -75,48 +77,36 @@ impl TrainState {
             last_loss: None,
             last_eval: BTreeMap::new(),
             selection: Selection::default(),
-            fingerprint,
+            identity,
             allowed_changes: Vec::new(),
         }
     }
 
-    /// Takes over the inputs that the run goes on with, and returns what of them changed. Only keys in `allowed` may
-    /// differ, and of them only those that later steps can take ([`key_change`]).
+    /// Takes over the inputs that the run resumes with, and returns what of them changed. Only keys in `allowed` may
+    /// differ, and of them only those that later steps can take ([`on_resume()`]).
     ///
     /// # Errors
     /// [`TrainError::Changed`] lists every other difference; the state is then as it was.
-    pub fn go_on_with(
+    pub fn resume_with(
         &mut self,
-        now: &BTreeMap<String, String>,
+        now: &Identity,
         allowed: &[String],
         path: &Path,
     ) -> Result<Vec<AllowedChange>, TrainError> {
-        let keys: std::collections::BTreeSet<&String> = self.fingerprint.keys().chain(now.keys()).collect();
-        let shown = |value: Option<&String>| value.map_or("not set", String::as_str).to_owned();
-        let changes = keys.into_iter().filter(|key| self.fingerprint.get(*key) != now.get(*key)).map(|key| {
-            let (then, now) = (shown(self.fingerprint.get(key)), shown(now.get(key)));
-            AllowedChange { step: self.step, key: key.clone(), then, now }
-        });
-        let same_rows = rows_per_step_stay(&self.fingerprint, now);
-        let is_allowed = |change: &AllowedChange| {
-            let of_rows = ["train.batch_size", "train.accumulation"].contains(&change.key.as_str());
-            let can_change = key_change(&change.key) == Some(KeyChange::Later) && (same_rows || !of_rows);
-            can_change && allowed.contains(&change.key)
+        let same_rows = rows_per_step(&self.identity) == rows_per_step(now);
+        let can_change = |change: &Difference| {
+            let of_rows = [BATCH_SIZE, ACCUMULATION].contains(&change.key.as_str());
+            on_resume(&change.key) == Some(OnResume::Later) && (same_rows || !of_rows)
         };
-        let (taken, others): (Vec<AllowedChange>, Vec<AllowedChange>) = changes.partition(is_allowed);
+        let is_taken = |change: &Difference| can_change(change) && allowed.contains(&change.key);
+        let (taken, others): (Vec<Difference>, Vec<Difference>) =
+            differences(&self.identity, now).into_iter().partition(is_taken);
         if !others.is_empty() {
-            let line = |change: &AllowedChange| {
-                let AllowedChange { key, then, now, .. } = change;
-                let of_rows = !same_rows && (key == "train.batch_size" || key == "train.accumulation");
-                let why = if of_rows { " (batch_size * accumulation must stay the same)" } else { "" };
-                format!("{key}: then {then}, now {now}{why}")
-            };
-            let differences = others.iter().map(line).collect();
-            let can_be_allowed =
-                same_rows && others.iter().all(|change| key_change(&change.key) == Some(KeyChange::Later));
-            return Err(TrainError::Changed { path: path.to_path_buf(), differences, can_be_allowed });
+            let can_be_allowed = others.iter().all(can_change);
+            let path = path.to_path_buf();
+            return Err(TrainError::Changed { path, differences: others, can_be_allowed, same_rows });
         }
-        self.fingerprint = now.clone();
+        self.identity = now.clone();
         for change in &taken {
             let rule = match change.key.as_str() {
                 "train.early_stopping_patience" => Some(EarlyEnd::Patience),
@@ -128,9 +118,20 @@ impl TrainState {
                 self.selection.ended = None;
             }
         }
+        let taken: Vec<AllowedChange> =
+            taken.iter().map(|change| AllowedChange::new(self.step, change)).collect();
         self.allowed_changes.extend(taken.iter().cloned());
         Ok(taken)
     }
+}
+
+const BATCH_SIZE: &str = "train.batch_size";
+const ACCUMULATION: &str = "train.accumulation";
+
+/// Rows of one step. They must stay the same number: where the next step begins is counted in steps.
+fn rows_per_step(identity: &Identity) -> u64 {
+    let number = |key| identity.text(key).and_then(|value| value.parse::<u64>().ok()).unwrap_or(1);
+    number(BATCH_SIZE) * number(ACCUMULATION)
 }
 
 /// Writes the checkpoint after `state.step` steps, reads it back, records it in `last` and the best one in `best`, and
@@ -326,7 +327,7 @@ mod tests {
     use crate::config::TrainConfig;
 
     fn state(step: u64) -> TrainState {
-        TrainState { step, ..TrainState::new([("model".to_owned(), "abc".to_owned())].into()) }
+        TrainState { step, ..TrainState::new(Identity::default().with("model", "abc")) }
     }
 
     fn save_steps(run: &RunDir, steps: &[u64], keep_last: usize) {
@@ -430,8 +431,8 @@ mod tests {
         assert_eq!(names, [parent.join("last"), parent.join("step-000010")]);
     }
 
-    fn entries_of(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
-        pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+    fn entries_of(pairs: &[(&str, &str)]) -> Identity {
+        pairs.iter().fold(Identity::default(), |identity, (key, value)| identity.with(key, *value))
     }
 
     #[test]
@@ -440,11 +441,11 @@ mod tests {
         let mut before = state(3);
         // Asking for it does not help: the rows are what the steps were made on.
         let allowed = ["rows".to_owned()];
-        let error = before.go_on_with(&now, &allowed, Path::new("run")).unwrap_err().to_string();
+        let error = before.resume_with(&now, &allowed, Path::new("run")).unwrap_err().to_string();
         assert!(error.contains("model: then abc, now abd"), "{error}");
         assert!(error.contains("rows: then not set, now 1"), "{error}");
         assert_eq!(before, state(3));
-        assert_eq!(before.go_on_with(&state(9).fingerprint, &[], Path::new("run")).unwrap(), []);
+        assert_eq!(before.resume_with(&state(9).identity, &[], Path::new("run")).unwrap(), []);
     }
 
     #[test]
@@ -453,20 +454,21 @@ mod tests {
         let mut state = TrainState { step: 7, ..TrainState::new(rate("0.1")) };
         let allowed = ["train.learning_rate".to_owned()];
         let mut both = rate("0.2");
-        both.insert("train.eps".to_owned(), "2".to_owned());
-        let error = state.go_on_with(&both, &allowed, Path::new("run")).unwrap_err();
+        both.insert("train.eps", "2");
+        let error = state.resume_with(&both, &allowed, Path::new("run")).unwrap_err();
         let TrainError::Changed { differences, can_be_allowed, .. } = error else { panic!("changed") };
-        assert_eq!((differences, can_be_allowed), (vec!["train.eps: then 1, now 2".to_owned()], true));
+        assert_eq!((differences[0].to_string().as_str(), can_be_allowed), ("train.eps: then 1, now 2", true));
+        assert_eq!(differences.len(), 1);
 
-        state.go_on_with(&rate("0.2"), &allowed, Path::new("run")).unwrap();
+        state.resume_with(&rate("0.2"), &allowed, Path::new("run")).unwrap();
         let noted = AllowedChange {
             step: 7,
             key: "train.learning_rate".to_owned(),
             then: "0.1".to_owned(),
             now: "0.2".to_owned(),
         };
-        assert_eq!((state.fingerprint.clone(), state.allowed_changes.clone()), (rate("0.2"), vec![noted]));
-        assert_eq!(state.go_on_with(&rate("0.2"), &allowed, Path::new("run")).unwrap(), [], "no change now");
+        assert_eq!((state.identity.clone(), state.allowed_changes.clone()), (rate("0.2"), vec![noted]));
+        assert_eq!(state.resume_with(&rate("0.2"), &allowed, Path::new("run")).unwrap(), [], "no change now");
     }
 
     #[test]
@@ -474,8 +476,8 @@ mod tests {
         let split = |batch, parts| entries_of(&[("train.batch_size", batch), ("train.accumulation", parts)]);
         let allowed = ["train.batch_size".to_owned(), "train.accumulation".to_owned()];
         let mut state = TrainState::new(split("8", "1"));
-        assert!(state.go_on_with(&split("8", "2"), &allowed, Path::new("run")).is_err());
-        assert_eq!(state.go_on_with(&split("2", "4"), &allowed, Path::new("run")).unwrap().len(), 2);
+        assert!(state.resume_with(&split("8", "2"), &allowed, Path::new("run")).is_err());
+        assert_eq!(state.resume_with(&split("2", "4"), &allowed, Path::new("run")).unwrap().len(), 2);
     }
 
     #[test]
@@ -484,7 +486,7 @@ mod tests {
         let mut state = TrainState::new(patience("1"));
         state.selection.ended = Some(EarlyEnd::Patience);
         let allowed = ["train.early_stopping_patience".to_owned()];
-        state.go_on_with(&patience("3"), &allowed, Path::new("run")).unwrap();
+        state.resume_with(&patience("3"), &allowed, Path::new("run")).unwrap();
         assert_eq!(state.selection.ended, None);
     }
 }

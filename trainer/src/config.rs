@@ -2,10 +2,12 @@
 
 use std::path::PathBuf;
 
+use idk_common::identity::OnResume;
+use idk_common::{Identity, Problem, Problems};
 use serde::{Deserialize, Serialize};
 
 use crate::best::BestMetric;
-use crate::error::{ConfigProblem, TrainError};
+use crate::error::TrainError;
 
 /// Shape of the learning rate after warm-up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -109,6 +111,8 @@ pub struct TrainConfig {
     pub recompute: bool,
 }
 
+const OTHER_ROWS: &str = "the rows that the current epoch has left would be others";
+
 impl Default for TrainConfig {
     fn default() -> Self {
         Self {
@@ -144,54 +148,66 @@ impl Default for TrainConfig {
 }
 
 impl TrainConfig {
-    /// Everything that is wrong with the values, all at once; empty when they can be used.
-    pub fn problems(&self) -> Vec<ConfigProblem> {
-        let mut problems = Vec::new();
-        let mut require = |holds: bool, key: &'static str, message: &str| {
-            if !holds {
-                problems.push(ConfigProblem { key, message: message.to_owned() });
-            }
-        };
-        let share = |value: f64| (0.0..=1.0).contains(&value);
-        let not_negative = |value: f64| value.is_finite() && value >= 0.0;
-        require(self.epochs >= 1 || self.max_steps.is_some(), "epochs", "must be at least 1");
-        require(self.max_steps != Some(0), "max_steps", "must be at least 1");
-        require(self.batch_size >= 1, "batch_size", "must be at least 1");
-        require(self.accumulation >= 1, "accumulation", "must be at least 1");
-        require(
-            self.learning_rate.is_finite() && self.learning_rate > 0.0,
-            "learning_rate",
-            "must be a finite number above 0",
-        );
-        require(share(self.min_lr_ratio), "min_lr_ratio", "must be between 0 and 1");
-        require(share(self.warmup_ratio), "warmup_ratio", "must be between 0 and 1");
-        require(not_negative(self.weight_decay), "weight_decay", "must be a finite number, 0 or above");
-        require(
-            self.betas.iter().all(|beta| (0.0..1.0).contains(beta)),
-            "betas",
-            "must be two numbers, each at least 0 and below 1",
-        );
-        require(self.eps.is_finite() && self.eps > 0.0, "eps", "must be a finite number above 0");
-        require(
-            not_negative(self.max_grad_norm),
-            "max_grad_norm",
-            "must be a finite number, 0 (off) or above",
-        );
+    /// What another value of a key means for a run that resumes.
+    pub const ON_RESUME: [(&'static str, OnResume); 27] = [
+        ("train.method", OnResume::Never("its rows are of another kind")),
+        ("train.epochs", OnResume::Later),
+        ("train.max_steps", OnResume::Later),
+        ("train.batch_size", OnResume::Later),
+        ("train.accumulation", OnResume::Later),
+        ("train.learning_rate", OnResume::Later),
+        ("train.schedule", OnResume::Later),
+        ("train.min_lr_ratio", OnResume::Later),
+        ("train.warmup_ratio", OnResume::Later),
+        ("train.warmup_steps", OnResume::Later),
+        ("train.weight_decay", OnResume::Later),
+        ("train.betas", OnResume::Later),
+        ("train.eps", OnResume::Later),
+        ("train.max_grad_norm", OnResume::Later),
+        ("train.save_every", OnResume::Free),
+        ("train.keep_last", OnResume::Free),
+        ("train.eval_every", OnResume::Later),
+        ("train.metric_for_best", OnResume::Never("the best evaluation so far was found by it")),
+        ("train.early_stopping_patience", OnResume::Later),
+        ("train.target_refusal_rate", OnResume::Later),
+        ("train.shuffle", OnResume::Never(OTHER_ROWS)),
+        ("train.log_every", OnResume::Free),
+        ("train.length_window_steps", OnResume::Never(OTHER_ROWS)),
+        ("train.feature_cache_mib", OnResume::Free),
+        ("train.feature_cache_dir", OnResume::Free),
+        ("train.feature_cache_disk_mib", OnResume::Free),
+        ("train.recompute", OnResume::Free),
+    ];
+
+    /// What is wrong with the values of `[train]`, all of it.
+    pub fn problems(&self) -> Vec<Problem> {
+        let mut problems = Problems::of_section("train");
+        let epochs = if self.max_steps.is_some() { 1 } else { self.epochs };
+        problems.at_least_one([
+            ("epochs", epochs),
+            ("max_steps", self.max_steps.unwrap_or(1)),
+            ("batch_size", self.batch_size as u64),
+            ("accumulation", self.accumulation as u64),
+        ]);
+        problems.positive([("learning_rate", self.learning_rate)]);
+        problems.shares([("min_lr_ratio", self.min_lr_ratio), ("warmup_ratio", self.warmup_ratio)]);
+        problems.not_negative([("weight_decay", self.weight_decay)]);
+        let betas = self.betas.iter().all(|beta| (0.0..1.0).contains(beta));
+        problems.require(betas, "betas", "must be two numbers, each at least 0 and below 1");
+        problems.positive([("eps", self.eps)]);
+        problems.not_negative([("max_grad_norm", self.max_grad_norm)]);
         for (set, key) in [
             (self.metric_for_best.is_some(), "metric_for_best"),
             (self.target_refusal_rate.is_some(), "target_refusal_rate"),
         ] {
-            require(!set || self.eval_every >= 1, key, "needs `eval_every` of 1 or more");
+            problems.require(!set || self.eval_every >= 1, key, "needs `eval_every` of at least 1");
         }
-        require(self.early_stopping_patience != Some(0), "early_stopping_patience", "must be at least 1");
-        require(
-            self.early_stopping_patience.is_none() || self.metric_for_best.is_some(),
-            "early_stopping_patience",
-            "needs `metric_for_best`",
-        );
-        require(self.target_refusal_rate.is_none_or(share), "target_refusal_rate", "must be between 0 and 1");
-        require(self.log_every >= 1, "log_every", "must be at least 1");
-        problems
+        problems.at_least_one([("early_stopping_patience", self.early_stopping_patience.unwrap_or(1))]);
+        let chosen = self.early_stopping_patience.is_none() || self.metric_for_best.is_some();
+        problems.require(chosen, "early_stopping_patience", "needs `metric_for_best`");
+        problems.shares([("target_refusal_rate", self.target_refusal_rate.unwrap_or_default())]);
+        problems.at_least_one([("log_every", self.log_every)]);
+        problems.into_vec()
     }
 
     /// Refuses values that cannot be trained with.
@@ -223,29 +239,26 @@ impl TrainConfig {
         self.metric_for_best.is_some() || self.target_refusal_rate.is_some()
     }
 
-    /// The same configuration without the keys that cannot change the trained weights (how often to save, to
-    /// log, to evaluate if nothing is decided by it): what a resumed run must agree on with the run that it goes on
-    /// from.
-    pub fn identity(&self) -> Self {
-        let defaults = Self::default();
-        let eval_every = if self.selects() { self.eval_every } else { defaults.eval_every };
-        Self {
-            save_every: defaults.save_every,
-            keep_last: defaults.keep_last,
-            eval_every,
-            log_every: defaults.log_every,
-            feature_cache_mib: defaults.feature_cache_mib,
-            feature_cache_dir: defaults.feature_cache_dir,
-            feature_cache_disk_mib: defaults.feature_cache_disk_mib,
-            recompute: defaults.recompute,
-            ..self.clone()
-        }
+    /// What a resumed run must agree on: every key, but those that cannot change the trained weights at their defaults
+    /// (how often to save, to log, to evaluate if nothing is decided by it).
+    pub fn identity(&self) -> Identity {
+        let is_free = |key: &str| match key {
+            "train.eval_every" => !self.selects(),
+            key => Self::ON_RESUME.contains(&(key, OnResume::Free)),
+        };
+        let mut free = Identity::default().with_section("train", &Self::default());
+        free.retain(is_free);
+        Identity::default().with_section("train", self).and(free)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn keys(config: &TrainConfig) -> Vec<String> {
+        config.problems().into_iter().map(|problem| problem.key).collect()
+    }
 
     #[test]
     fn an_unknown_key_is_refused() {
@@ -270,8 +283,8 @@ mod tests {
             warmup_ratio: 1.5,
             ..TrainConfig::default()
         };
-        let keys: Vec<_> = config.problems().iter().map(|problem| problem.key).collect();
-        assert_eq!(keys, ["batch_size", "learning_rate", "warmup_ratio", "betas"]);
+        let all = ["batch_size", "learning_rate", "warmup_ratio", "betas"];
+        assert_eq!(keys(&config), all.map(|key| format!("train.{key}")));
         assert!(config.validate().is_err());
     }
 
@@ -282,16 +295,18 @@ mod tests {
             target_refusal_rate: Some(1.5),
             ..TrainConfig::default()
         };
-        let keys: Vec<_> = config.problems().iter().map(|problem| problem.key).collect();
-        assert_eq!(keys, ["metric_for_best", "target_refusal_rate", "target_refusal_rate"]);
+        let all = ["metric_for_best", "target_refusal_rate", "target_refusal_rate"];
+        assert_eq!(keys(&config), all.map(|key| format!("train.{key}")));
         let config = TrainConfig { early_stopping_patience: Some(2), ..TrainConfig::default() };
-        assert_eq!(config.problems()[0].key, "early_stopping_patience");
+        assert_eq!(keys(&config), ["train.early_stopping_patience"]);
         let config: TrainConfig = serde_json::from_str(
             r#"{"metric_for_best": "eval_rewards/margins", "eval_every": 5, "early_stopping_patience": 1, "method": "dpo"}"#,
         )
         .unwrap();
         assert_eq!(config.problems(), Vec::new());
-        assert_ne!(config.identity().eval_every, TrainConfig::default().eval_every);
+        assert_eq!(config.identity().get("train.eval_every"), Some(&5.into()));
+        let often = TrainConfig { eval_every: 5, save_every: 7, ..TrainConfig::default() };
+        assert_eq!(often.identity(), TrainConfig::default().identity(), "nothing is decided by it");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
+use idk_common::Identity;
 use idk_common::hash::sha256_hex;
 use idk_common::seed::derive_seed;
 use idk_model::{Adapters, Lalm, LoraConfig};
@@ -18,7 +19,7 @@ use crate::feed::Feed;
 use crate::forward::AudioInput;
 use crate::optimizer::AdamW;
 use crate::pair::{Pair, PairBatch, PairTokens, fingerprint_pairs};
-use crate::session::{Session, config_entries};
+use crate::session::Session;
 use crate::start_adapter::check_start_adapter;
 use crate::step::StepOutcome;
 use crate::train_run::{TrainReport, TrainRun};
@@ -33,7 +34,7 @@ use crate::validation::Validation;
 /// pairs give `eval_loss`, `eval_rewards/...` and `eval_logps/...`.
 ///
 /// # Errors
-/// As [`train_lora`](crate::train_lora); [`TrainError::DpoConfig`]; [`TrainError::InitAdapter`] if the adapter to start
+/// As [`train_lora`](crate::train_lora); [`TrainError::InitAdapter`] if the adapter to start
 /// from is not of the shape that `lora` says.
 pub fn train_dpo(
     lalm: &Lalm,
@@ -61,17 +62,17 @@ pub fn train_dpo(
     let train = feed(lalm, &store, pairs, clips, train_lengths, (&reference, 0));
     let val = feed(lalm, &store, validation.rows, val_clips, val_lengths, (&reference, 1));
 
-    let mut inputs = config_entries("lora", lora);
-    inputs.extend(config_entries("dpo", &dpo.identity()));
-    inputs.insert("dpo.init".to_owned(), start.sha256.clone());
-    inputs.insert("pairs".to_owned(), fingerprint_pairs(pairs));
-    inputs.insert("val_pairs".to_owned(), fingerprint_pairs(validation.rows));
+    // The reference depends on these and on the model, and on nothing else.
+    let made_from = Identity::default()
+        .with("dpo.init", start.sha256.clone())
+        .with("pairs", fingerprint_pairs(pairs))
+        .with("val_pairs", fingerprint_pairs(validation.rows));
+    let lora = Identity::default().with_section("lora", lora);
+    let inputs = lora.and(dpo.identity()).as_texts().and(made_from.clone());
     let total_steps = config.total_steps(pairs.len());
-    let (session, found) = Session::open(config, run, Some(pairs.len()), total_steps, true, inputs.clone())?;
+    let (session, found) = Session::open(config, run, Some(pairs.len()), total_steps, true, inputs)?;
 
-    // The reference depends on the model, the adapter to start from and the pairs, and on nothing else.
-    inputs.retain(|key, _| ["dpo.init", "pairs", "val_pairs"].contains(&key.as_str()));
-    inputs.extend(run.fingerprint.clone());
+    let inputs = made_from.and(run.identity.clone());
     let adapters = start.is_reference.then_some(&start.adapters);
     let computed = Reference::load_or_compute(&run, inputs, [pairs.len(), validation.rows.len()], &|part| {
         let (pairs, feed) = [(pairs, &train), (validation.rows, &val)][part];

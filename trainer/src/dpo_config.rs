@@ -2,9 +2,11 @@
 
 use std::path::PathBuf;
 
+use idk_common::identity::OnResume;
+use idk_common::{Identity, Problem, Problems};
 use serde::{Deserialize, Serialize};
 
-use crate::error::{ConfigProblem, TrainError};
+use crate::error::TrainError;
 
 /// The loss of a preference pair; the formulas are with [`pair_losses`](crate::dpo_loss::pair_losses).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,46 +52,40 @@ impl Default for DpoConfig {
 }
 
 impl DpoConfig {
-    /// Everything that is wrong with the values, all at once; empty when they can be used.
-    pub fn problems(&self) -> Vec<ConfigProblem> {
-        let mut problems = Vec::new();
-        let mut require = |holds: bool, key: &'static str, message: &str| {
-            if !holds {
-                problems.push(ConfigProblem { key, message: message.to_owned() });
-            }
-        };
-        require(self.beta.is_finite() && self.beta > 0.0, "beta", "must be a finite number above 0");
-        require(
-            (0.0..0.5).contains(&self.label_smoothing),
-            "label_smoothing",
-            "must be at least 0 and below 0.5",
-        );
-        require(
-            self.label_smoothing == 0.0 || self.loss == DpoLoss::Sigmoid,
-            "label_smoothing",
-            "is for the loss \"sigmoid\" alone",
-        );
-        require(
-            self.sft_weight.is_finite() && self.sft_weight >= 0.0,
-            "sft_weight",
-            "must be a finite number, 0 or above",
-        );
-        problems
+    /// What another value of a key means for a run that resumes.
+    pub const ON_RESUME: [(&'static str, OnResume); 5] = [
+        ("dpo.beta", OnResume::Later),
+        ("dpo.loss", OnResume::Never("the steps so far followed another loss")),
+        ("dpo.label_smoothing", OnResume::Never("the steps so far followed another loss")),
+        ("dpo.sft_weight", OnResume::Later),
+        ("dpo.init", OnResume::Never("the run started from it")),
+    ];
+
+    /// What is wrong with the values of `[dpo]`, all of it.
+    pub fn problems(&self) -> Vec<Problem> {
+        let mut problems = Problems::of_section("dpo");
+        problems.positive([("beta", self.beta)]);
+        let smooth = (0.0..0.5).contains(&self.label_smoothing);
+        problems.require(smooth, "label_smoothing", "must be at least 0 and below 0.5");
+        let used = self.label_smoothing == 0.0 || self.loss == DpoLoss::Sigmoid;
+        problems.require(used, "label_smoothing", "is for the loss \"sigmoid\" alone");
+        problems.not_negative([("sft_weight", self.sft_weight)]);
+        problems.into_vec()
     }
 
     /// Refuses values that cannot be trained with.
     ///
     /// # Errors
-    /// [`TrainError::DpoConfig`] with every problem in it.
+    /// [`TrainError::Config`] with every problem in it.
     pub fn validate(&self) -> Result<(), TrainError> {
         let problems = self.problems();
-        if problems.is_empty() { Ok(()) } else { Err(TrainError::DpoConfig { problems }) }
+        if problems.is_empty() { Ok(()) } else { Err(TrainError::Config { problems }) }
     }
 
-    /// The same configuration without the folder of `init`: the adapter in it is compared by its content.
+    /// What a resumed run must agree on. The adapter in the folder of `init` is compared by its content, not here.
     #[must_use]
-    pub fn identity(&self) -> Self {
-        Self { init: PathBuf::new(), ..self.clone() }
+    pub fn identity(&self) -> Identity {
+        Identity::default().with_section("dpo", &Self { init: PathBuf::new(), ..self.clone() })
     }
 }
 
@@ -107,8 +103,8 @@ mod tests {
             sft_weight: f64::INFINITY,
             ..DpoConfig::default()
         };
-        let keys: Vec<_> = config.problems().iter().map(|problem| problem.key).collect();
-        assert_eq!(keys, ["beta", "label_smoothing", "sft_weight"]);
+        let keys: Vec<_> = config.problems().into_iter().map(|problem| problem.key).collect();
+        assert_eq!(keys, ["dpo.beta", "dpo.label_smoothing", "dpo.sft_weight"]);
         let message = config.validate().unwrap_err().to_string();
         assert!(message.contains("[dpo]") && message.contains("`beta`"), "{message}");
         assert!(serde_json::from_str::<DpoConfig>(r#"{"loss": "kto"}"#).is_err());

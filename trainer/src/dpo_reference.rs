@@ -1,12 +1,12 @@
 //! The reference's log-probabilities: computed once a run, kept beside its checkpoints.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Tensor;
 use idk_audio::LogMel;
 use idk_common::hash::sha256_hex;
-use idk_common::{atomic, json};
+use idk_common::identity::differences;
+use idk_common::{Identity, RunDir, atomic, json};
 use idk_model::{Adapters, ForwardContext, Lalm, Prompt, answer_log_probs};
 use serde::{Deserialize, Serialize};
 
@@ -14,7 +14,6 @@ use crate::error::TrainError;
 use crate::feed::Feed;
 use crate::forward::AudioInput;
 use crate::pair::{Pair, PairBatch, PairTokens};
-use crate::run_dir::RunDir;
 use crate::train_run::TrainRun;
 
 /// Pairs whose prompts and features are gathered at once; the model makes its own batches of them.
@@ -24,8 +23,8 @@ const PAIRS_AT_ONCE: usize = 128;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Reference {
-    /// What it was computed from: name -> hash.
-    inputs: BTreeMap<String, String>,
+    /// What it was computed from.
+    inputs: Identity,
     /// Hash of `log_probs`.
     sha256: String,
     /// Of the training pairs, then of the validation pairs: log-probabilities of the `[chosen, rejected]` answers,
@@ -39,7 +38,7 @@ impl Reference {
     /// `counts` are the training and the validation pairs; `compute` gives the log-probabilities of part 0 or 1.
     pub(crate) fn load_or_compute(
         run: &TrainRun<'_>,
-        inputs: BTreeMap<String, String>,
+        inputs: Identity,
         counts: [usize; 2],
         compute: &dyn Fn(usize) -> Result<Vec<[f64; 2]>, TrainError>,
     ) -> Result<Self, TrainError> {
@@ -62,12 +61,10 @@ impl Reference {
         Ok(reference)
     }
 
-    fn load(path: &Path, inputs: &BTreeMap<String, String>, counts: [usize; 2]) -> Result<Self, String> {
+    fn load(path: &Path, inputs: &Identity, counts: [usize; 2]) -> Result<Self, String> {
         let found: Self = json::read_json(path).map_err(|error| error.to_string())?;
-        if found.inputs != *inputs {
-            let differs = |(key, value): &(&String, &String)| found.inputs.get(*key) != Some(*value);
-            let key = inputs.iter().find(differs).map_or("more than is known", |(key, _)| key.as_str());
-            return Err(format!("it was made from other inputs ({key})"));
+        if let Some(difference) = differences(&found.inputs, inputs).first() {
+            return Err(format!("it was made from other inputs ({})", difference.key));
         }
         if found.sha256 != hash(&found.log_probs) || found.log_probs.each_ref().map(Vec::len) != counts {
             return Err("it is damaged".to_owned());

@@ -3,34 +3,21 @@
 use std::path::PathBuf;
 
 use idk_audio::AudioError;
-use idk_common::CommonError;
 use idk_common::diagnose::{Diagnose, ExitKind};
+use idk_common::identity::{Difference, lines};
+use idk_common::problem::joined;
+use idk_common::{CommonError, Problem};
 use idk_model::ModelError;
-
-/// One value of the `[train]` section that cannot be used.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ConfigProblem {
-    /// The key inside `[train]`.
-    pub key: &'static str,
-    /// What its value must be.
-    pub message: String,
-}
 
 /// Errors of training.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TrainError {
-    /// Values of the configuration are out of range.
-    #[error("the [train] section cannot be used: {}", list_problems(.problems))]
+    /// Values of `[train]` or `[dpo]` cannot be used.
+    #[error("{}", joined(.problems))]
     Config {
         /// Every problem found.
-        problems: Vec<ConfigProblem>,
-    },
-    /// Values of the DPO configuration are out of range.
-    #[error("the [dpo] section cannot be used: {}", list_problems(.problems))]
-    DpoConfig {
-        /// Every problem found.
-        problems: Vec<ConfigProblem>,
+        problems: Vec<Problem>,
     },
     /// A pair prefers an answer to itself.
     #[error("pair `{id}` has the same chosen and rejected answer")]
@@ -171,14 +158,21 @@ pub enum TrainError {
         reason: String,
     },
     /// The run to resume was started with something else.
-    #[error("the run in {} was started with other inputs: {}", .path.display(), .differences.join("; "))]
+    #[error(
+        "the run in {} was started with other inputs:{}{}",
+        .path.display(),
+        lines(.differences),
+        if *.same_rows { "" } else { "\n  batch_size * accumulation must stay the same" }
+    )]
     Changed {
         /// Folder of the checkpoint.
         path: PathBuf,
-        /// One entry a difference, "key: then X, now Y".
-        differences: Vec<String>,
-        /// Whether the run could go on with all of them, if that were asked for.
+        /// Every key that differs.
+        differences: Vec<Difference>,
+        /// Whether the run could resume with all of them, if that were asked for.
         can_be_allowed: bool,
+        /// Whether a step has as many rows as before.
+        same_rows: bool,
     },
     /// A file operation failed.
     #[error("{}: {action} failed", .path.display())]
@@ -218,12 +212,6 @@ impl TrainError {
     }
 }
 
-fn list_problems(problems: &[ConfigProblem]) -> String {
-    let lines: Vec<String> =
-        problems.iter().map(|problem| format!("`{}` {}", problem.key, problem.message)).collect();
-    lines.join("; ")
-}
-
 fn list_or_nothing(names: &[String]) -> String {
     if names.is_empty() { "nothing".to_owned() } else { names.join(", ") }
 }
@@ -232,7 +220,6 @@ impl Diagnose for TrainError {
     fn exit_kind(&self) -> ExitKind {
         match self {
             Self::Config { .. }
-            | Self::DpoConfig { .. }
             | Self::NoValidation { .. }
             | Self::NoMetric { .. }
             | Self::NoMaxSteps
@@ -293,7 +280,6 @@ impl Diagnose for TrainError {
             Self::Model(error) => return error.hint(),
             Self::Common(error) => return error.hint(),
             Self::Config { .. }
-            | Self::DpoConfig { .. }
             | Self::Batch { .. }
             | Self::Measure { .. }
             | Self::Labels { .. }

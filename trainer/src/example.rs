@@ -1,5 +1,6 @@
 //! One training row.
 
+use idk_common::chat::AUDIO_TAG;
 use idk_common::hash::sha256_hex;
 use idk_model::{Message, Part};
 
@@ -48,7 +49,7 @@ impl Fields {
             self.text(&message.role);
             for part in &message.parts {
                 match part {
-                    Part::Audio => self.text("<audio>"),
+                    Part::Audio => self.text(AUDIO_TAG),
                     Part::Text(words) => self.text(words),
                 }
             }

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use idk_common::{Identity, Problem};
 use idk_model::Lalm;
 
 use crate::clip::Clip;
 use crate::collate::{collate, tokenize};
 use crate::config::TrainConfig;
-use crate::error::{ConfigProblem, TrainError};
+use crate::error::TrainError;
 use crate::example::Example;
 use crate::forward::{AudioInput, MicroBatch};
 use crate::load_ahead::load_ahead;
@@ -49,12 +50,11 @@ pub fn train_full(
 ) -> Result<(Lalm, TrainReport), TrainError> {
     config.validate()?;
     if config.selects() {
-        let (key, message) =
-            ("metric_for_best", "and `target_refusal_rate` are for adapters alone".to_owned());
-        return Err(TrainError::Config { problems: vec![ConfigProblem { key, message }] });
+        let what = "and `target_refusal_rate` are for adapters alone";
+        return Err(TrainError::Config { problems: vec![Problem::of_key("train", "metric_for_best", what)] });
     }
     let total_steps = config.max_steps.ok_or(TrainError::NoMaxSteps)?;
-    let (mut session, found) = Session::open(config, run, None, total_steps, false, BTreeMap::new())?;
+    let (mut session, found) = Session::open(config, run, None, total_steps, false, Identity::default())?;
     let mut lalm = lalm;
     if let Some(found) = found {
         let device = lalm.device.clone();

@@ -4,11 +4,10 @@ use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::PathBuf;
 
-use idk_common::{atomic, json};
+use idk_common::{RunDir, atomic, json};
 use serde_json::{Map, Value};
 
 use crate::error::TrainError;
-use crate::run_dir::RunDir;
 use crate::tensorboard::EventFile;
 
 /// Appends rows to `metrics.jsonl` and to an event file.

@@ -6,8 +6,8 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use burn::tensor::Device;
+use idk_common::Identity;
 use idk_common::progress::Progress;
-use serde::Serialize;
 
 use crate::checkpoint::{self, Checkpoint, TrainState};
 use crate::config::TrainConfig;
@@ -72,11 +72,12 @@ impl<'a> Session<'a> {
         rows: Option<usize>,
         total_steps: u64,
         decay_vectors: bool,
-        mut fingerprint: BTreeMap<String, String>,
+        inputs: Identity,
     ) -> Result<(Self, Option<Checkpoint>), TrainError> {
-        fingerprint.extend(run.fingerprint.clone());
-        fingerprint.extend(config_entries("train", &config.identity()));
-        fingerprint.insert("seed".to_owned(), run.seed.to_string());
+        let identity = inputs
+            .and(run.identity.clone())
+            .and(config.identity().as_texts())
+            .with("seed", run.seed.to_string());
         if !run.resume && checkpoint::any(run.dir)? {
             return Err(TrainError::RunNotEmpty { path: run.dir.checkpoints() });
         }
@@ -88,10 +89,10 @@ impl<'a> Session<'a> {
                 }
                 let mut state = found.state.clone();
                 // Keys that a later version of the program added stand at their defaults.
-                for (key, value) in config_entries("train", &TrainConfig::default().identity()) {
-                    state.fingerprint.entry(key).or_insert(value);
+                for (key, value) in TrainConfig::default().identity().as_texts().iter() {
+                    state.identity.insert_missing(key, value.clone());
                 }
-                let changes = state.go_on_with(&fingerprint, run.allow_changes, &found.path)?;
+                let changes = state.resume_with(&identity, run.allow_changes, &found.path)?;
                 if !changes.is_empty() {
                     let shown = changes.iter().map(|it| format!("{} = {}, not {}", it.key, it.now, it.then));
                     let shown: Vec<String> = shown.collect();
@@ -100,7 +101,7 @@ impl<'a> Session<'a> {
                 checkpoint::settle(run.dir, &state, config.keep_last)?;
                 state
             }
-            None => TrainState::new(fingerprint),
+            None => TrainState::new(identity),
         };
         let logs = Logs::open(run.dir, state.step)?;
         let progress = run.progress("train", total_steps);
@@ -268,11 +269,4 @@ impl<'a> Session<'a> {
             wall_s: self.started.elapsed().as_secs_f64(),
         }
     }
-}
-
-/// One fingerprint entry a key of a configuration, so that a difference is named by its key.
-pub(crate) fn config_entries(section: &str, config: &impl Serialize) -> BTreeMap<String, String> {
-    let value = serde_json::to_value(config).unwrap_or_default();
-    let keys = value.as_object().cloned().unwrap_or_default();
-    keys.into_iter().map(|(key, value)| (format!("{section}.{key}"), value.to_string())).collect()
 }

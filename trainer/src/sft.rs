@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use idk_common::Identity;
 use idk_common::seed::derive_seed;
 use idk_model::{Adapters, ForwardContext, Lalm, LoraConfig};
 
@@ -14,7 +15,7 @@ use crate::example::{Example, fingerprint};
 use crate::feed::Feed;
 use crate::forward::{AudioInput, MicroBatch, evaluate_loss};
 use crate::optimizer::AdamW;
-use crate::session::{Session, config_entries};
+use crate::session::Session;
 use crate::step::{StepOutcome, sft_step};
 use crate::train_run::{TrainReport, TrainRun};
 use crate::validation::Validation;
@@ -51,10 +52,10 @@ pub fn train_lora(
     let train = feed(lalm, &store, examples, clips, train_lengths);
     let val = feed(lalm, &store, validation.rows, val_clips, val_lengths);
 
-    let mut inputs = config_entries("lora", lora);
-    inputs.insert("rows".to_owned(), fingerprint(examples));
+    let lora = Identity::default().with_section("lora", lora).as_texts();
+    let mut inputs = lora.with("rows", fingerprint(examples));
     if config.selects() {
-        inputs.insert("val_rows".to_owned(), fingerprint(validation.rows));
+        inputs.insert("val_rows", fingerprint(validation.rows));
     }
     let total_steps = config.total_steps(examples.len());
     let (session, found) = Session::open(config, run, Some(examples.len()), total_steps, true, inputs)?;

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
 
-use idk_common::progress::Progress;
+use idk_common::progress::{NewProgress, Progress};
+use idk_common::{Identity, RunDir};
 use serde::Serialize;
 
 use crate::best::{Best, EarlyEnd};
-use crate::run_dir::RunDir;
 
 /// Where a run lives and how it behaves, apart from what it learns.
 #[derive(Clone, Copy)]
@@ -20,18 +20,18 @@ pub struct TrainRun<'a> {
     pub base_name: &'a str,
     /// Hashes of the caller's inputs (base model, dataset ...), compared when the run is resumed. That of the base model
     /// is named "model": features stored on the disk are found by it.
-    pub fingerprint: &'a BTreeMap<String, String>,
+    pub identity: &'a Identity,
     /// Go on from the newest good checkpoint if there is one; without it a run folder with checkpoints is refused.
     pub resume: bool,
     /// Keys of the recipe whose values a resumed run takes although it was started with others; see
-    /// [`key_change`](crate::key_change) for which may.
+    /// [`on_resume`](crate::on_resume()) for which may.
     pub allow_changes: &'a [String],
     /// Set by a signal handler: the run finishes its step, saves and returns.
     pub stop: Option<&'a AtomicBool>,
     /// Receives warnings, one line each.
     pub warn: &'a dyn Fn(&str),
-    /// Show progress on stderr.
-    pub show_progress: bool,
+    /// Makes the displays of its jobs.
+    pub progress: NewProgress,
 }
 
 impl std::fmt::Debug for TrainRun<'_> {
@@ -41,9 +41,9 @@ impl std::fmt::Debug for TrainRun<'_> {
 }
 
 impl TrainRun<'_> {
-    /// A progress display, or none.
+    /// The display of a job.
     pub(crate) fn progress(&self, label: &str, total: u64) -> Progress {
-        if self.show_progress { Progress::new(label, total) } else { Progress::hidden() }
+        (self.progress)(label, total)
     }
 }
 

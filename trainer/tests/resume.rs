@@ -8,11 +8,12 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use idk_common::RunDir;
 use idk_common::seed::Rng;
 use idk_model::{Adapters, Lalm, LoraConfig, Message};
 use idk_trainer::{
-    Clip, DpoConfig, Example, Pair, RunDir, TrainConfig, TrainError, TrainReport, TrainRun, Validation,
-    train_dpo, train_lora,
+    Clip, DpoConfig, Example, Pair, TrainConfig, TrainError, TrainReport, TrainRun, Validation, train_dpo,
+    train_lora,
 };
 use support::{Setup, assert_same_tree, clip, kill_after, lalm, lora, mels, tree};
 

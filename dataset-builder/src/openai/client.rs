@@ -5,11 +5,13 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use idk_common::Problem;
+
 use super::failure::{ServerFailure, ServerFault, error_message, excerpt};
 use super::http::{Connector, HttpReply};
 use super::retry::{MAX_ASKED_WAIT, asked_wait, backoff, is_passing};
 use super::url::ServerUrl;
-use crate::config::{BuildConfig, Sampler};
+use crate::config::{BuildConfig, SECTION, Sampler};
 use crate::error::BuildError;
 
 /// Wait before the second attempt, at most; it doubles from there.
@@ -56,7 +58,9 @@ impl Server {
         if config.sampler == Sampler::Local {
             return Ok(None);
         }
-        let wrong = |key, what| BuildError::Config { key, what };
+        let wrong = |key: &str, what: String| BuildError::Config {
+            problems: vec![Problem::of_key(SECTION, key, what)],
+        };
         let url = ServerUrl::parse(&config.server_url).map_err(|what| wrong("server_url", what))?;
         let authorization = match config.server_key_env.as_str() {
             "" => None,

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use idk_common::RunDir;
 use idk_common::json::read_json;
 
 use crate::error::EvalError;
@@ -13,9 +14,6 @@ use super::{Plot, bars, curves, flows, forest, heat, sweeps, training, write_plo
 
 /// Name of the folder of plots beside the results.
 pub const PLOT_DIR: &str = "plots";
-
-/// Name of the folder of an evaluation in a run folder.
-const EVAL_DIR: &str = "eval";
 
 /// Writes every plot of `folder` as SVG and PNG and returns the paths, in the order of the report. The folder is that of a
 /// run, of an evaluation, or of a transfer experiment, whose `report.html` is written too. Without `out` the plots go
@@ -32,20 +30,19 @@ pub fn plot_folder(folder: &Path, out: Option<&Path>) -> Result<Vec<PathBuf>, Ev
         write_transfer_report(folder, &transfer)?;
         return write_plots(&[heat::heat(&transfer)], &to(folder));
     }
-    let eval = folder.join(EVAL_DIR);
+    let eval = RunDir::new(folder).eval();
     let (eval, run) = if results_file(&eval).is_file() {
-        (eval.as_path(), Some(folder))
+        (eval.as_path(), Some(RunDir::new(folder)))
     } else if results_file(folder).is_file() {
-        let is_of_run = folder.file_name().is_some_and(|name| name == EVAL_DIR);
-        (folder, folder.parent().filter(|_| is_of_run))
+        (folder, RunDir::of_eval(folder))
     } else {
         return Err(EvalError::NoResults { folder: folder.to_owned() });
     };
     let results: Results = read_json(&results_file(eval))?;
     let mut plots = evaluation_plots(&results);
     if let Some(run) = run {
-        plots.extend(sweeps::read_sweeps(run)?.iter().flat_map(sweeps::plots));
-        plots.extend(training::plots(&training::read_metrics(run)?));
+        plots.extend(sweeps::read_sweeps(&run.root)?.iter().flat_map(sweeps::plots));
+        plots.extend(training::plots(&training::read_metrics(&run.root)?));
     }
     write_plots(&plots, &to(eval))
 }

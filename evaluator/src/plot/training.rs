@@ -1,8 +1,9 @@
 //! What a training run measured over its steps: the loss and the answers to validation questions for reports, everything
 //! as one picture for the run folder.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use idk_common::RunDir;
 use idk_common::atomic::write_atomic;
 use idk_common::json::read_jsonl;
 use serde_json::{Map, Value};
@@ -109,17 +110,12 @@ const CHARTS: [Chart; 8] = [
     },
 ];
 
-/// The log of metrics in a run folder.
-pub(crate) fn metrics_file(run_dir: &Path) -> PathBuf {
-    run_dir.join("logs").join("metrics.jsonl")
-}
-
 /// The metrics of a run; none if it has no log.
 ///
 /// # Errors
 /// [`EvalError::Common`] if the log cannot be read.
 pub(crate) fn read_metrics(run_dir: &Path) -> Result<Metrics, EvalError> {
-    let path = metrics_file(run_dir);
+    let path = RunDir::new(run_dir).metrics();
     Ok(if path.is_file() { read_jsonl(&path)? } else { Metrics::new() })
 }
 

@@ -1,5 +1,6 @@
 //! The fields of a row, as the texts that they hold.
 
+use idk_common::chat::AUDIO_TAG;
 use idk_common::limits::MAX_FIELD_CHARS;
 use serde_json::{Map, Value};
 
@@ -147,6 +148,6 @@ fn reserved_token(text: &str) -> Option<String> {
         (!inner[..end].contains(char::is_whitespace)).then(|| format!("<|{}|>", &inner[..end]))
     });
     let tag =
-        || ["<audio>", "<image>", "<video>"].into_iter().find(|tag| text.to_ascii_lowercase().contains(tag));
+        || [AUDIO_TAG, "<image>", "<video>"].into_iter().find(|tag| text.to_ascii_lowercase().contains(tag));
     special.or_else(|| tag().map(str::to_owned))
 }

@@ -7,9 +7,11 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
 use idk_audio::LogMel;
+use idk_common::progress::Progress;
+use idk_common::{Identity, RunDir};
 use idk_model::{Adapters, Device, Lalm, LoraConfig, device};
 use idk_trainer::parameters::Gradients;
-use idk_trainer::{Clip, RunDir, TrainRun};
+use idk_trainer::{Clip, TrainRun};
 
 pub(crate) fn fixture() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/qwen2-audio-tiny")
@@ -43,7 +45,7 @@ pub(crate) fn trained_adapters(lalm: &Lalm) -> Adapters {
 pub(crate) struct Setup {
     _dir: tempfile::TempDir,
     pub(crate) run: RunDir,
-    fingerprint: BTreeMap<String, String>,
+    identity: Identity,
     pub(crate) warnings: Mutex<Vec<String>>,
 }
 
@@ -51,8 +53,8 @@ impl Setup {
     pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let run = RunDir::new(dir.path().join("run"));
-        let fingerprint = [("model".to_owned(), "tiny".to_owned())].into();
-        Self { _dir: dir, run, fingerprint, warnings: Mutex::new(Vec::new()) }
+        let identity = Identity::default().with("model", "tiny");
+        Self { _dir: dir, run, identity, warnings: Mutex::new(Vec::new()) }
     }
 
     pub(crate) fn with<R>(
@@ -66,12 +68,12 @@ impl Setup {
             dir: &self.run,
             seed: 7,
             base_name: "tiny",
-            fingerprint: &self.fingerprint,
+            identity: &self.identity,
             resume,
             allow_changes: &[],
             stop,
             warn: &warn,
-            show_progress: false,
+            progress: |_, _| Progress::hidden(),
         })
     }
 }
