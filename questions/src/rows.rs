@@ -3,7 +3,7 @@
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
-use crate::verdict::Verdict;
+use crate::judge::Verdict;
 
 /// One turn of a chat, in the layout that ms-swift and LLaMA-Factory read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -25,8 +25,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::error::QuestionError;
+use crate::question::{Question, QuestionSet, Rejection};
 use crate::reason;
-use crate::record::{Question, QuestionSet, Rejection};
 use clips::Folder;
 use fields::{Row, plain_text};
 use file::Content;

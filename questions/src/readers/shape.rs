@@ -8,7 +8,7 @@ use super::clips::Folder;
 use super::fields::Row;
 use super::{Fault, ReadOptions, avqa, choice_columns, clotho_aqa, generic, mmar, mmau};
 use crate::error::QuestionError;
-use crate::record::Question;
+use crate::question::Question;
 
 /// Reads one row.
 type ReadRow = fn(Row, &Folder, &ReadOptions) -> Result<Question, Fault>;

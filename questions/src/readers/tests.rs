@@ -8,8 +8,8 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use super::*;
-use crate::record::AnswerMatch;
-use crate::writer::write_questions;
+use crate::question::AnswerMatch;
+use crate::question::write_questions;
 
 const WITHOUT_AUDIO: ReadOptions =
     ReadOptions { require_audio: false, duplicate_choices: DuplicateChoices::Reject, agreement: 2 };

@@ -2,12 +2,12 @@
 
 use std::ops::Range;
 
-use crate::hedge::is_hedged;
-use crate::mentions::{Mention, mentions};
-use crate::record::{AnswerMatch, Question};
-use crate::refusal::refusals;
-use crate::verdict::{Judgement, Verdict};
-use crate::words::{Word, normalise, words};
+use crate::judge::hedge::is_hedged;
+use crate::judge::mentions::{Mention, mentions};
+use crate::judge::refusal::refusals;
+use crate::judge::words::{Word, normalise, words};
+use crate::judge::{Judgement, Verdict};
+use crate::question::{AnswerMatch, Question};
 
 /// Judges the reply `text`, whose words are `reply`, to an open question; `refused` are its refusals.
 pub(crate) fn judge_open(
@@ -40,7 +40,7 @@ fn holds_answer(reply: &[Word], refused: &[Range<usize>], question: &Question) -
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::matching::judge;
+    use crate::judge::judge;
 
     fn open(answer: &str, aliases: &[&str]) -> Question {
         Question {

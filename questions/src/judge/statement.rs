@@ -1,7 +1,7 @@
 //! A piece of text that is nothing but an answer: a letter, an option, or a letter with its option.
 
-use crate::mentions::{mentions, prefix_end, same};
-use crate::words::Word;
+use crate::judge::mentions::{mentions, prefix_end, same};
+use crate::judge::words::Word;
 
 /// What a statement says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +51,7 @@ fn exact(text: &[Word], options: &[Vec<Word>]) -> Reading {
 /// `B.text`, `B:text` without a space, only if all of it agrees: `A:min` is a chord.
 fn read_glued(text: &[Word], options: &[Vec<Word>]) -> Reading {
     let agrees = |(letter, option): (usize, &Vec<Word>)| {
-        let label = crate::prompt::letter(letter).to_ascii_lowercase();
+        let label = crate::question::letter(letter).to_ascii_lowercase();
         let tail = text[0].text.strip_prefix(label).and_then(|tail| tail.strip_prefix(['.', ':']));
         let begins = option.first().zip(tail).is_some_and(|(word, tail)| word.text == tail);
         begins && same(&text[1..], &option[1..])

@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-use crate::mentions::Mention;
-use crate::words::Word;
+use crate::judge::mentions::Mention;
+use crate::judge::words::Word;
 
 /// Whether a mention is part of a refusal: inside it, after it (`I don't know if it is a dog`), or right before it.
 pub(crate) fn is_hedged(reply: &[Word], mention: &Mention, refused: &[Range<usize>]) -> bool {

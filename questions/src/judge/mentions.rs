@@ -1,6 +1,6 @@
 //! Options that occur somewhere in a text, as whole words.
 
-use crate::words::Word;
+use crate::judge::words::Word;
 
 /// One occurrence of an option: the words `start..end` of the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -143,7 +143,7 @@ fn is_rejection(word: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::words::words;
+    use crate::judge::words::words;
 
     fn found(text: &str, options: &[&str]) -> Vec<usize> {
         let options: Vec<_> = options.iter().map(|option| words(option)).collect();

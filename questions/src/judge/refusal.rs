@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use crate::words::{Word, words};
+use crate::judge::words::{Word, words};
 
 /// The refusal that the project teaches.
 pub const REFUSAL: &str = "I don't know";

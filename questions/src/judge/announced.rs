@@ -1,7 +1,7 @@
 //! Where a reply says that its answer follows: `The answer is`, `Answer:`, `option B`, `<answer>`.
 
-use crate::mentions::prefix_end;
-use crate::words::Word;
+use crate::judge::mentions::prefix_end;
+use crate::judge::words::Word;
 
 /// The part of a reply that holds the answer, for models that mark it: `<answer>..</answer>`, `\boxed{..}`, or what
 /// follows `</think>`.
@@ -92,7 +92,7 @@ pub(crate) fn sentence<'a>(text: &'a [Word], options: &[Vec<Word>]) -> &'a [Word
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::words::words;
+    use crate::judge::words::words;
 
     #[test]
     fn marked_answers_are_cut_out() {

@@ -2,15 +2,15 @@
 
 use std::ops::Range;
 
-use crate::announced::{announcement_end, answer_part, sentence};
-use crate::hedge::{follows_refusal, is_hedged};
-use crate::mentions::{Mention, is_denied, mentions, only_choice, prefix_end};
-use crate::open::judge_open;
-use crate::record::Question;
-use crate::refusal::refusals;
-use crate::statement::{Reading, read_statement};
-use crate::verdict::{Judgement, Verdict};
-use crate::words::{Word, normalise, words};
+use crate::judge::announced::{announcement_end, answer_part, sentence};
+use crate::judge::hedge::{follows_refusal, is_hedged};
+use crate::judge::mentions::{Mention, is_denied, mentions, only_choice, prefix_end};
+use crate::judge::open::judge_open;
+use crate::judge::refusal::refusals;
+use crate::judge::statement::{Reading, read_statement};
+use crate::judge::words::{Word, normalise, words};
+use crate::judge::{Judgement, Verdict};
+use crate::question::Question;
 
 /// Words of a reply that are read, its last ones. Stops a stored answer of megabytes from taking hours: reading takes
 /// more than linear time.
