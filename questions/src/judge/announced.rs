@@ -1,19 +1,7 @@
-//! Where a reply says that its answer follows: `The answer is`, `Answer:`, `option B`, `<answer>`.
+//! Where a reply says that its answer follows: `The answer is`, `Answer:`, `option B`.
 
 use crate::judge::mentions::prefix_end;
-use crate::judge::words::Word;
-
-/// The part of a reply that holds the answer, for models that mark it: `<answer>..</answer>`, `\boxed{..}`, or what
-/// follows `</think>`.
-pub(crate) fn answer_part(text: &str) -> &str {
-    let text = text.rsplit_once("</think>").map_or(text, |(_, after)| after);
-    let marked = |open: &str, close: &str| {
-        let (_, after) = text.rsplit_once(open)?;
-        Some(after.split(close).next().unwrap_or(after)).filter(|inner| !inner.trim().is_empty())
-    };
-    let boxed = || marked("\\boxed{", "}").map(|inner| inner.trim_start_matches("\\text{"));
-    marked("<answer>", "</answer>").or_else(boxed).unwrap_or(text)
-}
+use crate::judge::text::Word;
 
 /// Where the answer begins if the words from `at` announce one.
 pub(crate) fn announcement_end(reply: &[Word], at: usize) -> Option<usize> {
@@ -92,15 +80,7 @@ pub(crate) fn sentence<'a>(text: &'a [Word], options: &[Vec<Word>]) -> &'a [Word
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::judge::words::words;
-
-    #[test]
-    fn marked_answers_are_cut_out() {
-        assert_eq!(answer_part("<think>A</think> B"), " B");
-        assert_eq!(answer_part("so <answer>B</answer> I say"), "B");
-        assert_eq!(answer_part("$\\boxed{\\text{B}}$"), "B");
-        assert_eq!(answer_part("<answer></answer> B"), "<answer></answer> B");
-    }
+    use crate::judge::text::words;
 
     #[test]
     fn an_announcement_ends_where_the_answer_begins() {

@@ -2,13 +2,16 @@
 
 use std::ops::Range;
 
-use crate::judge::announced::{announcement_end, answer_part, sentence};
+use crate::judge::announced::{announcement_end, sentence};
+use crate::judge::denial::leads_nowhere;
 use crate::judge::hedge::{follows_refusal, is_hedged};
-use crate::judge::mentions::{Mention, is_denied, mentions, only_choice, prefix_end};
+use crate::judge::labels::labels;
+use crate::judge::language::{LEXICON, tokens};
+use crate::judge::mentions::{Mention, mentions, only_choice, prefix_end};
 use crate::judge::open::judge_open;
 use crate::judge::refusal::refusals;
 use crate::judge::statement::{Reading, read_statement};
-use crate::judge::words::{Word, normalise, words};
+use crate::judge::text::{Word, answer_part, normalise, words};
 use crate::judge::{Judgement, Verdict};
 use crate::question::Question;
 
@@ -35,14 +38,14 @@ const MAX_REPLY_WORDS: usize = 2048;
 #[must_use]
 pub fn judge(text: &str, question: &Question) -> Judgement {
     let answer = answer_part(text);
-    let mut reply = words(answer);
+    let mut reply = words(&answer);
     reply.drain(..reply.len().saturating_sub(MAX_REPLY_WORDS));
     let refused = refusals(&reply);
     if question.is_open() {
-        return judge_open(answer, &reply, &refused, question);
+        return judge_open(&answer, &reply, &refused, question);
     }
     let options: Vec<Vec<Word>> = question.choices.iter().map(|choice| words(choice)).collect();
-    let reading = match symbol(answer, &reply, &question.choices) {
+    let reading = match symbol(&answer, &reply, &question.choices) {
         Some(choice) => Reading::Choice(choice),
         None => read_reply(&reply, &options, &refused),
     };
@@ -52,7 +55,7 @@ pub fn judge(text: &str, question: &Question) -> Judgement {
             let verdict = if right { Verdict::Correct } else { Verdict::Wrong };
             Judgement { verdict, choice: Some(choice), unparsed: false }
         }
-        Reading::None if !refused.is_empty() => Judgement::REFUSED,
+        Reading::None | Reading::Conflict if !refused.is_empty() => Judgement::REFUSED,
         Reading::None | Reading::Conflict => Judgement::UNPARSED,
     }
 }
@@ -66,7 +69,7 @@ fn symbol(text: &str, reply: &[Word], choices: &[String]) -> Option<usize> {
 }
 
 fn read_reply(reply: &[Word], options: &[Vec<Word>], refused: &[Range<usize>]) -> Reading {
-    let whole = read_statement(reply, options);
+    let whole = read_statement(reply, options, false);
     if whole != Reading::None {
         return whole;
     }
@@ -74,14 +77,17 @@ fn read_reply(reply: &[Word], options: &[Vec<Word>], refused: &[Range<usize>]) -
     if announced != Reading::None {
         return announced;
     }
-    read_mentions(reply, options, refused)
+    match read_mentions(reply, options, refused) {
+        Reading::None => read_cut_off(reply, options),
+        reading => reading,
+    }
 }
 
 /// Reads what follows every phrase that announces an answer; all of them must agree.
 fn read_announced(reply: &[Word], options: &[Vec<Word>], refused: &[Range<usize>]) -> Reading {
     let mut result = Reading::None;
     for start in (0..reply.len()).filter_map(|at| announcement_end(reply, at)) {
-        if follows_refusal(reply, start, refused) {
+        if follows_refusal(reply, start, refused) || leads_nowhere(reply, start) {
             continue;
         }
         let tail = sentence(&reply[start..], options);
@@ -98,7 +104,7 @@ fn read_announced(reply: &[Word], options: &[Vec<Word>], refused: &[Range<usize>
 
 /// Reads the sentence that follows an announcement: a statement, an option at its start, or one anywhere in it.
 fn read_tail(tail: &[Word], options: &[Vec<Word>], refuses: bool) -> Reading {
-    let statement = read_statement(tail, options);
+    let statement = read_statement(tail, options, true);
     if statement != Reading::None {
         return statement;
     }
@@ -114,28 +120,55 @@ fn read_tail(tail: &[Word], options: &[Vec<Word>], refuses: bool) -> Reading {
     }
 }
 
-/// Reads letters in brackets and options anywhere in the reply; they must agree.
+/// Reads the letters that the reply gives as its answer, and options anywhere in it; they must agree.
 fn read_mentions(reply: &[Word], options: &[Vec<Word>], refused: &[Range<usize>]) -> Reading {
     let option_refuses: Vec<bool> = options.iter().map(|option| !refusals(option).is_empty()).collect();
     let mut found = mentions(reply, options);
     found.retain(|mention| option_refuses[mention.choice] || !is_hedged(reply, mention, refused));
-    let mut letters = bracketed_letters(reply, options.len());
-    letters.retain(|letter| !follows_refusal(reply, letter.start, refused));
-    match (letters.is_empty(), only_choice(&letters), only_choice(&found)) {
+    let mut letters = labels(reply, options.len());
+    letters.retain(|letter| !is_hedged(reply, letter, refused));
+    // `the note A` names the option `A`, whatever letter that option has.
+    letters.retain(|letter| letter_counts(reply, letter, &found));
+    let agreed = match (letters.is_empty(), only_choice(&letters), only_choice(&found)) {
         (true, _, Some(choice)) => Reading::Choice(choice),
         (true, _, None) => Reading::None,
         (false, Some(letter), other) if found.is_empty() || other == Some(letter) => Reading::Choice(letter),
         (false, ..) => Reading::Conflict,
+    };
+    match agreed {
+        Reading::Choice(choice) => Reading::Choice(choice),
+        other => concluded(reply, &found, &letters).map_or(other, Reading::Choice),
     }
 }
 
-/// Letters in brackets, `(B)`, that the reply does not deny.
-fn bracketed_letters(reply: &[Word], options: usize) -> Vec<Mention> {
-    let labels = reply.iter().enumerate().filter(|(_, word)| word.opened && word.delimited);
-    labels
-        .filter_map(|(start, word)| Some(Mention { choice: word.letter()?, start, end: start + 1 }))
-        .filter(|label| label.choice < options && !is_denied(reply, label))
-        .collect()
+/// Whether a letter without brackets is no word of an option that the reply mentions.
+fn letter_counts(reply: &[Word], letter: &Mention, found: &[Mention]) -> bool {
+    let word = &reply[letter.start];
+    let inside = |mention: &Mention| mention.start <= letter.start && letter.end <= mention.end;
+    (word.opened && word.delimited) || !found.iter().any(inside)
+}
+
+/// The only option that is named after the last word that leads from reasons to what follows from them.
+fn concluded(reply: &[Word], found: &[Mention], letters: &[Mention]) -> Option<usize> {
+    let tokens = tokens(reply, |_| false);
+    let last = (0..tokens.len()).rev().find(|&at| LEXICON.concludes.end(&tokens, at).is_some())?;
+    let start = tokens[last].word;
+    let after: Vec<Mention> =
+        found.iter().chain(letters).filter(|mention| mention.start > start).copied().collect();
+    only_choice(&after)
+}
+
+/// A reply that the limit on tokens cut inside of an option: at least three words, and half of only one option.
+fn read_cut_off(reply: &[Word], options: &[Vec<Word>]) -> Reading {
+    let begins = |option: &Vec<Word>| {
+        let enough = reply.len() >= 3 && 2 * reply.len() >= option.len() && reply.len() < option.len();
+        enough && reply.iter().zip(option).all(|(said, word)| said.text == word.text)
+    };
+    let mut begun = (0..options.len()).filter(|&choice| begins(&options[choice]));
+    match (begun.next(), begun.next()) {
+        (Some(choice), None) => Reading::Choice(choice),
+        _ => Reading::None,
+    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Options that occur somewhere in a text, as whole words.
 
-use crate::judge::words::Word;
+use crate::judge::denial::is_denied;
+use crate::judge::text::{Word, is_bounded, is_unspaced};
 
 /// One occurrence of an option: the words `start..end` of the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,15 +14,10 @@ pub(crate) struct Mention {
 /// Every option that `text` mentions and does not deny, in the order of the text.
 ///
 /// Of two options where one contains the other the longer one counts: `footsteps on snow` is no mention of
-/// `footsteps`.
+/// `footsteps`. Where another option has exactly the words of the text, an inflected form is no mention.
 pub(crate) fn mentions(text: &[Word], options: &[Vec<Word>]) -> Vec<Mention> {
-    let all = occurrences(text, options);
-    let inside_a_longer = |one: &Mention| {
-        all.iter().any(|other| {
-            other.start <= one.start && one.end <= other.end && other.end - other.start > one.end - one.start
-        })
-    };
-    all.iter().filter(|one| !inside_a_longer(one) && !is_denied(text, one)).copied().collect()
+    let found = occurrences(text, options);
+    found.into_iter().filter(|one| !is_denied(text, one)).collect()
 }
 
 /// The option that all mentions agree on, if there is one.
@@ -33,7 +29,10 @@ pub(crate) fn only_choice(mentions: &[Mention]) -> Option<usize> {
 /// The end of `option` if `text` begins with it, an article aside.
 pub(crate) fn prefix_end(text: &[Word], option: &[Word]) -> Option<usize> {
     let after_article = usize::from(text.first().is_some_and(is_article));
-    match_end(text, 0, option).or_else(|| match_end(text, after_article, option))
+    let end = |start| {
+        match_end(text, start, option).map(|(end, _)| end).filter(|&end| is_bounded(text, start, end))
+    };
+    end(0).or_else(|| end(after_article))
 }
 
 /// Whether two texts have the same words.
@@ -45,105 +44,199 @@ fn is_article(word: &Word) -> bool {
     matches!(word.text.as_str(), "a" | "an" | "the")
 }
 
-fn occurrences(text: &[Word], options: &[Vec<Word>]) -> Vec<Mention> {
-    let mut found = Vec::new();
+/// Every option that `text` mentions, denied or not; see [`mentions`].
+pub(crate) fn occurrences(text: &[Word], options: &[Vec<Word>]) -> Vec<Mention> {
+    let longest = options.iter().map(Vec::len).max().unwrap_or(0);
+    let mut all: Vec<(Mention, bool)> = Vec::new();
     for start in 0..text.len() {
         for (choice, option) in options.iter().enumerate() {
-            if let Some(end) = match_end(text, start, option).filter(|_| counts(text, start, option)) {
-                found.push(Mention { choice, start, end });
+            let Some((end, exact)) = match_end(text, start, option) else { continue };
+            if counts(text, start, end, option) && is_bounded(text, start, end) {
+                all.push((Mention { choice, start, end }, exact));
             }
         }
     }
-    found
+    let beaten = |at: usize| {
+        let (one, exact) = &all[at];
+        // Articles make a mention a little longer than its option.
+        let reach = 2 * longest + 2;
+        let before = all[..at].iter().rev().take_while(|(other, _)| other.start + reach > one.start);
+        let after = all[at + 1..].iter().take_while(|(other, _)| other.start < one.end);
+        let mut near = before.chain(after);
+        near.any(|(other, other_exact)| {
+            let longer = other.end - other.start > one.end - one.start;
+            let overlaps = other.start < one.end && one.start < other.end;
+            let covers = other.start <= one.start && one.end <= other.end;
+            (covers && longer) || (overlaps && !exact && *other_exact && other.choice != one.choice)
+        })
+    };
+    (0..all.len()).filter(|&at| !beaten(at)).map(|at| all[at].0).collect()
 }
 
-/// The end of `option` if it stands at word `start` of `text`. Articles do not matter, neither those of the text
-/// (`footsteps on the snow` is `footsteps on snow`) nor those of the option, unless it is nothing else.
-fn match_end(text: &[Word], start: usize, option: &[Word]) -> Option<usize> {
+/// The end of `option` if it stands at word `start` of `text`, and whether it stands there letter by letter. Articles do
+/// not matter, neither those of the text (`footsteps on the snow` is `footsteps on snow`) nor those of the option, unless
+/// it is nothing else. Nor do hyphens between words, the possessive and the plural.
+fn match_end(text: &[Word], start: usize, option: &[Word]) -> Option<(usize, bool)> {
     let only_articles = option.iter().all(is_article);
-    let mut at = start;
-    for word in option.iter().filter(|word| only_articles || !is_article(word)) {
-        while at > start && text.get(at)?.text != word.text && is_article(&text[at]) {
+    let wanted = option.iter().filter(|word| only_articles || !is_article(word));
+    let mut wanted = wanted.flat_map(|word| hyphenated(&word.text)).peekable();
+    let (mut at, mut exact) = (start, true);
+    wanted.peek()?;
+    while wanted.peek().is_some() {
+        let word = text.get(at)?;
+        if at > start && is_article(word) && wanted.peek() != Some(&word.text.as_str()) {
             at += 1;
+            continue;
         }
-        if text.get(at)?.text != word.text {
-            return None;
+        for part in hyphenated(&word.text) {
+            exact &= fits(part, wanted.next()?)?;
         }
         at += 1;
     }
-    (at > start).then_some(at)
+    Some((at, exact))
+}
+
+/// The parts of a word that is joined with hyphens; numbers stay whole.
+fn hyphenated(word: &str) -> impl Iterator<Item = &str> {
+    let splits = word.contains('-') && !word.contains(|c: char| c.is_ascii_digit()) && !word.starts_with('-');
+    let whole = Some(word).filter(|_| !splits);
+    whole.into_iter().chain(word.split('-').filter(move |part| splits && !part.is_empty()))
+}
+
+/// Whether `said` is `wanted` (`Some(true)`) or a form of it (`Some(false)`).
+fn fits(said: &str, wanted: &str) -> Option<bool> {
+    if said == wanted || (wanted == "not" && (said.ends_with("n't") || said == "cannot")) {
+        return Some(true);
+    }
+    let possessive =
+        said.strip_suffix("'s").or_else(|| said.strip_suffix('\'')).is_some_and(|stem| stem == wanted);
+    (possessive || is_plural(said, wanted) || is_plural(wanted, said) || has_ending(said, wanted))
+        .then_some(false)
+}
+
+/// Whether `plural` is an English plural of `word`, or its possessive.
+fn is_plural(plural: &str, word: &str) -> bool {
+    /// Words that only look like the singular of another one.
+    const OTHERS: [&str; 4] = ["new", "mean", "mas", "doe"];
+    let plural = plural.strip_suffix('\'').unwrap_or(plural);
+    let is_word = word.len() >= 3 && word.chars().all(|c| c.is_ascii_alphabetic()) && !OTHERS.contains(&word);
+    let hisses = ["s", "x", "ch", "sh"].iter().any(|end| word.ends_with(end));
+    let ending = plural.strip_prefix(word);
+    is_word && if hisses { ending == Some("es") } else { ending == Some("s") }
+}
+
+/// Whether `said` is the Korean word `wanted` with particles.
+fn has_ending(said: &str, wanted: &str) -> bool {
+    const PARTICLES: [&str; 49] = [
+        "은",
+        "는",
+        "이",
+        "가",
+        "을",
+        "를",
+        "의",
+        "와",
+        "과",
+        "도",
+        "만",
+        "로",
+        "으로",
+        "에",
+        "에서",
+        "인",
+        "이나",
+        "나",
+        "랑",
+        "이랑",
+        "이다",
+        "입니다",
+        "입니다만",
+        "이에요",
+        "예요",
+        "이예요",
+        "이며",
+        "이고",
+        "이라고",
+        "라고",
+        "이라는",
+        "라는",
+        "인데",
+        "였습니다",
+        "이었습니다",
+        "일",
+        "네요",
+        "이네요",
+        "죠",
+        "이죠",
+        "요",
+        "처럼",
+        "같은",
+        "같습니다",
+        "소리",
+        "소리가",
+        "소리를",
+        "소리는",
+        "소리입니다",
+    ];
+    is_unspaced(wanted) && said.strip_prefix(wanted).is_some_and(|ending| PARTICLES.contains(&ending))
 }
 
 /// Words that every sentence has are an option only where they begin the text, single letters only as capitals:
 /// `a` in `it is a dog` is no answer.
-fn counts(text: &[Word], start: usize, option: &[Word]) -> bool {
-    const EVERYWHERE: [&str; 20] = [
-        "a", "an", "and", "are", "as", "at", "by", "for", "from", "i", "in", "is", "it", "no", "of", "on",
-        "the", "this", "to", "yes",
+fn counts(text: &[Word], start: usize, end: usize, option: &[Word]) -> bool {
+    const EVERYWHERE: [&str; 18] = [
+        "a", "an", "and", "are", "as", "at", "by", "for", "from", "i", "in", "is", "it", "of", "on", "the",
+        "this", "to",
     ];
     let [word] = option else { return true };
     let begins = start == 0 || text[start - 1].ends_clause;
-    if word.text == "a" {
-        return text[start].upper && !begins;
-    }
-    if EVERYWHERE.contains(&word.text.as_str()) {
-        return start == 0;
-    }
-    word.letter().is_none() || text[start].upper
-}
-
-/// Whether the text denies the mention: `not a dog`, `the dog is not heard`, `rather than a dog`.
-pub(crate) fn is_denied(text: &[Word], mention: &Mention) -> bool {
-    /// How far before an option its negation may stand: `not the sound of a dog`.
-    const REACH: usize = 5;
-    let before = text[..mention.start].iter().rev().take(REACH);
-    let clause = before
-        .take_while(|word| !word.ends_clause && !matches!(word.text.as_str(), "but" | "doubt" | "only"));
-    if clause.map(|word| word.text.as_str()).any(denies) {
-        return true;
-    }
-    if text[mention.end - 1].ends_clause {
-        return false;
-    }
-    let after: Vec<&str> = text[mention.end..].iter().take(2).map(|word| word.text.as_str()).collect();
-    match after.as_slice() {
-        [verb, next, ..] if is_auxiliary(verb) => denies(next) || is_rejection(next),
-        [verb, ..] => verb.ends_with("n't"),
-        [] => false,
+    let ends = end == text.len() || text[end - 1].ends_clause;
+    match word.text.as_str() {
+        "a" => text[start].upper && !begins,
+        "yes" | "no" => ends || (start == 0 && !is_idiom(text, start)),
+        "one" => is_count(text, start, end),
+        common if EVERYWHERE.contains(&common) => start == 0 && ends,
+        _ => word.letter().is_none() || text[start].upper,
     }
 }
 
-fn denies(word: &str) -> bool {
-    const NEGATIONS: [&str; 13] = [
-        "not",
-        "no",
-        "never",
-        "neither",
-        "nor",
-        "without",
-        "except",
-        "excluding",
-        "unlike",
-        "cannot",
-        "rather",
-        "instead",
-        "isnt",
-    ];
-    NEGATIONS.contains(&word) || word.ends_with("n't")
+/// Whether `no` at word `at` begins a phrase that says neither yes nor no: `no problem`, `no other sound`.
+fn is_idiom(text: &[Word], at: usize) -> bool {
+    let next = text.get(at + 1).map_or("", |word| word.text.as_str());
+    text[at].text == "no"
+        && !text[at].ends_clause
+        && matches!(next, "problem" | "worries" | "other" | "doubt" | "question" | "matter")
 }
 
-fn is_auxiliary(word: &str) -> bool {
-    matches!(word, "is" | "are" | "was" | "were" | "does" | "do" | "did" | "can" | "could" | "has" | "seems")
-}
-
-fn is_rejection(word: &str) -> bool {
-    matches!(word, "wrong" | "incorrect" | "absent" | "unlikely" | "excluded" | "impossible" | "false")
+/// Whether `one` is a number: not in `one of them`, `one can hear`, `no one`, `which one`.
+fn is_count(text: &[Word], start: usize, end: usize) -> bool {
+    let next = text.get(end).map_or("", |word| word.text.as_str());
+    let before = start.checked_sub(1).map_or("", |at| text[at].text.as_str());
+    let runs_on = !text[end - 1].ends_clause;
+    let pronoun = runs_on
+        && matches!(next, "of" | "can" | "could" | "may" | "might" | "must" | "hears" | "should" | "would");
+    !pronoun
+        && !matches!(
+            before,
+            "no" | "which"
+                | "this"
+                | "that"
+                | "another"
+                | "each"
+                | "every"
+                | "any"
+                | "first"
+                | "last"
+                | "right"
+                | "correct"
+                | "the"
+        )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::judge::words::words;
+    use crate::judge::text::words;
 
     fn found(text: &str, options: &[&str]) -> Vec<usize> {
         let options: Vec<_> = options.iter().map(|option| words(option)).collect();

@@ -1,18 +1,21 @@
 //! What a reply says: options first, then refusals, never a guess.
 
 mod announced;
+mod denial;
 mod hedge;
+mod labels;
+mod language;
 mod matching;
 mod mentions;
 mod open;
 mod refusal;
 mod scorer;
 mod statement;
+mod text;
 mod verdict;
-mod words;
 
 pub use matching::judge;
 pub use refusal::{REFUSAL, is_refusal};
 pub use scorer::{Scorer, judge_with};
+pub use text::normalise;
 pub use verdict::{Judgement, Verdict};
-pub use words::normalise;

@@ -5,7 +5,7 @@ use std::ops::Range;
 use crate::judge::hedge::is_hedged;
 use crate::judge::mentions::{Mention, mentions};
 use crate::judge::refusal::refusals;
-use crate::judge::words::{Word, normalise, words};
+use crate::judge::text::{Word, normalise, words};
 use crate::judge::{Judgement, Verdict};
 use crate::question::{AnswerMatch, Question};
 

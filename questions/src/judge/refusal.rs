@@ -2,154 +2,20 @@
 //!
 //! Phrases are compared word by word after contractions are written out (`don't` = `do not`, `cannot` = `can not`) and
 //! fillers are left out (`I really don't know` = `I do not know`). What others are reported to say is no refusal
-//! (`the man says I don't know`), nor is what others do not know (`They don't know Joey and Chandler.`).
+//! (`the man says I don't know`), nor is what others do not know (`They don't know Joey and Chandler.`). The phrases of
+//! each language are in [`crate::judge::language`].
 
 use std::ops::Range;
 
-use crate::judge::words::{Word, words};
+use crate::judge::language::{LEXICON, Token, fillers, tokens};
+use crate::judge::text::{Word, words};
 
 /// The refusal that the project teaches.
 pub const REFUSAL: &str = "I don't know";
 
-/// Refusals wherever they stand. `VERB` is any of [`VERBS`], `ANY` any word.
-const ANYWHERE: &[&str] = &[
-    "i do not know",
-    "we do not know",
-    "i would not know",
-    "i am not sure",
-    "we are not sure",
-    "i am not certain",
-    "i am unsure",
-    "i am uncertain",
-    "i have no idea",
-    "i have no clue",
-    "i have no way of",
-    "i do not have enough",
-    "i do not have sufficient",
-    "i do not have the",
-    "i can not VERB",
-    "i could not VERB",
-    "i am unable to ANY",
-    "i am not able to ANY",
-    "we can not VERB",
-    "one can not VERB",
-    "can not be VERB",
-    "could not be VERB",
-    "it is unclear",
-    "it is unknown",
-    "it is not clear",
-    "it is not known",
-    "is impossible to VERB",
-    "is not possible to VERB",
-    "no way to VERB",
-    "no way of knowing",
-    "not enough information",
-    "insufficient information",
-    "beyond my knowledge",
-    "i decline to answer",
-    "i refuse to answer",
-];
-
-/// Refusals only where a clause begins; elsewhere they would be about somebody else.
-const CLAUSE_START: &[&str] = &[
-    "do not know",
-    "not sure",
-    "not certain",
-    "unsure",
-    "no idea",
-    "no clue",
-    "can not VERB",
-    "could not VERB",
-    "unable to VERB",
-    "not able to VERB",
-    "impossible to VERB",
-    "not possible to VERB",
-];
-
-/// Refusals only as a whole clause: `unknown`, `the answer is unclear`.
-const WHOLE_CLAUSE: &[&str] = &[
-    "unknown",
-    "unclear",
-    "uncertain",
-    "undetermined",
-    "undeterminable",
-    "not known",
-    "not clear",
-    "indeterminate",
-];
-
-/// What a model says that it cannot do, or that cannot be done.
-const VERBS: &[&str] = &[
-    "access",
-    "answer",
-    "answered",
-    "ascertain",
-    "assist",
-    "conclude",
-    "confirm",
-    "confirmed",
-    "decide",
-    "determine",
-    "determined",
-    "discern",
-    "distinguish",
-    "establish",
-    "established",
-    "guess",
-    "help",
-    "identified",
-    "identify",
-    "infer",
-    "inferred",
-    "judge",
-    "know",
-    "known",
-    "listen",
-    "process",
-    "provide",
-    "recognise",
-    "recognize",
-    "say",
-    "specify",
-    "tell",
-    "verify",
-];
-
-/// Words that change nothing about a refusal.
-const FILLERS: &[&str] = &[
-    "absolutely",
-    "accurately",
-    "actually",
-    "completely",
-    "confidently",
-    "currently",
-    "definitely",
-    "definitively",
-    "entirely",
-    "even",
-    "exactly",
-    "fully",
-    "genuinely",
-    "honestly",
-    "just",
-    "personally",
-    "precisely",
-    "quite",
-    "really",
-    "reliability",
-    "reliably",
-    "simply",
-    "still",
-    "totally",
-    "truly",
-    "unfortunately",
-    "very",
-    "yet",
-];
-
 /// Whether the reply, or a part of it, says that the model does not know.
 ///
-/// This looks at the words alone. [`crate::judge`] first asks whether the reply is one of the options, since options
+/// This looks at the words alone. [`crate::judge()`] first asks whether the reply is one of the options, since options
 /// such as `Not sure` exist.
 #[must_use]
 pub fn is_refusal(text: &str) -> bool {
@@ -158,7 +24,7 @@ pub fn is_refusal(text: &str) -> bool {
 
 /// Where `text` refuses, as ranges of its words, in order.
 pub(crate) fn refusals(text: &[Word]) -> Vec<Range<usize>> {
-    let tokens = plain_tokens(text);
+    let tokens = tokens(text, fillers);
     let mut found = Vec::new();
     for at in 0..tokens.len() {
         if let Some(end) = refusal_at(text, &tokens, at) {
@@ -168,97 +34,48 @@ pub(crate) fn refusals(text: &[Word]) -> Vec<Range<usize>> {
     found
 }
 
-/// A word with contractions written out; `word` is its place in the text.
-struct Token {
-    text: String,
-    word: usize,
-}
-
-fn plain_tokens(text: &[Word]) -> Vec<Token> {
-    let mut tokens = Vec::new();
-    for (word, Word { text, .. }) in text.iter().enumerate() {
-        if !FILLERS.contains(&text.as_str()) {
-            tokens.extend(written_out(text).into_iter().map(|text| Token { text, word }));
-        }
-    }
-    tokens
-}
-
-fn written_out(word: &str) -> Vec<String> {
-    let parts: &[&str] = match word {
-        "idk" | "dunno" => &["i", "do", "not", "know"],
-        "cannot" | "can't" | "cant" => &["can", "not"],
-        "dont" => &["do", "not"],
-        "couldnt" => &["could", "not"],
-        "im" => &["i", "am"],
-        _ => &[],
-    };
-    if !parts.is_empty() {
-        return parts.iter().map(|&part| part.to_owned()).collect();
-    }
-    const ENDINGS: [(&str, &str); 6] =
-        [("n't", "not"), ("'m", "am"), ("'re", "are"), ("'ve", "have"), ("'d", "would"), ("'s", "is")];
-    for (ending, full) in ENDINGS {
-        if let Some(stem) = word.strip_suffix(ending).filter(|stem| !stem.is_empty()) {
-            return vec![stem.to_owned(), full.to_owned()];
-        }
-    }
-    vec![word.to_owned()]
-}
-
 /// The end of the refusal that begins with token `at`.
 fn refusal_at(text: &[Word], tokens: &[Token], at: usize) -> Option<usize> {
-    if is_reported(tokens, at) {
-        return None;
-    }
-    let longest = |phrases: &[&str]| phrases.iter().filter_map(|phrase| phrase_end(phrase, tokens, at)).max();
-    if let Some(end) = longest(ANYWHERE) {
-        return Some(end);
-    }
-    if !begins_clause(text, tokens, at) {
-        return None;
-    }
-    let ends_clause = |&end: &usize| text[tokens[end - 1].word].ends_clause;
-    longest(CLAUSE_START).or_else(|| longest(WHOLE_CLAUSE).filter(ends_clause))
-}
-
-fn phrase_end(phrase: &str, tokens: &[Token], at: usize) -> Option<usize> {
-    let mut end = at;
-    for part in phrase.split(' ') {
-        let token = tokens.get(end)?.text.as_str();
-        let fits = match part {
-            "VERB" => VERBS.contains(&token),
-            "ANY" => true,
-            _ => part == token,
-        };
-        if !fits {
-            return None;
-        }
-        end += 1;
-    }
-    Some(end)
+    let end = LEXICON.refuses.end(tokens, at).or_else(|| {
+        let first = || LEXICON.refuses_first.end(tokens, at);
+        let whole = |end: usize| tokens[end - 1].ends_clause;
+        let alone = || LEXICON.refuses_alone.end_where(tokens, at, whole);
+        if begins_clause(text, tokens, at) { first().or_else(alone) } else { None }
+    })?;
+    (!is_reported(tokens, at) && !is_quoted(text, tokens, end)).then_some(end)
 }
 
 /// Whether somebody else is quoted: `the woman says I don't know`, `he said that I cannot say`.
 fn is_reported(tokens: &[Token], at: usize) -> bool {
-    const REPORTS: [&str; 14] = [
-        "says", "said", "saying", "states", "stated", "stating", "replies", "replied", "answers", "answered",
-        "repeats", "sings", "singing", "whispers",
-    ];
-    let before = |back: usize| at.checked_sub(back).map_or("", |at| tokens[at].text.as_str());
-    REPORTS.contains(&before(1)) || (before(1) == "that" && REPORTS.contains(&before(2)))
+    let reports = |at: usize| LEXICON.reports.ends(&tokens[at.saturating_sub(2)..at]);
+    let that = at > 0 && matches!(tokens[at - 1].text.as_str(), "that" | "dass" | "que" | "che" | "что");
+    reports(at) || (that && reports(at - 1))
+}
+
+/// Whether who says it is named afterwards: `"I don't know," the man says.`
+fn is_quoted(text: &[Word], tokens: &[Token], end: usize) -> bool {
+    /// Longest name of a speaker, in tokens.
+    const REACH: usize = 4;
+    let last = &tokens[end - 1];
+    if !last.ends_clause || text[last.word].ends_line {
+        return false;
+    }
+    let after = &tokens[end..tokens.len().min(end + REACH)];
+    let length = after.iter().position(|token| token.ends_clause).map_or(after.len(), |at| at + 1);
+    let after = &after[..length];
+    let speaks = (1..after.len()).any(|at| LEXICON.reports.end(after, at).is_some());
+    speaks && !matches!(after[0].text.as_str(), "i" | "it" | "but" | "so" | "the answer")
 }
 
 fn begins_clause(text: &[Word], tokens: &[Token], at: usize) -> bool {
-    let Some(before) = at.checked_sub(1).map(|at| &tokens[at]) else { return true };
-    if tokens[at].word > 0 && text[tokens[at].word - 1].ends_clause {
+    if at == 0 || tokens[at - 1].ends_clause {
         return true;
     }
-    match before.text.as_str() {
-        "but" | "so" | "sorry" | "and" | "therefore" | "because" | "answer" => true,
-        "is" => at >= 2 && tokens[at - 2].text == "answer",
-        _ => false,
+    // Fillers are no tokens: the clause may have ended at one of them.
+    if tokens[at].word > 0 && text[tokens[at].word - 1].ends_clause && tokens[at - 1].word < tokens[at].word {
+        return true;
     }
+    LEXICON.clause_starts.ends(&tokens[at.saturating_sub(4)..at])
 }
 
 #[cfg(test)]

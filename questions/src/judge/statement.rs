@@ -1,7 +1,8 @@
 //! A piece of text that is nothing but an answer: a letter, an option, or a letter with its option.
 
-use crate::judge::mentions::{mentions, prefix_end, same};
-use crate::judge::words::Word;
+use crate::judge::denial::is_denied;
+use crate::judge::mentions::{Mention, mentions, prefix_end, same};
+use crate::judge::text::Word;
 
 /// What a statement says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,8 +18,8 @@ pub(crate) enum Reading {
 /// Reads `text` as a whole: `footsteps on snow`, `B`, `(B)`, `B.`, `B) footsteps on snow`, `(B) because ...`.
 ///
 /// Option text goes before letters: where the options are chords, `D` is the chord and `(D)` the letter. A letter with
-/// a text must agree with it.
-pub(crate) fn read_statement(text: &[Word], options: &[Vec<Word>]) -> Reading {
+/// a text must agree with it. `announced` says that something like `The answer is` stands before the text.
+pub(crate) fn read_statement(text: &[Word], options: &[Vec<Word>], announced: bool) -> Reading {
     let Some((first, rest)) = text.split_first() else { return Reading::None };
     let letter = first.letter().filter(|&letter| letter < options.len());
     let bracketed = first.opened && first.delimited;
@@ -30,11 +31,18 @@ pub(crate) fn read_statement(text: &[Word], options: &[Vec<Word>]) -> Reading {
     }
     let Some(letter) = letter else { return read_glued(text, options) };
     if rest.is_empty() {
-        Reading::Choice(letter)
-    } else if first.opened || first.delimited {
-        read_labelled(letter, rest, options, first)
+        return Reading::Choice(letter);
+    }
+    if exact(rest, options) == Reading::Choice(letter) {
+        return Reading::Choice(letter);
+    }
+    if is_denied(text, &Mention { choice: letter, start: 0, end: 1 }) {
+        return Reading::None;
+    }
+    if first.opened || first.delimited || rest[0].opened {
+        read_labelled(letter, text, options, announced)
     } else {
-        read_bare(letter, rest, options, first)
+        read_bare(letter, text, options, announced)
     }
 }
 
@@ -60,11 +68,10 @@ fn read_glued(text: &[Word], options: &[Vec<Word>]) -> Reading {
 }
 
 /// `(B) text`, `B. text`: the text must be the option's, or explain the choice.
-fn read_labelled(letter: usize, rest: &[Word], options: &[Vec<Word>], first: &Word) -> Reading {
-    match exact(rest, options) {
-        Reading::Choice(choice) if choice == letter => return Reading::Choice(letter),
-        Reading::None => {}
-        _ => return Reading::Conflict,
+fn read_labelled(letter: usize, text: &[Word], options: &[Vec<Word>], announced: bool) -> Reading {
+    let (first, rest) = (&text[0], &text[1..]);
+    if exact(rest, options) != Reading::None {
+        return Reading::Conflict;
     }
     let end = prefix_end(rest, &options[letter]);
     let begins_with_it = end.is_some() && options.iter().all(|option| prefix_end(rest, option) <= end);
@@ -72,9 +79,10 @@ fn read_labelled(letter: usize, rest: &[Word], options: &[Vec<Word>], first: &Wo
     let complete = begins_with_it && end.is_some_and(|end| rest[end - 1].ends_sentence);
     let found = mentions(rest, options);
     let names_others = !complete && found.iter().any(|mention| mention.choice != letter);
-    let explains = begins_explanation(rest, first) && found.is_empty();
+    let explains = found.is_empty() && explains(letter, first, rest, options, announced);
     // `A. dog, B. cat` lists the options.
-    let lists = names_others || lists_letters(rest, options.len(), letter);
+    let lists =
+        names_others || joins_letter(rest, options.len(), letter) || lists_options(rest, options, letter);
     if !lists && (begins_with_it || !found.is_empty() || explains) {
         Reading::Choice(letter)
     } else {
@@ -83,62 +91,148 @@ fn read_labelled(letter: usize, rest: &[Word], options: &[Vec<Word>], first: &Wo
 }
 
 /// `B text`: a letter only if the text is an option or an explanation; `A dog barks` begins with an article.
-fn read_bare(letter: usize, rest: &[Word], options: &[Vec<Word>], first: &Word) -> Reading {
+fn read_bare(letter: usize, text: &[Word], options: &[Vec<Word>], announced: bool) -> Reading {
+    const EXPLAINS: [&str; 8] = ["because", "since", "not", "instead", "rather", "as", "but", "though"];
+    let (first, rest) = (&text[0], &text[1..]);
     match exact(rest, options) {
-        Reading::Choice(choice) if choice == letter => return Reading::Choice(letter),
         Reading::Choice(_) | Reading::Conflict if first.text != "a" => return Reading::Conflict,
         _ => {}
     }
-    if matches!(rest[0].text.as_str(), "or" | "and")
-        && rest.get(1).is_some_and(|word| word.letter().is_some())
-    {
+    if matches!(rest[0].text.as_str(), "or" | "and") && joins_letter(rest, options.len(), letter) {
         return Reading::Conflict;
     }
-    let separated = first.ends_clause || matches!(rest[0].text.as_str(), "because" | "since");
-    if separated { read_labelled(letter, rest, options, first) } else { Reading::None }
+    let separated = first.ends_clause || (first.upper && EXPLAINS.contains(&rest[0].text.as_str()));
+    if separated { read_labelled(letter, text, options, announced) } else { Reading::None }
 }
 
-/// Whether `rest` names another letter: `(B)`, `B)`, `or B`, or `B.` where a clause begins.
-fn lists_letters(rest: &[Word], options: usize, letter: usize) -> bool {
-    rest.iter().enumerate().any(|(at, word)| {
-        let begins = at == 0 || rest[at - 1].ends_clause;
-        let joined = at > 0 && matches!(rest[at - 1].text.as_str(), "or" | "and");
-        let labels =
-            word.delimited && (begins || !word.ends_sentence) || begins && word.text != "a" || joined;
+/// Whether `rest` goes on with another letter: `(B)`, `, B`, `or B`, `and maybe B`.
+fn joins_letter(rest: &[Word], options: usize, letter: usize) -> bool {
+    const JOINS: [&str; 8] = ["or", "and", "maybe", "possibly", "perhaps", "option", "also", "either"];
+    let next = rest.iter().find(|word| !JOINS.contains(&word.text.as_str()));
+    let joined = rest.first().is_some_and(|word| matches!(word.text.as_str(), "or" | "and"));
+    next.is_some_and(|word| {
         let other = word.letter().is_some_and(|other| other < options && other != letter);
-        other && (word.opened || word.upper && labels)
+        let marked = word.opened || word.delimited || word.ends_clause || joined;
+        other && marked && (word.upper || word.opened)
     })
 }
 
-fn begins_explanation(rest: &[Word], first: &Word) -> bool {
-    const STARTS: [&str; 23] = [
-        "according",
-        "although",
-        "but",
-        "however",
-        "though",
-        "as",
-        "because",
-        "based",
-        "due",
-        "from",
-        "given",
-        "i",
-        "in",
-        "it",
-        "its",
-        "it's",
-        "my",
-        "since",
-        "that",
-        "there",
-        "this",
-        "we",
-        "you",
-    ];
-    const SUBJECTS: [&str; 9] =
-        ["answer", "audio", "clip", "music", "reason", "recording", "sound", "speaker", "speakers"];
-    let subject =
-        || rest[0].text == "the" && rest.get(1).is_some_and(|word| SUBJECTS.contains(&word.text.as_str()));
-    first.ends_line || STARTS.contains(&rest[0].text.as_str()) || subject()
+/// Whether `rest` has another letter with its option: `B. cat` where a clause begins.
+fn lists_options(rest: &[Word], options: &[Vec<Word>], letter: usize) -> bool {
+    rest.iter().enumerate().any(|(at, word)| {
+        let begins = word.opened || at == 0 || rest[at - 1].ends_clause;
+        let other = word.letter().filter(|&other| other < options.len() && other != letter);
+        let marked = begins && (word.opened || word.upper) && (word.delimited || word.opened);
+        let denied = || is_denied(rest, &Mention { choice: letter, start: at, end: at + 1 });
+        let named = |other: usize| prefix_end(&rest[at + 1..], &options[other]).is_some();
+        marked && other.is_some_and(named) && !denied()
+    })
 }
+
+/// Whether `rest`, which names no option, explains the letter `first` or is the beginning of its option.
+fn explains(letter: usize, first: &Word, rest: &[Word], options: &[Vec<Word>], announced: bool) -> bool {
+    // `(B).` and a line break end the answer.
+    if first.ends_line || (first.opened && first.ends_sentence) || STARTS.contains(&rest[0].text.as_str()) {
+        return true;
+    }
+    let begun = |words: &[Word]| words.iter().map(|word| word.text.as_str()).collect::<Vec<_>>().join(" ");
+    if begun(&options[letter]).starts_with(&begun(rest)) {
+        return true;
+    }
+    let end = rest.iter().position(|word| word.ends_sentence).map_or(rest.len(), |at| at + 1);
+    let sentence = &rest[..end];
+    let is_other = |word: &Word| {
+        let has = |option: &Vec<Word>| option.iter().any(|own| own.text == word.text);
+        word.text.len() > 3 && !has(&options[letter]) && options.iter().any(has)
+    };
+    let says_something =
+        sentence.iter().any(|word| is_verb(&word.text)) || crate::judge::text::is_unspaced(&rest[0].text);
+    let begins_sentence = announced && first.ends_sentence && rest[0].upper;
+    !sentence.iter().any(is_other) && (says_something || begins_sentence)
+}
+
+/// Whether `word` shows that its sentence says something, and does not name an option.
+fn is_verb(word: &str) -> bool {
+    const VERBS: [&str; 44] = [
+        "is",
+        "are",
+        "was",
+        "were",
+        "be",
+        "been",
+        "can",
+        "could",
+        "has",
+        "have",
+        "had",
+        "does",
+        "do",
+        "did",
+        "will",
+        "would",
+        "should",
+        "may",
+        "might",
+        "must",
+        "sounds",
+        "seems",
+        "appears",
+        "hear",
+        "hears",
+        "heard",
+        "plays",
+        "matches",
+        "fits",
+        "suggests",
+        "indicates",
+        "contains",
+        "features",
+        "includes",
+        "there's",
+        "that's",
+        "it's",
+        "i'm",
+        "listen",
+        "shows",
+        "makes",
+        "gives",
+        "fit",
+        "points",
+    ];
+    VERBS.contains(&word) || word.ends_with("n't")
+}
+
+/// Words that begin an explanation.
+const STARTS: [&str; 31] = [
+    "according",
+    "although",
+    "but",
+    "however",
+    "though",
+    "as",
+    "because",
+    "based",
+    "due",
+    "from",
+    "given",
+    "i",
+    "in",
+    "it",
+    "its",
+    "it's",
+    "my",
+    "since",
+    "that",
+    "there",
+    "there's",
+    "this",
+    "we",
+    "you",
+    "explanation",
+    "reason",
+    "reasoning",
+    "not",
+    "instead",
+    "rather",
+    "nothing",
+];

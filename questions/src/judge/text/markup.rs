@@ -1,0 +1,335 @@
+//! The part of a reply that holds the answer: without thoughts, tags, end tokens and the speaker's name.
+
+/// Names of tags around a thought. An opened one without an end is a thought that the limit on tokens cut.
+const THOUGHTS: [&str; 12] = [
+    "think",
+    "thinking",
+    "thought",
+    "thoughts",
+    "reason",
+    "reasoning",
+    "reflection",
+    "analysis",
+    "planning",
+    "caption",
+    "summary",
+    "scratchpad",
+];
+/// Names of tags around an answer.
+const ANSWERS: [&str; 10] = [
+    "answer",
+    "response",
+    "final_answer",
+    "final-answer",
+    "finalanswer",
+    "final",
+    "conclusion",
+    "output",
+    "result",
+    "solution",
+];
+/// Tokens that end a reply; what follows belongs to another turn. `|` is a bar of any width.
+const ENDS: [&str; 13] = [
+    "<|im_end|>",
+    "<|endoftext|>",
+    "<|end_of_text|>",
+    "<|eot_id|>",
+    "<|eom_id|>",
+    "<|eot|>",
+    "<|end|>",
+    "<|end_of_sentence|>",
+    "<end_of_turn>",
+    "<eos>",
+    "</s>",
+    "<|return|>",
+    "<｜end▁of▁sentence｜>",
+];
+/// Tokens that mean nothing.
+const NOISE: [&str; 7] = ["<s>", "<bos>", "<pad>", "<unk>", "<start_of_turn>", "[INST]", "[/INST]"];
+/// Who speaks, as the first word of a reply.
+const SPEAKERS: [&str; 4] = ["assistant", "model", "ai", "bot"];
+/// LaTeX commands whose argument is plain text.
+const LATEX: [&str; 7] = ["\\text", "\\textbf", "\\textit", "\\mathrm", "\\mathbf", "\\mathsf", "\\texttt"];
+
+/// The answer in the reply `text`.
+///
+/// Of `<answer>..</answer>`, `\boxed{..}` and their like the last one that holds something counts; else what stands
+/// outside of thoughts. A thought without its end hides all that follows, unless the reply ends in a whole
+/// `<answer>..</answer>`.
+pub(crate) fn answer_part(text: &str) -> String {
+    let text = plain_tags(text);
+    let said = match outside_thoughts(&text) {
+        Thoughts::Closed(said) => said,
+        Thoughts::Open(said) => match closing_answer(&text) {
+            Some(answer) => return unwrapped(answer),
+            None => said,
+        },
+    };
+    let said = before_end_token(&said);
+    match marked_answer(&said) {
+        Some(answer) => unwrapped(answer),
+        None => unwrapped(&said),
+    }
+}
+
+/// What stands outside of thoughts.
+enum Thoughts {
+    Closed(String),
+    Open(String),
+}
+
+/// `<|begin_of_thought|>`, `◁think▷` and `[ANSWER]` as the tags that they stand for.
+fn plain_tags(text: &str) -> String {
+    if !text.contains(['<', '[', '◁']) {
+        return text.to_owned();
+    }
+    text.replace("<|begin_of_thought|>", "<think>")
+        .replace("<|end_of_thought|>", "</think>")
+        .replace("<|begin_of_solution|>", "<answer>")
+        .replace("<|end_of_solution|>", "</answer>")
+        .replace("◁think▷", "<think>")
+        .replace("◁/think▷", "</think>")
+        .replace("[ANSWER]", "<answer>")
+        .replace("[/ANSWER]", "</answer>")
+        .replace("[THINK]", "<think>")
+        .replace("[/THINK]", "</think>")
+}
+
+/// A tag of one of the kinds above: its bytes in the text, whether it is of an answer, and whether it closes.
+struct Tag {
+    start: usize,
+    end: usize,
+    name: &'static str,
+    answers: bool,
+    closes: bool,
+}
+
+/// The tags of thoughts and answers in `text`, in order.
+fn tags(text: &str) -> Vec<Tag> {
+    let tag_at = |start: usize| {
+        let inner = &text[start + 1..];
+        let (closes, inner) = inner.strip_prefix('/').map_or((false, inner), |inner| (true, inner));
+        let kinds = [(&THOUGHTS[..], false), (&ANSWERS[..], true)];
+        kinds.into_iter().find_map(|(names, answers)| {
+            let is_named = |name: &&&'static str| {
+                inner.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name))
+                    && inner[name.len()..].trim_start().starts_with('>')
+            };
+            let name = names.iter().find(is_named)?;
+            let end = text.len() - inner.len() + name.len() + inner[name.len()..].find('>')? + 1;
+            Some(Tag { start, end, name, answers, closes })
+        })
+    };
+    text.match_indices('<').filter_map(|(start, _)| tag_at(start)).collect()
+}
+
+/// `text` without its thoughts. An end without a beginning ends a thought that the prompt has begun.
+fn outside_thoughts(text: &str) -> Thoughts {
+    let tags: Vec<Tag> = tags(text).into_iter().filter(|tag| !tag.answers).collect();
+    let mut said = String::new();
+    let (mut open, mut at): (Vec<&str>, usize) = (Vec::new(), 0);
+    for tag in tags {
+        if open.is_empty() && !tag.closes {
+            said.push_str(&text[at..tag.start]);
+        }
+        if !tag.closes {
+            open.push(tag.name);
+        } else if let Some(depth) = open.iter().rposition(|name| *name == tag.name) {
+            open.truncate(depth);
+        } else if open.is_empty() {
+            said.clear();
+        }
+        at = tag.end;
+    }
+    if open.is_empty() {
+        said.push_str(&text[at..]);
+        Thoughts::Closed(said)
+    } else {
+        Thoughts::Open(said)
+    }
+}
+
+/// What a whole `<answer>..</answer>` at the end of `text` holds.
+fn closing_answer(text: &str) -> Option<&str> {
+    let tags: Vec<Tag> = tags(before_end_token(text)).into_iter().filter(|tag| tag.answers).collect();
+    let [.., open, close] = tags.as_slice() else { return None };
+    let ends = before_end_token(text)[close.end..].trim().is_empty();
+    let inner = text[open.end..close.start].trim();
+    let whole = !open.closes && close.closes && open.name == close.name && ends && !inner.is_empty();
+    whole.then_some(inner)
+}
+
+/// `text` up to the first token that ends a reply; such tokens at its beginning are passed over.
+fn before_end_token(text: &str) -> &str {
+    let mut text = text;
+    loop {
+        let Some((start, token)) =
+            ENDS.iter().filter_map(|token| Some((text.find(token)?, token))).min_by_key(|(start, _)| *start)
+        else {
+            return text;
+        };
+        if !text[..start].trim().is_empty() {
+            return &text[..start];
+        }
+        text = &text[start + token.len()..];
+    }
+}
+
+/// The last answer that tags or `\boxed{}` mark and that holds something.
+fn marked_answer(text: &str) -> Option<&str> {
+    let tags = tags(text);
+    let inner = |index: usize, tag: &Tag| {
+        let close = tags[index + 1..].iter().find(|close| close.closes && close.name == tag.name);
+        let next = tags.get(index + 1).map_or(text.len(), |next| next.start);
+        text[tag.end..close.map_or(next, |close| close.start)].trim()
+    };
+    let opened = tags.iter().enumerate().filter(|(_, tag)| tag.answers && !tag.closes);
+    let tagged = opened.map(|(index, tag)| inner(index, tag)).rfind(|inner| !inner.is_empty());
+    let boxed = || text.match_indices("\\boxed").filter_map(|(at, word)| braced(&text[at + word.len()..]));
+    tagged.or_else(|| boxed().filter(|inner| !inner.trim().is_empty()).last())
+}
+
+/// What stands in the braces that `text` begins with.
+fn braced(text: &str) -> Option<&str> {
+    let inner = text.trim_start().strip_prefix('{')?;
+    let mut depth = 1_usize;
+    for (at, c) in inner.char_indices() {
+        match c {
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            _ => {}
+        }
+        if depth == 0 {
+            return Some(&inner[..at]);
+        }
+    }
+    Some(inner)
+}
+
+/// `text` without noise, Markdown and LaTeX, and without the name of who speaks.
+fn unwrapped(text: &str) -> String {
+    let mut plain = text.to_owned();
+    for noise in NOISE {
+        if plain.contains(noise) {
+            plain = plain.replace(noise, "\n");
+        }
+    }
+    plain = without_special_tokens(&plain);
+    if plain.contains('\\') {
+        for command in LATEX {
+            plain = plain.replace(&format!("{command}{{"), "{");
+        }
+        let escapes = [
+            ("\\(", " "),
+            ("\\)", " "),
+            ("\\[", " "),
+            ("\\]", " "),
+            ("\\'", "'"),
+            ("\\\"", "\""),
+            ("\\boxed", ""),
+        ];
+        for (escape, plainly) in escapes {
+            plain = plain.replace(escape, plainly);
+        }
+    }
+    let plain = plain.lines().map(without_line_marks).collect::<Vec<_>>().join("\n");
+    without_speaker(plain.trim()).to_owned()
+}
+
+/// Every `<|name|>` becomes a line break.
+fn without_special_tokens(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(start) = rest.find("<|") {
+        let inner = &rest[start + 2..];
+        let end = inner.find("|>").filter(|&end| end <= 40 && !inner[..end].contains(char::is_whitespace));
+        match end {
+            Some(end) => {
+                plain.push_str(&rest[..start]);
+                plain.push('\n');
+                rest = &inner[end + 2..];
+            }
+            None => {
+                plain.push_str(&rest[..start + 2]);
+                rest = inner;
+            }
+        }
+    }
+    plain + rest
+}
+
+/// A line without the marks of a heading or the fence of a code block.
+fn without_line_marks(line: &str) -> &str {
+    let trimmed = line.trim_start();
+    if trimmed.starts_with("```") {
+        return trimmed.trim_start_matches('`').trim_start_matches(|c: char| c.is_ascii_lowercase());
+    }
+    let heading = trimmed.trim_start_matches('#');
+    if heading.starts_with(' ') && heading.len() < trimmed.len() { heading } else { line }
+}
+
+/// `text` without `assistant:` or a line `assistant` at its beginning.
+fn without_speaker(text: &str) -> &str {
+    for speaker in SPEAKERS {
+        let Some(start) = text.get(..speaker.len()) else { continue };
+        let rest = &text[speaker.len()..];
+        if start.eq_ignore_ascii_case(speaker) && rest.starts_with([':', '\n']) {
+            return rest[1..].trim_start();
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn marked_answers_are_cut_out() {
+        for (text, answer) in [
+            ("<think>A</think> B", "B"),
+            ("so <answer>B</answer> I say", "B"),
+            ("$\\boxed{\\text{B}}$", "{B}"),
+            ("<answer></answer> B", "<answer></answer> B"),
+            ("<answer>A</answer><answer>B</answer>", "B"),
+            ("<ANSWER>B", "B"),
+            ("[ANSWER] B [/ANSWER]", "B"),
+            ("<THINK><CAPTION>A</CAPTION></THINK><RESPONSE>B</RESPONSE>", "B"),
+        ] {
+            assert_eq!(answer_part(text), answer, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_thought_is_no_answer_and_one_without_an_end_hides_what_follows() {
+        for (text, answer) in [
+            ("A</think>B", "B"),
+            ("<think>A", ""),
+            ("<think>A</think>", ""),
+            ("B<think>A", "B"),
+            ("<think>A <answer>B</answer>", "B"),
+            ("<think>I write <answer>B</answer> later", ""),
+            ("<think>A <think>B</think> C", ""),
+        ] {
+            assert_eq!(answer_part(text), answer, "{text}");
+        }
+    }
+
+    #[test]
+    fn tokens_and_the_speaker_are_left_out_and_an_end_token_ends_the_reply() {
+        for text in [
+            "B<|im_end|>",
+            "B</s></s>",
+            "<s> B </s>",
+            "<|im_start|>assistant\nB<|im_end|>",
+            "Assistant: B",
+            "<|im_end|>B<|endoftext|>",
+            "B<|im_end|>\n<|im_start|>user\nA?",
+            "```json\nB\n```",
+            "## B",
+        ] {
+            assert_eq!(answer_part(text).trim(), "B", "{text}");
+        }
+        assert_eq!(answer_part("1 <| 2 |> 3"), "1 <| 2 |> 3");
+    }
+}
