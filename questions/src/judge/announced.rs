@@ -65,9 +65,14 @@ fn skip(reply: &[Word], at: usize, skipped: &[&str]) -> usize {
     at + reply[at..].iter().take_while(|word| skipped.contains(&word.text.as_str())).count()
 }
 
+/// Words of a sentence that are read beyond the longest option. Stops one without an end from taking quadratic time.
+const MAX_SENTENCE_WORDS: usize = 128;
+
 /// The words up to the end of the sentence. A full stop inside an option or after initials ends nothing: `4. Reading`,
 /// `B. dog`, `J.D. Salinger`.
 pub(crate) fn sentence<'a>(text: &'a [Word], options: &[Vec<Word>]) -> &'a [Word] {
+    let longest = options.iter().map(Vec::len).max().unwrap_or(0);
+    let text = &text[..text.len().min(longest + MAX_SENTENCE_WORDS)];
     let label = usize::from(text.first().is_some_and(|word| word.letter().is_some()));
     let option_end = |at: usize| options.iter().filter_map(|option| prefix_end(&text[at..], option)).max();
     let option_end = option_end(0).max(option_end(label).map(|end| end + label)).unwrap_or(1);

@@ -19,7 +19,7 @@ pub(crate) fn is_denied(text: &[Word], mention: &Mention) -> bool {
 /// Whether the words that lead up to word `at` deny, ask or suppose what follows: `I don't think the answer is`.
 pub(crate) fn leads_nowhere(text: &[Word], at: usize) -> bool {
     const ASKS: [&str; 8] = ["is", "are", "could", "would", "should", "can", "does", "might"];
-    let mention = Mention { choice: 0, start: at, end: at + 1 };
+    let mention = Mention::letter(0, at);
     let asks = ASKS.contains(&text[sentence_start(text, at)].text.as_str()) && is_asked(text, &mention);
     denied_before(text, &mention) || denied_after(text, &mention) || is_supposed(text, &mention) || asks
 }

@@ -9,7 +9,7 @@ use crate::judge::text::{Word, is_unspaced};
 pub(crate) fn labels(text: &[Word], options: usize) -> Vec<Mention> {
     let letters = (0..text.len()).filter_map(|start| {
         let choice = text[start].letter().filter(|&choice| choice < options)?;
-        Some(Mention { choice, start, end: start + 1 })
+        Some(Mention::letter(choice, start))
     });
     letters.filter(|label| is_label(text, label.start) && !is_denied(text, label)).collect()
 }
@@ -65,8 +65,9 @@ fn closes(text: &[Word], at: usize) -> bool {
 pub(crate) fn is_confirmed(text: &[Word], at: usize) -> bool {
     /// Longest phrase that confirms a letter, in words.
     const LENGTH: usize = 6;
-    let before = clause_start(text, at);
-    let leads = before == at || LEXICON.introduces.ends(&tokens(&text[before..at], |_| false));
+    let begins = clause_start(text, at);
+    let before = begins.max(at.saturating_sub(LENGTH));
+    let leads = begins == at || LEXICON.introduces.ends(&tokens(&text[before..at], |_| false));
     let after = tokens(&text[at + 1..text.len().min(at + 1 + LENGTH)], |_| false);
     let end = LEXICON.confirms.end(&after, 0);
     // `A good answer` begins with an article.

@@ -1,7 +1,5 @@
 //! What a reply says: options first, then refusals, and never a guess.
 
-use std::ops::Range;
-
 use crate::judge::announced::{announcement_end, sentence};
 use crate::judge::denial::leads_nowhere;
 use crate::judge::hedge::{follows_refusal, is_hedged};
@@ -9,7 +7,7 @@ use crate::judge::labels::labels;
 use crate::judge::language::{LEXICON, tokens};
 use crate::judge::mentions::{Mention, mentions, only_choice, prefix_end};
 use crate::judge::open::judge_open;
-use crate::judge::refusal::refusals;
+use crate::judge::refusal::{Refused, refusals};
 use crate::judge::statement::{Reading, read_statement};
 use crate::judge::text::{Word, answer_part, normalise, words};
 use crate::judge::{Judgement, Verdict};
@@ -40,7 +38,7 @@ pub fn judge(text: &str, question: &Question) -> Judgement {
     let answer = answer_part(text);
     let mut reply = words(&answer);
     reply.drain(..reply.len().saturating_sub(MAX_REPLY_WORDS));
-    let refused = refusals(&reply);
+    let refused = Refused::of(&reply);
     if question.is_open() {
         return judge_open(&answer, &reply, &refused, question);
     }
@@ -68,7 +66,7 @@ fn symbol(text: &str, reply: &[Word], choices: &[String]) -> Option<usize> {
     equal.next().is_none().then_some(choice)
 }
 
-fn read_reply(reply: &[Word], options: &[Vec<Word>], refused: &[Range<usize>]) -> Reading {
+fn read_reply(reply: &[Word], options: &[Vec<Word>], refused: &Refused) -> Reading {
     let whole = read_statement(reply, options, false);
     if whole != Reading::None {
         return whole;
@@ -84,14 +82,14 @@ fn read_reply(reply: &[Word], options: &[Vec<Word>], refused: &[Range<usize>]) -
 }
 
 /// Reads what follows every phrase that announces an answer; all of them must agree.
-fn read_announced(reply: &[Word], options: &[Vec<Word>], refused: &[Range<usize>]) -> Reading {
+fn read_announced(reply: &[Word], options: &[Vec<Word>], refused: &Refused) -> Reading {
     let mut result = Reading::None;
     for start in (0..reply.len()).filter_map(|at| announcement_end(reply, at)) {
         if follows_refusal(reply, start, refused) || leads_nowhere(reply, start) {
             continue;
         }
         let tail = sentence(&reply[start..], options);
-        let refuses = refused.iter().any(|range| (start..start + tail.len()).contains(&range.start));
+        let refuses = refused.ranges.iter().any(|range| (start..start + tail.len()).contains(&range.start));
         result = match (result, read_tail(tail, options, refuses)) {
             (Reading::None, reading) => reading,
             (result, Reading::None) => result,
@@ -121,7 +119,7 @@ fn read_tail(tail: &[Word], options: &[Vec<Word>], refuses: bool) -> Reading {
 }
 
 /// Reads the letters that the reply gives as its answer, and options anywhere in it; they must agree.
-fn read_mentions(reply: &[Word], options: &[Vec<Word>], refused: &[Range<usize>]) -> Reading {
+fn read_mentions(reply: &[Word], options: &[Vec<Word>], refused: &Refused) -> Reading {
     let option_refuses: Vec<bool> = options.iter().map(|option| !refusals(option).is_empty()).collect();
     let mut found = mentions(reply, options);
     found.retain(|mention| option_refuses[mention.choice] || !is_hedged(reply, mention, refused));

@@ -9,6 +9,15 @@ pub(crate) struct Mention {
     pub(crate) choice: usize,
     pub(crate) start: usize,
     pub(crate) end: usize,
+    /// It is not, or might not be, part of another word: the owl `猫头鹰` is hardly a cat, `猫`.
+    pub(crate) whole: bool,
+}
+
+impl Mention {
+    /// The letter of option `choice` at word `at`.
+    pub(crate) fn letter(choice: usize, at: usize) -> Self {
+        Self { choice, start: at, end: at + 1, whole: true }
+    }
 }
 
 /// Every option that `text` mentions and does not deny, in the order of the text.
@@ -20,9 +29,9 @@ pub(crate) fn mentions(text: &[Word], options: &[Vec<Word>]) -> Vec<Mention> {
     found.into_iter().filter(|one| !is_denied(text, one)).collect()
 }
 
-/// The option that all mentions agree on, if there is one.
+/// The option that all mentions agree on, if there is one; one of them at least must be whole.
 pub(crate) fn only_choice(mentions: &[Mention]) -> Option<usize> {
-    let first = mentions.first()?.choice;
+    let first = mentions.iter().find(|mention| mention.whole)?.choice;
     mentions.iter().all(|mention| mention.choice == first).then_some(first)
 }
 
@@ -44,6 +53,26 @@ fn is_article(word: &Word) -> bool {
     matches!(word.text.as_str(), "a" | "an" | "the")
 }
 
+/// Whether the `A` at word `at` is a note or an initial: `A minor`, `A. Camus`.
+fn is_name(text: &[Word], at: usize) -> bool {
+    const SCALES: [&str; 12] = [
+        "major",
+        "minor",
+        "maj",
+        "min",
+        "flat",
+        "sharp",
+        "chord",
+        "dorian",
+        "phrygian",
+        "lydian",
+        "mixolydian",
+        "aeolian",
+    ];
+    let next = text.get(at + 1).map_or("", |word| word.text.as_str());
+    text[at].text == "a" && text[at].upper && (text[at].delimited || SCALES.contains(&next))
+}
+
 /// Every option that `text` mentions, denied or not; see [`mentions`].
 pub(crate) fn occurrences(text: &[Word], options: &[Vec<Word>]) -> Vec<Mention> {
     let longest = options.iter().map(Vec::len).max().unwrap_or(0);
@@ -51,8 +80,8 @@ pub(crate) fn occurrences(text: &[Word], options: &[Vec<Word>]) -> Vec<Mention> 
     for start in 0..text.len() {
         for (choice, option) in options.iter().enumerate() {
             let Some((end, exact)) = match_end(text, start, option) else { continue };
-            if counts(text, start, end, option) && is_bounded(text, start, end) {
-                all.push((Mention { choice, start, end }, exact));
+            if counts(text, start, end, option) {
+                all.push((Mention { choice, start, end, whole: is_bounded(text, start, end) }, exact));
             }
         }
     }
@@ -70,7 +99,23 @@ pub(crate) fn occurrences(text: &[Word], options: &[Vec<Word>]) -> Vec<Mention> 
             (covers && longer) || (overlaps && !exact && *other_exact && other.choice != one.choice)
         })
     };
-    (0..all.len()).filter(|&at| !beaten(at)).map(|at| all[at].0).collect()
+    let is_sure = |mention: &Mention| !is_torn(text, mention, options);
+    (0..all.len()).filter(|&at| !beaten(at)).map(|at| all[at].0).filter(is_sure).collect()
+}
+
+/// Whether the word beside a mention belongs to a longer option that has its words as well: `drum bass` is neither `bass`
+/// nor `bass drum`.
+fn is_torn(text: &[Word], mention: &Mention, options: &[Vec<Word>]) -> bool {
+    let own = &options[mention.choice];
+    let before = mention.start.checked_sub(1).map(|at| &text[at]).filter(|word| !word.ends_clause);
+    let after = text.get(mention.end).filter(|_| !text[mention.end - 1].ends_clause);
+    let has = |option: &[Word], word: &Word| option.iter().any(|one| one.text == word.text);
+    options.iter().any(|longer| {
+        let holds = longer.len() > own.len() && own.iter().all(|word| has(longer, word));
+        let belongs =
+            |word: &Word| !is_article(word) && word.text.len() > 2 && has(longer, word) && !has(own, word);
+        holds && before.into_iter().chain(after).any(belongs)
+    })
 }
 
 /// The end of `option` if it stands at word `start` of `text`, and whether it stands there letter by letter. Articles do
@@ -78,7 +123,8 @@ pub(crate) fn occurrences(text: &[Word], options: &[Vec<Word>]) -> Vec<Mention> 
 /// it is nothing else. Nor do hyphens between words, the possessive and the plural.
 fn match_end(text: &[Word], start: usize, option: &[Word]) -> Option<(usize, bool)> {
     let only_articles = option.iter().all(is_article);
-    let wanted = option.iter().filter(|word| only_articles || !is_article(word));
+    let is_dropped = |at: usize| !only_articles && is_article(&option[at]) && !is_name(option, at);
+    let wanted = (0..option.len()).filter(|&at| !is_dropped(at)).map(|at| &option[at]);
     let mut wanted = wanted.flat_map(|word| hyphenated(&word.text)).peekable();
     let (mut at, mut exact) = (start, true);
     wanted.peek()?;
@@ -127,58 +173,12 @@ fn is_plural(plural: &str, word: &str) -> bool {
 
 /// Whether `said` is the Korean word `wanted` with particles.
 fn has_ending(said: &str, wanted: &str) -> bool {
-    const PARTICLES: [&str; 49] = [
-        "은",
-        "는",
-        "이",
-        "가",
-        "을",
-        "를",
-        "의",
-        "와",
-        "과",
-        "도",
-        "만",
-        "로",
-        "으로",
-        "에",
-        "에서",
-        "인",
-        "이나",
-        "나",
-        "랑",
-        "이랑",
-        "이다",
-        "입니다",
-        "입니다만",
-        "이에요",
-        "예요",
-        "이예요",
-        "이며",
-        "이고",
-        "이라고",
-        "라고",
-        "이라는",
-        "라는",
-        "인데",
-        "였습니다",
-        "이었습니다",
-        "일",
-        "네요",
-        "이네요",
-        "죠",
-        "이죠",
-        "요",
-        "처럼",
-        "같은",
-        "같습니다",
-        "소리",
-        "소리가",
-        "소리를",
-        "소리는",
-        "소리입니다",
-    ];
-    is_unspaced(wanted) && said.strip_prefix(wanted).is_some_and(|ending| PARTICLES.contains(&ending))
+    const PARTICLES: &str = "은 는 이 가 을 를 의 와 과 도 만 로 으로 에 에서 인 이나 나 랑 이랑 이다 입니다 입니다만 이에요 예요 이예요 이며 이고 이라고 라고 이라는 라는 인데 였습니다 이었습니다 일 \
+        네요 이네요 죠 이죠 요 처럼 같은 같습니다 소리 소리가 소리를 소리는 소리입니다";
+    is_unspaced(wanted)
+        && said
+            .strip_prefix(wanted)
+            .is_some_and(|ending| PARTICLES.split(' ').any(|particle| particle == ending))
 }
 
 /// Words that every sentence has are an option only where they begin the text, single letters only as capitals:
@@ -200,12 +200,12 @@ fn counts(text: &[Word], start: usize, end: usize, option: &[Word]) -> bool {
     }
 }
 
-/// Whether `no` at word `at` begins a phrase that says neither yes nor no: `no problem`, `no other sound`.
+/// Whether `no` at word `at` begins a phrase that says neither yes nor no: `no problem`.
 fn is_idiom(text: &[Word], at: usize) -> bool {
     let next = text.get(at + 1).map_or("", |word| word.text.as_str());
     text[at].text == "no"
         && !text[at].ends_clause
-        && matches!(next, "problem" | "worries" | "other" | "doubt" | "question" | "matter")
+        && matches!(next, "problem" | "worries" | "doubt" | "question" | "matter")
 }
 
 /// Whether `one` is a number: not in `one of them`, `one can hear`, `no one`, `which one`.

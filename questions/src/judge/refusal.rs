@@ -7,7 +7,7 @@
 
 use std::ops::Range;
 
-use crate::judge::language::{LEXICON, Token, fillers, tokens};
+use crate::judge::language::{LEXICON, Token, is_filler, tokens};
 use crate::judge::text::{Word, words};
 
 /// The refusal that the project teaches.
@@ -22,9 +22,36 @@ pub fn is_refusal(text: &str) -> bool {
     !refusals(&words(text)).is_empty()
 }
 
+/// The refusals of a reply, and the words that turn one into an answer that follows.
+pub(crate) struct Refused {
+    /// Where the reply refuses, as ranges of its words, in order.
+    pub(crate) ranges: Vec<Range<usize>>,
+    /// Whether a word begins what turns a refusal around, such as `but`.
+    pub(crate) turns: Vec<bool>,
+}
+
+impl Refused {
+    /// Looks for refusals in `reply`.
+    pub(crate) fn of(reply: &[Word]) -> Self {
+        let ranges = refusals(reply);
+        let mut turns = vec![false; reply.len()];
+        if !ranges.is_empty() {
+            let tokens = tokens(reply, |_| false);
+            let turning = (0..tokens.len()).filter(|&at| LEXICON.turns.end(&tokens, at).is_some());
+            turning.for_each(|at| turns[tokens[at].word] = true);
+        }
+        Self { ranges, turns }
+    }
+
+    /// Whether the reply refuses at all.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.ranges.is_empty()
+    }
+}
+
 /// Where `text` refuses, as ranges of its words, in order.
 pub(crate) fn refusals(text: &[Word]) -> Vec<Range<usize>> {
-    let tokens = tokens(text, fillers);
+    let tokens = tokens(text, is_filler);
     let mut found = Vec::new();
     for at in 0..tokens.len() {
         if let Some(end) = refusal_at(text, &tokens, at) {

@@ -1,6 +1,7 @@
 //! A piece of text that is nothing but an answer: a letter, an option, or a letter with its option.
 
 use crate::judge::denial::is_denied;
+use crate::judge::language::LEXICON;
 use crate::judge::mentions::{Mention, mentions, prefix_end, same};
 use crate::judge::text::Word;
 
@@ -36,7 +37,8 @@ pub(crate) fn read_statement(text: &[Word], options: &[Vec<Word>], announced: bo
     if exact(rest, options) == Reading::Choice(letter) {
         return Reading::Choice(letter);
     }
-    if is_denied(text, &Mention { choice: letter, start: 0, end: 1 }) {
+    let named = prefix_end(rest, &options[letter]).is_some();
+    if !named && (is_subject(first, rest) || is_denied(text, &Mention::letter(letter, 0))) {
         return Reading::None;
     }
     if first.opened || first.delimited || rest[0].opened {
@@ -105,6 +107,13 @@ fn read_bare(letter: usize, text: &[Word], options: &[Vec<Word>], announced: boo
     if separated { read_labelled(letter, text, options, announced) } else { Reading::None }
 }
 
+/// Whether the letter `first` is what its sentence is about, and no answer by itself: `(A) is too loud`.
+fn is_subject(first: &Word, rest: &[Word]) -> bool {
+    const VERBS: [&str; 12] =
+        ["is", "was", "would", "could", "should", "might", "may", "sounds", "seems", "can", "has", "does"];
+    !first.ends_clause && VERBS.contains(&rest[0].text.as_str())
+}
+
 /// Whether `rest` goes on with another letter: `(B)`, `, B`, `or B`, `and maybe B`.
 fn joins_letter(rest: &[Word], options: usize, letter: usize) -> bool {
     const JOINS: [&str; 8] = ["or", "and", "maybe", "possibly", "perhaps", "option", "also", "either"];
@@ -123,7 +132,7 @@ fn lists_options(rest: &[Word], options: &[Vec<Word>], letter: usize) -> bool {
         let begins = word.opened || at == 0 || rest[at - 1].ends_clause;
         let other = word.letter().filter(|&other| other < options.len() && other != letter);
         let marked = begins && (word.opened || word.upper) && (word.delimited || word.opened);
-        let denied = || is_denied(rest, &Mention { choice: letter, start: at, end: at + 1 });
+        let denied = || is_denied(rest, &Mention::letter(letter, at));
         let named = |other: usize| prefix_end(&rest[at + 1..], &options[other]).is_some();
         marked && other.is_some_and(named) && !denied()
     })
@@ -132,11 +141,12 @@ fn lists_options(rest: &[Word], options: &[Vec<Word>], letter: usize) -> bool {
 /// Whether `rest`, which names no option, explains the letter `first` or is the beginning of its option.
 fn explains(letter: usize, first: &Word, rest: &[Word], options: &[Vec<Word>], announced: bool) -> bool {
     // `(B).` and a line break end the answer.
-    if first.ends_line || (first.opened && first.ends_sentence) || STARTS.contains(&rest[0].text.as_str()) {
+    if first.ends_line || (first.opened && first.ends_sentence) || is_one_of(STARTS, &rest[0].text) {
         return true;
     }
     let begun = |words: &[Word]| words.iter().map(|word| word.text.as_str()).collect::<Vec<_>>().join(" ");
-    if begun(&options[letter]).starts_with(&begun(rest)) {
+    let soft = |word: &Word| LEXICON.softens.contains(word.text.as_str());
+    if begun(&options[letter]).starts_with(&begun(rest)) || rest.iter().all(soft) {
         return true;
     }
     let end = rest.iter().position(|word| word.ends_sentence).map_or(rest.len(), |at| at + 1);
@@ -147,92 +157,32 @@ fn explains(letter: usize, first: &Word, rest: &[Word], options: &[Vec<Word>], a
     };
     let says_something =
         sentence.iter().any(|word| is_verb(&word.text)) || crate::judge::text::is_unspaced(&rest[0].text);
-    let begins_sentence = announced && first.ends_sentence && rest[0].upper;
+    let begins_sentence = announced && first.ends_sentence && rest[0].upper || has_finite_s(sentence);
     !sentence.iter().any(is_other) && (says_something || begins_sentence)
+}
+
+/// `An engine runs`: a sentence that begins with an article and has a word that looks like a verb after its noun.
+fn has_finite_s(sentence: &[Word]) -> bool {
+    let begins = matches!(sentence[0].text.as_str(), "a" | "an" | "the" | "one" | "someone" | "something");
+    let verb =
+        |word: &Word| word.text.ends_with('s') && !word.text.ends_with("ss") && !word.text.contains('\'');
+    begins && sentence[0].upper && sentence.iter().skip(2).any(verb)
 }
 
 /// Whether `word` shows that its sentence says something, and does not name an option.
 fn is_verb(word: &str) -> bool {
-    const VERBS: [&str; 44] = [
-        "is",
-        "are",
-        "was",
-        "were",
-        "be",
-        "been",
-        "can",
-        "could",
-        "has",
-        "have",
-        "had",
-        "does",
-        "do",
-        "did",
-        "will",
-        "would",
-        "should",
-        "may",
-        "might",
-        "must",
-        "sounds",
-        "seems",
-        "appears",
-        "hear",
-        "hears",
-        "heard",
-        "plays",
-        "matches",
-        "fits",
-        "suggests",
-        "indicates",
-        "contains",
-        "features",
-        "includes",
-        "there's",
-        "that's",
-        "it's",
-        "i'm",
-        "listen",
-        "shows",
-        "makes",
-        "gives",
-        "fit",
-        "points",
-    ];
-    VERBS.contains(&word) || word.ends_with("n't")
+    const VERBS: &str = "is are was were be been can could has have had does do did will would should may might must sounds \
+        seems appears hear hears heard plays matches fits suggests indicates contains features includes \
+        there's that's it's i'm listen shows makes gives give fit points suggest indicate sound seem match \
+        show make";
+    is_one_of(VERBS, word) || word.ends_with("n't")
+}
+
+/// Whether `word` is in the list `words`.
+fn is_one_of(words: &str, word: &str) -> bool {
+    words.split(' ').any(|one| one == word)
 }
 
 /// Words that begin an explanation.
-const STARTS: [&str; 31] = [
-    "according",
-    "although",
-    "but",
-    "however",
-    "though",
-    "as",
-    "because",
-    "based",
-    "due",
-    "from",
-    "given",
-    "i",
-    "in",
-    "it",
-    "its",
-    "it's",
-    "my",
-    "since",
-    "that",
-    "there",
-    "there's",
-    "this",
-    "we",
-    "you",
-    "explanation",
-    "reason",
-    "reasoning",
-    "not",
-    "instead",
-    "rather",
-    "nothing",
-];
+const STARTS: &str = "according although but however though as because based due from given i in it its it's my since that \
+    there there's this we you explanation reason reasoning not instead rather nothing";

@@ -42,7 +42,7 @@ pub(crate) fn tokens(text: &[Word], skip: impl Fn(&str) -> bool) -> Vec<Token> {
 enum Part {
     Word(String),
     Stem(String),
-    Class(&'static [&'static str]),
+    Class(Vec<&'static str>),
     Any,
     Gap,
 }
@@ -68,13 +68,10 @@ pub(crate) struct Phrases {
 
 impl Phrases {
     /// The phrases that `list` names in each of `languages`.
-    pub(super) fn new(
-        languages: &[&'static Language],
-        list: fn(&Language) -> &'static [&'static str],
-    ) -> Self {
+    pub(super) fn new(languages: &[&'static Language], list: fn(&Language) -> &'static str) -> Self {
         let mut phrases = Self { by_word: HashMap::new(), others: Vec::new() };
         for language in languages {
-            for phrase in list(language) {
+            for phrase in list(language).split("; ").filter(|phrase| !phrase.is_empty()) {
                 let parts = parts(phrase, language);
                 match parts.first() {
                     Some(Part::Word(word)) => phrases.by_word.entry(word.clone()).or_default().push(parts),
@@ -112,7 +109,11 @@ impl Phrases {
 fn parts(phrase: &str, language: &Language) -> Vec<Part> {
     let mut parts = Vec::new();
     for word in phrase.split(' ') {
-        let class = language.classes.iter().find(|(name, _)| *name == word).map(|(_, words)| *words);
+        let class = language
+            .classes
+            .iter()
+            .find(|(name, _)| *name == word)
+            .map(|(_, words)| words.split(' ').collect::<Vec<_>>());
         match (word, class, word.strip_suffix('*')) {
             ("ANY", ..) => parts.push(Part::Any),
             ("~", ..) => parts.push(Part::Gap),
@@ -129,7 +130,7 @@ fn phrase_end(parts: &[Part], tokens: &[Token], at: usize) -> Option<usize> {
     for (index, part) in parts.iter().enumerate() {
         if matches!(part, Part::Gap) {
             let rest = &parts[index + 1..];
-            let reach = (end..=end + GAP).take_while(|&start| start <= end || !tokens_end(tokens, start - 1));
+            let reach = (end..=end + GAP).take_while(|&start| start == 0 || !tokens_end(tokens, start - 1));
             return reach.filter_map(|start| phrase_end(rest, tokens, start)).next();
         }
         if !part.fits(tokens.get(end)?.text.as_str()) {
@@ -152,8 +153,8 @@ mod tests {
     #[test]
     fn a_phrase_has_classes_stems_and_gaps() {
         static TEST: Language = Language {
-            classes: &[("SEE", &["see", "hear"])],
-            refuses: &["can not SEE", "seg*", "no ~ idea"],
+            classes: &[("SEE", "see hear")],
+            refuses: "can not SEE; seg*; no ~ idea",
             ..Language::EMPTY
         };
         let phrases = Phrases::new(&[&TEST], |language| language.refuses);

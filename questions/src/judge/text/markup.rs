@@ -51,6 +51,12 @@ const SPEAKERS: [&str; 4] = ["assistant", "model", "ai", "bot"];
 /// LaTeX commands whose argument is plain text.
 const LATEX: [&str; 7] = ["\\text", "\\textbf", "\\textit", "\\mathrm", "\\mathbf", "\\mathsf", "\\texttt"];
 
+/// Characters in the braces of `\boxed{}`, at most.
+const MAX_BOXED: usize = 1024;
+
+/// Thoughts inside of thoughts that are told apart.
+const MAX_DEPTH: usize = 32;
+
 /// The answer in the reply `text`.
 ///
 /// Of `<answer>..</answer>`, `\boxed{..}` and their like the last one that holds something counts; else what stands
@@ -133,7 +139,10 @@ fn outside_thoughts(text: &str) -> Thoughts {
             said.push_str(&text[at..tag.start]);
         }
         if !tag.closes {
-            open.push(tag.name);
+            // Deeper ones are closed by the same ends.
+            if open.len() < MAX_DEPTH {
+                open.push(tag.name);
+            }
         } else if let Some(depth) = open.iter().rposition(|name| *name == tag.name) {
             open.truncate(depth);
         } else if open.is_empty() {
@@ -161,39 +170,41 @@ fn closing_answer(text: &str) -> Option<&str> {
 
 /// `text` up to the first token that ends a reply; such tokens at its beginning are passed over.
 fn before_end_token(text: &str) -> &str {
-    let mut text = text;
-    loop {
-        let Some((start, token)) =
-            ENDS.iter().filter_map(|token| Some((text.find(token)?, token))).min_by_key(|(start, _)| *start)
-        else {
-            return text;
-        };
-        if !text[..start].trim().is_empty() {
-            return &text[..start];
-        }
-        text = &text[start + token.len()..];
+    let mut text = text.trim_start();
+    while let Some(rest) = ENDS.iter().find_map(|token| text.strip_prefix(token)) {
+        text = rest.trim_start();
     }
+    let end = ENDS.iter().filter_map(|token| text.find(token)).min();
+    &text[..end.unwrap_or(text.len())]
 }
 
 /// The last answer that tags or `\boxed{}` mark and that holds something.
 fn marked_answer(text: &str) -> Option<&str> {
     let tags = tags(text);
-    let inner = |index: usize, tag: &Tag| {
-        let close = tags[index + 1..].iter().find(|close| close.closes && close.name == tag.name);
-        let next = tags.get(index + 1).map_or(text.len(), |next| next.start);
-        text[tag.end..close.map_or(next, |close| close.start)].trim()
-    };
-    let opened = tags.iter().enumerate().filter(|(_, tag)| tag.answers && !tag.closes);
-    let tagged = opened.map(|(index, tag)| inner(index, tag)).rfind(|inner| !inner.is_empty());
-    let boxed = || text.match_indices("\\boxed").filter_map(|(at, word)| braced(&text[at + word.len()..]));
-    tagged.or_else(|| boxed().filter(|inner| !inner.trim().is_empty()).last())
+    // Where the next end of each kind of tag is, seen from the end of the text.
+    let mut closes: Vec<(&str, usize)> = Vec::new();
+    for (index, tag) in tags.iter().enumerate().rev() {
+        if tag.closes {
+            closes.retain(|(name, _)| *name != tag.name);
+            closes.push((tag.name, tag.start));
+        } else if tag.answers {
+            let next = tags.get(index + 1).map_or(text.len(), |next| next.start);
+            let end = closes.iter().find(|(name, _)| *name == tag.name).map_or(next, |(_, start)| *start);
+            let inner = text[tag.end..end].trim();
+            if !inner.is_empty() {
+                return Some(inner);
+            }
+        }
+    }
+    let boxed = text.match_indices("\\boxed").filter_map(|(at, word)| braced(&text[at + word.len()..]));
+    boxed.filter(|inner| !inner.trim().is_empty()).last()
 }
 
 /// What stands in the braces that `text` begins with.
 fn braced(text: &str) -> Option<&str> {
     let inner = text.trim_start().strip_prefix('{')?;
     let mut depth = 1_usize;
-    for (at, c) in inner.char_indices() {
+    for (at, c) in inner.char_indices().take(MAX_BOXED) {
         match c {
             '{' => depth += 1,
             '}' => depth -= 1,
@@ -203,7 +214,7 @@ fn braced(text: &str) -> Option<&str> {
             return Some(&inner[..at]);
         }
     }
-    Some(inner)
+    inner.char_indices().nth(MAX_BOXED).is_none().then_some(inner)
 }
 
 /// `text` without noise, Markdown and LaTeX, and without the name of who speaks.

@@ -65,7 +65,7 @@ pub(super) fn split(chunk: &str) -> Vec<&str> {
 
 /// Characters that may stand right before a word of a few characters without being part of it.
 const BEFORE: &str = "是为為有的像听聽见見到个個只隻种種条條头頭位名台部把首声聲音种于於似在和与與或了这這那弹彈奏吹拉敲打类類即选選项項\
-    案叫唱出现現含括以及非不没沒无無能定该該为是在很更最太十分常挺比较較得";
+    案叫唱出现現含括以及非不没沒无無能定该該者为是在很更最太十分常挺比较較得";
 /// Characters that may stand right after one.
 const AFTER: &str = "的声聲音叫在吠鸣鳴了吗嗎吧呢啊哦和与與或而但因所是里裡中上弹彈演奏响響曲发發不没沒可正也都就，从從比之类類，的、";
 
