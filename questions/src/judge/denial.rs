@@ -103,6 +103,9 @@ fn particle(text: &[Word], from: usize, end: usize) -> bool {
 fn is_supposed(text: &[Word], mention: &Mention) -> bool {
     let start = clause_start(text, mention.start);
     let before = tokens(&text[start.max(mention.start.saturating_sub(3 * REACH))..mention.start], |_| false);
+    if is_conditional(text, mention) {
+        return true;
+    }
     let mut supposed = false;
     for at in 0..before.len() {
         supposed |= LEXICON.supposes.end(&before, at).is_some();
@@ -111,6 +114,18 @@ fn is_supposed(text: &[Word], mention: &Mention) -> bool {
             !matches!(before[at].text.as_str(), "say" | "guess" | "choose" | "pick" | "then" | "answer");
     }
     supposed
+}
+
+/// `If I heard barks, I would say a dog`, but not `If I had to choose, I would say a dog`.
+fn is_conditional(text: &[Word], mention: &Mention) -> bool {
+    const FORCED: [&str; 9] =
+        ["had", "have", "must", "forced", "asked", "pressed", "anything", "needed", "were"];
+    let start = sentence_start(text, mention.start);
+    let before = &text[start..mention.start.min(start + 3 * REACH)];
+    let [first, rest @ ..] = before else { return false };
+    let forced = rest.iter().take(2).any(|word| FORCED.contains(&word.text.as_str()))
+        && !rest.iter().take(3).any(|word| word.text == "heard" || word.text == "it");
+    first.text == "if" && !forced && rest.iter().any(|word| word.text == "would" || word.text.ends_with("'d"))
 }
 
 /// `The options are a dog and a cat`.

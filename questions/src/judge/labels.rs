@@ -47,7 +47,12 @@ fn is_introduced(text: &[Word], at: usize) -> bool {
     /// Longest phrase that leads up to a letter, in words.
     const LENGTH: usize = 4;
     let start = sentence_start(text, at).max(at.saturating_sub(LENGTH));
-    closes(text, at) && LEXICON.introduces.ends(&tokens(&text[start..at], |_| false))
+    let Some(before) = text[start..at].last() else { return false };
+    // `Out of these, B.`, but not `A, B.`
+    let own_clause = before.ends_clause && before.letter().is_none() && text[at].ends_sentence;
+    let adverb = before.text.len() > 4 && before.text.ends_with("ly");
+    let introduced = || LEXICON.introduces.ends(&tokens(&text[start..at], |_| false));
+    closes(text, at) && (own_clause || adverb || introduced())
 }
 
 /// Whether the letter at word `at` is not part of a name such as `C major`.
@@ -56,9 +61,10 @@ fn closes(text: &[Word], at: usize) -> bool {
         "because", "since", "as", "but", "though", "although", "which", "here", "again", "based", "due",
         "given", "instead", "rather", "not", "i",
     ];
-    text[at].ends_clause
-        || text[at].delimited
-        || text.get(at + 1).is_none_or(|next| NEXT.contains(&next.text.as_str()))
+    let Some(next) = text.get(at + 1) else { return true };
+    let after = text.get(at + 2).map_or("", |word| word.text.as_str());
+    let sure = next.text == "for" && matches!(after, "sure" | "me" | "certain" | "now");
+    text[at].ends_clause || text[at].delimited || sure || NEXT.contains(&next.text.as_str())
 }
 
 /// `B is the answer`, `A: no. B: yes.`

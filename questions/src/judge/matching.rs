@@ -17,6 +17,9 @@ use crate::question::Question;
 /// more than linear time.
 const MAX_REPLY_WORDS: usize = 2048;
 
+/// Bytes of a reply that are read, its last ones. Same reason, for replies without spaces.
+const MAX_REPLY_BYTES: usize = 1 << 16;
+
 /// Judges the reply `text` to `question`.
 ///
 /// In this order:
@@ -36,14 +39,15 @@ const MAX_REPLY_WORDS: usize = 2048;
 #[must_use]
 pub fn judge(text: &str, question: &Question) -> Judgement {
     let answer = answer_part(text);
-    let mut reply = words(&answer);
+    let answer = &answer[answer.ceil_char_boundary(answer.len().saturating_sub(MAX_REPLY_BYTES))..];
+    let mut reply = words(answer);
     reply.drain(..reply.len().saturating_sub(MAX_REPLY_WORDS));
     let refused = Refused::of(&reply);
     if question.is_open() {
-        return judge_open(&answer, &reply, &refused, question);
+        return judge_open(answer, &reply, &refused, question);
     }
     let options: Vec<Vec<Word>> = question.choices.iter().map(|choice| words(choice)).collect();
-    let reading = match symbol(&answer, &reply, &question.choices) {
+    let reading = match symbol(answer, &reply, &question.choices) {
         Some(choice) => Reading::Choice(choice),
         None => read_reply(&reply, &options, &refused),
     };
@@ -133,10 +137,18 @@ fn read_mentions(reply: &[Word], options: &[Vec<Word>], refused: &Refused) -> Re
         (false, Some(letter), other) if found.is_empty() || other == Some(letter) => Reading::Choice(letter),
         (false, ..) => Reading::Conflict,
     };
-    match agreed {
-        Reading::Choice(choice) => Reading::Choice(choice),
-        other => concluded(reply, &found, &letters).map_or(other, Reading::Choice),
+    if let Reading::Choice(choice) = agreed {
+        return Reading::Choice(choice);
     }
+    let settled = only_choice(&letters).filter(|_| discusses(reply, &found, &letters));
+    settled.or_else(|| concluded(reply, &found, &letters)).map_or(agreed, Reading::Choice)
+}
+
+/// Whether the options that are named beside the letters are only talked about: several, all in later sentences.
+fn discusses(reply: &[Word], found: &[Mention], letters: &[Mention]) -> bool {
+    let Some(last) = letters.last() else { return false };
+    let sentence_end = (last.start..reply.len()).find(|&at| reply[at].ends_sentence).unwrap_or(reply.len());
+    only_choice(found).is_none() && found.iter().all(|mention| mention.start > sentence_end)
 }
 
 /// Whether a letter without brackets is no word of an option that the reply mentions.

@@ -53,6 +53,13 @@ fn is_article(word: &Word) -> bool {
     matches!(word.text.as_str(), "a" | "an" | "the")
 }
 
+/// Whether `word` is an article of another language that the options may begin with.
+fn is_foreign_article(word: &str) -> bool {
+    const ARTICLES: &str =
+        "un une le la les l' des du el los las una unos unas il lo gli uno um uma der die das ein eine";
+    ARTICLES.split(' ').any(|article| article == word)
+}
+
 /// Whether the `A` at word `at` is a note or an initial: `A minor`, `A. Camus`.
 fn is_name(text: &[Word], at: usize) -> bool {
     const SCALES: [&str; 12] = [
@@ -81,7 +88,8 @@ pub(crate) fn occurrences(text: &[Word], options: &[Vec<Word>]) -> Vec<Mention> 
         for (choice, option) in options.iter().enumerate() {
             let Some((end, exact)) = match_end(text, start, option) else { continue };
             if counts(text, start, end, option) {
-                all.push((Mention { choice, start, end, whole: is_bounded(text, start, end) }, exact));
+                let whole = is_bounded(text, start, end) && !is_one_of_two_numbers(text, start);
+                all.push((Mention { choice, start, end, whole }, exact));
             }
         }
     }
@@ -101,6 +109,15 @@ pub(crate) fn occurrences(text: &[Word], options: &[Vec<Word>]) -> Vec<Mention> 
     };
     let is_sure = |mention: &Mention| !is_torn(text, mention, options);
     (0..all.len()).filter(|&at| !beaten(at)).map(|at| all[at].0).filter(is_sure).collect()
+}
+
+/// Whether word `at` is the second of two numbers that `or` or `to` joins: `2 or 3 s`.
+fn is_one_of_two_numbers(text: &[Word], at: usize) -> bool {
+    let digit = |word: &Word| word.text.starts_with(|c: char| c.is_ascii_digit());
+    let joins = |word: &Word| matches!(word.text.as_str(), "or" | "to");
+    let before = &text[at.saturating_sub(3)..at];
+    let joined = before.last().is_some_and(joins);
+    digit(&text[at]) && joined && before.iter().any(digit)
 }
 
 /// Whether the word beside a mention belongs to a longer option that has its words as well: `drum bass` is neither `bass`
@@ -123,7 +140,10 @@ fn is_torn(text: &[Word], mention: &Mention, options: &[Vec<Word>]) -> bool {
 /// it is nothing else. Nor do hyphens between words, the possessive and the plural.
 fn match_end(text: &[Word], start: usize, option: &[Word]) -> Option<(usize, bool)> {
     let only_articles = option.iter().all(is_article);
-    let is_dropped = |at: usize| !only_articles && is_article(&option[at]) && !is_name(option, at);
+    let is_dropped = |at: usize| {
+        let foreign = at == 0 && option.len() > 1 && is_foreign_article(&option[0].text);
+        foreign || (!only_articles && is_article(&option[at]) && !is_name(option, at))
+    };
     let wanted = (0..option.len()).filter(|&at| !is_dropped(at)).map(|at| &option[at]);
     let mut wanted = wanted.flat_map(|word| hyphenated(&word.text)).peekable();
     let (mut at, mut exact) = (start, true);

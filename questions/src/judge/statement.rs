@@ -103,8 +103,15 @@ fn read_bare(letter: usize, text: &[Word], options: &[Vec<Word>], announced: boo
     if matches!(rest[0].text.as_str(), "or" | "and") && joins_letter(rest, options.len(), letter) {
         return Reading::Conflict;
     }
-    let separated = first.ends_clause || (first.upper && EXPLAINS.contains(&rest[0].text.as_str()));
+    let separated = first.ends_clause
+        || (first.upper && EXPLAINS.contains(&rest[0].text.as_str()))
+        || (first.upper && rest.iter().all(is_soft));
     if separated { read_labelled(letter, text, options, announced) } else { Reading::None }
+}
+
+/// Whether `word` only says how sure the answer is: `B, most likely`.
+fn is_soft(word: &Word) -> bool {
+    LEXICON.softens.contains(word.text.as_str()) || word.text.ends_with("ly")
 }
 
 /// Whether the letter `first` is what its sentence is about, and no answer by itself: `(A) is too loud`.
@@ -145,8 +152,7 @@ fn explains(letter: usize, first: &Word, rest: &[Word], options: &[Vec<Word>], a
         return true;
     }
     let begun = |words: &[Word]| words.iter().map(|word| word.text.as_str()).collect::<Vec<_>>().join(" ");
-    let soft = |word: &Word| LEXICON.softens.contains(word.text.as_str());
-    if begun(&options[letter]).starts_with(&begun(rest)) || rest.iter().all(soft) {
+    if begun(&options[letter]).starts_with(&begun(rest)) || rest.iter().all(is_soft) {
         return true;
     }
     let end = rest.iter().position(|word| word.ends_sentence).map_or(rest.len(), |at| at + 1);

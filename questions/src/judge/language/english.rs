@@ -7,56 +7,45 @@ use super::Language;
 
 pub(super) static ENGLISH: Language = Language {
     classes: &[
-        ("SUBJ", "i we one"),
-        ("AM", "am are"),
-        ("CAN", CAN),
-        ("TELL", TELL),
-        ("DONE", DONE),
-        ("SURE", "sure certain confident positive"),
-        ("HARD", "hard difficult tough tricky impossible challenging"),
-        ("AUDIO", AUDIO),
-        ("THE", "the this that your any an a it anything what you from in well"),
-        ("INFO", "information info context detail details evidence data knowledge"),
-        (
-            "NEED",
-            "\
-            enough sufficient access the that this information knowledge ability capability capacity means",
-        ),
-        (
-            "BAD",
-            "\
-            unclear inaudible silent empty unintelligible blank corrupted missing muffled noisy",
-        ),
-        (
-            "GIVEN",
-            "\
-            provided attached given received uploaded included available supplied shared",
-        ),
-        ("HEARD", "heard detected audible found present"),
-        ("SEND", "provide upload attach share send supply resend"),
-        ("SEEMS", "is are was seems sounds remains appears"),
-        (
-            "IS",
-            "\
-            is are was were seems seem sounds sound looks appears does do did can could has have should may \
-            might must will feels",
-        ),
-        (
-            "WRONG",
-            "\
-            not never no wrong incorrect absent unlikely excluded impossible false out ruled eliminated missing \
-            inaudible dismissed improbable hardly nowhere discarded less rejected implausible invalid barely \
-            neither untrue ignored rarely lacking",
-        ),
-        (
-            "GOOD",
-            "\
-            answer correct right best choice one option suitable true pick guess likely fits fit match matches \
-            appropriate accurate probable plausible yes closest",
-        ),
-        ("THE1", "the my a our clearly definitely probably most likely indeed"),
-        ("OUT", "out aside"),
-        ("ARTICLE", "the a an option choice letter"),
+        "SUBJ: i we one",
+        "AM: am are",
+        "CAN: access answer answered ascertain assist conclude confirm confirmed decide determine \
+         determined discern distinguish establish established guess help identified identify infer \
+         inferred judge know known listen process provide recognise recognize say specify tell verify \
+         choose select respond analyze analyse interpret classify detect perceive comprehend categorize \
+         evaluate assess predict transcribe pinpoint recall remember name describe comply",
+        "TELL: tell say determine know identify judge discern distinguish decide pinpoint answer guess \
+         ascertain conclude differentiate infer make recognize recognise establish be choose hear \
+         understand see",
+        "DONE: answer answered ascertained concluded confirmed decided determined determine discerned \
+         distinguished established guessed identified inferred judged known said sure told verified \
+         recognized recognised certain specified processed heard",
+        "SURE: sure certain confident positive",
+        "HARD: hard difficult tough tricky impossible challenging",
+        "AUDIO: audio recording recordings clip sound sounds file files attachment soundtrack track \
+         input signal",
+        "THE: the this that your any it anything what you from in well",
+        "INFO: information info context detail details evidence data knowledge",
+        "NEED: enough sufficient access the that this information knowledge ability capability capacity \
+         means",
+        "BAD: unclear inaudible silent empty unintelligible blank corrupted missing unavailable damaged",
+        "RECORDING: audio recording clip file track input attachment",
+        "TRY: trouble difficulty problems",
+        "SPECIFY: specify mention indicate reveal clarify say tell state",
+        "GIVEN: provided attached given received uploaded included available supplied shared",
+        "HEARD: heard detected audible found present",
+        "SEND: provide upload attach share send supply resend",
+        "SEEMS: is are was seems sounds remains appears",
+        "IS: is are was were seems seem sounds sound looks appears does do did can could has have \
+         should may might must will feels",
+        "WRONG: not never no wrong incorrect absent unlikely excluded impossible false out ruled \
+         eliminated missing inaudible dismissed improbable hardly nowhere discarded less rejected \
+         implausible invalid barely neither untrue ignored rarely lacking",
+        "GOOD: answer correct right best choice one option suitable true pick guess likely fits fit \
+         match matches appropriate accurate probable plausible yes closest",
+        "THE1: the my a our clearly definitely probably most likely indeed",
+        "OUT: out aside",
+        "ARTICLE: the a an option choice letter",
     ],
     refuses: "\
         SUBJ do not know; i would not know; SUBJ AM not SURE; i am unsure; i am uncertain; i am undecided; i am \
@@ -89,18 +78,32 @@ pub(super) static ENGLISH: Language = Language {
         enough to; not audible enough; SEND ~ AUDIO; there is no AUDIO in; there is no AUDIO file; there is no \
         AUDIO clip; there is no AUDIO GIVEN; there is no AUDIO HEARD; no AUDIO can be HEARD; no AUDIO file; no \
         AUDIO clip; no AUDIO was GIVEN; no AUDIO is GIVEN; no AUDIO has been GIVEN; no AUDIO were GIVEN; no \
-        AUDIO GIVEN; no AUDIO was HEARD; no AUDIO is HEARD; your guess is as good as mine",
+        AUDIO GIVEN; no AUDIO was HEARD; no AUDIO is HEARD; your guess is as good as mine; RECORDING SEEMS BAD; \
+        RECORDING file SEEMS BAD; RECORDING clip SEEMS BAD; RECORDING SEEMS to be BAD; not seem to be any AUDIO; \
+        is not any AUDIO; only silence; complete silence; nothing to hear; nothing can be heard; i have TRY; i \
+        am having TRY; having TRY hearing; beats me; i am stumped; i wish i knew; anyone is guess; i would be \
+        guessing; i would only be guessing; i would just be guessing; i will not be able to; i would not be able \
+        to; i have not got a clue; i can not be of help; i am lost; i am not aware; not in a position to; too \
+        close to call; could be anything; no way for me to; RECORDING does not SPECIFY; i do not have an \
+        opinion; i am no expert on; SUBJ can not reliably; i am still unsure; i have no certainty; not \
+        discernible; not distinguishable; i have doubts; i am in doubt; i do not have any certainty; i am \
+        puzzled; i am confused; is a mystery to me; i have to pass; i will pass; i will skip; i would have to \
+        guess; there is no clear; without hearing the RECORDING; i can not hear it",
     refuses_first: "\
         do not know; not sure; not certain; not confident; unsure; no idea; no clue; can not CAN; could not CAN; \
         can not be SURE; can not hear; could not hear; can not make out; unable to ANY; not able to ANY; \
         impossible to TELL; not possible to TELL; HARD to TELL; HARD to be SURE; not easy to TELL; the AUDIO is \
         BAD; the AUDIO SEEMS BAD; the AUDIO file is BAD; the AUDIO is too; the AUDIO is not clear; the AUDIO \
-        quality is; who knows; none that i can; not identifiable; need more INFO; have no idea",
+        quality is; who knows; none that i can; not identifiable; need more INFO; have no idea; no one knows; \
+        nobody knows; no one can; nobody can; search me; hard for me to TELL; too HARD to TELL; still unsure; \
+        unable to",
     refuses_alone: "\
         unknown; unclear; uncertain; undetermined; undeterminable; not known; not clear; indeterminate; \
         unanswerable; inconclusive; unidentifiable; undecided; not determinable; not clear from the AUDIO; n/a; \
         na; skip; pass; i pass; no answer; no comment; no opinion; clueless; i can not hear; i can not; can not \
-        hear; there is no AUDIO; no AUDIO; i do not hear it; not applicable; not sure",
+        hear; there is no AUDIO; no AUDIO; i do not hear it; not applicable; not sure; not specified; not \
+        mentioned; not stated; not indicated; not given; no information; not sure at all; not determined; no way \
+        to know",
     clause_starts: "\
         but; so; sorry; and; therefore; because; answer; answer is; well; hmm; honestly; afraid; apologies; \
         think; as",
@@ -110,7 +113,7 @@ pub(super) static ENGLISH: Language = Language {
     turns: "\
         although; believe; but; guess; however; likely; maybe; might; perhaps; possibly; presumably; probably; \
         say; suppose; suspect; think; though; still the; nevertheless; nonetheless; the answer is; the best \
-        option is; if i had to; closest; yet",
+        option is; if i had to; closest; yet; could also; might also; may also",
     denies_before: "\
         not; no; never; neither; nor; without; except; excluding; exclude; excludes; unlike; rather than; \
         instead of; isnt; wasnt; doesnt; hardly; barely; scarcely; nothing; none; nobody; lack; lacks; lacked; \
@@ -118,11 +121,12 @@ pub(super) static ENGLISH: Language = Language {
         eliminated; eliminating; rule OUT; rules OUT; ruled OUT; ruling OUT; far from; anything but; other than; \
         than; wrong to; mistake to; incorrect to; misleading to; free of; discard; dismiss; reject; thought it \
         was; thought of; considered; considering; initially; wrongly; mistaken for; confused with; as opposed \
-        to; rule; against",
+        to; rule; against; too ANY for; not a",
     affirms: "\
         no doubt; no doubts; not only; not just; without doubt; without a doubt; without any doubt; no question; \
         nothing but; nothing other than; none other than; nothing else than; not doubt; beyond doubt; no \
-        problem; no matter",
+        problem; no matter; not ~ anything other than; not ~ anything but; not ~ anything else but; not ~ \
+        anything else than; not ~ other than",
     denies_after: "\
         IS WRONG; is too ANY; IS ANY WRONG; IS ANY ANY WRONG; is the WRONG; not; WRONG or; would ANY; might have; can be \
         ruled; can be excluded; and ARTICLE ANY IS WRONG; and ARTICLE ANY can be WRONG; and ANY IS WRONG; and \
@@ -130,13 +134,18 @@ pub(super) static ENGLISH: Language = Language {
         ANY and ANY IS WRONG",
     supposes: "\
         if; whether; unless; suppose it; supposing; had it been; between; wonder; wondering; asked about; decide \
-        between",
+        between; examine; consider; look at; evaluate; analyze; check; compare; might think; could think; may \
+        think; one might; although; though; even though; while; despite; resembles; reminiscent of; imagine; \
+        tempting to; mistake it for; asking whether; asks whether; asks about; asked if",
     introduces: "\
         answer; option; choice; letter; pick; probably; maybe; perhaps; possibly; likely; definitely; clearly; \
         certainly; surely; presumably; obviously; apparently; so; thus; therefore; hence; consequently; then; \
         ok; okay; sure; well; finally; is; be; was; think; guess; say; believe; suppose; assume; choose; select; \
         vote; with; going for; go for; vote for; opt for; towards; toward; lean to; leaning to; like; as; \
-        leaving; leaves; seems; hmm; actually; conclude; conclusion; only; rather; either; yes",
+        leaving; leaves; seems; hmm; actually; conclude; conclusion; only; rather; either; yes; but; reckon; \
+        described by; represented by; corresponds to; correspond to; refers to; points to; point to; goes to; \
+        inclined to say; match is; correct; solution; these; verdict; conclusion is; result; them; matches; \
+        select option; and so; must; for me",
     confirms: "\
         is THE1 GOOD; is GOOD; is THE1 ANY GOOD; is THE1 THE1 GOOD; is THE1 THE1 ANY GOOD; is ANY THE1 GOOD; \
         seems GOOD; seems THE1 GOOD; seems to be THE1 GOOD; seems to be GOOD; looks GOOD; should be THE1 GOOD; \
@@ -145,7 +154,9 @@ pub(super) static ENGLISH: Language = Language {
         believe; i would say; i suppose; makes the most sense; sounds GOOD; GOOD",
     softens: "\
         maybe; perhaps; possibly; probably; likely; a; an; the; option; answer; or; not; sure; hmm; um; well; \
-        i'd; guess; i; think; say; it's; so; my; would",
+        i'd; guess; i; think; say; it's; so; my; would; most; for; me; obviously; of; course; indeed; \
+        apparently; definitely; clearly; certainly; surely; presumably; actually; believe; fairly; pretty; very; \
+        quite",
     concludes: "\
         so; thus; therefore; hence; consequently; which leaves; leaving; leaves; in total; altogether; in \
         conclusion; overall; final answer; actually",
@@ -154,29 +165,6 @@ pub(super) static ENGLISH: Language = Language {
         the available options; options are; the answer options; the user asks; the given options",
     ..Language::EMPTY
 };
-
-/// What a model says that it cannot do.
-const CAN: &str = "\
-    access answer answered ascertain assist conclude confirm confirmed decide determine determined discern \
-    distinguish establish established guess help identified identify infer inferred judge know known listen \
-    process provide recognise recognize say specify tell verify choose select respond analyze analyse interpret \
-    classify detect perceive comprehend categorize evaluate assess predict transcribe pinpoint recall remember \
-    name describe comply";
-
-/// What is hard to do.
-const TELL: &str = "\
-    tell say determine know identify judge discern distinguish decide pinpoint answer guess ascertain conclude \
-    differentiate infer make recognize recognise establish be choose hear understand see";
-
-/// What cannot be done to a question or an answer.
-const DONE: &str = "\
-    answer answered ascertained concluded confirmed decided determined determine discerned distinguished \
-    established guessed identified inferred judged known said sure told verified recognized recognised certain \
-    specified processed heard";
-
-/// What a model is asked to listen to.
-const AUDIO: &str = "\
-    audio recording recordings clip sound sounds file files attachment soundtrack track input signal";
 
 /// Words that change nothing about a refusal.
 const FILLERS: &str = "\

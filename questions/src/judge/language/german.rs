@@ -3,13 +3,9 @@
 use super::Language;
 
 pub(super) static GERMAN: Language = Language {
-    classes: &[(
-        "KANN",
-        "\
-            sagen beantworten hören bestimmen erkennen beurteilen feststellen identifizieren entscheiden wissen \
-            zuordnen helfen antworten festlegen heraushören verstehen anhören verarbeiten unterscheiden \
-            ermitteln raten",
-    )],
+    classes: &["KANN: sagen beantworten hören bestimmen erkennen beurteilen feststellen identifizieren \
+         entscheiden wissen zuordnen helfen antworten festlegen heraushören verstehen anhören \
+         verarbeiten unterscheiden ermitteln raten"],
     refuses: "\
         ich weiß nicht; ich weiß es nicht; ich weiß das nicht; ich weiß es leider nicht; ich weiß leider nicht; \
         ich weiß die antwort nicht; weiß ich nicht; weiß ich leider nicht; weiß ich es nicht; ich habe keine \
@@ -19,10 +15,16 @@ pub(super) static GERMAN: Language = Language {
         sagen; schwer zu bestimmen; schwer zu erkennen; lässt sich nicht KANN; lässt sich ~ nicht KANN; nicht \
         genügend informationen; nicht genug informationen; zu wenig informationen; nicht möglich zu; ich höre \
         nichts; ich habe keinen zugriff; ich habe keinen zugang; kann nicht bestimmt werden; kann nicht \
-        beantwortet werden; unmöglich zu sagen",
+        beantwortet werden; unmöglich zu sagen; kann nichts KANN; ich kann nichts; kann man nicht KANN; kann man \
+        ~ nicht KANN; nicht ~ bestimmbar; nicht ~ erkennbar; nicht hörbar; nicht zu erkennen; nicht zu \
+        bestimmen; nicht zu hören; bin überfragt; ich habe nichts gehört; keinen blassen schimmer; nicht in der \
+        lage; schwer zu KANN; schwierig zu KANN; schwer einzuschätzen; ich weiß gar nicht; ich weiß wirklich \
+        nicht; da bin ich mir nicht sicher; ich kann nicht KANN; nicht genügend; ich verstehe ~ nicht; bin mir \
+        nicht sicher",
     refuses_first: "nicht sicher; kann nicht; leider nicht",
     refuses_alone: "\
-        unbekannt; unklar; unsicher; nicht bekannt; weiß nicht; keine angabe; keine antwort",
+        unbekannt; unklar; unsicher; nicht bekannt; weiß nicht; keine angabe; keine antwort; ungewiss; nicht \
+        eindeutig; schwer zu sagen",
     clause_starts: "leider; entschuldigung; tut mir leid; aber",
     reports: "sagt; sagte; fragt; singt",
     turns: "\
@@ -36,7 +38,7 @@ pub(super) static GERMAN: Language = Language {
     supposes: "ob; wenn; falls",
     introduces: "\
         ist; antwort; denke; glaube; wähle; nehme; buchstabe; lösung; also; wohl; vielleicht; wahrscheinlich; \
-        vermutlich; daher; sage; tippe auf",
+        vermutlich; daher; sage; tippe auf; lautet; wäre; sicherlich; bestimmt; richtig; würde; eher",
     confirms: "ist richtig; ist korrekt; ist die richtige; ist die antwort; passt",
     softens: "vielleicht; wohl; eine; ein; der; die; das; wahrscheinlich",
     concludes: "daher; folglich; somit",

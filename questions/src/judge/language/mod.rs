@@ -26,8 +26,8 @@ pub(crate) use phrase::{Phrases, Token, tokens};
 
 /// The phrases of one language; every list may be empty.
 pub(crate) struct Language {
-    /// Lists of words that phrases name in capitals, with spaces between them.
-    pub(crate) classes: &'static [(&'static str, &'static str)],
+    /// Lists of words, each after the name in capitals that phrases have for it.
+    pub(crate) classes: &'static [&'static str],
     /// Refusals wherever they stand.
     pub(crate) refuses: &'static str,
     /// Refusals where a clause begins; elsewhere they would be about somebody else.

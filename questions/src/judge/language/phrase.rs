@@ -109,11 +109,9 @@ impl Phrases {
 fn parts(phrase: &str, language: &Language) -> Vec<Part> {
     let mut parts = Vec::new();
     for word in phrase.split(' ') {
-        let class = language
-            .classes
-            .iter()
-            .find(|(name, _)| *name == word)
-            .map(|(_, words)| words.split(' ').collect::<Vec<_>>());
+        let mut classes = language.classes.iter().filter_map(|class| class.split_once(": "));
+        let class = classes.find(|(name, _)| *name == word);
+        let class = class.map(|(_, words)| words.split(' ').collect::<Vec<_>>());
         match (word, class, word.strip_suffix('*')) {
             ("ANY", ..) => parts.push(Part::Any),
             ("~", ..) => parts.push(Part::Gap),
@@ -153,7 +151,7 @@ mod tests {
     #[test]
     fn a_phrase_has_classes_stems_and_gaps() {
         static TEST: Language = Language {
-            classes: &[("SEE", "see hear")],
+            classes: &["SEE: see hear"],
             refuses: "can not SEE; seg*; no ~ idea",
             ..Language::EMPTY
         };

@@ -72,10 +72,22 @@ pub(crate) fn answer_part(text: &str) -> String {
         },
     };
     let said = before_end_token(&said);
-    match marked_answer(&said) {
+    match marked_answer(said) {
         Some(answer) => unwrapped(answer),
-        None => unwrapped(&said),
+        None => json_answer(said).unwrap_or_else(|| unwrapped(said)),
     }
+}
+
+/// The answer in a JSON object: `{"answer": "B", "confidence": 0.9}`.
+fn json_answer(text: &str) -> Option<String> {
+    const KEYS: [&str; 9] =
+        ["answer", "final_answer", "choice", "option", "prediction", "response", "letter", "label", "output"];
+    let object = text.get(text.find('{')?..=text.rfind('}')?)?;
+    let row: serde_json::Map<String, serde_json::Value> = serde_json::from_str(object).ok()?;
+    let named =
+        |key: &&str| row.iter().find(|(name, _)| name.eq_ignore_ascii_case(key)).map(|(_, value)| value);
+    let value = KEYS.iter().find_map(named)?;
+    value.as_str().map(str::to_owned).or_else(|| value.is_number().then(|| value.to_string()))
 }
 
 /// What stands outside of thoughts.
@@ -243,6 +255,7 @@ fn unwrapped(text: &str) -> String {
             plain = plain.replace(escape, plainly);
         }
     }
+    let plain = without_html(plain.trim_end().trim_end_matches("\\n"));
     let plain = plain.lines().map(without_line_marks).collect::<Vec<_>>().join("\n");
     without_speaker(plain.trim()).to_owned()
 }
@@ -262,6 +275,32 @@ fn without_special_tokens(text: &str) -> String {
             }
             None => {
                 plain.push_str(&rest[..start + 2]);
+                rest = inner;
+            }
+        }
+    }
+    plain + rest
+}
+
+/// `text` without tags such as `<b>`, which have a short name and nothing else.
+fn without_html(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(start) = rest.find('<') {
+        let inner = &rest[start + 1..];
+        let name = inner.strip_prefix('/').unwrap_or(inner);
+        let length =
+            name.bytes().take(20).take_while(|byte| byte.is_ascii_alphanumeric() || *byte == b'_').count();
+        let closed = name[length..].strip_prefix('>').or_else(|| name[length..].strip_prefix("/>"));
+        let letter = length == 1 && name.starts_with(|c: char| c.is_ascii_uppercase());
+        let is_tag = !letter && name.starts_with(|c: char| c.is_ascii_alphabetic());
+        match closed.filter(|_| is_tag) {
+            Some(after) => {
+                plain.push_str(&rest[..start]);
+                rest = after;
+            }
+            None => {
+                plain.push_str(&rest[..=start]);
                 rest = inner;
             }
         }
