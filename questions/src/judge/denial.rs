@@ -66,7 +66,11 @@ fn denied_after(text: &[Word], mention: &Mention) -> bool {
     }
     let length = rest.iter().position(|word| word.ends_clause).map_or(rest.len(), |at| at + 1);
     let after = tokens(&rest[..length], |_| false);
-    if LEXICON.confirms.end(&after, 0).is_some_and(|end| !after[..end].iter().any(denies)) {
+    if LEXICON
+        .confirms
+        .end(&after, 0)
+        .is_some_and(|end| !after[..after.len().min(end + 1)].iter().any(denies))
+    {
         return false;
     }
     // `the dog's not there`

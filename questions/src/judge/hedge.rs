@@ -13,7 +13,9 @@ pub(crate) fn is_hedged(reply: &[Word], mention: &Mention, refused: &Refused) ->
     let next = refused.ranges.iter().find(|range| mention.end <= range.start);
     let before = next.is_some_and(|range| {
         let (from, to) = (mention.end - 1, range.start);
-        !turns(reply, from, to, refused)
+        // `A dog - not sure though.`
+        let though = reply.get(range.end).is_some_and(|word| word.text == "though");
+        (!though && !turns(reply, from, to, refused))
             || (is_alternative(reply, mention) && !ends_sentence(reply, from, to))
     });
     before || refused.ranges.iter().any(inside) || follows_refusal(reply, mention.start, refused)

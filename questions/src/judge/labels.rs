@@ -38,7 +38,9 @@ fn is_among_unspaced(text: &[Word], at: usize) -> bool {
 
 /// A sentence of its own at the end of the reply: `Not A, not B. C.`
 fn stands_alone(text: &[Word], at: usize) -> bool {
-    let begins = at == 0 || text[at - 1].ends_sentence;
+    // `1) B`
+    let numbered = |word: &Word| word.delimited && word.text.bytes().all(|byte| byte.is_ascii_digit());
+    let begins = at == 0 || text[at - 1].ends_sentence || (at == 1 && numbered(&text[0]));
     begins && text[at].ends_sentence && (at + 1 == text.len() || text[at].ends_line)
 }
 
@@ -49,7 +51,8 @@ fn is_introduced(text: &[Word], at: usize) -> bool {
     let start = sentence_start(text, at).max(at.saturating_sub(LENGTH));
     let Some(before) = text[start..at].last() else { return false };
     // `Out of these, B.`, but not `A, B.`
-    let own_clause = before.ends_clause && before.letter().is_none() && text[at].ends_sentence;
+    let denies = matches!(before.text.as_str(), "wrong" | "not" | "incorrect" | "false" | "no" | "nor");
+    let own_clause = before.ends_clause && before.letter().is_none() && !denies && text[at].ends_sentence;
     let adverb = before.text.len() > 4 && before.text.ends_with("ly");
     let introduced = || LEXICON.introduces.ends(&tokens(&text[start..at], |_| false));
     closes(text, at) && (own_clause || adverb || introduced())

@@ -71,9 +71,14 @@ fn symbol(text: &str, reply: &[Word], choices: &[String]) -> Option<usize> {
 }
 
 fn read_reply(reply: &[Word], options: &[Vec<Word>], refused: &Refused) -> Reading {
-    let whole = read_statement(reply, options, false);
-    if whole != Reading::None {
-        return whole;
+    match read_statement(reply, options, false) {
+        Reading::None => {}
+        Reading::Choice(choice) => return Reading::Choice(choice),
+        // `A and B can be excluded, so C.`
+        Reading::Conflict => {
+            let (found, letters) = (mentions(reply, options), labels(reply, options.len()));
+            return concluded(reply, &found, &letters).map_or(Reading::Conflict, Reading::Choice);
+        }
     }
     let announced = read_announced(reply, options, refused);
     if announced != Reading::None {

@@ -211,9 +211,11 @@ fn counts(text: &[Word], start: usize, end: usize, option: &[Word]) -> bool {
     let [word] = option else { return true };
     let begins = start == 0 || text[start - 1].ends_clause;
     let ends = end == text.len() || text[end - 1].ends_clause;
+    let joins = |word: &Word| matches!(word.text.as_str(), "and" | "or");
+    let joined = text.get(end).is_some_and(joins) || start > 0 && joins(&text[start - 1]);
     match word.text.as_str() {
         "a" => text[start].upper && !begins,
-        "yes" | "no" => ends || (start == 0 && !is_idiom(text, start)),
+        "yes" | "no" => ends || joined || (start == 0 && !is_idiom(text, start)),
         "one" => is_count(text, start, end),
         common if EVERYWHERE.contains(&common) => start == 0 && ends,
         _ => word.letter().is_none() || text[start].upper,

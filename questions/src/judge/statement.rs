@@ -2,7 +2,7 @@
 
 use crate::judge::denial::is_denied;
 use crate::judge::language::LEXICON;
-use crate::judge::mentions::{Mention, mentions, prefix_end, same};
+use crate::judge::mentions::{Mention, mentions, occurrences, prefix_end, same};
 use crate::judge::text::Word;
 
 /// What a statement says.
@@ -103,7 +103,9 @@ fn read_bare(letter: usize, text: &[Word], options: &[Vec<Word>], announced: boo
     if matches!(rest[0].text.as_str(), "or" | "and") && joins_letter(rest, options.len(), letter) {
         return Reading::Conflict;
     }
+    let denies_next = rest[0].text == "and" && rest.get(1).is_some_and(|word| word.text == "not");
     let separated = first.ends_clause
+        || denies_next
         || (first.upper && EXPLAINS.contains(&rest[0].text.as_str()))
         || (first.upper && rest.iter().all(is_soft));
     if separated { read_labelled(letter, text, options, announced) } else { Reading::None }
@@ -124,13 +126,12 @@ fn is_subject(first: &Word, rest: &[Word]) -> bool {
 /// Whether `rest` goes on with another letter: `(B)`, `, B`, `or B`, `and maybe B`.
 fn joins_letter(rest: &[Word], options: usize, letter: usize) -> bool {
     const JOINS: [&str; 8] = ["or", "and", "maybe", "possibly", "perhaps", "option", "also", "either"];
-    let next = rest.iter().find(|word| !JOINS.contains(&word.text.as_str()));
-    let joined = rest.first().is_some_and(|word| matches!(word.text.as_str(), "or" | "and"));
-    next.is_some_and(|word| {
-        let other = word.letter().is_some_and(|other| other < options && other != letter);
-        let marked = word.opened || word.delimited || word.ends_clause || joined;
-        other && marked && (word.upper || word.opened)
-    })
+    let joins = |at: usize| rest.get(at).is_some_and(|word| matches!(word.text.as_str(), "or" | "and"));
+    let Some(next) = rest.iter().position(|word| !JOINS.contains(&word.text.as_str())) else { return false };
+    let word = &rest[next];
+    let other = word.letter().is_some_and(|other| other < options && other != letter);
+    let marked = word.opened || word.delimited || word.ends_clause || joins(0) || joins(next + 1);
+    other && marked && (word.upper || word.opened)
 }
 
 /// Whether `rest` has another letter with its option: `B. cat` where a clause begins.
@@ -147,6 +148,10 @@ fn lists_options(rest: &[Word], options: &[Vec<Word>], letter: usize) -> bool {
 
 /// Whether `rest`, which names no option, explains the letter `first` or is the beginning of its option.
 fn explains(letter: usize, first: &Word, rest: &[Word], options: &[Vec<Word>], announced: bool) -> bool {
+    let excludes = rest[0].text == "and" && rest.get(1).is_some_and(|word| word.text == "not");
+    if excludes {
+        return true;
+    }
     // `(B).` and a line break end the answer.
     if first.ends_line || (first.opened && first.ends_sentence) || is_one_of(STARTS, &rest[0].text) {
         return true;
@@ -157,14 +162,17 @@ fn explains(letter: usize, first: &Word, rest: &[Word], options: &[Vec<Word>], a
     }
     let end = rest.iter().position(|word| word.ends_sentence).map_or(rest.len(), |at| at + 1);
     let sentence = &rest[..end];
-    let is_other = |word: &Word| {
+    // Options that are named whole are denied ones.
+    let named = occurrences(sentence, options);
+    let is_other = |(at, word): (usize, &Word)| {
         let has = |option: &Vec<Word>| option.iter().any(|own| own.text == word.text);
-        word.text.len() > 3 && !has(&options[letter]) && options.iter().any(has)
+        let inside = |mention: &Mention| (mention.start..mention.end).contains(&at);
+        word.text.len() > 3 && !has(&options[letter]) && options.iter().any(has) && !named.iter().any(inside)
     };
     let says_something =
         sentence.iter().any(|word| is_verb(&word.text)) || crate::judge::text::is_unspaced(&rest[0].text);
     let begins_sentence = announced && first.ends_sentence && rest[0].upper || has_finite_s(sentence);
-    !sentence.iter().any(is_other) && (says_something || begins_sentence)
+    !sentence.iter().enumerate().any(is_other) && (says_something || begins_sentence)
 }
 
 /// `An engine runs`: a sentence that begins with an article and has a word that looks like a verb after its noun.
@@ -177,7 +185,7 @@ fn has_finite_s(sentence: &[Word]) -> bool {
 
 /// Whether `word` shows that its sentence says something, and does not name an option.
 fn is_verb(word: &str) -> bool {
-    const VERBS: &str = "is are was were be been can could has have had does do did will would should may might must sounds \
+    const VERBS: &str = "ist sind wird hört höre klingt est sont entend es son oye suena è sono sente é são ouve это is are was were be been can could has have had does do did will would should may might must sounds \
         seems appears hear hears heard plays matches fits suggests indicates contains features includes \
         there's that's it's i'm listen shows makes gives give fit points suggest indicate sound seem match \
         show make";
@@ -190,5 +198,5 @@ fn is_one_of(words: &str, word: &str) -> bool {
 }
 
 /// Words that begin an explanation.
-const STARTS: &str = "according although but however though as because based due from given i in it its it's my since that \
+const STARTS: &str = "weil denn car parce porque pois perché poiché потому так ведь لأن 因为 according although but however though as because based due from given i in it its it's my since that \
     there there's this we you explanation reason reasoning not instead rather nothing";

@@ -21,6 +21,8 @@ pub(super) static ENGLISH: Language = Language {
          distinguished established guessed identified inferred judged known said sure told verified \
          recognized recognised certain specified processed heard",
         "SURE: sure certain confident positive",
+        "CLUE: clue idea notion foggiest faintest slightest",
+        "IT: it that this",
         "HARD: hard difficult tough tricky impossible challenging",
         "AUDIO: audio recording recordings clip sound sounds file files attachment soundtrack track \
          input signal",
@@ -61,34 +63,38 @@ pub(super) static ENGLISH: Language = Language {
         SUBJ can not see THE AUDIO; SUBJ can not see AUDIO; SUBJ can not make out; SUBJ could not make out; SUBJ \
         can not make a determination; SUBJ can not make a judgment; SUBJ can not figure; SUBJ could not figure; \
         SUBJ can not give; SUBJ can not offer; SUBJ can not understand; SUBJ could not understand; SUBJ can not \
-        play; SUBJ can not open; i did not hear THE; i did not catch; i did not get THE AUDIO; i do not hear \
-        anything; i do not hear any AUDIO; i hear nothing; i did not receive ~ AUDIO; i have not received ~ \
-        AUDIO; i do not see ~ AUDIO; i do not recognize; i do not recognise; i do not understand; i would need \
-        more; i would need additional; i need more; i need additional; i would rather not; i prefer not to; i \
-        would prefer not to; i will not guess; i will not answer; i must decline; i decline to; i refuse to \
-        answer; i can only guess; more INFO is needed; more INFO is required; additional INFO is needed; can not \
-        be DONE; could not be DONE; can not CAN from; is impossible to TELL; is not possible to TELL; is not \
-        easy to TELL; SEEMS HARD to TELL; SEEMS HARD for me to TELL; SEEMS HARD to be SURE; it is unclear; it is \
-        unknown; it is not clear; it is not known; it remains unclear; it remains unknown; it is uncertain; no \
-        way to TELL; no way of knowing; no way of telling; not enough INFO; not have enough INFO; not provide \
-        enough; not provide sufficient; not contain enough; not give enough; insufficient INFO; too little INFO; \
-        beyond my knowledge; beyond my ability; beyond my abilities; beyond my capabilities; beyond my \
-        capability; too BAD to TELL; too BAD to make; too noisy to; too quiet to; too faint to; too unclear to; \
-        too poor to; too low to; too short to TELL; too distorted to; too muffled to; not clear enough; not loud \
-        enough to; not audible enough; SEND ~ AUDIO; there is no AUDIO in; there is no AUDIO file; there is no \
-        AUDIO clip; there is no AUDIO GIVEN; there is no AUDIO HEARD; no AUDIO can be HEARD; no AUDIO file; no \
-        AUDIO clip; no AUDIO was GIVEN; no AUDIO is GIVEN; no AUDIO has been GIVEN; no AUDIO were GIVEN; no \
-        AUDIO GIVEN; no AUDIO was HEARD; no AUDIO is HEARD; your guess is as good as mine; RECORDING SEEMS BAD; \
-        RECORDING file SEEMS BAD; RECORDING clip SEEMS BAD; RECORDING SEEMS to be BAD; not seem to be any AUDIO; \
-        is not any AUDIO; only silence; complete silence; nothing to hear; nothing can be heard; i have TRY; i \
-        am having TRY; having TRY hearing; beats me; i am stumped; i wish i knew; anyone is guess; i would be \
-        guessing; i would only be guessing; i would just be guessing; i will not be able to; i would not be able \
-        to; i have not got a clue; i can not be of help; i am lost; i am not aware; not in a position to; too \
-        close to call; could be anything; no way for me to; RECORDING does not SPECIFY; i do not have an \
-        opinion; i am no expert on; SUBJ can not reliably; i am still unsure; i have no certainty; not \
-        discernible; not distinguishable; i have doubts; i am in doubt; i do not have any certainty; i am \
-        puzzled; i am confused; is a mystery to me; i have to pass; i will pass; i will skip; i would have to \
-        guess; there is no clear; without hearing the RECORDING; i can not hear it",
+        play; SUBJ can not open; i did not hear THE; i did not catch; i did not get THE AUDIO; i do not hear any \
+        AUDIO; i did not receive ~ AUDIO; i have not received ~ AUDIO; i do not see ~ AUDIO; i do not recognize; \
+        i do not recognise; i do not understand; i would need more; i would need additional; i need more; i need \
+        additional; i would rather not; i prefer not to; i would prefer not to; i will not guess; i will not \
+        answer; i must decline; i decline to; i refuse to answer; i can only guess; more INFO is needed; more \
+        INFO is required; additional INFO is needed; can not be DONE; could not be DONE; can not CAN from; is \
+        impossible to TELL; is not possible to TELL; is not easy to TELL; SEEMS HARD to TELL; SEEMS HARD for me \
+        to TELL; SEEMS HARD to be SURE; it is unclear; it is unknown; it is not clear; it is not known; it \
+        remains unclear; it remains unknown; it is uncertain; no way to TELL; no way of knowing; no way of \
+        telling; not enough INFO; not have enough INFO; not provide enough; not provide sufficient; not contain \
+        enough; not give enough; insufficient INFO; too little INFO; beyond my knowledge; beyond my ability; \
+        beyond my abilities; beyond my capabilities; beyond my capability; too BAD to TELL; too BAD to make; too \
+        noisy to; too quiet to; too faint to; too unclear to; too poor to; too low to; too short to TELL; too \
+        distorted to; too muffled to; not clear enough; not loud enough to; not audible enough; SEND ~ AUDIO; \
+        there is no AUDIO in; there is no AUDIO file; there is no AUDIO clip; there is no AUDIO GIVEN; there is \
+        no AUDIO HEARD; no AUDIO can be HEARD; no AUDIO file; no AUDIO clip; no AUDIO was GIVEN; no AUDIO is \
+        GIVEN; no AUDIO has been GIVEN; no AUDIO were GIVEN; no AUDIO GIVEN; no AUDIO was HEARD; no AUDIO is \
+        HEARD; your guess is as good as mine; RECORDING SEEMS BAD; RECORDING file SEEMS BAD; RECORDING clip \
+        SEEMS BAD; RECORDING SEEMS to be BAD; not seem to be any AUDIO; is not any AUDIO; only silence; complete \
+        silence; nothing to hear; nothing can be heard; i have TRY; i am having TRY; having TRY hearing; beats \
+        me; i am stumped; i wish i knew; anyone is guess; i would be guessing; i would only be guessing; i would \
+        just be guessing; i will not be able to; i would not be able to; i have not got a clue; i can not be of \
+        help; i am lost; i am not aware; not in a position to; too close to call; could be anything; no way for \
+        me to; RECORDING does not SPECIFY; i do not have an opinion; i am no expert on; SUBJ can not reliably; i \
+        am still unsure; i have no certainty; not discernible; not distinguishable; i have doubts; i am in \
+        doubt; i do not have any certainty; i am puzzled; i am confused; is a mystery to me; i have to pass; i \
+        will pass; i will skip; i would have to guess; there is no clear; without hearing the RECORDING; i can \
+        not hear it; i am not ~ SURE; we are not ~ SURE; i do not ~ know; i have not ~ CLUE; i can not quite \
+        CAN; i can not really CAN; i could not work; i can not work it; SUBJ can not make it out; SUBJ could not \
+        make it out; AUDIO did not load; AUDIO did not play; AUDIO does not load; AUDIO does not play; AUDIO \
+        failed to; AUDIO could not be; INFO is insufficient; INFO is not sufficient; i pass on; is insufficient \
+        to TELL; my best guess is that i do not; nothing is audible; nothing is heard",
     refuses_first: "\
         do not know; not sure; not certain; not confident; unsure; no idea; no clue; can not CAN; could not CAN; \
         can not be SURE; can not hear; could not hear; can not make out; unable to ANY; not able to ANY; \
@@ -96,17 +102,18 @@ pub(super) static ENGLISH: Language = Language {
         BAD; the AUDIO SEEMS BAD; the AUDIO file is BAD; the AUDIO is too; the AUDIO is not clear; the AUDIO \
         quality is; who knows; none that i can; not identifiable; need more INFO; have no idea; no one knows; \
         nobody knows; no one can; nobody can; search me; hard for me to TELL; too HARD to TELL; still unsure; \
-        unable to",
+        unable to; not a clue; have not ~ CLUE; not the slightest; not the faintest; have not got",
     refuses_alone: "\
         unknown; unclear; uncertain; undetermined; undeterminable; not known; not clear; indeterminate; \
         unanswerable; inconclusive; unidentifiable; undecided; not determinable; not clear from the AUDIO; n/a; \
         na; skip; pass; i pass; no answer; no comment; no opinion; clueless; i can not hear; i can not; can not \
         hear; there is no AUDIO; no AUDIO; i do not hear it; not applicable; not sure; not specified; not \
         mentioned; not stated; not indicated; not given; no information; not sure at all; not determined; no way \
-        to know",
+        to know; undecidable; inaudible; unintelligible; no answer possible; i hear nothing; i do not hear \
+        anything; insufficient; ambiguous; indeterminable; not answerable; unsure",
     clause_starts: "\
         but; so; sorry; and; therefore; because; answer; answer is; well; hmm; honestly; afraid; apologies; \
-        think; as",
+        think; as; it is; that is; this is; remains; sadly; regrettably",
     reports: "\
         says; said; saying; states; stated; stating; replies; replied; answers; answered; repeats; sings; \
         singing; whispers; asks; asked; shouts; claims; admits; explains; yells",
@@ -121,22 +128,25 @@ pub(super) static ENGLISH: Language = Language {
         eliminated; eliminating; rule OUT; rules OUT; ruled OUT; ruling OUT; far from; anything but; other than; \
         than; wrong to; mistake to; incorrect to; misleading to; free of; discard; dismiss; reject; thought it \
         was; thought of; considered; considering; initially; wrongly; mistaken for; confused with; as opposed \
-        to; rule; against; too ANY for; not a",
+        to; rule; against; too ANY for; not a; less like; wrongly called",
     affirms: "\
         no doubt; no doubts; not only; not just; without doubt; without a doubt; without any doubt; no question; \
         nothing but; nothing other than; none other than; nothing else than; not doubt; beyond doubt; no \
         problem; no matter; not ~ anything other than; not ~ anything but; not ~ anything else but; not ~ \
         anything else than; not ~ other than",
     denies_after: "\
-        IS WRONG; is too ANY; IS ANY WRONG; IS ANY ANY WRONG; is the WRONG; not; WRONG or; would ANY; might have; can be \
-        ruled; can be excluded; and ARTICLE ANY IS WRONG; and ARTICLE ANY can be WRONG; and ANY IS WRONG; and \
-        ANY can be WRONG; or not; or ARTICLE ANY IS WRONG; were ANY; lacks; fails; need; needs; requires; and \
-        ANY and ANY IS WRONG",
+        IS WRONG; is too ANY; IS ANY WRONG; IS ANY ANY WRONG; is the WRONG; not; WRONG or; would ANY; might \
+        have; can be ruled; can be excluded; and ARTICLE ANY IS WRONG; and ARTICLE ANY can be WRONG; and ANY IS \
+        WRONG; and ANY can be WRONG; or not; or ARTICLE ANY IS WRONG; were ANY; lacks; fails; need; needs; \
+        requires; and ANY and ANY IS WRONG; it is not; this is not; that is not; is what it is not",
     supposes: "\
         if; whether; unless; suppose it; supposing; had it been; between; wonder; wondering; asked about; decide \
         between; examine; consider; look at; evaluate; analyze; check; compare; might think; could think; may \
         think; one might; although; though; even though; while; despite; resembles; reminiscent of; imagine; \
-        tempting to; mistake it for; asking whether; asks whether; asks about; asked if",
+        tempting to; mistake it for; asking whether; asks whether; asks about; asked if; might expect; would \
+        expect; may expect; would call; might call; could call; some would; some might; many would; people \
+        would; were it; were this; should it be; listen for; look for; test for; decide whether; i was going to \
+        say; mistake this for",
     introduces: "\
         answer; option; choice; letter; pick; probably; maybe; perhaps; possibly; likely; definitely; clearly; \
         certainly; surely; presumably; obviously; apparently; so; thus; therefore; hence; consequently; then; \
@@ -145,13 +155,16 @@ pub(super) static ENGLISH: Language = Language {
         leaving; leaves; seems; hmm; actually; conclude; conclusion; only; rather; either; yes; but; reckon; \
         described by; represented by; corresponds to; correspond to; refers to; points to; point to; goes to; \
         inclined to say; match is; correct; solution; these; verdict; conclusion is; result; them; matches; \
-        select option; and so; must; for me",
+        select option; and so; must; for me; bet on; money is on; settle on; decide on; is on; leaning; just; \
+        bet; vote goes to; take; suggests; suggest; indicates; means",
     confirms: "\
         is THE1 GOOD; is GOOD; is THE1 ANY GOOD; is THE1 THE1 GOOD; is THE1 THE1 ANY GOOD; is ANY THE1 GOOD; \
         seems GOOD; seems THE1 GOOD; seems to be THE1 GOOD; seems to be GOOD; looks GOOD; should be THE1 GOOD; \
         should be GOOD; should be THE1 ANY GOOD; would be THE1 GOOD; would be THE1 ANY GOOD; would be GOOD; must \
         be THE1 GOOD; must be GOOD; has to be THE1 GOOD; it is; fits; matches; fits best; i think; i guess; i \
-        believe; i would say; i suppose; makes the most sense; sounds GOOD; GOOD",
+        believe; i would say; i suppose; makes the most sense; sounds GOOD; GOOD; could be GOOD; could be THE1 \
+        GOOD; could be THE1 ANY GOOD; might be GOOD; might be THE1 GOOD; may be GOOD; may be THE1 GOOD; appears \
+        to be THE1 GOOD; appears GOOD; makes most sense; is probably GOOD; i would guess",
     softens: "\
         maybe; perhaps; possibly; probably; likely; a; an; the; option; answer; or; not; sure; hmm; um; well; \
         i'd; guess; i; think; say; it's; so; my; would; most; for; me; obviously; of; course; indeed; \

@@ -20,7 +20,8 @@ pub(super) static FRENCH: Language = Language {
         rien entendu; difficile de le DIRE; je ne peux le DIRE; je ne peux pas le DIRE; je ne suis pas en \
         mesure; je ne saurais; je ne pourrais; n'est pas clair; impossible de l'identifier; impossible de \
         savoir; je ne sais vraiment pas; je ne sais pas du tout; je ne vois pas; je n'en suis pas SÛR; je suis \
-        incertain; je ne comprends pas; je n'ai pas entendu",
+        incertain; je ne comprends pas; je n'ai pas entendu; je ne suis pas ~ SÛR; je n'ai ~ aucune idée; je ne \
+        peux ~ DIRE; je ne sais ~ pas; je ne peux pas vous DIRE",
     refuses_alone: "\
         inconnu; inconnue; indéterminé; incertain; pas sûr; sans réponse; je ne peux pas",
     clause_starts: "désolé; désolée; mais; malheureusement",

@@ -20,7 +20,8 @@ pub(super) static GERMAN: Language = Language {
         bestimmen; nicht zu hören; bin überfragt; ich habe nichts gehört; keinen blassen schimmer; nicht in der \
         lage; schwer zu KANN; schwierig zu KANN; schwer einzuschätzen; ich weiß gar nicht; ich weiß wirklich \
         nicht; da bin ich mir nicht sicher; ich kann nicht KANN; nicht genügend; ich verstehe ~ nicht; bin mir \
-        nicht sicher",
+        nicht sicher; ich kann ~ nichts KANN; kann ich nichts; ich weiß ~ nicht; ich bin ~ nicht sicher; bin ich \
+        ~ nicht sicher",
     refuses_first: "nicht sicher; kann nicht; leider nicht",
     refuses_alone: "\
         unbekannt; unklar; unsicher; nicht bekannt; weiß nicht; keine angabe; keine antwort; ungewiss; nicht \
@@ -34,11 +35,12 @@ pub(super) static GERMAN: Language = Language {
     affirms: "kein zweifel; ohne zweifel; nicht nur",
     denies_after: "\
         ist nicht; ist falsch; ist ausgeschlossen; ist nicht zu; wird nicht; scheidet aus; kann ausgeschlossen; \
-        wäre; würde",
+        wäre; würde; ist es nicht; ist das nicht; kommt nicht; hört man nicht",
     supposes: "ob; wenn; falls",
     introduces: "\
         ist; antwort; denke; glaube; wähle; nehme; buchstabe; lösung; also; wohl; vielleicht; wahrscheinlich; \
-        vermutlich; daher; sage; tippe auf; lautet; wäre; sicherlich; bestimmt; richtig; würde; eher",
+        vermutlich; daher; sage; tippe auf; lautet; wäre; sicherlich; bestimmt; richtig; würde; eher; tippe; \
+        sicher",
     confirms: "ist richtig; ist korrekt; ist die richtige; ist die antwort; passt",
     softens: "vielleicht; wohl; eine; ein; der; die; das; wahrscheinlich",
     concludes: "daher; folglich; somit",

@@ -14,7 +14,7 @@ pub(super) static ITALIAN: Language = Language {
         informazioni; lo ignoro; non conosco; non sono in grado; non sento niente; non sento nulla; informazioni \
         insufficienti; nessuna idea; non riconosco; non ne sono; non è chiaro; non capisco; non ho sentito; non \
         potrei DIRE; non mi è possibile; difficile ~ DIRE; non ho la minima idea; non ho capito; non si sente; \
-        non si sa",
+        non si sa; non lo posso DIRE; non sono ~ sicur*; non sono ~ cert*; non riesco ~ DIRE; non lo saprei",
     refuses_alone: "\
         sconosciuto; sconosciuta; ignoto; indeterminato; incerto; boh; non posso",
     clause_starts: "mi dispiace; scusa; ma; purtroppo",

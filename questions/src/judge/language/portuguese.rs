@@ -15,7 +15,8 @@ pub(super) static PORTUGUESE: Language = Language {
         informaç*; sem ideia; não estou certo; não estou certa; não estou segur*; não sou capaz; não ouço nada; \
         informaç* insuficient*; não saberia DIZER; não reconheço; não conheço; não dá para; não dá pra; não está \
         claro; não entendi; não ouvi; não saberia; não tenho capacidade; não compreendo; não se sabe; não me é \
-        possível; não fui capaz; não pude DIZER; não conseguiria",
+        possível; não fui capaz; não pude DIZER; não conseguiria; sei lá; não o posso DIZER; não tenho ~ \
+        certeza; não estou ~ cert*; não faço ~ ideia",
     refuses_first: "desconheço",
     refuses_alone: "\
         desconhecido; desconhecida; indeterminado; incerto; sem resposta; não posso; não consigo",

@@ -16,7 +16,8 @@ pub(super) static SPANISH: Language = Language {
         hay ~ información; no es posible DECIR; imposible ~ DECIR; no logro DECIR; no me es posible; no consigo \
         DECIR; no soy capaz de; no reconozco; no escucho nada; no oigo nada; no sabría; no está claro; no me \
         queda claro; no cuento con; no escuché; no pude DECIR; no alcanzo a; no entiendo; no lo tengo claro; no \
-        estoy en condiciones; no se sabe; no se oye nada; es imposible; no podría",
+        estoy en condiciones; no se sabe; no se oye nada; es imposible; no podría; no lo puedo DECIR; no la \
+        puedo DECIR; no te puedo DECIR; no le puedo DECIR; no estoy ~ segur*",
     refuses_first: "desconozco",
     refuses_alone: "\
         desconocido; desconocida; indeterminado; incierto; sin respuesta; no puedo; no sé",

@@ -340,7 +340,7 @@ mod tests {
             ("<think>A</think> B", "B"),
             ("so <answer>B</answer> I say", "B"),
             ("$\\boxed{\\text{B}}$", "{B}"),
-            ("<answer></answer> B", "<answer></answer> B"),
+            ("<answer></answer> B", "B"),
             ("<answer>A</answer><answer>B</answer>", "B"),
             ("<ANSWER>B", "B"),
             ("[ANSWER] B [/ANSWER]", "B"),

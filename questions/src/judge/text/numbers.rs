@@ -87,6 +87,17 @@ pub(super) fn canonical(word: &str) -> Option<String> {
     Some(if decimals.is_empty() { format!("{sign}{whole}") } else { format!("{sign}{whole}.{decimals}") })
 }
 
+/// The one way to write a number, with a sign of currency or without.
+pub(super) fn amount(word: &str) -> Option<String> {
+    match word.strip_prefix(['$', '€', '£', '¥']) {
+        Some(number) => {
+            let sign = &word[..word.len() - number.len()];
+            canonical(number).map(|number| format!("{sign}{number}"))
+        }
+        None => canonical(word),
+    }
+}
+
 /// `20hz` as its number and its unit. Decades (`1990s`) are one word.
 pub(super) fn with_unit(word: &str) -> Option<(&str, &'static str)> {
     let end = word.rfind(|c: char| c.is_ascii_digit())? + 1;

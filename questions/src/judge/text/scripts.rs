@@ -64,10 +64,13 @@ pub(super) fn split(chunk: &str) -> Vec<&str> {
 }
 
 /// Characters that may stand right before a word of a few characters without being part of it.
-const BEFORE: &str = "是为為有的像听聽见見到个個只隻种種条條头頭位名台部把首声聲音种于於似在和与與或了这這那弹彈奏吹拉敲打类類即选選项項\
+const BEFORE: &str = "是为為有的像听聽见見到个個只隻种種条條头頭位名台部把首声聲音种于於似在和与與或用了这這那弹彈奏吹拉敲打类類即选選项項\
     案叫唱出现現含括以及非不没沒无無能定该該者为是在很更最太十分常挺比较較得";
 /// Characters that may stand right after one.
-const AFTER: &str = "的声聲音叫在吠鸣鳴了吗嗎吧呢啊哦和与與或而但因所是里裡中上弹彈演奏响響曲发發不没沒可正也都就，从從比之类類，的、";
+const AFTER: &str = "的声聲音叫在吠鸣鳴了吗嗎吧呢啊哦和与與或而但因所是里裡中上弹彈演奏响響曲发發不没沒可正也都就，从從比之类類说說話话";
+
+/// Characters that make another word of one of two characters: `钢琴家` is a person.
+const SUFFIXES: &str = "家手师師员員队隊迷症化性学學器店式";
 
 /// Whether the characters around words `start..end` of `text` cannot belong to the same word as those.
 ///
@@ -77,6 +80,10 @@ pub(crate) fn is_bounded(words: &[super::Word], start: usize, end: usize) -> boo
     let is_han = |word: &super::Word| word.text.chars().next().is_some_and(|c| script(c) == Script::Han);
     if end - start > 2 || !words[start..end].iter().all(is_han) {
         return true;
+    }
+    let goes_on = end < words.len() && !words[end - 1].ends_clause;
+    if end - start == 2 {
+        return !goes_on || !SUFFIXES.contains(words[end].text.as_str());
     }
     let allows = |word: &super::Word, allowed: &str| !is_han(word) || allowed.contains(word.text.as_str());
     let before = start == 0 || words[start - 1].ends_clause || allows(&words[start - 1], BEFORE);

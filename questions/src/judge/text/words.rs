@@ -138,7 +138,7 @@ fn push_chunk(words: &mut Vec<Word>, chunk: &str) {
         };
         word.text = match word.text.as_str() {
             "&" => "and".to_owned(),
-            text => numbers::canonical(text).or_else(|| unit_after(words, text)).unwrap_or(word.text),
+            text => numbers::amount(text).or_else(|| unit_after(words, text)).unwrap_or(word.text),
         };
         if index == last {
             mark_after(&mut word, &chunk[start + core.len()..]);
