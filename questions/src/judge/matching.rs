@@ -93,11 +93,14 @@ fn read_reply(reply: &[Word], options: &[Vec<Word>], refused: &Refused) -> Readi
 /// Reads what follows every phrase that announces an answer; all of them must agree.
 fn read_announced(reply: &[Word], options: &[Vec<Word>], refused: &Refused) -> Reading {
     let mut result = Reading::None;
-    for start in (0..reply.len()).filter_map(|at| announcement_end(reply, at)) {
+    let announced = (0..reply.len()).filter_map(|at| Some((at, announcement_end(reply, at)?)));
+    let announced: Vec<(usize, usize)> = announced.collect();
+    for (index, &(_, start)) in announced.iter().enumerate() {
         if follows_refusal(reply, start, refused) || leads_nowhere(reply, start) {
             continue;
         }
-        let tail = sentence(&reply[start..], options);
+        let next = announced[index + 1..].iter().map(|&(at, _)| at).find(|&at| at > start);
+        let tail = sentence(&reply[start..next.unwrap_or(reply.len())], options);
         let refuses = refused.ranges.iter().any(|range| (start..start + tail.len()).contains(&range.start));
         result = match (result, read_tail(tail, options, refuses)) {
             (Reading::None, reading) => reading,

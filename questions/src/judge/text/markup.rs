@@ -208,8 +208,8 @@ fn marked_answer(text: &str) -> Option<&str> {
             }
         }
     }
-    let boxed = text.match_indices("\\boxed").filter_map(|(at, word)| braced(&text[at + word.len()..]));
-    boxed.filter(|inner| !inner.trim().is_empty()).last()
+    let boxed = text.rmatch_indices("\\boxed").filter_map(|(at, word)| braced(&text[at + word.len()..]));
+    boxed.into_iter().find(|inner| !inner.trim().is_empty())
 }
 
 /// What stands in the braces that `text` begins with.
@@ -260,13 +260,17 @@ fn unwrapped(text: &str) -> String {
     without_speaker(plain.trim()).to_owned()
 }
 
+/// Bytes in the name of a special token, at most.
+const MAX_TOKEN: usize = 40;
+
 /// Every `<|name|>` becomes a line break.
 fn without_special_tokens(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(start) = rest.find("<|") {
         let inner = &rest[start + 2..];
-        let end = inner.find("|>").filter(|&end| end <= 40 && !inner[..end].contains(char::is_whitespace));
+        let near = &inner[..inner.floor_char_boundary(MAX_TOKEN)];
+        let end = near.find("|>").filter(|&end| !inner[..end].contains(char::is_whitespace));
         match end {
             Some(end) => {
                 plain.push_str(&rest[..start]);
