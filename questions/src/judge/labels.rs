@@ -60,9 +60,9 @@ fn is_introduced(text: &[Word], at: usize) -> bool {
 
 /// Whether the letter at word `at` is not part of a name such as `C major`.
 fn closes(text: &[Word], at: usize) -> bool {
-    const NEXT: [&str; 16] = [
-        "because", "since", "as", "but", "though", "although", "which", "here", "again", "based", "due",
-        "given", "instead", "rather", "not", "i",
+    const NEXT: [&str; 19] = [
+        "sagen", "wählen", "nehmen", "because", "since", "as", "but", "though", "although", "which", "here",
+        "again", "based", "due", "given", "instead", "rather", "not", "i",
     ];
     let Some(next) = text.get(at + 1) else { return true };
     let after = text.get(at + 2).map_or("", |word| word.text.as_str());

@@ -2,12 +2,12 @@
 
 mod announced;
 mod denial;
-mod hedge;
 mod labels;
 mod language;
 mod matching;
 mod mentions;
 mod open;
+mod reading;
 mod refusal;
 mod scorer;
 mod statement;

@@ -1,8 +1,7 @@
 //! Replies to open questions.
 
-use crate::judge::hedge::is_hedged;
 use crate::judge::mentions::{Mention, mentions};
-use crate::judge::refusal::{Refused, refusals};
+use crate::judge::refusal::{Refused, is_hedged, refusals};
 use crate::judge::text::{Word, normalise, words};
 use crate::judge::{Judgement, Verdict};
 use crate::question::{AnswerMatch, Question};

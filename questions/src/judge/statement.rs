@@ -34,8 +34,12 @@ pub(crate) fn read_statement(text: &[Word], options: &[Vec<Word>], announced: bo
     if rest.is_empty() {
         return Reading::Choice(letter);
     }
-    if exact(rest, options) == Reading::Choice(letter) {
-        return Reading::Choice(letter);
+    match exact(rest, options) {
+        Reading::Choice(choice) if choice == letter => return Reading::Choice(letter),
+        Reading::Choice(_) | Reading::Conflict if first.opened || first.delimited => {
+            return Reading::Conflict;
+        }
+        _ => {}
     }
     let named = prefix_end(rest, &options[letter]).is_some();
     if !named && (is_subject(first, rest) || is_denied(text, &Mention::letter(letter, 0))) {
@@ -171,8 +175,9 @@ fn explains(letter: usize, first: &Word, rest: &[Word], options: &[Vec<Word>], a
     };
     let says_something =
         sentence.iter().any(|word| is_verb(&word.text)) || crate::judge::text::is_unspaced(&rest[0].text);
-    let begins_sentence = announced && first.ends_sentence && rest[0].upper || has_finite_s(sentence);
-    !sentence.iter().enumerate().any(is_other) && (says_something || begins_sentence)
+    let begins_sentence = announced && (rest[0].upper || !first.ends_sentence) && first.ends_clause;
+    !sentence.iter().enumerate().any(is_other)
+        && (says_something || begins_sentence || has_finite_s(sentence))
 }
 
 /// `An engine runs`: a sentence that begins with an article and has a word that looks like a verb after its noun.

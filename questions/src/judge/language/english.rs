@@ -19,7 +19,7 @@ pub(super) static ENGLISH: Language = Language {
          understand see",
         "DONE: answer answered ascertained concluded confirmed decided determined determine discerned \
          distinguished established guessed identified inferred judged known said sure told verified \
-         recognized recognised certain specified processed heard",
+         recognized recognised certain specified processed",
         "SURE: sure certain confident positive",
         "CLUE: clue idea notion foggiest faintest slightest",
         "IT: it that this",
@@ -76,25 +76,26 @@ pub(super) static ENGLISH: Language = Language {
         enough; not give enough; insufficient INFO; too little INFO; beyond my knowledge; beyond my ability; \
         beyond my abilities; beyond my capabilities; beyond my capability; too BAD to TELL; too BAD to make; too \
         noisy to; too quiet to; too faint to; too unclear to; too poor to; too low to; too short to TELL; too \
-        distorted to; too muffled to; not clear enough; not loud enough to; not audible enough; SEND ~ AUDIO; \
-        there is no AUDIO in; there is no AUDIO file; there is no AUDIO clip; there is no AUDIO GIVEN; there is \
-        no AUDIO HEARD; no AUDIO can be HEARD; no AUDIO file; no AUDIO clip; no AUDIO was GIVEN; no AUDIO is \
-        GIVEN; no AUDIO has been GIVEN; no AUDIO were GIVEN; no AUDIO GIVEN; no AUDIO was HEARD; no AUDIO is \
-        HEARD; your guess is as good as mine; RECORDING SEEMS BAD; RECORDING file SEEMS BAD; RECORDING clip \
-        SEEMS BAD; RECORDING SEEMS to be BAD; not seem to be any AUDIO; is not any AUDIO; only silence; complete \
-        silence; nothing to hear; nothing can be heard; i have TRY; i am having TRY; having TRY hearing; beats \
-        me; i am stumped; i wish i knew; anyone is guess; i would be guessing; i would only be guessing; i would \
-        just be guessing; i will not be able to; i would not be able to; i have not got a clue; i can not be of \
-        help; i am lost; i am not aware; not in a position to; too close to call; could be anything; no way for \
-        me to; RECORDING does not SPECIFY; i do not have an opinion; i am no expert on; SUBJ can not reliably; i \
-        am still unsure; i have no certainty; not discernible; not distinguishable; i have doubts; i am in \
-        doubt; i do not have any certainty; i am puzzled; i am confused; is a mystery to me; i have to pass; i \
-        will pass; i will skip; i would have to guess; there is no clear; without hearing the RECORDING; i can \
-        not hear it; i am not ~ SURE; we are not ~ SURE; i do not ~ know; i have not ~ CLUE; i can not quite \
-        CAN; i can not really CAN; i could not work; i can not work it; SUBJ can not make it out; SUBJ could not \
-        make it out; AUDIO did not load; AUDIO did not play; AUDIO does not load; AUDIO does not play; AUDIO \
-        failed to; AUDIO could not be; INFO is insufficient; INFO is not sufficient; i pass on; is insufficient \
-        to TELL; my best guess is that i do not; nothing is audible; nothing is heard",
+        distorted to; too muffled to; not clear enough; not loud enough to; not audible enough; there is no \
+        AUDIO in; there is no AUDIO file; there is no AUDIO clip; there is no AUDIO GIVEN; there is no AUDIO \
+        HEARD; no AUDIO can be HEARD; no AUDIO file; no AUDIO clip; no AUDIO was GIVEN; no AUDIO is GIVEN; no \
+        AUDIO has been GIVEN; no AUDIO were GIVEN; no AUDIO GIVEN; no AUDIO was HEARD; no AUDIO is HEARD; your \
+        guess is as good as mine; RECORDING SEEMS BAD; RECORDING file SEEMS BAD; RECORDING clip SEEMS BAD; \
+        RECORDING SEEMS to be BAD; not seem to be any AUDIO; is not any AUDIO; only silence; complete silence; \
+        nothing to hear; nothing can be heard; i have TRY; i am having TRY; having TRY hearing; beats me; i am \
+        stumped; i wish i knew; anyone is guess; i would be guessing; i would only be guessing; i would just be \
+        guessing; i will not be able to; i would not be able to; i have not got a clue; i can not be of help; i \
+        am lost; i am not aware; not in a position to; too close to call; could be anything; no way for me to; \
+        RECORDING does not SPECIFY; i do not have an opinion; i am no expert on; SUBJ can not reliably; i am \
+        still unsure; i have no certainty; not discernible; not distinguishable; i have doubts; i am in doubt; i \
+        do not have any certainty; i am puzzled; i am confused; is a mystery to me; i have to pass; i will pass; \
+        i will skip; i would have to guess; there is no clear; without hearing the RECORDING; i can not hear it; \
+        i am not ~ SURE; we are not ~ SURE; i do not ~ know; i have not ~ CLUE; i can not quite CAN; i can not \
+        really CAN; i could not work; i can not work it; SUBJ can not make it out; SUBJ could not make it out; \
+        AUDIO did not load; AUDIO did not play; AUDIO does not load; AUDIO does not play; AUDIO failed to; AUDIO \
+        could not be; INFO is insufficient; INFO is not sufficient; i pass on; is insufficient to TELL; my best \
+        guess is that i do not; nothing is audible; nothing is heard; please SEND ~ AUDIO; you SEND ~ AUDIO; \
+        please re-upload; please try again",
     refuses_first: "\
         do not know; not sure; not certain; not confident; unsure; no idea; no clue; can not CAN; could not CAN; \
         can not be SURE; can not hear; could not hear; can not make out; unable to ANY; not able to ANY; \
@@ -120,7 +121,7 @@ pub(super) static ENGLISH: Language = Language {
     turns: "\
         although; believe; but; guess; however; likely; maybe; might; perhaps; possibly; presumably; probably; \
         say; suppose; suspect; think; though; still the; nevertheless; nonetheless; the answer is; the best \
-        option is; if i had to; closest; yet; could also; might also; may also",
+        option is; if i had to; closest; yet",
     denies_before: "\
         not; no; never; neither; nor; without; except; excluding; exclude; excludes; unlike; rather than; \
         instead of; isnt; wasnt; doesnt; hardly; barely; scarcely; nothing; none; nobody; lack; lacks; lacked; \
@@ -128,7 +129,7 @@ pub(super) static ENGLISH: Language = Language {
         eliminated; eliminating; rule OUT; rules OUT; ruled OUT; ruling OUT; far from; anything but; other than; \
         than; wrong to; mistake to; incorrect to; misleading to; free of; discard; dismiss; reject; thought it \
         was; thought of; considered; considering; initially; wrongly; mistaken for; confused with; as opposed \
-        to; rule; against; too ANY for; not a; less like; wrongly called",
+        to; rule; against; too ANY for; not a; less like; wrongly called; was going to say; would have said",
     affirms: "\
         no doubt; no doubts; not only; not just; without doubt; without a doubt; without any doubt; no question; \
         nothing but; nothing other than; none other than; nothing else than; not doubt; beyond doubt; no \
@@ -145,8 +146,8 @@ pub(super) static ENGLISH: Language = Language {
         think; one might; although; though; even though; while; despite; resembles; reminiscent of; imagine; \
         tempting to; mistake it for; asking whether; asks whether; asks about; asked if; might expect; would \
         expect; may expect; would call; might call; could call; some would; some might; many would; people \
-        would; were it; were this; should it be; listen for; look for; test for; decide whether; i was going to \
-        say; mistake this for",
+        would; were it; were this; should it be; listen for; look for; test for; decide whether; mistake this \
+        for; checking; listening for; looking for; examining; considering",
     introduces: "\
         answer; option; choice; letter; pick; probably; maybe; perhaps; possibly; likely; definitely; clearly; \
         certainly; surely; presumably; obviously; apparently; so; thus; therefore; hence; consequently; then; \
@@ -164,7 +165,9 @@ pub(super) static ENGLISH: Language = Language {
         be THE1 GOOD; must be GOOD; has to be THE1 GOOD; it is; fits; matches; fits best; i think; i guess; i \
         believe; i would say; i suppose; makes the most sense; sounds GOOD; GOOD; could be GOOD; could be THE1 \
         GOOD; could be THE1 ANY GOOD; might be GOOD; might be THE1 GOOD; may be GOOD; may be THE1 GOOD; appears \
-        to be THE1 GOOD; appears GOOD; makes most sense; is probably GOOD; i would guess",
+        to be THE1 GOOD; appears GOOD; makes most sense; is probably GOOD; i would guess; is more GOOD; is far \
+        more GOOD; is much more GOOD; seems more GOOD; fits better; sounds more GOOD; is the more GOOD; is a \
+        better GOOD",
     softens: "\
         maybe; perhaps; possibly; probably; likely; a; an; the; option; answer; or; not; sure; hmm; um; well; \
         i'd; guess; i; think; say; it's; so; my; would; most; for; me; obviously; of; course; indeed; \
@@ -172,7 +175,7 @@ pub(super) static ENGLISH: Language = Language {
         quite",
     concludes: "\
         so; thus; therefore; hence; consequently; which leaves; leaving; leaves; in total; altogether; in \
-        conclusion; overall; final answer; actually",
+        conclusion; final answer; that means; this means; meaning",
     lists: "\
         options; choices; the options; the choices; the possible answers; the question asks; possible answers; \
         the available options; options are; the answer options; the user asks; the given options",

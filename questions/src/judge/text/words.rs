@@ -19,9 +19,9 @@ pub(crate) struct Word {
     pub(crate) opened: bool,
     /// A closing bracket, full stop, colon or dash stands right after it, as in `B)` and `B.`.
     pub(crate) delimited: bool,
-    /// A comma, semicolon, colon, dash or the end of a sentence follows.
+    /// A comma, colon, dash or the end of a sentence follows.
     pub(crate) ends_clause: bool,
-    /// A full stop, question or exclamation mark or a line break follows.
+    /// A full stop, semicolon, question or exclamation mark or a line break follows.
     pub(crate) ends_sentence: bool,
     /// A line break follows.
     pub(crate) ends_line: bool,
@@ -200,7 +200,7 @@ fn mark_after(word: &mut Word, after: &str) {
     word.delimited |= first.is_some_and(|c| matches!(c, ')' | ']' | '}' | '.' | ':' | '-' | '—'));
     word.asks |= after.contains('?');
     word.ends_clause |= after.contains([',', ';', ':', '-', '—', '.', '!', '?', '…']);
-    word.ends_sentence |= after.contains(['.', '!', '?', '…']);
+    word.ends_sentence |= after.contains(['.', '!', '?', '…', ';']);
 }
 
 fn trim_start(chunk: &str) -> &str {
