@@ -41,6 +41,62 @@ pub fn parse_json<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, Com
     serde_json::from_str(text).map_err(|error| json_error(path, error.line(), &error))
 }
 
+/// Parses one row: `NaN`, `Infinity` and numbers beyond the range of `f64`, which Python writes, are read as `null`.
+///
+/// # Errors
+/// The parser's own, with its position in `bytes`.
+pub fn parse_row<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, serde_json::Error> {
+    serde_json::from_slice(bytes).or_else(|error| match with_finite_numbers(bytes) {
+        Some(bytes) => serde_json::from_slice(&bytes).map_err(|_| error),
+        None => Err(error),
+    })
+}
+
+/// JSON text with `null` in the place of every number that is not finite; `None` if there is none.
+#[must_use]
+pub fn with_finite_numbers(bytes: &[u8]) -> Option<Vec<u8>> {
+    let mut mended: Option<Vec<u8>> = None;
+    let (mut at, mut in_text) = (0, false);
+    while at < bytes.len() {
+        let rest = &bytes[at..];
+        let length = match rest[0] {
+            b'\\' if in_text => 2,
+            b'"' => {
+                in_text = !in_text;
+                1
+            }
+            b'-' | b'N' | b'I' | b'0'..=b'9' if !in_text => {
+                let length = token_length(rest);
+                if is_not_finite(&rest[..length]) {
+                    mended.get_or_insert_with(|| bytes[..at].to_vec()).extend_from_slice(b"null");
+                    at += length;
+                    continue;
+                }
+                length
+            }
+            _ => 1,
+        };
+        let end = (at + length).min(bytes.len());
+        if let Some(mended) = &mut mended {
+            mended.extend_from_slice(&bytes[at..end]);
+        }
+        at = end;
+    }
+    mended
+}
+
+/// How many bytes of `bytes` a number or a name has, at least one.
+fn token_length(bytes: &[u8]) -> usize {
+    let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.');
+    bytes.iter().position(|byte| !is_part(byte)).unwrap_or(bytes.len()).max(1)
+}
+
+fn is_not_finite(token: &[u8]) -> bool {
+    let text = std::str::from_utf8(token).unwrap_or_default();
+    let number = text.trim_start_matches('-').starts_with(|c: char| c.is_ascii_digit());
+    matches!(text, "NaN" | "Infinity" | "-Infinity") || (number && text.parse().is_ok_and(f64::is_infinite))
+}
+
 /// Writes one compact JSON value a line.
 ///
 /// # Errors
@@ -163,8 +219,7 @@ impl<T: DeserializeOwned> JsonlReader<T> {
                 text = text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(text);
             }
             if !text.trim_ascii().is_empty() {
-                let row = serde_json::from_slice(text)
-                    .map_err(|error| json_error(&self.path, self.line, &error))?;
+                let row = parse_row(text).map_err(|error| json_error(&self.path, self.line, &error))?;
                 return Ok(Some(row));
             }
         }
@@ -189,7 +244,7 @@ pub fn read_jsonl<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>, CommonErro
     let mut rows = Vec::new();
     for (index, line) in bytes.split(|&byte| byte == b'\n').enumerate() {
         if !line.trim_ascii().is_empty() {
-            rows.push(serde_json::from_slice(line).map_err(|error| json_error(path, index + 1, &error))?);
+            rows.push(parse_row(line).map_err(|error| json_error(path, index + 1, &error))?);
         }
     }
     Ok(rows)
@@ -303,6 +358,28 @@ mod tests {
         atomic::write_atomic(&path, b"[\n  1,\n  x\n]").unwrap();
         let error = read_json::<Vec<u8>>(&path).unwrap_err();
         assert!(matches!(error, CommonError::Json { line: 3, column: 3, .. }), "{error:?}");
+    }
+
+    #[test]
+    fn numbers_that_are_not_finite_are_null_in_rows_and_nothing_else_changes() {
+        let mended =
+            |text: &str| with_finite_numbers(text.as_bytes()).map(|text| String::from_utf8(text).unwrap());
+        assert_eq!(
+            mended(r#"{"a": NaN, "b": [-Infinity,1e400], "c": "NaN \" Infinity", "d": -1e-400}"#).unwrap(),
+            r#"{"a": null, "b": [null,null], "c": "NaN \" Infinity", "d": -1e-400}"#
+        );
+        for text in [r#"{"a": 1.5e300}"#, "", "\"\\", "{\"é\": \"Infinity\"}", "-", "[null]"] {
+            assert_eq!(mended(text), None, "{text}");
+        }
+        let row: serde_json::Value = parse_row(br#"{"id": "a", "ppl": Infinity}"#).unwrap();
+        assert_eq!(row, serde_json::json!({"id": "a", "ppl": null}));
+        let error = parse_row::<serde_json::Value>(br#"{"a": NaN, "b": x}"#).unwrap_err();
+        assert_eq!(error.column(), 7, "the error is that of the text as it is");
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("rows.jsonl");
+        atomic::write_atomic(&path, b"{\"x\": 1e999}\n{\"x\": NaN}\n").unwrap();
+        let rows: Vec<serde_json::Value> = read_jsonl(&path).unwrap();
+        assert_eq!(rows, [serde_json::json!({"x": null}), serde_json::json!({"x": null})]);
     }
 
     #[test]

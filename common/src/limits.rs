@@ -43,6 +43,9 @@ pub const MAX_CHANNELS: u16 = 64;
 /// Most questions in a set. Stops an array of millions of empty objects.
 pub const MAX_QUESTIONS: usize = 1_000_000;
 
+/// Largest row of a question set, in bytes. Stops one row of a million numbers, which take 32 bytes each once read.
+pub const MAX_ROW_BYTES: usize = 4 << 20;
+
 /// Most options of a question: they are lettered A to Z.
 pub const MAX_CHOICES: usize = 26;
 

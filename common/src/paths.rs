@@ -33,6 +33,16 @@ pub fn resolve_inside(root: &Path, name: &str) -> Result<PathBuf, CommonError> {
     if real_path.is_file() { Ok(path) } else { Err(CommonError::NotAFile { path }) }
 }
 
+/// The folder where the Hugging Face Hub's cache keeps the files that the links of `dir` lead to: `REPOSITORY/blobs`, if
+/// `dir` is `REPOSITORY/snapshots/REVISION` or below.
+#[must_use]
+pub fn hub_blobs(dir: &Path) -> Option<PathBuf> {
+    let real = fs::canonicalize(dir).ok()?;
+    let snapshots =
+        real.ancestors().skip(1).find(|part| part.file_name().is_some_and(|name| name == "snapshots"))?;
+    Some(snapshots.parent()?.join("blobs")).filter(|blobs| blobs.is_dir())
+}
+
 /// Whether `name` is a relative path of ordinary names: not empty, no root, no `..`, no NUL, no backslash (a
 /// separator on Windows), not longer than [`MAX_PATH_BYTES`]. A leading `./` is fine.
 #[must_use]
@@ -163,6 +173,26 @@ mod tests {
             assert!(matches!(result, Err(CommonError::OutsideFolder { .. })), "{name}: {result:?}");
         }
         assert!(resolve_inside(&root, "loop").is_err());
+    }
+
+    #[test]
+    fn a_snapshot_of_the_hub_cache_has_its_files_in_blobs() {
+        let dir = tempfile::tempdir().unwrap();
+        create_dir_all(&dir.path().join("datasets--a--b/snapshots/0/clips")).unwrap();
+        assert_eq!(
+            hub_blobs(&dir.path().join("datasets--a--b/snapshots/0")),
+            None,
+            "there is no such folder"
+        );
+        let blobs = dir.path().join("datasets--a--b/blobs");
+        create_dir_all(&blobs).unwrap();
+        let blobs = fs::canonicalize(blobs).unwrap();
+        for inside in ["datasets--a--b/snapshots/0", "datasets--a--b/snapshots/0/clips"] {
+            assert_eq!(hub_blobs(&dir.path().join(inside)).as_ref(), Some(&blobs), "{inside}");
+        }
+        for outside in ["datasets--a--b/snapshots", "datasets--a--b/blobs", "."] {
+            assert_eq!(hub_blobs(&dir.path().join(outside)), None, "{outside}");
+        }
     }
 
     #[test]

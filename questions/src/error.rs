@@ -23,6 +23,12 @@ pub enum QuestionError {
         /// The line where something else stands, from 1.
         line: usize,
     },
+    /// What Git leaves in the place of a large file that has not been fetched.
+    #[error("`{}` is a Git LFS pointer, not the file itself", display_path(path))]
+    LfsPointer {
+        /// The question set.
+        path: PathBuf,
+    },
     /// Rows, but with other keys than those of any known set.
     #[error(
         "`{}`, line {line}: no known question set has just the keys {}; {}",
@@ -113,6 +119,7 @@ impl Diagnose for QuestionError {
         let hint = match self {
             Self::Common(error) => return error.hint(),
             Self::NotASet { .. } => "docs/reference/question-sets.md shows the shapes that are read",
+            Self::LfsPointer { .. } => "fetch the files: `git lfs pull` in the folder of the repository",
             Self::UnknownShape { .. } => {
                 "rename the keys to those of one shape; docs/reference/question-sets.md lists them all"
             }

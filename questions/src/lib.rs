@@ -8,33 +8,18 @@
 //! - [`metrics`]: accuracy, truthfulness, reliability, RGI and what they are compared with
 //! - [`score`]: metrics of stored answers
 
-mod announced;
 mod error;
-mod hedge;
-mod matching;
-mod mentions;
+mod judge;
 pub mod metrics;
-mod open;
-mod prompt;
+mod question;
 mod readers;
 pub mod reason;
-mod record;
-mod refusal;
 pub mod rows;
 pub mod score;
-mod scorer;
-mod statement;
-mod verdict;
-mod words;
-mod writer;
 
 pub use error::QuestionError;
-pub use matching::judge;
-pub use prompt::{PromptStyle, prompt_text, shuffled};
+pub use judge::{Judgement, REFUSAL, Scorer, Verdict, is_refusal, judge, judge_with, normalise};
+pub use question::{
+    AnswerMatch, PromptStyle, Question, QuestionSet, Rejection, prompt_text, shuffled, write_questions,
+};
 pub use readers::{DuplicateChoices, ReadOptions, read_questions, read_questions_with};
-pub use record::{AnswerMatch, Question, QuestionSet, Rejection};
-pub use refusal::{REFUSAL, is_refusal};
-pub use scorer::{Scorer, judge_with};
-pub use verdict::{Judgement, Verdict};
-pub use words::normalise;
-pub use writer::write_questions;

@@ -4,17 +4,19 @@
 
 use std::collections::BTreeMap;
 
-use crate::record::Rejection;
+use crate::Rejection;
 
 // Of the reader.
 
+/// the line is not JSON; in an array, whose rows only brackets and commas tell apart, an error between rows stops the file
+pub const NOT_JSON: &str = "not-json";
 /// the row is not a JSON object
 pub const NOT_AN_OBJECT: &str = "not-an-object";
 /// id, clip, question, options or answer are missing or empty
 pub const MISSING_FIELD: &str = "missing-field";
 /// a field has a type or content that it cannot have; a csv row has too many or too few fields, or one over several lines
 pub const BAD_FIELD: &str = "bad-field";
-/// a text has more than 65,536 characters
+/// a text has more than 65,536 characters, or the row more than 4 MiB
 pub const TOO_LONG: &str = "too-long";
 /// a text holds a token that steers a model, such as `<|im_end|>` or `<audio>`
 pub const RESERVED_TOKEN: &str = "reserved-token";
@@ -30,14 +32,14 @@ pub const ANSWER_NOT_IN_CHOICES: &str = "answer-not-in-choices";
 pub const NO_AGREEMENT: &str = "no-agreement";
 /// an earlier row has the same id
 pub const DUPLICATE_ID: &str = "duplicate-id";
-/// a clip's path is absolute, has `..`, or leads out of the folder through a link
+/// a clip's path is absolute, has `..`, or leads out of the folder through a link (but to the `blobs` of its Hub cache)
 pub const BAD_PATH: &str = "bad-path";
 /// more than 16 clips
 pub const TOO_MANY_CLIPS: &str = "too-many-clips";
 
 // Of a recording.
 
-/// a clip does not exist, or is no regular file
+/// a clip does not exist, is no regular file, or is a Git LFS pointer (`git lfs pull` fetches it)
 pub const MISSING_AUDIO: &str = "missing-audio";
 /// a clip is a folder, a pipe or a device
 pub const AUDIO_NOT_A_FILE: &str = "audio-not-a-file";
@@ -72,7 +74,8 @@ pub const PROMPT_TOO_LONG: &str = "prompt-too-long";
 pub const REFUSAL_IS_AN_OPTION: &str = "refusal-is-an-option";
 
 /// Every code.
-pub const ALL: [&str; 28] = [
+pub const ALL: [&str; 29] = [
+    NOT_JSON,
     NOT_AN_OBJECT,
     MISSING_FIELD,
     BAD_FIELD,

@@ -4,7 +4,7 @@ use idk_common::chat::Message;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
-use crate::verdict::Verdict;
+use crate::judge::Verdict;
 
 /// One sampled answer (`samples.jsonl`).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::QuestionError;
+use crate::judge::Judgement;
+use crate::judge::{Scorer, judge_with};
 use crate::metrics::{Comparison, compare};
-use crate::record::Question;
+use crate::question::Question;
 use crate::rows::AnswerRow;
-use crate::scorer::{Scorer, judge_with};
-use crate::verdict::Judgement;
 
 /// Stored answers, judged.
 #[derive(Clone, Debug, PartialEq)]
@@ -123,7 +123,7 @@ fn judge_row(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::verdict::Verdict;
+    use crate::judge::Verdict;
 
     fn questions(n: usize) -> Vec<Question> {
         let question = |i: usize| Question {

@@ -6,7 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
-use idk_common::limits::{MAX_CLIPS, MAX_FIELD_CHARS};
+use idk_common::limits::{MAX_CLIPS, MAX_FIELD_CHARS, MAX_ROW_BYTES};
 use idk_questions::{Rejection, reason};
 
 const TABLE_HEAD: &str = "| reason | what is wrong |\n|---|---|\n";
@@ -38,7 +38,7 @@ fn the_list_holds_every_code_that_is_documented() {
     let codes: Vec<String> = documented().into_iter().map(|(code, _)| code).collect();
     assert_eq!(codes, reason::ALL);
     // Numbers in the comments.
-    assert_eq!((MAX_FIELD_CHARS, MAX_CLIPS), (65_536, 16));
+    assert_eq!((MAX_FIELD_CHARS, MAX_CLIPS, MAX_ROW_BYTES), (65_536, 16, 4 << 20));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use idk_common::seed::derive_seed;
 
 use super::counts::Counts;
 use crate::error::QuestionError;
-use crate::verdict::Verdict;
+use crate::judge::Verdict;
 
 /// The RGI that refusing random items is expected to have: `log10(Nw / Nc)` of the base model, `log10((1 - Acc) /
 /// Acc)` if it never refuses. It does not depend on how many items are refused. `None` if all or none are correct.

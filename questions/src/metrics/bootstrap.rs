@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use idk_common::seed::{Rng, derive_seed};
 use rayon::prelude::*;
 
-use crate::verdict::Verdict;
+use crate::judge::Verdict;
 
 /// Draws of a bootstrap unless told otherwise.
 pub const DEFAULT_DRAWS: usize = 2000;

@@ -7,7 +7,7 @@ use super::bootstrap::rgi_interval;
 use super::counts::{Counts, share};
 use super::transition::Transition;
 use crate::error::QuestionError;
-use crate::verdict::{Judgement, Verdict};
+use crate::judge::{Judgement, Verdict};
 
 /// A value of the base model and of the method.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

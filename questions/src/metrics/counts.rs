@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::verdict::{Judgement, Verdict};
+use crate::judge::{Judgement, Verdict};
 
 /// The counts of one set of answers; `n = correct + wrong + refused`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::baselines::check_length;
 use super::counts::Counts;
 use crate::error::QuestionError;
-use crate::verdict::Verdict;
+use crate::judge::Verdict;
 
 /// What a threshold is to make as large as possible.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::counts::share;
 use super::rgi::Rgi;
-use crate::verdict::Verdict;
+use crate::judge::Verdict;
 
 /// How many answers went from one verdict (first letter) to another (second): c correct, w wrong, r refused.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -7,8 +7,8 @@ use super::clips::Folder;
 use super::fields::{Row, checked, plain_text};
 use super::shape::Shape;
 use super::{Fault, ReadOptions, choices};
+use crate::question::Question;
 use crate::reason;
-use crate::record::Question;
 
 /// AVQA's rows.
 pub(super) const SHAPE: Shape = Shape {

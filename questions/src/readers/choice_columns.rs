@@ -7,9 +7,9 @@ use super::clips::Folder;
 use super::fields::{Row, plain_text};
 use super::shape::Shape;
 use super::{Fault, ReadOptions, choices};
-use crate::prompt::letter;
+use crate::question::Question;
+use crate::question::letter;
 use crate::reason;
-use crate::record::Question;
 
 /// Rows with `choice_a` and so on.
 pub(super) const SHAPE: Shape = Shape {

@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use super::fields::{checked, plain_text};
 use super::{DuplicateChoices, Fault};
+use crate::judge::normalise;
 use crate::reason;
-use crate::words::normalise;
 
 /// The options that `value` lists, with the letters that they may bring along; none for an open question.
 pub(super) fn listed(value: Value) -> Result<Vec<String>, Fault> {
@@ -79,7 +79,7 @@ fn without_letters(choices: &[String]) -> Option<Vec<String>> {
     let stripped = choices.iter().enumerate().map(|(index, choice)| {
         let inner = choice.strip_prefix('(').unwrap_or(choice);
         let letter = inner.chars().next()?;
-        if letter.to_ascii_uppercase() != crate::prompt::letter(index) {
+        if letter.to_ascii_uppercase() != crate::question::letter(index) {
             return None;
         }
         let rest = &inner[1..];

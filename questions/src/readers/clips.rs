@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 use idk_common::limits::MAX_CLIPS;
 use idk_common::{CommonError, paths};
 use serde_json::Value;
+use unicode_normalization::UnicodeNormalization;
 
 use super::Fault;
+use super::lfs::is_lfs_pointer_file;
 use crate::reason;
 
 /// The folder of a question set, which its clips may not leave.
@@ -47,16 +49,68 @@ impl<'a> Folder<'a> {
 
     /// The clip under the first of `names` that exists; where none does, the first name decides.
     pub(super) fn clip_under_one_of(&self, names: &[String]) -> Result<PathBuf, Fault> {
-        let there = names.iter().find(|name| self.root.join(name).is_file());
+        let is_there = |name: &&String| self.root.join(name).is_file() || self.in_other_forms(name).is_some();
+        let there = names.iter().find(is_there);
         match there.or(names.first()) {
             Some(name) => self.clip(name),
             None => Err((reason::MISSING_FIELD, "the clip has no name".to_owned())),
         }
     }
 
+    /// The clip under `name`, or under the same name in another Unicode form: file systems keep either `é` or `e` with
+    /// an accent.
     fn clip(&self, name: &str) -> Result<PathBuf, Fault> {
+        let result = self.resolve(name);
+        let Err(CommonError::NotFound { .. }) = result else { return self.usable(name, result) };
+        match self.in_other_forms(name) {
+            Some(other) => self.usable(&other, self.resolve(&other)),
+            None => self.usable(name, result),
+        }
+    }
+
+    /// As [`paths::resolve_inside`]; links of a snapshot in the Hub's cache may lead to the files that it keeps.
+    fn resolve(&self, name: &str) -> Result<PathBuf, CommonError> {
+        let path = self.root.join(name);
+        match paths::resolve_inside(self.root, name) {
+            Err(CommonError::OutsideFolder { .. })
+                if paths::is_plain_relative(name) && self.is_blob(&path) =>
+            {
+                Ok(path)
+            }
+            result => result,
+        }
+    }
+
+    fn is_blob(&self, path: &Path) -> bool {
+        let blobs = paths::hub_blobs(self.root);
+        let real = fs::canonicalize(path).ok().filter(|real| real.is_file());
+        blobs.zip(real).is_some_and(|(blobs, real)| real.starts_with(blobs))
+    }
+
+    /// `name` with each of its parts in the Unicode form that exists, if all do.
+    fn in_other_forms(&self, name: &str) -> Option<String> {
+        if name.is_ascii() || !paths::is_plain_relative(name) {
+            return None;
+        }
+        let mut found = String::new();
+        for part in name.split('/') {
+            let forms = [part.to_owned(), part.nfc().collect(), part.nfd().collect()];
+            let there =
+                |form: &String| fs::symlink_metadata(self.root.join(format!("{found}{form}"))).is_ok();
+            let form = forms.into_iter().find(there)?;
+            found = format!("{found}{form}/");
+        }
+        found.pop();
+        Some(found)
+    }
+
+    fn usable(&self, name: &str, resolved: Result<PathBuf, CommonError>) -> Result<PathBuf, Fault> {
         let Self { root, require_audio } = *self;
-        match paths::resolve_inside(root, name) {
+        match resolved {
+            Ok(path) if require_audio && is_lfs_pointer_file(&path) => {
+                let detail = format!("`{name}` is a Git LFS pointer, not the recording: run `git lfs pull`");
+                Err((reason::MISSING_AUDIO, detail))
+            }
             Ok(path) => Ok(path.components().collect()),
             Err(CommonError::OutsideFolder { .. }) => {
                 let detail = format!("`{name}` is not a path inside the folder of the question set");

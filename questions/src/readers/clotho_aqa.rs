@@ -12,9 +12,9 @@ use super::clips::Folder;
 use super::fields::checked;
 use super::{Fault, Read, ReadOptions, shape};
 use crate::error::QuestionError;
+use crate::judge::normalise;
+use crate::question::Question;
 use crate::reason;
-use crate::record::Question;
-use crate::words::normalise;
 
 /// How messages call this shape.
 pub(super) const NAME: &str = "Clotho-AQA (csv)";

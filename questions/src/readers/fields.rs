@@ -5,8 +5,8 @@ use idk_common::limits::MAX_FIELD_CHARS;
 use serde_json::{Map, Value};
 
 use super::Fault;
+use crate::question::{AnswerMatch, Question};
 use crate::reason;
-use crate::record::{AnswerMatch, Question};
 
 /// Other right answers to one question, at most.
 const MAX_ALIASES: usize = 1024;

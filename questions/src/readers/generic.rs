@@ -6,7 +6,7 @@ use super::clips::Folder;
 use super::fields::{Row, texts};
 use super::shape::Shape;
 use super::{Fault, ReadOptions, choices};
-use crate::record::Question;
+use crate::question::Question;
 
 /// Rows with a question and an answer.
 pub(super) const SHAPE: Shape = Shape {

@@ -7,7 +7,7 @@ use super::fields::Row;
 use super::generic::question_of;
 use super::shape::Shape;
 use super::{Fault, ReadOptions};
-use crate::record::Question;
+use crate::question::Question;
 
 /// MMAR's rows.
 pub(super) const SHAPE: Shape = Shape {

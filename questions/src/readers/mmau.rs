@@ -9,7 +9,7 @@ use super::fields::Row;
 use super::generic::question_of;
 use super::shape::Shape;
 use super::{Fault, ReadOptions};
-use crate::record::Question;
+use crate::question::Question;
 
 /// MMAU's rows.
 pub(super) const SHAPE: Shape = Shape {

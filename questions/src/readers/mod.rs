@@ -11,6 +11,7 @@ mod clotho_aqa;
 mod fields;
 mod file;
 mod generic;
+mod lfs;
 mod mmar;
 mod mmau;
 mod shape;
@@ -25,11 +26,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::error::QuestionError;
+use crate::question::{Question, QuestionSet, Rejection};
 use crate::reason;
-use crate::record::{Question, QuestionSet, Rejection};
 use clips::Folder;
 use fields::{Row, plain_text};
-use file::Content;
+use file::{Content, Rows};
 use shape::Shape;
 
 /// How a question set is read.
@@ -83,18 +84,15 @@ pub fn read_questions(path: &Path) -> Result<QuestionSet, QuestionError> {
 /// Reads a question set in any of the known shapes. Rows that cannot be used are listed in [`QuestionSet::rejected`];
 /// questions and rejections together are as many as the file has questions.
 ///
-/// Paths of clips are relative to the folder of `path` and may not leave it.
+/// Paths of clips are relative to the folder of `path` and may not leave it, but for the links of the Hub's cache.
 ///
 /// # Errors
 /// [`QuestionError::Common`] if the file cannot be read or is not JSON (with the line), [`QuestionError::NotASet`],
-/// [`QuestionError::UnknownShape`], [`QuestionError::TooMany`].
+/// [`QuestionError::UnknownShape`], [`QuestionError::TooMany`], [`QuestionError::LfsPointer`].
 pub fn read_questions_with(path: &Path, options: &ReadOptions) -> Result<QuestionSet, QuestionError> {
     let folder = Folder::of(path, options.require_audio);
     let rows = match file::read(path)? {
-        Content::Rows(rows) => {
-            check_count(path, rows.len())?;
-            read_rows(path, rows, &folder, options)?
-        }
+        Content::Rows(rows) => read_rows(path, &rows, &folder, options)?,
         Content::Table(text) => clotho_aqa::read(path, &text, &folder, options)?,
     };
     check_count(path, rows.len())?;
@@ -111,12 +109,14 @@ fn check_count(path: &Path, found: usize) -> Result<(), QuestionError> {
 /// Reads the rows of a JSON file, all in the shape of the first one that has a known shape.
 fn read_rows(
     path: &Path,
-    rows: Vec<(usize, Value)>,
+    rows: &Rows,
     folder: &Folder,
     options: &ReadOptions,
 ) -> Result<Vec<Read>, QuestionError> {
-    let shape = shape::of_rows(path, &rows)?;
-    let mut read: Vec<Read> = rows.into_iter().map(|row| read_row(row, shape, folder, options)).collect();
+    check_count(path, rows.iter().count())?;
+    let shape = shape::of_rows(path, rows)?;
+    let read_one = |(line, row)| read_row(line, file::parse(row), shape, folder, options);
+    let mut read: Vec<Read> = rows.iter().map(read_one).collect();
     if shape.is_some_and(|shape| shape.names_rows_by_clip) {
         name_by_clip(&mut read);
     }
@@ -124,14 +124,17 @@ fn read_rows(
 }
 
 fn read_row(
-    (line, row): (usize, Value),
+    line: usize,
+    row: Result<Value, Fault>,
     shape: Option<&Shape>,
     folder: &Folder,
     options: &ReadOptions,
 ) -> Read {
-    let (Value::Object(row), Some(shape)) = (row, shape) else {
-        let fault = (reason::NOT_AN_OBJECT, "a question is a JSON object".to_owned());
-        return Read { line, id: String::new(), question: Err(fault) };
+    let unusable = |fault: Fault| Read { line, id: String::new(), question: Err(fault) };
+    let (row, shape) = match (row, shape) {
+        (Ok(Value::Object(row)), Some(shape)) => (row, shape),
+        (Err(fault), _) => return unusable(fault),
+        _ => return unusable((reason::NOT_AN_OBJECT, "a question is a JSON object".to_owned())),
     };
     let id = shape.id.iter().find_map(|key| row.get(*key)).map(plain_text).unwrap_or_default();
     Read { line, id, question: (shape.read)(Row::new(row), folder, options) }

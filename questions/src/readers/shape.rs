@@ -6,9 +6,10 @@ use serde_json::{Map, Value};
 
 use super::clips::Folder;
 use super::fields::Row;
+use super::file::{self, Rows};
 use super::{Fault, ReadOptions, avqa, choice_columns, clotho_aqa, generic, mmar, mmau};
 use crate::error::QuestionError;
-use crate::record::Question;
+use crate::question::Question;
 
 /// Reads one row.
 type ReadRow = fn(Row, &Folder, &ReadOptions) -> Result<Question, Fault>;
@@ -32,14 +33,21 @@ pub(super) const SHAPES: [&Shape; 5] =
     [&choice_columns::SHAPE, &avqa::SHAPE, &mmar::SHAPE, &mmau::SHAPE, &generic::SHAPE];
 
 /// The shape of the first row that has one; `None` for a file without any JSON object.
-pub(super) fn of_rows(path: &Path, rows: &[(usize, Value)]) -> Result<Option<&'static Shape>, QuestionError> {
-    let objects = || rows.iter().filter_map(|(line, row)| Some((*line, row.as_object()?)));
-    let shape = objects().find_map(|(_, row)| SHAPES.into_iter().find(|shape| lacks(row, shape).is_empty()));
-    match (shape, objects().next()) {
-        (None, Some((line, row))) => {
+pub(super) fn of_rows(path: &Path, rows: &Rows) -> Result<Option<&'static Shape>, QuestionError> {
+    let mut first: Option<(usize, Map<String, Value>)> = None;
+    for (line, row) in rows.iter() {
+        let Ok(Value::Object(row)) = file::parse(row) else { continue };
+        let shape = SHAPES.into_iter().find(|shape| lacks(&row, shape).is_empty());
+        if shape.is_some() {
+            return Ok(shape);
+        }
+        first.get_or_insert((line, row));
+    }
+    match first {
+        Some((line, row)) => {
             Err(unknown(path, line, row.keys().cloned().collect(), |key| row.contains_key(key)))
         }
-        (shape, _) => Ok(shape),
+        None => Ok(None),
     }
 }
 

@@ -3,13 +3,13 @@
 use std::os::unix::fs::symlink;
 
 use idk_common::CommonError;
-use idk_common::limits::{MAX_CLIPS, MAX_FIELD_CHARS};
+use idk_common::limits::{MAX_CLIPS, MAX_FIELD_CHARS, MAX_ROW_BYTES};
 use serde_json::json;
 use tempfile::TempDir;
 
 use super::*;
-use crate::record::AnswerMatch;
-use crate::writer::write_questions;
+use crate::question::AnswerMatch;
+use crate::question::write_questions;
 
 const WITHOUT_AUDIO: ReadOptions =
     ReadOptions { require_audio: false, duplicate_choices: DuplicateChoices::Reject, agreement: 2 };
@@ -215,7 +215,7 @@ fn a_file_that_is_no_question_set_is_an_error_with_its_line() {
             other => panic!("{other}"),
         }
     };
-    assert_eq!(line(format!("{good}\n\n{good}\n{{\"id\":")), 4);
+    assert_eq!(line("{\n  \"id\": \"q\"\n}\n".to_owned()), 1, "an object over several lines");
     assert_eq!(line(format!("[\n{good},\n{good}\n")), 4);
     assert_eq!(line("\n\nno questions here\n".to_owned()), 3);
     assert_eq!(line(String::new()), 1);
@@ -275,4 +275,121 @@ fn one_bad_first_row_does_not_hide_the_shape_of_the_others() {
     let set = read(&dir, &json!([{"note": "made by hand"}, 7, row("q")]), ReadOptions::default());
     let reasons: Vec<&str> = set.rejected.iter().map(|rejection| rejection.reason.as_str()).collect();
     assert_eq!((set.questions.len(), reasons), (1, vec!["missing-field", "not-an-object"]));
+}
+
+#[test]
+fn a_line_that_is_no_json_is_its_own_rejection() {
+    let dir = folder();
+    let path = dir.path().join("q.jsonl");
+    let surrogate = row("q3").to_string().replace("Which?", "\\ud800");
+    let text = format!("{}\n{{\"id\": \"q2\",\n{surrogate}\n\n{}\n{{\"id\":", row("q1"), row("q4"));
+    idk_common::atomic::write_atomic(&path, text.as_bytes()).unwrap();
+    let set = read_questions(&path).unwrap();
+    let ids: Vec<&str> = set.questions.iter().map(|question| question.id.as_str()).collect();
+    assert_eq!(ids, ["q1", "q4"]);
+    let rejected: Vec<(usize, &str)> =
+        set.rejected.iter().map(|rejection| (rejection.line, rejection.reason.as_str())).collect();
+    assert_eq!(rejected, [(2, "not-json"), (3, "not-json"), (6, "not-json")]);
+    assert!(set.rejected[0].detail.starts_with("column "), "{}", set.rejected[0].detail);
+}
+
+#[test]
+fn numbers_that_are_not_finite_stop_nothing_in_keys_that_are_not_read() {
+    let dir = folder();
+    let good = row("q1").to_string();
+    let odd = |id: &str, key: &str| {
+        row(id).to_string().replacen('{', &format!("{{\"{key}\": NaN, \"b\": [-Infinity, 1e400], "), 1)
+    };
+    for (name, text) in [
+        ("q.json", format!("[{good}, {}, {}]", odd("q2", "duration"), odd("q3", "Infinity"))),
+        ("q.jsonl", format!("{good}\n{}\n{}\n", odd("q2", "duration"), odd("q3", "Infinity"))),
+    ] {
+        let path = dir.path().join(name);
+        idk_common::atomic::write_atomic(&path, text.as_bytes()).unwrap();
+        let set = read_questions(&path).unwrap();
+        assert_eq!((set.questions.len(), set.rejected), (3, Vec::new()), "{name}");
+        assert_eq!(set.questions[1].extra["duration"], Value::Null);
+    }
+    let read_key = row("q").to_string().replacen("\"Which?\"", "NaN", 1);
+    let path = dir.path().join("q.json");
+    idk_common::atomic::write_atomic(&path, format!("[{read_key}]").as_bytes()).unwrap();
+    assert_eq!(read_questions(&path).unwrap().rejected[0].reason, "missing-field");
+}
+
+#[test]
+fn an_array_with_an_error_between_its_rows_is_an_error_with_its_line() {
+    let dir = folder();
+    let path = dir.path().join("q.json");
+    for (text, expected) in [("[{\"a\": NaN},\n{\"a\": x}]", 1), ("[{},\n{} {}]", 2), ("[{}]\n]", 2)] {
+        idk_common::atomic::write_atomic(&path, text.as_bytes()).unwrap();
+        let error = read_questions(&path).unwrap_err();
+        let line =
+            matches!(&error, QuestionError::Common(CommonError::Json { line, .. }) if *line == expected);
+        assert!(line, "{text}: {error}");
+    }
+}
+
+#[test]
+fn a_huge_row_and_too_many_rows_are_refused_before_they_fill_the_memory() {
+    let dir = folder();
+    let path = dir.path().join("q.json");
+    let zeros = "0,".repeat(MAX_ROW_BYTES / 2);
+    let text = format!("[[{zeros}0], {}]", row("q"));
+    idk_common::atomic::write_atomic(&path, text.as_bytes()).unwrap();
+    let set = read_questions(&path).unwrap();
+    assert_eq!((set.questions.len(), set.rejected[0].reason.as_str()), (1, "too-long"));
+    let text = format!("[{}0]", "0,".repeat(MAX_QUESTIONS));
+    idk_common::atomic::write_atomic(&path, text.as_bytes()).unwrap();
+    let error = read_questions(&path).unwrap_err();
+    assert!(matches!(error, QuestionError::TooMany { found, .. } if found == MAX_QUESTIONS + 1), "{error}");
+}
+
+#[test]
+fn a_set_in_the_hub_cache_is_a_folder_of_links_and_is_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let repository = dir.path().join("datasets--a--b");
+    let snapshot = repository.join("snapshots/0");
+    idk_common::atomic::write_atomic(&repository.join("blobs/a"), b"RIFF").unwrap();
+    idk_common::atomic::write_atomic(&dir.path().join("secret"), b"RIFF").unwrap();
+    let rows = json!([row("q1"), with("q2", "audio_id", json!("audio/out.wav"))]);
+    idk_common::json::write_json(&repository.join("blobs/b"), &rows).unwrap();
+    idk_common::atomic::create_dir_all(&snapshot.join("audio")).unwrap();
+    symlink("../../blobs/b", snapshot.join("questions.json")).unwrap();
+    symlink("../../../blobs/a", snapshot.join("audio/a.wav")).unwrap();
+    symlink("../../../../secret", snapshot.join("audio/out.wav")).unwrap();
+    let set = read_questions(&snapshot.join("questions.json")).unwrap();
+    assert_eq!(set.questions[0].audio, [snapshot.join("audio/a.wav")]);
+    let rejected: Vec<&str> = set.rejected.iter().map(|rejection| rejection.reason.as_str()).collect();
+    assert_eq!(rejected, ["bad-path"], "a link out of the repository");
+}
+
+#[test]
+fn pointers_of_git_lfs_are_named() {
+    let dir = folder();
+    let pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 8044\n";
+    idk_common::atomic::write_atomic(&dir.path().join("audio/a.wav"), pointer).unwrap();
+    let set = read(&dir, &json!([row("q")]), ReadOptions::default());
+    assert_eq!(set.rejected[0].reason, "missing-audio");
+    assert!(set.rejected[0].detail.contains("git lfs pull"), "{}", set.rejected[0].detail);
+    let path = dir.path().join("pointer.json");
+    idk_common::atomic::write_atomic(&path, pointer).unwrap();
+    let error = read_questions(&path).unwrap_err();
+    assert!(matches!(error, QuestionError::LfsPointer { .. }), "{error}");
+}
+
+#[test]
+fn a_clip_is_found_in_either_unicode_form_of_its_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let (composed, decomposed) = ("caf\u{e9}", "cafe\u{301}");
+    idk_common::atomic::write_atomic(&dir.path().join(format!("{decomposed}/{composed}.wav")), b"RIFF")
+        .unwrap();
+    for (folder, file) in [(composed, composed), (composed, decomposed), (decomposed, composed)] {
+        let set = read(
+            &dir,
+            &json!([with("q", "audio_id", json!(format!("{folder}/{file}.wav")))]),
+            ReadOptions::default(),
+        );
+        assert_eq!(set.rejected, []);
+        assert_eq!(set.questions[0].audio, [dir.path().join(format!("{decomposed}/{composed}.wav"))]);
+    }
 }

@@ -1,21 +1,13 @@
 //! Replies to open questions.
 
-use std::ops::Range;
-
-use crate::hedge::is_hedged;
-use crate::mentions::{Mention, mentions};
-use crate::record::{AnswerMatch, Question};
-use crate::refusal::refusals;
-use crate::verdict::{Judgement, Verdict};
-use crate::words::{Word, normalise, words};
+use crate::judge::mentions::{Mention, mentions};
+use crate::judge::refusal::{Refused, is_hedged, refusals};
+use crate::judge::text::{Word, normalise, words};
+use crate::judge::{Judgement, Verdict};
+use crate::question::{AnswerMatch, Question};
 
 /// Judges the reply `text`, whose words are `reply`, to an open question; `refused` are its refusals.
-pub(crate) fn judge_open(
-    text: &str,
-    reply: &[Word],
-    refused: &[Range<usize>],
-    question: &Question,
-) -> Judgement {
+pub(crate) fn judge_open(text: &str, reply: &[Word], refused: &Refused, question: &Question) -> Judgement {
     let normal = normalise(text);
     let exact = !normal.is_empty() && question.right_answers().any(|answer| normalise(answer) == normal);
     let contains =
@@ -30,7 +22,7 @@ pub(crate) fn judge_open(
 }
 
 /// Whether the reply has an answer as whole words, which it neither denies nor names in a refusal.
-fn holds_answer(reply: &[Word], refused: &[Range<usize>], question: &Question) -> bool {
+fn holds_answer(reply: &[Word], refused: &Refused, question: &Question) -> bool {
     let answers: Vec<Vec<Word>> = question.right_answers().map(words).collect();
     let refuses = |mention: &Mention| !refusals(&answers[mention.choice]).is_empty();
     let counts = |mention: &Mention| refuses(mention) || !is_hedged(reply, mention, refused);
@@ -40,7 +32,7 @@ fn holds_answer(reply: &[Word], refused: &[Range<usize>], question: &Question) -
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::matching::judge;
+    use crate::judge::judge;
 
     fn open(answer: &str, aliases: &[&str]) -> Question {
         Question {

@@ -6,9 +6,9 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::matching::judge;
-use crate::record::Question;
-use crate::verdict::{Judgement, Verdict};
+use crate::judge::judge;
+use crate::judge::{Judgement, Verdict};
+use crate::question::Question;
 
 /// A rule that says whether a reply is right.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

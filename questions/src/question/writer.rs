@@ -6,7 +6,7 @@ use idk_common::json;
 use serde_json::{Map, Value};
 
 use crate::error::QuestionError;
-use crate::record::{AnswerMatch, Question};
+use crate::question::{AnswerMatch, Question};
 
 /// Writes `questions` with MMAU's keys, then those of `extra`; as JSON Lines if the name ends in `.jsonl`, else as an
 /// indented JSON array.

@@ -1,7 +1,12 @@
-//! Text as words: what two texts must share to be the same answer.
+//! The words of a text.
 //!
 //! Case, surrounding punctuation and the kind of quotation marks do not matter. What stands inside a word does: `F#`,
-//! `A:min7/1`, `4/4` and `twenty-two` are one word each, and different from `F`, `A`, `4` and `two`.
+//! `A:min7/1`, `4/4` and `twenty-two` are one word each, and different from `F`, `A`, `4` and `two`. Numbers and units
+//! have one form, and scripts without spaces are split as [`super::scripts`] says.
+
+use unicode_normalization::UnicodeNormalization;
+
+use super::{numbers, scripts};
 
 /// One word of a reply or an option, with the punctuation around it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,12 +19,14 @@ pub(crate) struct Word {
     pub(crate) opened: bool,
     /// A closing bracket, full stop, colon or dash stands right after it, as in `B)` and `B.`.
     pub(crate) delimited: bool,
-    /// A comma, semicolon, colon, dash or the end of a sentence follows.
+    /// A comma, colon, dash or the end of a sentence follows.
     pub(crate) ends_clause: bool,
-    /// A full stop, question or exclamation mark or a line break follows.
+    /// A full stop, semicolon, question or exclamation mark or a line break follows.
     pub(crate) ends_sentence: bool,
     /// A line break follows.
     pub(crate) ends_line: bool,
+    /// A question mark follows.
+    pub(crate) asks: bool,
 }
 
 impl Word {
@@ -34,12 +41,15 @@ impl Word {
 
 /// The words of `text`.
 pub(crate) fn words(text: &str) -> Vec<Word> {
-    let folded: String = text.chars().filter_map(fold).collect::<String>().replace('—', " — ");
+    let folded: String =
+        text.nfkc().filter_map(fold).collect::<String>().replace('—', " — ").replace('ß', "ss");
     let mut words: Vec<Word> = Vec::new();
     for line in folded.lines() {
-        for chunk in line.split_whitespace().flat_map(unglued) {
+        let first = words.len();
+        for chunk in line.split_whitespace().flat_map(unglued).flat_map(scripts::split) {
             push_chunk(&mut words, chunk);
         }
+        join_thousands(&mut words, first);
         if let Some(last) = words.last_mut() {
             last.ends_clause = true;
             last.ends_sentence = true;
@@ -61,17 +71,23 @@ pub fn normalise(text: &str) -> String {
     words.into_iter().map(|word| word.text).collect::<Vec<_>>().join(" ")
 }
 
-/// Typographic variants as their plain forms; characters without width are dropped.
+/// Typographic variants as their plain forms; characters without width and Arabic vowel signs are dropped.
 fn fold(c: char) -> Option<char> {
     match c {
-        '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}' | '\u{ad}' => None,
-        '‘' | '’' | 'ʼ' | '`' | '´' => Some('\''),
-        '“' | '”' | '„' => Some('"'),
-        '。' => Some('.'),
-        '、' => Some(','),
+        '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}' | '\u{ad}' | '\u{640}' | '\u{64b}'..='\u{652}' => {
+            None
+        }
+        '‘' | '’' | 'ʼ' | '`' | '´' | '′' => Some('\''),
+        '“' | '”' | '„' | '«' | '»' | '「' | '」' | '『' | '』' => Some('"'),
+        '【' => Some('['),
+        '】' => Some(']'),
+        '。' | '۔' | '।' => Some('.'),
+        '、' | '،' => Some(','),
+        '؛' => Some(';'),
+        '؟' => Some('?'),
         '–' | '‐' | '‑' | '−' => Some('-'),
-        // The full-width forms of ASCII, which models that also write Chinese mix in: `（B）`.
-        '\u{ff01}'..='\u{ff5e}' => char::from_u32(u32::from(c) - 0xfee0),
+        '♭' => Some('b'),
+        '♯' => Some('#'),
         _ => Some(c),
     }
 }
@@ -104,24 +120,87 @@ fn push_chunk(words: &mut Vec<Word>, chunk: &str) {
         return;
     }
     let start = chunk.len() - trim_start(chunk).len();
-    let mut word = Word {
-        text: core.to_lowercase(),
-        upper: core.chars().next().is_some_and(char::is_uppercase),
-        opened: chunk[..start].contains(['(', '[']),
-        delimited: false,
-        ends_clause: false,
-        ends_sentence: false,
-        ends_line: false,
-    };
-    mark_after(&mut word, &chunk[start + core.len()..]);
-    words.push(word);
+    let opened = chunk[..start].contains(['(', '[']);
+    let parts = parts(core);
+    let last = parts.len() - 1;
+    for (index, part) in parts.into_iter().enumerate() {
+        // The dot of `İ`, which has no form in lower case.
+        let text = part.to_lowercase().replace("i\u{307}", "i");
+        let mut word = Word {
+            text,
+            upper: part.chars().next().is_some_and(char::is_uppercase),
+            opened: opened && index == 0,
+            delimited: false,
+            ends_clause: false,
+            ends_sentence: false,
+            ends_line: false,
+            asks: false,
+        };
+        word.text = match word.text.as_str() {
+            "&" => "and".to_owned(),
+            text => numbers::amount(text).or_else(|| unit_after(words, text)).unwrap_or(word.text),
+        };
+        if index == last {
+            mark_after(&mut word, &chunk[start + core.len()..]);
+        }
+        words.push(word);
+    }
+}
+
+/// The one form of the unit `text` if a number stands right before it: `2 seconds`, but not `the second`.
+fn unit_after(words: &[Word], text: &str) -> Option<String> {
+    let number = words.last().filter(|word| !word.ends_clause && numbers::is_number(&word.text))?;
+    numbers::unit(text).filter(|_| !number.delimited).map(str::to_owned)
+}
+
+/// The words that `core` is written for: a number and its unit, an elided word of French or Italian and the next one.
+fn parts(core: &str) -> Vec<&str> {
+    const ELIDED: [&str; 17] = [
+        "l'", "d'", "c'", "j'", "n'", "qu'", "s'", "m'", "t'", "un'", "dell'", "all'", "nell'", "dall'",
+        "sull'", "quell'", "jusqu'",
+    ];
+    let lower = core.to_lowercase();
+    if let Some((number, _)) = numbers::with_unit(&lower).filter(|_| lower.len() == core.len()) {
+        return vec![&core[..number.len()], &core[number.len()..]];
+    }
+    let elided = ELIDED.iter().find(|elided| {
+        core.len() > elided.len() + 1
+            && core.get(..elided.len()).is_some_and(|start| start.eq_ignore_ascii_case(elided))
+    });
+    match elided {
+        Some(elided) => vec![&core[..elided.len()], &core[elided.len()..]],
+        None => vec![core],
+    }
+}
+
+/// Joins `10 000`, from word `first` on.
+fn join_thousands(words: &mut Vec<Word>, first: usize) {
+    let digits = |word: &Word| word.text.bytes().all(|byte| byte.is_ascii_digit());
+    let mut at = first;
+    while at + 1 < words.len() {
+        let (head, tail) = (&words[at], &words[at + 1]);
+        let apart = head.ends_clause || head.delimited || tail.opened;
+        if digits(head)
+            && (1..=3).contains(&head.text.len())
+            && digits(tail)
+            && tail.text.len() == 3
+            && !apart
+        {
+            let tail = words.remove(at + 1);
+            let head = &words[at];
+            words[at] =
+                Word { text: head.text.clone() + &tail.text, upper: false, opened: head.opened, ..tail };
+        }
+        at += 1;
+    }
 }
 
 fn mark_after(word: &mut Word, after: &str) {
     let first = after.trim_start_matches(['*', '_', '"', '\'']).chars().next();
-    word.delimited |= first.is_some_and(|c| matches!(c, ')' | ']' | '.' | ':' | '-' | '—'));
+    word.delimited |= first.is_some_and(|c| matches!(c, ')' | ']' | '}' | '.' | ':' | '-' | '—'));
+    word.asks |= after.contains('?');
     word.ends_clause |= after.contains([',', ';', ':', '-', '—', '.', '!', '?', '…']);
-    word.ends_sentence |= after.contains(['.', '!', '?', '…']);
+    word.ends_sentence |= after.contains(['.', '!', '?', '…', ';']);
 }
 
 fn trim_start(chunk: &str) -> &str {
@@ -130,7 +209,9 @@ fn trim_start(chunk: &str) -> &str {
         let after = &rest[c.len_utf8()..];
         // `-5` and `.5` are numbers.
         let number = matches!(c, '-' | '.') && after.starts_with(|next: char| next.is_ascii_digit());
-        if number || !is_edge(c) {
+        // `$B$` is mathematics, `$5` an amount.
+        let math = c == '$' && !after.starts_with(|next: char| next.is_ascii_digit());
+        if number || !(is_edge(c) || math) {
             break;
         }
         rest = after;
@@ -139,11 +220,14 @@ fn trim_start(chunk: &str) -> &str {
 }
 
 fn trim_end(chunk: &str) -> &str {
-    chunk.trim_end_matches(|c| is_edge(c) && c != '-')
+    chunk.trim_end_matches(|c| (is_edge(c) && c != '-') || c == '$')
 }
 
+/// Punctuation, and symbols that are no part of a word, such as check marks and emoji.
 fn is_edge(c: char) -> bool {
-    "\"'()[]{}<>*_~.,;:!?…|•-—".contains(c)
+    const KEPT: &str = "♪♫€£";
+    "\"'()[]{}<>*_~.,;:!?…|•-—¿¡·".contains(c)
+        || (c > '\u{2000}' && !c.is_alphanumeric() && !KEPT.contains(c))
 }
 
 #[cfg(test)]

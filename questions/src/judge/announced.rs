@@ -1,19 +1,7 @@
-//! Where a reply says that its answer follows: `The answer is`, `Answer:`, `option B`, `<answer>`.
+//! Where a reply says that its answer follows: `The answer is`, `Answer:`, `option B`.
 
-use crate::mentions::prefix_end;
-use crate::words::Word;
-
-/// The part of a reply that holds the answer, for models that mark it: `<answer>..</answer>`, `\boxed{..}`, or what
-/// follows `</think>`.
-pub(crate) fn answer_part(text: &str) -> &str {
-    let text = text.rsplit_once("</think>").map_or(text, |(_, after)| after);
-    let marked = |open: &str, close: &str| {
-        let (_, after) = text.rsplit_once(open)?;
-        Some(after.split(close).next().unwrap_or(after)).filter(|inner| !inner.trim().is_empty())
-    };
-    let boxed = || marked("\\boxed{", "}").map(|inner| inner.trim_start_matches("\\text{"));
-    marked("<answer>", "</answer>").or_else(boxed).unwrap_or(text)
-}
+use crate::judge::mentions::prefix_end;
+use crate::judge::text::Word;
 
 /// Where the answer begins if the words from `at` announce one.
 pub(crate) fn announcement_end(reply: &[Word], at: usize) -> Option<usize> {
@@ -77,9 +65,14 @@ fn skip(reply: &[Word], at: usize, skipped: &[&str]) -> usize {
     at + reply[at..].iter().take_while(|word| skipped.contains(&word.text.as_str())).count()
 }
 
+/// Words of a sentence that are read beyond the longest option. Stops one without an end from taking quadratic time.
+const MAX_SENTENCE_WORDS: usize = 128;
+
 /// The words up to the end of the sentence. A full stop inside an option or after initials ends nothing: `4. Reading`,
 /// `B. dog`, `J.D. Salinger`.
 pub(crate) fn sentence<'a>(text: &'a [Word], options: &[Vec<Word>]) -> &'a [Word] {
+    let longest = options.iter().map(Vec::len).max().unwrap_or(0);
+    let text = &text[..text.len().min(longest + MAX_SENTENCE_WORDS)];
     let label = usize::from(text.first().is_some_and(|word| word.letter().is_some()));
     let option_end = |at: usize| options.iter().filter_map(|option| prefix_end(&text[at..], option)).max();
     let option_end = option_end(0).max(option_end(label).map(|end| end + label)).unwrap_or(1);
@@ -92,15 +85,7 @@ pub(crate) fn sentence<'a>(text: &'a [Word], options: &[Vec<Word>]) -> &'a [Word
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::words::words;
-
-    #[test]
-    fn marked_answers_are_cut_out() {
-        assert_eq!(answer_part("<think>A</think> B"), " B");
-        assert_eq!(answer_part("so <answer>B</answer> I say"), "B");
-        assert_eq!(answer_part("$\\boxed{\\text{B}}$"), "B");
-        assert_eq!(answer_part("<answer></answer> B"), "<answer></answer> B");
-    }
+    use crate::judge::text::words;
 
     #[test]
     fn an_announcement_ends_where_the_answer_begins() {

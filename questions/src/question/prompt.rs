@@ -3,7 +3,7 @@
 use idk_common::seed::{Rng, derive_seed};
 use serde::{Deserialize, Serialize};
 
-use crate::record::Question;
+use crate::question::Question;
 
 /// How question and options are put into one text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

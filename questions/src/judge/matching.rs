@@ -2,19 +2,21 @@
 
 use std::ops::Range;
 
-use crate::announced::{announcement_end, answer_part, sentence};
-use crate::hedge::{follows_refusal, is_hedged};
-use crate::mentions::{Mention, is_denied, mentions, only_choice, prefix_end};
-use crate::open::judge_open;
-use crate::record::Question;
-use crate::refusal::refusals;
-use crate::statement::{Reading, read_statement};
-use crate::verdict::{Judgement, Verdict};
-use crate::words::{Word, normalise, words};
+use crate::judge::mentions::occurrences;
+use crate::judge::open::judge_open;
+use crate::judge::reading::read_reply;
+use crate::judge::refusal::Refused;
+use crate::judge::statement::Reading;
+use crate::judge::text::{Word, answer_part, normalise, words};
+use crate::judge::{Judgement, Verdict};
+use crate::question::Question;
 
 /// Words of a reply that are read, its last ones. Stops a stored answer of megabytes from taking hours: reading takes
 /// more than linear time.
 const MAX_REPLY_WORDS: usize = 2048;
+
+/// Bytes of a reply that are read, its last ones. Same reason, for replies without spaces.
+const MAX_REPLY_BYTES: usize = 1 << 16;
 
 /// Judges the reply `text` to `question`.
 ///
@@ -35,9 +37,10 @@ const MAX_REPLY_WORDS: usize = 2048;
 #[must_use]
 pub fn judge(text: &str, question: &Question) -> Judgement {
     let answer = answer_part(text);
+    let answer = &answer[answer.ceil_char_boundary(answer.len().saturating_sub(MAX_REPLY_BYTES))..];
     let mut reply = words(answer);
     reply.drain(..reply.len().saturating_sub(MAX_REPLY_WORDS));
-    let refused = refusals(&reply);
+    let refused = Refused::of(&reply);
     if question.is_open() {
         return judge_open(answer, &reply, &refused, question);
     }
@@ -52,9 +55,20 @@ pub fn judge(text: &str, question: &Question) -> Judgement {
             let verdict = if right { Verdict::Correct } else { Verdict::Wrong };
             Judgement { verdict, choice: Some(choice), unparsed: false }
         }
-        Reading::None if !refused.is_empty() => Judgement::REFUSED,
+        Reading::None | Reading::Conflict if refuses(&reply, &options, &refused) => Judgement::REFUSED,
         Reading::None | Reading::Conflict => Judgement::UNPARSED,
     }
+}
+
+/// Whether the reply refuses, and not only by naming an option such as `Cannot be determined`.
+fn refuses(reply: &[Word], options: &[Vec<Word>], refused: &Refused) -> bool {
+    if refused.is_empty() {
+        return false;
+    }
+    let named = occurrences(reply, options);
+    let is_named =
+        |range: &Range<usize>| named.iter().any(|one| one.start <= range.start && range.end <= one.end);
+    refused.ranges.iter().any(|range| !is_named(range))
 }
 
 /// A reply without any word (`?`) is compared with the options by its characters.
@@ -63,79 +77,6 @@ fn symbol(text: &str, reply: &[Word], choices: &[String]) -> Option<usize> {
     let mut equal = choices.iter().enumerate().filter(|(_, choice)| normalise(choice) == text);
     let (choice, _) = equal.next()?;
     equal.next().is_none().then_some(choice)
-}
-
-fn read_reply(reply: &[Word], options: &[Vec<Word>], refused: &[Range<usize>]) -> Reading {
-    let whole = read_statement(reply, options);
-    if whole != Reading::None {
-        return whole;
-    }
-    let announced = read_announced(reply, options, refused);
-    if announced != Reading::None {
-        return announced;
-    }
-    read_mentions(reply, options, refused)
-}
-
-/// Reads what follows every phrase that announces an answer; all of them must agree.
-fn read_announced(reply: &[Word], options: &[Vec<Word>], refused: &[Range<usize>]) -> Reading {
-    let mut result = Reading::None;
-    for start in (0..reply.len()).filter_map(|at| announcement_end(reply, at)) {
-        if follows_refusal(reply, start, refused) {
-            continue;
-        }
-        let tail = sentence(&reply[start..], options);
-        let refuses = refused.iter().any(|range| (start..start + tail.len()).contains(&range.start));
-        result = match (result, read_tail(tail, options, refuses)) {
-            (Reading::None, reading) => reading,
-            (result, Reading::None) => result,
-            (result, reading) if result == reading => result,
-            _ => return Reading::Conflict,
-        };
-    }
-    result
-}
-
-/// Reads the sentence that follows an announcement: a statement, an option at its start, or one anywhere in it.
-fn read_tail(tail: &[Word], options: &[Vec<Word>], refuses: bool) -> Reading {
-    let statement = read_statement(tail, options);
-    if statement != Reading::None {
-        return statement;
-    }
-    let found = mentions(tail, options);
-    let begins = (0..options.len()).filter_map(|choice| Some((prefix_end(tail, &options[choice])?, choice)));
-    if let Some((_, choice)) = begins.max() {
-        let names_others = found.iter().any(|mention| mention.choice != choice);
-        return if names_others { Reading::Conflict } else { Reading::Choice(choice) };
-    }
-    match only_choice(&found) {
-        Some(choice) if !refuses => Reading::Choice(choice),
-        _ => Reading::None,
-    }
-}
-
-/// Reads letters in brackets and options anywhere in the reply; they must agree.
-fn read_mentions(reply: &[Word], options: &[Vec<Word>], refused: &[Range<usize>]) -> Reading {
-    let option_refuses: Vec<bool> = options.iter().map(|option| !refusals(option).is_empty()).collect();
-    let mut found = mentions(reply, options);
-    found.retain(|mention| option_refuses[mention.choice] || !is_hedged(reply, mention, refused));
-    let mut letters = bracketed_letters(reply, options.len());
-    letters.retain(|letter| !follows_refusal(reply, letter.start, refused));
-    match (letters.is_empty(), only_choice(&letters), only_choice(&found)) {
-        (true, _, Some(choice)) => Reading::Choice(choice),
-        (true, _, None) => Reading::None,
-        (false, Some(letter), other) if found.is_empty() || other == Some(letter) => Reading::Choice(letter),
-        (false, ..) => Reading::Conflict,
-    }
-}
-
-/// Letters in brackets, `(B)`, that the reply does not deny.
-fn bracketed_letters(reply: &[Word], options: usize) -> Vec<Mention> {
-    let labels = reply.iter().enumerate().filter(|(_, word)| word.opened && word.delimited);
-    labels
-        .filter_map(|(start, word)| Some(Mention { choice: word.letter()?, start, end: start + 1 }))
-        .filter(|label| label.choice < options && !is_denied(reply, label))
-        .collect()
 }
 
 #[cfg(test)]

@@ -1,0 +1,38 @@
+//! Portuguese.
+
+use super::Language;
+
+pub(super) static PORTUGUESE: Language = Language {
+    classes: &[
+        "DIZER: dizer determinar responder ouvir escutar saber identificar reconhecer confirmar afirmar \
+         distinguir precisar acessar processar fornecer entender dar adivinhar ajudar dizê-lo",
+    ],
+    refuses: "\
+        não sei; não tenho certeza; não tenho a certeza; não tenho ideia; não tenho ~ ideia; não tenho ~ \
+        informaç*; não tenho acesso; não tenho como; não tenho a resposta; não faço ideia; não faço a menor \
+        ideia; não posso DIZER; não posso ~ DIZER; não consigo DIZER; não consigo ~ DIZER; não é possível DIZER; \
+        não se pode DIZER; impossível DIZER; impossível de DIZER; difícil DIZER; difícil de DIZER; não há ~ \
+        informaç*; sem ideia; não estou certo; não estou certa; não estou segur*; não sou capaz; não ouço nada; \
+        informaç* insuficient*; não saberia DIZER; não reconheço; não conheço; não dá para; não dá pra; não está \
+        claro; não entendi; não ouvi; não saberia; não tenho capacidade; não compreendo; não se sabe; não me é \
+        possível; não fui capaz; não pude DIZER; não conseguiria; sei lá; não o posso DIZER; não tenho ~ \
+        certeza; não estou ~ cert*; não faço ~ ideia",
+    refuses_first: "desconheço",
+    refuses_alone: "\
+        desconhecido; desconhecida; indeterminado; incerto; sem resposta; não posso; não consigo",
+    clause_starts: "desculpe; sinto muito; mas; infelizmente; eu",
+    reports: "diz; pergunta; canta",
+    turns: "mas; talvez; provavelmente; acho; diria; porém; creio; penso",
+    denies_before: "não; nem; nenhum; nenhuma; sem; exceto; em vez de; nunca",
+    affirms: "sem dúvida; não só; não apenas",
+    denies_after: "não é; não; está descartad*; é incorret*; está errad*; seria",
+    supposes: "se fosse; se é; se for; se há",
+    introduces: "\
+        é; resposta; opção; diria; acho; escolho; letra; que é; seja; talvez; provavelmente; correta; certa; que \
+        seja; provável",
+    confirms: "é a correta; é corret*; é a resposta; está corret*",
+    softens: "talvez; o; a; um; uma",
+    concludes: "então; portanto; logo",
+    lists: "as opções; opções",
+    ..Language::EMPTY
+};

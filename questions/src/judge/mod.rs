@@ -1,0 +1,21 @@
+//! What a reply says: options first, then refusals, never a guess.
+
+mod announced;
+mod denial;
+mod labels;
+mod language;
+mod matching;
+mod mentions;
+mod open;
+mod reading;
+mod refusal;
+mod scorer;
+mod statement;
+mod text;
+mod verdict;
+
+pub use matching::judge;
+pub use refusal::{REFUSAL, is_refusal};
+pub use scorer::{Scorer, judge_with};
+pub use text::normalise;
+pub use verdict::{Judgement, Verdict};
