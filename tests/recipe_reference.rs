@@ -16,7 +16,7 @@ const SOURCES: [(&str, &str, &str); 12] = [
     ("model", "src/recipe.rs", "ModelSection"),
     ("data", "src/recipe.rs", "DataSection"),
     ("build", "dataset-builder/src/config.rs", "BuildConfig"),
-    ("lora", "model/src/lora.rs", "LoraConfig"),
+    ("lora", "model/src/lora/mod.rs", "LoraConfig"),
     ("train", "trainer/src/config.rs", "TrainConfig"),
     ("dpo", "trainer/src/dpo_config.rs", "DpoConfig"),
     ("eval", "evaluator/src/config.rs", "EvalConfig"),

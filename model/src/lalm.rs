@@ -6,19 +6,19 @@ use std::path::Path;
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use idk_audio::{LogMel, MelConfig, MelExtractor};
 
-use crate::batch::TokenBatch;
-use crate::config::LalmConfig;
-use crate::decoder::Decoder;
+use crate::arch::config::LalmConfig;
 use crate::device_check;
-use crate::encoder::AudioEncoder;
 use crate::error::ModelError;
-use crate::generation_config::GenerationDefaults;
-use crate::linear::{ForwardContext, Linear};
+use crate::generate::defaults::GenerationDefaults;
+use crate::nn::batch::TokenBatch;
+use crate::nn::decoder::Decoder;
+use crate::nn::encoder::AudioEncoder;
+use crate::nn::linear::{ForwardContext, Linear};
+use crate::nn::slot::Slot;
+use crate::nn::source::{TensorSource, Values};
 use crate::parallel::{map_on_one_thread_each, workers};
 use crate::run_settings::{RunSettings, is_gpu};
-use crate::slot::Slot;
-use crate::source::{TensorSource, Values};
-use crate::tokenizer::LalmTokenizer;
+use crate::text::tokenizer::LalmTokenizer;
 use crate::weights::Weights;
 
 /// The tensor whose stored type stands for the model's.

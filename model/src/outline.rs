@@ -6,11 +6,11 @@ use std::path::Path;
 use burn::tensor::Device;
 use idk_audio::{MelConfig, MelExtractor};
 
-use crate::config::LalmConfig;
+use crate::arch::config::LalmConfig;
 use crate::error::ModelError;
-use crate::generation_config::GenerationDefaults;
+use crate::generate::defaults::GenerationDefaults;
 use crate::lora::{Adapters, LoraConfig};
-use crate::tokenizer::LalmTokenizer;
+use crate::text::tokenizer::LalmTokenizer;
 use crate::weights::Weights;
 
 /// A model folder, read up to its weights.

@@ -10,12 +10,9 @@
 //! the tests compare with.
 
 mod attention;
-mod attention_backward;
-mod attention_mask;
 mod buffer;
 mod cross_entropy;
 mod gelu;
-mod heads;
 mod layer_norm;
 mod linear;
 mod math;
@@ -27,8 +24,7 @@ mod swiglu;
 #[cfg(test)]
 mod test_support;
 
-pub use attention::attention;
-pub use attention_mask::AttentionMask;
+pub use attention::{AttentionMask, attention};
 pub use cross_entropy::{cross_entropy_sum, label_nll};
 pub use gelu::gelu;
 pub use layer_norm::layer_norm;

@@ -7,8 +7,8 @@ use burn::backend::autodiff::ops::{Backward, Ops};
 use burn::backend::flex::FlexTensor;
 use burn::tensor::Tensor;
 
+use super::attention::swap;
 use super::buffer::{chunk_of_rows, dense, for_chunks, map, values, values_mut};
-use super::heads::swap;
 use super::math::vectorised;
 use super::record::{fusable, operand, record};
 

@@ -7,7 +7,7 @@ use idk_common::CommonError;
 
 use super::Weights;
 use crate::error::ModelError;
-use crate::number::widen;
+use crate::weights::number::widen;
 
 /// One tensor as it is stored.
 #[derive(Clone, Debug, PartialEq)]

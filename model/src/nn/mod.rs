@@ -1,0 +1,12 @@
+//! The blocks that models are built of.
+pub(crate) mod batch;
+pub(crate) mod cache;
+pub(crate) mod convolution;
+pub(crate) mod decoder;
+pub(crate) mod encoder;
+pub(crate) mod linear;
+pub(crate) mod norm;
+pub(crate) mod recompute;
+pub(crate) mod rope;
+pub(crate) mod slot;
+pub(crate) mod source;

@@ -1,0 +1,413 @@
+//! Reading safetensors weights: one file or many shards, both transformers namings, tensor by tensor.
+//!
+//! The header is parsed and checked here, and each tensor is read on its own: the host never holds more than one
+//! tensor beside the model, and a damaged file is an error, never a fault.
+
+mod init;
+mod number;
+mod ranges;
+pub(crate) mod save;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use half::bf16;
+use idk_common::CommonError;
+use rayon::prelude::*;
+use serde_json::Value;
+
+use crate::error::ModelError;
+use crate::weights::number::{Number, narrow, widen};
+
+pub(crate) use self::ranges::StoredShape;
+
+/// Largest safetensors header that is read: stops a forged length from reserving memory. The limit of the format's own reader.
+const MAX_HEADER_BYTES: u64 = 100_000_000;
+
+/// Bytes of a tensor that are read at a time; a multiple of every type's size.
+const PIECE_BYTES: usize = 8 << 20;
+
+/// The canonical (transformers 4, on-disk) form of a tensor name; transformers 5 names its modules differently in memory.
+pub fn canonical_name(name: &str) -> String {
+    for (new, old) in [
+        ("model.audio_tower.", "audio_tower."),
+        ("model.multi_modal_projector.", "multi_modal_projector."),
+        ("model.language_model.", "language_model.model."),
+        ("lm_head.", "language_model.lm_head."),
+    ] {
+        if let Some(rest) = name.strip_prefix(new) {
+            return format!("{old}{rest}");
+        }
+    }
+    name.to_owned()
+}
+
+/// Where one tensor lies.
+#[derive(Clone, Debug)]
+struct Entry {
+    file: usize,
+    disk_name: String,
+    dtype: String,
+    shape: Vec<usize>,
+    start: u64,
+    bytes: u64,
+}
+
+/// The tensors of one safetensors file or of one sharded checkpoint, by canonical name.
+#[derive(Debug)]
+pub struct Weights {
+    path: PathBuf,
+    files: Vec<(PathBuf, File)>,
+    entries: BTreeMap<String, Entry>,
+    taken: BTreeSet<String>,
+}
+
+impl Weights {
+    /// Opens the weights of a model folder: `model.safetensors`, else `model.safetensors.index.json` and its shards.
+    ///
+    /// # Errors
+    /// [`ModelError::NoWeights`] if neither is there, [`ModelError::Weights`] if a header is damaged or a shard does
+    /// not hold what the index says, [`ModelError::DuplicateTensor`].
+    pub fn open_dir(dir: &Path) -> Result<Self, ModelError> {
+        let single = dir.join("model.safetensors");
+        let index = dir.join("model.safetensors.index.json");
+        if single.is_file() {
+            Self::open_file(&single)
+        } else if index.is_file() {
+            Self::open_index(dir, &index)
+        } else {
+            Err(ModelError::NoWeights { path: dir.to_owned() })
+        }
+    }
+
+    /// Opens one safetensors file. Names are kept as they are where they match no known model prefix.
+    ///
+    /// # Errors
+    /// [`ModelError::Weights`] if the header is damaged, [`ModelError::DuplicateTensor`].
+    pub fn open_file(path: &Path) -> Result<Self, ModelError> {
+        let mut weights = Self::empty(path);
+        weights.add_file(path)?;
+        Ok(weights)
+    }
+
+    fn empty(path: &Path) -> Self {
+        Self { path: path.to_owned(), files: Vec::new(), entries: BTreeMap::new(), taken: BTreeSet::new() }
+    }
+
+    fn open_index(dir: &Path, path: &Path) -> Result<Self, ModelError> {
+        let damaged = |what: String| ModelError::Weights { path: path.to_owned(), what };
+        let index: Value = idk_common::json::read_json(path)?;
+        let map = index.get("weight_map").and_then(Value::as_object);
+        let map = map.ok_or_else(|| damaged("there is no object `weight_map`".to_owned()))?;
+        let mut promised: BTreeMap<String, &str> = BTreeMap::new();
+        for (name, shard) in map {
+            let shard = shard.as_str().filter(|shard| is_plain_file_name(shard));
+            let shard =
+                shard.ok_or_else(|| damaged(format!("the shard of `{name}` is not a plain file name")))?;
+            promised.insert(canonical_name(name), shard);
+        }
+        let mut weights = Self::empty(path);
+        for shard in promised.values().copied().collect::<BTreeSet<_>>() {
+            weights.add_file(&dir.join(shard))?;
+        }
+        for (name, shard) in promised {
+            let place = weights.entries.get(&name).map(|entry| weights.files[entry.file].0.as_path());
+            if place != Some(dir.join(shard).as_path()) {
+                return Err(damaged(format!("tensor `{name}` is not in {shard} as the index says")));
+            }
+        }
+        Ok(weights)
+    }
+
+    fn add_file(&mut self, path: &Path) -> Result<(), ModelError> {
+        let (mut file, file_bytes) = idk_common::atomic::open(path)?;
+        for (disk_name, mut entry) in read_header(path, &mut file, file_bytes)? {
+            entry.file = self.files.len();
+            let name = canonical_name(&disk_name);
+            if self.entries.insert(name.clone(), entry).is_some() {
+                return Err(ModelError::DuplicateTensor { path: path.to_owned(), tensor: name });
+            }
+        }
+        self.files.push((path.to_owned(), file));
+        Ok(())
+    }
+
+    /// Canonical names and shapes of all tensors, sorted by name.
+    pub fn shapes(&self) -> impl Iterator<Item = (&str, &[usize])> {
+        self.entries.iter().map(|(name, entry)| (name.as_str(), entry.shape.as_slice()))
+    }
+
+    /// Whether the tensor is stored in 16 bits.
+    pub fn is_half(&self, name: &str) -> bool {
+        self.entries.get(name).is_some_and(|entry| matches!(entry.dtype.as_str(), "F16" | "BF16"))
+    }
+
+    /// The values of one tensor, widened to `f32` (exact for every type that is read), in row-major order.
+    ///
+    /// # Errors
+    /// [`ModelError::MissingTensor`], [`ModelError::TensorShape`], [`ModelError::TensorDtype`],
+    /// [`ModelError::NonFinite`], or an error of reading.
+    pub fn take(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>, ModelError> {
+        self.read(name, shape, widen)
+    }
+
+    /// The values of one tensor in bfloat16: as they are if they are stored so, else rounded to the nearest.
+    ///
+    /// # Errors
+    /// As [`Weights::take`].
+    pub fn take_bf16(&mut self, name: &str, shape: &[usize]) -> Result<Vec<bf16>, ModelError> {
+        self.read(name, shape, narrow)
+    }
+
+    /// Reads a tensor piece by piece, so that no more than the result and a piece are in memory at once.
+    fn read<T: Number>(
+        &mut self,
+        name: &str,
+        shape: &[usize],
+        convert: fn(&[u8], &str, &mut Vec<T>) -> bool,
+    ) -> Result<Vec<T>, ModelError> {
+        let Some(entry) = self.entries.get(name).cloned() else {
+            return Err(ModelError::MissingTensor { path: self.path.clone(), tensor: name.to_owned() });
+        };
+        let (path, file) = &mut self.files[entry.file];
+        if entry.shape != shape {
+            return Err(ModelError::TensorShape {
+                path: path.clone(),
+                tensor: name.to_owned(),
+                expected: shape.to_vec(),
+                found: entry.shape,
+            });
+        }
+        let io = |source| CommonError::Io { path: path.clone(), doing: "read", source };
+        let bytes = usize::try_from(entry.bytes).unwrap_or(usize::MAX);
+        let mut values: Vec<T> = Vec::with_capacity(shape.iter().product::<usize>().min(bytes / 2));
+        let mut piece = vec![0_u8; bytes.min(PIECE_BYTES)];
+        file.seek(SeekFrom::Start(entry.start)).map_err(io)?;
+        let mut left = bytes;
+        while left > 0 {
+            let piece = &mut piece[..left.min(PIECE_BYTES)];
+            file.read_exact(piece).map_err(io)?;
+            let start = values.len();
+            if !convert(piece, &entry.dtype, &mut values) {
+                return Err(ModelError::TensorDtype {
+                    path: path.clone(),
+                    tensor: name.to_owned(),
+                    dtype: entry.dtype,
+                });
+            }
+            if let Some(index) = values[start..].par_iter().position_first(|value| !value.is_finite_number())
+            {
+                let index = start + index;
+                return Err(ModelError::NonFinite { path: path.clone(), tensor: name.to_owned(), index });
+            }
+            left -= piece.len();
+        }
+        self.taken.insert(name.to_owned());
+        Ok(values)
+    }
+
+    /// Checks that every tensor on disk has been taken.
+    ///
+    /// # Errors
+    /// [`ModelError::UnusedTensor`] naming the first that was not.
+    pub fn finish(&self) -> Result<(), ModelError> {
+        match self.entries.iter().find(|(name, _)| !self.taken.contains(*name)) {
+            None => Ok(()),
+            Some((_, entry)) => Err(ModelError::UnusedTensor {
+                path: self.files[entry.file].0.clone(),
+                tensor: entry.disk_name.clone(),
+            }),
+        }
+    }
+}
+
+fn is_plain_file_name(name: &str) -> bool {
+    let mut parts = Path::new(name).components();
+    matches!((parts.next(), parts.next()), (Some(std::path::Component::Normal(_)), None))
+}
+
+/// Parses and checks the header: every tensor lies inside the file and has as many bytes as its shape and type say.
+fn read_header(path: &Path, file: &mut File, file_bytes: u64) -> Result<Vec<(String, Entry)>, ModelError> {
+    let damaged = |what: String| ModelError::Weights { path: path.to_owned(), what };
+    let io = |source| CommonError::Io { path: path.to_owned(), doing: "read", source };
+    let mut length = [0_u8; 8];
+    if file_bytes < 8 {
+        return Err(damaged(format!("not a safetensors file: it has only {file_bytes} bytes")));
+    }
+    file.read_exact(&mut length).map_err(io)?;
+    let header_bytes = u64::from_le_bytes(length);
+    if header_bytes > MAX_HEADER_BYTES || header_bytes > file_bytes - 8 {
+        return Err(damaged(format!("the header claims {header_bytes} bytes, the file has {file_bytes}")));
+    }
+    let mut header = vec![0_u8; usize::try_from(header_bytes).unwrap_or(0)];
+    file.read_exact(&mut header).map_err(io)?;
+    let header: Value = serde_json::from_slice(&header)
+        .map_err(|error| damaged(format!("the header is not JSON: {error}")))?;
+    let header = header.as_object().ok_or_else(|| damaged("the header is not a JSON object".to_owned()))?;
+    let data_bytes = file_bytes - 8 - header_bytes;
+    let mut entries = Vec::with_capacity(header.len());
+    for (name, value) in header.iter().filter(|(name, _)| *name != "__metadata__") {
+        let entry = read_entry(name, value, data_bytes)
+            .ok_or_else(|| damaged(format!("tensor `{name}` does not fit the file: {value}")))?;
+        entries.push((name.clone(), Entry { start: entry.start + 8 + header_bytes, ..entry }));
+    }
+    // As the format demands: no gaps, no overlaps, nothing after the last tensor.
+    let mut spans: Vec<(u64, u64)> =
+        entries.iter().map(|(_, entry)| (entry.start - 8 - header_bytes, entry.bytes)).collect();
+    spans.sort_unstable();
+    let end = spans.iter().try_fold(0, |at, (start, bytes)| (*start == at).then_some(at + bytes));
+    if end != Some(data_bytes) {
+        return Err(damaged("the tensors do not cover the file without gaps".to_owned()));
+    }
+    Ok(entries)
+}
+
+fn read_entry(name: &str, value: &Value, data_bytes: u64) -> Option<Entry> {
+    let dtype = value.get("dtype")?.as_str()?.to_owned();
+    let shape: Option<Vec<usize>> = value
+        .get("shape")?
+        .as_array()?
+        .iter()
+        .map(|size| size.as_u64().and_then(|size| usize::try_from(size).ok()))
+        .collect();
+    let shape = shape?;
+    let offsets = value.get("data_offsets")?.as_array()?;
+    let (start, end) = (offsets.first()?.as_u64()?, offsets.get(1)?.as_u64()?);
+    let bytes = end.checked_sub(start)?;
+    if end > data_bytes || offsets.len() != 2 {
+        return None;
+    }
+    let elements = shape.iter().try_fold(1_u64, |product, &size| product.checked_mul(size as u64))?;
+    let element_bytes = match dtype.as_str() {
+        "F32" => 4,
+        "F16" | "BF16" => 2,
+        // Another type is refused when the tensor is asked for, with a message of its own.
+        _ => return Some(Entry { file: 0, disk_name: name.to_owned(), dtype, shape, start, bytes }),
+    };
+    (elements.checked_mul(element_bytes)? == bytes).then(|| Entry {
+        file: 0,
+        disk_name: name.to_owned(),
+        dtype,
+        shape,
+        start,
+        bytes,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn write(dir: &Path, header: &str, data: &[u8]) -> PathBuf {
+        let path = dir.join("model.safetensors");
+        let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+        bytes.extend_from_slice(header.as_bytes());
+        bytes.extend_from_slice(data);
+        idk_common::atomic::write_atomic(&path, &bytes).unwrap();
+        path
+    }
+
+    #[test]
+    fn transformers_5_names_become_transformers_4_names() {
+        for (new, old) in [
+            ("model.audio_tower.conv1.bias", "audio_tower.conv1.bias"),
+            (
+                "model.language_model.layers.3.mlp.up_proj.weight",
+                "language_model.model.layers.3.mlp.up_proj.weight",
+            ),
+            ("lm_head.weight", "language_model.lm_head.weight"),
+            ("model.multi_modal_projector.linear.bias", "multi_modal_projector.linear.bias"),
+            ("language_model.model.norm.weight", "language_model.model.norm.weight"),
+        ] {
+            assert_eq!(canonical_name(new), old);
+        }
+    }
+
+    #[test]
+    fn all_three_stored_types_widen_exactly() {
+        let dir = tempfile::tempdir().unwrap();
+        let header = r#"{"a":{"dtype":"BF16","shape":[2],"data_offsets":[0,4]},"b":{"dtype":"F16","shape":[1,1],"data_offsets":[4,6]},"c":{"dtype":"F32","shape":[1],"data_offsets":[6,10]}}"#;
+        let mut data = Vec::new();
+        data.extend_from_slice(&[0x80, 0x3f, 0x00, 0xc0, 0x00, 0x38]);
+        data.extend_from_slice(&0.1_f32.to_le_bytes());
+        let mut weights = Weights::open_file(&write(dir.path(), header, &data)).unwrap();
+        assert_eq!(weights.take("a", &[2]).unwrap(), [1.0, -2.0]);
+        assert_eq!(weights.take("b", &[1, 1]).unwrap(), [0.5]);
+        assert!(matches!(weights.finish(), Err(ModelError::UnusedTensor { tensor, .. }) if tensor == "c"));
+        assert_eq!(weights.take("c", &[1]).unwrap(), [0.1]);
+        weights.finish().unwrap();
+    }
+
+    #[test]
+    fn values_are_rounded_to_bfloat16_where_they_are_stored_in_another_type() {
+        let dir = tempfile::tempdir().unwrap();
+        let header = r#"{"a":{"dtype":"BF16","shape":[1],"data_offsets":[0,2]},"b":{"dtype":"F32","shape":[2],"data_offsets":[2,10]}}"#;
+        let mut data = vec![0x80, 0x3f];
+        // 1 + 2^-8 lies halfway between 1 and the next bfloat16 and goes to the even one, 1; 1 + 2^-7 is one.
+        data.extend_from_slice(&(1.0 + 2.0_f32.powi(-8)).to_le_bytes());
+        data.extend_from_slice(&(1.0 + 2.0_f32.powi(-7)).to_le_bytes());
+        let mut weights = Weights::open_file(&write(dir.path(), header, &data)).unwrap();
+        assert!(weights.is_half("a") && !weights.is_half("b"));
+        assert_eq!(weights.take_bf16("a", &[1]).unwrap(), [bf16::ONE]);
+        assert_eq!(weights.take_bf16("b", &[2]).unwrap(), [bf16::ONE, bf16::from_bits(0x3f81)]);
+    }
+
+    #[test]
+    fn a_tensor_of_several_pieces_is_read_whole_and_its_bad_element_found() {
+        let dir = tempfile::tempdir().unwrap();
+        let count = PIECE_BYTES / 4 + 3;
+        let header =
+            format!(r#"{{"a":{{"dtype":"F32","shape":[{count}],"data_offsets":[0,{}]}}}}"#, 4 * count);
+        let mut data: Vec<u8> = (0..count).flat_map(|i| (i as f32).to_le_bytes()).collect();
+        let mut weights = Weights::open_file(&write(dir.path(), &header, &data)).unwrap();
+        let values = weights.take("a", &[count]).unwrap();
+        assert!(values.len() == count && values.iter().enumerate().all(|(i, &value)| value == i as f32));
+        data[4 * (count - 1)..].copy_from_slice(&f32::NAN.to_le_bytes());
+        let mut weights = Weights::open_file(&write(dir.path(), &header, &data)).unwrap();
+        let error = weights.take("a", &[count]).unwrap_err();
+        assert!(matches!(error, ModelError::NonFinite { index, .. } if index == count - 1));
+    }
+
+    #[test]
+    fn damaged_headers_are_errors_of_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        for header in [
+            "nonsense",
+            "[]",
+            r#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,4]}}"#,
+            r#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}"#,
+            r#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[4,0]}}"#,
+            r#"{"a":{"dtype":"F32","shape":[4294967296,4294967296,4],"data_offsets":[0,4]}}"#,
+            r#"{"a":{"dtype":"F32","shape":[-1],"data_offsets":[0,4]}}"#,
+            r#"{"a":{"dtype":"F32"}}"#,
+        ] {
+            let path = write(dir.path(), header, &[0; 4]);
+            assert!(matches!(Weights::open_file(&path), Err(ModelError::Weights { .. })), "{header}");
+        }
+        let path = dir.path().join("model.safetensors");
+        for bytes in [vec![], vec![1, 2], u64::MAX.to_le_bytes().to_vec()] {
+            idk_common::atomic::write_atomic(&path, &bytes).unwrap();
+            assert!(matches!(Weights::open_file(&path), Err(ModelError::Weights { .. })), "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn a_stored_type_that_is_not_read_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let header = r#"{"a":{"dtype":"I8","shape":[4],"data_offsets":[0,4]}}"#;
+        let mut weights = Weights::open_file(&write(dir.path(), header, &[0; 4])).unwrap();
+        assert!(
+            matches!(weights.take("a", &[4]), Err(ModelError::TensorDtype { dtype, .. }) if dtype == "I8")
+        );
+    }
+
+    #[test]
+    fn an_index_may_not_lead_out_of_its_folder() {
+        for name in ["../x.safetensors", "/x", "a/b", "", ".."] {
+            assert!(!is_plain_file_name(name), "{name}");
+        }
+        assert!(is_plain_file_name("model-00001-of-00002.safetensors"));
+    }
+}
