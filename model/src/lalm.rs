@@ -7,7 +7,9 @@ use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use idk_audio::{LogMel, MelConfig, MelExtractor};
 
 use crate::arch::config::LalmConfig;
-use crate::device_check;
+use crate::device::check;
+use crate::device::parallel::{map_on_one_thread_each, workers};
+use crate::device::run_settings::{RunSettings, is_gpu};
 use crate::error::ModelError;
 use crate::generate::defaults::GenerationDefaults;
 use crate::nn::batch::TokenBatch;
@@ -16,8 +18,6 @@ use crate::nn::encoder::AudioEncoder;
 use crate::nn::linear::{ForwardContext, Linear};
 use crate::nn::slot::Slot;
 use crate::nn::source::{TensorSource, Values};
-use crate::parallel::{map_on_one_thread_each, workers};
-use crate::run_settings::{RunSettings, is_gpu};
 use crate::text::tokenizer::LalmTokenizer;
 use crate::weights::Weights;
 
@@ -73,7 +73,7 @@ impl Lalm {
         let mut weights = Weights::open_dir(dir)?;
         let half = weights.is_half(EMBEDDING) && device.supports_dtype(DType::BF16);
         let bf16 = settings.bf16(is_gpu(device), half);
-        device_check::check(device, if bf16 { DType::BF16 } else { DType::F32 })?;
+        check::check(device, if bf16 { DType::BF16 } else { DType::F32 })?;
         let mut lalm = Self::assemble(config, tokenizer, mel, generation, device, &mut |name, shape| {
             let place = shape.to_vec();
             if bf16 {

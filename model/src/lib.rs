@@ -4,26 +4,23 @@
 //! trains is decided by whoever makes tensors autodiff leaves, either the base's own ([`Lalm::for_each_tensor`]) or
 //! those of [`Adapters`] handed over in a [`ForwardContext`].
 mod arch;
-#[cfg(any(feature = "cuda", feature = "wgpu", test))]
-mod cuda;
 mod device;
-mod device_check;
 mod error;
 pub mod fused;
 mod generate;
-mod kernel_cache;
 mod lalm;
 mod lora;
-mod malloc;
 mod nn;
 mod outline;
-mod parallel;
-mod run_settings;
 mod text;
 mod weights;
 
 pub use arch::config::{AudioConfig, LalmConfig, TextConfig};
 pub use arch::shapes::{num_parameters, tensor_shapes};
+pub use device::kernel_cache::{KernelCache, default_kernel_cache_dir, open_kernel_cache};
+pub use device::malloc::tune_allocator;
+pub use device::parallel::workers;
+pub use device::run_settings::{RunSettings, WeightDtype};
 pub use device::{Device, DeviceInfo, device, devices};
 pub use error::ModelError;
 pub use generate::defaults::GenerationDefaults;
@@ -33,14 +30,12 @@ pub use generate::sampling::{
 };
 pub use generate::score::answer_log_probs;
 pub use generate::{Generated, MoreAnswers, generate, generate_in_rounds};
-pub use kernel_cache::{KernelCache, default_kernel_cache_dir, open_kernel_cache};
 pub use lalm::Lalm;
 pub use lora::merge::{Merge, Merged, StoredDtype};
 pub use lora::peft::EncoderNames;
 pub use lora::{
     AdaptedModules, Adapters, DEFAULT_TARGET_MODULES, LoraConfig, LoraInit, LoraPair, TargetModules,
 };
-pub use malloc::tune_allocator;
 pub use nn::batch::TokenBatch;
 pub use nn::cache::KvCache;
 pub use nn::decoder::{Decoder, DecoderLayer};
@@ -50,8 +45,6 @@ pub use nn::norm::{LayerNorm, RmsNorm};
 pub use nn::rope::{Angles, Rope};
 pub use nn::slot::Slot;
 pub use outline::Outline;
-pub use parallel::workers;
-pub use run_settings::{RunSettings, WeightDtype};
 pub use text::bpe::{WordBpe, train_word_bpe};
 pub use text::chat::{Message, Part, audio_count, render};
 pub use text::tokenizer::LalmTokenizer;

@@ -8,6 +8,7 @@ pub(crate) mod score;
 use burn::tensor::Tensor;
 use idk_common::seed::Rng;
 
+use crate::device::parallel::{map_in_order, workers};
 use crate::error::ModelError;
 use crate::generate::next_token::{Draw, Drawn, NextLogits};
 use crate::generate::prefill::{Prompt, check_lengths, plain, plan, prefill};
@@ -16,7 +17,6 @@ use crate::lalm::Lalm;
 use crate::lora::Adapters;
 use crate::nn::cache::KvCache;
 use crate::nn::linear::ForwardContext;
-use crate::parallel::{map_in_order, workers};
 
 /// One produced answer.
 #[derive(Clone, Debug, PartialEq)]

@@ -8,9 +8,9 @@ use burn::tensor::{DType, Int, Tensor, TensorData};
 use idk_common::seed::Rng;
 use rayon::prelude::*;
 
+use crate::device::run_settings::is_gpu;
 use crate::error::ModelError;
 use crate::generate::sampling::{SamplingConfig, log_sum_exp, next_token, penalized};
-use crate::run_settings::is_gpu;
 
 /// Widest block of the vocabulary.
 const MAX_WIDTH: usize = 128;

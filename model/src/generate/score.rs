@@ -3,6 +3,8 @@
 use burn::tensor::Tensor;
 use rayon::prelude::*;
 
+use crate::device::parallel::{map_in_order, workers};
+use crate::device::run_settings::is_gpu;
 use crate::error::ModelError;
 use crate::fused::label_nll;
 use crate::generate::next_token::to_host;
@@ -12,8 +14,6 @@ use crate::lalm::Lalm;
 use crate::lora::Adapters;
 use crate::nn::cache::KvCache;
 use crate::nn::linear::ForwardContext;
-use crate::parallel::{map_in_order, workers};
-use crate::run_settings::is_gpu;
 
 /// Most logits that are brought to the host at once (64 MB).
 const MAX_HOST_LOGITS: usize = 1 << 24;

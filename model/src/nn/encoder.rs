@@ -7,6 +7,7 @@ use burn::tensor::Tensor;
 use idk_audio::LogMel;
 
 use crate::arch::config::AudioConfig;
+use crate::device::parallel::{map_in_order, workers};
 use crate::error::ModelError;
 use crate::fused::{AttentionMask, attention, gelu};
 use crate::nn::convolution::Convolutions;
@@ -14,7 +15,6 @@ use crate::nn::linear::{ForwardContext, Linear};
 use crate::nn::norm::LayerNorm;
 use crate::nn::slot::Slot;
 use crate::nn::source::TensorSource;
-use crate::parallel::{map_in_order, workers};
 
 const TOWER: &str = "audio_tower";
 

@@ -168,7 +168,7 @@ Result cuMemPoolTrimTo(Pointer pool, size_t bytes) { return OK; }
 Result cuDeviceGetDefaultMemPool(Pointer *pool, int device) { *pool = 0x3000; return OK; }
 Result cuDeviceGetMemPool(Pointer *pool, int device) { return cuDeviceGetDefaultMemPool(pool, device); }
 
-/* The answers to idk's two checks: the sum of four ones, read first of all, and the product of model/src/device_check.rs in
+/* The answers to idk's two checks: the sum of four ones, read first of all, and the product of model/src/device/check.rs in
  * float32, read once per type of number. */
 /* Ones in bfloat16, and about so in float32: sums and losses stay finite. */
 #define ONES 0x3F803F80u

@@ -1,4 +1,11 @@
 //! Choosing the compute device by name, and saying what is missing where one cannot be used.
+pub(crate) mod check;
+#[cfg(any(feature = "cuda", feature = "wgpu", test))]
+mod cuda;
+pub(crate) mod kernel_cache;
+pub(crate) mod malloc;
+pub(crate) mod parallel;
+pub(crate) mod run_settings;
 
 pub use burn::tensor::Device;
 #[cfg(any(feature = "cuda", feature = "wgpu"))]
@@ -44,7 +51,7 @@ pub fn devices() -> Vec<DeviceInfo> {
 
 #[cfg(feature = "cuda")]
 fn gpus() -> Vec<DeviceInfo> {
-    let names = crate::cuda::gpu_names();
+    let names = crate::device::cuda::gpu_names();
     (0..count_gpus())
         .map(|index| DeviceInfo {
             name: format!("cuda:{index}"),
@@ -61,11 +68,11 @@ fn count_gpus() -> usize {
 
 #[cfg(feature = "cuda")]
 fn cuda(spec: &str, index: usize) -> Result<Device, ModelError> {
-    use crate::cuda::{Missing, Places, missing_part};
+    use crate::device::cuda::{Missing, Places, missing_part};
     // Touching a CUDA device without a driver panics on a worker thread, so look before.
     let found = count_gpus();
     if found == 0 {
-        return Err(crate::cuda::no_gpu(&Places::of_this_machine()).on(spec));
+        return Err(crate::device::cuda::no_gpu(&Places::of_this_machine()).on(spec));
     }
     if index >= found {
         let what = format!("this machine has {found} CUDA GPUs, numbered from 0");

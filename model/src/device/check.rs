@@ -5,8 +5,8 @@
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
 
+use crate::device::run_settings::is_gpu;
 use crate::error::ModelError;
-use crate::run_settings::is_gpu;
 
 /// Rows, columns and terms of the product: more than one tile, and no multiple of one.
 const ROWS: usize = 72;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use burn::tensor::Device;
 
-use crate::run_settings::is_gpu;
+use crate::device::run_settings::is_gpu;
 
 /// Threads that may compute on `device` at once: the CPU backend runs most element-wise work on the calling thread
 /// alone, so whole batches are spread over threads there; a GPU has one queue.

@@ -53,7 +53,7 @@ mod backend {
     use cubecl_environment::persistence::{Access, Database};
 
     use super::{KernelCache, Path};
-    use crate::cuda::{Places, nvrtc_version};
+    use crate::device::cuda::{Places, nvrtc_version};
 
     /// The first bytes of every SQLite file.
     const MAGIC: &[u8; 16] = b"SQLite format 3\0";
