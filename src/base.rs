@@ -3,11 +3,11 @@
 //! Every row is a pure function of (seed, row index): the clip, the question, the task and the
 //! augmentation. The refusal phrase is only ever a phrase to repeat, never an answer about audio.
 
-use idk_audio::{LogMel, MelConfig, MelExtractor};
+use idk_audio::{LogMel, MelConfig};
 use idk_common::seed::{Rng, derive_seed};
 use idk_common::{Problem, Problems};
 use idk_dataset_builder::compose::{ComposedItem, Stream};
-use idk_model::{LalmTokenizer, Message};
+use idk_model::{FeatureExtractor, LalmTokenizer, Message};
 use idk_questions::{PromptStyle, prompt_text, shuffled};
 use idk_trainer::{Clip, Example};
 use rayon::prelude::*;
@@ -158,7 +158,7 @@ pub struct BaseRows<'a> {
     /// The mix of tasks.
     pub config: &'a BaseConfig,
     /// The features that the model wants.
-    pub mel: &'a MelExtractor,
+    pub mel: &'a FeatureExtractor,
     /// The phrase that is only ever repeated.
     pub refusal: &'a str,
     /// The run's seed.
@@ -177,10 +177,10 @@ impl BaseRows<'_> {
         let task = self.config.draw(&mut rng);
         let (text, target) = self.prompt_and_target(task, &item, index, &mut rng);
         let with_audio = task != Task::Repeat || rng.uniform() < 0.5;
-        let audio = if with_audio { vec![Clip::of_mel(self.features(&item, &mut rng))] } else { Vec::new() };
+        let audio = with_audio.then(|| Clip::of_mel(self.features(&item, &mut rng), self.mel));
         Example {
             id: format!("base-{index}"),
-            audio,
+            audio: audio.into_iter().collect(),
             messages: vec![Message::user(usize::from(with_audio), &text)],
             target,
         }

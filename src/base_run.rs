@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::error::Error;
 use std::path::Path;
 
-use idk_audio::{LogMel, MelExtractor};
+use idk_audio::LogMel;
 use idk_common::lock::RunLock;
 use idk_common::{Identity, RunDir};
 use idk_dataset_builder::compose::{self, Bank, ComposeConfig, ComposedItem, Split, Stream};
@@ -88,7 +88,7 @@ fn run_training(
     allow_changes: &[String],
 ) -> Result<Lalm, Failure> {
     let config = &recipe.base.clone().unwrap_or_default();
-    let mel = MelExtractor::new(*lalm.mel.config());
+    let mel = lalm.mel.clone();
     let stream = Stream::new(bank, Split::Base)?;
     let rows =
         BaseRows { stream: &stream, config, mel: &mel, refusal: &recipe.build.refusal, seed: recipe.seed };
@@ -179,7 +179,7 @@ fn answers(lalm: &Lalm, items: &[ComposedItem]) -> Result<Vec<bool>, Failure> {
         let mut prompts = Vec::with_capacity(batch.len());
         for ((item, mel), audio) in batch.iter().zip(&mels).zip(features) {
             let text = prompt_text(&item.question, PromptStyle::Lettered);
-            let ids = lalm.tokenizer.prompt_ids(&[Message::user(1, &text)], &[mel.audio_tokens()])?;
+            let ids = lalm.tokenizer.prompt_ids(&[Message::user(1, &text)], &[lalm.mel.tokens(mel)])?;
             prompts.push(Prompt { ids, audio: vec![audio] });
         }
         let seeds = vec![vec![0]; prompts.len()];

@@ -211,7 +211,7 @@ impl Checked {
     fn training(&mut self, recipe: &Recipe) {
         let start = start_adapter::check_files(recipe).and_then(|()| match &self.outline {
             Some(outline) => {
-                let linears = outline.config.linear_shapes();
+                let linears = outline.config.linears();
                 start_adapter::check_shape(recipe, &linears, |dir| outline.adapters(dir))
             }
             None => Ok(()),

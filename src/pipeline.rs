@@ -177,7 +177,7 @@ impl<'a> Run<'a> {
         crate::evaluation::check_inputs(recipe)?;
         start_adapter::check_files(recipe)?;
         let lalm = load_model(recipe)?;
-        let linears = lalm.linear_shapes();
+        let linears = lalm.config.linears();
         crate::training::check_feature_cache(recipe, &recipe.lora.adapted(&linears)?)?;
         start_adapter::check_shape(recipe, &linears, |dir| Adapters::load(dir, &lalm))?;
         let model_sha256 = sources::model_sha256(&recipe.model.path)?;

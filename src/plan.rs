@@ -6,7 +6,7 @@ use idk_common::RunDir;
 use idk_common::text::terminal_safe;
 use idk_dataset_builder::{DatasetManifest, MANIFEST_FILE, Sampled, partial_sampling, read_manifest};
 use idk_model::Outline;
-use idk_trainer::{AUDIO_TOKENS_PER_S, MemoryInput, Method, checkpoint, estimate_memory};
+use idk_trainer::{MemoryInput, Method, checkpoint, estimate_memory};
 use serde::Serialize;
 
 use crate::check::{Checked, grouped};
@@ -222,8 +222,7 @@ fn memory(
     training: &Training,
     preview: &Preview,
 ) -> Memory {
-    let encoder_is_trained =
-        adapted.is_none_or(|adapted| adapted.keys().any(|name| !name.starts_with("language_model.")));
+    let encoder_is_trained = adapted.is_none_or(|adapted| idk_model::adapt_audio(adapted.keys()));
     let features = outline.zip(training.rows).filter(|_| !encoder_is_trained).map(|(outline, rows)| {
         let bytes = rows as f64 * mean(&preview.audio_tokens) * outline.config.text.hidden_size as f64 * 4.0;
         bytes as u64
@@ -270,7 +269,7 @@ fn memory_input<'a>(
         weight_bytes: if half { 2 } else { 4 },
         fused: !on_gpu && !half,
         lora_parameters: training.trained_parameters.unwrap_or_default() as usize,
-        clip_s: audio_tokens as f64 / AUDIO_TOKENS_PER_S,
+        audio_tokens,
         text_tokens: training.longest_row_tokens.unwrap_or_default().saturating_sub(audio_tokens),
         batch_size: recipe.train.batch_size,
         at_once: recipe.train.accumulation.min(threads).max(1),

@@ -125,7 +125,7 @@ fn count(outline: &Outline, row: &Row) -> Result<(usize, usize), Failure> {
             }
             Clip::Samples(samples) => outline.mel.log_mel(samples),
         };
-        audio.push(mel.audio_tokens());
+        audio.push(outline.mel.tokens(&mel));
     }
     let mut tokens = outline.tokenizer.prompt_ids(&row.messages, &audio)?.len();
     for answer in row.answers.iter().filter(|answer| !answer.is_empty()) {

@@ -1,9 +1,8 @@
 //! The adapter that DPO starts from, looked at before hours are spent on its dataset.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
-use idk_model::{Adapters, ModelError};
+use idk_model::{Adapters, Linears, ModelError};
 use idk_trainer::{Method, check_start_adapter};
 
 use crate::error::Failure;
@@ -34,7 +33,7 @@ pub(crate) fn check_files(recipe: &Recipe) -> Result<(), Failure> {
 /// An adapter that cannot be read, or that is of another shape.
 pub(crate) fn check_shape(
     recipe: &Recipe,
-    linears: &BTreeMap<String, [usize; 2]>,
+    linears: &Linears,
     load: impl FnOnce(&Path) -> Result<Adapters, ModelError>,
 ) -> Result<(), Failure> {
     let Some(dir) = dir(recipe) else { return Ok(()) };

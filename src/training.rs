@@ -73,7 +73,7 @@ pub(crate) fn train_adapter(run: &Run<'_>) -> Result<TrainReport, Failure> {
 /// [`idk_common::CommonError::Io`].
 pub(crate) fn check_feature_cache(recipe: &Recipe, adapted: &[String]) -> Result<(), Failure> {
     let dir = &recipe.train.feature_cache_dir;
-    let kept = adapted.iter().all(|name| name.starts_with("language_model."));
+    let kept = !idk_model::adapt_audio(adapted.iter());
     if kept && !dir.as_os_str().is_empty() { try_writing(dir) } else { Ok(()) }
 }
 

@@ -1,6 +1,7 @@
 //! The crates' dependencies point downward only, and only those that compute with tensors see burn.
 #![expect(clippy::expect_used, reason = "a test program: a failed step is a failed test")]
 
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
@@ -128,4 +129,85 @@ fn upward_and_sideways_edges_are_rejected() {
     ] {
         assert_eq!(violation(&edge(from, to, kind)), None, "{from} -> {to} ({kind})");
     }
+}
+
+/// Where tensors may be called by name.
+const NAMING_FOLDERS: [&str; 2] = ["model/src/arch", "model/src/weights"];
+
+/// Parts of tensors' names that nothing else is called.
+const TENSOR_NAMES: [&str; 14] = [
+    "audio_tower.",
+    "language_model.",
+    "multi_modal_projector",
+    "embed_tokens",
+    "embed_positions",
+    "lm_head",
+    "_proj",
+    "layernorm",
+    "layer_norm.",
+    ".fc1",
+    ".fc2",
+    "conv1",
+    "conv2",
+    "self_attn",
+];
+
+/// The source files of all crates, but for those of tests.
+fn sources() -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut folders = vec![root.join("src")];
+    for entry in std::fs::read_dir(root).expect("the root can be read") {
+        folders.push(entry.expect("an entry can be read").path().join("src"));
+    }
+    let mut files = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).into_iter().flatten() {
+            let path = entry.expect("an entry can be read").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                files.push(path);
+            }
+        }
+    }
+    files
+}
+
+/// The string literals of a source file, without its comments and its unit tests.
+fn literals(source: &str) -> Vec<&str> {
+    let code = source.split("\n#[cfg(test)]\nmod tests").next().unwrap_or(source);
+    let lines = code.lines().filter(|line| !line.trim_start().starts_with("//"));
+    lines.flat_map(|line| line.split('"').skip(1).step_by(2)).collect()
+}
+
+fn tensor_name(literal: &str) -> Option<&'static str> {
+    TENSOR_NAMES.into_iter().find(|name| literal.contains(name))
+}
+
+#[test]
+fn a_tensor_is_called_by_name_in_two_folders_only() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let (mut elsewhere, mut inside) = (Vec::new(), 0);
+    for path in sources() {
+        let source = std::fs::read_to_string(&path).expect("a source file is text");
+        let named = literals(&source).into_iter().filter(|literal| tensor_name(literal).is_some());
+        let may = NAMING_FOLDERS.iter().any(|folder| path.starts_with(root.join(folder)));
+        for literal in named {
+            if may {
+                inside += 1;
+            } else {
+                elsewhere.push(format!("{}: \"{literal}\"", path.display()));
+            }
+        }
+    }
+    assert!(elsewhere.is_empty(), "tensor names belong in {NAMING_FOLDERS:?}:\n{}", elsewhere.join("\n"));
+    assert!(inside > 20, "the names of the tensors were not seen: {inside}");
+}
+
+#[test]
+fn a_name_in_a_comment_or_a_test_is_no_literal_of_the_program() {
+    let source = "//! \"lm_head\"\nlet a = f(\"x\", \"y.lm_head\"); // why\n/// \"fc1\"\n\n#[cfg(test)]\nmod tests {\n\"q_proj\"\n}\n";
+    assert_eq!(literals(source), ["x", "y.lm_head"]);
+    assert_eq!(tensor_name("y.lm_head"), Some("lm_head"));
+    assert_eq!([tensor_name("x"), tensor_name("language_model")], [None, None]);
 }

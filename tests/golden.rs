@@ -18,11 +18,11 @@ mod train;
 
 use burn::tensor::Tensor;
 use fixture::{Fixture, Golden, assert_close, test_device, test_settings, to_f64};
-use idk_audio::{LogMel, MelConfig, MelExtractor};
+use idk_audio::{LogMel, MelConfig};
 use idk_common::seed::Rng;
 use idk_model::{
-    Adapters, ForwardContext, Lalm, LalmTokenizer, SamplingConfig, TokenBatch, generate, log_sum_exp,
-    next_token, penalized, probs,
+    Adapters, FeatureExtractor, ForwardContext, Lalm, LalmTokenizer, SamplingConfig, TokenBatch, generate,
+    log_sum_exp, next_token, penalized, probs,
 };
 use serde_json::Value;
 
@@ -60,8 +60,8 @@ fn log_mel_features_and_their_mask_are_those_of_the_whisper_extractor() {
         let meta = &fixture.json["audio"][clip];
         for mel in [&window, &fixture.lalm.mel.log_mel(&samples)] {
             assert_eq!(mel.valid_frames, valid);
-            assert_eq!(mel.conv_frames() as u64, meta["conv_frames"].as_u64().unwrap());
-            assert_eq!(mel.audio_tokens() as u64, meta["audio_tokens"].as_u64().unwrap());
+            assert_eq!(fixture.lalm.mel.positions(mel) as u64, meta["conv_frames"].as_u64().unwrap());
+            assert_eq!(fixture.lalm.mel.tokens(mel) as u64, meta["audio_tokens"].as_u64().unwrap());
         }
     }
 }
@@ -86,7 +86,8 @@ fn log_mel_features_hold_in_the_window_of_30_seconds() {
     let expected = fixture.get("mel30.c.features");
     let config =
         MelConfig { feature_size: expected.shape[0], chunk_length: 30, ..*fixture.lalm.mel.config() };
-    let mel = MelExtractor::new(config).log_mel_window(&fixture.samples("c"));
+    let rule = fixture.lalm.config.architecture.audio;
+    let mel = FeatureExtractor::new(config, rule).log_mel_window(&fixture.samples("c"));
     assert_eq!(mel.valid_frames as u64, fixture.json["mel30_c_frames"].as_u64().unwrap());
     let found: Vec<f64> = mel
         .data
@@ -110,7 +111,7 @@ fn the_encoder_gives_the_reference_values_after_every_stage() {
     for (index, name) in names.iter().enumerate() {
         let mel = fixture.prompt_mels(name).remove(0);
         let stages = fixture.lalm.encoder.stages(&mel, &ForwardContext::default()).unwrap();
-        let (frames, tokens) = (mel.conv_frames(), mel.audio_tokens());
+        let (frames, tokens) = (fixture.lalm.mel.positions(&mel), fixture.lalm.mel.tokens(&mel));
         assert_first_rows("convolutions", &stages.conv, frames, fixture.get("batch.enc.conv"), index);
         assert_eq!(stages.layers.len(), fixture.starting_with("batch.enc.layer.").count());
         for (layer, found) in stages.layers.iter().enumerate() {
@@ -130,10 +131,11 @@ fn audio_features_agree_encoded_together_and_one_by_one() {
     let together = fixture.lalm.encode_audio(&mels.iter().collect::<Vec<_>>(), &context).unwrap();
     let golden = fixture.get("batch.audio_features");
     for (index, (mel, found)) in mels.iter().zip(&together).enumerate() {
-        assert_eq!(found.dims()[0], mel.audio_tokens());
-        assert_first_rows("audio features, batched", found, mel.audio_tokens(), golden, index);
+        let tokens = fixture.lalm.mel.tokens(mel);
+        assert_eq!(found.dims()[0], tokens);
+        assert_first_rows("audio features, batched", found, tokens, golden, index);
         let single = fixture.lalm.encode_audio(&[mel], &context).unwrap().remove(0);
-        assert_first_rows("audio features, single", &single, mel.audio_tokens(), golden, index);
+        assert_first_rows("audio features, single", &single, tokens, golden, index);
     }
 }
 
@@ -263,7 +265,7 @@ fn chats_render_and_expand_to_the_reference_text_and_ids() {
     let hub_style = LalmTokenizer::from_dir(&fixture.dir.join("tokenizer_hub_style"), audio_id).unwrap();
     for (name, prompt) in fixture.prompts.as_object().unwrap() {
         let messages = fixture.messages(name);
-        let audio_tokens: Vec<usize> = fixture.prompt_mels(name).iter().map(LogMel::audio_tokens).collect();
+        let audio_tokens = fixture.audio_tokens(name);
         let ids: Vec<u32> = serde_json::from_value(prompt["input_ids"].clone()).unwrap();
         for tokenizer in [&fixture.lalm.tokenizer, &hub_style] {
             assert_eq!(tokenizer.render(&messages, true), prompt["text"].as_str().unwrap(), "{name}");

@@ -6,7 +6,7 @@ mod support;
 
 use std::path::Path;
 
-use idk_audio::{MelConfig, MelExtractor, Notes, Recording, load, load_window};
+use idk_audio::{Notes, Recording, load, load_window};
 use idk_common::hash::sha256_file;
 use support::{data, data_bytes, file, float_wav, float_wav_at, sine};
 use tempfile::TempDir;
@@ -55,17 +55,6 @@ fn damage_after_the_window_is_still_found() {
     let mut samples = sine(2_000);
     samples[1_999] = f32::NAN;
     assert_eq!(reason(&float_wav(&samples, 1)), "non-finite-audio");
-}
-
-#[test]
-fn an_extractor_loads_its_window_and_knows_how_long_the_recording_is() {
-    let dir = TempDir::new().unwrap();
-    let extractor = MelExtractor::new(MelConfig { chunk_length: 1, ..MelConfig::default() });
-    let path = file(&dir, &float_wav(&sine(40_000), 1));
-    let recording = extractor.load(&path).unwrap();
-    assert_eq!((recording.audio.samples.len(), recording.total_samples), (16_000, 40_000));
-    assert!(recording.is_cut());
-    assert_eq!(extractor.log_mel(&recording.audio.samples), extractor.log_mel(&sine(40_000)));
 }
 
 fn recording(dir: &TempDir, bytes: &[u8]) -> Recording {

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use idk_audio::{AudioError, LogMel, MelExtractor};
+use idk_audio::{AudioError, LogMel};
 use idk_common::chat::{AUDIO_TAG, Message};
-use idk_model::{Lalm, ModelError};
+use idk_model::{FeatureExtractor, Lalm, ModelError};
 use idk_questions::{Question, QuestionSet, Rejection, Verdict, judge, prompt_text, reason, shuffled};
 use rayon::prelude::*;
 
@@ -73,7 +73,7 @@ impl Screened {
 ///
 /// # Errors
 /// [`AudioError`] for a recording that cannot be used.
-pub(crate) fn load_mel(path: &Path, mel: &MelExtractor) -> Result<LogMel, AudioError> {
+pub(crate) fn load_mel(path: &Path, mel: &FeatureExtractor) -> Result<LogMel, AudioError> {
     Ok(mel.log_mel(&mel.load(path)?.audio.samples))
 }
 
@@ -199,7 +199,7 @@ fn check_question(question: &Question, config: &BuildConfig) -> Result<(), Rejec
 /// Audio tokens of each recording, how many recordings are longer than the window, and what is remarkable about them.
 fn probe_audio(
     question: &Question,
-    mel: &MelExtractor,
+    mel: &FeatureExtractor,
 ) -> Result<(Vec<usize>, usize, Vec<&'static str>), Unusable> {
     let (mut audio_tokens, mut cut_audio, mut noted) = (Vec::new(), 0, Vec::new());
     for path in &question.audio {
@@ -209,7 +209,7 @@ fn probe_audio(
         })?;
         cut_audio += usize::from(recording.is_cut());
         noted.extend(recording.notes.names());
-        audio_tokens.push(mel.audio_tokens(recording.total_samples));
+        audio_tokens.push(mel.tokens_of_samples(recording.total_samples));
     }
     Ok((audio_tokens, cut_audio, noted))
 }

@@ -1,12 +1,13 @@
 //! The whole model: audio encoder, projector, language model, tokenizer and settings.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
-use idk_audio::{LogMel, MelConfig, MelExtractor};
+use idk_audio::{LogMel, MelConfig};
 
+use crate::arch::audio::FeatureExtractor;
 use crate::arch::config::LalmConfig;
+use crate::arch::names::EMBEDDING;
 use crate::device::check;
 use crate::device::parallel::{map_on_one_thread_each, workers};
 use crate::device::run_settings::{RunSettings, is_gpu};
@@ -15,16 +16,14 @@ use crate::generate::defaults::GenerationDefaults;
 use crate::nn::batch::TokenBatch;
 use crate::nn::decoder::Decoder;
 use crate::nn::encoder::AudioEncoder;
-use crate::nn::linear::{ForwardContext, Linear};
+use crate::nn::linear::ForwardContext;
+use crate::nn::projector::Projector;
 use crate::nn::slot::Slot;
 use crate::nn::source::{TensorSource, Values};
 use crate::text::tokenizer::LalmTokenizer;
 use crate::weights::Weights;
 
-/// The tensor whose stored type stands for the model's.
-const EMBEDDING: &str = "language_model.model.embed_tokens.weight";
-
-/// A large audio language model (Qwen2-Audio).
+/// A large audio language model.
 ///
 /// The tensors are plain (outside autodiff) after loading; a trainer makes the ones it trains autodiff leaves through
 /// [`Lalm::for_each_tensor`].
@@ -35,13 +34,13 @@ pub struct Lalm {
     /// Spectrogram to audio features.
     pub encoder: AudioEncoder,
     /// Audio features to the language model's width.
-    pub projector: Linear,
+    pub projector: Projector,
     /// The language model.
     pub decoder: Decoder,
     /// Text to ids and back.
     pub tokenizer: LalmTokenizer,
     /// Samples to spectrogram.
-    pub mel: MelExtractor,
+    pub mel: FeatureExtractor,
     /// How the model's authors sample from it.
     pub generation: GenerationDefaults,
     /// Where the tensors are.
@@ -68,18 +67,19 @@ impl Lalm {
     pub fn load_with(dir: &Path, device: &Device, settings: RunSettings) -> Result<Self, ModelError> {
         let config = LalmConfig::from_dir(dir)?;
         let tokenizer = LalmTokenizer::from_dir(dir, config.audio_token_id)?;
-        let mel = MelExtractor::new(MelConfig::from_dir(dir)?);
+        let mel = FeatureExtractor::new(MelConfig::from_dir(dir)?, config.architecture.audio);
         let generation = GenerationDefaults::from_dir(dir, &tokenizer)?;
-        let mut weights = Weights::open_dir(dir)?;
+        let mut weights = Weights::open_dir(dir, Some(&config.architecture.names))?;
+        // The embedding's stored type stands for the model's.
         let half = weights.is_half(EMBEDDING) && device.supports_dtype(DType::BF16);
         let bf16 = settings.bf16(is_gpu(device), half);
         check::check(device, if bf16 { DType::BF16 } else { DType::F32 })?;
-        let mut lalm = Self::assemble(config, tokenizer, mel, generation, device, &mut |name, shape| {
-            let place = shape.to_vec();
+        let mut lalm = Self::assemble(config, tokenizer, mel, generation, device, &mut |spec| {
+            let (name, shape) = (&spec.name, &spec.shape);
             if bf16 {
-                Ok(TensorData::new(weights.take_bf16(name, shape)?, place))
+                Ok(TensorData::new(weights.take_bf16(name, shape)?, shape.clone()))
             } else {
-                Ok(TensorData::new(weights.take(name, shape)?, place))
+                Ok(TensorData::new(weights.take(name, shape)?, shape.clone()))
             }
         })?;
         weights.finish()?;
@@ -109,7 +109,7 @@ impl Lalm {
     pub(crate) fn assemble(
         config: LalmConfig,
         tokenizer: LalmTokenizer,
-        mel: MelExtractor,
+        mel: FeatureExtractor,
         generation: GenerationDefaults,
         device: &Device,
         values: &mut Values<'_>,
@@ -118,40 +118,25 @@ impl Lalm {
             let (expected, found) = (config.audio.num_mel_bins, mel.config().feature_size);
             return Err(ModelError::MelBands { expected, found });
         }
-        let mut source = TensorSource { device, values };
-        let encoder = AudioEncoder::build(&config.audio, &mut source)?;
-        let shape = [config.text.hidden_size, config.audio.d_model];
-        let projector = source.linear("multi_modal_projector.linear".to_owned(), shape, true)?;
+        let mut source = TensorSource::new(device, config.specs(), values);
+        let encoder = AudioEncoder::build(&config.audio, config.architecture.audio, &mut source)?;
+        let projector = Projector::build(&config.projector, &mut source)?;
         let decoder = Decoder::build(&config.text, &mut source)?;
         Ok(Self { config, encoder, projector, decoder, tokenizer, mel, generation, device: device.clone() })
     }
 
     /// Calls `f` with every tensor and its canonical (transformers 4, on-disk) name, in a fixed order.
     ///
-    /// `audio_tower.embed_positions.weight` is among them; transformers keeps it frozen.
+    /// [`ENCODER_POSITIONS`](crate::ENCODER_POSITIONS) is among them; transformers keeps it frozen.
     pub fn for_each_tensor(&mut self, f: &mut dyn FnMut(&str, Slot)) {
         self.encoder.for_each_tensor(f);
         self.projector.for_each_tensor(f);
         self.decoder.for_each_tensor(f);
     }
 
-    /// Module path and `[out, in]` of every linear layer that can take a LoRA pair: all but the output head.
-    pub fn linear_shapes(&self) -> BTreeMap<String, [usize; 2]> {
-        let mut shapes = BTreeMap::new();
-        let mut add = |linear: &Linear| {
-            shapes.insert(linear.name.clone(), linear.weight.dims());
-        };
-        self.encoder.for_each_linear(&mut add);
-        add(&self.projector);
-        self.decoder.for_each_linear(&mut add);
-        shapes
-    }
-
     /// Parameters of the model.
     pub fn num_params(&self) -> usize {
-        let mut total = 0;
-        self.clone().for_each_tensor(&mut |_, slot| total += slot.dims().iter().product::<usize>());
-        total
+        self.config.num_parameters()
     }
 
     /// Encodes and projects audio clips, each to one row per audio token.

@@ -1,4 +1,4 @@
-//! Qwen2-Audio in burn: configuration, weights, encoder, projector, decoder, LoRA, KV cache, generation, tokenizer.
+//! Large audio language models in burn: families, weights, encoder, projector, decoder, LoRA, KV cache, generation, chats.
 //!
 //! A [`Lalm`] is loaded from a Hugging Face folder and holds plain (frozen) tensors. Its parts are plain structs: what
 //! trains is decided by whoever makes tensors autodiff leaves, either the base's own ([`Lalm::for_each_tensor`]) or
@@ -15,8 +15,11 @@ mod outline;
 mod text;
 mod weights;
 
-pub use arch::config::{AudioConfig, LalmConfig, TextConfig};
-pub use arch::shapes::{num_parameters, tensor_shapes};
+pub use arch::audio::{AudioRule, FeatureExtractor};
+pub use arch::config::{AudioConfig, LalmConfig, ProjectorConfig, TextConfig};
+pub use arch::names::{ENCODER_POSITIONS, Names, Role, adapt_audio};
+pub use arch::specs::{Linears, TensorKind, TensorSpec};
+pub use arch::{ARCHITECTURES, Architecture};
 pub use device::kernel_cache::{KernelCache, default_kernel_cache_dir, open_kernel_cache};
 pub use device::malloc::tune_allocator;
 pub use device::parallel::workers;
@@ -33,20 +36,19 @@ pub use generate::{Generated, MoreAnswers, generate, generate_in_rounds};
 pub use lalm::Lalm;
 pub use lora::merge::{Merge, Merged, StoredDtype};
 pub use lora::peft::EncoderNames;
-pub use lora::{
-    AdaptedModules, Adapters, DEFAULT_TARGET_MODULES, LoraConfig, LoraInit, LoraPair, TargetModules,
-};
+pub use lora::{AdaptedModules, Adapters, LoraConfig, LoraInit, LoraPair, TargetModules};
 pub use nn::batch::TokenBatch;
 pub use nn::cache::KvCache;
 pub use nn::decoder::{Decoder, DecoderLayer};
 pub use nn::encoder::{AudioEncoder, EncoderStages};
 pub use nn::linear::{ForwardContext, Linear};
 pub use nn::norm::{LayerNorm, RmsNorm};
+pub use nn::projector::Projector;
 pub use nn::rope::{Angles, Rope};
 pub use nn::slot::Slot;
 pub use outline::Outline;
 pub use text::bpe::{WordBpe, train_word_bpe};
 pub use text::chat::{Message, Part, audio_count, render};
 pub use text::tokenizer::LalmTokenizer;
+pub use weights::Weights;
 pub use weights::save::SaveDtype;
-pub use weights::{Weights, canonical_name};

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use burn::tensor::Device;
-use idk_audio::{MelConfig, MelExtractor};
+use idk_audio::MelConfig;
 
+use crate::arch::audio::FeatureExtractor;
 use crate::arch::config::LalmConfig;
 use crate::error::ModelError;
 use crate::generate::defaults::GenerationDefaults;
@@ -21,7 +22,7 @@ pub struct Outline {
     /// Text to ids and back.
     pub tokenizer: LalmTokenizer,
     /// Samples to spectrogram.
-    pub mel: MelExtractor,
+    pub mel: FeatureExtractor,
     /// Numbers in all weights.
     pub parameters: u64,
 }
@@ -41,12 +42,13 @@ impl Outline {
             keep(GenerationDefaults::from_dir(dir, tokenizer), &mut problems);
         }
         let mel = keep(MelConfig::from_dir(dir).map_err(ModelError::from), &mut problems);
-        let weights = keep(Weights::open_dir(dir), &mut problems);
+        let names = config.as_ref().map(|config| &config.architecture.names);
+        let weights = keep(Weights::open_dir(dir, names), &mut problems);
         match (config, tokenizer, mel, weights) {
             (Some(config), Some(tokenizer), Some(mel), Some(weights)) if problems.is_empty() => Ok(Self {
+                mel: FeatureExtractor::new(mel, config.architecture.audio),
                 config,
                 tokenizer,
-                mel: MelExtractor::new(mel),
                 parameters: weights.shapes().map(|(_, shape)| shape.iter().product::<usize>() as u64).sum(),
             }),
             _ => Err(problems),
@@ -58,12 +60,12 @@ impl Outline {
     /// # Errors
     /// As [`LoraConfig::adapted`].
     pub fn adapted(&self, lora: &LoraConfig) -> Result<BTreeMap<String, u64>, ModelError> {
-        let shapes = self.config.linear_shapes();
+        let linears = self.config.linears();
         let trained = |name: String| {
-            let [out_features, in_features] = shapes.get(&name).copied().unwrap_or_default();
+            let [out_features, in_features] = linears.get(&name).copied().unwrap_or_default();
             (name, (lora.rank * (out_features + in_features)) as u64)
         };
-        Ok(lora.adapted(&shapes)?.into_iter().map(trained).collect())
+        Ok(lora.adapted(&linears)?.into_iter().map(trained).collect())
     }
 
     /// Reads an adapter folder for this model, onto the CPU.
@@ -71,7 +73,7 @@ impl Outline {
     /// # Errors
     /// As [`Adapters::load`].
     pub fn adapters(&self, dir: &Path) -> Result<Adapters, ModelError> {
-        Adapters::load_for(dir, &self.config.linear_shapes(), &Device::flex())
+        Adapters::load_for(dir, &self.config.linears(), &Device::flex())
     }
 }
 
@@ -95,7 +97,7 @@ mod tests {
     fn the_outline_tells_what_the_loaded_model_tells() {
         let lalm = Lalm::load(&fixture(), &device("cpu").unwrap()).unwrap();
         let outline = Outline::read(&fixture()).unwrap();
-        assert_eq!(outline.parameters, lalm.num_params() as u64);
+        assert_eq!(outline.parameters, lalm.config.num_parameters() as u64);
         let lora = LoraConfig { rank: 4, ..LoraConfig::default() };
         let trained = Adapters::init(&lalm, &lora, 0).unwrap().num_params() as u64;
         assert_eq!(outline.adapted(&lora).unwrap().values().sum::<u64>(), trained);

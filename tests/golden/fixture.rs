@@ -131,6 +131,11 @@ impl Fixture {
         self.prompt_clips(name).into_iter().map(|clip| self.mel(clip)).collect()
     }
 
+    /// Tokens of each clip of prompt `name`.
+    pub(crate) fn audio_tokens(&self, name: &str) -> Vec<usize> {
+        self.prompt_mels(name).iter().map(|mel| self.lalm.mel.tokens(mel)).collect()
+    }
+
     /// The prompts of the golden batch, in row order.
     pub(crate) fn batch_names(&self) -> Vec<String> {
         let rows = self.get("batch.input_ids").shape[0];
@@ -155,9 +160,7 @@ impl Fixture {
 
     /// A prompt ready to be answered.
     pub(crate) fn prompt(&self, name: &str, adapters: Option<&Adapters>) -> Prompt {
-        let mels = self.prompt_mels(name);
-        let audio_tokens: Vec<usize> = mels.iter().map(LogMel::audio_tokens).collect();
-        let ids = self.lalm.tokenizer.prompt_ids(&self.messages(name), &audio_tokens).unwrap();
+        let ids = self.lalm.tokenizer.prompt_ids(&self.messages(name), &self.audio_tokens(name)).unwrap();
         let context = ForwardContext { adapters, dropout_seed: None };
         let audio = self.features(&self.lalm, &[name], &context).remove(0);
         Prompt { ids, audio }

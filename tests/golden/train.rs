@@ -46,7 +46,11 @@ fn the_collator_makes_the_batch_and_the_labels_of_the_reference() {
             let answer: Vec<u32> = labels.into_iter().filter_map(|id| u32::try_from(id).ok()).collect();
             let example = Example {
                 id: name.clone(),
-                audio: fixture.prompt_mels(name).into_iter().map(Clip::of_mel).collect(),
+                audio: fixture
+                    .prompt_mels(name)
+                    .into_iter()
+                    .map(|mel| Clip::of_mel(mel, &fixture.lalm.mel))
+                    .collect(),
                 messages: fixture.messages(name),
                 target: fixture.lalm.tokenizer.decode(&answer, true).unwrap(),
             };
@@ -115,7 +119,7 @@ fn five_sft_steps_give_the_losses_gradients_and_adapter_of_pytorch() {
 fn assert_first_gradients(fixture: &Fixture, found: &idk_trainer::parameters::Gradients) {
     let mut compared = 0;
     for (name, golden) in fixture.starting_with("train.grad0.") {
-        let name = idk_model::canonical_name(&format!("model.{name}"));
+        let name = fixture.lalm.config.architecture.names.canonical(&format!("model.{name}"));
         let gradient = found.by_name.get(&name).unwrap_or_else(|| panic!("no gradient of `{name}`"));
         assert_close(&format!("gradient of {name}"), &to_f64(gradient), &golden.values, TOLERANCE);
         compared += 1;

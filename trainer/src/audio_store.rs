@@ -80,7 +80,7 @@ impl<'a> AudioStore<'a> {
             })
         };
         let rows = rows.map(|row| row.iter().map(&mut place).collect()).collect();
-        let encoder_is_trained = adapters.modules.keys().any(|name| !name.starts_with("language_model."));
+        let encoder_is_trained = adapters.adapt_audio();
         (Self { lalm, clips, encoder_is_trained, disk: None, warned: AtomicBool::new(false) }, rows)
     }
 

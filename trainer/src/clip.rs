@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use idk_audio::{AudioError, LogMel, MelExtractor};
+use idk_audio::{AudioError, LogMel};
 use idk_common::hash::sha256_hex;
 use idk_common::progress::Progress;
+use idk_model::FeatureExtractor;
 use rayon::prelude::*;
 
 use crate::error::TrainError;
@@ -32,16 +33,16 @@ struct ClipFile {
 }
 
 impl Clip {
-    /// A clip whose spectrogram is held in memory.
-    pub fn of_mel(mel: LogMel) -> Self {
-        Self { audio_tokens: mel.audio_tokens(), source: Source::Memory(Arc::new(mel)) }
+    /// A clip whose spectrogram, made by `extractor`, is held in memory.
+    pub fn of_mel(mel: LogMel, extractor: &FeatureExtractor) -> Self {
+        Self { audio_tokens: extractor.tokens(&mel), source: Source::Memory(Arc::new(mel)) }
     }
 
     /// A clip in a file, which is decoded once to see that it can be, and then forgotten.
     ///
     /// # Errors
     /// As [`idk_audio::decode_file`], and [`AudioError::TooShort`].
-    pub fn of_file(path: &Path, extractor: &MelExtractor) -> Result<Self, AudioError> {
+    pub fn of_file(path: &Path, extractor: &FeatureExtractor) -> Result<Self, AudioError> {
         // Nothing of it is kept: what counts is that it can be decoded, and its length.
         let recording = idk_audio::load_window(path, extractor.config().sampling_rate as u32, 0)?;
         let (samples, needed) = (recording.total_samples, extractor.min_samples());
@@ -49,7 +50,7 @@ impl Clip {
             return Err(AudioError::TooShort { path: path.to_owned(), samples, needed });
         }
         let file = ClipFile { path: path.to_owned(), sha256: recording.sha256 };
-        Ok(Self { audio_tokens: extractor.audio_tokens(samples), source: Source::File(Arc::new(file)) })
+        Ok(Self { audio_tokens: extractor.tokens_of_samples(samples), source: Source::File(Arc::new(file)) })
     }
 
     /// Tokens that the audio encoder makes of it.
@@ -73,7 +74,7 @@ impl Clip {
     /// # Errors
     /// [`TrainError::Recording`] if the file cannot be read any more, [`TrainError::RecordingChanged`] if it holds
     /// something else than before.
-    pub fn mel(&self, extractor: &MelExtractor) -> Result<Arc<LogMel>, TrainError> {
+    pub fn mel(&self, extractor: &FeatureExtractor) -> Result<Arc<LogMel>, TrainError> {
         let file = match &self.source {
             Source::Memory(mel) => return Ok(Arc::clone(mel)),
             Source::File(file) => file,
@@ -95,7 +96,7 @@ impl Clip {
 /// [`TrainError::Clip`] with the id of the first row that has a recording which cannot be used.
 pub fn clips_of_rows(
     rows: &[(&str, &[String])],
-    extractor: &MelExtractor,
+    extractor: &FeatureExtractor,
     progress: impl FnOnce(u64) -> Progress,
 ) -> Result<Vec<Vec<Clip>>, TrainError> {
     let distinct: BTreeSet<&str> = rows.iter().flat_map(|(_, paths)| *paths).map(String::as_str).collect();

@@ -98,7 +98,7 @@ fn start(lalm: &Lalm, lora: &LoraConfig, dpo: &DpoConfig, seed: u64) -> Result<S
         return Ok(Start { adapters: fresh, is_reference: false, sha256: "base".to_owned() });
     }
     let mut adapters = Adapters::load(&dpo.init, lalm)?;
-    check_start_adapter(&dpo.init, &adapters, lora, &lalm.linear_shapes())?;
+    check_start_adapter(&dpo.init, &adapters, lora, &lalm.config.linears())?;
     adapters.config = lora.clone();
     let sha256 = adapters_sha256(&adapters)?;
     Ok(Start { adapters, is_reference: true, sha256 })

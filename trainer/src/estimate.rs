@@ -5,11 +5,8 @@
 
 use std::fmt;
 
-use idk_model::{LalmConfig, num_parameters};
+use idk_model::LalmConfig;
 use serde::Serialize;
-
-/// Audio tokens that a second of sound becomes.
-pub const AUDIO_TOKENS_PER_S: f64 = 25.0;
 
 /// Tokens of the answer, which carry the loss.
 const ANSWER_TOKENS: usize = 10;
@@ -31,8 +28,8 @@ pub struct MemoryInput<'a> {
     pub fused: bool,
     /// Numbers in all adapters.
     pub lora_parameters: usize,
-    /// Length of the longest clips, in seconds.
-    pub clip_s: f64,
+    /// Tokens of the longest clips.
+    pub audio_tokens: usize,
     /// Tokens of the longest row besides its audio: system prompt, question, options and answer.
     pub text_tokens: usize,
     /// Rows run through the model at once.
@@ -85,9 +82,9 @@ impl fmt::Display for MemoryEstimate {
 pub fn estimate_memory(input: &MemoryInput<'_>) -> MemoryEstimate {
     let text = &input.model.text;
     let rotary = text.max_position_embeddings * text.head_dim * 4; // cosines and sines of half a head each
-    let weights = num_parameters(input.model) * input.weight_bytes + rotary;
+    let weights = input.model.num_parameters() * input.weight_bytes + rotary;
     let lora = input.lora_parameters * 4;
-    let features = input.cached_clips * audio_tokens(input.clip_s) * text.hidden_size * input.weight_bytes;
+    let features = input.cached_clips * input.audio_tokens * text.hidden_size * input.weight_bytes;
     let step = input.at_once * step_activations(input);
     let activations = step.max(encoding(input));
     let optimiser = 3 * lora;
@@ -97,13 +94,9 @@ pub fn estimate_memory(input: &MemoryInput<'_>) -> MemoryEstimate {
     MemoryEstimate { weights, lora, optimiser, activations, features, total }
 }
 
-fn audio_tokens(clip_s: f64) -> usize {
-    (clip_s * AUDIO_TOKENS_PER_S).ceil() as usize
-}
-
 /// Tokens of a row, padding included.
 fn seq(input: &MemoryInput<'_>) -> usize {
-    (audio_tokens(input.clip_s) + input.text_tokens).next_multiple_of(input.pad_to.max(1))
+    (input.audio_tokens + input.text_tokens).next_multiple_of(input.pad_to.max(1))
 }
 
 /// Embeddings, what the layers keep for the backward pass, and the largest of what is needed for a moment: a layer's
@@ -155,7 +148,7 @@ fn graph_layer(input: &MemoryInput<'_>, tokens: usize) -> usize {
 /// feed-forward layer twice, and a block of attention scores with its exponentials.
 fn encoding(input: &MemoryInput<'_>) -> usize {
     let audio = &input.model.audio;
-    let positions = 2 * audio_tokens(input.clip_s);
+    let positions = input.model.architecture.audio.pool * input.audio_tokens;
     let rows = CLIPS_AT_ONCE * positions;
     let wide = if input.fused { 4 } else { 4 + input.weight_bytes };
     let scores = CLIPS_AT_ONCE * audio.encoder_attention_heads * positions.min(QUERY_BLOCK) * positions;
@@ -194,7 +187,7 @@ mod tests {
             fused: false,
             // 32 layers of 8 * ((4096 + 4096) * 4 + (4096 + 11008) * 3)
             lora_parameters: 19_988_480,
-            clip_s: 10.0,
+            audio_tokens: 250,
             text_tokens: 90,
             batch_size,
             at_once: 1,

@@ -50,7 +50,7 @@ pub use config::{Method, Schedule, TrainConfig};
 pub use dpo::train_dpo;
 pub use dpo_config::{DpoConfig, DpoLoss};
 pub use error::TrainError;
-pub use estimate::{AUDIO_TOKENS_PER_S, MemoryEstimate, MemoryInput, estimate_memory};
+pub use estimate::{MemoryEstimate, MemoryInput, estimate_memory};
 pub use example::{Example, fingerprint};
 pub use full::{Evaluate, MAX_SKIPPED_STEPS, NextBatch, train_full};
 pub use on_resume::{AllowedChange, known_keys, on_resume};

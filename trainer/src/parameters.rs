@@ -3,12 +3,9 @@
 use std::collections::BTreeMap;
 
 use burn::tensor::{Device, Gradients as Tape, Tensor};
-use idk_model::{Adapters, Lalm, Slot};
+use idk_model::{Adapters, ENCODER_POSITIONS, Lalm, Slot};
 
 use crate::error::TrainError;
-
-/// Encoder positions are fixed sinusoids and are never trained.
-const FROZEN_IN_FULL_MODE: &str = "audio_tower.embed_positions.weight";
 
 /// Named tensors that a step updates, visited in an order that never changes.
 pub trait Parameters {
@@ -25,7 +22,8 @@ impl Parameters for Adapters {
 impl Parameters for Lalm {
     fn for_each_tensor(&mut self, visit: &mut dyn FnMut(&str, Slot<'_>)) {
         Self::for_each_tensor(self, &mut |name, slot| {
-            if name != FROZEN_IN_FULL_MODE {
+            // Fixed sinusoids.
+            if name != ENCODER_POSITIONS {
                 visit(name, slot);
             }
         });

@@ -1,14 +1,13 @@
 //! Whether an adapter can be gone on from.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
-use idk_model::{Adapters, LoraConfig};
+use idk_model::{Adapters, Linears, LoraConfig};
 
 use crate::error::TrainError;
 
 /// Refuses the adapter `found` in `dir` if training could not go on from it as `lora` says. `linears` are the model's
-/// linear layers with their `[out, in]`.
+/// linear layers.
 ///
 /// # Errors
 /// [`TrainError::InitAdapter`] if layers, ranks or scales differ; as [`LoraConfig::adapted`].
@@ -16,7 +15,7 @@ pub fn check_start_adapter(
     dir: &Path,
     found: &Adapters,
     lora: &LoraConfig,
-    linears: &BTreeMap<String, [usize; 2]>,
+    linears: &Linears,
 ) -> Result<(), TrainError> {
     match difference(found, lora, &lora.adapted(linears)?) {
         Some(reason) => Err(TrainError::InitAdapter { path: dir.to_owned(), reason }),

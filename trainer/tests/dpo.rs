@@ -21,7 +21,7 @@ use support::{
 };
 
 fn pairs(lalm: &Lalm, count: usize) -> Vec<Pair> {
-    let clips = ["a.wav", "b.wav", "c.wav"].map(|name| Clip::of_mel(clip(lalm, name)));
+    let clips = ["a.wav", "b.wav", "c.wav"].map(|name| Clip::of_mel(clip(lalm, name), &lalm.mel));
     let pair = |index: usize| {
         let question = ["what is heard", "how many", "is it loud and what is it then"][index / 3 % 3];
         let (chosen, rejected) =
@@ -284,7 +284,7 @@ fn a_pair_that_cannot_be_learnt_from_is_named() {
     let mut bad = pairs(&lalm, 3);
     let mut mel = clip(&lalm, "c.wav");
     mel.data[0] = f32::NAN;
-    bad[2].audio = vec![Clip::of_mel(mel)];
+    bad[2].audio = vec![Clip::of_mel(mel, &lalm.mel)];
     let error = run(&bad);
     let TrainError::NonFinite { step, ids, .. } = &error else { panic!("{error}") };
     assert_eq!((*step, ids.as_slice()), (3, ["pair-2".to_owned()].as_slice()));

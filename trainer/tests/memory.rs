@@ -62,7 +62,7 @@ fn batch(lalm: &Lalm) -> MicroBatch {
     let mel: LogMel = lalm.mel.log_mel(&samples);
     let row = |index: usize| Example {
         id: format!("row-{index}"),
-        audio: vec![Clip::of_mel(mel.clone())],
+        audio: vec![Clip::of_mel(mel.clone(), &lalm.mel)],
         messages: vec![Message::from_tagged("user", "<audio>Which of these is heard?")],
         target: "I don't know.".to_owned(),
     };
@@ -94,7 +94,7 @@ fn layers_that_run_again_hold_far_less_and_the_estimate_of_both_is_about_right()
         weight_bytes: 4,
         fused: true,
         lora_parameters: adapters.num_params(),
-        clip_s: (tokens - 90) as f64 / 25.0,
+        audio_tokens: tokens - 90,
         text_tokens: 90,
         batch_size: ROWS,
         at_once: 1,

@@ -37,7 +37,7 @@ struct Bench {
 impl Bench {
     fn new(dropout: f64) -> Self {
         let lalm = lalm();
-        let clips = ["a.wav", "b.wav", "c.wav"].map(|name| Clip::of_mel(clip(&lalm, name)));
+        let clips = ["a.wav", "b.wav", "c.wav"].map(|name| Clip::of_mel(clip(&lalm, name), &lalm.mel));
         let question = |index: usize| {
             let text = ["what is heard", "how many", "is it loud and what is it then"][index / 3 % 3];
             vec![Message::from_tagged("user", &format!("<audio>{text}"))]
@@ -233,7 +233,7 @@ fn the_weights_before_a_loss_that_is_not_finite_are_kept_even_where_no_checkpoin
     let config = TrainConfig { shuffle: false, save_every: 0, keep_last: 1, ..config() };
     let mut mel = mels(&bench.lalm, &bench.examples[9].audio).remove(0);
     mel.data[0] = f32::NAN;
-    bench.examples[9].audio = vec![Clip::of_mel(mel)];
+    bench.examples[9].audio = vec![Clip::of_mel(mel, &bench.lalm.mel)];
     let setup = Setup::new();
     let error = setup.with(false, None, |run| bench.train(Task::Sft, &config, run)).unwrap_err();
     let TrainError::NonFinite { step: 5, ids, .. } = &error else { panic!("{error}") };

@@ -25,7 +25,7 @@ fn load(settings: RunSettings) -> Lalm {
 fn batch(lalm: &Lalm) -> MicroBatch {
     let row = |index: usize| Example {
         id: format!("row-{index}"),
-        audio: vec![Clip::of_mel(clip(lalm, ["a.wav", "b.wav", "c.wav"][index % 3]))],
+        audio: vec![Clip::of_mel(clip(lalm, ["a.wav", "b.wav", "c.wav"][index % 3]), &lalm.mel)],
         messages: vec![Message::from_tagged("user", "<audio>what is heard")],
         target: ["dog", "two cats", "I don't know"][index % 3].to_owned(),
     };
@@ -72,7 +72,7 @@ fn layers_that_run_again_in_the_backward_pass_give_the_gradients_of_layers_that_
 fn layers_that_run_again_give_the_same_preference_gradients() {
     let (kept, again) = (lalm(), load(RECOMPUTED));
     let adapters = trained_adapters(&kept);
-    let audio = vec![Clip::of_mel(clip(&kept, "a.wav"))];
+    let audio = vec![Clip::of_mel(clip(&kept, "a.wav"), &kept.mel)];
     let pair = |id: &str, question: &str, [chosen, rejected]: [&str; 2]| Pair {
         id: id.to_owned(),
         audio: audio.clone(),
@@ -117,7 +117,7 @@ fn sequences_padded_to_a_multiple_give_the_same_answers() {
             .zip(mels.iter().zip(audio))
             .map(|(question, (mel, audio))| {
                 let chat = [Message::from_tagged("user", &format!("<audio>{question}"))];
-                let ids = lalm.tokenizer.prompt_ids(&chat, &[mel.audio_tokens()]).unwrap();
+                let ids = lalm.tokenizer.prompt_ids(&chat, &[lalm.mel.tokens(mel)]).unwrap();
                 Prompt { ids, audio: vec![audio] }
             })
             .collect();

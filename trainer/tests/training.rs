@@ -127,7 +127,7 @@ fn example(lalm: &Lalm, index: usize) -> Example {
     let question = ["what is heard", "how many", "is it loud and what is it then"][index / 3 % 3];
     Example {
         id: format!("row-{index}"),
-        audio: vec![Clip::of_mel(clip(lalm, file))],
+        audio: vec![Clip::of_mel(clip(lalm, file), &lalm.mel)],
         messages: vec![Message::from_tagged("user", &format!("<audio>{question}"))],
         target: ["dog", "two cats", "I don't know"][index % 3].to_owned(),
     }
@@ -344,7 +344,7 @@ fn a_loss_that_is_not_finite_stops_a_lora_run_and_names_the_rows() {
     let mut rows = examples(&lalm, 4);
     let mut mel = clip(&lalm, "c.wav");
     mel.data[0] = f32::NAN;
-    rows[2].audio[0] = Clip::of_mel(mel);
+    rows[2].audio[0] = Clip::of_mel(mel, &lalm.mel);
     let setup = Setup::new();
     let config = TrainConfig { batch_size: 1, accumulation: 1, shuffle: false, ..short_config() };
     let error = setup
@@ -403,7 +403,7 @@ fn full_training_skips_a_bad_batch_and_stops_after_too_many() {
     let mut bad = rows.clone();
     let mut mel = clip(&lalm, "b.wav");
     mel.data[5] = f32::INFINITY;
-    bad[1].audio[0] = Clip::of_mel(mel);
+    bad[1].audio[0] = Clip::of_mel(mel, &lalm.mel);
     let config = TrainConfig { max_steps: Some(8), ..TrainConfig::default() };
     let run_with = |bad_steps: &[u64]| {
         let setup = Setup::new();

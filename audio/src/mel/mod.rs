@@ -1,16 +1,13 @@
-//! The log-mel spectrogram of Whisper, trimmed to the frames that the audio encoder reads.
+//! The log-mel spectrogram of Whisper.
 //!
 //! Reference: `WhisperFeatureExtractor` of Hugging Face transformers. Computed in f64 and rounded at the end.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use rustfft::num_complex::Complex;
 use rustfft::{Fft, FftPlanner};
 
 use filters::Band;
-
-use crate::{AudioError, Recording, load_window};
 
 mod config;
 mod filters;
@@ -32,24 +29,10 @@ pub struct LogMel {
     /// Frames held in `data`.
     pub frames: usize,
     /// Frames that start inside the audio: `ceil(samples / hop)`. The frames after them hold the real
-    /// spectrogram of the silence that follows, which the encoder's second convolution reads.
+    /// spectrogram of the silence that follows.
     pub valid_frames: usize,
     /// `[bands, frames]`, row-major.
     pub data: Vec<f32>,
-}
-
-impl LogMel {
-    /// Positions after the encoder's strided convolution that belong to the audio.
-    #[must_use]
-    pub fn conv_frames(&self) -> usize {
-        self.valid_frames.div_ceil(2)
-    }
-
-    /// Audio tokens that the encoder gives for this clip: its average pooling halves the positions.
-    #[must_use]
-    pub fn audio_tokens(&self) -> usize {
-        self.conv_frames() / 2
-    }
 }
 
 /// Computes log-mel spectrograms; one extractor can serve many threads.
@@ -104,65 +87,21 @@ impl MelExtractor {
         &self.filters
     }
 
-    /// The fewest samples that give one audio token.
+    /// Frames that start inside a clip of so many samples at the extractor's rate, cut to the window.
     #[must_use]
-    pub fn min_samples(&self) -> usize {
-        // One token needs two convolution positions, hence a third frame.
-        2 * self.config.hop_length + 1
-    }
-
-    /// Audio tokens that the encoder gives for a clip of so many samples at the extractor's rate.
-    #[must_use]
-    pub fn audio_tokens(&self, samples: usize) -> usize {
-        self.valid_frames(samples).div_ceil(2) / 2
-    }
-
-    /// Loads the part of a file that the encoder hears: the window's samples at the extractor's rate.
-    ///
-    /// # Errors
-    /// As [`crate::decode_file`], and [`AudioError::TooShort`] for a clip that gives no audio token.
-    pub fn load(&self, path: &Path) -> Result<Recording, AudioError> {
-        let recording = load_window(path, self.config.sampling_rate as u32, self.config.window_samples())?;
-        let (samples, needed) = (recording.total_samples, self.min_samples());
-        if samples < needed {
-            return Err(AudioError::TooShort { path: path.to_owned(), samples, needed });
-        }
-        Ok(recording)
-    }
-
-    /// [`Self::load`], and the trimmed spectrogram of it.
-    ///
-    /// # Errors
-    /// As [`Self::load`].
-    pub fn log_mel_file(&self, path: &Path) -> Result<LogMel, AudioError> {
-        Ok(self.log_mel(&self.load(path)?.audio.samples))
-    }
-
-    /// The log-mel spectrogram of mono samples at the extractor's rate, trimmed to what the encoder reads.
-    ///
-    /// With `conv` positions after the strided convolution only frames `0..=2 * conv` matter: encoding them
-    /// equals encoding the whole padded window. Samples past the window are cut off.
-    ///
-    /// # Shapes
-    /// `[bands, min(2 * conv_frames + 1, window frames)]`.
-    #[must_use]
-    pub fn log_mel(&self, samples: &[f32]) -> LogMel {
-        let conv_frames = self.valid_frames(samples.len()).div_ceil(2);
-        self.compute(samples, (2 * conv_frames + 1).min(self.config.window_frames()))
-    }
-
-    /// The log-mel spectrogram of the whole padded window, as the reference extractor gives it.
-    ///
-    /// # Shapes
-    /// `[bands, window frames]`.
-    #[must_use]
-    pub fn log_mel_window(&self, samples: &[f32]) -> LogMel {
-        self.compute(samples, self.config.window_frames())
-    }
-
-    fn valid_frames(&self, samples: usize) -> usize {
+    pub fn frames(&self, samples: usize) -> usize {
         let heard = samples.min(self.config.window_samples());
         heard.div_ceil(self.config.hop_length).min(self.config.window_frames())
+    }
+
+    /// The first `frames` frames of the log-mel spectrogram of mono samples at the extractor's rate, padded with silence
+    /// to the window; no more than the window has. Samples past the window are cut off.
+    ///
+    /// # Shapes
+    /// `[bands, min(frames, window frames)]`.
+    #[must_use]
+    pub fn log_mel(&self, samples: &[f32], frames: usize) -> LogMel {
+        self.compute(samples, frames.min(self.config.window_frames()))
     }
 
     fn compute(&self, samples: &[f32], frames: usize) -> LogMel {
@@ -181,7 +120,7 @@ impl MelExtractor {
         let rest = (FLOOR.max(least) + 4.0) / 4.0;
         let mut data = vec![rest; bands * frames];
         transpose(&log_mel, bands, frames, &mut data);
-        LogMel { bands, frames, valid_frames: self.valid_frames(samples.len()), data }
+        LogMel { bands, frames, valid_frames: self.frames(samples.len()), data }
     }
 
     /// `log10` of the mel energies of the first `frames` frames.
@@ -281,6 +220,10 @@ mod tests {
         a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
     }
 
+    fn whole(extractor: &MelExtractor, samples: &[f32]) -> LogMel {
+        extractor.log_mel(samples, extractor.config().window_frames())
+    }
+
     /// Noise whose loudness changes, so that no two frames are alike.
     fn noise(len: usize, seed: u64) -> Vec<f32> {
         let mut rng = idk_common::seed::Rng::new(seed);
@@ -293,7 +236,7 @@ mod tests {
         let (shape, expected) = golden.f32("mel.input_features");
         let [clips, bands, frames] = shape[..] else { panic!("shape {shape:?}") };
         for (clip, name) in ["a", "b", "c"].iter().enumerate().take(clips) {
-            let mel = extractor.log_mel_window(&samples(name));
+            let mel = whole(&extractor, &samples(name));
             assert_eq!((mel.bands, mel.frames), (bands, frames));
             let error = worst(&mel.data, &expected[clip * bands * frames..][..bands * frames]);
             println!("clip {name}: {error:e}");
@@ -307,7 +250,7 @@ mod tests {
         let (shape, mask) = golden.i32("mel.feature_attention_mask");
         for (clip, name) in ["a", "b", "c"].iter().enumerate() {
             let ones: i32 = mask[clip * shape[1]..][..shape[1]].iter().sum();
-            assert_eq!(extractor.log_mel(&samples(name)).valid_frames as i32, ones, "clip {name}");
+            assert_eq!(extractor.frames(samples(name).len()) as i32, ones, "clip {name}");
         }
     }
 
@@ -325,7 +268,7 @@ mod tests {
         let (_, columns) = golden.i32("mel30.c.frames");
         let (shape, expected) = golden.f32("mel30.c.features");
         let config = MelConfig { chunk_length: 30, ..*extractor().config() };
-        let mel = MelExtractor::new(config).log_mel_window(&samples("c"));
+        let mel = whole(&MelExtractor::new(config), &samples("c"));
         assert_eq!((mel.frames, shape), (config.window_frames(), vec![mel.bands, columns.len()]));
         let picked: Vec<f32> = (0..mel.bands)
             .flat_map(|band| columns.iter().map(move |&column| (band, column as usize)))
@@ -335,18 +278,26 @@ mod tests {
     }
 
     #[test]
-    fn the_trimmed_spectrogram_equals_the_columns_of_the_padded_one() {
+    fn the_first_frames_are_the_columns_of_the_padded_window() {
         let extractor = extractor();
         let window = extractor.config().window_samples();
         let lengths = [0, 1, 160, 161, 321, 1_600, 1_601, 16_000, 16_041, window - 1, window, window + 5_000];
         for length in lengths {
             let clip = noise(length, length as u64);
-            let (trimmed, padded) = (extractor.log_mel(&clip), extractor.log_mel_window(&clip));
-            assert_eq!(trimmed.frames, (2 * trimmed.conv_frames() + 1).min(padded.frames), "length {length}");
-            assert_eq!(trimmed.valid_frames, padded.valid_frames);
-            for band in 0..trimmed.bands {
-                let row = &trimmed.data[band * trimmed.frames..][..trimmed.frames];
-                assert_eq!(row, &padded.data[band * padded.frames..][..trimmed.frames], "length {length}");
+            let padded = whole(&extractor, &clip);
+            let valid = extractor.frames(length);
+            for frames in [valid, valid + 1, valid + 2, usize::MAX] {
+                let trimmed = extractor.log_mel(&clip, frames);
+                assert_eq!(trimmed.frames, frames.min(padded.frames), "length {length}");
+                assert_eq!((trimmed.valid_frames, padded.valid_frames), (valid, valid));
+                for band in 0..trimmed.bands {
+                    let row = &trimmed.data[band * trimmed.frames..][..trimmed.frames];
+                    assert_eq!(
+                        row,
+                        &padded.data[band * padded.frames..][..trimmed.frames],
+                        "length {length}"
+                    );
+                }
             }
         }
     }
@@ -371,7 +322,7 @@ mod tests {
         ];
         for config in settings {
             let clip = noise(config.window_samples() - 777, 9);
-            let mel = MelExtractor::new(config).log_mel_window(&clip);
+            let mel = whole(&MelExtractor::new(config), &clip);
             let expected = direct_log_mel(&config, &clip, mel.frames);
             assert!(worst(&mel.data, &expected) < 1e-5, "{config:?}");
         }
@@ -420,28 +371,13 @@ mod tests {
     }
 
     #[test]
-    fn lengths_follow_the_formulas_of_the_encoder() {
-        // (samples, frames, conv frames, tokens) by (f-1)//2+1 and (c-2)//2+1.
-        let table =
-            [(321, 3, 2, 1), (320, 2, 1, 0), (0, 0, 0, 0), (21_937, 138, 69, 34), (16_400, 103, 52, 26)];
-        let config = MelConfig { chunk_length: 2, feature_size: 128, ..MelConfig::default() };
-        let extractor = MelExtractor::new(config);
-        for (samples, frames, conv, tokens) in table {
-            let mel = extractor.log_mel(&vec![0.1; samples]);
-            assert_eq!((mel.valid_frames, mel.conv_frames(), mel.audio_tokens()), (frames, conv, tokens));
-        }
-        let full = MelExtractor::new(MelConfig::default()).log_mel(&vec![0.1; 480_001]);
-        assert_eq!((full.frames, full.conv_frames(), full.audio_tokens()), (3_000, 1_500, 750));
-    }
-
-    #[test]
     fn a_three_second_clip_takes_about_a_millisecond() {
         let config = MelConfig { feature_size: 128, ..MelConfig::default() };
         let (extractor, clip) = (MelExtractor::new(config), noise(48_000, 3));
         let mut times: Vec<_> = (0..40)
             .map(|_| {
                 let start = std::time::Instant::now();
-                std::hint::black_box(extractor.log_mel(std::hint::black_box(&clip)));
+                std::hint::black_box(extractor.log_mel(std::hint::black_box(&clip), 301));
                 start.elapsed()
             })
             .collect();

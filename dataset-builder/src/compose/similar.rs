@@ -11,6 +11,9 @@ const BANDS: usize = 32;
 /// Mean and spread of each band over the clip, and the clip's length.
 const FEATURES: usize = 2 * BANDS + 1;
 
+/// A shorter clip is padded to so many samples: three frames.
+const MIN_SAMPLES: usize = 321;
+
 /// A coarse picture of every clip.
 pub(super) fn features(clips: &[Clip]) -> Vec<[f32; FEATURES]> {
     let config = MelConfig {
@@ -26,8 +29,8 @@ pub(super) fn features(clips: &[Clip]) -> Vec<[f32; FEATURES]> {
 
 fn feature(extractor: &MelExtractor, samples: &[f32]) -> [f32; FEATURES] {
     let mut padded = samples.to_vec();
-    padded.resize(samples.len().max(extractor.min_samples()), 0.0);
-    let mel = extractor.log_mel(&padded);
+    padded.resize(samples.len().max(MIN_SAMPLES), 0.0);
+    let mel = extractor.log_mel(&padded, extractor.frames(padded.len()));
     let frames = mel.valid_frames.clamp(1, mel.frames);
     let mut out = [0.0; FEATURES];
     for (band, row) in mel.data.chunks_exact(mel.frames).enumerate() {

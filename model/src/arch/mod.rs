@@ -1,5 +1,94 @@
-//! What is known of a family of models: its configuration, and the names and shapes of its tensors.
+//! Families of models. A family is a record of data: how its folder is read and written, how its tensors are called, how
+//! a clip becomes tokens. The blocks of [`crate::nn`] are shared by all families.
+//!
+//! A new family is a file like `qwen2_audio.rs` and a line in [`ARCHITECTURES`].
+pub(crate) mod audio;
 pub(crate) mod config;
-mod linear_shapes;
+pub(crate) mod names;
+mod qwen2;
+pub(crate) mod qwen2_audio;
 pub(crate) mod section;
-pub(crate) mod shapes;
+pub(crate) mod specs;
+
+use std::fmt;
+
+use serde_json::Value;
+
+use self::audio::AudioRule;
+use self::config::LalmConfig;
+use self::names::Names;
+use self::section::Section;
+use crate::error::ModelError;
+
+/// A family of models.
+pub struct Architecture {
+    /// `model_type` of its `config.json`.
+    pub model_type: &'static str,
+    /// What it is called.
+    pub name: &'static str,
+    /// Reads `config.json`.
+    pub(crate) config: fn(&Section) -> Result<LalmConfig, ModelError>,
+    /// Writes `config.json`, given the type of the weights on disk.
+    pub(crate) to_json: fn(&LalmConfig, &str) -> Value,
+    /// How its files and PEFT spell its tensors.
+    pub names: Names,
+    /// How a clip becomes tokens.
+    pub audio: AudioRule,
+}
+
+/// The families that are known. A `config.json` without a `model_type` is taken for the first.
+pub static ARCHITECTURES: [&Architecture; 1] = [&qwen2_audio::ARCHITECTURE];
+
+impl fmt::Debug for Architecture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.model_type)
+    }
+}
+
+impl PartialEq for Architecture {
+    fn eq(&self, other: &Self) -> bool {
+        self.model_type == other.model_type
+    }
+}
+
+/// The family that a `config.json` names.
+fn architecture(root: &Section) -> Result<&'static Architecture, ModelError> {
+    let Some(found) = root.get("model_type") else { return Ok(ARCHITECTURES[0]) };
+    let known = ARCHITECTURES.into_iter().find(|known| found.as_str() == Some(known.model_type));
+    known.ok_or_else(|| {
+        let list: Vec<String> =
+            ARCHITECTURES.iter().map(|known| format!("\"{}\" ({})", known.model_type, known.name)).collect();
+        root.error(
+            "model_type",
+            format!("{found} is not a known family of models; known: {}", list.join(", ")),
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_unknown_family_is_an_error_that_lists_the_known_ones() {
+        for unknown in [json!("llama"), json!("qwen2_audio_encoder"), json!(7)] {
+            let config = json!({"model_type": unknown});
+            let error = LalmConfig::from_value(Path::new("config.json"), &config).unwrap_err().to_string();
+            assert!(error.contains("`model_type`") && error.contains(&unknown.to_string()), "{error}");
+            for known in ARCHITECTURES {
+                assert!(error.contains(&format!("\"{}\" ({})", known.model_type, known.name)), "{error}");
+            }
+        }
+    }
+
+    #[test]
+    fn no_two_families_have_one_model_type() {
+        for (index, architecture) in ARCHITECTURES.iter().enumerate() {
+            assert!(!ARCHITECTURES[..index].contains(architecture), "{architecture:?}");
+        }
+    }
+}

@@ -47,7 +47,7 @@ pub(crate) fn plain(adapters: &Adapters) -> Adapters {
         let pair = LoraPair { a: pair.a.clone().inner(), b: pair.b.clone().inner(), scale: pair.scale };
         (name.clone(), pair)
     });
-    Adapters { config: adapters.config.clone(), modules: modules.collect() }
+    Adapters { config: adapters.config.clone(), names: adapters.names, modules: modules.collect() }
 }
 
 /// Groups prompts, shortest first, into jobs that are prefilled and decoded as one batch. `rows`: continuations of each.

@@ -17,11 +17,13 @@ use idk_common::seed::{Rng, derive_seed};
 use idk_common::{Problem, Problems};
 use serde::{Deserialize, Serialize};
 
+use crate::arch::names::{self, Names};
+use crate::arch::specs::Linears;
 use crate::error::ModelError;
 use crate::lalm::Lalm;
 
-pub use self::target::{AdaptedModules, DEFAULT_TARGET_MODULES, TargetModules};
-pub(crate) use self::target::{Matcher, full_match_regex, transformers5_name};
+pub use self::target::{AdaptedModules, TargetModules};
+pub(crate) use self::target::{Matcher, full_match_regex};
 
 /// What LoRA adds, and where.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -132,12 +134,12 @@ impl LoraConfig {
         }
     }
 
-    /// Those of the linear layers (see [`Lalm::linear_shapes`]) that are adapted, in order.
+    /// Those of the linear layers that are adapted, in order.
     ///
     /// # Errors
     /// [`ModelError::Input`] if a value is out of range, if `target_modules` names what the model does not have (with the
     /// nearest name), or if it contradicts `modules`.
-    pub fn adapted(&self, linears: &BTreeMap<String, [usize; 2]>) -> Result<Vec<String>, ModelError> {
+    pub fn adapted(&self, linears: &Linears) -> Result<Vec<String>, ModelError> {
         self.validate()?;
         let adapted = self.target_modules.select(self.modules, linears);
         adapted.map_err(|what| ModelError::Input { what: format!("[lora] target_modules: {what}") })
@@ -166,6 +168,8 @@ pub struct LoraPair {
 pub struct Adapters {
     /// What the pairs were made with.
     pub config: LoraConfig,
+    /// How the base model's family spells its modules.
+    pub names: Names,
     /// Canonical (transformers-4) module path, e.g. `language_model.model.layers.0.self_attn.q_proj` -> its pair.
     pub modules: BTreeMap<String, LoraPair>,
 }
@@ -177,12 +181,12 @@ impl Adapters {
     /// # Errors
     /// As [`LoraConfig::adapted`].
     pub fn init(lalm: &Lalm, config: &LoraConfig, seed: u64) -> Result<Self, ModelError> {
-        Self::init_for(&lalm.linear_shapes(), config, seed, &lalm.device)
+        Self::init_for(&lalm.config.linears(), config, seed, &lalm.device)
     }
 
     /// [`Adapters::init`] on module names and their `[out, in]`.
     pub(crate) fn init_for(
-        linears: &BTreeMap<String, [usize; 2]>,
+        linears: &Linears,
         config: &LoraConfig,
         seed: u64,
         device: &Device,
@@ -197,7 +201,7 @@ impl Adapters {
             let b = Tensor::zeros([out_features, config.rank], (device, DType::F32));
             modules.insert(name, LoraPair { a, b, scale: config.scale() as f32 });
         }
-        Ok(Self { config: config.clone(), modules })
+        Ok(Self { config: config.clone(), names: linears.names, modules })
     }
 
     /// Visits every tensor in a fixed order (by module name, A before B) as `<module>.lora_A.weight` and
@@ -222,7 +226,7 @@ impl Adapters {
     /// Whether any of them sits before the language model: audio must then be encoded with them.
     #[must_use]
     pub fn adapt_audio(&self) -> bool {
-        AdaptedModules::of(self.modules.keys()) != AdaptedModules::LanguageModel
+        names::adapt_audio(self.modules.keys())
     }
 
     /// Number of trainable numbers.
@@ -235,16 +239,17 @@ impl Adapters {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::arch::ARCHITECTURES;
 
-    fn linears() -> BTreeMap<String, [usize; 2]> {
-        [
+    fn linears() -> Linears {
+        let shapes = [
             ("audio_tower.layers.0.self_attn.q_proj", [3, 3]),
             ("language_model.model.layers.0.mlp.down_proj", [4, 16]),
             ("language_model.model.layers.0.self_attn.q_proj", [6, 4]),
             ("multi_modal_projector.linear", [4, 3]),
         ]
-        .map(|(name, shape)| (name.to_owned(), shape))
-        .into()
+        .map(|(name, shape)| (name.to_owned(), shape));
+        Linears::new(ARCHITECTURES[0].names, shapes.into())
     }
 
     fn init(config: &LoraConfig, seed: u64) -> Adapters {
@@ -295,7 +300,8 @@ mod tests {
     fn a_gaussian_start_has_the_standard_deviation_one_over_the_rank() {
         for rank in [4, 256] {
             let config = LoraConfig { rank, init: LoraInit::Gaussian, ..LoraConfig::default() };
-            let wide = BTreeMap::from([("language_model.model.layers.0.mlp.up_proj".to_owned(), [3, 4096])]);
+            let wide = [("language_model.model.layers.0.mlp.up_proj".to_owned(), [3, 4096])];
+            let wide = Linears::new(ARCHITECTURES[0].names, wide.into());
             let adapters = Adapters::init_for(&wide, &config, 3, &Device::flex()).unwrap();
             let pair = adapters.modules.values().next().unwrap();
             let a: Vec<f64> = values(&pair.a).into_iter().map(f64::from).collect();

@@ -1,6 +1,5 @@
 //! Which linear layers take a LoRA pair: PEFT's `target_modules`, and the part of the model that it chooses from.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use fancy_regex::Regex;
@@ -9,17 +8,11 @@ use idk_common::text::did_you_mean;
 use serde::de::{self, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::arch::names::{LinearNames, Names, Role};
+use crate::arch::specs::Linears;
+
 /// PEFT's word for every linear layer but the output head.
 const ALL_LINEAR: &str = "all-linear";
-
-/// Every linear layer of the language model, under the transformers-4 and the transformers-5 module names.
-pub const DEFAULT_TARGET_MODULES: &str = r".*language_model.*\.(q|k|v|o|gate|up|down)_proj";
-
-/// Every linear layer of the audio encoder, under both names.
-const AUDIO_TOWER_LINEARS: &str = r".*audio_tower.*\.(q_proj|k_proj|v_proj|out_proj|fc1|fc2)";
-
-/// The projector between them, under both names.
-const PROJECTOR_LINEAR: &str = r".*multi_modal_projector\.linear";
 
 /// Most module names that an error lists.
 const LISTED_MODULES: usize = 8;
@@ -51,8 +44,8 @@ impl AdaptedModules {
 
     fn contains(self, canonical: &str) -> bool {
         match self {
-            Self::LanguageModel => canonical.starts_with("language_model."),
-            Self::AudioTower => canonical.starts_with("audio_tower."),
+            Self::LanguageModel => matches!(Role::of(canonical), Some(Role::Decoder | Role::Head)),
+            Self::AudioTower => Role::of(canonical) == Some(Role::Encoder),
             Self::All => true,
         }
     }
@@ -139,15 +132,11 @@ impl TargetModules {
     }
 
     /// The linear layers that are adapted. What matches nothing, or only what `modules` leaves out, is a mistake.
-    pub(crate) fn select(
-        &self,
-        modules: AdaptedModules,
-        linears: &BTreeMap<String, [usize; 2]>,
-    ) -> Result<Vec<String>, String> {
+    pub(crate) fn select(&self, modules: AdaptedModules, linears: &Linears) -> Result<Vec<String>, String> {
         let matching = |matcher: &Matcher| -> Result<Vec<&String>, String> {
             let mut found = Vec::new();
             for name in linears.keys() {
-                if matcher.matches(name)? {
+                if matcher.matches(name, &linears.names)? {
                     found.push(name);
                 }
             }
@@ -182,20 +171,21 @@ impl TargetModules {
     }
 
     /// The same choice for PEFT, which knows no `modules`: as it stands if that says it all, else as an expression.
-    pub(crate) fn for_peft(&self, modules: AdaptedModules) -> Self {
-        let pattern = match (self, modules) {
-            (Self::AllLinear, AdaptedModules::LanguageModel) => DEFAULT_TARGET_MODULES.to_owned(),
-            (Self::AllLinear, AdaptedModules::AudioTower) => AUDIO_TOWER_LINEARS.to_owned(),
+    pub(crate) fn for_peft(&self, modules: AdaptedModules, names: &Names) -> Self {
+        let LinearNames { decoder, encoder, projector } = names.linears;
+        let layers = |(part, ends): (&str, &str)| format!(r".*{part}.*\.{ends}");
+        let part = if modules == AdaptedModules::AudioTower { encoder } else { decoder };
+        Self::Pattern(match (self, modules) {
             (Self::AllLinear, AdaptedModules::All) => {
-                format!("{DEFAULT_TARGET_MODULES}|{AUDIO_TOWER_LINEARS}|{PROJECTOR_LINEAR}")
+                format!("{}|{}|.*{projector}", layers(decoder), layers(encoder))
             }
+            (Self::AllLinear, _) => layers(part),
             (Self::Names(_), AdaptedModules::All) | (Self::Pattern(_), _) => return self.clone(),
             (Self::Names(names), _) => {
                 let names: Vec<_> = names.iter().map(|name| fancy_regex::escape(name)).collect();
-                format!(r".*{}\.(?:.*\.)?(?:{})", modules.word(), names.join("|"))
+                format!(r".*{}\.(?:.*\.)?(?:{})", part.0, names.join("|"))
             }
-        };
-        Self::Pattern(pattern)
+        })
     }
 }
 
@@ -209,8 +199,8 @@ pub(crate) enum Matcher {
 
 impl Matcher {
     /// Whether a module is meant, by its transformers-4 or its transformers-5 name.
-    pub(crate) fn matches(&self, canonical: &str) -> Result<bool, String> {
-        Ok(self.matches_name(canonical)? || self.matches_name(&transformers5_name(canonical))?)
+    pub(crate) fn matches(&self, canonical: &str, names: &Names) -> Result<bool, String> {
+        Ok(self.matches_name(canonical)? || self.matches_name(&names.transformers5(canonical))?)
     }
 
     /// Whether a module is meant by one of its names.
@@ -239,27 +229,15 @@ pub(crate) fn full_match_regex(pattern: &str) -> Result<Regex, String> {
         .map_err(|error| format!("`{pattern}` is no regular expression: {error}"))
 }
 
-/// The module path as transformers 5 has it in memory: `model.` before the towers, the language model's own
-/// `model` gone.
-pub(crate) fn transformers5_name(canonical: &str) -> String {
-    match canonical.strip_prefix("language_model.model.") {
-        Some(rest) => format!("model.language_model.{rest}"),
-        None => match canonical.strip_prefix("language_model.lm_head") {
-            Some(rest) => format!("lm_head{rest}"),
-            None => format!("model.{canonical}"),
-        },
-    }
-}
-
 /// The last components of the layers' paths: `q_proj`, `fc1` ..., each once.
-fn kinds(linears: &BTreeMap<String, [usize; 2]>) -> Vec<&str> {
+fn kinds(linears: &Linears) -> Vec<&str> {
     let mut kinds: Vec<&str> = linears.keys().filter_map(|path| path.rsplit('.').next()).collect();
     kinds.sort_unstable();
     kinds.dedup();
     kinds
 }
 
-fn nearest(name: &str, linears: &BTreeMap<String, [usize; 2]>) -> String {
+fn nearest(name: &str, linears: &Linears) -> String {
     let kinds = kinds(linears);
     // A whole path is corrected as a whole, a name by the names that layers end with.
     let near = did_you_mean(name, kinds.iter().copied().chain(linears.keys().map(String::as_str)));
@@ -269,7 +247,7 @@ fn nearest(name: &str, linears: &BTreeMap<String, [usize; 2]>) -> String {
     }
 }
 
-fn no_match(pattern: &str, linears: &BTreeMap<String, [usize; 2]>) -> String {
+fn no_match(pattern: &str, linears: &Linears) -> String {
     let some: Vec<&str> = linears.keys().take(LISTED_MODULES).map(String::as_str).collect();
     let near = did_you_mean(pattern, kinds(linears).into_iter());
     let advice = match near {
@@ -306,9 +284,10 @@ fn left_out(what: &str, outside: &[&String], found: &[&String], modules: Adapted
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::arch::ARCHITECTURES;
 
-    fn linears() -> BTreeMap<String, [usize; 2]> {
-        [
+    fn linears() -> Linears {
+        let shapes = [
             "audio_tower.layers.0.fc1",
             "audio_tower.layers.0.self_attn.q_proj",
             "language_model.model.layers.0.mlp.down_proj",
@@ -316,8 +295,8 @@ mod tests {
             "language_model.model.layers.1.self_attn.q_proj",
             "multi_modal_projector.linear",
         ]
-        .map(|name| (name.to_owned(), [2, 2]))
-        .into()
+        .map(|name| (name.to_owned(), [2, 2]));
+        Linears::new(ARCHITECTURES[0].names, shapes.into())
     }
 
     fn names(list: &[&str]) -> TargetModules {
@@ -380,12 +359,12 @@ mod tests {
     fn the_choice_that_peft_is_given_is_the_same_under_both_naming_schemes() {
         for modules in [LanguageModel, AudioTower, All] {
             for target in [TargetModules::AllLinear, names(&["q_proj"])] {
-                let matcher = target.for_peft(modules).matcher().unwrap();
+                let matcher = target.for_peft(modules, &linears().names).matcher().unwrap();
                 let expected = target.select(modules, &linears()).unwrap();
                 for name in linears().keys() {
                     let meant = expected.contains(name);
                     assert_eq!(matcher.matches_name(name).unwrap(), meant, "{name} {target:?} {modules:?}");
-                    let new = transformers5_name(name);
+                    let new = linears().names.transformers5(name);
                     assert_eq!(matcher.matches_name(&new).unwrap(), meant, "{new} {target:?} {modules:?}");
                 }
             }

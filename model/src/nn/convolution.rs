@@ -3,6 +3,7 @@
 use burn::tensor::{Tensor, TensorData};
 use idk_audio::LogMel;
 
+use crate::arch::names::CONVOLUTIONS;
 use crate::error::ModelError;
 use crate::fused::{gelu, linear};
 use crate::nn::slot::Slot;
@@ -24,14 +25,9 @@ struct Conv {
 }
 
 impl Convolutions {
-    pub(crate) fn build(
-        tower: &str,
-        [bands, width]: [usize; 2],
-        source: &mut TensorSource,
-    ) -> Result<Self, ModelError> {
-        let conv1 = Conv::build(format!("{tower}.conv1"), [width, bands], source)?;
-        let conv2 = Conv::build(format!("{tower}.conv2"), [width, width], source)?;
-        Ok(Self { conv1, conv2 })
+    pub(crate) fn build(source: &mut TensorSource) -> Result<Self, ModelError> {
+        let [conv1, conv2] = CONVOLUTIONS;
+        Ok(Self { conv1: Conv::build(conv1, source)?, conv2: Conv::build(conv2, source)? })
     }
 
     /// `gelu(conv2(gelu(conv1(mel))))` as two matrix products over unfolded frames; conv2 has stride 2.
@@ -62,10 +58,10 @@ impl Convolutions {
 }
 
 impl Conv {
-    fn build(name: String, [out, input]: [usize; 2], source: &mut TensorSource) -> Result<Self, ModelError> {
-        let weight = source.tensor(&format!("{name}.weight"), [out, input, 3])?;
-        let bias = source.tensor(&format!("{name}.bias"), [out])?;
-        Ok(Self { name, weight, bias })
+    fn build(name: &str, source: &mut TensorSource) -> Result<Self, ModelError> {
+        let weight = source.tensor(&format!("{name}.weight"))?;
+        let bias = source.tensor(&format!("{name}.bias"))?;
+        Ok(Self { name: name.to_owned(), weight, bias })
     }
 }
 
@@ -88,27 +84,32 @@ fn unfold(mels: &[&LogMel], frames: usize) -> Vec<f32> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use burn::tensor::Device;
     use burn::tensor::module::conv1d;
     use burn::tensor::ops::ConvOptions;
 
     use super::*;
+    use crate::arch::config::LalmConfig;
+    use crate::arch::specs::TensorSpec;
 
     #[test]
     fn unfolded_products_equal_the_convolutions_of_burn_for_clips_of_two_lengths() {
         let device = Device::flex();
         let mut next = 0.0_f32;
-        let mut values = |_: &str, shape: &[usize]| {
-            let count: usize = shape.iter().product();
+        let mut values = |spec: &TensorSpec| {
             let mut value = || {
                 next += 1.0;
                 (next * 0.7).sin()
             };
-            let values: Vec<f32> = (0..count).map(|_| value()).collect();
-            Ok(TensorData::new(values, shape.to_vec()))
+            let values: Vec<f32> = (0..spec.elements()).map(|_| value()).collect();
+            Ok(TensorData::new(values, spec.shape.clone()))
         };
-        let mut source = TensorSource { device: &device, values: &mut values };
-        let convolutions = Convolutions::build("x", [2, 4], &mut source).unwrap();
+        let config = serde_json::json!({"audio_config": {"num_mel_bins": 2, "d_model": 4, "encoder_attention_heads": 1}});
+        let config = LalmConfig::from_value(Path::new("config.json"), &config).unwrap();
+        let mut source = TensorSource::new(&device, config.specs(), &mut values);
+        let convolutions = Convolutions::build(&mut source).unwrap();
         let mel = |valid_frames: usize, frames: usize| {
             let data = (0..2 * frames).map(|i| (i as f32 * 0.3 + frames as f32).cos()).collect();
             LogMel { bands: 2, frames, valid_frames, data }

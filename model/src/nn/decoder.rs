@@ -6,6 +6,7 @@ use std::sync::Arc;
 use burn::tensor::{DType, Int, Tensor, TensorData};
 
 use crate::arch::config::TextConfig;
+use crate::arch::names::{DECODER, DECODER_NORM, EMBEDDING, HEAD, decoder_layer, layer};
 use crate::error::ModelError;
 use crate::fused::{AttentionMask, attention, linear, swiglu};
 use crate::lora::{Adapters, LoraPair};
@@ -17,8 +18,6 @@ use crate::nn::recompute::recompute;
 use crate::nn::rope::{Angles, Rope};
 use crate::nn::slot::Slot;
 use crate::nn::source::TensorSource;
-
-const MODEL: &str = "language_model.model";
 
 /// The language model with its embedding and output head.
 #[derive(Clone, Debug)]
@@ -64,17 +63,13 @@ struct Pass<'a> {
 
 impl Decoder {
     pub(crate) fn build(config: &TextConfig, source: &mut TensorSource) -> Result<Self, ModelError> {
-        let (vocab, hidden) = (config.vocab_size, config.hidden_size);
-        let embed_tokens = source.tensor(&format!("{MODEL}.embed_tokens.weight"), [vocab, hidden])?;
+        let embed_tokens = source.tensor(EMBEDDING)?;
         let layers = (0..config.num_hidden_layers)
-            .map(|index| DecoderLayer::build(config, &format!("{MODEL}.layers.{index}"), source))
+            .map(|index| DecoderLayer::build(&layer(DECODER, index), config.rms_norm_eps, source))
             .collect::<Result<_, _>>()?;
-        let norm = source.rms_norm(format!("{MODEL}.norm"), hidden, config.rms_norm_eps)?;
-        let lm_head = if config.tie_word_embeddings {
-            None
-        } else {
-            Some(source.linear("language_model.lm_head".to_owned(), [vocab, hidden], false)?)
-        };
+        let norm = source.rms_norm(DECODER_NORM.to_owned(), config.rms_norm_eps)?;
+        let tied = config.tie_word_embeddings;
+        let lm_head = if tied { None } else { Some(source.linear(HEAD.to_owned())?) };
         let rope =
             Rope::new(config.head_dim, config.rope_theta, config.max_position_embeddings, source.device);
         let (bucket, recompute, config) = (1, false, config.clone());
@@ -214,13 +209,8 @@ impl Decoder {
         }
     }
 
-    /// Every linear layer but the output head, which runs without adapters.
-    pub(crate) fn for_each_linear<'a>(&'a self, f: &mut dyn FnMut(&'a Linear)) {
-        self.layers.iter().flat_map(DecoderLayer::linears).for_each(f);
-    }
-
     pub(crate) fn for_each_tensor(&mut self, f: &mut dyn FnMut(&str, Slot)) {
-        f(&format!("{MODEL}.embed_tokens.weight"), Slot::R2(&mut self.embed_tokens));
+        f(EMBEDDING, Slot::R2(&mut self.embed_tokens));
         for layer in &mut self.layers {
             layer.for_each_tensor(f);
         }
@@ -232,24 +222,18 @@ impl Decoder {
 }
 
 impl DecoderLayer {
-    fn build(config: &TextConfig, name: &str, source: &mut TensorSource) -> Result<Self, ModelError> {
-        let (hidden, inner, eps) = (config.hidden_size, config.intermediate_size, config.rms_norm_eps);
-        let queries = config.num_attention_heads * config.head_dim;
-        let keys = config.num_key_value_heads * config.head_dim;
+    fn build(layer: &str, epsilon: f64, source: &mut TensorSource) -> Result<Self, ModelError> {
+        let at = |module: &str| format!("{layer}.{module}");
         Ok(Self {
-            input_layernorm: source.rms_norm(format!("{name}.input_layernorm"), hidden, eps)?,
-            q_proj: source.linear(format!("{name}.self_attn.q_proj"), [queries, hidden], true)?,
-            k_proj: source.linear(format!("{name}.self_attn.k_proj"), [keys, hidden], true)?,
-            v_proj: source.linear(format!("{name}.self_attn.v_proj"), [keys, hidden], true)?,
-            o_proj: source.linear(format!("{name}.self_attn.o_proj"), [hidden, queries], false)?,
-            post_attention_layernorm: source.rms_norm(
-                format!("{name}.post_attention_layernorm"),
-                hidden,
-                eps,
-            )?,
-            gate_proj: source.linear(format!("{name}.mlp.gate_proj"), [inner, hidden], false)?,
-            up_proj: source.linear(format!("{name}.mlp.up_proj"), [inner, hidden], false)?,
-            down_proj: source.linear(format!("{name}.mlp.down_proj"), [hidden, inner], false)?,
+            input_layernorm: source.rms_norm(at(decoder_layer::ATTENTION_NORM), epsilon)?,
+            q_proj: source.linear(at(decoder_layer::QUERY))?,
+            k_proj: source.linear(at(decoder_layer::KEY))?,
+            v_proj: source.linear(at(decoder_layer::VALUE))?,
+            o_proj: source.linear(at(decoder_layer::OUT))?,
+            post_attention_layernorm: source.rms_norm(at(decoder_layer::FEED_FORWARD_NORM), epsilon)?,
+            gate_proj: source.linear(at(decoder_layer::GATE))?,
+            up_proj: source.linear(at(decoder_layer::UP))?,
+            down_proj: source.linear(at(decoder_layer::DOWN))?,
         })
     }
 
@@ -278,7 +262,7 @@ impl DecoderLayer {
                 pairs.extend([pair.a.clone(), pair.b.clone()]);
             }
         }
-        let lora = pass.context.adapters.map(|adapters| adapters.config.clone());
+        let lora = pass.context.adapters.map(|adapters| (adapters.config.clone(), adapters.names));
         let (layer, config) = (self.clone(), config.clone());
         let (batch, seq, dropout_seed) = (pass.batch, pass.seq, pass.context.dropout_seed);
         let (angles, attention_mask) = (pass.angles.clone(), pass.attention_mask.clone());
@@ -287,7 +271,7 @@ impl DecoderLayer {
                 (name.clone(), LoraPair { a: pair[0].clone(), b: pair[1].clone(), scale: *scale })
             });
             let modules = modules.collect();
-            let adapters = lora.clone().map(|config| Adapters { config, modules });
+            let adapters = lora.clone().map(|(config, names)| Adapters { config, names, modules });
             let context = ForwardContext { adapters: adapters.as_ref(), dropout_seed };
             let (angles, attention_mask) = (angles.clone(), attention_mask.clone());
             let pass = Pass { batch, seq, angles, attention_mask, context: &context };

@@ -1,4 +1,4 @@
-//! The audio encoder: two convolutions, a Whisper-shaped transformer, pooling by two and a final norm.
+//! The audio encoder: two convolutions, a Whisper-shaped transformer, pooling and a final norm.
 //!
 //! Only the audio's own positions are computed, not the padded window; the values are the same (the convolution
 //! rows past the audio are masked out as keys and never read).
@@ -6,7 +6,9 @@
 use burn::tensor::Tensor;
 use idk_audio::LogMel;
 
+use crate::arch::audio::AudioRule;
 use crate::arch::config::AudioConfig;
+use crate::arch::names::{ENCODER, ENCODER_NORM, ENCODER_POSITIONS, encoder_layer, layer};
 use crate::device::parallel::{map_in_order, workers};
 use crate::error::ModelError;
 use crate::fused::{AttentionMask, attention, gelu};
@@ -15,8 +17,6 @@ use crate::nn::linear::{ForwardContext, Linear};
 use crate::nn::norm::LayerNorm;
 use crate::nn::slot::Slot;
 use crate::nn::source::TensorSource;
-
-const TOWER: &str = "audio_tower";
 
 /// Most clips that are encoded as one batch.
 const MAX_CLIPS: usize = 16;
@@ -34,6 +34,7 @@ pub struct AudioEncoder {
     /// Positions are padded to a multiple of this.
     pub(crate) bucket: usize,
     config: AudioConfig,
+    rule: AudioRule,
 }
 
 #[derive(Clone, Debug)]
@@ -77,16 +78,26 @@ struct Pass<'a> {
 }
 
 impl AudioEncoder {
-    pub(crate) fn build(config: &AudioConfig, source: &mut TensorSource) -> Result<Self, ModelError> {
-        let width = config.d_model;
-        let convolutions = Convolutions::build(TOWER, [config.num_mel_bins, width], source)?;
-        let shape = [config.max_source_positions, width];
-        let embed_positions = source.tensor(&format!("{TOWER}.embed_positions.weight"), shape)?;
+    pub(crate) fn build(
+        config: &AudioConfig,
+        rule: AudioRule,
+        source: &mut TensorSource,
+    ) -> Result<Self, ModelError> {
+        let convolutions = Convolutions::build(source)?;
+        let embed_positions = source.tensor(ENCODER_POSITIONS)?;
         let layers = (0..config.encoder_layers)
-            .map(|index| EncoderLayer::build(config, &format!("{TOWER}.layers.{index}"), source))
+            .map(|index| EncoderLayer::build(&layer(ENCODER, index), source))
             .collect::<Result<_, _>>()?;
-        let layer_norm = source.layer_norm(format!("{TOWER}.layer_norm"), width)?;
-        Ok(Self { convolutions, embed_positions, layers, layer_norm, bucket: 1, config: config.clone() })
+        let layer_norm = source.layer_norm(ENCODER_NORM.to_owned())?;
+        Ok(Self {
+            convolutions,
+            embed_positions,
+            layers,
+            layer_norm,
+            bucket: 1,
+            config: config.clone(),
+            rule,
+        })
     }
 
     /// Encodes one or more clips of any lengths. Clips of similar length run as one batch, padded and masked.
@@ -100,7 +111,7 @@ impl AudioEncoder {
     ) -> Result<EncodedRows, ModelError> {
         mels.iter().try_for_each(|mel| self.check(mel))?;
         let mut order: Vec<usize> = (0..mels.len()).collect();
-        order.sort_by_key(|&clip| mels[clip].conv_frames());
+        order.sort_by_key(|&clip| self.positions(mels[clip]));
         let batches = self.batches(&order, mels);
         // An autodiff graph is recorded on one thread; without one, batches are independent.
         let tracked = self.layer_norm.weight.is_autodiff()
@@ -117,7 +128,7 @@ impl AudioEncoder {
         for (batch, rows) in batches.iter().zip(&encoded) {
             let stride = rows.dims()[0] / batch.len();
             for (index, &clip) in batch.iter().enumerate() {
-                places[clip] = (start + index * stride, mels[clip].audio_tokens());
+                places[clip] = (start + index * stride, self.rule.tokens(mels[clip].valid_frames));
             }
             start += rows.dims()[0];
         }
@@ -140,16 +151,22 @@ impl AudioEncoder {
         Ok(EncoderStages { conv, layers: trace, out })
     }
 
+    /// Positions that belong to the clip.
+    fn positions(&self, mel: &LogMel) -> usize {
+        self.rule.positions(mel.valid_frames)
+    }
+
     fn check(&self, mel: &LogMel) -> Result<(), ModelError> {
         if mel.bands != self.config.num_mel_bins {
             return Err(ModelError::MelBands { expected: self.config.num_mel_bins, found: mel.bands });
         }
-        let (positions, most) = (mel.conv_frames(), self.config.max_source_positions);
+        let (positions, most) = (self.positions(mel), self.config.max_source_positions);
         if positions > most {
             let what = format!("the clip needs {positions} encoder positions, the model has {most}");
             return Err(ModelError::Input { what });
         }
-        if mel.audio_tokens() == 0 || mel.data.len() != mel.bands * mel.frames || mel.frames < 2 * positions {
+        let tokens = self.rule.tokens(mel.valid_frames);
+        if tokens == 0 || mel.data.len() != mel.bands * mel.frames || mel.frames < 2 * positions {
             let what = format!(
                 "a spectrogram of {} frames, {} of them audio, is too short for one audio token",
                 mel.frames, mel.valid_frames
@@ -163,7 +180,7 @@ impl AudioEncoder {
     fn batches(&self, order: &[usize], mels: &[&LogMel]) -> Vec<Vec<usize>> {
         let mut batches: Vec<Vec<usize>> = Vec::new();
         for &clip in order {
-            let positions = mels[clip].conv_frames();
+            let positions = self.positions(mels[clip]);
             let scores = positions * positions * self.config.encoder_attention_heads;
             match batches.last_mut() {
                 Some(batch) if batch.len() < MAX_CLIPS && (batch.len() + 1) * scores <= MAX_SCORES => {
@@ -178,14 +195,14 @@ impl AudioEncoder {
     /// Pooled and normed rows of a batch.
     ///
     /// # Shapes
-    /// - output: `[clips * (longest conv_frames / 2), d_model]`
+    /// - output: `[clips * (positions of the longest / pool), d_model]`
     fn encode_batch(
         &self,
         mels: &[&LogMel],
         context: &ForwardContext,
         mut trace: Option<&mut Vec<Tensor<2>>>,
     ) -> Tensor<2> {
-        let lengths: Vec<usize> = mels.iter().map(|mel| mel.conv_frames()).collect();
+        let lengths: Vec<usize> = mels.iter().map(|mel| self.positions(mel)).collect();
         let (clips, longest) = (mels.len(), lengths.iter().copied().max().unwrap_or(0));
         // Padded positions are masked as keys; their rows lie between the clips' and are never read.
         let positions = longest.next_multiple_of(self.bucket).min(self.config.max_source_positions);
@@ -210,22 +227,17 @@ impl AudioEncoder {
                 stages.push(x.clone());
             }
         }
-        let tokens = positions / 2;
-        let pairs = x.reshape([clips, positions, width]).narrow(1, 0, 2 * tokens);
-        let pooled = pairs.reshape([clips * tokens, 2, width]).mean_dim(1).reshape([clips * tokens, width]);
+        let pool = self.rule.pool;
+        let tokens = positions / pool;
+        let whole = x.reshape([clips, positions, width]).narrow(1, 0, pool * tokens);
+        let pooled =
+            whole.reshape([clips * tokens, pool, width]).mean_dim(1).reshape([clips * tokens, width]);
         self.layer_norm.forward(pooled)
-    }
-
-    pub(crate) fn for_each_linear<'a>(&'a self, f: &mut dyn FnMut(&'a Linear)) {
-        for layer in &self.layers {
-            let attention = [&layer.q_proj, &layer.k_proj, &layer.v_proj, &layer.out_proj];
-            attention.into_iter().chain([&layer.fc1, &layer.fc2]).for_each(&mut *f);
-        }
     }
 
     pub(crate) fn for_each_tensor(&mut self, f: &mut dyn FnMut(&str, Slot)) {
         self.convolutions.for_each_tensor(f);
-        f(&format!("{TOWER}.embed_positions.weight"), Slot::R2(&mut self.embed_positions));
+        f(ENCODER_POSITIONS, Slot::R2(&mut self.embed_positions));
         for layer in &mut self.layers {
             layer.for_each_tensor(f);
         }
@@ -234,19 +246,17 @@ impl AudioEncoder {
 }
 
 impl EncoderLayer {
-    fn build(config: &AudioConfig, name: &str, source: &mut TensorSource) -> Result<Self, ModelError> {
-        let (width, inner) = (config.d_model, config.encoder_ffn_dim);
-        let square = [width, width];
+    fn build(layer: &str, source: &mut TensorSource) -> Result<Self, ModelError> {
+        let at = |module: &str| format!("{layer}.{module}");
         Ok(Self {
-            self_attn_layer_norm: source.layer_norm(format!("{name}.self_attn_layer_norm"), width)?,
-            q_proj: source.linear(format!("{name}.self_attn.q_proj"), square, true)?,
-            // Whisper's keys have no bias: it would cancel in the softmax.
-            k_proj: source.linear(format!("{name}.self_attn.k_proj"), square, false)?,
-            v_proj: source.linear(format!("{name}.self_attn.v_proj"), square, true)?,
-            out_proj: source.linear(format!("{name}.self_attn.out_proj"), square, true)?,
-            final_layer_norm: source.layer_norm(format!("{name}.final_layer_norm"), width)?,
-            fc1: source.linear(format!("{name}.fc1"), [inner, width], true)?,
-            fc2: source.linear(format!("{name}.fc2"), [width, inner], true)?,
+            self_attn_layer_norm: source.layer_norm(at(encoder_layer::ATTENTION_NORM))?,
+            q_proj: source.linear(at(encoder_layer::QUERY))?,
+            k_proj: source.linear(at(encoder_layer::KEY))?,
+            v_proj: source.linear(at(encoder_layer::VALUE))?,
+            out_proj: source.linear(at(encoder_layer::OUT))?,
+            final_layer_norm: source.layer_norm(at(encoder_layer::FEED_FORWARD_NORM))?,
+            fc1: source.linear(at(encoder_layer::UP))?,
+            fc2: source.linear(at(encoder_layer::DOWN))?,
         })
     }
 

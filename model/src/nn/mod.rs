@@ -6,6 +6,7 @@ pub(crate) mod decoder;
 pub(crate) mod encoder;
 pub(crate) mod linear;
 pub(crate) mod norm;
+pub(crate) mod projector;
 pub(crate) mod recompute;
 pub(crate) mod rope;
 pub(crate) mod slot;

@@ -1,55 +1,57 @@
 //! Building the model's parts from named values, whether they come from disk or from a random initialisation.
 
+use std::collections::BTreeMap;
+
 use burn::tensor::{Device, Tensor, TensorData};
 
+use crate::arch::specs::TensorSpec;
 use crate::error::ModelError;
 use crate::nn::linear::Linear;
 use crate::nn::norm::{LayerNorm, RmsNorm};
 
-/// Supplies the values of a tensor, given its canonical name and shape.
-pub(crate) type Values<'a> = dyn FnMut(&str, &[usize]) -> Result<TensorData, ModelError> + 'a;
+/// Supplies the values of a tensor.
+pub(crate) type Values<'a> = dyn FnMut(&TensorSpec) -> Result<TensorData, ModelError> + 'a;
 
-/// Uploads tensors one by one as the model's constructors ask for them.
+/// Uploads tensors one by one as the model's constructors ask for them by name; shapes are those of the table.
 pub(crate) struct TensorSource<'a> {
     pub(crate) device: &'a Device,
-    pub(crate) values: &'a mut Values<'a>,
+    specs: BTreeMap<String, TensorSpec>,
+    values: &'a mut Values<'a>,
 }
 
-impl TensorSource<'_> {
-    pub(crate) fn tensor<const D: usize>(
-        &mut self,
-        name: &str,
-        shape: [usize; D],
-    ) -> Result<Tensor<D>, ModelError> {
-        let values = (self.values)(name, &shape)?;
+impl<'a> TensorSource<'a> {
+    /// A source of the tensors of `specs`.
+    pub(crate) fn new(device: &'a Device, specs: Vec<TensorSpec>, values: &'a mut Values<'a>) -> Self {
+        let specs = specs.into_iter().map(|spec| (spec.name.clone(), spec)).collect();
+        Self { device, specs, values }
+    }
+
+    pub(crate) fn tensor<const D: usize>(&mut self, name: &str) -> Result<Tensor<D>, ModelError> {
+        // Table and constructors are of one crate, and a test holds them together.
+        let Some(spec) = self.specs.get(name) else {
+            unreachable!("`{name}` is not in the table of tensors")
+        };
+        let values = (self.values)(spec)?;
         let dtype = values.dtype();
         Ok(Tensor::from_data(values, (self.device, dtype)))
     }
 
-    pub(crate) fn linear(
-        &mut self,
-        name: String,
-        [out, input]: [usize; 2],
-        bias: bool,
-    ) -> Result<Linear, ModelError> {
-        let weight = self.tensor(&format!("{name}.weight"), [out, input])?;
-        let bias = if bias { Some(self.tensor(&format!("{name}.bias"), [out])?) } else { None };
+    /// A linear layer, with a bias if the table has one.
+    pub(crate) fn linear(&mut self, name: String) -> Result<Linear, ModelError> {
+        let weight = self.tensor(&format!("{name}.weight"))?;
+        let bias = format!("{name}.bias");
+        let bias = if self.specs.contains_key(&bias) { Some(self.tensor(&bias)?) } else { None };
         Ok(Linear { name, weight, bias })
     }
 
-    pub(crate) fn layer_norm(&mut self, name: String, width: usize) -> Result<LayerNorm, ModelError> {
-        let weight = self.tensor(&format!("{name}.weight"), [width])?;
-        let bias = self.tensor(&format!("{name}.bias"), [width])?;
+    pub(crate) fn layer_norm(&mut self, name: String) -> Result<LayerNorm, ModelError> {
+        let weight = self.tensor(&format!("{name}.weight"))?;
+        let bias = self.tensor(&format!("{name}.bias"))?;
         Ok(LayerNorm { name, weight, bias })
     }
 
-    pub(crate) fn rms_norm(
-        &mut self,
-        name: String,
-        width: usize,
-        epsilon: f64,
-    ) -> Result<RmsNorm, ModelError> {
-        let weight = self.tensor(&format!("{name}.weight"), [width])?;
+    pub(crate) fn rms_norm(&mut self, name: String, epsilon: f64) -> Result<RmsNorm, ModelError> {
+        let weight = self.tensor(&format!("{name}.weight"))?;
         Ok(RmsNorm { name, weight, epsilon })
     }
 }

@@ -1,10 +1,13 @@
 //! Random initialisation of a model that is trained from scratch.
 
 use burn::tensor::{Device, TensorData};
-use idk_audio::{MelConfig, MelExtractor};
+use idk_audio::MelConfig;
 use idk_common::seed::{Rng, derive_seed};
 
+use crate::arch::audio::FeatureExtractor;
 use crate::arch::config::LalmConfig;
+use crate::arch::names::{CONVOLUTIONS, Role};
+use crate::arch::specs::{TensorKind, TensorSpec};
 use crate::error::ModelError;
 use crate::generate::defaults::GenerationDefaults;
 use crate::lalm::Lalm;
@@ -39,60 +42,46 @@ impl Lalm {
         }
         let layers = (config.audio.encoder_layers, config.text.num_hidden_layers);
         let generation = GenerationDefaults::greedy(&tokenizer);
-        let mut values = |name: &str, shape: &[usize]| {
-            Ok(TensorData::new(initial_values(name, shape, layers, seed), shape.to_vec()))
-        };
-        Self::assemble(config, tokenizer, MelExtractor::new(mel), generation, device, &mut values)
+        let mut values =
+            |spec: &TensorSpec| Ok(TensorData::new(initial_values(spec, layers, seed), spec.shape.clone()));
+        let mel = FeatureExtractor::new(mel, config.architecture.audio);
+        Self::assemble(config, tokenizer, mel, generation, device, &mut values)
     }
 }
 
-/// Initial values of one tensor, a function of its name and the seed alone.
-fn initial_values(
-    name: &str,
-    shape: &[usize],
-    (audio_layers, text_layers): (usize, usize),
-    seed: u64,
-) -> Vec<f32> {
-    let count = shape.iter().product();
-    if name == "audio_tower.embed_positions.weight" {
-        return sinusoids(shape[0], shape[1]);
-    }
-    if name.ends_with(".bias") {
-        return vec![0.0; count];
-    }
-    if shape.len() == 1 {
-        return vec![1.0; count];
-    }
-    let fan_in: usize = shape[1..].iter().product();
-    let residual = |layers: usize| ((2 * layers) as f64).sqrt().recip();
-    let std = if name.ends_with("embed_tokens.weight") {
-        EMBEDDING_STD
-    } else if name.ends_with("lm_head.weight") {
-        HEAD_STD
-    } else {
-        let depth = match name {
-            _ if name.ends_with(".out_proj.weight") || name.ends_with(".fc2.weight") => {
-                residual(audio_layers)
-            }
-            _ if name.ends_with(".o_proj.weight") || name.ends_with(".down_proj.weight") => {
-                residual(text_layers)
-            }
-            _ => 1.0,
-        };
-        convolution_gain(name) * depth / (fan_in as f64).sqrt()
+/// Initial values of one tensor, a function of its entry in the table and the seed alone.
+fn initial_values(spec: &TensorSpec, layers: (usize, usize), seed: u64) -> Vec<f32> {
+    let count = spec.elements();
+    let std = match spec.kind {
+        TensorKind::Positions => return sinusoids(spec.shape[0], spec.shape[1]),
+        TensorKind::Bias => return vec![0.0; count],
+        TensorKind::Norm => return vec![1.0; count],
+        TensorKind::Embedding => EMBEDDING_STD,
+        TensorKind::Linear { .. } if spec.role == Role::Head => HEAD_STD,
+        TensorKind::Linear { to_residual } => {
+            depth_factor(to_residual, spec.role, layers) / root_fan_in(spec)
+        }
+        TensorKind::Convolution => convolution_gain(&spec.name) / root_fan_in(spec),
     };
-    let mut rng = Rng::new(derive_seed(seed, "init", &[name]));
+    let mut rng = Rng::new(derive_seed(seed, "init", &[&spec.name]));
     (0..count).map(|_| (rng.normal() * std) as f32).collect()
+}
+
+/// The root of the number of inputs of an output.
+fn root_fan_in(spec: &TensorSpec) -> f64 {
+    (spec.shape[1..].iter().product::<usize>() as f64).sqrt()
+}
+
+/// Layers that write to the residual stream start smaller the deeper their part of the model is.
+fn depth_factor(to_residual: bool, role: Role, (audio_layers, text_layers): (usize, usize)) -> f64 {
+    let layers = if role == Role::Encoder { audio_layers } else { text_layers };
+    if to_residual { ((2 * layers) as f64).sqrt().recip() } else { 1.0 }
 }
 
 /// How much a convolution amplifies. Within a clip Whisper's log-mel moves by about 0.25 around its mean; unamplified it
 /// reaches the encoder at a fifth of the amplitude of the positions, and training from scratch hears nothing for long.
 fn convolution_gain(name: &str) -> f64 {
-    match name {
-        "audio_tower.conv1.weight" => 4.0,
-        "audio_tower.conv2.weight" => 2.0,
-        _ => 1.0,
-    }
+    if name.starts_with(CONVOLUTIONS[0]) { 4.0 } else { 2.0 }
 }
 
 /// Whisper's positions: `[sin(t w_j), cos(t w_j)]` concatenated, `w_j = 10000^(-j / (width / 2 - 1))`.
@@ -114,8 +103,15 @@ fn sinusoids(positions: usize, width: usize) -> Vec<f32> {
 mod tests {
     use super::*;
 
-    fn std(name: &str, shape: &[usize]) -> f64 {
-        let values = initial_values(name, shape, (3, 4), 5);
+    const LINEAR: TensorKind = TensorKind::Linear { to_residual: false };
+    const TO_RESIDUAL: TensorKind = TensorKind::Linear { to_residual: true };
+
+    fn spec(name: &str, shape: &[usize], role: Role, kind: TensorKind) -> TensorSpec {
+        TensorSpec { name: name.to_owned(), shape: shape.to_vec(), role, kind }
+    }
+
+    fn std(name: &str, shape: &[usize], role: Role, kind: TensorKind) -> f64 {
+        let values = initial_values(&spec(name, shape, role, kind), (3, 4), 5);
         let square: f64 = values.iter().map(|&value| f64::from(value).powi(2)).sum();
         (square / values.len() as f64).sqrt()
     }
@@ -124,18 +120,20 @@ mod tests {
     fn each_kind_of_tensor_has_its_spread() {
         let close =
             |found: f64, expected: f64| assert!((found / expected - 1.0).abs() < 0.03, "{found} {expected}");
-        close(std("language_model.model.layers.0.mlp.up_proj.weight", &[300, 64]), 1.0 / 8.0);
-        close(
-            std("language_model.model.layers.0.mlp.down_proj.weight", &[300, 64]),
-            1.0 / 8.0 / 8.0_f64.sqrt(),
-        );
-        close(std("audio_tower.layers.0.fc2.weight", &[300, 64]), 1.0 / 8.0 / 6.0_f64.sqrt());
-        close(std("audio_tower.conv1.weight", &[300, 12, 3]), 4.0 / 6.0);
-        close(std("audio_tower.conv2.weight", &[300, 12, 3]), 2.0 / 6.0);
-        close(std("language_model.model.embed_tokens.weight", &[300, 64]), 0.5);
-        close(std("language_model.lm_head.weight", &[300, 64]), 0.02);
-        assert!(initial_values("x.bias", &[4], (1, 1), 0).iter().all(|&value| value == 0.0));
-        assert!(initial_values("x.norm.weight", &[4], (1, 1), 0).iter().all(|&value| value == 1.0));
+        close(std("a", &[300, 64], Role::Decoder, LINEAR), 1.0 / 8.0);
+        close(std("a", &[300, 64], Role::Projector, LINEAR), 1.0 / 8.0);
+        close(std("a", &[300, 64], Role::Decoder, TO_RESIDUAL), 1.0 / 8.0 / 8.0_f64.sqrt());
+        close(std("a", &[300, 64], Role::Encoder, TO_RESIDUAL), 1.0 / 8.0 / 6.0_f64.sqrt());
+        for (conv, gain) in CONVOLUTIONS.into_iter().zip([4.0, 2.0]) {
+            let name = format!("{conv}.weight");
+            close(std(&name, &[300, 12, 3], Role::Encoder, TensorKind::Convolution), gain / 6.0);
+        }
+        close(std("a", &[300, 64], Role::Decoder, TensorKind::Embedding), 0.5);
+        close(std("a", &[300, 64], Role::Head, LINEAR), 0.02);
+        let all = |kind: TensorKind, value: f32| {
+            initial_values(&spec("a", &[4], Role::Decoder, kind), (1, 1), 0).iter().all(|&it| it == value)
+        };
+        assert!(all(TensorKind::Bias, 0.0) && all(TensorKind::Norm, 1.0));
     }
 
     #[test]
@@ -151,7 +149,8 @@ mod tests {
 
     #[test]
     fn tensors_differ_by_name_and_seed_and_repeat_exactly() {
-        let draw = |name: &str, seed| initial_values(name, &[2, 3], (1, 1), seed);
+        let draw =
+            |name: &str, seed| initial_values(&spec(name, &[2, 3], Role::Decoder, LINEAR), (1, 1), seed);
         assert_eq!(draw("a.weight", 1), draw("a.weight", 1));
         assert_ne!(draw("a.weight", 1), draw("b.weight", 1));
         assert_ne!(draw("a.weight", 1), draw("a.weight", 2));

@@ -18,6 +18,7 @@ use idk_common::CommonError;
 use rayon::prelude::*;
 use serde_json::Value;
 
+use crate::arch::names::Names;
 use crate::error::ModelError;
 use crate::weights::number::{Number, narrow, widen};
 
@@ -28,21 +29,6 @@ const MAX_HEADER_BYTES: u64 = 100_000_000;
 
 /// Bytes of a tensor that are read at a time; a multiple of every type's size.
 const PIECE_BYTES: usize = 8 << 20;
-
-/// The canonical (transformers 4, on-disk) form of a tensor name; transformers 5 names its modules differently in memory.
-pub fn canonical_name(name: &str) -> String {
-    for (new, old) in [
-        ("model.audio_tower.", "audio_tower."),
-        ("model.multi_modal_projector.", "multi_modal_projector."),
-        ("model.language_model.", "language_model.model."),
-        ("lm_head.", "language_model.lm_head."),
-    ] {
-        if let Some(rest) = name.strip_prefix(new) {
-            return format!("{old}{rest}");
-        }
-    }
-    name.to_owned()
-}
 
 /// Where one tensor lies.
 #[derive(Clone, Debug)]
@@ -59,6 +45,8 @@ struct Entry {
 #[derive(Debug)]
 pub struct Weights {
     path: PathBuf,
+    /// How names are spelt; as they are if there is none.
+    names: Option<&'static Names>,
     files: Vec<(PathBuf, File)>,
     entries: BTreeMap<String, Entry>,
     taken: BTreeSet<String>,
@@ -66,49 +54,59 @@ pub struct Weights {
 
 impl Weights {
     /// Opens the weights of a model folder: `model.safetensors`, else `model.safetensors.index.json` and its shards.
+    /// Tensors get the canonical names of the family, or keep their own if it is not known.
     ///
     /// # Errors
     /// [`ModelError::NoWeights`] if neither is there, [`ModelError::Weights`] if a header is damaged or a shard does
     /// not hold what the index says, [`ModelError::DuplicateTensor`].
-    pub fn open_dir(dir: &Path) -> Result<Self, ModelError> {
+    pub fn open_dir(dir: &Path, names: Option<&'static Names>) -> Result<Self, ModelError> {
         let single = dir.join("model.safetensors");
         let index = dir.join("model.safetensors.index.json");
         if single.is_file() {
-            Self::open_file(&single)
+            Self::open(&single, names)
         } else if index.is_file() {
-            Self::open_index(dir, &index)
+            Self::open_index(dir, &index, names)
         } else {
             Err(ModelError::NoWeights { path: dir.to_owned() })
         }
     }
 
-    /// Opens one safetensors file. Names are kept as they are where they match no known model prefix.
+    /// Opens one safetensors file; names are kept as they are.
     ///
     /// # Errors
     /// [`ModelError::Weights`] if the header is damaged, [`ModelError::DuplicateTensor`].
     pub fn open_file(path: &Path) -> Result<Self, ModelError> {
-        let mut weights = Self::empty(path);
+        Self::open(path, None)
+    }
+
+    fn open(path: &Path, names: Option<&'static Names>) -> Result<Self, ModelError> {
+        let mut weights = Self::empty(path, names);
         weights.add_file(path)?;
         Ok(weights)
     }
 
-    fn empty(path: &Path) -> Self {
-        Self { path: path.to_owned(), files: Vec::new(), entries: BTreeMap::new(), taken: BTreeSet::new() }
+    fn empty(path: &Path, names: Option<&'static Names>) -> Self {
+        let (entries, taken) = (BTreeMap::new(), BTreeSet::new());
+        Self { path: path.to_owned(), names, files: Vec::new(), entries, taken }
     }
 
-    fn open_index(dir: &Path, path: &Path) -> Result<Self, ModelError> {
+    fn canonical(&self, disk_name: &str) -> String {
+        self.names.map_or_else(|| disk_name.to_owned(), |names| names.canonical(disk_name))
+    }
+
+    fn open_index(dir: &Path, path: &Path, names: Option<&'static Names>) -> Result<Self, ModelError> {
         let damaged = |what: String| ModelError::Weights { path: path.to_owned(), what };
         let index: Value = idk_common::json::read_json(path)?;
         let map = index.get("weight_map").and_then(Value::as_object);
         let map = map.ok_or_else(|| damaged("there is no object `weight_map`".to_owned()))?;
+        let mut weights = Self::empty(path, names);
         let mut promised: BTreeMap<String, &str> = BTreeMap::new();
         for (name, shard) in map {
             let shard = shard.as_str().filter(|shard| is_plain_file_name(shard));
             let shard =
                 shard.ok_or_else(|| damaged(format!("the shard of `{name}` is not a plain file name")))?;
-            promised.insert(canonical_name(name), shard);
+            promised.insert(weights.canonical(name), shard);
         }
-        let mut weights = Self::empty(path);
         for shard in promised.values().copied().collect::<BTreeSet<_>>() {
             weights.add_file(&dir.join(shard))?;
         }
@@ -125,7 +123,7 @@ impl Weights {
         let (mut file, file_bytes) = idk_common::atomic::open(path)?;
         for (disk_name, mut entry) in read_header(path, &mut file, file_bytes)? {
             entry.file = self.files.len();
-            let name = canonical_name(&disk_name);
+            let name = self.canonical(&disk_name);
             if self.entries.insert(name.clone(), entry).is_some() {
                 return Err(ModelError::DuplicateTensor { path: path.to_owned(), tensor: name });
             }
@@ -307,22 +305,6 @@ mod tests {
         bytes.extend_from_slice(data);
         idk_common::atomic::write_atomic(&path, &bytes).unwrap();
         path
-    }
-
-    #[test]
-    fn transformers_5_names_become_transformers_4_names() {
-        for (new, old) in [
-            ("model.audio_tower.conv1.bias", "audio_tower.conv1.bias"),
-            (
-                "model.language_model.layers.3.mlp.up_proj.weight",
-                "language_model.model.layers.3.mlp.up_proj.weight",
-            ),
-            ("lm_head.weight", "language_model.lm_head.weight"),
-            ("model.multi_modal_projector.linear.bias", "multi_modal_projector.linear.bias"),
-            ("language_model.model.norm.weight", "language_model.model.norm.weight"),
-        ] {
-            assert_eq!(canonical_name(new), old);
-        }
     }
 
     #[test]

@@ -144,8 +144,9 @@ impl Merge {
     /// Those of [`LalmConfig::from_dir`], of [`Adapters::load`] and of opening weights; a layer that the adapter changes
     /// and the base does not have in the right shape is named.
     pub fn open(base: &Path, adapter: &Path, dtype: Option<StoredDtype>) -> Result<Self, ModelError> {
-        let linears = LalmConfig::from_dir(base)?.linear_shapes();
-        let weights = Weights::open_dir(base)?;
+        let config = LalmConfig::from_dir(base)?;
+        let linears = config.linears();
+        let weights = Weights::open_dir(base, Some(&config.architecture.names))?;
         let adapters = Adapters::load_for(adapter, &linears, &Device::flex())?;
         let stored = weights.stored()?;
         for module in adapters.modules.keys() {
@@ -208,7 +209,7 @@ impl Merge {
             let index = json!({"metadata": {"total_size": merged.bytes}, "weight_map": weight_map});
             write_json(&pending.path().join("model.safetensors.index.json"), &index)?;
         }
-        Weights::open_dir(pending.path())?;
+        Weights::open_dir(pending.path(), None)?;
         pending.publish()?;
         Ok(Merged { shards: count, ..merged })
     }

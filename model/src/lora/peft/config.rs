@@ -1,9 +1,11 @@
 //! `adapter_config.json`: what of it decides how the stored tensors are applied, and what is refused.
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use idk_common::limits::MAX_LORA_RANK;
 use serde_json::{Map, Value, json};
 
+use crate::arch::names::Names;
+use crate::arch::specs::Linears;
 use crate::lora::{LoraConfig, LoraInit, Matcher, TargetModules, full_match_regex};
 
 /// Keys that are read here.
@@ -102,43 +104,40 @@ impl PeftConfig {
     }
 
     /// The linear layers that the config says are adapted.
-    pub(super) fn expected_modules(
-        &self,
-        linears: &BTreeMap<String, [usize; 2]>,
-    ) -> Result<Vec<String>, String> {
+    pub(super) fn expected_modules(&self, linears: &Linears) -> Result<Vec<String>, String> {
         let mut expected = Vec::new();
         let Some(target) = &self.target else { return Ok(expected) };
         for name in linears.keys() {
             let excluded = match &self.exclude {
-                Some(exclude) => exclude.matches(name)?,
+                Some(exclude) => exclude.matches(name, &linears.names)?,
                 None => false,
             };
             let layer = self
                 .layers
                 .as_ref()
                 .is_none_or(|layers| layer_index(name).is_some_and(|i| layers.contains(&i)));
-            if !excluded && layer && target.matches(name)? {
+            if !excluded && layer && target.matches(name, &linears.names)? {
                 expected.push(name.clone());
             }
         }
         Ok(expected)
     }
 
-    pub(super) fn rank_and_alpha(&self, name: &str) -> Result<(usize, f64), String> {
+    pub(super) fn rank_and_alpha(&self, name: &str, names: &Names) -> Result<(usize, f64), String> {
         let mut of = (self.config.rank, self.config.alpha);
-        if let Some(rank) = first_match(&self.ranks, name)? {
+        if let Some(rank) = first_match(&self.ranks, name, names)? {
             of.0 = rank;
         }
-        if let Some(alpha) = first_match(&self.alphas, name)? {
+        if let Some(alpha) = first_match(&self.alphas, name, names)? {
             of.1 = alpha;
         }
         Ok(of)
     }
 }
 
-fn first_match<T: Copy>(patterns: &[(Matcher, T)], name: &str) -> Result<Option<T>, String> {
+fn first_match<T: Copy>(patterns: &[(Matcher, T)], name: &str, names: &Names) -> Result<Option<T>, String> {
     for (pattern, value) in patterns {
-        if pattern.matches(name)? {
+        if pattern.matches(name, names)? {
             return Ok(Some(*value));
         }
     }

@@ -15,10 +15,12 @@ use safetensors::tensor::TensorView;
 use serde_json::{Map, Value, json};
 
 use self::config::PeftConfig;
+use crate::arch::names::Role;
+use crate::arch::specs::Linears;
 use crate::error::ModelError;
 use crate::lalm::Lalm;
-use crate::lora::{AdaptedModules, Adapters, LoraInit, LoraPair, TargetModules, scale, transformers5_name};
-use crate::weights::{Weights, canonical_name};
+use crate::lora::{AdaptedModules, Adapters, LoraInit, LoraPair, TargetModules, scale};
+use crate::weights::Weights;
 
 const CONFIG_FILE: &str = "adapter_config.json";
 const WEIGHTS_FILE: &str = "adapter_model.safetensors";
@@ -54,8 +56,8 @@ impl Adapters {
         let mut tensors: Vec<(String, [usize; 2], Vec<u8>)> = Vec::new();
         for (name, pair) in &self.modules {
             let module = match encoder {
-                EncoderNames::Transformers5 if !name.starts_with("language_model.") => {
-                    transformers5_name(name)
+                EncoderNames::Transformers5 if Role::of(name).is_some_and(Role::is_audio) => {
+                    self.names.transformers5(name)
                 }
                 _ => name.clone(),
             };
@@ -109,12 +111,12 @@ impl Adapters {
         let ranks: Map<String, Value> = per_module
             .iter()
             .filter(|(_, of)| of.0 != rank)
-            .map(|(name, of)| (both_names_pattern(name), json!(of.0)))
+            .map(|(name, of)| (self.names.pattern(name), json!(of.0)))
             .collect();
         let alphas: Map<String, Value> = per_module
             .iter()
             .filter(|(_, of)| of.1 != alpha)
-            .map(|(name, of)| (both_names_pattern(name), number(of.1)))
+            .map(|(name, of)| (self.names.pattern(name), number(of.1)))
             .collect();
         for (key, pattern) in [("rank_pattern", ranks), ("alpha_pattern", alphas)] {
             if !pattern.is_empty() {
@@ -126,11 +128,12 @@ impl Adapters {
 
     /// The config's own choice if it holds every module under both versions' names, else a list of all those names.
     fn portable_target_modules(&self) -> Result<TargetModules, String> {
-        let own = self.config.target_modules.for_peft(self.config.modules);
+        let own = self.config.target_modules.for_peft(self.config.modules, &self.names);
         let matcher = own.matcher()?;
         for name in self.modules.keys() {
-            if !(matcher.matches_name(name)? && matcher.matches_name(&transformers5_name(name))?) {
-                let both = self.modules.keys().flat_map(|name| [name.clone(), transformers5_name(name)]);
+            if !(matcher.matches_name(name)? && matcher.matches_name(&self.names.transformers5(name))?) {
+                let both = |name: &String| [name.clone(), self.names.transformers5(name)];
+                let both = self.modules.keys().flat_map(both);
                 return Ok(TargetModules::Names(both.collect()));
             }
         }
@@ -144,14 +147,10 @@ impl Adapters {
     /// saved modules ...), a tensor that fits no linear layer, a layer without its pair, a wrong shape;
     /// [`ModelError::NonFinite`], [`ModelError::Weights`] for damaged weights.
     pub fn load(dir: &Path, lalm: &Lalm) -> Result<Self, ModelError> {
-        Self::load_for(dir, &lalm.linear_shapes(), &lalm.device)
+        Self::load_for(dir, &lalm.config.linears(), &lalm.device)
     }
 
-    pub(crate) fn load_for(
-        dir: &Path,
-        linears: &BTreeMap<String, [usize; 2]>,
-        device: &Device,
-    ) -> Result<Self, ModelError> {
+    pub(crate) fn load_for(dir: &Path, linears: &Linears, device: &Device) -> Result<Self, ModelError> {
         let config_path = dir.join(CONFIG_FILE);
         let peft = read_json::<Value>(&config_path)?;
         let peft = PeftConfig::parse(&peft).map_err(|what| adapter_error(&config_path, what))?;
@@ -170,8 +169,9 @@ impl Adapters {
         let mut modules = BTreeMap::new();
         for (name, [a_key, b_key]) in keys {
             let [out_features, in_features] = linears[&name];
-            let (rank, alpha) =
-                peft.rank_and_alpha(&name).map_err(|what| adapter_error(&config_path, what))?;
+            let (rank, alpha) = peft
+                .rank_and_alpha(&name, &linears.names)
+                .map_err(|what| adapter_error(&config_path, what))?;
             let mut take = |key: &str, shape: [usize; 2]| -> Result<Tensor<2>, ModelError> {
                 let found =
                     weights.shapes().find(|(found, _)| *found == key).map(|(_, shape)| shape.to_vec());
@@ -196,20 +196,17 @@ impl Adapters {
         if peft.narrows_target() {
             config.target_modules = TargetModules::Names(modules.keys().cloned().collect());
         }
-        Ok(Self { config, modules })
+        Ok(Self { config, names: linears.names, modules })
     }
 }
 
 /// Module -> keys of A and B in the file. Every key must belong to a linear layer, and come with its other half.
-fn module_keys(
-    weights: &Weights,
-    linears: &BTreeMap<String, [usize; 2]>,
-) -> Result<BTreeMap<String, [String; 2]>, String> {
+fn module_keys(weights: &Weights, linears: &Linears) -> Result<BTreeMap<String, [String; 2]>, String> {
     let mut found: BTreeMap<String, [Option<String>; 2]> = BTreeMap::new();
     let mut unused = Vec::new();
     for (key, _) in weights.shapes() {
         let half = [".lora_A.weight", ".lora_B.weight"].into_iter().enumerate().find_map(|(half, suffix)| {
-            Some((half, canonical_name(key.strip_prefix(KEY_PREFIX)?.strip_suffix(suffix)?)))
+            Some((half, linears.names.canonical(key.strip_prefix(KEY_PREFIX)?.strip_suffix(suffix)?)))
         });
         match half {
             Some((half, module)) if linears.contains_key(&module) => {
@@ -243,14 +240,6 @@ fn number(value: f64) -> Value {
     if value.fract() == 0.0 && value.abs() < 1e15 { json!(value as i64) } else { json!(value) }
 }
 
-/// A pattern for the end of a module's path that fits under both namings.
-fn both_names_pattern(name: &str) -> String {
-    match name.strip_prefix("language_model.model.") {
-        Some(rest) => format!(r"language_model\.(?:model\.)?{}", fancy_regex::escape(rest)),
-        None => fancy_regex::escape(name).into_owned(),
-    }
-}
-
 fn serialize(tensors: &[(String, [usize; 2], Vec<u8>)]) -> Result<Vec<u8>, String> {
     let mut views = Vec::with_capacity(tensors.len());
     for (name, shape, bytes) in tensors {
@@ -279,17 +268,18 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
+    use crate::arch::ARCHITECTURES;
     use crate::lora::AdaptedModules::{All, AudioTower, LanguageModel};
     use crate::lora::LoraConfig;
 
-    fn linears() -> BTreeMap<String, [usize; 2]> {
+    fn linears() -> Linears {
         let mut linears = BTreeMap::new();
         for layer in 0..2 {
             linears.insert(format!("language_model.model.layers.{layer}.self_attn.q_proj"), [6, 4]);
             linears.insert(format!("language_model.model.layers.{layer}.self_attn.v_proj"), [2, 4]);
             linears.insert(format!("audio_tower.layers.{layer}.self_attn.q_proj"), [3, 3]);
         }
-        linears
+        Linears::new(ARCHITECTURES[0].names, linears)
     }
 
     /// Adapters whose B is not zero, over the modules that `target` matches.
@@ -475,7 +465,7 @@ mod tests {
     fn a_long_list_of_whole_paths_is_read() {
         let (dir, adapters) = saved(LM);
         let elsewhere = (0..500).map(|layer| format!("other.model.layers.{layer}.self_attn.q_proj"));
-        let names: Vec<String> = linears().into_keys().filter(|name| name.contains("language")).collect();
+        let names: Vec<String> = linears().keys().filter(|name| name.contains("language")).cloned().collect();
         edit_config(&dir, "target_modules", json!(elsewhere.chain(names).collect::<Vec<_>>()));
         assert_same(&load(&dir).unwrap(), &adapters);
     }

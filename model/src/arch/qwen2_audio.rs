@@ -1,0 +1,216 @@
+//! Qwen2-Audio: Whisper's encoder with pooling by two, one linear layer as projector, a Qwen2 decoder.
+//!
+//! Chu et al. 2024, <https://arxiv.org/abs/2407.10759>; reference code `models/qwen2_audio` of transformers.
+
+use serde_json::{Value, json};
+
+use crate::arch::Architecture;
+use crate::arch::audio::AudioRule;
+use crate::arch::config::{AudioConfig, LalmConfig, ProjectorConfig};
+use crate::arch::names::{LinearNames, Names};
+use crate::arch::qwen2;
+use crate::arch::section::Section;
+use crate::error::ModelError;
+
+/// The record.
+pub(crate) static ARCHITECTURE: Architecture = Architecture {
+    model_type: "qwen2_audio",
+    name: "Qwen2-Audio",
+    config: read,
+    to_json: write,
+    names: Names {
+        transformers5: &[
+            ("audio_tower", "model.audio_tower"),
+            ("multi_modal_projector", "model.multi_modal_projector"),
+            ("language_model.model", "model.language_model"),
+            ("language_model.lm_head", "lm_head"),
+        ],
+        linears: LinearNames {
+            decoder: ("language_model", "(q|k|v|o|gate|up|down)_proj"),
+            encoder: ("audio_tower", "(q_proj|k_proj|v_proj|out_proj|fc1|fc2)"),
+            projector: r"multi_modal_projector\.linear",
+        },
+    },
+    audio: AudioRule { pool: 2 },
+};
+
+fn read(root: &Section) -> Result<LalmConfig, ModelError> {
+    root.refuse_if_set("quantization_config")?;
+    let text_section = root.section("text_config")?;
+    let text = qwen2::read_text(root, &text_section)?;
+    let audio = read_audio(&root.section("audio_config")?)?;
+    let audio_token_id = match root.optional_count("audio_token_index")? {
+        Some(id) => id,
+        None => root.count("audio_token_id", 151_646)?,
+    };
+    if audio_token_id >= text.vocab_size {
+        let what = format!("{audio_token_id} is beyond vocab_size {}", text.vocab_size);
+        return Err(root.error("audio_token_index", what));
+    }
+    let id = |key: &str| -> Result<Option<u32>, ModelError> {
+        let found = match text_section.optional_count(key)? {
+            Some(id) => Some(id),
+            None => root.optional_count(key)?,
+        };
+        Ok(found.and_then(|id| u32::try_from(id).ok()))
+    };
+    Ok(LalmConfig {
+        architecture: &ARCHITECTURE,
+        projector: ProjectorConfig { layers: vec![[text.hidden_size, audio.d_model]], bias: true },
+        audio,
+        text,
+        audio_token_id: u32::try_from(audio_token_id)
+            .map_err(|_| root.error("audio_token_index", "too large".to_owned()))?,
+        eos_token_id: id("eos_token_id")?,
+        pad_token_id: id("pad_token_id")?,
+    })
+}
+
+fn read_audio(section: &Section) -> Result<AudioConfig, ModelError> {
+    section.expect_word("model_type", &["qwen2_audio_encoder"])?;
+    section.expect_word("activation_function", &["gelu"])?;
+    section.expect_false("scale_embedding")?;
+    let audio = AudioConfig {
+        num_mel_bins: section.positive("num_mel_bins", 128)?,
+        encoder_layers: section.positive("encoder_layers", 32)?,
+        encoder_attention_heads: section.positive("encoder_attention_heads", 20)?,
+        encoder_ffn_dim: section.positive("encoder_ffn_dim", 5120)?,
+        d_model: section.positive("d_model", 1280)?,
+        max_source_positions: section.positive("max_source_positions", 1500)?,
+    };
+    if !audio.d_model.is_multiple_of(audio.encoder_attention_heads) {
+        let what = format!("{} heads do not divide d_model {}", audio.encoder_attention_heads, audio.d_model);
+        return Err(section.error("encoder_attention_heads", what));
+    }
+    Ok(audio)
+}
+
+fn write(config: &LalmConfig, dtype: &str) -> Value {
+    let (audio, text) = (&config.audio, &config.text);
+    json!({
+        "architectures": ["Qwen2AudioForConditionalGeneration"],
+        "audio_config": {
+            "activation_dropout": 0.0,
+            "activation_function": "gelu",
+            "attention_dropout": 0.0,
+            "d_model": audio.d_model,
+            "dropout": 0.0,
+            "encoder_attention_heads": audio.encoder_attention_heads,
+            "encoder_ffn_dim": audio.encoder_ffn_dim,
+            "encoder_layerdrop": 0.0,
+            "encoder_layers": audio.encoder_layers,
+            "max_source_positions": audio.max_source_positions,
+            "model_type": "qwen2_audio_encoder",
+            "num_mel_bins": audio.num_mel_bins,
+            "scale_embedding": false,
+        },
+        "audio_token_index": config.audio_token_id,
+        "ignore_index": -100,
+        "model_type": "qwen2_audio",
+        "text_config": {
+            "bos_token_id": config.pad_token_id,
+            "eos_token_id": config.eos_token_id,
+            "head_dim": text.head_dim,
+            "hidden_act": "silu",
+            "hidden_size": text.hidden_size,
+            "intermediate_size": text.intermediate_size,
+            "max_position_embeddings": text.max_position_embeddings,
+            "model_type": "qwen2",
+            "num_attention_heads": text.num_attention_heads,
+            "num_hidden_layers": text.num_hidden_layers,
+            "num_key_value_heads": text.num_key_value_heads,
+            "pad_token_id": config.pad_token_id,
+            "rms_norm_eps": text.rms_norm_eps,
+            "rope_theta": text.rope_theta,
+            "tie_word_embeddings": text.tie_word_embeddings,
+            "torch_dtype": dtype,
+            "use_mrope": false,
+            "use_sliding_window": false,
+            "vocab_size": text.vocab_size,
+        },
+        "tie_word_embeddings": text.tie_word_embeddings,
+        "torch_dtype": dtype,
+        "vocab_size": text.vocab_size,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn read(value: &Value) -> Result<LalmConfig, ModelError> {
+        LalmConfig::from_value(Path::new("config.json"), value)
+    }
+
+    #[test]
+    fn the_hub_config_of_the_7b_reads_with_its_documented_sizes() {
+        let config = read(&json!({
+            "model_type": "qwen2_audio", "audio_token_index": 151_646, "vocab_size": 156_032,
+            "audio_config": {"model_type": "qwen2_audio_encoder"},
+            "text_config": {"model_type": "qwen2", "intermediate_size": 11008, "max_position_embeddings": 8192,
+                "rms_norm_eps": 1e-5, "sliding_window": 32768, "use_mrope": false, "vocab_size": 156_032},
+        }))
+        .unwrap();
+        assert_eq!(
+            (config.text.hidden_size, config.text.head_dim, config.text.num_key_value_heads),
+            (4096, 128, 32)
+        );
+        assert_eq!(
+            (config.audio.d_model, config.audio.encoder_layers, config.audio.max_source_positions),
+            (1280, 32, 1500)
+        );
+        assert_eq!((config.text.rope_theta, config.text.tie_word_embeddings), (10_000.0, false));
+    }
+
+    #[test]
+    fn the_transformers_5_spelling_reads_the_same() {
+        let old =
+            read(&json!({"audio_token_index": 7, "text_config": {"rope_theta": 5e5, "vocab_size": 400}}))
+                .unwrap();
+        let new = read(&json!({"audio_token_id": 7, "text_config": {"dtype": "bfloat16", "vocab_size": 400,
+            "layer_types": ["full_attention"], "rope_parameters": {"rope_theta": 5e5, "rope_type": "default"}}}))
+        .unwrap();
+        assert_eq!(old, new);
+        assert_eq!(new.text.rope_theta, 5e5);
+    }
+
+    #[test]
+    fn what_is_written_reads_back_the_same() {
+        let config = read(&json!({"audio_token_index": 9, "text_config": {"vocab_size": 400, "hidden_size": 48,
+            "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 16, "eos_token_id": 3, "pad_token_id": 2,
+            "tie_word_embeddings": true}}))
+        .unwrap();
+        assert_eq!(read(&config.to_json("float32")).unwrap(), config);
+    }
+
+    #[test]
+    fn unsupported_or_malformed_keys_are_refused_by_name() {
+        let cases = [
+            (json!({"text_config": {"use_sliding_window": true}}), "text_config.use_sliding_window"),
+            (json!({"text_config": {"rope_scaling": {"type": "yarn"}}}), "text_config.rope_scaling"),
+            (
+                json!({"text_config": {"rope_parameters": {"rope_type": "yarn"}}}),
+                "text_config.rope_parameters.rope_type",
+            ),
+            (json!({"text_config": {"hidden_act": "gelu"}}), "text_config.hidden_act"),
+            (json!({"text_config": {"num_attention_heads": 5}}), "num_key_value_heads"),
+            (json!({"text_config": {"hidden_size": -1}}), "text_config.hidden_size"),
+            (json!({"text_config": {"layer_types": ["sliding_attention"]}}), "text_config.layer_types"),
+            (json!({"audio_config": {"activation_function": "relu"}}), "audio_config.activation_function"),
+            (json!({"audio_config": {"scale_embedding": true}}), "audio_config.scale_embedding"),
+            (json!({"model_type": "llama"}), "model_type"),
+            (json!({"quantization_config": {}}), "quantization_config"),
+            (json!({"audio_token_index": 999_999_999}), "audio_token_index"),
+            (
+                json!({"text_config": {"max_position_embeddings": 2_000_000_000}}),
+                "text_config.max_position_embeddings",
+            ),
+        ];
+        for (value, key) in cases {
+            let error = read(&value).err().map(|error| error.to_string()).unwrap_or_default();
+            assert!(error.contains(&format!("{key}`")), "{value}: {error}");
+        }
+    }
+}
