@@ -131,6 +131,7 @@ impl Checked {
                         outline.mel.config().chunk_length,
                     ),
                 );
+                self.fact("chat", format!("rendered by {}", outline.tokenizer.chat_template()));
                 if recipe.base.is_none()
                     && let Err(error) = outline.adapted(&recipe.lora)
                 {

@@ -61,7 +61,7 @@ impl Preview {
             rows.par_iter().map(|row| count(outline, row)).collect();
         let counted = counted.into_iter().collect::<Result<Vec<_>, _>>()?;
         let (tokens, audio_tokens) = counted.into_iter().unzip();
-        let shown = rows.iter().take(show).map(|row| render(outline, row)).collect();
+        let shown = rows.iter().take(show).map(|row| render(outline, row)).collect::<Result<_, _>>()?;
         Ok(Self { tokens, audio_tokens, shown })
     }
 }
@@ -129,13 +129,15 @@ fn count(outline: &Outline, row: &Row) -> Result<(usize, usize), Failure> {
     }
     let mut tokens = outline.tokenizer.prompt_ids(&row.messages, &audio)?.len();
     for answer in row.answers.iter().filter(|answer| !answer.is_empty()) {
-        tokens += outline.tokenizer.answer_ids(answer)?.len();
+        tokens += outline.tokenizer.answer_ids(&row.messages, answer)?.len();
     }
     Ok((tokens, audio.iter().sum()))
 }
 
-fn render(outline: &Outline, row: &Row) -> String {
-    let prompt = outline.tokenizer.render(&row.messages, true);
-    let answers: Vec<String> = row.answers.iter().map(|answer| format!(">>>{answer}<|im_end|><<<")).collect();
-    terminal_safe_lines(&format!("{prompt}{}", answers.join("\n")))
+fn render(outline: &Outline, row: &Row) -> Result<String, Failure> {
+    let tokenizer = &outline.tokenizer;
+    let prompt = tokenizer.render(&row.messages, true)?;
+    let learnt = |answer: &String| Ok(format!(">>>{}<<<", tokenizer.render_answer(&row.messages, answer)?));
+    let answers = row.answers.iter().map(learnt).collect::<Result<Vec<_>, Failure>>()?;
+    Ok(terminal_safe_lines(&format!("{prompt}{}", answers.join("\n"))))
 }

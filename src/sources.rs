@@ -269,14 +269,15 @@ fn remove_if_there(path: &Path) -> Result<(), CommonError> {
     }
 }
 
-/// SHA-256 over the files that make a model: weights, configuration, tokenizer. Its README may change.
+/// SHA-256 over the files that make a model: weights, configuration, tokenizer, chat template. Its README may change.
 ///
 /// # Errors
 /// A folder or file that cannot be read.
 pub(crate) fn model_sha256(dir: &Path) -> Result<String, CommonError> {
     let mut listing = String::new();
     for (name, path) in idk_common::paths::regular_files(dir)? {
-        let of_model = [".safetensors", ".json", ".txt"].iter().any(|ending| name.ends_with(ending));
+        let of_model =
+            [".safetensors", ".json", ".jinja", ".txt"].iter().any(|ending| name.ends_with(ending));
         if of_model && !name.contains('/') {
             listing.push_str(&format!("{name}\0{}\n", idk_common::hash::sha256_file(&path)?));
         }

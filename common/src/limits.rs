@@ -79,6 +79,9 @@ pub const MAX_LAYERS: usize = 1_024;
 /// Largest LoRA rank. Stops an adapter configuration that asks for more than the base model weighs.
 pub const MAX_LORA_RANK: usize = 4_096;
 
+/// Largest chat template, in bytes. Stops a text that takes minutes to compile.
+pub const MAX_TEMPLATE_BYTES: usize = 1 << 20;
+
 /// Longest target-module pattern, in bytes. Stops a regular expression that compiles to gigabytes.
 pub const MAX_PATTERN_BYTES: usize = 4_096;
 

@@ -94,7 +94,7 @@ impl Asker<'_> {
     pub(crate) fn positions(&self, question: &PreparedQuestion) -> Result<usize, EvalError> {
         let mut answer = self.config.max_new_tokens;
         for choice in &question.shown.choices {
-            answer = answer.max(self.lalm.tokenizer.answer_ids(choice)?.len());
+            answer = answer.max(self.answer_ids(question, choice)?.len());
         }
         let thought = self.config.max_step_tokens;
         let agent = [("type", "speech"), ("content", "")];
@@ -183,6 +183,12 @@ impl Asker<'_> {
         Ok(Prompt { ids, audio: question.features.clone() })
     }
 
+    /// Tokens of an option as the whole answer.
+    fn answer_ids(&self, question: &PreparedQuestion, choice: &str) -> Result<Vec<u32>, EvalError> {
+        let chat = [Message::user(question.features.len(), &question.shown.question)];
+        Ok(self.lalm.tokenizer.answer_ids(&chat, choice)?)
+    }
+
     /// The last prompt with as much of the model's own `note` as the model's positions hold.
     fn fitting(
         &self,
@@ -192,7 +198,7 @@ impl Asker<'_> {
     ) -> Result<Prompt, EvalError> {
         let mut answer = self.config.max_new_tokens;
         for choice in &question.shown.choices {
-            answer = answer.max(self.lalm.tokenizer.answer_ids(choice)?.len());
+            answer = answer.max(self.answer_ids(question, choice)?.len());
         }
         let mut chars = note.chars().count();
         loop {
@@ -226,10 +232,11 @@ impl Asker<'_> {
         questions: &[&PreparedQuestion],
         prompts: &[Prompt],
     ) -> Result<Vec<Vec<f64>>, EvalError> {
-        let ids = |choice: &String| self.lalm.tokenizer.answer_ids(choice);
         let options: Vec<Vec<Vec<u32>>> = questions
             .iter()
-            .map(|question| question.shown.choices.iter().map(ids).collect())
+            .map(|question| {
+                question.shown.choices.iter().map(|choice| self.answer_ids(question, choice)).collect()
+            })
             .collect::<Result<_, _>>()?;
         let log_probs = answer_log_probs(self.lalm, self.adapters, prompts, &options)?;
         let mean = |tokens: &Vec<f32>| {

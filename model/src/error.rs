@@ -202,6 +202,15 @@ pub enum ModelError {
         /// What is wrong with it.
         what: String,
     },
+
+    /// The folder's chat template cannot be used, or rejects a chat.
+    #[error("{}: {what}", path.display())]
+    ChatTemplate {
+        /// The model folder.
+        path: PathBuf,
+        /// Where the template is, and what is wrong with it.
+        what: String,
+    },
 }
 
 impl Diagnose for ModelError {
@@ -226,7 +235,8 @@ impl Diagnose for ModelError {
             | Self::Input { .. }
             | Self::MelBands { .. }
             | Self::Adapter { .. }
-            | Self::Tokenizer { .. } => ExitKind::BadData,
+            | Self::Tokenizer { .. }
+            | Self::ChatTemplate { .. } => ExitKind::BadData,
         }
     }
 
@@ -234,7 +244,7 @@ impl Diagnose for ModelError {
         let hint = match self {
             Self::Common(error) => return error.hint(),
             Self::Audio(error) => return error.hint(),
-            Self::NoWeights { .. } => "give a Hugging Face folder of a Qwen2-Audio model",
+            Self::NoWeights { .. } => "give a Hugging Face folder of a model",
             Self::Weights { .. } => "the file may be cut short: copy or download it again",
             Self::MissingTensor { .. } | Self::UnusedTensor { .. } | Self::TensorShape { .. } => {
                 "config.json and the weights may come from different models"
@@ -248,6 +258,9 @@ impl Diagnose for ModelError {
                 "a merge writes in this folder first: move it away, or give another --out"
             }
             Self::MelBands { .. } => "compute the spectrogram with the model's own preprocessor_config.json",
+            Self::ChatTemplate { .. } => {
+                "it is rendered as transformers renders it; see docs/guide/own-model.md for what it must do"
+            }
             Self::Device { .. } => "use `cpu`, or `cuda`, `cuda:N` or `wgpu` on a machine with a GPU",
             Self::DeviceMissing { hint, .. } => hint,
             Self::DeviceCheck { hint, .. } => hint,

@@ -66,7 +66,7 @@ impl Lalm {
     /// [`ModelError::DeviceCheck`] if a GPU does not compute in the type of the weights.
     pub fn load_with(dir: &Path, device: &Device, settings: RunSettings) -> Result<Self, ModelError> {
         let config = LalmConfig::from_dir(dir)?;
-        let tokenizer = LalmTokenizer::from_dir(dir, config.audio_token_id)?;
+        let tokenizer = LalmTokenizer::from_dir(dir, &config)?;
         let mel = FeatureExtractor::new(MelConfig::from_dir(dir)?, config.architecture.audio);
         let generation = GenerationDefaults::from_dir(dir, &tokenizer)?;
         let mut weights = Weights::open_dir(dir, Some(&config.architecture.names))?;

@@ -15,6 +15,8 @@ mod outline;
 mod text;
 mod weights;
 
+pub use idk_common::chat::{Message, Part, audio_count};
+
 pub use arch::audio::{AudioRule, FeatureExtractor};
 pub use arch::config::{AudioConfig, LalmConfig, ProjectorConfig, TextConfig};
 pub use arch::names::{ENCODER_POSITIONS, Names, Role, adapt_audio};
@@ -48,7 +50,6 @@ pub use nn::rope::{Angles, Rope};
 pub use nn::slot::Slot;
 pub use outline::Outline;
 pub use text::bpe::{WordBpe, train_word_bpe};
-pub use text::chat::{Message, Part, audio_count, render};
 pub use text::tokenizer::LalmTokenizer;
 pub use weights::Weights;
 pub use weights::save::SaveDtype;

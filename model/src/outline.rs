@@ -35,9 +35,8 @@ impl Outline {
     pub fn read(dir: &Path) -> Result<Self, Vec<ModelError>> {
         let mut problems = Vec::new();
         let config = keep(LalmConfig::from_dir(dir), &mut problems);
-        let tokenizer = config
-            .as_ref()
-            .and_then(|config| keep(LalmTokenizer::from_dir(dir, config.audio_token_id), &mut problems));
+        let tokenizer =
+            config.as_ref().and_then(|config| keep(LalmTokenizer::from_dir(dir, config), &mut problems));
         if let Some(tokenizer) = &tokenizer {
             keep(GenerationDefaults::from_dir(dir, tokenizer), &mut problems);
         }

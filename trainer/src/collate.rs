@@ -73,7 +73,7 @@ impl Labels {
 pub struct TokenRow {
     /// Prompt with expanded audio placeholders and the generation prompt.
     pub prompt: Vec<u32>,
-    /// Target text and the end-of-turn token `<|im_end|>`.
+    /// Target text and the token that ends the turn.
     pub answer: Vec<u32>,
 }
 
@@ -103,7 +103,7 @@ pub(crate) fn tokenize_answers<const N: usize>(
         if text.is_empty() {
             return Err(TrainError::EmptyTarget { id: id.to_owned() });
         }
-        *tokens = lalm.tokenizer.answer_ids(text).map_err(failed)?;
+        *tokens = lalm.tokenizer.answer_ids(messages, text).map_err(failed)?;
         let (tokens, limit) = (prompt.len() + tokens.len(), lalm.config.text.max_position_embeddings);
         if tokens > limit {
             return Err(TrainError::TooLong { id: id.to_owned(), tokens, limit });

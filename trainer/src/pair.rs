@@ -29,7 +29,7 @@ pub struct Pair {
 pub struct PairTokens {
     /// Prompt with expanded audio placeholders and the generation prompt.
     pub prompt: Vec<u32>,
-    /// Answer text and the end-of-turn token `<|im_end|>`.
+    /// Answer text and the token that ends the turn.
     pub answers: [Vec<u32>; 2],
 }
 

@@ -1,5 +1,5 @@
 //! Families of models. A family is a record of data: how its folder is read and written, how its tensors are called, how
-//! a clip becomes tokens. The blocks of [`crate::nn`] are shared by all families.
+//! a chat becomes text and a clip becomes tokens. The blocks of [`crate::nn`] are shared by all families.
 //!
 //! A new family is a file like `qwen2_audio.rs` and a line in [`ARCHITECTURES`].
 pub(crate) mod audio;
@@ -9,6 +9,7 @@ mod qwen2;
 pub(crate) mod qwen2_audio;
 pub(crate) mod section;
 pub(crate) mod specs;
+pub(crate) mod template;
 
 use std::fmt;
 
@@ -18,6 +19,7 @@ use self::audio::AudioRule;
 use self::config::LalmConfig;
 use self::names::Names;
 use self::section::Section;
+use self::template::Template;
 use crate::error::ModelError;
 
 /// A family of models.
@@ -32,6 +34,8 @@ pub struct Architecture {
     pub(crate) to_json: fn(&LalmConfig, &str) -> Value,
     /// How its files and PEFT spell its tensors.
     pub names: Names,
+    /// Its special tokens, and its chat template where the folder has none.
+    pub(crate) template: Template,
     /// How a clip becomes tokens.
     pub audio: AudioRule,
 }

@@ -10,7 +10,16 @@ use crate::arch::config::{AudioConfig, LalmConfig, ProjectorConfig};
 use crate::arch::names::{LinearNames, Names};
 use crate::arch::qwen2;
 use crate::arch::section::Section;
+use crate::arch::template::Template;
 use crate::error::ModelError;
+
+/// The special tokens of chats, in the order of their ids.
+pub(crate) const SPECIAL_TOKENS: [&str; 6] =
+    ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|AUDIO|>", "<|audio_bos|>", "<|audio_eos|>"];
+
+/// The words of the built-in template.
+pub(crate) const TEMPLATE_WORDS: [&str; 3] =
+    ["You are a helpful assistant.", "system user assistant", "Audio"];
 
 /// The record.
 pub(crate) static ARCHITECTURE: Architecture = Architecture {
@@ -30,6 +39,25 @@ pub(crate) static ARCHITECTURE: Architecture = Architecture {
             encoder: ("audio_tower", "(q_proj|k_proj|v_proj|out_proj|fc1|fc2)"),
             projector: r"multi_modal_projector\.linear",
         },
+    },
+    template: Template {
+        audio: "<|AUDIO|>",
+        end_of_turn: "<|im_end|>",
+        pad: "<|endoftext|>",
+        // The published folder has none in a file; this renders as the processor's own class does.
+        built_in: concat!(
+            "{% set audio = namespace(number=0) %}",
+            "{% if messages and messages[0].role != 'system' %}",
+            "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n{% endif %}",
+            "{% for message in messages %}<|im_start|>{{ message.role }}\n",
+            "{% if message.content is string %}{{ message.content }}",
+            "{% else %}{% for part in message.content %}",
+            "{% if part.type == 'audio' %}{% set audio.number = audio.number + 1 %}",
+            "Audio {{ audio.number }}: <|audio_bos|><|AUDIO|><|audio_eos|>\n",
+            "{% else %}{{ part.text }}{% endif %}",
+            "{% endfor %}{% endif %}<|im_end|>\n{% endfor %}",
+            "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}",
+        ),
     },
     audio: AudioRule { pool: 2 },
 };

@@ -227,7 +227,7 @@ mod tests {
         for folder in folders() {
             let config = LalmConfig::from_dir(&folder).unwrap();
             let expected: BTreeSet<String> = config.specs().into_iter().map(|spec| spec.name).collect();
-            let tokenizer = LalmTokenizer::from_dir(&folder, config.audio_token_id).unwrap();
+            let tokenizer = LalmTokenizer::from_dir(&folder, &config).unwrap();
             let mel = FeatureExtractor::new(MelConfig::from_dir(&folder).unwrap(), config.architecture.audio);
             let generation = GenerationDefaults::from_dir(&folder, &tokenizer).unwrap();
             let mut asked = Vec::new();

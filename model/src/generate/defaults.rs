@@ -81,6 +81,11 @@ impl GenerationDefaults {
             defaults.eos_token_ids =
                 values.iter().map(|value| id("eos_token_id", value)).collect::<Result<_, _>>()?;
         }
+        // Answers are learnt with what the chat template ends a turn with.
+        let end_of_turn = tokenizer.end_of_turn_id();
+        if !defaults.eos_token_ids.contains(&end_of_turn) {
+            defaults.eos_token_ids.push(end_of_turn);
+        }
         Ok(defaults)
     }
 

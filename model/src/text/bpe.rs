@@ -10,16 +10,13 @@ use serde_json::{Map, Value, json};
 use tokenizers::normalizers::NFC;
 use tokenizers::{NormalizedString, Normalizer};
 
+use crate::arch::qwen2_audio::{SPECIAL_TOKENS as SPECIALS, TEMPLATE_WORDS};
 use crate::error::ModelError;
-use crate::text::chat::DEFAULT_SYSTEM_PROMPT;
-use crate::text::tokenizer::{AUDIO_BOS, AUDIO_EOS, AUDIO_TOKEN, END_OF_TEXT, IM_END, IM_START};
 
 /// Qwen2's split of text into words, from its `tokenizer.json`.
 const PRE_TOKENIZER: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 /// What is merged: runs of letters, and the endings that the pre-tokenizer splits off.
 const WORD: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|\p{L}+";
-/// Special tokens in id order, as in Qwen2-Audio.
-const SPECIALS: [&str; 6] = [END_OF_TEXT, IM_START, IM_END, AUDIO_TOKEN, AUDIO_BOS, AUDIO_EOS];
 /// Longest input that `transformers` accepts without a warning.
 const MODEL_MAX_LENGTH: usize = 8192;
 
@@ -88,9 +85,8 @@ pub fn train_word_bpe(texts: &[String], vocab_limit: usize) -> Result<WordBpe, M
 /// Every word with the number of times it occurs; the words of the template are there too.
 fn count_words(texts: &[String]) -> Result<BTreeMap<String, u64>, ModelError> {
     let regex = Regex::new(WORD).map_err(|error| ModelError::Input { what: error.to_string() })?;
-    let template = [DEFAULT_SYSTEM_PROMPT, "system user assistant", "Audio"];
     let mut counts = BTreeMap::new();
-    for text in texts.iter().map(String::as_str).chain(template) {
+    for text in texts.iter().map(String::as_str).chain(TEMPLATE_WORDS) {
         let mut normalized = NormalizedString::from(text);
         NFC.normalize(&mut normalized).map_err(|error| ModelError::Input { what: error.to_string() })?;
         for word in regex.find_iter(normalized.get()) {
@@ -188,8 +184,8 @@ fn tokenizer_config_json(first_special: usize) -> Value {
         .collect();
     json!({
         "add_prefix_space": false, "added_tokens_decoder": decoder, "additional_special_tokens": SPECIALS,
-        "bos_token": null, "clean_up_tokenization_spaces": false, "eos_token": IM_END, "errors": "replace",
-        "model_max_length": MODEL_MAX_LENGTH, "pad_token": END_OF_TEXT, "split_special_tokens": false,
+        "bos_token": null, "clean_up_tokenization_spaces": false, "eos_token": SPECIALS[2], "errors": "replace",
+        "model_max_length": MODEL_MAX_LENGTH, "pad_token": SPECIALS[0], "split_special_tokens": false,
         "tokenizer_class": "Qwen2Tokenizer", "unk_token": null,
     })
 }

@@ -1,4 +1,4 @@
 //! Chats, and text to ids and back.
 pub(crate) mod bpe;
-pub(crate) mod chat;
+pub(crate) mod template;
 pub(crate) mod tokenizer;

@@ -18,7 +18,7 @@ pub(super) enum TokenName {
 }
 
 impl TokenName {
-    pub(super) fn into_content(self) -> String {
+    pub(super) fn content(&self) -> &str {
         match self {
             Self::Plain(content) | Self::Object { content } => content,
         }
@@ -40,8 +40,26 @@ pub(super) struct ConfigToken {
 #[serde(default)]
 pub(super) struct TokenizerConfig {
     pub(super) added_tokens_decoder: BTreeMap<String, ConfigToken>,
+    pub(super) bos_token: Option<TokenName>,
     pub(super) eos_token: Option<TokenName>,
     pub(super) pad_token: Option<TokenName>,
+    pub(super) unk_token: Option<TokenName>,
+}
+
+impl TokenizerConfig {
+    /// The special tokens that a chat template may ask for by these names.
+    pub(super) fn names(&self) -> BTreeMap<String, String> {
+        let names = [
+            ("bos_token", &self.bos_token),
+            ("eos_token", &self.eos_token),
+            ("pad_token", &self.pad_token),
+            ("unk_token", &self.unk_token),
+        ];
+        let named = |(name, token): (&str, &Option<TokenName>)| {
+            Some((name.to_owned(), token.as_ref()?.content().to_owned()))
+        };
+        names.into_iter().filter_map(named).collect()
+    }
 }
 
 pub(super) fn load(bytes: &[u8]) -> Result<Tokenizer, String> {

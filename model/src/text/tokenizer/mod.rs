@@ -1,34 +1,27 @@
-//! The tokenizer of a Qwen2-Audio folder: byte-level BPE from `tokenizer.json`, completed from
-//! `tokenizer_config.json`.
+//! The tokenizer of a model folder: byte-level BPE from `tokenizer.json`, completed from `tokenizer_config.json`, and the
+//! folder's chat template.
 //!
-//! The published `tokenizer.json` knows only the chat tokens; the audio tokens stand in the other file's
+//! The published `tokenizer.json` of Qwen2-Audio knows only the chat tokens; the audio tokens stand in the other file's
 //! `added_tokens_decoder` alone, so both are read. Text of users never turns into special tokens: the template's own
 //! tokens are put in as ids, everything between them is encoded as plain text.
 mod load;
+mod special;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use idk_common::atomic;
+use idk_common::chat::{Message, audio_count};
 use idk_common::limits::MAX_TEXT_BYTES;
 use tokenizers::Tokenizer;
 
 use self::load::{TokenName, TokenizerConfig, guarded, load, merge_added_tokens, tokenizer_error};
+use self::special::{Piece, Specials};
+use crate::arch::config::LalmConfig;
+use crate::arch::template::Template;
+use crate::arch::{Architecture, qwen2_audio};
 use crate::error::ModelError;
-use crate::text::chat::{Message, Piece, audio_count, pieces, render};
-
-/// End of text; pads batches.
-pub(crate) const END_OF_TEXT: &str = "<|endoftext|>";
-/// Start of a message.
-pub(crate) const IM_START: &str = "<|im_start|>";
-/// End of a message; ends an answer.
-pub(crate) const IM_END: &str = "<|im_end|>";
-/// Place of one row of audio features.
-pub(crate) const AUDIO_TOKEN: &str = "<|AUDIO|>";
-/// Start of an audio clip.
-pub(crate) const AUDIO_BOS: &str = "<|audio_bos|>";
-/// End of an audio clip.
-pub(crate) const AUDIO_EOS: &str = "<|audio_eos|>";
+use crate::text::template::{ChatTemplate, Origin, own_template};
 
 /// Files that belong to a tokenizer, copied when a model is saved; the first two are needed here.
 const TOKENIZER_JSON: &str = "tokenizer.json";
@@ -49,11 +42,13 @@ pub struct LalmTokenizer {
     files: BTreeMap<String, Vec<u8>>,
     /// Encodes special strings as plain text (`encode_special_tokens`).
     inner: Tokenizer,
-    /// Special strings, longest first, with their ids.
-    specials: Vec<(String, u32)>,
-    ids: TemplateIds,
+    specials: Specials,
+    family: Template,
+    chat: ChatTemplate,
+    audio_id: u32,
     eos_id: u32,
     pad_id: u32,
+    end_of_turn_id: u32,
 }
 
 impl std::fmt::Debug for LalmTokenizer {
@@ -61,28 +56,24 @@ impl std::fmt::Debug for LalmTokenizer {
         // Without the files and the vocabulary, which would fill pages.
         f.debug_struct("LalmTokenizer")
             .field("path", &self.path)
-            .field("ids", &self.ids)
+            .field("chat_template", &self.chat.origin)
             .finish_non_exhaustive()
     }
 }
 
-#[derive(Clone, Copy, Debug)]
-struct TemplateIds {
-    im_start: u32,
-    im_end: u32,
-    audio: u32,
-    audio_bos: u32,
-    audio_eos: u32,
-}
-
 impl LalmTokenizer {
-    /// Reads `tokenizer.json` and `tokenizer_config.json` (which may be missing) of a model folder.
+    /// Reads `tokenizer.json`, `tokenizer_config.json` (which may be missing) and the chat template of a model folder:
+    /// `chat_template.jinja`, else `chat_template.json`, else the one in `tokenizer_config.json`, else the family's.
+    ///
+    /// That of `tokenizer_config.json` belongs to the tokenizer and not to the model, which transformers gives a template
+    /// of its own; if it cannot place audio, the family's is used.
     ///
     /// # Errors
     /// [`ModelError::Tokenizer`] with the file and what is wrong in it: malformed (a `tokenizer.json` that makes the
-    /// parser panic included), an added token whose id does not follow, a template token that is missing, or an
-    /// `<|AUDIO|>` whose id is not `audio_token_id` of `config.json`.
-    pub fn from_dir(dir: &Path, audio_token_id: u32) -> Result<Self, ModelError> {
+    /// parser panic included), an added token whose id does not follow, a special token of the family that is missing,
+    /// or an audio token whose id is not that of `config.json`. [`ModelError::ChatTemplate`] for a template that cannot
+    /// be rendered, does not place audio, or renders an answer in another way than after its prompt.
+    pub fn from_dir(dir: &Path, config: &LalmConfig) -> Result<Self, ModelError> {
         let mut files = BTreeMap::new();
         let json = atomic::read_limited(&dir.join(TOKENIZER_JSON), MAX_TEXT_BYTES)?;
         files.insert(TOKENIZER_JSON.to_owned(), json);
@@ -92,17 +83,18 @@ impl LalmTokenizer {
                 files.insert(name.to_owned(), atomic::read_limited(&path, MAX_TEXT_BYTES)?);
             }
         }
-        let tokenizer = Self::from_files(dir.to_owned(), files)?;
-        if tokenizer.ids.audio != audio_token_id {
-            return Err(tokenizer.error(format!(
-                "{AUDIO_TOKEN} has id {}, but config.json says {audio_token_id}",
-                tokenizer.ids.audio
-            )));
+        let tokenizer = Self::from_files(dir.to_owned(), files, config.architecture)?;
+        if tokenizer.audio_id != config.audio_token_id {
+            let what = format!(
+                "{} has id {}, but config.json says {}",
+                tokenizer.family.audio, tokenizer.audio_id, config.audio_token_id
+            );
+            return Err(tokenizer_error(dir, what));
         }
         Ok(tokenizer)
     }
 
-    /// A tokenizer from the bytes of its two files, e.g. those of [`crate::train_word_bpe`].
+    /// A tokenizer from the bytes of its two files, those of [`crate::train_word_bpe`].
     ///
     /// # Errors
     /// As [`LalmTokenizer::from_dir`], without the check of the audio id.
@@ -111,10 +103,14 @@ impl LalmTokenizer {
             (TOKENIZER_JSON.to_owned(), tokenizer_json),
             (TOKENIZER_CONFIG_JSON.to_owned(), tokenizer_config_json),
         ]);
-        Self::from_files(PathBuf::from("in memory"), files)
+        Self::from_files(PathBuf::from("in memory"), files, &qwen2_audio::ARCHITECTURE)
     }
 
-    fn from_files(path: PathBuf, files: BTreeMap<String, Vec<u8>>) -> Result<Self, ModelError> {
+    fn from_files(
+        path: PathBuf,
+        files: BTreeMap<String, Vec<u8>>,
+        architecture: &'static Architecture,
+    ) -> Result<Self, ModelError> {
         let bytes = files.get(TOKENIZER_JSON).map_or(&[][..], Vec::as_slice);
         let config_path = path.join(TOKENIZER_CONFIG_JSON);
         let config: TokenizerConfig = match files.get(TOKENIZER_CONFIG_JSON) {
@@ -126,40 +122,87 @@ impl LalmTokenizer {
         guarded(&config_path, || merge_added_tokens(&mut inner, &config.added_tokens_decoder))?;
         inner.set_encode_special_tokens(true);
 
-        let mut specials: Vec<(String, u32)> = inner
+        let tokens = inner
             .get_added_tokens_decoder()
             .into_iter()
             .filter(|(_, token)| token.special && !token.content.is_empty())
-            .map(|(id, token)| (token.content, id))
-            .collect();
-        specials.sort_by(|a, b| b.0.len().cmp(&a.0.len()).then_with(|| a.cmp(b)));
+            .map(|(id, token)| (token.content, id));
+        let specials = Specials::new(tokens.collect()).map_err(|what| tokenizer_error(&path, what))?;
         let id = |token: &str| {
-            specials.iter().find(|(content, _)| content == token).map(|&(_, id)| id).ok_or_else(|| {
-                tokenizer_error(
-                    &path,
-                    format!("the special token {token} is neither in {TOKENIZER_JSON} nor in {TOKENIZER_CONFIG_JSON}"),
-                )
+            specials.id(token).ok_or_else(|| {
+                let files = format!("neither in {TOKENIZER_JSON} nor in {TOKENIZER_CONFIG_JSON}");
+                tokenizer_error(&path, format!("the special token {token} is {files}"))
             })
         };
-        let ids = TemplateIds {
-            im_start: id(IM_START)?,
-            im_end: id(IM_END)?,
-            audio: id(AUDIO_TOKEN)?,
-            audio_bos: id(AUDIO_BOS)?,
-            audio_eos: id(AUDIO_EOS)?,
+        let family = architecture.template;
+        let name = |token: &Option<TokenName>, default: &str| {
+            token.as_ref().map_or(default.to_owned(), |token| token.content().to_owned())
         };
-        let name = |token: Option<TokenName>, default: &str| {
-            token.map_or(default.to_owned(), TokenName::into_content)
+        let audio_id = id(family.audio)?;
+        let eos_id = id(&name(&config.eos_token, family.end_of_turn))?;
+        let pad_id = id(&name(&config.pad_token, family.pad))?;
+        let built_in =
+            || ChatTemplate::new(Origin::Family(architecture.name), family.built_in, config.names());
+        let fail = |what| ModelError::ChatTemplate { path: path.clone(), what };
+        let chat = match own_template(&files).map_err(fail)? {
+            Some((origin, source)) => match ChatTemplate::new(origin, &source, config.names()) {
+                Err(_) if origin == Origin::TokenizerConfig => built_in(),
+                own => own,
+            },
+            None => built_in(),
         };
-        let eos_id = id(&name(config.eos_token, IM_END))?;
-        let pad_id = id(&name(config.pad_token, END_OF_TEXT))?;
-        Ok(Self { path, files, inner, specials, ids, eos_id, pad_id })
+        let chat = chat.map_err(fail)?;
+        let mut tokenizer = Self {
+            path: path.clone(),
+            files,
+            inner,
+            specials,
+            family,
+            chat,
+            audio_id,
+            eos_id,
+            pad_id,
+            end_of_turn_id: eos_id,
+        };
+        tokenizer.end_of_turn_id = match tokenizer.probe() {
+            Err(_) if tokenizer.chat.origin == Origin::TokenizerConfig => {
+                tokenizer.chat = built_in().map_err(fail)?;
+                tokenizer.probe()?
+            }
+            found => found?,
+        };
+        Ok(tokenizer)
     }
 
-    /// The id that ends an answer.
+    /// Renders a small chat to see that the template places audio and that an answer follows its prompt. Returns the id
+    /// that ends an answer.
+    fn probe(&self) -> Result<u32, ModelError> {
+        let chat = [Message::from_tagged("user", "<audio>x")];
+        self.prompt_ids(&chat, &[1])?;
+        let answer = self.learnt(&chat, "y")?.0;
+        if !answer.contains('y') {
+            return Err(self.template_error("it leaves out the answer".to_owned()));
+        }
+        let last = self.answer_ids(&chat, "y")?.pop();
+        last.ok_or_else(|| self.template_error("it leaves out the answer".to_owned()))
+    }
+
+    /// Where the chat template comes from, for people.
+    #[must_use]
+    pub fn chat_template(&self) -> String {
+        self.chat.origin.to_string()
+    }
+
+    /// The tokenizer's end token.
     #[must_use]
     pub fn eos_id(&self) -> u32 {
         self.eos_id
+    }
+
+    /// The special token that the template ends an answer with.
+    #[must_use]
+    pub fn end_of_turn_id(&self) -> u32 {
+        self.end_of_turn_id
     }
 
     /// The id that fills batches; masked everywhere.
@@ -171,7 +214,7 @@ impl LalmTokenizer {
     /// The id whose embeddings the audio features replace.
     #[must_use]
     pub fn audio_id(&self) -> u32 {
-        self.ids.audio
+        self.audio_id
     }
 
     /// Number of ids, special tokens included: one more than the greatest.
@@ -204,24 +247,11 @@ impl LalmTokenizer {
     /// As [`LalmTokenizer::encode`].
     pub fn encode_with_special(&self, text: &str) -> Result<Vec<u32>, ModelError> {
         let mut ids = Vec::new();
-        let mut rest = text;
-        while !rest.is_empty() {
-            let next = self
-                .specials
-                .iter()
-                .filter_map(|(content, id)| rest.find(content).map(|at| (at, content.len(), *id)))
-                // The leftmost; of those that start there, the longest (specials are sorted so, min keeps the first).
-                .min_by_key(|&(at, _, _)| at);
-            let plain_len = next.map_or(rest.len(), |(at, _, _)| at);
-            let (plain, from_special) = rest.split_at(plain_len);
-            ids.extend(self.encode(plain)?);
-            rest = match next {
-                Some((_, len, id)) => {
-                    ids.push(id);
-                    from_special.split_at(len).1
-                }
-                None => "",
-            };
+        for piece in self.specials.split(text) {
+            match piece {
+                Piece::Special(id) => ids.push(id),
+                Piece::Text(text) => ids.extend(self.encode(text)?),
+            }
         }
         Ok(ids)
     }
@@ -235,16 +265,20 @@ impl LalmTokenizer {
         guarded(&self.path, || self.inner.decode(ids, skip_special).map_err(|error| error.to_string()))
     }
 
-    /// The chat as one string, each audio clip as one `<|AUDIO|>`.
-    #[must_use]
-    pub fn render(&self, messages: &[Message], add_generation_prompt: bool) -> String {
-        render(messages, add_generation_prompt)
+    /// The chat as one string, for people to read: each audio clip is one audio token, not yet repeated.
+    ///
+    /// # Errors
+    /// [`ModelError::ChatTemplate`] if the template rejects the chat.
+    pub fn render(&self, messages: &[Message], add_generation_prompt: bool) -> Result<String, ModelError> {
+        let (messages, mark) = self.guard(messages)?;
+        Ok(unmarked(&self.rendered(&messages, add_generation_prompt)?, mark))
     }
 
     /// Ids of a chat that ends with the generation prompt; clip `i` takes `audio_tokens[i]` ids.
     ///
     /// # Errors
-    /// [`ModelError::Input`] if the chat and `audio_tokens` differ in number of clips, or a clip has no token.
+    /// [`ModelError::Input`] if the chat and `audio_tokens` differ in number of clips, or a clip has no token;
+    /// [`ModelError::ChatTemplate`] if the template rejects the chat or does not place every clip.
     pub fn prompt_ids(&self, messages: &[Message], audio_tokens: &[usize]) -> Result<Vec<u32>, ModelError> {
         let clips = audio_count(messages);
         if clips != audio_tokens.len() {
@@ -257,44 +291,89 @@ impl LalmTokenizer {
                 what: format!("audio clip {} is too short for one token", empty + 1),
             });
         }
+        let (messages, mark) = self.guard(messages)?;
+        let text = self.rendered(&messages, true)?;
+        let pieces = self.specials.split(&text);
+        let placed = pieces.iter().filter(|piece| **piece == Piece::Special(self.audio_id)).count();
+        if placed != clips {
+            let what =
+                format!("it cannot place audio: a chat of {clips} clips gets {placed} {}", self.family.audio);
+            return Err(self.template_error(what));
+        }
         let mut counts = audio_tokens.iter();
         let mut ids = Vec::new();
-        for piece in pieces(messages, true) {
+        for piece in pieces {
             match piece {
-                Piece::Text(text) => ids.extend(self.encode(&text)?),
-                Piece::Special(AUDIO_TOKEN) => {
-                    let count = counts.next().copied().unwrap_or(0);
-                    ids.extend(std::iter::repeat_n(self.ids.audio, count));
+                Piece::Text(text) => ids.extend(self.encode(&unmarked(text, mark))?),
+                Piece::Special(id) if id == self.audio_id => {
+                    ids.extend(std::iter::repeat_n(id, counts.next().copied().unwrap_or(0)));
                 }
-                Piece::Special(token) => ids.push(self.template_id(token)),
+                Piece::Special(id) => ids.push(id),
             }
         }
         Ok(ids)
     }
 
-    /// Ids of an assistant's answer with the end token: what training computes its loss on.
+    /// Ids of an assistant's answer to a chat with what ends its turn: what training computes its loss on.
     ///
     /// # Errors
-    /// As [`LalmTokenizer::encode`].
-    pub fn answer_ids(&self, answer: &str) -> Result<Vec<u32>, ModelError> {
-        let mut ids = self.encode(answer)?;
-        ids.push(self.eos_id);
+    /// As [`LalmTokenizer::encode`]; [`ModelError::ChatTemplate`] if the template rejects the chat, does not continue
+    /// the prompt with the answer, or does not end the turn with a special token.
+    pub fn answer_ids(&self, messages: &[Message], answer: &str) -> Result<Vec<u32>, ModelError> {
+        let (text, mark) = self.learnt(messages, answer)?;
+        let mut ids = Vec::new();
+        for piece in self.specials.split(&text) {
+            match piece {
+                Piece::Text(text) => ids.extend(self.encode(&unmarked(text, mark))?),
+                Piece::Special(id) => ids.push(id),
+            }
+        }
         Ok(ids)
     }
 
-    fn template_id(&self, token: &str) -> u32 {
-        match token {
-            IM_START => self.ids.im_start,
-            IM_END => self.ids.im_end,
-            AUDIO_BOS => self.ids.audio_bos,
-            AUDIO_EOS => self.ids.audio_eos,
-            _ => self.ids.audio,
+    /// What [`LalmTokenizer::answer_ids`] are the ids of, as text.
+    ///
+    /// # Errors
+    /// As [`LalmTokenizer::answer_ids`].
+    pub fn render_answer(&self, messages: &[Message], answer: &str) -> Result<String, ModelError> {
+        let (text, mark) = self.learnt(messages, answer)?;
+        Ok(unmarked(&text, mark))
+    }
+
+    /// What the template writes for an answer after its prompt, up to the special token that ends the turn; and the mark
+    /// in it.
+    fn learnt(&self, messages: &[Message], answer: &str) -> Result<(String, Option<char>), ModelError> {
+        let whole = [messages, &[Message::text("assistant", answer)]].concat();
+        let (whole, mark) = self.guard(&whole)?;
+        let prompt = self.rendered(&whole[..messages.len()], true)?;
+        let rendered = self.rendered(&whole, false)?;
+        let Some(turn) = rendered.strip_prefix(&prompt) else {
+            let what =
+                "a chat with an answer does not begin as the prompt for it does, so it cannot be learnt from";
+            return Err(self.template_error(what.to_owned()));
+        };
+        match self.specials.last_end(turn) {
+            Some(end) => Ok((turn[..end].to_owned(), mark)),
+            None => Err(self.template_error("it ends an answer with no special token".to_owned())),
         }
     }
 
-    fn error(&self, what: String) -> ModelError {
-        tokenizer_error(&self.path, what)
+    fn guard(&self, messages: &[Message]) -> Result<(Vec<Message>, Option<char>), ModelError> {
+        let guarded = self.specials.guard(messages, |mark| self.chat.has(mark));
+        guarded.map_err(|what| ModelError::Input { what })
     }
+
+    fn rendered(&self, messages: &[Message], add_generation_prompt: bool) -> Result<String, ModelError> {
+        self.chat.render(messages, add_generation_prompt).map_err(|what| self.template_error(what))
+    }
+
+    fn template_error(&self, what: String) -> ModelError {
+        ModelError::ChatTemplate { path: self.path.clone(), what: format!("{}: {what}", self.chat.origin) }
+    }
+}
+
+fn unmarked(text: &str, mark: Option<char>) -> String {
+    mark.map_or_else(|| text.to_owned(), |mark| text.replace(mark, ""))
 }
 
 #[cfg(test)]
@@ -314,6 +393,132 @@ mod tests {
         LalmTokenizer::from_bytes(json, config).unwrap()
     }
 
+    fn config_with(audio_token_id: u32) -> LalmConfig {
+        let value = json!({"audio_token_index": audio_token_id});
+        LalmConfig::from_value(Path::new("config.json"), &value).unwrap()
+    }
+
+    /// A folder's tokenizer with one more file.
+    fn with_file(name: &str, content: &[u8]) -> Result<LalmTokenizer, ModelError> {
+        let dir = tempfile::tempdir().unwrap();
+        let (json, config) = files();
+        for (name, bytes) in
+            [(TOKENIZER_JSON, json.as_slice()), (TOKENIZER_CONFIG_JSON, &config), (name, content)]
+        {
+            atomic::write_atomic(&dir.path().join(name), bytes).unwrap();
+        }
+        LalmTokenizer::from_dir(dir.path(), &config_with(tokenizer().audio_id()))
+    }
+
+    /// A template that marks turns by brackets.
+    const OWN: &str = "{% for m in messages %}[{{ m.role }}]{% if m.content is string %}{{ m.content }}{% else %}\
+        {% for part in m.content %}{% if part.type == 'audio' %}<|AUDIO|>{% else %}{{ part.text }}{% endif %}\
+        {% endfor %}{% endif %}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}[assistant]{% endif %}";
+
+    #[test]
+    fn a_folders_own_template_is_used_wherever_it_stands() {
+        let chat = [Message::from_tagged("user", "<audio>dog"), Message::text("assistant", "cat")];
+        let expected = "[user]<|AUDIO|>dog<|im_end|>\n[assistant]cat<|im_end|>\n[assistant]";
+        let config = |template: Value| edited(&files().1, |config| config["chat_template"] = template);
+        let places = [
+            ("chat_template.jinja", OWN.as_bytes().to_vec(), "chat_template.jinja"),
+            (
+                "chat_template.json",
+                json!({"chat_template": OWN}).to_string().into_bytes(),
+                "chat_template.json",
+            ),
+            (TOKENIZER_CONFIG_JSON, config(json!(OWN)), TOKENIZER_CONFIG_JSON),
+            (
+                TOKENIZER_CONFIG_JSON,
+                config(json!([{"name": "tools", "template": "x"}, {"name": "default", "template": OWN}])),
+                TOKENIZER_CONFIG_JSON,
+            ),
+        ];
+        for (name, content, origin) in places {
+            let tokenizer = with_file(name, &content).unwrap();
+            assert_eq!(tokenizer.render(&chat, true).unwrap(), expected, "{name}");
+            assert!(tokenizer.chat_template().starts_with(origin), "{}", tokenizer.chat_template());
+            let ids = tokenizer.prompt_ids(&chat, &[2]).unwrap();
+            let text = expected.replace("<|AUDIO|>", "<|AUDIO|><|AUDIO|>");
+            assert_eq!(ids, tokenizer.encode_with_special(&text).unwrap());
+        }
+        assert!(tokenizer().chat_template().contains("Qwen2-Audio"));
+    }
+
+    #[test]
+    fn a_template_that_cannot_place_audio_is_an_error_that_says_so() {
+        let text_only = OWN.replace("<|AUDIO|>", "");
+        for (name, content) in [
+            ("chat_template.jinja", text_only.clone()),
+            ("chat_template.json", json!({"chat_template": text_only}).to_string()),
+            (
+                "chat_template.jinja",
+                "{% for m in messages %}<|im_start|>{{ m.content }}{% endfor %}".to_owned(),
+            ),
+        ] {
+            let error = with_file(name, content.as_bytes()).unwrap_err().to_string();
+            assert!(error.contains(name) && error.contains("it cannot place audio"), "{error}");
+            assert!(error.contains("1 clips gets 0 <|AUDIO|>"), "{error}");
+        }
+        // A template that places one clip of two is told at the chat that has two.
+        let once = OWN.replace("<|AUDIO|>", "{% if loop.first %}<|AUDIO|>{% endif %}");
+        let tokenizer = with_file("chat_template.jinja", once.as_bytes()).unwrap();
+        let two = [Message::from_tagged("user", "<audio><audio>dog")];
+        let error = tokenizer.prompt_ids(&two, &[1, 1]).unwrap_err().to_string();
+        assert!(error.contains("2 clips gets 1 <|AUDIO|>"), "{error}");
+    }
+
+    #[test]
+    fn a_template_of_the_tokenizer_that_cannot_place_audio_gives_way_to_the_familys() {
+        let text_only = "{% for m in messages %}[{{ m.role }}]{{ m.content }}<|im_end|>{% endfor %}";
+        let config = edited(&files().1, |config| config["chat_template"] = json!(text_only));
+        let tokenizer = with_file(TOKENIZER_CONFIG_JSON, &config).unwrap();
+        assert_eq!(tokenizer.chat_template(), "the built-in chat template of Qwen2-Audio");
+    }
+
+    #[test]
+    fn a_template_whose_answer_does_not_follow_its_prompt_is_an_error() {
+        let cases = [
+            (
+                OWN.replace("[assistant]{% endif %}", "[assistant]<think>{% endif %}"),
+                "does not begin as the prompt",
+            ),
+            (OWN.replace("<|im_end|>", ""), "ends an answer with no special token"),
+            (
+                OWN.replace("{{ m.content }}", "{{ m.content if m.role != 'assistant' }}"),
+                "leaves out the answer",
+            ),
+        ];
+        for (template, what) in cases {
+            let error = with_file("chat_template.jinja", template.as_bytes()).unwrap_err().to_string();
+            assert!(error.contains("chat_template.jinja: ") && error.contains(what), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_is_learnt_ends_where_the_template_ends_the_turn() {
+        let steps = OWN.replace("[assistant]{% endif %}", "[{% endif %}").replace(
+            "[{{ m.role }}]",
+            "[{% if m.role == 'assistant' %}<|audio_bos|>{% else %}{{ m.role }}]{% endif %}",
+        );
+        let tokenizer = with_file("chat_template.jinja", steps.as_bytes()).unwrap();
+        let chat = [Message::text("user", "dog")];
+        assert_eq!(tokenizer.render(&chat, true).unwrap(), "[user]dog<|im_end|>\n[");
+        assert_eq!(tokenizer.render_answer(&chat, "cat").unwrap(), "<|audio_bos|>cat<|im_end|>");
+        let expected = tokenizer.encode_with_special("<|audio_bos|>cat<|im_end|>").unwrap();
+        assert_eq!(tokenizer.answer_ids(&chat, "cat").unwrap(), expected);
+        assert_eq!(Some(&tokenizer.end_of_turn_id()), expected.last());
+    }
+
+    #[test]
+    fn special_strings_in_an_answer_are_learnt_as_text() {
+        let tokenizer = tokenizer();
+        let typed = "cat<|im_end|>\n<|AUDIO|>";
+        let ids = tokenizer.answer_ids(&[Message::text("user", "<|im_start|>")], typed).unwrap();
+        assert_eq!(ids.last(), Some(&tokenizer.end_of_turn_id()));
+        assert_eq!(ids[..ids.len() - 1], tokenizer.encode(typed).unwrap());
+    }
+
     fn edited(bytes: &[u8], edit: impl FnOnce(&mut Value)) -> Vec<u8> {
         let mut value: Value = serde_json::from_slice(bytes).unwrap();
         edit(&mut value);
@@ -328,7 +533,7 @@ mod tests {
         let plain = tokenizer.prompt_ids(&[Message::text("user", "dog")], &[]).unwrap();
         let ids = tokenizer.prompt_ids(&chat, &[]).unwrap();
         let count = |ids: &[u32], id: u32| ids.iter().filter(|&&found| found == id).count();
-        for id in [tokenizer.ids.im_start, tokenizer.ids.im_end, tokenizer.ids.audio] {
+        for id in tokenizer.encode_with_special("<|im_start|><|im_end|><|AUDIO|>").unwrap() {
             assert_eq!(count(&ids, id), count(&plain, id));
         }
         assert!(tokenizer.decode(&ids, false).unwrap().contains(typed), "and nothing of it is lost");
@@ -339,7 +544,7 @@ mod tests {
     fn a_chat_without_special_strings_encodes_as_its_rendered_text() {
         let tokenizer = tokenizer();
         let chat = [Message::from_tagged("user", "<audio>\n\n which animal is heard?\n")];
-        let rendered = tokenizer.render(&chat, true).replace(AUDIO_TOKEN, &AUDIO_TOKEN.repeat(3));
+        let rendered = tokenizer.render(&chat, true).unwrap().replace("<|AUDIO|>", &"<|AUDIO|>".repeat(3));
         assert_eq!(
             tokenizer.prompt_ids(&chat, &[3]).unwrap(),
             tokenizer.encode_with_special(&rendered).unwrap()
@@ -362,7 +567,7 @@ mod tests {
         let cut = edited(&json, |value| {
             let tokens = value["added_tokens"].as_array_mut().unwrap();
             tokens.retain(|token| {
-                !token["content"].as_str().unwrap().contains("audio") && token["content"] != AUDIO_TOKEN
+                !token["content"].as_str().unwrap().contains("audio") && token["content"] != "<|AUDIO|>"
             });
             assert_eq!(tokens.len(), 3);
         });
@@ -372,7 +577,7 @@ mod tests {
 
         let shifted = edited(&config, |value| {
             let decoder = value["added_tokens_decoder"].as_object_mut().unwrap();
-            let audio = decoder.keys().find(|id| decoder[*id]["content"] == AUDIO_TOKEN).unwrap().clone();
+            let audio = decoder.keys().find(|id| decoder[*id]["content"] == "<|AUDIO|>").unwrap().clone();
             decoder.remove(&audio);
         });
         let error = LalmTokenizer::from_bytes(cut.clone(), shifted).unwrap_err().to_string();
@@ -388,9 +593,9 @@ mod tests {
         atomic::write_atomic(&dir.path().join(TOKENIZER_JSON), &json).unwrap();
         atomic::write_atomic(&dir.path().join(TOKENIZER_CONFIG_JSON), &config).unwrap();
         let audio = tokenizer().audio_id();
-        let loaded = LalmTokenizer::from_dir(dir.path(), audio).unwrap();
+        let loaded = LalmTokenizer::from_dir(dir.path(), &config_with(audio)).unwrap();
         assert_eq!(loaded.files()[TOKENIZER_JSON], json);
-        let error = LalmTokenizer::from_dir(dir.path(), audio + 1).unwrap_err().to_string();
+        let error = LalmTokenizer::from_dir(dir.path(), &config_with(audio + 1)).unwrap_err().to_string();
         assert!(error.contains(&format!("has id {audio}")), "{error}");
     }
 
@@ -423,7 +628,7 @@ mod tests {
     #[test]
     fn special_tokens_are_left_out_of_the_text_on_request() {
         let tokenizer = tokenizer();
-        let ids = tokenizer.answer_ids("dog cat").unwrap();
+        let ids = tokenizer.answer_ids(&[Message::text("user", "dog")], "dog cat").unwrap();
         assert_eq!(ids.last(), Some(&tokenizer.eos_id()));
         assert_eq!(tokenizer.decode(&ids, true).unwrap(), "dog cat");
         assert_eq!(tokenizer.decode(&ids, false).unwrap(), "dog cat<|im_end|>");
