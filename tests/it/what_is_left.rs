@@ -1,12 +1,10 @@
 //! What a run leaves for people: the adapter's card, the curves, the summary at the end.
 #![allow(clippy::unwrap_used, reason = "helpers of tests, which clippy does not count as tests")]
 
-mod support;
-
+use crate::support::{Desk, TRAIN, files, question_set, tiny_model, with_overrides};
 use idk_common::atomic::read_to_string;
 use idk_common::json::read_json;
 use serde_json::Value;
-use support::{Desk, TRAIN, files, question_set, tiny_model, with_overrides};
 
 fn card(desk: &Desk) -> String {
     read_to_string(&desk.path("run/adapter/README.md")).unwrap()
@@ -90,8 +88,8 @@ fn the_licence_of_the_base_stands_on_the_card_and_the_card_is_no_part_of_the_ada
     // Whoever writes on the card has the same adapter, and so the same results.
     let before = files(&desk.path("run/eval"));
     desk.write("run/adapter/README.md", b"mine");
-    desk.run(support::EVAL, &["quick.toml", "--set", "model.path=model"]).succeeded();
-    support::assert_same(&before, &files(&desk.path("run/eval")));
+    desk.run(crate::support::EVAL, &["quick.toml", "--set", "model.path=model"]).succeeded();
+    crate::support::assert_same(&before, &files(&desk.path("run/eval")));
 }
 
 #[test]

@@ -1,12 +1,10 @@
 //! What `idk-train` says before a run and between its starts: `--env`, `--check`, `--dry-run`, `--allow-change`.
 #![allow(clippy::unwrap_used, reason = "helpers of tests, which clippy does not count as tests")]
 
-mod support;
-
+use crate::support::{Desk, Said, TRAIN, assert_same, files, question_set, tiny_model, with_overrides};
 use idk_common::json::{read_json, read_jsonl};
 use idk_common::lock::RunLock;
 use serde_json::Value;
-use support::{Desk, Said, TRAIN, assert_same, files, question_set, tiny_model, with_overrides};
 
 /// `idk-train quick.toml` with overrides and options.
 fn train(desk: &Desk, overrides: &[&str], options: &[&str]) -> Said {
@@ -27,7 +25,7 @@ fn env_tells_what_a_bug_report_needs_and_takes_no_recipe() {
     assert!(found["cores"].as_u64().unwrap() >= 1 && found["threads"].as_u64().unwrap() >= 1);
     let mut one = desk.command(TRAIN, &["--env", "--json"]);
     one.env("RAYON_NUM_THREADS", "1");
-    assert_eq!(support::said(one).succeeded().json()["threads"], 1);
+    assert_eq!(crate::support::said(one).succeeded().json()["threads"], 1);
     desk.run(TRAIN, &["quick.toml", "--env"]).failed(2, &["--env"]);
 }
 
@@ -113,6 +111,18 @@ fn what_is_found_before_a_run_ends_the_check_and_the_run_with_one_code_and_write
     assert_same(&before, &files(&desk.path("")));
     // More steps than there are: one window.
     train(&desk, &["train.length_window_steps=9223372036854775807"], &[]).succeeded();
+}
+
+#[test]
+fn a_question_set_without_a_question_is_a_problem_before_the_run() {
+    let desk = Desk::new();
+    desk.write("empty.json", b"[]");
+    for key in ["data.train", "data.test"] {
+        let empty = format!("{key}=empty.json");
+        train(&desk, &[&empty], &["--check"]).failed(65, &["no question is left in `empty.json`"]);
+    }
+    // Of a task that no question has, there are none either.
+    train(&desk, &["data.tasks=[\"music\"]"], &["--check"]).failed(65, &["with task music"]);
 }
 
 #[test]

@@ -1,11 +1,9 @@
 //! Sweeps as a program: alpha and threshold of a finished run, which alpha to take, and K as an experiment of several runs.
 #![allow(clippy::unwrap_used, reason = "helpers of tests, which clippy does not count as tests")]
 
-mod support;
-
+use crate::support::{Desk, EVAL, assert_same, files, question_set, with_overrides};
 use idk_common::json::read_json;
 use serde_json::Value;
-use support::{Desk, EVAL, assert_same, files, question_set, with_overrides};
 
 const VAL: &str = "data.val=val/questions.json";
 

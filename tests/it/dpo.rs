@@ -1,10 +1,8 @@
 //! DPO and validation while training, through the program.
 #![allow(clippy::unwrap_used, reason = "helpers of tests, which clippy does not count as tests")]
 
-mod support;
-
+use crate::support::{Desk, TRAIN, assert_same, files, outputs, question_set, said, with_overrides};
 use idk_common::atomic::read_to_string;
-use support::{Desk, TRAIN, assert_same, files, outputs, question_set, said, with_overrides};
 
 const DPO: [&str; 8] = [
     "train.method=dpo",

@@ -1,18 +1,16 @@
 //! Labels are made of samples again and again, without the model and without ever losing them.
 #![allow(clippy::unwrap_used, reason = "helpers of tests, which clippy does not count as tests")]
 
-mod support;
-
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use crate::support::{BUILD, Desk, TRAIN, assert_same, files};
 use idk_common::json::{JsonlWriter, read_json, read_jsonl, write_jsonl};
 use idk_dataset_builder::{BuildConfig, Provenance, QuestionRow, Screening, finish};
 use idk_questions::Verdict;
 use idk_questions::rows::SampleRow;
 use serde_json::{Value, json};
-use support::{BUILD, Desk, TRAIN, assert_same, files};
 
 /// Right answers of question `number` among its five samples: 0, 5, 4, 3, 2, 1, 0, ...
 fn right(number: usize) -> usize {
@@ -381,7 +379,7 @@ fn exports_have_the_shapes_of_their_readers_and_name_recordings_that_open() {
 fn validation_rows_reach_the_training() {
     let desk = Desk::new();
     let overrides = ["build.val_share=0.34", "train.eval_every=1"];
-    desk.run(TRAIN, &support::with_overrides("quick.toml", &overrides)).succeeded();
+    desk.run(TRAIN, &crate::support::with_overrides("quick.toml", &overrides)).succeeded();
     let metrics: Vec<Value> = read_jsonl(&desk.path("run/logs/metrics.jsonl")).unwrap();
     assert!(metrics.iter().any(|row| row.get("eval_loss").is_some()), "{metrics:?}");
 }

@@ -1,17 +1,15 @@
 //! The programs as commands: what they print where, their options, their exit codes.
 #![allow(clippy::unwrap_used, reason = "helpers of tests, which clippy does not count as tests")]
 
-mod support;
-
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Child;
 
+use crate::support::{BUILD, Desk, EVAL, FROM_BANK, Said, TRAIN, assert_same, files, repo, tiny_model};
 use idk_common::atomic::read_to_string;
 use idk_common::paths::regular_files;
 use idk_questions::read_questions;
 use serde_json::{Value, json};
-use support::{BUILD, Desk, EVAL, FROM_BANK, Said, TRAIN, assert_same, files, repo, tiny_model};
 
 // Recipes.
 
@@ -44,7 +42,7 @@ fn the_recipe_that_a_run_leaves_runs_again_to_the_same_bytes() {
     let desk = Desk::new();
     desk.train(&[]).succeeded();
     desk.run(TRAIN, &["run/recipe.toml", "--set", "output.dir=again"]).succeeded();
-    assert_same(&support::outputs(&desk.path("run")), &support::outputs(&desk.path("again")));
+    assert_same(&crate::support::outputs(&desk.path("run")), &crate::support::outputs(&desk.path("again")));
 }
 
 // Scoring of stored answers.

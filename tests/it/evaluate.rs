@@ -2,15 +2,13 @@
 //! of others.
 #![allow(clippy::unwrap_used, reason = "helpers of tests, which clippy does not count as tests")]
 
-mod support;
-
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use crate::support::{Desk, EVAL, Said, assert_same, files, question_set, tiny_model, with_overrides};
 use idk_common::atomic::read;
 use serde_json::{Value, json};
-use support::{Desk, EVAL, Said, assert_same, files, question_set, tiny_model, with_overrides};
 
 /// Every method but the one whose prompt is too long for the tiny model.
 const METHODS: &str = "eval.methods=[\"adapter\", \"idk-prompt\", \"mcot\", \"task-agent\", \"threshold\", \"agreement\", \"group\", \"random\"]";

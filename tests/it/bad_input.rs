@@ -1,12 +1,10 @@
 //! Whatever is wrong with the input: a clear error or a listed rejection, the right exit code, nothing half-written.
 #![allow(clippy::unwrap_used, reason = "helpers of tests, which clippy does not count as tests")]
 
-mod support;
-
 use std::path::PathBuf;
 
+use crate::support::{BUILD, Desk, EVAL, TRAIN, files, question_set, repo, tiny_model};
 use serde_json::{Map, Value, json};
-use support::{BUILD, Desk, EVAL, TRAIN, files, question_set, repo, tiny_model};
 
 /// Builds that look at thirty questions in a moment.
 const SHORT: [&str; 4] =

@@ -1,18 +1,16 @@
 //! The main job as a whole: the same bytes whenever, wherever and however often it is run, stopped and run again.
 #![allow(clippy::unwrap_used, reason = "helpers of tests, which clippy does not count as tests")]
 
-mod support;
-
 use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 
-use idk_common::lock::RunLock;
-use serde_json::Value;
-use support::{
+use crate::support::{
     BUILD, Desk, EVAL, FROM_BANK, TRAIN, assert_same, base_model, files, outputs, repo, said, stop,
     tiny_model,
 };
+use idk_common::lock::RunLock;
+use serde_json::Value;
 
 /// Long enough to be stopped in the middle.
 const LONG: [&str; 4] =
@@ -273,11 +271,11 @@ fn a_run_names_program_and_model_in_a_file_of_its_own_and_one_that_does_not_is_a
 #[test]
 fn a_question_file_that_changed_is_noticed() {
     let desk = Desk::new();
-    support::question_set(&desk, "set", 4, |_| {});
+    crate::support::question_set(&desk, "set", 4, |_| {});
     let source = ["data.train=set/questions.json"];
     desk.build(&source).succeeded();
     desk.build(&source).succeeded();
-    support::question_set(&desk, "set", 4, |rows| rows[2]["answer"] = "rain".into());
+    crate::support::question_set(&desk, "set", 4, |rows| rows[2]["answer"] = "rain".into());
     desk.build(&source).failed(65, &["questions_sha256"]);
     let limited = ["data.train=set/questions.json", "data.limit_per_task=2"];
     desk.build(&limited).failed(65, &["data.limit_per_task"]);

@@ -1,15 +1,13 @@
 //! `idk-train merge`, through the program.
 #![allow(clippy::unwrap_used, reason = "helpers of tests, which clippy does not count as tests")]
 
-mod support;
-
 use std::collections::BTreeMap;
 use std::time::Instant;
 
+use crate::support::{Desk, EVAL, Said, TRAIN, assert_same, files, said, tiny_model};
 use idk_common::json::{read_json, read_jsonl, write_json};
 use idk_common::seed::Rng;
 use serde_json::Value;
-use support::{Desk, EVAL, Said, TRAIN, assert_same, files, said, tiny_model};
 
 /// A folder with a finished run in `run`.
 fn desk() -> Desk {

@@ -1,12 +1,8 @@
 //! `sampler = "openai"`: a dataset from answers of a server, and what each kind of failure looks like from outside.
 #![allow(clippy::unwrap_used, reason = "helpers of tests, which clippy does not count as tests")]
 
-#[path = "support/server.rs"]
-mod server;
-mod support;
-
-use server::{Act, FakeServer};
-use support::{BUILD, Desk, Said, files, said, with_overrides};
+use crate::server::{Act, FakeServer};
+use crate::support::{BUILD, Desk, Said, files, said, with_overrides};
 
 /// Overrides that sample `server`.
 fn settings(server: &FakeServer) -> Vec<String> {

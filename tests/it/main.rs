@@ -1,0 +1,20 @@
+//! Promises of whole programs, in one test program: each module runs `idk-build`, `idk-train` and `idk-eval` in folders of its own.
+
+#[path = "../support/server.rs"]
+mod server;
+#[path = "../support/mod.rs"]
+mod support;
+
+mod architecture;
+mod bad_input;
+mod cli;
+mod dpo;
+mod evaluate;
+mod main_job;
+mod merge;
+mod openai_server;
+mod recipe_reference;
+mod relabel;
+mod sweeps;
+mod train_options;
+mod what_is_left;
