@@ -186,6 +186,10 @@ impl Checked {
             self.problems.push((problem, failure.exit_kind()));
             return;
         }
+        if found.questions == 0 {
+            let path = Path::new(set.spec(&recipe.data));
+            return self.problem(set.key(), &sources::no_questions(&recipe.data, set, path).into());
+        }
         let rejected = if reasons.is_empty() { String::new() } else { format!(", rejected: {reasons}") };
         let spec = set.spec(&recipe.data);
         self.fact(set.key(), format!("{spec}: {} questions{rejected}", grouped(found.questions as u64)));
