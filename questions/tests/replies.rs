@@ -2,6 +2,7 @@
 //!
 //! `fixtures/replies-reported.jsonl` are replies from reports of users; `fixtures/replies.jsonl` were written, and judged
 //! by a person, before the judge that reads them. `IDK_REPLIES=FILE` judges another file of the same layout.
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

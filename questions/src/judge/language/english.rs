@@ -179,7 +179,6 @@ pub(super) static ENGLISH: Language = Language {
     lists: "\
         options; choices; the options; the choices; the possible answers; the question asks; possible answers; \
         the available options; options are; the answer options; the user asks; the given options",
-    ..Language::EMPTY
 };
 
 /// Words that change nothing about a refusal.
