@@ -18,7 +18,8 @@ struct Case {
     reply: String,
     /// The option as an index, `"R"` for a refusal, `null` for no answer that can be read.
     right: Value,
-    /// What the judge says instead, where `docs/reference/scorers.md` gives the reason.
+    /// What the judge says instead, `"unparsed"` for nothing that can be read, where `docs/reference/scorers.md` gives the
+    /// reason.
     #[serde(default)]
     policy: Option<Value>,
 }
@@ -37,6 +38,7 @@ fn reading(case: &Case) -> Value {
         Question { choices: case.choices.clone(), answer: case.choices[0].clone(), ..Question::default() };
     match judge(&case.reply, &question) {
         Judgement::REFUSED => "R".into(),
+        Judgement::UNPARSED if case.policy.is_some() => "unparsed".into(),
         judgement => judgement.choice.into(),
     }
 }
