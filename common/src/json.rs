@@ -52,6 +52,14 @@ pub fn parse_row<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, serde_json::Err
     })
 }
 
+/// Parses the array of rows `text` of the file `path`; numbers that are not finite are read as by [`parse_row`].
+///
+/// # Errors
+/// [`CommonError::Json`] with line and column.
+pub fn parse_rows<T: DeserializeOwned>(path: &Path, text: &str) -> Result<Vec<T>, CommonError> {
+    parse_row(text.as_bytes()).map_err(|error| json_error(path, error.line(), &error))
+}
+
 /// JSON text with `null` in the place of every number that is not finite; `None` if there is none.
 #[must_use]
 pub fn with_finite_numbers(bytes: &[u8]) -> Option<Vec<u8>> {
@@ -380,6 +388,10 @@ mod tests {
         atomic::write_atomic(&path, b"{\"x\": 1e999}\n{\"x\": NaN}\n").unwrap();
         let rows: Vec<serde_json::Value> = read_jsonl(&path).unwrap();
         assert_eq!(rows, [serde_json::json!({"x": null}), serde_json::json!({"x": null})]);
+        let rows: Vec<serde_json::Value> = parse_rows(&path, "[1,\n{\"x\": -Infinity}]").unwrap();
+        assert_eq!(rows, [serde_json::json!(1), serde_json::json!({"x": null})]);
+        let error = parse_rows::<serde_json::Value>(&path, "[NaN,\n x]").unwrap_err();
+        assert!(matches!(error, CommonError::Json { line: 1, column: 2, .. }), "{error:?}");
     }
 
     #[test]

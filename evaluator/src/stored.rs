@@ -22,7 +22,7 @@ pub fn read_answers(path: &Path, set: &QuestionSet) -> Result<Vec<AnswerRow>, Ev
     let text = read_to_string(path)?;
     let text = text.trim_start_matches('\u{feff}');
     let rows: Vec<(String, Value)> = if text.trim_start().starts_with('[') {
-        let rows: Vec<Value> = idk_common::json::parse_json(path, text)?;
+        let rows: Vec<Value> = idk_common::json::parse_rows(path, text)?;
         rows.into_iter().enumerate().map(|(index, row)| (format!("item {}", index + 1), row)).collect()
     } else {
         numbered_lines(path)?

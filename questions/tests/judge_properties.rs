@@ -16,15 +16,15 @@ fn question(choices: &[&str]) -> Question {
 }
 
 /// The replies of the fixtures, each with its question.
+#[expect(clippy::expect_used, reason = "a helper of tests")]
 fn replies() -> Vec<(Question, String)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
     let mut replies = Vec::new();
     for name in ["replies.jsonl", "replies-reported.jsonl"] {
-        for line in std::fs::read_to_string(folder.join(name)).unwrap().lines() {
-            let row: Value = serde_json::from_str(line).unwrap();
+        for row in idk_common::json::read_jsonl::<Value>(&folder.join(name)).expect("a fixture") {
             let choices: Vec<&str> =
-                row["choices"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
-            replies.push((question(&choices), row["reply"].as_str().unwrap().to_owned()));
+                row["choices"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+            replies.push((question(&choices), row["reply"].as_str().unwrap_or_default().to_owned()));
         }
     }
     replies
@@ -81,6 +81,38 @@ fn the_reading_of_an_option_moves_with_the_option() {
                     let judgement = judge(&reply, &shown);
                     assert_eq!(judgement.choice, Some(index), "{reply:?} of {:?}", shown.choices);
                 }
+            }
+        }
+    }
+}
+
+#[test]
+fn an_option_that_is_denied_asked_about_or_supposed_is_never_read() {
+    let sets: std::collections::BTreeSet<Vec<String>> =
+        replies().into_iter().map(|(question, _)| question.choices).collect();
+    // Options that deny or refuse themselves are theirs to read.
+    let plain = |option: &String| {
+        !["no", "not", "none", "neither", "No", "False", "Yes", "True"]
+            .iter()
+            .any(|word| option.contains(word))
+    };
+    for choices in sets {
+        let question = question(&choices.iter().map(String::as_str).collect::<Vec<_>>());
+        for (index, option) in choices.iter().enumerate().filter(|(_, option)| plain(option)) {
+            for form in [
+                "It is not {}.",
+                "The answer is not {}.",
+                "I don't think it is {}.",
+                "I don't know if it is {}.",
+                "Is it {}?",
+                "If it were {}, it would be clear.",
+                "{} can be ruled out.",
+                "{} is wrong.",
+                "It could be {}, but I can't tell.",
+                "<think>It is {}",
+            ] {
+                let reply = form.replace("{}", option);
+                assert_ne!(judge(&reply, &question).choice, Some(index), "{reply:?} of {choices:?}");
             }
         }
     }

@@ -1,5 +1,6 @@
 //! A question file is parsed row by row: memory stays near the size of the file.
 #![cfg(target_os = "linux")]
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use idk_questions::{QuestionError, read_questions};
 

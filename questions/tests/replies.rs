@@ -2,6 +2,7 @@
 //!
 //! `fixtures/replies-reported.jsonl` are replies from reports of users; `fixtures/replies.jsonl` were written, and judged
 //! by a person, before the judge that reads them. `IDK_REPLIES=FILE` judges another file of the same layout.
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -17,7 +18,8 @@ struct Case {
     reply: String,
     /// The option as an index, `"R"` for a refusal, `null` for no answer that can be read.
     right: Value,
-    /// What the judge says instead, where `docs/reference/scorers.md` gives the reason.
+    /// What the judge says instead, `"unparsed"` for nothing that can be read, where `docs/reference/scorers.md` gives the
+    /// reason.
     #[serde(default)]
     policy: Option<Value>,
 }
@@ -36,6 +38,7 @@ fn reading(case: &Case) -> Value {
         Question { choices: case.choices.clone(), answer: case.choices[0].clone(), ..Question::default() };
     match judge(&case.reply, &question) {
         Judgement::REFUSED => "R".into(),
+        Judgement::UNPARSED if case.policy.is_some() => "unparsed".into(),
         judgement => judgement.choice.into(),
     }
 }

@@ -20,17 +20,18 @@ const MAX_REPLY_BYTES: usize = 1 << 16;
 
 /// Judges the reply `text` to `question`.
 ///
-/// In this order:
-/// 1. the whole reply is an option's text, a letter (`B`, `b.`, `(B)`), or a letter with the text that belongs to it;
-/// 2. a phrase announces the answer: `The answer is (B) text`, `answer: text`, `option B`, `<answer>B</answer>`;
-/// 3. exactly one letter in brackets, or exactly one option's text, stands somewhere in the reply as whole words
-///    (the longest one where options contain each other, and none that the reply denies);
+/// Markup, thoughts and what follows an end token are left out. Then, in this order:
+/// 1. the whole reply is an option's text, a letter (`B`, `b.`, `(B)`), or a letter with its text or an explanation;
+/// 2. a phrase announces the answer: `The answer is (B) text`, `answer: text`, `option B`;
+/// 3. exactly one letter that is given as an answer (`(B)`, `probably B`, `B is correct`), or exactly one option's text,
+///    stands somewhere in the reply as whole words (the longest one where options contain each other), neither denied
+///    nor asked about, supposed or listed;
 /// 4. the reply refuses.
 ///
 /// Anything else, a letter with another option's text and several options included, is wrong and `unparsed`. A
 /// mention after a refusal in the same sentence is no answer (`I don't know if it is a dog`), unless a word like
 /// `but` or `maybe` stands between. Letters refer to `question.choices` in their order: pass the question as it was
-/// shown.
+/// shown. `docs/reference/scorers.md` has the choices behind it.
 ///
 /// A reply to an open question is right if it is or contains one of its answers, as [`Question::answer_match`] says,
 /// and is never `unparsed` unless it is empty.
@@ -313,6 +314,8 @@ mod tests {
         assert!(is_refused("The answer is not clear, I don't know", &ANIMALS));
         assert!(is_refused("The answer is I don't know", &ANIMALS));
         assert!(is_refused("Answer: I'm not sure", &ANIMALS));
+        assert!(is_refused("(B) I don't know the answer.", &ANIMALS));
+        assert!(is_refused("B. I'm not sure", &ANIMALS));
     }
 
     #[test]

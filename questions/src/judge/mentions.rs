@@ -61,7 +61,7 @@ fn is_foreign_article(word: &str) -> bool {
     ARTICLES.split(' ').any(|article| article == word)
 }
 
-/// Whether the `A` at word `at` is a note or an initial: `A minor`, `A. Camus`.
+/// Whether the `A` at word `at` is a note, an initial or the end of a name: `A minor`, `A. Camus`, `Plan A`.
 fn is_name(text: &[Word], at: usize) -> bool {
     const SCALES: [&str; 12] = [
         "major",
@@ -78,7 +78,8 @@ fn is_name(text: &[Word], at: usize) -> bool {
         "aeolian",
     ];
     let next = text.get(at + 1).map_or("", |word| word.text.as_str());
-    text[at].text == "a" && text[at].upper && (text[at].delimited || SCALES.contains(&next))
+    let ends = at > 0 && at + 1 == text.len();
+    text[at].text == "a" && (ends || text[at].upper && (text[at].delimited || SCALES.contains(&next)))
 }
 
 /// Every option that `text` mentions, denied or not; see [`mentions`].
@@ -194,27 +195,13 @@ fn is_idiom(text: &[Word], at: usize) -> bool {
 
 /// Whether `one` is a number: not in `one of them`, `one can hear`, `no one`, `which one`.
 fn is_count(text: &[Word], start: usize, end: usize) -> bool {
+    const VERBS: &str = "of can could may might must hears should would";
+    const BEFORE: &str = "no which this that another each every any first last right correct the least most";
+    let has = |words: &str, word: &str| words.split(' ').any(|one| one == word);
     let next = text.get(end).map_or("", |word| word.text.as_str());
     let before = start.checked_sub(1).map_or("", |at| text[at].text.as_str());
-    let runs_on = !text[end - 1].ends_clause;
-    let pronoun = runs_on
-        && matches!(next, "of" | "can" | "could" | "may" | "might" | "must" | "hears" | "should" | "would");
-    !pronoun
-        && !matches!(
-            before,
-            "no" | "which"
-                | "this"
-                | "that"
-                | "another"
-                | "each"
-                | "every"
-                | "any"
-                | "first"
-                | "last"
-                | "right"
-                | "correct"
-                | "the"
-        )
+    let pronoun = !text[end - 1].ends_clause && has(VERBS, next);
+    !pronoun && !has(BEFORE, before)
 }
 
 #[cfg(test)]

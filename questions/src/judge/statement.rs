@@ -1,9 +1,15 @@
 //! A piece of text that is nothing but an answer: a letter, an option, or a letter with its option.
 
+use std::ops::Range;
+
 use crate::judge::denial::is_denied;
 use crate::judge::language::LEXICON;
 use crate::judge::mentions::{Mention, mentions, occurrences, prefix_end, same};
+use crate::judge::refusal::refusals;
 use crate::judge::text::Word;
+
+/// Longest refusal that may stand behind a letter, in words.
+const MAX_REFUSAL_WORDS: usize = 16;
 
 /// What a statement says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +47,9 @@ pub(crate) fn read_statement(text: &[Word], options: &[Vec<Word>], announced: bo
         }
         _ => {}
     }
+    if !announced && is_refusal_alone(rest) {
+        return Reading::None;
+    }
     let named = prefix_end(rest, &options[letter]).is_some();
     if !named && (is_subject(first, rest) || is_denied(text, &Mention::letter(letter, 0))) {
         return Reading::None;
@@ -50,6 +59,14 @@ pub(crate) fn read_statement(text: &[Word], options: &[Vec<Word>], announced: bo
     } else {
         read_bare(letter, text, options, announced)
     }
+}
+
+/// Whether `rest` refuses and says nothing else: `(B) I don't know the answer.`
+fn is_refusal_alone(rest: &[Word]) -> bool {
+    const REST: &str = "the answer it that this sorry which one for sure to";
+    let first = refusals(&rest[..rest.len().min(MAX_REFUSAL_WORDS)]).into_iter().next();
+    let alone = |range: &Range<usize>| rest[range.end..].iter().all(|word| is_one_of(REST, &word.text));
+    rest.len() <= MAX_REFUSAL_WORDS && first.is_some_and(|range| range.start == 0 && alone(&range))
 }
 
 /// The option with exactly these words.
@@ -190,10 +207,11 @@ fn has_finite_s(sentence: &[Word]) -> bool {
 
 /// Whether `word` shows that its sentence says something, and does not name an option.
 fn is_verb(word: &str) -> bool {
-    const VERBS: &str = "ist sind wird hört höre klingt est sont entend es son oye suena è sono sente é são ouve это is are was were be been can could has have had does do did will would should may might must sounds \
-        seems appears hear hears heard plays matches fits suggests indicates contains features includes \
-        there's that's it's i'm listen shows makes gives give fit points suggest indicate sound seem match \
-        show make";
+    const VERBS: &str = "ist sind wird hört höre klingt est sont entend es son oye suena è sono sente é são ouve это \
+        is are was were be been can could has have had does do did will would should may might must \
+        sounds seems appears hear hears heard plays matches fits suggests indicates contains \
+        features includes there's that's it's i'm listen shows makes gives give fit points suggest \
+        indicate sound seem match show make";
     is_one_of(VERBS, word) || word.ends_with("n't")
 }
 
@@ -203,5 +221,6 @@ fn is_one_of(words: &str, word: &str) -> bool {
 }
 
 /// Words that begin an explanation.
-const STARTS: &str = "weil denn car parce porque pois perché poiché потому так ведь لأن 因为 according although but however though as because based due from given i in it its it's my since that \
-    there there's this we you explanation reason reasoning not instead rather nothing";
+const STARTS: &str = "weil denn parce porque pois perché poiché потому так ведь لأن 因为 according although but however \
+    though as because based due from given i in it its it's my since that there there's this we you \
+    explanation reason reasoning not instead rather nothing";

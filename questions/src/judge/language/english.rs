@@ -95,7 +95,8 @@ pub(super) static ENGLISH: Language = Language {
         AUDIO did not load; AUDIO did not play; AUDIO does not load; AUDIO does not play; AUDIO failed to; AUDIO \
         could not be; INFO is insufficient; INFO is not sufficient; i pass on; is insufficient to TELL; my best \
         guess is that i do not; nothing is audible; nothing is heard; please SEND ~ AUDIO; you SEND ~ AUDIO; \
-        please re-upload; please try again",
+        please re-upload; please try again; not allow me to; would need to hear; need to hear the; too HARD for \
+        me to; not sufficient INFO; insufficient evidence; not enough evidence; no evidence to",
     refuses_first: "\
         do not know; not sure; not certain; not confident; unsure; no idea; no clue; can not CAN; could not CAN; \
         can not be SURE; can not hear; could not hear; can not make out; unable to ANY; not able to ANY; \
@@ -129,7 +130,8 @@ pub(super) static ENGLISH: Language = Language {
         eliminated; eliminating; rule OUT; rules OUT; ruled OUT; ruling OUT; far from; anything but; other than; \
         than; wrong to; mistake to; incorrect to; misleading to; free of; discard; dismiss; reject; thought it \
         was; thought of; considered; considering; initially; wrongly; mistaken for; confused with; as opposed \
-        to; rule; against; too ANY for; not a; less like; wrongly called; was going to say; would have said",
+        to; rule; against; too ANY for; not a; less like; wrongly called; was going to say; would have said; \
+        thinking of",
     affirms: "\
         no doubt; no doubts; not only; not just; without doubt; without a doubt; without any doubt; no question; \
         nothing but; nothing other than; none other than; nothing else than; not doubt; beyond doubt; no \
@@ -139,7 +141,9 @@ pub(super) static ENGLISH: Language = Language {
         IS WRONG; is too ANY; IS ANY WRONG; IS ANY ANY WRONG; is the WRONG; not; WRONG or; would ANY; might \
         have; can be ruled; can be excluded; and ARTICLE ANY IS WRONG; and ARTICLE ANY can be WRONG; and ANY IS \
         WRONG; and ANY can be WRONG; or not; or ARTICLE ANY IS WRONG; were ANY; lacks; fails; need; needs; \
-        requires; and ANY and ANY IS WRONG; it is not; this is not; that is not; is what it is not",
+        requires; and ANY and ANY IS WRONG; it is not; this is not; that is not; is what it is not; IS usually; \
+        IS often; IS typically; IS generally; usually; often; typically; tend to; tends to; one would; you \
+        would; we would",
     supposes: "\
         if; whether; unless; suppose it; supposing; had it been; between; wonder; wondering; asked about; decide \
         between; examine; consider; look at; evaluate; analyze; check; compare; might think; could think; may \
@@ -163,11 +167,11 @@ pub(super) static ENGLISH: Language = Language {
         seems GOOD; seems THE1 GOOD; seems to be THE1 GOOD; seems to be GOOD; looks GOOD; should be THE1 GOOD; \
         should be GOOD; should be THE1 ANY GOOD; would be THE1 GOOD; would be THE1 ANY GOOD; would be GOOD; must \
         be THE1 GOOD; must be GOOD; has to be THE1 GOOD; it is; fits; matches; fits best; i think; i guess; i \
-        believe; i would say; i suppose; makes the most sense; sounds GOOD; GOOD; could be GOOD; could be THE1 \
-        GOOD; could be THE1 ANY GOOD; might be GOOD; might be THE1 GOOD; may be GOOD; may be THE1 GOOD; appears \
-        to be THE1 GOOD; appears GOOD; makes most sense; is probably GOOD; i would guess; is more GOOD; is far \
-        more GOOD; is much more GOOD; seems more GOOD; fits better; sounds more GOOD; is the more GOOD; is a \
-        better GOOD",
+        believe; i would say; i suppose; makes the most sense; sounds GOOD; could be GOOD; could be THE1 GOOD; \
+        could be THE1 ANY GOOD; might be GOOD; might be THE1 GOOD; may be GOOD; may be THE1 GOOD; appears to be \
+        THE1 GOOD; appears GOOD; makes most sense; is probably GOOD; i would guess; is more GOOD; is far more \
+        GOOD; is much more GOOD; seems more GOOD; fits better; sounds more GOOD; is the more GOOD; is a better \
+        GOOD; yes; correct; right; true",
     softens: "\
         maybe; perhaps; possibly; probably; likely; a; an; the; option; answer; or; not; sure; hmm; um; well; \
         i'd; guess; i; think; say; it's; so; my; would; most; for; me; obviously; of; course; indeed; \
@@ -179,7 +183,6 @@ pub(super) static ENGLISH: Language = Language {
     lists: "\
         options; choices; the options; the choices; the possible answers; the question asks; possible answers; \
         the available options; options are; the answer options; the user asks; the given options",
-    ..Language::EMPTY
 };
 
 /// Words that change nothing about a refusal.

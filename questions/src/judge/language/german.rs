@@ -45,5 +45,4 @@ pub(super) static GERMAN: Language = Language {
     softens: "vielleicht; wohl; eine; ein; der; die; das; wahrscheinlich",
     concludes: "daher; folglich; somit",
     lists: "die optionen; optionen",
-    ..Language::EMPTY
 };

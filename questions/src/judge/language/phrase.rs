@@ -17,22 +17,31 @@ pub(crate) struct Token {
     pub(crate) word: usize,
     /// A clause ends after it.
     pub(crate) ends_clause: bool,
+    /// A sentence ends after it.
+    ends_sentence: bool,
 }
 
 /// The tokens of `text`; `skip` says which words are left out.
 pub(crate) fn tokens(text: &[Word], skip: impl Fn(&str) -> bool) -> Vec<Token> {
     let mut tokens: Vec<Token> = Vec::with_capacity(text.len());
-    for (word, Word { text, ends_clause, .. }) in text.iter().enumerate() {
+    for (word, Word { text, ends_clause, ends_sentence, .. }) in text.iter().enumerate() {
         if skip(text) {
             // A clause that ends in a filler ends.
             if let Some(last) = tokens.last_mut() {
                 last.ends_clause |= ends_clause;
+                last.ends_sentence |= ends_sentence;
             }
             continue;
         }
-        tokens.extend(written_out(text).into_iter().map(|text| Token { text, word, ends_clause: false }));
+        tokens.extend(written_out(text).into_iter().map(|text| Token {
+            text,
+            word,
+            ends_clause: false,
+            ends_sentence: false,
+        }));
         if let Some(last) = tokens.last_mut() {
             last.ends_clause = *ends_clause;
+            last.ends_sentence = *ends_sentence;
         }
     }
     tokens
@@ -131,7 +140,9 @@ fn phrase_end(parts: &[Part], tokens: &[Token], at: usize) -> Option<usize> {
             let reach = (end..=end + GAP).take_while(|&start| start == 0 || !tokens_end(tokens, start - 1));
             return reach.filter_map(|start| phrase_end(rest, tokens, start)).next();
         }
-        if !part.fits(tokens.get(end)?.text.as_str()) {
+        // `B: no. Answer: C` is no `no answer`.
+        let crosses = end > at && tokens[end - 1].ends_sentence;
+        if crosses || !part.fits(tokens.get(end)?.text.as_str()) {
             return None;
         }
         end += 1;
@@ -164,5 +175,6 @@ mod tests {
         assert_eq!(end("no good idea"), Some(3));
         assert_eq!(end("no, an idea"), None, "the clause has ended");
         assert_eq!(end("no a b c d e idea"), None, "too far");
+        assert_eq!(end("can't. Hear it"), None, "another sentence");
     }
 }

@@ -34,5 +34,4 @@ pub(super) static PORTUGUESE: Language = Language {
     softens: "talvez; o; a; um; uma",
     concludes: "então; portanto; logo",
     lists: "as opções; opções",
-    ..Language::EMPTY
 };

@@ -39,5 +39,4 @@ pub(super) static RUSSIAN: Language = Language {
     softens: "может; быть; наверное; возможно",
     concludes: "значит; поэтому; следовательно; итак",
     lists: "варианты",
-    ..Language::EMPTY
 };

@@ -38,5 +38,4 @@ pub(super) static SPANISH: Language = Language {
     softens: "quizás; quizá; el; la; un; una; probablemente",
     concludes: "entonces; por lo tanto; así que",
     lists: "las opciones; opciones",
-    ..Language::EMPTY
 };
