@@ -1,4 +1,4 @@
-//! `--allow-change KEY`: with which changes of a recipe a run may resume. What each key means stands beside the keys
+//! `--allow-change KEY`: the recipe changes with which a run may resume. The rules are next to the keys
 //! ([`idk_trainer::on_resume()`]); here are the sections that training does not read.
 
 use idk_common::identity::OnResume;

@@ -1,4 +1,4 @@
-//! `idk-train RECIPE --check`: everything that can be known to be wrong before hours are spent, all of it at once.
+//! `idk-train RECIPE --check`: reports every problem that can be found before a long run, all at once.
 
 use std::path::Path;
 

@@ -1,6 +1,6 @@
-//! K of K@N: one adapter for each K, all from the same samples, each evaluated; which K does best on val.
+//! K of K@N: trains and evaluates one adapter per K, all from the same samples; finds the best K on val.
 //!
-//! A K is a run of its own in `cells/k<K>/`, so a stopped experiment goes on where it was.
+//! Each K has its own run in `cells/k<K>/`, so an interrupted experiment resumes.
 
 use std::path::{Path, PathBuf};
 

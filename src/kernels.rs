@@ -1,6 +1,6 @@
-//! What is said of a GPU's kernels: which are compiled, which were there already, and how far it is.
+//! Progress of a GPU's kernels: how many are compiled and how many come from the cache.
 //!
-//! cubecl reports each of them through the `log` crate and in no other way. This listens, and prints a line now and then.
+//! cubecl reports kernels only through the `log` crate. This module listens and prints a line from time to time.
 
 use std::sync::Mutex;
 use std::time::{Duration, Instant};

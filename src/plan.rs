@@ -1,4 +1,4 @@
-//! `idk-train RECIPE --dry-run`: what a run would do, and what of it is done already.
+//! `idk-train RECIPE --dry-run`: what a run would do, and which stages are already done.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,5 @@
-//! A few training rows as they will be learnt, before there is a model or even a dataset: for counting tokens and for
-//! looking at them.
+//! A few training rows with their trained tokens marked, before a model is loaded or a dataset exists: to count tokens
+//! and to show them.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! The adapter that DPO starts from, looked at before hours are spent on its dataset.
+//! Checks the adapter that DPO starts from before the dataset is built.
 
 use std::path::Path;
 

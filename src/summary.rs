@@ -1,4 +1,4 @@
-//! The last word of `idk-train`, on stderr: what came out, where it lies, and what to do next.
+//! The final summary of `idk-train` on stderr: results, paths, and next commands.
 
 use idk_common::RunDir;
 use idk_common::text::{display_path, shell_path};

@@ -1,6 +1,6 @@
-//! Cross-modal transfer: one adapter for each training set and seed, every one evaluated on every task of the test set.
+//! Cross-modal transfer: one adapter per training set and seed, each evaluated on every task of the test set.
 //!
-//! A cell is a run of its own in `cells/<train>-seed<n>/`, so a stopped experiment goes on where it was.
+//! Each cell has its own run in `cells/<train>-seed<n>/`, so an interrupted experiment resumes.
 
 use std::path::{Path, PathBuf};
 

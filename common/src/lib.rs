@@ -1,19 +1,19 @@
 //! The ground floor of the workspace: what every other crate needs and what knows nothing about audio, questions
 //! or models.
 //!
-//! - [`atomic`]: files that are either whole or not there; reading with errors that name the file
-//! - [`identity`]: what a stage was made from, compared with what is asked for
+//! - [`atomic`]: files that are either complete or absent; reading with errors that name the file
+//! - [`identity`]: what a stage was made from, compared with what is requested
 //! - [`chat`]: messages, with clips between their texts
 //! - [`json`]: JSON and JSON Lines on top of it
 //! - [`lock`]: one process per run folder
 //! - [`hash`], [`manifest`]: SHA-256 of bytes, files and folders; folders that can be verified
 //! - [`paths`]: names from data files that must stay inside a folder
-//! - [`run_dir`]: where things lie in the folder of a run
+//! - [`run_dir`]: the layout of a run folder
 //! - [`seed`]: random numbers as a pure function of (seed, stream, parts)
-//! - [`limits`]: the sizes above which input is refused
+//! - [`limits`]: the sizes above which input is rejected
 //! - [`text`]: text from data files, made safe for a terminal
-//! - [`progress`]: how far a long job is; what shows it belongs to the program
-//! - [`problem`]: what is wrong with a configuration, all of it at once
+//! - [`progress`]: progress of a long job; displaying it is up to the program
+//! - [`problem`]: what is wrong with a configuration, all at once
 //! - [`diagnose`]: exit codes and hints of errors
 
 pub mod atomic;

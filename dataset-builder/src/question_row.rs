@@ -1,5 +1,5 @@
-//! `questions.jsonl`: what was asked, with all that labelling needs and no model. It lies beside `samples.jsonl`, row
-//! for row in the same order.
+//! `questions.jsonl`: the questions as asked, with everything that labelling needs, so that it runs without a model.
+//! `samples.jsonl` has the samples in the same order.
 
 use std::path::Path;
 

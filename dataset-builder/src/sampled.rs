@@ -1,5 +1,5 @@
-//! `sampling.json`: the end of sampling. With it beside them, the samples are complete, and labels can be made of them
-//! again and again without a model.
+//! `sampling.json`: marks the end of sampling. If it exists, the samples are complete, and labels can be made from them
+//! as often as needed without a model.
 
 use std::collections::BTreeMap;
 use std::path::Path;

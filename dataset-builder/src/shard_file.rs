@@ -1,6 +1,6 @@
-//! One shard on the disk: a line that says what it is and hashes the rest, then its samples as JSON Lines.
+//! One shard on the disk: a line with its identity and the hash of the rest, then its samples as JSON Lines.
 //!
-//! Hash and samples are in one file, which appears whole: there is no moment at which one is there without the other.
+//! Hash and samples are in one file, which is written atomically: neither ever exists without the other.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! What a run folder has beside its evaluation that the report shows too: sweeps, and the log of the training.
+//! What the report shows of a run folder besides the evaluation: sweeps and the training log.
 
 use std::path::Path;
 

@@ -1,5 +1,5 @@
-//! A method beside the base model, for each task and for all together, and beside what simple rules would have given
-//! at the same refusal rate.
+//! Compares a method with the base model, per task and overall, and with simple rules at the same refusal
+//! rate.
 
 use std::collections::{BTreeMap, BTreeSet};
 

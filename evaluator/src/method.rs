@@ -1,4 +1,4 @@
-//! The ways to get an answer out of a model, and who is compared.
+//! The methods that answer or refuse, and the list of those compared in an evaluation.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,4 @@
-//! Files of answers from this program and from others, recognised by what stands in them.
+//! Answer files of this program and of others, recognised by their content.
 //!
 //! `docs/reference/answers.md` lists the keys of every shape.
 

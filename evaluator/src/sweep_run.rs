@@ -1,4 +1,4 @@
-//! Runs sweeps: the same questions answered at every value of a parameter, beside the base model.
+//! Runs sweeps: answers the same questions at every value of a parameter and compares with the base model.
 
 use std::path::Path;
 

@@ -1,6 +1,6 @@
-//! `docs/reference/dataset.md` lists every reason code, as the code documents it, and there is no code beside the list.
+//! `docs/reference/dataset.md` lists every reason code, as the code documents it, and no other code exists.
 //!
-//! `IDK_WRITE_DOCS=1 cargo test --release -p idk-questions --test reasons` writes the table anew.
+//! `IDK_WRITE_DOCS=1 cargo test --release -p idk-questions --test reasons` rewrites the table.
 
 #![expect(clippy::unwrap_used, reason = "a test stops at the first thing that is not as expected")]
 

@@ -1,5 +1,5 @@
-//! The evaluator as a program: many methods and adapters beside the base model, answers that outlive a kill, answers
-//! of others.
+//! The evaluator as a program: many methods and adapters compared with the base model, answers that survive a kill,
+//! answers of other programs.
 #![allow(clippy::unwrap_used, reason = "helpers of tests, which clippy does not count as tests")]
 
 use std::collections::BTreeMap;

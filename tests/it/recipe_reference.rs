@@ -1,6 +1,6 @@
 //! `docs/reference/recipe.md` lists every key of a recipe, as the code documents it.
 //!
-//! `IDK_WRITE_DOCS=1 cargo test --release --test it recipe_reference` writes the file anew.
+//! `IDK_WRITE_DOCS=1 cargo test --release --test it recipe_reference` rewrites the file.
 
 #![expect(clippy::unwrap_used, reason = "a test stops at the first thing that is not as expected")]
 

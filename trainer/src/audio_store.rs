@@ -1,8 +1,8 @@
-//! The recordings of all rows of a run: which are distinct, where their features are kept, how they get into a batch.
+//! The recordings of all rows of a run: which are distinct, where their features are kept, how they enter a batch.
 //!
-//! While the encoder is frozen a clip is encoded once: its features stay in memory as long as there is room, then on the
-//! disk if a folder is named, and are else computed anew at each use. A clip is always encoded in the same way, so that
-//! where its features are kept does not change what is trained.
+//! While the encoder is frozen a clip is encoded once: its features stay in memory while there is room, then on disk if a
+//! folder is set; otherwise they are recomputed at each use. A clip is always encoded in the same way, so the place of
+//! its features does not change the trained adapter.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,4 +1,4 @@
-//! A recording of a row: where it is, and how long the model finds it. Its spectrogram is made when a step needs it.
+//! A row's recording: its path, hash and number of audio tokens. Its spectrogram is computed when a step needs it.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};

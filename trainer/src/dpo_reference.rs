@@ -1,4 +1,4 @@
-//! The reference's log-probabilities: computed once a run, kept beside its checkpoints.
+//! The reference's log-probabilities: computed once per run, stored with its checkpoints.
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,4 @@
-//! Audio features on the disk, shared by runs: one file a clip, named by everything that its values depend on.
+//! Audio features on disk, shared by runs: one file per clip, named by everything that its values depend on.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

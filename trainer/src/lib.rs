@@ -1,10 +1,10 @@
 //! Training: LoRA adapters on a frozen base model, by answers ([`train_lora`]) or by preferences ([`train_dpo`]), and whole
 //! models from scratch ([`train_full`]).
 //!
-//! The way of a row: [`Example`] -> [`collate`] (tokens, labels on the answer only), on a thread that is ahead of the step -> [`forward`] (loss at the
+//! The path of a row: [`Example`] -> [`collate`] (tokens, labels on the answer only), on a thread that is ahead of the step -> [`forward`] (loss at the
 //! labels) -> [`step`] (gradients, AdamW) -> [`checkpoint`] and [`logs`]. What a step does is a pure function of the
-//! seed, the step number and the rows, so a checkpoint needs no random state and a resumed run is the run, byte for
-//! byte.
+//! seed, the step number and the rows, so a checkpoint needs no random state and a resumed run gives the same bytes as an
+//! uninterrupted one.
 
 mod accumulate;
 mod adapter_run;

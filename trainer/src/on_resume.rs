@@ -1,4 +1,4 @@
-//! What of a run may change between two of its steps. The tables stand beside the keys of each section.
+//! Which settings may change while a run resumes. The tables are next to the keys of each section.
 
 use idk_common::identity::{Difference, OnResume, OnResumeTable};
 use idk_model::LoraConfig;

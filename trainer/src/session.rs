@@ -1,4 +1,4 @@
-//! The book-keeping of a run that every training mode shares: where it stands, its logs, checkpoints and progress.
+//! The book-keeping of a run that every training mode shares: position, logs, checkpoints and progress.
 
 use std::collections::BTreeMap;
 use std::path::Path;

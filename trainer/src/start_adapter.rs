@@ -1,4 +1,4 @@
-//! Whether an adapter can be gone on from.
+//! Whether training can start from an adapter.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! The forest plot: RGI of every method on every task with its interval, beside what simple rules score at the same
+//! The forest plot: RGI of every method on every task with its interval, and the RGI of simple rules at the same
 //! refusal rate.
 
 use std::collections::BTreeSet;

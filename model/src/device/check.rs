@@ -1,7 +1,7 @@
 //! Whether a GPU computes what it is asked to, in the type of a model's weights.
 //!
-//! A kernel that cannot be compiled or run ends on a thread of the GPU's runtime, with a message but without an error: what
-//! it should have written is zeros, and a run would go on with them.
+//! A kernel that cannot be compiled or run fails on a thread of the GPU's runtime, with a message but without an error: its
+//! output is zeros, and a run would continue with them.
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
 

@@ -1,7 +1,7 @@
 //! LoRA (Hu et al. 2021, <https://arxiv.org/abs/2106.09685>): `y = W x + b + s * B (A (dropout(x)))`, and rsLoRA's
 //! scale (Kalajdzievski 2023, <https://arxiv.org/abs/2312.03732>).
 //!
-//! The adapters live in a container of their own, beside the frozen base: the optimiser, the checkpoints and the
+//! The adapters live in their own container, separate from the frozen base: the optimiser, the checkpoints and the
 //! PEFT export see them and nothing else. They are float32 whatever the base is.
 pub(crate) mod merge;
 pub(crate) mod peft;

@@ -1,4 +1,4 @@
-//! Linear layers with the LoRA pair that an adapter may put beside them.
+//! Linear layers with an optional LoRA pair.
 
 use burn::tensor::{Tensor, TensorData};
 use idk_common::seed::{Rng, derive_seed};

@@ -2,7 +2,7 @@
 //! alphabet), for small models trained from scratch.
 //!
 //! Every word of the training texts becomes one token, and a space is never merged with the word after it: an option
-//! in a question and the answer that repeats it then share their tokens, wherever they stand.
+//! in a question and the answer that repeats it then share their tokens at any position.
 use std::collections::BTreeMap;
 
 use regex::Regex;

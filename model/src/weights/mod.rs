@@ -1,7 +1,7 @@
 //! Reading safetensors weights: one file or many shards, both transformers namings, tensor by tensor.
 //!
 //! The header is parsed and checked here, and each tensor is read on its own: the host never holds more than one
-//! tensor beside the model, and a damaged file is an error, never a fault.
+//! tensor besides the model, and a damaged file is an error, never a fault.
 
 mod init;
 mod number;

@@ -1,4 +1,4 @@
-//! Other people's rules of what is a right answer, beside our own.
+//! Scoring rules of other projects, in addition to our own.
 //!
 //! Scores are only comparable under one rule: `docs/reference/scorers.md` shows what each makes of the usual traps.
 

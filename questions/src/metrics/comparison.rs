@@ -1,4 +1,4 @@
-//! A method beside the base model, item by item.
+//! Compares a method with the base model, item by item.
 
 use serde::{Deserialize, Serialize};
 

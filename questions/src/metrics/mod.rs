@@ -1,7 +1,7 @@
 //! Accuracy, truthfulness, reliability, RGI, and what luck and simple rules would have given.
 //!
-//! Every answer is exactly one of correct, wrong and refused ([`crate::Verdict`]). [`compare`] describes a method
-//! beside the base model, item by item; [`threshold_refuser`] and [`group_refuser`] make the verdicts of simple
+//! Every answer is exactly one of correct, wrong and refused ([`crate::Verdict`]). [`compare`] compares a method
+//! with the base model, item by item; [`threshold_refuser`] and [`group_refuser`] make the verdicts of simple
 //! rules, to be compared in the same way.
 
 mod auroc;

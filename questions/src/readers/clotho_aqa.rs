@@ -1,7 +1,7 @@
-//! Clotho-AQA (Lipping et al. 2022, arXiv 2204.09634): a table with one row an annotator, three a question, and open
-//! answers of one word or yes and no.
+//! Clotho-AQA (Lipping et al. 2022, arXiv 2204.09634): a table with one row per annotator, three per question, and open
+//! answers: one word, or yes and no.
 //!
-//! What the annotators agree on is the answer; where they do not agree there is no question to be right about.
+//! The answer is what the annotators agree on; a question without agreement is rejected.
 
 use std::collections::BTreeMap;
 use std::path::Path;

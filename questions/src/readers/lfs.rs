@@ -1,4 +1,4 @@
-//! Pointers that Git leaves in the place of large files.
+//! Pointers that Git LFS stores instead of large files.
 
 use std::fs::File;
 use std::io::Read;

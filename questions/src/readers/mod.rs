@@ -1,7 +1,7 @@
 //! Reads question sets. The shape of a file is recognised by its content: by the keys of its rows, or by the columns
 //! of its header.
 //!
-//! One file a shape; `docs/reference/question-sets.md` has their keys in tables.
+//! One file per shape; `docs/reference/question-sets.md` has their keys in tables.
 
 mod avqa;
 mod choice_columns;

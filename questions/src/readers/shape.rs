@@ -1,4 +1,4 @@
-//! The shapes that rows of JSON come in, and how one is told from another.
+//! The shapes of JSON rows, and how they are recognised.
 
 use std::path::Path;
 

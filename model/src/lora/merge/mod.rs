@@ -1,7 +1,7 @@
-//! An adapter folded into its base model: `W + s B A` in the place of `W`, as a Hugging Face folder that needs no PEFT.
+//! Merges an adapter into its base model: `W` becomes `W + s B A`, in a Hugging Face folder that needs no PEFT.
 //!
 //! The base is read and written in blocks of rows, so that the host holds the adapter and one block whatever the size of
-//! the model. The folder appears when it is complete: it is written beside its place and renamed.
+//! the model. The folder appears when it is complete: it is written next to its destination and renamed.
 mod folder;
 mod update;
 

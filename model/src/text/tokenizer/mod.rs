@@ -1,8 +1,8 @@
 //! The tokenizer of a model folder: byte-level BPE from `tokenizer.json`, completed from `tokenizer_config.json`, and the
 //! folder's chat template.
 //!
-//! The published `tokenizer.json` of Qwen2-Audio knows only the chat tokens; the audio tokens stand in the other file's
-//! `added_tokens_decoder` alone, so both are read. Text of users never turns into special tokens: the template's own
+//! The published `tokenizer.json` of Qwen2-Audio knows only the chat tokens; the audio tokens are only in the other file's
+//! `added_tokens_decoder`, so both are read. Text of users never turns into special tokens: the template's own
 //! tokens are put in as ids, everything between them is encoded as plain text.
 mod load;
 mod special;
