@@ -1,4 +1,4 @@
-//! `idk-train --env`: what a bug report needs to know of program and machine. Nothing that names the user.
+//! `idk-train --env`: describes program and machine for bug reports, without anything that identifies the user.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! The evaluator's side of the programs: a run's test set, a question set of one's own, stored answers.
+//! What the programs evaluate: a run's test set, any question set, stored answers.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! A look at the question sets of a recipe before anything is rendered, sampled or written.
+//! Reads the question sets of a recipe before anything is rendered, sampled or written.
 
 use std::path::PathBuf;
 

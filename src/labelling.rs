@@ -1,4 +1,4 @@
-//! What `idk-build` does with a dataset that is already sampled: relabel, inspect, export. No model is loaded.
+//! The commands of `idk-build` on a sampled dataset: relabel, inspect, export. No model is loaded.
 
 use std::path::{Path, PathBuf};
 

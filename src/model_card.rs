@@ -1,4 +1,4 @@
-//! `adapter/README.md`: what the adapter is, what it was made of, how well it does, where it ends, how to load it.
+//! `adapter/README.md`: what the adapter is, what it was made from, its results and limits, how to load it.
 //!
 //! It holds no time and no path: the same run gives the same bytes.
 

@@ -1,4 +1,4 @@
-//! Builds that are killed, stopped, starved of disk or spread over machines: no sample is lost, no byte is another.
+//! Builds that are killed, stopped, starved of disk or spread over machines: no sample is lost, and every byte is the same.
 #![allow(clippy::unwrap_used, reason = "helpers of tests, which clippy does not count as tests")]
 
 mod support;

@@ -1,4 +1,4 @@
-//! Trainings that are killed or that diverge: no step is lost, no byte is another.
+//! Trainings that are killed or that diverge: no step is lost, and every byte is the same.
 #![allow(clippy::unwrap_used, reason = "helpers of tests, which clippy does not count as tests")]
 
 mod support;

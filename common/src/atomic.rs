@@ -1,4 +1,4 @@
-//! Files that are either whole or not there.
+//! Files that are either complete or absent.
 //!
 //! A writer works on a hidden sibling of its target (same folder, hence same file system), syncs it to the disk and
 //! renames it over the target, then syncs the folder. Whoever reads the target sees the old content or the new one,

@@ -1,4 +1,4 @@
-//! Sizes above which input is refused, each with the attack that it stops.
+//! Sizes above which input is rejected, each with the attack that it stops.
 //!
 //! They are generous: real files stay far below them. A limit is checked before the memory is taken.
 

@@ -1,4 +1,4 @@
-//! How far a long job is. Libraries count; whoever calls them decides where it is shown.
+//! Progress of a long job. Libraries count; their caller decides where to show it.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! Where things lie in the folder of a run.
+//! The layout of a run folder.
 
 use std::path::{Path, PathBuf};
 

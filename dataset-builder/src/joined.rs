@@ -1,4 +1,4 @@
-//! `questions.jsonl` and `samples.jsonl` read side by side, one question with its samples in memory at a time.
+//! Reads `questions.jsonl` and `samples.jsonl` in lockstep, one question with its samples in memory at a time.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! Bringing together what several machines have sampled.
+//! Merges what several machines have sampled.
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,4 @@
-//! One machine's part of a build that several share.
+//! One machine's part of a distributed build.
 
 use std::fmt;
 use std::str::FromStr;

@@ -1,4 +1,4 @@
-//! Labels are made of samples again and again, without the model and without ever losing them.
+//! Samples can be relabelled any number of times, without the model and without losing any.
 #![allow(clippy::unwrap_used, reason = "helpers of tests, which clippy does not count as tests")]
 
 use std::collections::BTreeMap;

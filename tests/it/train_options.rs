@@ -1,4 +1,4 @@
-//! What `idk-train` says before a run and between its starts: `--env`, `--check`, `--dry-run`, `--allow-change`.
+//! What `idk-train` reports before a run and when resuming: `--env`, `--check`, `--dry-run`, `--allow-change`.
 #![allow(clippy::unwrap_used, reason = "helpers of tests, which clippy does not count as tests")]
 
 use crate::support::{Desk, Said, TRAIN, assert_same, files, question_set, tiny_model, with_overrides};

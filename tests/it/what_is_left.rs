@@ -1,4 +1,4 @@
-//! What a run leaves for people: the adapter's card, the curves, the summary at the end.
+//! What a run writes for people: the adapter's card, the curves, the summary at the end.
 #![allow(clippy::unwrap_used, reason = "helpers of tests, which clippy does not count as tests")]
 
 use crate::support::{Desk, TRAIN, files, question_set, tiny_model, with_overrides};

@@ -1,4 +1,4 @@
-//! Checkpoints: folders that are whole or not there.
+//! Checkpoints: folders that are either complete or absent.
 //!
 //! A checkpoint is written into a hidden sibling folder, every file synced, its manifest (sizes and hashes) last,
 //! and then renamed into place. Whatever kills the process, `checkpoints/` holds complete checkpoints and at most

@@ -1,4 +1,4 @@
-//! The `[dpo]` section: what is preferred how strongly.
+//! The `[dpo]` section: the loss, its strength, and what training starts from.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! How much memory a training run of adapters takes, from shapes alone.
+//! Estimates the memory of a training run of adapters from shapes alone.
 //!
 //! All sizes are bytes. Written for each part where it is computed; `tests/memory.rs` compares the sum with what a step
 //! really allocates on the CPU. What the driver and the allocator of a GPU keep for themselves comes on top.

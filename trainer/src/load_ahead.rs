@@ -1,4 +1,4 @@
-//! Batches made on a thread of their own while the one before is computed with.
+//! Prefetching: a separate thread makes the next batches while the current one is computed.
 
 use std::sync::mpsc::sync_channel;
 

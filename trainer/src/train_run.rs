@@ -1,4 +1,4 @@
-//! What a run of training is given and what it gives back.
+//! Inputs and results of a training run.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;

@@ -1,4 +1,4 @@
-//! A run of 24 steps that is cut anywhere is the run that is not cut, and how its batches are made up changes nothing.
+//! A run of 24 steps gives the same result wherever it is interrupted, and how its batches are made up changes nothing.
 #![expect(clippy::unwrap_used, reason = "helpers of tests: a failure is the test's")]
 
 mod support;
