@@ -413,14 +413,13 @@ fn a_question_file_that_is_not_there_or_no_json_is_named_before_anything_is_trai
     let desk = Desk::new();
     desk.write("broken.json", b"[\n {\"id\": \"a\"},\n oops\n]\n");
     desk.write("text.json", b"\n\nhello\n");
-    desk.write("lines.jsonl", b"{\"id\": \"a\"}\n{\"id\": \"b\"\n");
     for key in ["train", "test"] {
         desk.train(&[&format!("data.{key}=nowhere.json")]).failed(66, &["nowhere.json", "does not exist"]);
         desk.train(&[&format!("data.{key}=bank:tset")])
             .failed(2, &[key, "bank:tset", "base, idk, val, test"]);
         assert_no_run(&desk);
     }
-    for (file, place) in [("broken.json", "line 3"), ("text.json", "line 3"), ("lines.jsonl", "line 2")] {
+    for (file, place) in [("broken.json", "line 3"), ("text.json", "line 3")] {
         desk.train(&[&format!("data.train={file}")]).failed(65, &[file, place]);
         desk.run(EVAL, &["quick.toml", "--questions", file, "--out", "out"]).failed(65, &[file, place]);
         assert!(!desk.path("run/dataset").exists());

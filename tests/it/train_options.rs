@@ -121,8 +121,6 @@ fn a_question_set_without_a_question_is_a_problem_before_the_run() {
         let empty = format!("{key}=empty.json");
         train(&desk, &[&empty], &["--check"]).failed(65, &["no question is left in `empty.json`"]);
     }
-    // Of a task that no question has, there are none either.
-    train(&desk, &["data.tasks=[\"music\"]"], &["--check"]).failed(65, &["with task music"]);
 }
 
 #[test]
