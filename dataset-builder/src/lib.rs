@@ -1,12 +1,9 @@
 //! Builds the IDK dataset: samples a base model N times for each question, judges every answer, labels a
 //! question *known* if at least K of the N are right, and writes the rows that teach the model to refuse the rest.
-//!
-//! The composer renders question sets from single recordings, so that the whole method runs with nothing to download.
 
 mod answers;
 mod build;
 mod card;
-pub mod compose;
 mod config;
 mod control;
 mod decided;

@@ -1,47 +1,47 @@
 //! What is heard in a clip, as a list of placed recordings; and its rendering.
 
-use super::bank::Bank;
-use super::dials::CLIP_S;
-use super::mix::{self, LEVEL_RMS, amplitude, samples_of};
+use crate::bank::Bank;
+use crate::dials::CLIP_S;
+use crate::mix::{self, LEVEL_RMS, amplitude, samples_of};
 
 /// One recording in a clip.
 #[derive(Clone, Debug)]
-pub(super) struct Event {
-    pub(super) clip: usize,
-    pub(super) at_s: f64,
+pub(crate) struct Event {
+    pub(crate) clip: usize,
+    pub(crate) at_s: f64,
     /// It is cut off after this.
-    pub(super) max_s: f64,
-    pub(super) gain_db: f64,
+    pub(crate) max_s: f64,
+    pub(crate) gain_db: f64,
     /// Change of pitch and speed.
-    pub(super) semitones: f64,
+    pub(crate) semitones: f64,
 }
 
 /// A clip before it is rendered, and what it is asked for.
 #[derive(Clone, Debug)]
-pub(super) struct Scene {
-    pub(super) events: Vec<Event>,
-    pub(super) snr_db: f64,
-    pub(super) pink: bool,
-    pub(super) noise_offset: usize,
-    pub(super) gain_db: f64,
+pub(crate) struct Scene {
+    pub(crate) events: Vec<Event>,
+    pub(crate) snr_db: f64,
+    pub(crate) pink: bool,
+    pub(crate) noise_offset: usize,
+    pub(crate) gain_db: f64,
     /// The right answer first.
-    pub(super) options: Vec<String>,
+    pub(crate) options: Vec<String>,
     /// The facts of the clip in a fixed order.
-    pub(super) caption: String,
+    pub(crate) caption: String,
     /// Whether base training meets every label that is heard.
-    pub(super) seen_in_base: bool,
+    pub(crate) seen_in_base: bool,
 }
 
 impl Scene {
     /// The recordings that are heard, each once, in alphabetical order.
-    pub(super) fn recordings(&self, bank: &Bank) -> Vec<String> {
+    pub(crate) fn recordings(&self, bank: &Bank) -> Vec<String> {
         let names = self.events.iter().map(|event| bank.clips[event.clip].recording.clone());
         names.collect::<std::collections::BTreeSet<_>>().into_iter().collect()
     }
 }
 
 /// Renders a scene: [`CLIP_S`] seconds of mono samples at [`mix::SAMPLE_RATE_HZ`].
-pub(super) fn render(bank: &Bank, scene: &Scene) -> Vec<f32> {
+pub(crate) fn render(bank: &Bank, scene: &Scene) -> Vec<f32> {
     let mut out = vec![0.0; samples_of(CLIP_S)];
     for event in &scene.events {
         let clip = &bank.clips[event.clip].samples;

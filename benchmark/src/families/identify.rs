@@ -1,9 +1,9 @@
 //! Which label of a class is heard.
 
-use super::super::catalog;
-use super::super::dials::{self, CLIP_S, Levels};
-use super::super::family::{Draw, Family};
-use super::super::scene::{Event, Scene};
+use crate::catalog;
+use crate::dials::{self, CLIP_S, Levels};
+use crate::family::{Draw, Family};
+use crate::scene::{Event, Scene};
 
 /// A take is never cut shorter than this.
 const MIN_TAKE_S: f64 = 1.0;

@@ -1,8 +1,8 @@
 //! How many sounds, notes or words are heard.
 
-use super::super::dials::OPTIONS;
-use super::super::family::{Draw, Family, Skill};
-use super::super::scene::{Event, Scene};
+use crate::dials::OPTIONS;
+use crate::family::{Draw, Family, Skill};
+use crate::scene::{Event, Scene};
 
 /// The largest count.
 pub(crate) const MOST: usize = 5;

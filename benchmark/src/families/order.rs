@@ -3,9 +3,9 @@
 //! The options of every question are symmetric (each is to the others as any other is), so that the right one cannot
 //! be told from the texts.
 
-use super::super::dials::{OPTIONS, Options};
-use super::super::family::{Draw, Family};
-use super::super::scene::{Event, Scene};
+use crate::dials::{OPTIONS, Options};
+use crate::family::{Draw, Family};
+use crate::scene::{Event, Scene};
 
 const EVENT_S: f64 = 1.2;
 const DIGIT_S: f64 = 0.75;

@@ -3,11 +3,11 @@
 //! Half of the rows of every family are worded as any other family's: a model that can tell families apart by the
 //! question alone learns which family is hard, and nothing about what it hears.
 
-use super::catalog;
-use super::family::{Family, Skill};
+use crate::catalog;
+use crate::family::{Family, Skill};
 
 /// Worded for every family and modality; the options say what is asked for.
-pub(super) const GENERIC: [&str; 4] = [
+pub(crate) const GENERIC: [&str; 4] = [
     "What is heard in this recording?",
     "Which option fits this audio?",
     "What can be heard here?",
@@ -15,7 +15,7 @@ pub(super) const GENERIC: [&str; 4] = [
 ];
 
 /// The family's own wordings.
-pub(super) fn specific(family: &Family) -> Vec<String> {
+pub(crate) fn specific(family: &Family) -> Vec<String> {
     let fixed: &[&str] = match (family.skill, family.name.as_str()) {
         (Skill::Identify, "event") => &["Which sound is this?", "What makes this sound?"],
         (Skill::Identify, catalog::SURFACE) => &["Where are the footsteps?", "Which ground is walked on?"],
@@ -46,7 +46,7 @@ pub(super) fn specific(family: &Family) -> Vec<String> {
 }
 
 /// The question of a row: `wording` chooses among those of its kind.
-pub(super) fn question(family: &Family, generic: bool, wording: usize) -> String {
+pub(crate) fn question(family: &Family, generic: bool, wording: usize) -> String {
     if generic {
         return GENERIC[wording % GENERIC.len()].to_owned();
     }

@@ -7,21 +7,21 @@ use idk_common::atomic;
 use idk_questions::{Question, write_questions};
 use rayon::prelude::*;
 
-use super::bank::Bank;
-use super::error::ComposeError;
-use super::mix::SAMPLE_RATE_HZ;
-use super::set::{ComposeConfig, plans};
+use crate::bank::Bank;
+use crate::error::ComposeError;
+use crate::mix::SAMPLE_RATE_HZ;
+use crate::set::{ComposeConfig, plans};
 
 /// The questions' file in the folder.
 pub const QUESTIONS_FILE: &str = "questions.json";
 
-/// Composes a question set as [`super::compose`] does and writes it: `audio/<id>.wav` (16-bit PCM) for every question,
+/// Composes a question set as [`crate::compose`] does and writes it: `audio/<id>.wav` (16-bit PCM) for every question,
 /// then `questions.json`, whose path it gives.
 ///
 /// A clip is written as soon as it is rendered, so that a set of any size needs little memory.
 ///
 /// # Errors
-/// As [`super::compose`]; a file cannot be written. The questions come last, so that they never name a clip that is not
+/// As [`crate::compose`]; a file cannot be written. The questions come last, so that they never name a clip that is not
 /// there.
 pub fn write(bank: &Bank, config: &ComposeConfig, out_dir: &Path) -> Result<PathBuf, ComposeError> {
     let plans = plans(bank, config)?;

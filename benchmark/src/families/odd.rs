@@ -1,9 +1,9 @@
 //! Which of four sounds is another sound; which of four words is in another voice.
 
-use super::super::catalog;
-use super::super::dials::OPTIONS;
-use super::super::family::{Draw, Family};
-use super::super::scene::{Event, Scene};
+use crate::catalog;
+use crate::dials::OPTIONS;
+use crate::family::{Draw, Family};
+use crate::scene::{Event, Scene};
 
 const PLACES: [&str; OPTIONS] = ["first", "second", "third", "fourth"];
 

@@ -1,8 +1,8 @@
 //! Changes over time: of loudness, of pitch, of tempo. Each has four shapes, which are the options of every row.
 
-use super::super::dials::CLIP_S;
-use super::super::family::{Draw, Family};
-use super::super::scene::{Event, Scene};
+use crate::dials::CLIP_S;
+use crate::family::{Draw, Family};
+use crate::scene::{Event, Scene};
 
 /// What loudness can do.
 pub(crate) const LOUDNESS: [&str; 4] =

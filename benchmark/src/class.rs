@@ -1,47 +1,47 @@
 //! A class of labels, and which of them each split can ask for.
 
-use super::bank::Clip;
-use super::dials;
-use super::split::Split;
+use crate::bank::Clip;
+use crate::dials;
+use crate::split::Split;
 
 /// One label and its clips.
 #[derive(Debug)]
-pub(super) struct Label {
-    pub(super) text: String,
+pub(crate) struct Label {
+    pub(crate) text: String,
     /// The clips of each split.
-    pub(super) clips: [Vec<usize>; 4],
+    pub(crate) clips: [Vec<usize>; 4],
 }
 
 impl Label {
-    pub(super) fn new(text: String, ids: &[usize], clips: &[Clip]) -> Self {
+    pub(crate) fn new(text: String, ids: &[usize], clips: &[Clip]) -> Self {
         let of = |split: Split| ids.iter().copied().filter(|id| clips[*id].split == Some(split)).collect();
         Self { text, clips: Split::ALL.map(of) }
     }
 
     /// Whether the base model was trained on it.
-    pub(super) fn in_base(&self) -> bool {
+    pub(crate) fn in_base(&self) -> bool {
         !self.clips[Split::Base as usize].is_empty()
     }
 }
 
 /// Labels that one question tells apart.
 #[derive(Debug)]
-pub(super) struct Class {
-    pub(super) modality: String,
-    pub(super) name: String,
-    pub(super) labels: Vec<Label>,
+pub(crate) struct Class {
+    pub(crate) modality: String,
+    pub(crate) name: String,
+    pub(crate) labels: Vec<Label>,
     /// The labels with a clip in each split, by number.
-    pub(super) present: [Vec<usize>; 4],
+    pub(crate) present: [Vec<usize>; 4],
     /// The labels that may stand among the options in each split.
-    pub(super) options: [Vec<usize>; 4],
+    pub(crate) options: [Vec<usize>; 4],
     /// How often base training meets each label: rank by number of recordings to a power; 0 if never.
-    pub(super) base_weight: Vec<f64>,
+    pub(crate) base_weight: Vec<f64>,
     /// For each label the acoustic distance to each other label.
-    pub(super) near: Vec<Vec<f32>>,
+    pub(crate) near: Vec<Vec<f32>>,
 }
 
 impl Class {
-    pub(super) fn new(modality: String, name: String, labels: Vec<Label>) -> Self {
+    pub(crate) fn new(modality: String, name: String, labels: Vec<Label>) -> Self {
         let of = |split: Split| {
             (0..labels.len())
                 .filter(|label| !labels[*label].clips[split as usize].is_empty())
@@ -66,17 +66,17 @@ impl Class {
     }
 
     /// The labels that the split can ask for.
-    pub(super) fn present(&self, split: Split) -> &[usize] {
+    pub(crate) fn present(&self, split: Split) -> &[usize] {
         &self.present[split as usize]
     }
 
     /// How often a question of the split asks for the label, up to a factor.
-    pub(super) fn weight(&self, label: usize, split: Split) -> f64 {
+    pub(crate) fn weight(&self, label: usize, split: Split) -> f64 {
         if split == Split::Base { self.base_weight[label] } else { 1.0 }
     }
 
     /// Whether the split has a clip and enough options to ask which label is heard.
-    pub(super) fn can_ask(&self, split: Split) -> bool {
+    pub(crate) fn can_ask(&self, split: Split) -> bool {
         !self.present(split).is_empty() && self.options[split as usize].len() >= dials::OPTIONS
     }
 }

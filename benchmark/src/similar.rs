@@ -3,9 +3,9 @@
 use idk_audio::{MelConfig, MelExtractor};
 use rayon::prelude::*;
 
-use super::bank::Clip;
-use super::class::Class;
-use super::mix::SAMPLE_RATE_HZ;
+use crate::bank::Clip;
+use crate::class::Class;
+use crate::mix::SAMPLE_RATE_HZ;
 
 const BANDS: usize = 32;
 /// Mean and spread of each band over the clip, and the clip's length.
@@ -15,7 +15,7 @@ const FEATURES: usize = 2 * BANDS + 1;
 const MIN_SAMPLES: usize = 321;
 
 /// A coarse picture of every clip.
-pub(super) fn features(clips: &[Clip]) -> Vec<[f32; FEATURES]> {
+pub(crate) fn features(clips: &[Clip]) -> Vec<[f32; FEATURES]> {
     let config = MelConfig {
         feature_size: BANDS,
         sampling_rate: SAMPLE_RATE_HZ as usize,
@@ -45,7 +45,7 @@ fn feature(extractor: &MelExtractor, samples: &[f32]) -> [f32; FEATURES] {
 }
 
 /// The distances between the labels of a class: Euclidean, between the mean features of their clips.
-pub(super) fn neighbours(class: &Class, features: &[[f32; FEATURES]]) -> Vec<Vec<f32>> {
+pub(crate) fn neighbours(class: &Class, features: &[[f32; FEATURES]]) -> Vec<Vec<f32>> {
     let centres: Vec<[f32; FEATURES]> = class
         .labels
         .iter()

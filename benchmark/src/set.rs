@@ -4,13 +4,13 @@ use idk_common::seed::{Rng, derive_seed};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::bank::Bank;
-use super::deck::{Offers, deal};
-use super::dials::MAX_COMPOSED_QUESTIONS;
-use super::error::ComposeError;
-use super::family::{Family, families};
-use super::item::{ComposedItem, Plan, id_part, plan};
-use super::split::Split;
+use crate::bank::Bank;
+use crate::deck::{Offers, deal};
+use crate::dials::MAX_COMPOSED_QUESTIONS;
+use crate::error::ComposeError;
+use crate::family::{Family, families};
+use crate::item::{ComposedItem, Plan, id_part, plan};
+use crate::split::Split;
 
 /// What to compose.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,7 +44,7 @@ pub fn compose(bank: &Bank, config: &ComposeConfig) -> Result<Vec<ComposedItem>,
 }
 
 /// The questions of a set, drawn up one after the other but not rendered.
-pub(super) fn plans(bank: &Bank, config: &ComposeConfig) -> Result<Vec<Plan>, ComposeError> {
+pub(crate) fn plans(bank: &Bank, config: &ComposeConfig) -> Result<Vec<Plan>, ComposeError> {
     let split: Split = config.split.parse()?;
     if let Some(asked) =
         config.questions_per_modality.filter(|asked| !(1..=MAX_COMPOSED_QUESTIONS).contains(asked))

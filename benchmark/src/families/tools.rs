@@ -1,17 +1,17 @@
 //! Draws that several skills share.
 
-use super::super::class::Class;
-use super::super::dials::{self, CLIP_S, Options};
-use super::super::family::Draw;
-use super::super::scene::{Event, Scene};
+use crate::class::Class;
+use crate::dials::{self, CLIP_S, Options};
+use crate::family::Draw;
+use crate::scene::{Event, Scene};
 
 impl<'a> Draw<'a> {
-    pub(super) fn class(&self, class: usize) -> &'a Class {
+    pub(crate) fn class(&self, class: usize) -> &'a Class {
         &self.bank.classes[class]
     }
 
     /// One of several things with the given weights; 0 if there are none.
-    pub(super) fn weighted(&mut self, weights: &[f64]) -> usize {
+    pub(crate) fn weighted(&mut self, weights: &[f64]) -> usize {
         let mut point = self.rng.uniform() * weights.iter().sum::<f64>();
         for (index, weight) in weights.iter().enumerate() {
             point -= weight;
@@ -23,7 +23,7 @@ impl<'a> Draw<'a> {
     }
 
     /// A label of the class that the split has clips of, other than those of `without` where there is another.
-    pub(super) fn label(&mut self, class: usize, without: &[usize]) -> usize {
+    pub(crate) fn label(&mut self, class: usize, without: &[usize]) -> usize {
         let (split, found) = (self.split, self.class(class));
         let present = found.present(split);
         let weight = |label: usize, without: &[usize]| {
@@ -38,29 +38,29 @@ impl<'a> Draw<'a> {
     }
 
     /// A clip of the label in the split.
-    pub(super) fn take(&mut self, class: usize, label: usize) -> usize {
+    pub(crate) fn take(&mut self, class: usize, label: usize) -> usize {
         let clips = &self.bank.classes[class].labels[label].clips[self.split as usize];
         clips[self.rng.below(clips.len())]
     }
 
     /// Places a clip, with the random change of pitch that every sound gets.
-    pub(super) fn event(&mut self, clip: usize, at_s: f64, max_s: f64) -> Event {
+    pub(crate) fn event(&mut self, clip: usize, at_s: f64, max_s: f64) -> Event {
         let semitones = self.spread(dials::PITCH_SPREAD_SEMITONES);
         Event { clip, at_s, max_s, gain_db: 0.0, semitones }
     }
 
     /// A number within `spread` of 0.
-    pub(super) fn spread(&mut self, spread: f64) -> f64 {
+    pub(crate) fn spread(&mut self, spread: f64) -> f64 {
         self.rng.range(-spread, spread)
     }
 
     /// Starts for sounds that take `length_s` in all: somewhere in the clip.
-    pub(super) fn start(&mut self, length_s: f64) -> f64 {
+    pub(crate) fn start(&mut self, length_s: f64) -> f64 {
         self.rng.range(0.0, (CLIP_S - length_s - 0.05).max(0.02))
     }
 
     /// One more label for a set of options of which `chosen` are there: `from` narrows what may be chosen.
-    pub(super) fn option(&mut self, class: usize, chosen: &[usize], from: &[usize]) -> Option<usize> {
+    pub(crate) fn option(&mut self, class: usize, chosen: &[usize], from: &[usize]) -> Option<usize> {
         let mut candidates: Vec<usize> =
             from.iter().copied().filter(|label| !chosen.contains(label)).collect();
         let near = &self.class(class).near;
@@ -94,7 +94,7 @@ impl<'a> Draw<'a> {
     }
 
     /// `count` labels that stand among the options beside `chosen`.
-    pub(super) fn wrong_options(&mut self, class: usize, chosen: &[usize], count: usize) -> Vec<usize> {
+    pub(crate) fn wrong_options(&mut self, class: usize, chosen: &[usize], count: usize) -> Vec<usize> {
         let from = self.class(class).options[self.split as usize].clone();
         let mut all = chosen.to_vec();
         while all.len() < chosen.len() + count {
@@ -105,7 +105,7 @@ impl<'a> Draw<'a> {
     }
 
     /// Adds another recording of the modality as an interferer, if the level has one: of none of the `heard` labels.
-    pub(super) fn interfere(&mut self, class: usize, heard: &[usize], events: &mut Vec<Event>) {
+    pub(crate) fn interfere(&mut self, class: usize, heard: &[usize], events: &mut Vec<Event>) {
         let Some(gain_db) = self.level.interferer_db else { return };
         let own = self.class(class).present(self.split);
         if own.iter().all(|label| heard.contains(label)) {
@@ -121,7 +121,7 @@ impl<'a> Draw<'a> {
     }
 
     /// Finishes a scene: noise, gain, and whether base training meets all that is asked about.
-    pub(super) fn scene(
+    pub(crate) fn scene(
         &mut self,
         events: Vec<Event>,
         options: Vec<String>,
@@ -143,7 +143,7 @@ impl<'a> Draw<'a> {
     }
 
     /// The text of a label.
-    pub(super) fn text(&self, class: usize, label: usize) -> String {
+    pub(crate) fn text(&self, class: usize, label: usize) -> String {
         self.bank.classes[class].labels[label].text.clone()
     }
 }

@@ -10,8 +10,8 @@ use std::str::FromStr;
 
 use idk_common::seed::derive_seed;
 
-use super::dials;
-use super::error::ComposeError;
+use crate::dials;
+use crate::error::ComposeError;
 
 /// The part of the bank that a question may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -75,16 +75,16 @@ const NEVER_MET_DEAL: [Split; 5] = [Idk, Test, Val, Idk, Test];
 
 /// One label of a class and the recordings that it is heard in.
 #[derive(Clone, Debug)]
-pub(super) struct LabelRecordings {
+pub(crate) struct LabelRecordings {
     /// The class and label, for a stable order.
-    pub(super) name: String,
+    pub(crate) name: String,
     /// (speaker or source, recording), each recording once.
-    pub(super) recordings: Vec<(String, String)>,
+    pub(crate) recordings: Vec<(String, String)>,
 }
 
 /// Deals the recordings of one class. `taken` holds what was dealt before (a recording of two labels goes where its
 /// first label sent it) and receives the result; recordings of labels that are left out are not in it.
-pub(super) fn deal_class(labels: &[LabelRecordings], taken: &mut BTreeMap<String, Split>) {
+pub(crate) fn deal_class(labels: &[LabelRecordings], taken: &mut BTreeMap<String, Split>) {
     let mut labels: Vec<LabelRecordings> = labels.to_vec();
     for label in &mut labels {
         let hash = |recording: &str| derive_seed(0, "bank-split", &[recording]);

@@ -4,14 +4,14 @@ use idk_common::seed::{Rng, derive_seed};
 use idk_questions::Question;
 use serde_json::{Map, Value, json};
 
-use super::bank::Bank;
-use super::deck::{Card, Offers};
-use super::dials::{GENERIC_EVERY, OPTIONS};
-use super::error::ComposeError;
-use super::family::{Difficulty, Draw, Family, families};
-use super::scene::{Scene, render};
-use super::split::Split;
-use super::wording;
+use crate::bank::Bank;
+use crate::deck::{Card, Offers};
+use crate::dials::{GENERIC_EVERY, OPTIONS};
+use crate::error::ComposeError;
+use crate::family::{Difficulty, Draw, Family, families};
+use crate::scene::{Scene, render};
+use crate::split::Split;
+use crate::wording;
 
 /// The rows' `dataset`.
 pub const DATASET: &str = "idk-bank";
@@ -22,20 +22,20 @@ const CATEGORY: &str = "perception";
 pub struct ComposedItem {
     /// The question; its audio is `audio/<id>.wav`, relative to where the set is written.
     pub question: Question,
-    /// The clip: three seconds, mono, [`super::SAMPLE_RATE_HZ`], within ±1.
+    /// The clip: three seconds, mono, [`crate::SAMPLE_RATE_HZ`], within ±1.
     pub samples: Vec<f32>,
     /// What is heard, as short text in a fixed order: "dog three times", "pig then door".
     pub caption: String,
 }
 
 /// A question that is drawn up but not rendered: cheap to make one after the other.
-pub(super) struct Plan {
+pub(crate) struct Plan {
     question: Question,
     scene: Scene,
 }
 
 /// Draws up the question of a card.
-pub(super) fn plan(
+pub(crate) fn plan(
     bank: &Bank,
     family: &Family,
     split: Split,
@@ -86,7 +86,7 @@ fn rounded(value: f64) -> Value {
 
 impl Plan {
     /// Renders the clip.
-    pub(super) fn render(self, bank: &Bank) -> ComposedItem {
+    pub(crate) fn render(self, bank: &Bank) -> ComposedItem {
         ComposedItem {
             samples: render(bank, &self.scene),
             question: self.question,
@@ -183,6 +183,6 @@ fn weighted(weights: &[f64], rng: &mut Rng) -> usize {
 }
 
 /// A family's name inside an id, which is also a file's name: letters and digits of ASCII, `-` for all else.
-pub(super) fn id_part(name: &str) -> String {
+pub(crate) fn id_part(name: &str) -> String {
     name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect()
 }

@@ -7,12 +7,12 @@ use idk_common::{json, paths};
 use rayon::prelude::*;
 use serde::Deserialize;
 
-use super::class::{Class, Label};
-use super::error::ComposeError;
-use super::members::{deal, members, recording_key};
-use super::mix::{self, Noise, SAMPLE_RATE_HZ};
-use super::similar;
-use super::split::Split;
+use crate::class::{Class, Label};
+use crate::error::ComposeError;
+use crate::members::{deal, members, recording_key};
+use crate::mix::{self, Noise, SAMPLE_RATE_HZ};
+use crate::similar;
+use crate::split::Split;
 
 /// The list of clips in a bank's folder.
 pub const MANIFEST_FILE: &str = "manifest.jsonl";
@@ -20,33 +20,33 @@ const MAX_LABEL_CHARS: usize = 64;
 
 /// A row of the manifest; other keys are ignored.
 #[derive(Debug, Deserialize)]
-pub(super) struct Row {
+pub(crate) struct Row {
     path: String,
-    pub(super) modality: String,
-    pub(super) family: String,
-    pub(super) label: String,
-    pub(super) recording: String,
+    pub(crate) modality: String,
+    pub(crate) family: String,
+    pub(crate) label: String,
+    pub(crate) recording: String,
     seconds: f64,
     #[serde(default)]
-    pub(super) package: String,
+    pub(crate) package: String,
     #[serde(default)]
-    pub(super) source: Option<String>,
+    pub(crate) source: Option<String>,
     #[serde(default)]
-    pub(super) lang: Option<String>,
+    pub(crate) lang: Option<String>,
 }
 
 /// One clip, mono at [`SAMPLE_RATE_HZ`], without silent ends, at one level.
 #[derive(Debug)]
-pub(super) struct Clip {
+pub(crate) struct Clip {
     /// What must not cross splits: package and recording.
-    pub(super) recording: String,
+    pub(crate) recording: String,
     /// `None` for a recording that no question uses.
-    pub(super) split: Option<Split>,
-    pub(super) samples: Vec<f32>,
+    pub(crate) split: Option<Split>,
+    pub(crate) samples: Vec<f32>,
 }
 
 impl Clip {
-    pub(super) fn duration_s(&self) -> f64 {
+    pub(crate) fn duration_s(&self) -> f64 {
         self.samples.len() as f64 / f64::from(SAMPLE_RATE_HZ)
     }
 }
@@ -54,9 +54,9 @@ impl Clip {
 /// The recordings that question sets are rendered from.
 #[derive(Debug)]
 pub struct Bank {
-    pub(super) clips: Vec<Clip>,
-    pub(super) classes: Vec<Class>,
-    pub(super) noise: Noise,
+    pub(crate) clips: Vec<Clip>,
+    pub(crate) classes: Vec<Class>,
+    pub(crate) noise: Noise,
 }
 
 impl Bank {
@@ -150,7 +150,7 @@ pub fn default_bank_dir() -> PathBuf {
     if here.join(MANIFEST_FILE).is_file() {
         return here.to_owned();
     }
-    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/bank"))
+    Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("dataset-builder").join("bank")
 }
 
 fn check(manifest: &Path, row: &Row) -> Result<(), ComposeError> {

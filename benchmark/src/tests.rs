@@ -11,7 +11,10 @@ use super::*;
 
 fn shipped() -> &'static Bank {
     static BANK: OnceLock<Bank> = OnceLock::new();
-    BANK.get_or_init(|| Bank::load(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/bank"))).unwrap())
+    BANK.get_or_init(|| {
+        let dir = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("dataset-builder").join("bank");
+        Bank::load(&dir).unwrap()
+    })
 }
 
 /// Tones and clicks under names that the shipped bank does not have; `per_label` recordings of each label.

@@ -7,8 +7,8 @@ use idk_common::CommonError;
 use idk_common::diagnose::{Diagnose, ExitKind};
 use idk_questions::QuestionError;
 
-use super::dials::MAX_COMPOSED_QUESTIONS;
-use super::split::Split;
+use crate::dials::MAX_COMPOSED_QUESTIONS;
+use crate::split::Split;
 
 /// A bank that cannot be used, or a question set that cannot be made from it.
 #[derive(Debug, thiserror::Error)]

@@ -5,20 +5,20 @@
 //! of its own.
 
 /// The class of languages: phrases and foreign numbers, labelled with the name of the language.
-pub(super) const LANGUAGE: &str = "language";
+pub(crate) const LANGUAGE: &str = "language";
 /// The class of voices, made from the speakers of the other speech classes. No question asks for its labels.
-pub(super) const SPEAKER: &str = "speaker";
+pub(crate) const SPEAKER: &str = "speaker";
 /// Footsteps by the ground that they are on.
-pub(super) const SURFACE: &str = "surface";
+pub(crate) const SURFACE: &str = "surface";
 /// Pitched notes by their instrument.
-pub(super) const INSTRUMENT: &str = "instrument";
+pub(crate) const INSTRUMENT: &str = "instrument";
 /// Unpitched hits.
-pub(super) const PERCUSSION: &str = "percussion";
+pub(crate) const PERCUSSION: &str = "percussion";
 /// Spoken English digits.
-pub(super) const DIGIT: &str = "digit";
+pub(crate) const DIGIT: &str = "digit";
 
 /// The class and label of a clip by its manifest row.
-pub(super) fn class_of(family: &str, label: &str) -> (String, String) {
+pub(crate) fn class_of(family: &str, label: &str) -> (String, String) {
     let label = label.trim().to_lowercase();
     match family {
         "event" if label.starts_with("footsteps ") => (SURFACE.to_owned(), label),

@@ -6,7 +6,7 @@ use idk_common::seed::Rng;
 pub const SAMPLE_RATE_HZ: u32 = 16_000;
 
 /// The level that every clip of the bank is brought to: RMS of its active parts.
-pub(super) const LEVEL_RMS: f32 = 0.1;
+pub(crate) const LEVEL_RMS: f32 = 0.1;
 const FRAME: usize = 160; // 10 ms
 const FADE_IN_S: f64 = 0.004;
 const FADE_OUT_S: f64 = 0.02;
@@ -16,18 +16,18 @@ const NOISE_SAMPLES: usize = 1 << 19;
 
 /// The number of samples of a duration, rounded.
 #[must_use]
-pub(super) fn samples_of(duration_s: f64) -> usize {
+pub(crate) fn samples_of(duration_s: f64) -> usize {
     (duration_s.max(0.0) * f64::from(SAMPLE_RATE_HZ)).round() as usize
 }
 
 /// The amplitude factor of a gain.
-pub(super) fn amplitude(gain_db: f64) -> f32 {
+pub(crate) fn amplitude(gain_db: f64) -> f32 {
     10.0_f64.powf(gain_db / 20.0) as f32
 }
 
 /// Cuts silence (40 dB under the peak) off both ends and brings the active parts to [`LEVEL_RMS`]. `None` for a clip
 /// that is silent throughout.
-pub(super) fn prepare(samples: &[f32]) -> Option<Vec<f32>> {
+pub(crate) fn prepare(samples: &[f32]) -> Option<Vec<f32>> {
     let peak = samples.iter().fold(0.0_f32, |peak, sample| peak.max(sample.abs()));
     let audible = |sample: &f32| sample.abs() > 0.01 * peak;
     let first = samples.iter().position(audible)?;
@@ -53,7 +53,7 @@ fn active_rms(samples: &[f32]) -> Option<f32> {
 
 /// Adds `clip` to `out` from `start` on: played faster or slower by `semitones` (pitch and duration change together,
 /// linear interpolation), at most `max_samples` long, faded at both ends. What does not fit is cut off.
-pub(super) fn add(
+pub(crate) fn add(
     out: &mut [f32],
     clip: &[f32],
     start: usize,
@@ -84,13 +84,13 @@ pub(super) fn add(
 
 /// White and pink noise of RMS 1, the same in every run.
 #[derive(Debug)]
-pub(super) struct Noise {
+pub(crate) struct Noise {
     white: Vec<f32>,
     pink: Vec<f32>,
 }
 
 impl Noise {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut rng = Rng::new(0x6e6f_6973_6500_0001);
         let white: Vec<f32> = (0..NOISE_SAMPLES).map(|_| rng.normal() as f32).collect();
         // Paul Kellet's economy filter: within 0.5 dB of -3 dB per octave above 10 Hz at audio rates.
@@ -111,7 +111,7 @@ impl Noise {
     }
 
     /// Adds noise of the given RMS to `out`, cut from the table at `offset`.
-    pub(super) fn add(&self, out: &mut [f32], pink: bool, offset: usize, rms: f32) {
+    pub(crate) fn add(&self, out: &mut [f32], pink: bool, offset: usize, rms: f32) {
         let table = if pink { &self.pink } else { &self.white };
         let start = offset % (table.len() - out.len().min(table.len() - 1));
         for (sample, noise) in out.iter_mut().zip(&table[start..]) {
@@ -121,7 +121,7 @@ impl Noise {
 }
 
 /// Applies a gain, lowered where it would clip.
-pub(super) fn scale_within_peak(out: &mut [f32], gain: f32) {
+pub(crate) fn scale_within_peak(out: &mut [f32], gain: f32) {
     let peak = out.iter().fold(0.0_f32, |peak, sample| peak.max(sample.abs()));
     let gain = if peak * gain > PEAK { PEAK / peak } else { gain };
     out.iter_mut().for_each(|sample| *sample *= gain);

@@ -4,26 +4,26 @@ use std::collections::BTreeMap;
 
 use idk_common::seed::Rng;
 
-use super::dials::{GENERIC_EVERY, OPTIONS};
-use super::family::Difficulty;
+use crate::dials::{GENERIC_EVERY, OPTIONS};
+use crate::family::Difficulty;
 
 /// What one question of a family is to be.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Card {
+pub(crate) struct Card {
     /// Which of the family's answers is right.
-    pub(super) answer: usize,
-    pub(super) difficulty: Difficulty,
+    pub(crate) answer: usize,
+    pub(crate) difficulty: Difficulty,
     /// Where the right option stands.
-    pub(super) place: usize,
+    pub(crate) place: usize,
     /// Whether the question is worded as any other family's are, and a number that chooses the wording.
-    pub(super) generic: bool,
-    pub(super) wording: usize,
+    pub(crate) generic: bool,
+    pub(crate) wording: usize,
 }
 
 /// Deals `count` cards. Each answer comes up in proportion to its weight, each difficulty, place and kind of wording
 /// equally often, to within one; `offset` is the number of cards that other families were dealt before, so that the
 /// places are equal over all of them too.
-pub(super) fn deal(count: usize, answer_weights: &[f64], offset: usize, rng: &mut Rng) -> Vec<Card> {
+pub(crate) fn deal(count: usize, answer_weights: &[f64], offset: usize, rng: &mut Rng) -> Vec<Card> {
     let answers = answer_counts(count, answer_weights, rng);
     let sorted_deck: Vec<usize> =
         answers.iter().enumerate().flat_map(|(answer, times)| std::iter::repeat_n(answer, *times)).collect();
@@ -63,11 +63,11 @@ fn shuffled<T>(count: usize, card: impl Fn(usize) -> T, rng: &mut Rng) -> Vec<T>
 /// How often each label of a class has stood among the options of a set without being right. Choosing the least
 /// offered label keeps "right if offered" near one in four for every label.
 #[derive(Debug, Default)]
-pub(super) struct Offers(BTreeMap<(usize, usize), usize>);
+pub(crate) struct Offers(BTreeMap<(usize, usize), usize>);
 
 impl Offers {
     /// The least offered of `candidates` (labels of `class`), a random one of several; counts it.
-    pub(super) fn take(&mut self, class: usize, candidates: &[usize], rng: &mut Rng) -> Option<usize> {
+    pub(crate) fn take(&mut self, class: usize, candidates: &[usize], rng: &mut Rng) -> Option<usize> {
         let offered = |label: &usize| self.0.get(&(class, *label)).copied().unwrap_or(0);
         let least = candidates.iter().map(offered).min()?;
         let equal: Vec<usize> = candidates.iter().copied().filter(|label| offered(label) == least).collect();

@@ -4,14 +4,14 @@ use std::fmt;
 
 use idk_common::seed::Rng;
 
-use super::bank::Bank;
-use super::catalog;
-use super::class::Class;
-use super::deck::Offers;
-use super::dials::{self, Level, Levels};
-use super::families::{count, identify, odd, order, shape};
-use super::scene::Scene;
-use super::split::Split;
+use crate::bank::Bank;
+use crate::catalog;
+use crate::class::Class;
+use crate::deck::Offers;
+use crate::dials::{self, Level, Levels};
+use crate::families::{count, identify, odd, order, shape};
+use crate::scene::Scene;
+use crate::split::Split;
 
 /// How hard a question is meant to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,7 +43,7 @@ impl fmt::Display for Difficulty {
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Skill {
+pub(crate) enum Skill {
     /// Which label of a class.
     Identify,
     /// How many of them; the noun that is counted.
@@ -63,29 +63,29 @@ pub(super) enum Skill {
 
 /// One kind of question about one class of one modality.
 #[derive(Clone, Debug)]
-pub(super) struct Family {
-    pub(super) modality: String,
+pub(crate) struct Family {
+    pub(crate) modality: String,
     /// The rows' `sub-category`.
-    pub(super) name: String,
-    pub(super) skill: Skill,
+    pub(crate) name: String,
+    pub(crate) skill: Skill,
     /// The class that its sounds are taken from.
-    pub(super) class: usize,
-    pub(super) levels: Levels,
+    pub(crate) class: usize,
+    pub(crate) levels: Levels,
 }
 
 /// What a family needs to draw up one question.
-pub(super) struct Draw<'a> {
-    pub(super) bank: &'a Bank,
-    pub(super) split: Split,
-    pub(super) level: Level,
-    pub(super) rng: &'a mut Rng,
+pub(crate) struct Draw<'a> {
+    pub(crate) bank: &'a Bank,
+    pub(crate) split: Split,
+    pub(crate) level: Level,
+    pub(crate) rng: &'a mut Rng,
     /// `None`: wrong options are drawn by the labels' frequency, as for endless training data.
-    pub(super) offers: Option<&'a mut Offers>,
+    pub(crate) offers: Option<&'a mut Offers>,
 }
 
 impl Family {
     /// How often each answer of the family is to be right, up to a factor; its length is the number of answers.
-    pub(super) fn answer_weights(&self, bank: &Bank, split: Split) -> Vec<f64> {
+    pub(crate) fn answer_weights(&self, bank: &Bank, split: Split) -> Vec<f64> {
         let class = &bank.classes[self.class];
         match self.skill {
             Skill::Identify | Skill::Order | Skill::Duo | Skill::Sequence => {
@@ -97,7 +97,7 @@ impl Family {
     }
 
     /// Draws up a question with the given answer.
-    pub(super) fn draw_up(&self, answer: usize, draw: &mut Draw) -> Scene {
+    pub(crate) fn draw_up(&self, answer: usize, draw: &mut Draw) -> Scene {
         match self.skill {
             Skill::Identify => identify::draw_up(self, answer, draw),
             Skill::Count(noun) => count::draw_up(self, noun, answer, draw),
@@ -126,7 +126,7 @@ impl Family {
 }
 
 /// The question families of a modality in a split, in a fixed order.
-pub(super) fn families(bank: &Bank, modality: &str, split: Split) -> Vec<Family> {
+pub(crate) fn families(bank: &Bank, modality: &str, split: Split) -> Vec<Family> {
     let classes: Vec<usize> =
         (0..bank.classes.len()).filter(|class| bank.classes[*class].modality == modality).collect();
     let mut all = Vec::new();

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use super::bank::Bank;
-use super::dials::OPTIONS;
-use super::families::{count, odd, order, shape};
-use super::family::{Family, Skill, families};
-use super::split::Split;
-use super::wording;
+use crate::bank::Bank;
+use crate::dials::OPTIONS;
+use crate::families::{count, odd, order, shape};
+use crate::family::{Family, Skill, families};
+use crate::split::Split;
+use crate::wording;
 
 /// Every question, and options and captions that hold every word in every frame that composing puts it in. Texts of
 /// two or three labels are listed for neighbouring labels only: all of them would be tens of thousands.
