@@ -11,15 +11,16 @@ use idk_common::seed::derive_seed;
 use idk_model::{ForwardContext, Generated, Lalm, Prompt, generate_in_rounds};
 use idk_questions::rows::SampleRow;
 use idk_questions::{Verdict, judge};
+use idk_server::Server;
 use rayon::prelude::*;
 
 use crate::config::BuildConfig;
 use crate::control::Control;
 use crate::decided::{answers_until_decided, deciding_answers};
 use crate::error::BuildError;
-use crate::openai::{self, Server};
 use crate::part::Part;
 use crate::screen::{Usable, load_mel};
+use crate::served;
 use crate::shards::Shards;
 
 /// The seed of one sample: a pure function of the run's seed, the question and the sample's place, so that neither
@@ -117,7 +118,7 @@ impl ShardSampler<'_> {
                 return Err(BuildError::Stopped { sampled: Some(done), total });
             }
             let questions: Vec<&Usable> = self.usable[shards.questions(shard)].iter().collect();
-            let rows = openai::sample(server, self.lalm, &questions, self.config, self.run_seed, bar)?;
+            let rows = served::sample(server, self.lalm, &questions, self.config, self.run_seed, bar)?;
             shards.write(shard, &rows.into_iter().flatten().collect::<Vec<_>>())?;
             done += questions.len();
         }

@@ -13,14 +13,14 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
-use super::url::ServerUrl;
+use crate::url::ServerUrl;
 
 /// Longest head of a reply, and longest line of a chunked body: stops a peer that sends headers without end.
 const MAX_HEAD_BYTES: u64 = 64 * 1024;
 
 /// Longest body of a reply; 128 answers of 1,000 tokens with their log-probabilities need a fifth of it. Stops a peer
 /// that fills the memory.
-pub(super) const MAX_BODY_BYTES: u64 = 64 * 1024 * 1024;
+pub(crate) const MAX_BODY_BYTES: u64 = 64 * 1024 * 1024;
 
 /// Headers that a reply may have.
 const MAX_HEADERS: usize = 128;
@@ -30,24 +30,24 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What came back.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct HttpReply {
-    pub(super) status: u16,
+pub(crate) struct HttpReply {
+    pub(crate) status: u16,
     /// The `Retry-After` header.
-    pub(super) retry_after: Option<String>,
+    pub(crate) retry_after: Option<String>,
     /// The `Date` header.
-    pub(super) date: Option<String>,
-    pub(super) body: Vec<u8>,
+    pub(crate) date: Option<String>,
+    pub(crate) body: Vec<u8>,
 }
 
 /// How a connection is made and secured.
 #[derive(Clone, Debug)]
-pub(super) struct Connector {
+pub(crate) struct Connector {
     tls: Option<Arc<ClientConfig>>,
 }
 
 impl Connector {
     /// Trusts Mozilla's roots, and the certificates of the PEM file `extra_roots` beside them.
-    pub(super) fn new(url: &ServerUrl, extra_roots: Option<&Path>) -> Result<Self, String> {
+    pub(crate) fn new(url: &ServerUrl, extra_roots: Option<&Path>) -> Result<Self, String> {
         if !url.tls {
             return Ok(Self { tls: None });
         }
@@ -74,7 +74,7 @@ impl Connector {
     /// # Errors
     /// [`ErrorKind::TimedOut`] when the time is over, [`ErrorKind::InvalidData`] for what is not HTTP or too long,
     /// else what the system says.
-    pub(super) fn post(
+    pub(crate) fn post(
         &self,
         url: &ServerUrl,
         authorization: Option<&str>,

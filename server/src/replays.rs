@@ -6,11 +6,10 @@ use std::time::Duration;
 use idk_common::atomic::read;
 use serde_json::Value;
 
-use super::client::Server;
-use super::failure::{ServerFailure, ServerFault};
-use super::fake::{Act, FakeServer};
-use super::reply::{Answer, Expected, answers};
-use crate::config::{BuildConfig, Sampler};
+use crate::client::{Server, ServerSettings};
+use crate::failure::{ServerFailure, ServerFault};
+use crate::fake::{Act, FakeServer};
+use crate::reply::{Expected, ServerAnswer, answers};
 
 fn recording(name: &str) -> Vec<u8> {
     read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/vllm").join(name)).unwrap()
@@ -25,20 +24,21 @@ fn case(name: &str) -> Value {
 fn replay(name: &str) -> Result<Vec<u8>, ServerFailure> {
     let raw = recording(&format!("{name}.http"));
     let server = FakeServer::start(move |_, _| Act::Raw(raw.clone()));
-    let config = BuildConfig {
-        sampler: Sampler::OpenAi,
-        server_url: server.url.clone(),
-        server_model: "mini".to_owned(),
-        server_max_retries: 1,
-        ..BuildConfig::default()
+    let settings = ServerSettings {
+        url: server.url.clone(),
+        model: "mini".to_owned(),
+        key_env: String::new(),
+        concurrency: 1,
+        timeout: Duration::from_secs(20),
+        max_retries: 1,
     };
-    let mut server = Server::open(&config).unwrap().unwrap();
+    let mut server = Server::open(&settings).unwrap();
     server.first_wait = Duration::from_millis(1);
-    let reply = server.ask("q", b"{}", 7, &false.into()).map_err(|failure| *failure)?;
+    let reply = server.ask("q", b"{}", 7, &|| false).map_err(|failure| *failure)?;
     Ok(reply.unwrap())
 }
 
-fn read_answers(name: &str, max_new_tokens: usize) -> Result<Vec<Answer>, (ServerFault, String)> {
+fn read_answers(name: &str, max_new_tokens: usize) -> Result<Vec<ServerAnswer>, (ServerFault, String)> {
     let case = case(name);
     let prompt_ids: Vec<u32> = serde_json::from_value(case["prompt_ids"].clone()).unwrap();
     let choices = case["answers"].as_array().unwrap().len();

@@ -2,7 +2,7 @@
 
 /// `http://host:8000/v1`, taken apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct ServerUrl {
+pub struct ServerUrl {
     /// Whether the connection is encrypted.
     pub(crate) tls: bool,
     /// Host name or address, without the brackets of an IPv6 address.
@@ -18,7 +18,7 @@ impl ServerUrl {
     ///
     /// # Errors
     /// What is wrong with it, to be put after the key's name.
-    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+    pub fn parse(text: &str) -> Result<Self, String> {
         let wrong = |what: &str| Err(format!("{what}; write it as http://HOST:PORT/v1"));
         let (tls, rest) = match text.split_once("://") {
             Some(("http", rest)) => (false, rest),

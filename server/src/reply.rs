@@ -3,23 +3,24 @@
 
 use serde::Deserialize;
 
-use super::failure::{ServerFault, excerpt};
+use crate::failure::{ServerFault, excerpt};
 
 /// One answer of the server.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Answer {
-    pub(super) text: String,
-    /// Sum over its tokens, the end token included, in nats.
-    pub(super) log_prob: f64,
+pub struct ServerAnswer {
+    /// What the model said.
+    pub text: String,
+    /// Sum of the log-probabilities of its tokens, the end token included, in nats.
+    pub log_prob: f64,
 }
 
 /// What a usable reply must show.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Expected<'a> {
-    pub(super) choices: usize,
-    pub(super) max_new_tokens: usize,
+pub(crate) struct Expected<'a> {
+    pub(crate) choices: usize,
+    pub(crate) max_new_tokens: usize,
     /// The prompt as the local tokenizer has it.
-    pub(super) prompt_ids: &'a [u32],
+    pub(crate) prompt_ids: &'a [u32],
 }
 
 #[derive(Deserialize)]
@@ -61,7 +62,10 @@ struct TokenLogProb {
 ///
 /// # Errors
 /// The fault, and what is wrong with the reply.
-pub(super) fn answers(body: &[u8], expected: &Expected<'_>) -> Result<Vec<Answer>, (ServerFault, String)> {
+pub(crate) fn answers(
+    body: &[u8],
+    expected: &Expected<'_>,
+) -> Result<Vec<ServerAnswer>, (ServerFault, String)> {
     let bad = |what: String| (ServerFault::BadReply, what);
     let mut completion: Completion = serde_json::from_slice(body)
         .map_err(|error| bad(format!("the reply is not a chat completion ({error}): {}", excerpt(body))))?;
@@ -78,7 +82,7 @@ pub(super) fn answers(body: &[u8], expected: &Expected<'_>) -> Result<Vec<Answer
     completion.choices.into_iter().map(|choice| answer(choice, expected.max_new_tokens)).collect()
 }
 
-fn answer(choice: Choice, max_new_tokens: usize) -> Result<Answer, (ServerFault, String)> {
+fn answer(choice: Choice, max_new_tokens: usize) -> Result<ServerAnswer, (ServerFault, String)> {
     let bad = |what: &str| (ServerFault::BadReply, format!("choice {} {what}", choice.index));
     let text = choice.message.content.ok_or_else(|| bad("has no content"))?;
     let tokens = choice
@@ -99,7 +103,7 @@ fn answer(choice: Choice, max_new_tokens: usize) -> Result<Answer, (ServerFault,
     if tokens.len() > max_new_tokens {
         return Err(bad(&format!("has {} tokens, at most {max_new_tokens} were asked for", tokens.len())));
     }
-    Ok(Answer { text, log_prob: tokens.iter().map(|token| token.logprob).sum() })
+    Ok(ServerAnswer { text, log_prob: tokens.iter().map(|token| token.logprob).sum() })
 }
 
 /// Another template, another tokenizer, a shorter window or a cut prompt: each shows in the ids.
@@ -139,13 +143,13 @@ mod tests {
         json!({"choices": choices, "prompt_token_ids": [4, 5, 6], "usage": {"total_tokens": 7}})
     }
 
-    fn read(reply: &Value) -> Result<Vec<Answer>, (ServerFault, String)> {
+    fn read(reply: &Value) -> Result<Vec<ServerAnswer>, (ServerFault, String)> {
         answers(reply.to_string().as_bytes(), &EXPECTED)
     }
 
     #[test]
     fn answers_come_in_the_order_of_their_index_with_the_sum_of_their_log_probs() {
-        let answer = |text: &str, log_prob| Answer { text: text.to_owned(), log_prob };
+        let answer = |text: &str, log_prob| ServerAnswer { text: text.to_owned(), log_prob };
         assert_eq!(read(&good()).unwrap(), [answer("", -2.0), answer("cat", -1.75)]);
     }
 

@@ -2,35 +2,50 @@
 
 use std::io::{self, ErrorKind};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use idk_common::Problem;
-
-use super::failure::{ServerFailure, ServerFault, error_message, excerpt};
-use super::http::{Connector, HttpReply};
-use super::retry::{MAX_ASKED_WAIT, asked_wait, backoff, is_passing};
-use super::url::ServerUrl;
-use crate::config::{BuildConfig, SECTION, Sampler};
-use crate::error::BuildError;
+use crate::error::ServerError;
+use crate::failure::{ServerFailure, ServerFault, error_message, excerpt};
+use crate::http::{Connector, HttpReply};
+use crate::reply::{Expected, ServerAnswer, answers};
+use crate::request::{Decoding, ServerPrompt, body};
+use crate::retry::{MAX_ASKED_WAIT, asked_wait, backoff, is_passing};
+use crate::url::ServerUrl;
 
 /// Wait before the second attempt, at most; it doubles from there.
 const FIRST_WAIT: Duration = Duration::from_millis(500);
 
-/// A waiting thread looks this often whether the build goes on.
+/// A waiting thread looks this often whether it is to stop.
 const GLANCE: Duration = Duration::from_millis(50);
 
-/// An OpenAI-compatible server as `[build]` describes it.
-pub(crate) struct Server {
+/// Where a server is and how patiently it is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerSettings {
+    /// Base of the API, such as `http://localhost:8000/v1`.
+    pub url: String,
+    /// The name under which the server has the model.
+    pub model: String,
+    /// Name of the environment variable that holds the API key; none when empty.
+    pub key_env: String,
+    /// Requests that are under way together, at least 1.
+    pub concurrency: usize,
+    /// Time for a whole request, from the connection to the last byte of the reply.
+    pub timeout: Duration,
+    /// How often a request that failed is sent again.
+    pub max_retries: u32,
+}
+
+/// An OpenAI-compatible server.
+pub struct Server {
     url: ServerUrl,
     connector: Connector,
     /// Value of the `Authorization` header. Never printed: it holds the API key.
     authorization: Option<String>,
-    pub(super) model: String,
-    pub(super) concurrency: usize,
+    model: String,
+    pub(crate) concurrency: usize,
     timeout: Duration,
     max_retries: u32,
-    pub(super) first_wait: Duration,
+    pub(crate) first_wait: Duration,
 }
 
 /// What became of one attempt.
@@ -49,48 +64,65 @@ struct Trouble {
 }
 
 impl Server {
-    /// The server of a config, or `None` if the local model is sampled. Nothing is sent yet.
+    /// The server of `settings`. Nothing is sent yet.
     ///
     /// # Errors
-    /// [`BuildError::Config`] for a URL that is none, an API key's variable that is not set, or a file of certificates
+    /// [`ServerError::Setting`] for a URL that is none, an API key's variable that is not set, or a file of certificates
     /// (the variable `SSL_CERT_FILE`) that cannot be read.
-    pub(crate) fn open(config: &BuildConfig) -> Result<Option<Self>, BuildError> {
-        if config.sampler == Sampler::Local {
-            return Ok(None);
-        }
-        let wrong = |key: &str, what: String| BuildError::Config {
-            problems: vec![Problem::of_key(SECTION, key, what)],
-        };
-        let url = ServerUrl::parse(&config.server_url).map_err(|what| wrong("server_url", what))?;
-        let authorization = match config.server_key_env.as_str() {
+    pub fn open(settings: &ServerSettings) -> Result<Self, ServerError> {
+        let wrong = |key, what| ServerError::Setting { key, what };
+        let url = ServerUrl::parse(&settings.url).map_err(|what| wrong("server_url", what))?;
+        let authorization = match settings.key_env.as_str() {
             "" => None,
             name => Some(format!("Bearer {}", api_key(name).map_err(|what| wrong("server_key_env", what))?)),
         };
         let roots = std::env::var_os("SSL_CERT_FILE").filter(|path| !path.is_empty());
         let connector = Connector::new(&url, roots.as_deref().map(Path::new))
             .map_err(|what| wrong("server_url", format!("has no TLS: {what}")))?;
-        Ok(Some(Self {
+        Ok(Self {
             url,
             connector,
             authorization,
-            model: config.server_model.clone(),
-            concurrency: config.server_concurrency,
-            timeout: Duration::from_secs(config.server_timeout_s),
-            max_retries: config.server_max_retries,
+            model: settings.model.clone(),
+            concurrency: settings.concurrency,
+            timeout: settings.timeout,
+            max_retries: settings.max_retries,
             first_wait: FIRST_WAIT,
-        }))
+        })
     }
 
-    /// Sends a request until it is answered, as often as the recipe allows; `None` if `stop` was set meanwhile.
+    /// The answers to one prompt, in the order of their seeds; `None` if `stopped` said so before they came.
+    ///
+    /// # Errors
+    /// [`ServerError::Unanswered`] after the last attempt, or for a reply that is not what was asked for.
+    pub fn answer(
+        &self,
+        prompt: &ServerPrompt,
+        decoding: &Decoding,
+        stopped: &dyn Fn() -> bool,
+    ) -> Result<Option<Vec<ServerAnswer>>, ServerError> {
+        let body = body(&self.model, prompt, decoding);
+        let Some(reply) = self.ask(&prompt.id, &body, prompt.seed, stopped)? else { return Ok(None) };
+        let expected = Expected {
+            choices: decoding.choices,
+            max_new_tokens: decoding.max_new_tokens,
+            prompt_ids: &prompt.token_ids,
+        };
+        let answers =
+            answers(&reply, &expected).map_err(|(fault, what)| self.unusable(&prompt.id, fault, what))?;
+        Ok(Some(answers))
+    }
+
+    /// Sends a request until it is answered, as often as the settings allow; `None` if `stopped` said so meanwhile.
     ///
     /// # Errors
     /// [`ServerFailure`] of the last attempt.
-    pub(super) fn ask(
+    pub(crate) fn ask(
         &self,
         question_id: &str,
         body: &[u8],
-        run_seed: u64,
-        stop: &AtomicBool,
+        seed: u64,
+        stopped: &dyn Fn() -> bool,
     ) -> Result<Option<Vec<u8>>, Box<ServerFailure>> {
         for attempt in 1.. {
             let (trouble, wait) = match self.attempt(body) {
@@ -105,7 +137,7 @@ impl Server {
                 let what = format!("it asks to wait {} s: {}", wait.as_secs(), trouble.what);
                 return Err(self.failure(question_id, attempt, Trouble { what, ..trouble }));
             }
-            if !sleep(wait.max(backoff(self.first_wait, run_seed, question_id, attempt)), stop) {
+            if !sleep(wait.max(backoff(self.first_wait, seed, attempt)), stopped) {
                 break;
             }
         }
@@ -158,7 +190,7 @@ impl Server {
     }
 
     /// A reply that came, but is of no use.
-    pub(super) fn unusable(&self, question_id: &str, fault: ServerFault, what: String) -> Box<ServerFailure> {
+    fn unusable(&self, question_id: &str, fault: ServerFault, what: String) -> Box<ServerFailure> {
         self.failure(question_id, 1, Trouble { fault, status: Some(200), what })
     }
 
@@ -189,11 +221,11 @@ fn api_key(name: &str) -> Result<String, String> {
     }
 }
 
-/// Waits, but not on when `stop` is set; says whether to go on.
-fn sleep(wait: Duration, stop: &AtomicBool) -> bool {
+/// Waits, but no longer once `stopped` says so; gives whether the whole time has passed.
+fn sleep(wait: Duration, stopped: &dyn Fn() -> bool) -> bool {
     let end = Instant::now() + wait;
     loop {
-        if stop.load(Ordering::Relaxed) {
+        if stopped() {
             return false;
         }
         let left = end.saturating_duration_since(Instant::now());

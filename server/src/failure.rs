@@ -115,7 +115,7 @@ impl ServerFailure {
 }
 
 /// What the reply says: its error message, else its beginning.
-pub(super) fn excerpt(body: &[u8]) -> String {
+pub(crate) fn excerpt(body: &[u8]) -> String {
     let text = match error_message(body) {
         Some(message) => message,
         None => String::from_utf8_lossy(body).trim().to_owned(),
@@ -124,7 +124,7 @@ pub(super) fn excerpt(body: &[u8]) -> String {
 }
 
 /// The message in the shapes that servers use: `{"error": {"message": ..}}` and `{"error": ".."}`.
-pub(super) fn error_message(body: &[u8]) -> Option<String> {
+pub(crate) fn error_message(body: &[u8]) -> Option<String> {
     let value: Value = serde_json::from_slice(body).ok()?;
     let error = value.get("error")?;
     error.get("message").unwrap_or(error).as_str().map(str::to_owned)

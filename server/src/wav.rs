@@ -4,7 +4,8 @@
 ///
 /// Recordings of 16 bits at the model's rate then take half the bytes, and the server's encoder hears the very samples
 /// that the local one would. Readers divide 16-bit samples by 32768.
-pub(super) fn wav_bytes(samples: &[f32], sample_rate_hz: u32) -> Vec<u8> {
+#[must_use]
+pub fn wav_bytes(samples: &[f32], sample_rate_hz: u32) -> Vec<u8> {
     let fits = |&sample: &f32| {
         let scaled = sample * 32768.0;
         scaled == scaled.trunc() && (-32768.0..=32767.0).contains(&scaled)

@@ -4,32 +4,32 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use idk_common::seed::{Rng, derive_seed};
 
-use super::http::HttpReply;
+use crate::http::HttpReply;
 
 /// The longest wait that a server may ask for; above it the build ends and can be given again later.
-pub(super) const MAX_ASKED_WAIT: Duration = Duration::from_secs(300);
+pub(crate) const MAX_ASKED_WAIT: Duration = Duration::from_secs(300);
 
 /// The longest wait of its own accord.
 const MAX_WAIT: Duration = Duration::from_secs(30);
 
 /// Whether the same request may be answered the next time.
-pub(super) fn is_passing(status: u16) -> bool {
+pub(crate) fn is_passing(status: u16) -> bool {
     matches!(status, 408 | 425 | 429 | 500..=599)
 }
 
 /// The wait before attempt `attempt` (from 1): twice the one before, then between half and all of it.
 ///
-/// The part that is left out is a function of the seed, the question and the attempt, so that many requests that
-/// failed together do not come back together, and a run is the same each time.
-pub(super) fn backoff(first: Duration, run_seed: u64, question_id: &str, attempt: u32) -> Duration {
+/// The part that is left out is a function of the prompt's seed and the attempt, so that many requests that failed
+/// together do not come back together, and a run is the same each time.
+pub(crate) fn backoff(first: Duration, seed: u64, attempt: u32) -> Duration {
     let whole = first.saturating_mul(2_u32.saturating_pow(attempt.saturating_sub(1))).min(MAX_WAIT);
-    let seed = derive_seed(run_seed, "retry", &[question_id, &attempt.to_string()]);
+    let seed = derive_seed(seed, "retry", &[&attempt.to_string()]);
     whole.mul_f64(Rng::new(seed).range(0.5, 1.0))
 }
 
 /// What the `Retry-After` header asks for: seconds, or a date that is compared with the reply's own `Date` (with this
 /// machine's clock where there is none). A value that is neither is passed over.
-pub(super) fn asked_wait(reply: &HttpReply) -> Option<Duration> {
+pub(crate) fn asked_wait(reply: &HttpReply) -> Option<Duration> {
     let text = reply.retry_after.as_deref()?;
     if let Ok(seconds) = text.parse::<u64>() {
         return Some(Duration::from_secs(seconds));
@@ -70,13 +70,13 @@ mod tests {
     #[test]
     fn waits_double_and_are_the_same_in_every_run() {
         let first = Duration::from_millis(500);
-        let wait = |attempt| backoff(first, 7, "q", attempt).as_secs_f64();
+        let wait = |attempt| backoff(first, 7, attempt).as_secs_f64();
         for (attempt, whole) in [(1, 0.5), (2, 1.0), (3, 2.0), (4, 4.0), (9, 30.0), (40, 30.0)] {
             let wait = wait(attempt);
             assert!((whole / 2.0..=whole).contains(&wait), "{attempt}: {wait}");
         }
         assert_eq!(wait(3), wait(3));
-        assert_ne!(backoff(first, 7, "q", 3), backoff(first, 7, "r", 3));
+        assert_ne!(backoff(first, 7, 3), backoff(first, 8, 3));
     }
 
     #[test]
