@@ -108,7 +108,7 @@ fn the_api_key_comes_from_the_environment_and_goes_into_no_file_and_no_message()
     };
     let server = FakeServer::start(|_, request| Act::good(request));
     run(&server, Some("k-5ecret\n"), "run").succeeded();
-    assert!(server.seen().iter().all(|seen| seen.head.contains("\r\nAuthorization: Bearer k-5ecret\r\n")));
+    assert!(server.seen().iter().all(|seen| seen.head.contains("\r\nauthorization: Bearer k-5ecret\r\n")));
     for (name, bytes) in files(&desk.path("run")) {
         assert!(!String::from_utf8_lossy(&bytes).contains("k-5ecret"), "{name}");
     }

@@ -1,12 +1,12 @@
 //! A server that is ready to be asked, and the patience with which it is asked.
 
-use std::io::{self, ErrorKind};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::error::ServerError;
 use crate::failure::{ServerFailure, ServerFault, error_message, excerpt};
-use crate::http::{Connector, HttpReply};
+use crate::http::{HttpClient, HttpReply, NoReply, STOP_POLL};
 use crate::reply::{Expected, ServerAnswer, answers};
 use crate::request::{Decoding, ServerPrompt, body};
 use crate::retry::{MAX_ASKED_WAIT, asked_wait, backoff, is_passing};
@@ -14,9 +14,6 @@ use crate::url::ServerUrl;
 
 /// Wait before the second attempt, at most; it doubles from there.
 const FIRST_WAIT: Duration = Duration::from_millis(500);
-
-/// A waiting thread looks this often whether it is to stop.
-const GLANCE: Duration = Duration::from_millis(50);
 
 /// Where a server is and how patiently it is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,12 +35,11 @@ pub struct ServerSettings {
 /// An OpenAI-compatible server.
 pub struct Server {
     url: ServerUrl,
-    connector: Connector,
-    /// Value of the `Authorization` header. Never printed: it holds the API key.
-    authorization: Option<String>,
+    http: HttpClient,
+    /// Never printed.
+    api_key: Option<String>,
     model: String,
     pub(crate) concurrency: usize,
-    timeout: Duration,
     max_retries: u32,
     pub(crate) first_wait: Duration,
 }
@@ -72,20 +68,20 @@ impl Server {
     pub fn open(settings: &ServerSettings) -> Result<Self, ServerError> {
         let wrong = |key, what| ServerError::Setting { key, what };
         let url = ServerUrl::parse(&settings.url).map_err(|what| wrong("server_url", what))?;
-        let authorization = match settings.key_env.as_str() {
+        let api_key = match settings.key_env.as_str() {
             "" => None,
-            name => Some(format!("Bearer {}", api_key(name).map_err(|what| wrong("server_key_env", what))?)),
+            name => Some(api_key(name).map_err(|what| wrong("server_key_env", what))?),
         };
         let roots = std::env::var_os("SSL_CERT_FILE").filter(|path| !path.is_empty());
-        let connector = Connector::new(&url, roots.as_deref().map(Path::new))
-            .map_err(|what| wrong("server_url", format!("has no TLS: {what}")))?;
+        let http =
+            HttpClient::new(&url, api_key.as_deref(), settings.timeout, roots.as_deref().map(Path::new))
+                .map_err(|what| wrong("server_url", format!("has no TLS: {what}")))?;
         Ok(Self {
             url,
-            connector,
-            authorization,
+            http,
+            api_key,
             model: settings.model.clone(),
             concurrency: settings.concurrency,
-            timeout: settings.timeout,
             max_retries: settings.max_retries,
             first_wait: FIRST_WAIT,
         })
@@ -101,7 +97,7 @@ impl Server {
         decoding: &Decoding,
         stopped: &dyn Fn() -> bool,
     ) -> Result<Option<Vec<ServerAnswer>>, ServerError> {
-        let body = body(&self.model, prompt, decoding);
+        let body = Arc::from(body(&self.model, prompt, decoding));
         let Some(reply) = self.ask(&prompt.id, &body, prompt.seed, stopped)? else { return Ok(None) };
         let expected = Expected {
             choices: decoding.choices,
@@ -116,70 +112,33 @@ impl Server {
     /// Sends a request until it is answered, as often as the settings allow; `None` if `stopped` said so meanwhile.
     ///
     /// # Errors
-    /// [`ServerFailure`] of the last attempt.
+    /// [`ServerError::Unanswered`] with the failure of the last attempt; [`ServerError::Thread`].
     pub(crate) fn ask(
         &self,
         question_id: &str,
-        body: &[u8],
+        body: &Arc<[u8]>,
         seed: u64,
         stopped: &dyn Fn() -> bool,
-    ) -> Result<Option<Vec<u8>>, Box<ServerFailure>> {
+    ) -> Result<Option<Vec<u8>>, ServerError> {
         for attempt in 1.. {
-            let (trouble, wait) = match self.attempt(body) {
+            let Some(reply) = self.http.post(body, stopped).map_err(ServerError::Thread)? else { break };
+            let (trouble, wait) = match reply.map_or_else(unanswered, judge) {
                 Attempt::Done(reply) => return Ok(Some(reply)),
                 Attempt::Again(trouble, wait) if attempt <= self.max_retries => (trouble, wait),
                 Attempt::Again(trouble, _) | Attempt::Never(trouble) => {
-                    return Err(self.failure(question_id, attempt, trouble));
+                    return Err(self.failure(question_id, attempt, trouble).into());
                 }
             };
             let wait = wait.unwrap_or_default();
             if wait > MAX_ASKED_WAIT {
                 let what = format!("it asks to wait {} s: {}", wait.as_secs(), trouble.what);
-                return Err(self.failure(question_id, attempt, Trouble { what, ..trouble }));
+                return Err(self.failure(question_id, attempt, Trouble { what, ..trouble }).into());
             }
             if !sleep(wait.max(backoff(self.first_wait, seed, attempt)), stopped) {
                 break;
             }
         }
         Ok(None)
-    }
-
-    fn attempt(&self, body: &[u8]) -> Attempt {
-        match self.connector.post(&self.url, self.authorization.as_deref(), body, self.timeout) {
-            Ok(reply) => self.judge(reply),
-            Err(error) => self.unanswered(&error),
-        }
-    }
-
-    fn judge(&self, reply: HttpReply) -> Attempt {
-        let fault = match reply.status {
-            200..=299 => return Attempt::Done(reply.body),
-            401 | 403 => ServerFault::Denied,
-            // A server that knows the path explains what it has not found.
-            404 if error_message(&reply.body).is_some() => ServerFault::NoSuchModel,
-            300..=399 | 404 | 405 | 410 => ServerFault::WrongUrl,
-            status if is_passing(status) => ServerFault::Failing,
-            _ => ServerFault::Refused,
-        };
-        let trouble = Trouble { fault, status: Some(reply.status), what: excerpt(&reply.body) };
-        if fault == ServerFault::Failing {
-            Attempt::Again(trouble, asked_wait(&reply))
-        } else {
-            Attempt::Never(trouble)
-        }
-    }
-
-    fn unanswered(&self, error: &io::Error) -> Attempt {
-        let what = match error.kind() {
-            ErrorKind::TimedOut => format!("no reply within {} s", self.timeout.as_secs()),
-            _ => error.to_string(),
-        };
-        let trouble = |fault| Trouble { fault, status: None, what };
-        match error.kind() {
-            ErrorKind::InvalidData => Attempt::Never(trouble(ServerFault::NotHttp)),
-            ErrorKind::InvalidInput => Attempt::Never(trouble(ServerFault::WrongUrl)),
-            _ => Attempt::Again(trouble(ServerFault::Unreachable), None),
-        }
     }
 
     fn failure(&self, question_id: &str, attempts: u32, trouble: Trouble) -> Box<ServerFailure> {
@@ -196,11 +155,35 @@ impl Server {
 
     /// Some servers repeat the key that they refuse.
     fn without_key(&self, what: String) -> String {
-        match self.authorization.as_deref().and_then(|value| value.strip_prefix("Bearer ")) {
+        match &self.api_key {
             Some(key) => what.replace(key, "***"),
             None => what,
         }
     }
+}
+
+/// What a whole reply means for its request.
+fn judge(reply: HttpReply) -> Attempt {
+    let fault = match reply.status {
+        200..=299 => return Attempt::Done(reply.body),
+        401 | 403 => ServerFault::Denied,
+        // A server that knows the path explains what it has not found.
+        404 if error_message(&reply.body).is_some() => ServerFault::NoSuchModel,
+        300..=399 | 404 | 405 | 410 => ServerFault::WrongUrl,
+        status if is_passing(status) => ServerFault::Failing,
+        _ => ServerFault::Refused,
+    };
+    let trouble = Trouble { fault, status: Some(reply.status), what: excerpt(&reply.body) };
+    if fault == ServerFault::Failing {
+        Attempt::Again(trouble, asked_wait(&reply))
+    } else {
+        Attempt::Never(trouble)
+    }
+}
+
+fn unanswered(NoReply { fault, what }: NoReply) -> Attempt {
+    let trouble = Trouble { fault, status: None, what };
+    if fault == ServerFault::Unreachable { Attempt::Again(trouble, None) } else { Attempt::Never(trouble) }
 }
 
 /// The key in the environment variable `name`.
@@ -232,6 +215,6 @@ fn sleep(wait: Duration, stopped: &dyn Fn() -> bool) -> bool {
         if left.is_zero() {
             return true;
         }
-        std::thread::sleep(left.min(GLANCE));
+        std::thread::sleep(left.min(STOP_POLL));
     }
 }

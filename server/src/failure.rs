@@ -24,6 +24,8 @@ pub enum ServerFault {
     Refused,
     /// The address speaks something else than HTTP, or TLS failed.
     NotHttp,
+    /// Its reply is larger than a chat completion can be.
+    TooLarge,
     /// It answered, but not with what was asked for.
     BadReply,
     /// Its prompt has other tokens than the local model folder makes.
@@ -66,6 +68,7 @@ impl ServerFailure {
             ServerFault::WrongUrl | ServerFault::NoSuchModel | ServerFault::Denied => ExitKind::Usage,
             ServerFault::Refused
             | ServerFault::NotHttp
+            | ServerFault::TooLarge
             | ServerFault::BadReply
             | ServerFault::OtherPrompt
             | ServerFault::ContextTooSmall => ExitKind::BadData,
@@ -99,6 +102,10 @@ impl ServerFailure {
             ServerFault::NotHttp => {
                 "look at http:// or https:// and the port in `server_url`; the certificate of one's own server is \
                  trusted if SSL_CERT_FILE names it"
+            }
+            ServerFault::TooLarge => {
+                "no chat completion is that large: look at what answers at `server_url` in [build]; if it is the right \
+                 server, lower `n_samples` or `max_new_tokens`"
             }
             ServerFault::BadReply => {
                 "the server must give `n` choices with `logprobs`, as vLLM does: see docs/guide/server.md"

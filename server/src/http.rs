@@ -1,32 +1,39 @@
-//! One HTTP/1.1 POST over a connection of its own, with a deadline for the whole of it.
+//! One POST by `ureq`, with a deadline for the whole of it and limits on what comes back.
 //!
-//! A request here takes seconds of a GPU, so a pool of connections would save nothing; no redirect is followed, since
-//! an API key must not go where the recipe does not send it. The heads are parsed by `httparse`, TLS is rustls.
+//! A request here takes seconds of a GPU, so a pool of connections would save nothing; no redirect is followed and no
+//! proxy is used, since an API key must not go where the recipe does not send it.
 
-use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
+use std::io::{self, ErrorKind, Read as _};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::Duration;
 
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use ureq::http::{HeaderMap, HeaderValue, Response, header};
+use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
+use ureq::unversioned::resolver::DefaultResolver;
+use ureq::unversioned::transport::{Connector as _, DefaultConnector};
+use ureq::{Agent, Body, Error, Timeout};
 
+use crate::early_reply::EarlyReply;
+use crate::failure::ServerFault;
 use crate::url::ServerUrl;
 
-/// Longest head of a reply, and longest line of a chunked body: stops a peer that sends headers without end.
-const MAX_HEAD_BYTES: u64 = 64 * 1024;
+/// Longest head of a reply: stops a peer that sends headers without end. `ureq` itself reads 128 headers at most.
+const MAX_HEAD_BYTES: usize = 64 * 1024;
 
 /// Longest body of a reply; 128 answers of 1,000 tokens with their log-probabilities need a fifth of it. Stops a peer
 /// that fills the memory.
-pub(crate) const MAX_BODY_BYTES: u64 = 64 * 1024 * 1024;
+const MAX_BODY_BYTES: u64 = 64 * 1024 * 1024;
 
-/// Headers that a reply may have.
-const MAX_HEADERS: usize = 128;
+/// What is read of the body of a status that is not success: only its message is shown.
+const MAX_ERROR_BODY_BYTES: u64 = 64 * 1024;
 
 /// A connection that is not made after this time will not be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A thread that waits for a reply looks this often whether it is to stop.
+pub(crate) const STOP_POLL: Duration = Duration::from_millis(50);
 
 /// What came back.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -39,236 +46,230 @@ pub(crate) struct HttpReply {
     pub(crate) body: Vec<u8>,
 }
 
-/// How a connection is made and secured.
-#[derive(Clone, Debug)]
-pub(crate) struct Connector {
-    tls: Option<Arc<ClientConfig>>,
+/// Why no whole reply came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct NoReply {
+    pub(crate) fault: ServerFault,
+    pub(crate) what: String,
 }
 
-impl Connector {
-    /// Trusts Mozilla's roots, and the certificates of the PEM file `extra_roots` beside them.
-    pub(crate) fn new(url: &ServerUrl, extra_roots: Option<&Path>) -> Result<Self, String> {
-        if !url.tls {
-            return Ok(Self { tls: None });
-        }
-        let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-        if let Some(path) = extra_roots {
-            let wrong = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
-            let pem = idk_common::atomic::read(path).map_err(|error| error.to_string())?;
-            for certificate in CertificateDer::pem_slice_iter(&pem) {
-                let certificate = certificate.map_err(|error| wrong(&error))?;
-                roots.add(certificate).map_err(|error| wrong(&error))?;
-            }
-        }
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|error| error.to_string())?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        Ok(Self { tls: Some(Arc::new(config)) })
-    }
+/// Sends requests to one address.
+#[derive(Clone, Debug)]
+pub(crate) struct HttpClient {
+    agent: Agent,
+    url: String,
+    /// Marked as sensitive: no log shows it.
+    authorization: Option<HeaderValue>,
+    timeout: Duration,
+}
 
-    /// Sends `body` and reads the whole reply, all within `timeout`.
+impl HttpClient {
+    /// Trusts Mozilla's roots and the certificates of the PEM file `extra_roots`.
     ///
     /// # Errors
-    /// [`ErrorKind::TimedOut`] when the time is over, [`ErrorKind::InvalidData`] for what is not HTTP or too long,
-    /// else what the system says.
+    /// The file cannot be read or holds no certificate, or the key has letters that a header may not have.
+    pub(crate) fn new(
+        url: &ServerUrl,
+        api_key: Option<&str>,
+        timeout: Duration,
+        extra_roots: Option<&Path>,
+    ) -> Result<Self, String> {
+        let authorization = api_key.map(|key| HeaderValue::from_str(&format!("Bearer {key}"))).transpose();
+        let mut authorization = authorization.map_err(|error| error.to_string())?;
+        authorization.iter_mut().for_each(|value| value.set_sensitive(true));
+        let mut config = Agent::config_builder()
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .proxy(None)
+            .max_idle_connections(0)
+            .max_response_header_size(MAX_HEAD_BYTES)
+            .user_agent(concat!("idk/", env!("CARGO_PKG_VERSION")))
+            .timeout_global(Some(timeout))
+            .timeout_connect(Some(timeout.min(CONNECT_TIMEOUT)));
+        if url.is_https() {
+            let roots = RootCerts::Specific(Arc::new(trusted_roots(extra_roots)?));
+            config = config.tls_config(TlsConfig::builder().root_certs(roots).build());
+        }
+        let connector = DefaultConnector::default().chain(EarlyReply);
+        let agent = Agent::with_parts(config.build(), connector, DefaultResolver::default());
+        Ok(Self { agent, url: url.to_string(), authorization, timeout })
+    }
+
+    /// Sends `body` and reads the whole reply; `None` if `stopped` said so before it came.
+    ///
+    /// The exchange has a thread of its own, as no part of it can be relied on to end early: it is left to its timeout
+    /// when nobody waits for it any more.
+    ///
+    /// # Errors
+    /// The outer one: the system gives no thread. The inner one: no whole reply came.
     pub(crate) fn post(
         &self,
-        url: &ServerUrl,
-        authorization: Option<&str>,
-        body: &[u8],
-        timeout: Duration,
-    ) -> io::Result<HttpReply> {
-        let deadline = Instant::now() + timeout;
-        let socket = Timed { socket: connect(url, deadline)?, deadline };
-        match &self.tls {
-            None => exchange(socket, url, authorization, body),
-            Some(config) => {
-                let name = ServerName::try_from(url.host.clone())
-                    .map_err(|error| io::Error::new(ErrorKind::InvalidInput, error))?;
-                let tls = ClientConnection::new(Arc::clone(config), name).map_err(io::Error::other)?;
-                exchange(StreamOwned::new(tls, socket), url, authorization, body)
+        body: &Arc<[u8]>,
+        stopped: &dyn Fn() -> bool,
+    ) -> io::Result<Option<Result<HttpReply, NoReply>>> {
+        let (sender, receiver) = channel();
+        let (client, body) = (self.clone(), Arc::clone(body));
+        let thread = std::thread::Builder::new().spawn(move || {
+            // The receiver is gone when the run was stopped.
+            let _ = sender.send(client.exchange(&body));
+        })?;
+        loop {
+            match receiver.recv_timeout(STOP_POLL) {
+                Ok(result) => return Ok(Some(result)),
+                Err(RecvTimeoutError::Timeout) if stopped() => return Ok(None),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => match thread.join() {
+                    Err(panic) => std::panic::resume_unwind(panic),
+                    Ok(()) => {
+                        return Err(io::Error::other("the thread of the request ended without a result"));
+                    }
+                },
             }
         }
     }
-}
 
-/// The first address of the host that answers.
-fn connect(url: &ServerUrl, deadline: Instant) -> io::Result<TcpStream> {
-    let mut last = io::Error::new(ErrorKind::NotFound, "the host has no address");
-    for address in (url.host.as_str(), url.port).to_socket_addrs()? {
-        match TcpStream::connect_timeout(&address, time_left(deadline)?.min(CONNECT_TIMEOUT)) {
-            Ok(socket) => {
-                socket.set_nodelay(true)?;
-                return Ok(socket);
+    fn exchange(&self, body: &[u8]) -> Result<HttpReply, NoReply> {
+        let mut request = self
+            .agent
+            .post(&self.url)
+            .header(header::ACCEPT, "application/json")
+            .header(header::CONTENT_TYPE, "application/json")
+            .header(header::CONNECTION, "close");
+        if let Some(authorization) = &self.authorization {
+            request = request.header(header::AUTHORIZATION, authorization);
+        }
+        let reply = request.send(body).map_err(|error| self.no_reply(error, "closed unanswered"))?;
+        check_framing(reply.headers())?;
+        self.read(reply)
+    }
+
+    fn read(&self, reply: Response<Body>) -> Result<HttpReply, NoReply> {
+        let (head, body) = reply.into_parts();
+        let too_long = body.content_length().is_some_and(|length| length > MAX_BODY_BYTES);
+        let body = body.into_with_config();
+        let body = if head.status.is_success() {
+            if too_long {
+                Err(Error::BodyExceedsLimit(MAX_BODY_BYTES))
+            } else {
+                body.limit(MAX_BODY_BYTES).read_to_vec()
             }
-            Err(error) => last = error,
-        }
-    }
-    Err(last)
-}
-
-fn time_left(deadline: Instant) -> io::Result<Duration> {
-    let left = deadline.saturating_duration_since(Instant::now());
-    if left.is_zero() { Err(ErrorKind::TimedOut.into()) } else { Ok(left) }
-}
-
-/// A socket whose every operation ends by the deadline.
-struct Timed {
-    socket: TcpStream,
-    deadline: Instant,
-}
-
-/// A socket whose time is over says `WouldBlock` on Unix.
-fn timed_out(error: io::Error) -> io::Error {
-    if error.kind() == ErrorKind::WouldBlock { ErrorKind::TimedOut.into() } else { error }
-}
-
-impl Read for Timed {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.socket.set_read_timeout(Some(time_left(self.deadline)?))?;
-        self.socket.read(buffer).map_err(timed_out)
-    }
-}
-
-impl Write for Timed {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.socket.set_write_timeout(Some(time_left(self.deadline)?))?;
-        self.socket.write(bytes).map_err(timed_out)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.socket.flush()
-    }
-}
-
-fn exchange(
-    mut stream: impl Read + Write,
-    url: &ServerUrl,
-    authorization: Option<&str>,
-    body: &[u8],
-) -> io::Result<HttpReply> {
-    let key = authorization.map(|value| format!("Authorization: {value}\r\n")).unwrap_or_default();
-    let head = format!(
-        "POST {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: idk/{}\r\nAccept: application/json\r\n{key}\
-         Content-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
-        url.path,
-        url.authority(),
-        env!("CARGO_PKG_VERSION"),
-        body.len()
-    );
-    let sent = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body));
-    let sent = sent.and_then(|()| stream.flush());
-    // A server that refuses a request may answer and close before it has read the body: its answer says more.
-    let reply = read_reply(&mut BufReader::new(stream));
-    match (sent, reply) {
-        (Err(unsent), Err(_)) => Err(unsent),
-        (_, reply) => reply,
-    }
-}
-
-fn invalid(what: &str) -> io::Error {
-    io::Error::new(ErrorKind::InvalidData, what.to_owned())
-}
-
-fn read_reply(stream: &mut impl BufRead) -> io::Result<HttpReply> {
-    loop {
-        let head = read_head(stream)?;
-        let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
-        let mut parsed = httparse::Response::new(&mut headers);
-        parsed.parse(&head).map_err(|error| invalid(&format!("the reply is not HTTP: {error}")))?;
-        let status = parsed.code.ok_or_else(|| invalid("the reply has no status"))?;
-        // 100 Continue and its like announce the true reply.
-        if (100..200).contains(&status) {
-            continue;
-        }
-        let header = |name: &str| {
-            let found = parsed.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name));
-            found.map(|header| String::from_utf8_lossy(header.value).trim().to_owned())
+        } else {
+            let mut start = Vec::new();
+            let read = body.limit(u64::MAX).reader().take(MAX_ERROR_BODY_BYTES).read_to_end(&mut start);
+            read.map(|_| start).map_err(Error::from)
         };
-        let (retry_after, date) = (header("retry-after"), header("date"));
-        let chunked = header("transfer-encoding").is_some_and(|value| value.eq_ignore_ascii_case("chunked"));
-        let length = header("content-length")
-            .map(|value| value.parse::<u64>().map_err(|_| invalid("Content-Length is not a number")))
-            .transpose()?;
-        let body = match length {
-            _ if chunked => read_chunks(stream)?,
-            _ if status == 204 || status == 304 => Vec::new(),
-            Some(length) => read_exactly(stream, length)?,
-            None => read_up_to(stream, MAX_BODY_BYTES + 1)?,
-        };
-        check_length(body.len() as u64)?;
-        return Ok(HttpReply { status, retry_after, date, body });
+        let text =
+            |name| head.headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+        Ok(HttpReply {
+            status: head.status.as_u16(),
+            retry_after: text(header::RETRY_AFTER),
+            date: text(header::DATE),
+            body: body.map_err(|error| self.no_reply(error, "closed in the middle of the reply"))?,
+        })
     }
-}
 
-/// The bytes up to and with the empty line.
-fn read_head(stream: &mut impl BufRead) -> io::Result<Vec<u8>> {
-    let mut head = Vec::new();
-    loop {
-        let before = head.len();
-        stream.by_ref().take(MAX_HEAD_BYTES - before as u64).read_until(b'\n', &mut head)?;
-        match &head[before..] {
-            b"\r\n" | b"\n" if before > 0 => return Ok(head),
-            line if line.ends_with(b"\n") => {}
-            _ if head.len() as u64 >= MAX_HEAD_BYTES => return Err(invalid("the reply's head is too long")),
-            [] if before == 0 => {
-                return Err(io::Error::new(ErrorKind::UnexpectedEof, "the connection was closed unanswered"));
+    /// `closed` says what it means here that the connection ended.
+    fn no_reply(&self, error: Error, closed: &str) -> NoReply {
+        let (fault, what) = match error {
+            Error::Timeout(Timeout::Connect | Timeout::Resolve) => {
+                let seconds = self.timeout.min(CONNECT_TIMEOUT).as_secs();
+                (ServerFault::Unreachable, format!("no connection within {seconds} s"))
             }
-            _ => return Err(cut_short()),
-        }
+            Error::Timeout(_) => {
+                (ServerFault::Unreachable, format!("no reply within {} s", self.timeout.as_secs()))
+            }
+            Error::Io(error) if error.kind() == ErrorKind::UnexpectedEof => {
+                (ServerFault::Unreachable, format!("the connection was {closed}"))
+            }
+            // What rustls says of a certificate comes as such an error.
+            Error::Io(error) if error.kind() == ErrorKind::InvalidData => {
+                (ServerFault::NotHttp, error.to_string())
+            }
+            Error::Io(error) => (ServerFault::Unreachable, error.to_string()),
+            Error::HostNotFound => (ServerFault::Unreachable, "the host name has no address".to_owned()),
+            Error::ConnectionFailed => (ServerFault::Unreachable, "no connection".to_owned()),
+            Error::BodyExceedsLimit(_) => {
+                (ServerFault::TooLarge, format!("the reply is longer than {} MiB", MAX_BODY_BYTES >> 20))
+            }
+            Error::LargeResponseHeader(..) => (
+                ServerFault::TooLarge,
+                format!("the head of the reply is longer than {} KiB", MAX_HEAD_BYTES >> 10),
+            ),
+            Error::Protocol(ureq_proto::Error::HttpParseTooManyHeaders) => {
+                (ServerFault::TooLarge, "the reply has too many headers".to_owned())
+            }
+            Error::Protocol(error) => (ServerFault::NotHttp, format!("the reply is not HTTP: {error}")),
+            Error::BadUri(_) | Error::Http(_) => (ServerFault::WrongUrl, error.to_string()),
+            error => (ServerFault::NotHttp, error.to_string()),
+        };
+        NoReply { fault, what }
     }
 }
 
-fn cut_short() -> io::Error {
-    io::Error::new(ErrorKind::UnexpectedEof, "the connection was closed in the middle of the reply")
-}
-
-fn check_length(bytes: u64) -> io::Result<()> {
-    if bytes > MAX_BODY_BYTES { Err(invalid("the reply is too long")) } else { Ok(()) }
-}
-
-fn read_up_to(stream: &mut impl BufRead, bytes: u64) -> io::Result<Vec<u8>> {
-    let mut body = Vec::new();
-    stream.take(bytes).read_to_end(&mut body)?;
-    Ok(body)
-}
-
-fn read_exactly(stream: &mut impl BufRead, bytes: u64) -> io::Result<Vec<u8>> {
-    check_length(bytes)?;
-    let body = read_up_to(stream, bytes)?;
-    if (body.len() as u64) < bytes { Err(cut_short()) } else { Ok(body) }
-}
-
-/// A body that comes in pieces, each after a line with its size (RFC 9112, section 7.1).
-fn read_chunks(stream: &mut impl BufRead) -> io::Result<Vec<u8>> {
-    let mut body = Vec::new();
-    loop {
-        let mut line = Vec::new();
-        stream.by_ref().take(MAX_HEAD_BYTES).read_until(b'\n', &mut line)?;
-        let size = match httparse::parse_chunk_size(&line) {
-            Ok(httparse::Status::Complete((_, size))) => size,
-            Ok(httparse::Status::Partial) => return Err(cut_short()),
-            Err(_) => return Err(invalid("a chunk of the reply has no size")),
-        };
-        // The end; trailers are of no use here, and the connection is not used again.
-        if size == 0 {
-            return Ok(body);
+/// Mozilla's roots and the certificates of a PEM file.
+fn trusted_roots(extra: Option<&Path>) -> Result<Vec<Certificate<'static>>, String> {
+    let mozilla =
+        webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().map(|certificate| Certificate::from_der(certificate));
+    let mut roots: Vec<Certificate<'static>> = mozilla.collect();
+    let Some(path) = extra else { return Ok(roots) };
+    let pem = idk_common::atomic::read(path).map_err(|error| error.to_string())?;
+    let before = roots.len();
+    for item in parse_pem(&pem) {
+        match item.map_err(|error| format!("{}: {error}", path.display()))? {
+            PemItem::Certificate(certificate) => roots.push(certificate),
+            _ => {}
         }
-        check_length((body.len() as u64).saturating_add(size))?;
-        body.extend(read_exactly(stream, size)?);
-        read_exactly(stream, 2)?;
+    }
+    if roots.len() == before {
+        Err(format!("{}: it holds no certificate", path.display()))
+    } else {
+        Ok(roots)
+    }
+}
+
+/// Rejects a reply whose length could be read in two ways (RFC 9112, section 6.3).
+fn check_framing(headers: &HeaderMap) -> Result<(), NoReply> {
+    let not_http = |what: String| Err(NoReply { fault: ServerFault::NotHttp, what });
+    let codings: Vec<&HeaderValue> = headers.get_all(header::TRANSFER_ENCODING).iter().collect();
+    let lengths = headers.get_all(header::CONTENT_LENGTH).iter().count();
+    match codings.as_slice() {
+        [] if lengths > 1 => not_http(format!("the reply has {lengths} lengths")),
+        [coding] if lengths > 0 => {
+            not_http(format!("the reply has a length and the transfer coding {coding:?}"))
+        }
+        [] => Ok(()),
+        [coding] if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => Ok(()),
+        codings => not_http(format!("the reply has the transfer codings {codings:?}, not chunked alone")),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::io::Write as _;
+    use std::net::TcpListener;
+    use std::time::Instant;
 
-    fn read(text: &[u8]) -> io::Result<HttpReply> {
-        read_reply(&mut BufReader::with_capacity(3, text))
+    use rustls::pki_types::CertificateDer;
+    use rustls::pki_types::pem::PemObject as _;
+    use rustls::{ServerConfig, ServerConnection, StreamOwned};
+
+    use super::*;
+    use crate::fake::{Act, FakeServer};
+
+    fn client(url: &str, timeout: Duration) -> HttpClient {
+        HttpClient::new(&ServerUrl::parse(url).unwrap(), None, timeout, None).unwrap()
+    }
+
+    fn post(client: &HttpClient, body: &[u8]) -> Result<HttpReply, NoReply> {
+        client.post(&Arc::from(body), &|| false).unwrap().unwrap()
+    }
+
+    /// What becomes of a reply of these bytes, after which the server closes the connection.
+    fn read(reply: &[u8]) -> Result<HttpReply, NoReply> {
+        let reply = reply.to_vec();
+        let server = FakeServer::start(move |_, _| Act::Raw(reply.clone()));
+        post(&client(&server.url, Duration::from_secs(20)), b"{}")
     }
 
     #[test]
@@ -287,31 +288,107 @@ mod tests {
 
     #[test]
     fn a_reply_that_ends_early_is_not_taken_for_a_whole_one() {
-        for text in [
-            b"".as_slice(),
-            b"HTTP/1.1 200 OK\r\nContent-Le",
-            b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhell",
-            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhel",
-            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nhel\r\n",
+        let unanswered = "the connection was closed unanswered";
+        let cut = "the connection was closed in the middle of the reply";
+        for (text, expected) in [
+            (b"".as_slice(), unanswered),
+            (b"HTTP/1.1 200 OK\r\nContent-Le", unanswered),
+            (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhell", cut),
+            (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhel", cut),
+            (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nhel\r\n", cut),
         ] {
-            let error = read(text).unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::UnexpectedEof, "{}", String::from_utf8_lossy(text));
+            let NoReply { fault, what } = read(text).unwrap_err();
+            assert_eq!(
+                (fault, what.as_str()),
+                (ServerFault::Unreachable, expected),
+                "{}",
+                text.escape_ascii()
+            );
         }
     }
 
     #[test]
-    fn what_is_not_http_or_too_long_is_refused_before_it_is_read() {
-        let endless = [b"HTTP/1.1 200 OK\r\nX: ".as_slice(), &vec![b'a'; 70_000]].concat();
+    fn what_is_not_http_or_has_two_readings_is_rejected() {
         for text in [
-            b"SSH-2.0-OpenSSH_9.6\r\n\r\n".as_slice(),
-            b"HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\n",
-            b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n",
-            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffffffff\r\n",
+            b"220 ready for mail\r\n\r\n".as_slice(),
+            b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
+            b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\nhello",
+            b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nhello",
             b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
-            &endless,
         ] {
-            assert_eq!(read(text).unwrap_err().kind(), ErrorKind::InvalidData, "{:?}", &text[..20]);
+            assert_eq!(read(text).unwrap_err().fault, ServerFault::NotHttp, "{}", text.escape_ascii());
         }
+    }
+
+    #[test]
+    fn a_reply_that_is_too_large_is_rejected_before_it_is_read() {
+        let head = |lines: String| format!("HTTP/1.1 200 OK\r\n{lines}\r\n").into_bytes();
+        let headers =
+            |count: usize| (0..count).map(|number| format!("x-{number}: 1\r\n")).collect::<String>();
+        for text in [
+            head(headers(129)),
+            head(format!("x: {}\r\n", "a".repeat(MAX_HEAD_BYTES))),
+            head("Content-Length: 67108865\r\n".to_owned()),
+        ] {
+            let NoReply { fault, what } = read(&text).unwrap_err();
+            assert_eq!(fault, ServerFault::TooLarge, "{what}");
+        }
+        assert_eq!(read(&head(headers(100) + "Content-Length: 0\r\n")).unwrap().body, b"");
+        let mut chunks = head("Transfer-Encoding: chunked\r\n".to_owned());
+        for _ in 0..65 {
+            chunks.extend_from_slice(b"100000\r\n");
+            chunks.resize(chunks.len() + (1 << 20), b'a');
+            chunks.extend_from_slice(b"\r\n");
+        }
+        assert_eq!(read(&chunks).unwrap_err().fault, ServerFault::TooLarge);
+    }
+
+    #[test]
+    fn of_an_error_page_only_the_beginning_is_read() {
+        let mut reply = b"HTTP/1.1 500 X\r\n\r\n".to_vec();
+        reply.resize(reply.len() + (1 << 20), b'a');
+        assert_eq!(read(&reply).unwrap().body, vec![b'a'; MAX_ERROR_BODY_BYTES as usize]);
+    }
+
+    #[test]
+    fn a_reply_that_comes_byte_by_byte_has_no_more_time_than_any_other() {
+        for head in ["Transfer-Encoding: chunked\r\n\r\n", "Content-Length: 999\r\n\r\n", "x: "] {
+            let reply = format!("HTTP/1.1 200 OK\r\n{head}{}", "1\r\na\r\n".repeat(100)).into_bytes();
+            let server = FakeServer::start(move |_, _| Act::Drip(reply.clone(), Duration::from_millis(40)));
+            let started = Instant::now();
+            let no_reply = post(&client(&server.url, Duration::from_secs(1)), b"{}").unwrap_err();
+            let expected =
+                NoReply { fault: ServerFault::Unreachable, what: "no reply within 1 s".to_owned() };
+            assert_eq!(no_reply, expected, "{head}");
+            assert!(started.elapsed() < Duration::from_millis(1900), "{:?}", started.elapsed());
+        }
+    }
+
+    #[test]
+    fn a_server_that_answers_before_it_has_read_the_request_is_heard() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let server = std::thread::spawn(move || {
+            let (mut socket, _) = listener.accept().unwrap();
+            socket.write_all(b"HTTP/1.1 413 X\r\nContent-Length: 8\r\n\r\ntoo long").unwrap();
+        });
+        // More than the buffers of both sockets hold.
+        let reply = post(&client(&url, Duration::from_secs(20)), &vec![b'a'; 64 << 20]).unwrap();
+        assert_eq!((reply.status, reply.body.as_slice()), (413, b"too long".as_slice()));
+        server.join().unwrap();
+    }
+
+    #[test]
+    fn waiting_for_a_silent_server_ends_when_it_is_told_to() {
+        let silent = FakeServer::start(|_, _| Act::Late(Duration::from_secs(60), Box::new(Act::Hang)));
+        let started = Instant::now();
+        let stopped = || started.elapsed() > Duration::from_millis(200);
+        let result = client(&silent.url, Duration::from_secs(60)).post(&Arc::from(*b"{}"), &stopped);
+        assert_eq!(result.unwrap(), None);
+        assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
     }
 
     fn tls_fixture(name: &str) -> std::path::PathBuf {
@@ -323,18 +400,18 @@ mod tests {
         let certificate = CertificateDer::from_pem_file(tls_fixture("localhost.pem")).unwrap();
         let key = idk_common::atomic::read(&tls_fixture("localhost.key.der")).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = rustls::ServerConfig::builder_with_provider(provider)
+        let config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_no_client_auth()
             .with_single_cert(vec![certificate], key.try_into().unwrap())
             .unwrap();
-        let listener = std::net::TcpListener::bind("localhost:0").unwrap();
+        let listener = TcpListener::bind("localhost:0").unwrap();
         let url = format!("https://localhost:{}/v1", listener.local_addr().unwrap().port());
         let serve = move || {
             let mut asked = Vec::new();
             for socket in listener.incoming().take(2) {
-                let tls = rustls::ServerConnection::new(Arc::new(config.clone())).unwrap();
+                let tls = ServerConnection::new(Arc::new(config.clone())).unwrap();
                 let mut stream = StreamOwned::new(tls, socket.unwrap());
                 let mut request = vec![0; 4096];
                 let Ok(length) = stream.read(&mut request) else { continue };
@@ -350,23 +427,27 @@ mod tests {
     #[test]
     fn tls_goes_to_a_server_whose_certificate_is_trusted_and_to_no_other() {
         let (url, server) = tls_server();
-        let post = |roots: Option<&Path>| {
-            let connector = Connector::new(&url, roots).unwrap();
-            connector.post(&url, Some("Bearer secret"), b"{}", Duration::from_secs(10))
+        let ask = |roots: Option<&Path>| {
+            let client = HttpClient::new(&url, Some("secret"), Duration::from_secs(10), roots).unwrap();
+            assert!(!format!("{client:?}").contains("secret"));
+            post(&client, b"{}")
         };
-        let error = post(None).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::InvalidData);
-        assert!(error.to_string().contains("UnknownIssuer"), "{error}");
-        assert_eq!(post(Some(&tls_fixture("localhost.pem"))).unwrap().body, b"ok");
+        let NoReply { fault, what } = ask(None).unwrap_err();
+        assert_eq!(fault, ServerFault::NotHttp);
+        assert!(what.contains("UnknownIssuer"), "{what}");
+        assert_eq!(ask(Some(&tls_fixture("localhost.pem"))).unwrap().body, b"ok");
         let asked = server.join().unwrap();
         assert_eq!(asked.len(), 1, "the key was sent to a server that is not trusted");
-        assert!(asked[0].contains("Authorization: Bearer secret\r\n"), "{}", asked[0]);
+        assert!(asked[0].contains("authorization: Bearer secret\r\n"), "{}", asked[0]);
     }
 
     #[test]
-    fn certificates_that_cannot_be_read_are_named() {
+    fn a_file_of_certificates_that_cannot_be_used_is_named() {
         let url = ServerUrl::parse("https://localhost").unwrap();
-        let error = Connector::new(&url, Some(Path::new("/nowhere/ca.pem"))).unwrap_err();
-        assert!(error.contains("/nowhere/ca.pem"), "{error}");
+        let key = tls_fixture("localhost.key.der");
+        for path in [Path::new("/nowhere/ca.pem"), &key] {
+            let error = HttpClient::new(&url, None, Duration::from_secs(1), Some(path)).unwrap_err();
+            assert!(error.contains(&path.display().to_string()), "{error}");
+        }
     }
 }

@@ -7,6 +7,7 @@
 
 mod client;
 mod concurrent;
+mod early_reply;
 mod error;
 mod failure;
 #[cfg(test)]

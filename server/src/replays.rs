@@ -1,12 +1,14 @@
 //! Replies that a vLLM 0.32 server gave, byte for byte (tests/fixtures/vllm, made by its record.py).
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use idk_common::atomic::read;
 use serde_json::Value;
 
 use crate::client::{Server, ServerSettings};
+use crate::error::ServerError;
 use crate::failure::{ServerFailure, ServerFault};
 use crate::fake::{Act, FakeServer};
 use crate::reply::{Expected, ServerAnswer, answers};
@@ -34,7 +36,11 @@ fn replay(name: &str) -> Result<Vec<u8>, ServerFailure> {
     };
     let mut server = Server::open(&settings).unwrap();
     server.first_wait = Duration::from_millis(1);
-    let reply = server.ask("q", b"{}", 7, &|| false).map_err(|failure| *failure)?;
+    let reply = server.ask("q", &Arc::from(*b"{}"), 7, &|| false);
+    let reply = reply.map_err(|error| match error {
+        ServerError::Unanswered(failure) => *failure,
+        other => panic!("{other}"),
+    })?;
     Ok(reply.unwrap())
 }
 

@@ -1,16 +1,14 @@
 //! The server's address, as far as a client of one endpoint needs it.
 
-/// `http://host:8000/v1`, taken apart.
+use ureq::http::Uri;
+
+/// `http://host:8000/v1/chat/completions`: the chat endpoint of an API.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerUrl {
-    /// Whether the connection is encrypted.
-    pub(crate) tls: bool,
-    /// Host name or address, without the brackets of an IPv6 address.
-    pub(crate) host: String,
-    /// 80 or 443 where none is written.
-    pub(crate) port: u16,
-    /// Path of the chat endpoint.
-    pub(crate) path: String,
+    is_https: bool,
+    /// Host and port as they stand in a URL; the port only where it is not the default one.
+    authority: String,
+    path: String,
 }
 
 impl ServerUrl {
@@ -20,57 +18,55 @@ impl ServerUrl {
     /// What is wrong with it, to be put after the key's name.
     pub fn parse(text: &str) -> Result<Self, String> {
         let wrong = |what: &str| Err(format!("{what}; write it as http://HOST:PORT/v1"));
-        let (tls, rest) = match text.split_once("://") {
-            Some(("http", rest)) => (false, rest),
-            Some(("https", rest)) => (true, rest),
-            _ => return wrong("must begin with http:// or https://"),
-        };
-        if rest.chars().any(|c| !c.is_ascii_graphic()) {
+        let is_https = text.starts_with("https://");
+        if !is_https && !text.starts_with("http://") {
+            return wrong("must begin with http:// or https://");
+        }
+        if text.chars().any(|c| !c.is_ascii_graphic()) {
             return wrong("must not hold spaces, control characters or letters beyond ASCII");
         }
-        if rest.contains(['?', '#']) {
+        if text.contains(['?', '#']) {
             return wrong("must not hold a `?` or `#`");
         }
-        let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        let authority = text.split('/').nth(2).unwrap_or_default();
         if authority.contains('@') {
             return wrong("must not hold a password: name the variable of an API key in server_key_env");
         }
-        let (host, port) = split_port(authority);
-        let port = match port {
-            None => Some(if tls { 443 } else { 80 }),
-            Some(digits) => digits.parse().ok().filter(|&port| port > 0),
-        };
-        let Some(port) = port else { return wrong("has a port that is no number from 1 to 65535") };
-        if host.is_empty() {
+        if authority.is_empty() || authority.starts_with(':') {
             return wrong("names no host");
         }
-        let base = match path.trim_end_matches('/') {
+        let Ok(uri) = text.parse::<Uri>() else { return wrong("is not a URL with a host and a port") };
+        let host = uri.host().unwrap_or_default();
+        let default = if is_https { 443 } else { 80 };
+        let port = match authority.strip_prefix(host) {
+            Some("") => default,
+            _ => uri.port_u16().unwrap_or(0),
+        };
+        if port == 0 {
+            return wrong("has a port that is no number from 1 to 65535");
+        }
+        let base = match uri.path().trim_end_matches('/') {
             "" => "/v1",
             base => base.strip_suffix("/chat/completions").unwrap_or(base),
         };
-        Ok(Self { tls, host: host.to_owned(), port, path: format!("{base}/chat/completions") })
+        Ok(Self {
+            is_https,
+            authority: if port == default { host.to_owned() } else { format!("{host}:{port}") },
+            path: format!("{base}/chat/completions"),
+        })
     }
 
-    /// Host and port as they stand in a URL and in the `Host` header.
-    pub(crate) fn authority(&self) -> String {
-        let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
-        let default = if self.tls { 443 } else { 80 };
-        if self.port == default { host } else { format!("{host}:{}", self.port) }
+    /// Whether the connection is encrypted.
+    #[must_use]
+    pub fn is_https(&self) -> bool {
+        self.is_https
     }
 }
 
 impl std::fmt::Display for ServerUrl {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}://{}{}", if self.tls { "https" } else { "http" }, self.authority(), self.path)
+        write!(f, "{}://{}{}", if self.is_https { "https" } else { "http" }, self.authority, self.path)
     }
-}
-
-/// `[::1]:8000` and `host:8000` as host and port.
-fn split_port(authority: &str) -> (&str, Option<&str>) {
-    if let Some((host, rest)) = authority.strip_prefix('[').and_then(|inner| inner.split_once(']')) {
-        return (host, rest.strip_prefix(':').or((!rest.is_empty()).then_some("")));
-    }
-    authority.rsplit_once(':').map_or((authority, None), |(host, port)| (host, Some(port)))
 }
 
 #[cfg(test)]
@@ -88,8 +84,7 @@ mod tests {
         ] {
             assert_eq!(ServerUrl::parse(text).unwrap().to_string(), expected, "{text}");
         }
-        let url = ServerUrl::parse("https://[fe80::2]").unwrap();
-        assert_eq!((url.host.as_str(), url.port), ("fe80::2", 443));
+        assert!(ServerUrl::parse("https://[fe80::2]").unwrap().is_https());
     }
 
     #[test]
