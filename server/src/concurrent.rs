@@ -49,9 +49,13 @@ impl Server {
         };
         let mut outcomes = run_on_threads(self.concurrency.min(count), &work)?;
         outcomes.sort_by_key(|(place, _)| *place);
-        let answers: Vec<Vec<ServerAnswer>> =
-            outcomes.into_iter().filter_map(|(_, outcome)| outcome).collect::<Result<_, E>>()?;
-        Ok((answers.len() == count).then_some(answers))
+        let answers: Result<Vec<Vec<ServerAnswer>>, E> =
+            outcomes.into_iter().filter_map(|(_, outcome)| outcome).collect();
+        match answers {
+            // Who asked to stop is told just that; the same command meets the failure again.
+            Err(_) if stop.load(Ordering::Relaxed) => Ok(None),
+            answers => answers.map(|answers| (answers.len() == count).then_some(answers)),
+        }
     }
 }
 

@@ -7,6 +7,9 @@ use serde_json::Value;
 /// Characters of a reply that are shown.
 const MAX_EXCERPT_CHARS: usize = 300;
 
+/// A longer reply is not searched for a message: read as JSON it may take a hundred times its size.
+pub(crate) const MAX_ERROR_BYTES: usize = 64 * 1024;
+
 /// The kind of a failure, hence what to do about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ServerFault {
@@ -125,13 +128,14 @@ impl ServerFailure {
 pub(crate) fn excerpt(body: &[u8]) -> String {
     let text = match error_message(body) {
         Some(message) => message,
-        None => String::from_utf8_lossy(body).trim().to_owned(),
+        None => String::from_utf8_lossy(&body[..body.len().min(MAX_ERROR_BYTES)]).trim().to_owned(),
     };
     if text.is_empty() { "the reply is empty".to_owned() } else { ellipsis(&text, MAX_EXCERPT_CHARS) }
 }
 
 /// The message in the shapes that servers use: `{"error": {"message": ..}}` and `{"error": ".."}`.
 pub(crate) fn error_message(body: &[u8]) -> Option<String> {
+    let body = Some(body).filter(|body| body.len() <= MAX_ERROR_BYTES)?;
     let value: Value = serde_json::from_slice(body).ok()?;
     let error = value.get("error")?;
     error.get("message").unwrap_or(error).as_str().map(str::to_owned)
@@ -165,5 +169,8 @@ mod tests {
         let html = format!("<html>{}", "x".repeat(1000));
         assert_eq!(excerpt(html.as_bytes()).chars().count(), 300);
         assert!(excerpt(&[0xff, b'a']).ends_with('a'));
+        // Read as JSON, these 3 MB would take 100 times as much.
+        let nested = format!("{{\"error\":\"no\",\"x\":[{}[]]}}", "[],".repeat(1_000_000));
+        assert!(excerpt(nested.as_bytes()).starts_with("{\"error\":\"no\",\"x\":[[],"));
     }
 }

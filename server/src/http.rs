@@ -16,7 +16,7 @@ use ureq::unversioned::transport::{Connector as _, DefaultConnector};
 use ureq::{Agent, Body, Error, Timeout};
 
 use crate::early_reply::EarlyReply;
-use crate::failure::ServerFault;
+use crate::failure::{MAX_ERROR_BYTES, ServerFault};
 use crate::url::ServerUrl;
 
 /// Longest head of a reply: stops a peer that sends headers without end. `ureq` itself reads 128 headers at most.
@@ -25,9 +25,6 @@ const MAX_HEAD_BYTES: usize = 64 * 1024;
 /// Longest body of a reply; 128 answers of 1,000 tokens with their log-probabilities need a fifth of it. Stops a peer
 /// that fills the memory.
 const MAX_BODY_BYTES: u64 = 64 * 1024 * 1024;
-
-/// What is read of the body of a status that is not success: only its message is shown.
-const MAX_ERROR_BODY_BYTES: u64 = 64 * 1024;
 
 /// A connection that is not made after this time will not be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -156,7 +153,7 @@ impl HttpClient {
             }
         } else {
             let mut start = Vec::new();
-            let read = body.limit(u64::MAX).reader().take(MAX_ERROR_BODY_BYTES).read_to_end(&mut start);
+            let read = body.limit(u64::MAX).reader().take(MAX_ERROR_BYTES as u64).read_to_end(&mut start);
             read.map(|_| start).map_err(Error::from)
         };
         let text =
@@ -350,7 +347,7 @@ mod tests {
     fn of_an_error_page_only_the_beginning_is_read() {
         let mut reply = b"HTTP/1.1 500 X\r\n\r\n".to_vec();
         reply.resize(reply.len() + (1 << 20), b'a');
-        assert_eq!(read(&reply).unwrap().body, vec![b'a'; MAX_ERROR_BODY_BYTES as usize]);
+        assert_eq!(read(&reply).unwrap().body, vec![b'a'; MAX_ERROR_BYTES]);
     }
 
     #[test]

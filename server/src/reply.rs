@@ -2,6 +2,7 @@
 //! cut what does not fit without a word.
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use crate::failure::{ServerFault, excerpt};
 
@@ -21,6 +22,12 @@ pub(crate) struct Expected<'a> {
     pub(crate) max_new_tokens: usize,
     /// The prompt as the local tokenizer has it.
     pub(crate) prompt_ids: &'a [u32],
+}
+
+/// What a reply has, without its contents: a list of these takes no memory, however long it is.
+#[derive(Deserialize)]
+struct Outline {
+    choices: Vec<IgnoredAny>,
 }
 
 #[derive(Deserialize)]
@@ -67,11 +74,12 @@ pub(crate) fn answers(
     expected: &Expected<'_>,
 ) -> Result<Vec<ServerAnswer>, (ServerFault, String)> {
     let bad = |what: String| (ServerFault::BadReply, what);
-    let mut completion: Completion = serde_json::from_slice(body)
-        .map_err(|error| bad(format!("the reply is not a chat completion ({error}): {}", excerpt(body))))?;
-    if completion.choices.len() != expected.choices {
-        return Err(bad(format!("{} choices, {} asked for", completion.choices.len(), expected.choices)));
+    let unread = |error| bad(format!("the reply is not a chat completion ({error}): {}", excerpt(body)));
+    let choices = serde_json::from_slice::<Outline>(body).map_err(unread)?.choices.len();
+    if choices != expected.choices {
+        return Err(bad(format!("{choices} choices, {} asked for", expected.choices)));
     }
+    let mut completion: Completion = serde_json::from_slice(body).map_err(unread)?;
     completion.choices.sort_by_key(|choice| choice.index);
     if completion.choices.iter().enumerate().any(|(place, choice)| choice.index != place) {
         return Err(bad("two choices have the same index".to_owned()));
@@ -103,7 +111,12 @@ fn answer(choice: Choice, max_new_tokens: usize) -> Result<ServerAnswer, (Server
     if tokens.len() > max_new_tokens {
         return Err(bad(&format!("has {} tokens, at most {max_new_tokens} were asked for", tokens.len())));
     }
-    Ok(ServerAnswer { text, log_prob: tokens.iter().map(|token| token.logprob).sum() })
+    let log_prob: f64 = tokens.iter().map(|token| token.logprob).sum();
+    // JSON has no infinity: the row could be written, but not read again.
+    if !log_prob.is_finite() {
+        return Err(bad("is of no use: the sum of its log-probabilities is not finite"));
+    }
+    Ok(ServerAnswer { text, log_prob })
 }
 
 /// Another template, another tokenizer, a shorter window or a cut prompt: each shows in the ids.
@@ -163,7 +176,7 @@ mod tests {
     #[test]
     fn each_way_in_which_a_reply_is_not_usable_is_named() {
         type Change = fn(&mut Value);
-        let cases: [(&str, ServerFault, Change); 10] = [
+        let cases: [(&str, ServerFault, Change); 12] = [
             ("1 choices, 2 asked for", ServerFault::BadReply, |r| {
                 r["choices"].as_array_mut().unwrap().pop();
             }),
@@ -175,6 +188,11 @@ mod tests {
             ("above 0", ServerFault::BadReply, |r| {
                 r["choices"][0]["logprobs"]["content"][0]["logprob"] = json!(0.5);
             }),
+            ("sum of its log-probabilities is not finite", ServerFault::BadReply, |r| {
+                r["choices"][0] = choice(1, "a", &[-1e308; 3], "stop");
+            }),
+            // Counted before they are read: a reply of millions of them takes no memory.
+            ("5 choices, 2 asked for", ServerFault::BadReply, |r| r["choices"] = json!([{}, {}, {}, {}, {}])),
             ("has 4 tokens, at most 3", ServerFault::BadReply, |r| {
                 r["choices"][0] = choice(1, "a", &[-1.0; 4], "stop");
             }),
