@@ -5,8 +5,10 @@
 mod server;
 mod support;
 
+use std::time::{Duration, Instant};
+
 use server::{Act, FakeServer};
-use support::{BUILD, Desk, Said, files, said, with_overrides};
+use support::{BUILD, Desk, Said, files, said, stop, with_overrides};
 
 /// Overrides that sample `server`.
 fn settings(server: &FakeServer) -> Vec<String> {
@@ -89,6 +91,26 @@ fn a_build_that_failed_on_the_network_goes_on_when_the_server_is_back() {
     build(&desk, &settings(&up), &[]).succeeded();
     build(&desk, &settings(&up), &["output.dir=calm"]).succeeded();
     assert!(files(&desk.path("run/dataset")) == files(&desk.path("calm/dataset")));
+}
+
+#[test]
+fn a_signal_ends_a_build_whose_server_does_not_answer_at_once() {
+    for (signal, code) in [("INT", 130), ("TERM", 143)] {
+        let desk = Desk::new();
+        let silent = FakeServer::start(|_, _| Act::Late(Duration::from_secs(300), Box::new(Act::Hang)));
+        let settings = settings(&silent);
+        let overrides: Vec<&str> = settings.iter().map(String::as_str).collect();
+        let mut child = desk.command(BUILD, &with_overrides("quick.toml", &overrides)).spawn().unwrap();
+        while silent.seen().is_empty() {
+            assert!(child.try_wait().unwrap().is_none(), "it ended before it asked");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let asked = Instant::now();
+        stop(child, signal).failed(code, &["stopping; the answers", "stopped by a signal", "same command again"]);
+        assert!(asked.elapsed() < Duration::from_secs(3), "{:?}", asked.elapsed());
+        let server = FakeServer::start(|_, request| Act::good(request));
+        build(&desk, &self::settings(&server), &[]).succeeded();
+    }
 }
 
 #[test]

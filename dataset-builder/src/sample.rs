@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{Receiver, sync_channel};
 
 use idk_audio::LogMel;
@@ -103,7 +104,7 @@ impl ShardSampler<'_> {
         result
     }
 
-    /// Has a server answer the missing shards, one after the other.
+    /// Has a server answer the missing shards, one after the other. A stop drops the requests that are under way.
     fn ask(
         &self,
         server: &Server,
@@ -113,12 +114,12 @@ impl ShardSampler<'_> {
         control: &Control<'_>,
         bar: &Progress,
     ) -> Result<(), BuildError> {
+        let never = AtomicBool::new(false);
+        let stop = control.stop.unwrap_or(&never);
         for &shard in missing {
-            if control.stopped() {
-                return Err(BuildError::Stopped { sampled: Some(done), total });
-            }
             let questions: Vec<&Usable> = self.usable[shards.questions(shard)].iter().collect();
-            let rows = served::sample(server, self.lalm, &questions, self.config, self.run_seed, bar)?;
+            let rows = served::sample(server, self.lalm, &questions, self.config, self.run_seed, stop, bar)?;
+            let Some(rows) = rows else { return Err(BuildError::Stopped { sampled: Some(done), total }) };
             shards.write(shard, &rows.into_iter().flatten().collect::<Vec<_>>())?;
             done += questions.len();
         }

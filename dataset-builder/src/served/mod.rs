@@ -44,6 +44,8 @@ pub(crate) fn open(config: &BuildConfig) -> Result<Option<Server>, BuildError> {
 /// Samples `questions`; the result is in their order, one list of N rows per question. Of `lalm` only the tokenizer and
 /// the audio settings are used.
 ///
+/// `None` if `stop` was set before all of them were answered.
+///
 /// # Errors
 /// [`BuildError::Server`] for the first question in order that failed; [`BuildError::AudioChanged`].
 pub(crate) fn sample(
@@ -52,15 +54,15 @@ pub(crate) fn sample(
     questions: &[&Usable],
     config: &BuildConfig,
     run_seed: u64,
+    stop: &AtomicBool,
     progress: &Progress,
-) -> Result<Vec<Vec<SampleRow>>, BuildError> {
-    let stop = AtomicBool::new(false);
+) -> Result<Option<Vec<Vec<SampleRow>>>, BuildError> {
     let prompt = |place: usize| prompt(questions[place], lalm, config, run_seed);
     let answers =
-        server.answer_all(questions.len(), &decoding(config, lalm), &stop, &prompt, &|| progress.inc(1))?;
+        server.answer_all(questions.len(), &decoding(config, lalm), stop, &prompt, &|| progress.inc(1))?;
     let rows =
         |(question, answers): (&&Usable, Vec<ServerAnswer>)| rows(question, &answers, config, run_seed);
-    Ok(questions.iter().zip(answers.unwrap_or_default()).map(rows).collect())
+    Ok(answers.map(|answers| questions.iter().zip(answers).map(rows).collect()))
 }
 
 fn decoding(config: &BuildConfig, lalm: &Lalm) -> Decoding {

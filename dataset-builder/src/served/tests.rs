@@ -64,7 +64,8 @@ fn sample_set(set: &QuestionSet, config: &BuildConfig) -> Result<Vec<Vec<SampleR
     assert_eq!(screened.rejected, []);
     let server = open(config)?.unwrap();
     let questions: Vec<&Usable> = screened.usable.iter().collect();
-    sample(&server, &lalm, &questions, config, 7, &Progress::hidden())
+    let rows = sample(&server, &lalm, &questions, config, 7, &AtomicBool::new(false), &Progress::hidden())?;
+    Ok(rows.unwrap())
 }
 
 fn run(config: &BuildConfig) -> Result<Vec<Vec<SampleRow>>, BuildError> {
