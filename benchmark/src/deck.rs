@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 
 use idk_common::seed::Rng;
 
-use crate::dials::{GENERIC_EVERY, OPTIONS};
-use crate::family::Difficulty;
+use crate::dials::{Difficulty, GENERIC_EVERY, OPTIONS};
 
 /// What one question of a family is to be.
 #[derive(Clone, Copy, Debug)]

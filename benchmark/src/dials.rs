@@ -3,6 +3,8 @@
 //! A family has one [`Level`] for each difficulty. To make a family harder, lower `snr_db`, choose [`Options::Near`],
 //! add an interferer, or move `step` in the direction that its comment says.
 
+use std::fmt;
+
 /// Options of every question.
 pub(crate) const OPTIONS: usize = 4;
 /// Length of every composed clip.
@@ -28,6 +30,34 @@ pub(crate) const SNR_SPREAD_DB: f64 = 2.0;
 pub(crate) const PITCH_SPREAD_SEMITONES: f64 = 0.4;
 /// Overall gain of a clip.
 pub(crate) const GAIN_DB: (f64, f64) = (-6.0, 3.0);
+
+/// How hard a question is meant to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Difficulty {
+    /// Clean, with options that sound different.
+    Easy,
+    /// In between.
+    Medium,
+    /// Noisy or close, with options that sound alike.
+    Hard,
+}
+
+impl Difficulty {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Easy, Self::Medium, Self::Hard];
+
+    /// MMAU's name for it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        ["easy", "medium", "hard"][self as usize]
+    }
+}
+
+impl fmt::Display for Difficulty {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
 
 /// How the wrong options are chosen among the labels of the class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,7 +8,6 @@ use idk_common::diagnose::{Diagnose, ExitKind};
 use idk_questions::QuestionError;
 
 use crate::dials::MAX_COMPOSED_QUESTIONS;
-use crate::split::Split;
 
 /// A bank that cannot be used, or a question set that cannot be made from it.
 #[derive(Debug, thiserror::Error)]
@@ -40,10 +39,12 @@ pub enum ComposeError {
         what: String,
     },
     /// The name is not that of a split.
-    #[error("there is no split `{name}`; the splits are {}", Split::NAMES.join(", "))]
+    #[error("there is no split `{name}`; the splits are {}", known.join(", "))]
     UnknownSplit {
         /// The name.
         name: String,
+        /// The names of the splits.
+        known: Vec<&'static str>,
     },
     /// Nobody can use so many questions, or none.
     #[error("{asked} questions a modality were asked for; it must be 1 to {MAX_COMPOSED_QUESTIONS}")]
@@ -64,8 +65,8 @@ pub enum ComposeError {
     UnknownFamily {
         /// The name.
         name: String,
-        /// The split.
-        split: Split,
+        /// The name of the split.
+        split: &'static str,
         /// The names of the families of that split.
         known: Vec<String>,
     },
@@ -74,8 +75,8 @@ pub enum ComposeError {
     NothingToAsk {
         /// The modality.
         modality: String,
-        /// The split.
-        split: Split,
+        /// The name of the split.
+        split: &'static str,
     },
 }
 

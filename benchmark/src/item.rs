@@ -4,13 +4,12 @@ use idk_common::seed::{Rng, derive_seed};
 use idk_questions::Question;
 use serde_json::{Map, Value, json};
 
-use crate::bank::Bank;
+use crate::bank::{Bank, Split};
 use crate::deck::{Card, Offers};
-use crate::dials::{GENERIC_EVERY, OPTIONS};
+use crate::dials::{Difficulty, GENERIC_EVERY, OPTIONS};
 use crate::error::ComposeError;
-use crate::family::{Difficulty, Draw, Family, families};
+use crate::family::{Draw, Family, families};
 use crate::scene::{Scene, render};
-use crate::split::Split;
 use crate::wording;
 
 /// The rows' `dataset`.
@@ -133,7 +132,7 @@ impl<'a> Stream<'a> {
             all.iter().find(|family| full(family) == **name).cloned().ok_or_else(|| {
                 ComposeError::UnknownFamily {
                     name: (*name).to_owned(),
-                    split,
+                    split: split.name(),
                     known: all.iter().map(full).collect(),
                 }
             })
@@ -143,7 +142,7 @@ impl<'a> Stream<'a> {
 
     fn of(bank: &'a Bank, split: Split, families: Vec<Family>) -> Result<Self, ComposeError> {
         if families.is_empty() {
-            return Err(ComposeError::NothingToAsk { modality: "any".to_owned(), split });
+            return Err(ComposeError::NothingToAsk { modality: "any".to_owned(), split: split.name() });
         }
         let with_weights = |family: Family| {
             let weights = family.answer_weights(bank, split);

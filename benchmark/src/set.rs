@@ -4,13 +4,12 @@ use idk_common::seed::{Rng, derive_seed};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::bank::Bank;
+use crate::bank::{Bank, Split};
 use crate::deck::{Offers, deal};
 use crate::dials::MAX_COMPOSED_QUESTIONS;
 use crate::error::ComposeError;
 use crate::family::{Family, families};
 use crate::item::{ComposedItem, Plan, id_part, plan};
-use crate::split::Split;
 
 /// What to compose.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,7 +77,7 @@ fn plan_modality(
 ) -> Result<Vec<Plan>, ComposeError> {
     let families = families(bank, modality, split);
     if families.is_empty() {
-        return Err(ComposeError::NothingToAsk { modality: modality.to_owned(), split });
+        return Err(ComposeError::NothingToAsk { modality: modality.to_owned(), split: split.name() });
     }
     let total = config.questions_per_modality.unwrap_or(split.default_questions());
     let mut offers = Offers::default();

@@ -2,11 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::bank::Bank;
-use crate::dials::OPTIONS;
-use crate::families::{count, odd, order, shape};
-use crate::family::{Family, Skill, families};
-use crate::split::Split;
+use crate::bank::{Bank, Split};
+use crate::family::{Family, families};
 use crate::wording;
 
 /// Every question, and options and captions that hold every word in every frame that composing puts it in. Texts of
@@ -28,24 +25,5 @@ pub fn vocabulary(bank: &Bank) -> Vec<String> {
 fn answers(bank: &Bank, family: &Family) -> Vec<String> {
     let labels: Vec<&str> =
         bank.classes[family.class].labels.iter().map(|label| label.text.as_str()).collect();
-    let next = |index: usize| labels[(index + 1) % labels.len()];
-    let pairs = |join: fn(&str, &str) -> String| {
-        labels.iter().enumerate().map(|(index, label)| join(label, next(index))).collect::<Vec<_>>()
-    };
-    let fixed: Vec<String> = match family.skill {
-        Skill::Identify => return labels.iter().map(|label| (*label).to_owned()).collect(),
-        Skill::Order => return pairs(order::then_text),
-        Skill::Duo => return pairs(order::and_text),
-        Skill::Sequence => return pairs(|a, b| format!("{a} {b} {a}")),
-        Skill::Count(noun) => (1..=count::MOST).map(|number| count::text(number, noun)).collect(),
-        Skill::Odd(noun) => (0..OPTIONS).map(|place| odd::text(place, noun)).collect(),
-        Skill::Loudness => shape::LOUDNESS.map(str::to_owned).to_vec(),
-        Skill::Contour => shape::CONTOUR.map(str::to_owned).to_vec(),
-        Skill::Tempo => shape::TEMPO.map(str::to_owned).to_vec(),
-    };
-    if matches!(family.skill, Skill::Count("word") | Skill::Odd("voice")) {
-        return fixed;
-    }
-    let captions = labels.iter().flat_map(|label| fixed.iter().map(move |text| format!("{label} {text}")));
-    captions.chain(fixed.clone()).collect()
+    (family.skill.texts)(family.skill.noun, &labels)
 }

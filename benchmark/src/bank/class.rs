@@ -1,8 +1,8 @@
 //! A class of labels, and which of them each split can ask for.
 
-use crate::bank::Clip;
+use super::clip::Clip;
+use super::split::Split;
 use crate::dials;
-use crate::split::Split;
 
 /// One label and its clips.
 #[derive(Debug)]

@@ -1,16 +1,38 @@
 //! Changes over time: of loudness, of pitch, of tempo. Each has four shapes, which are the options of every row.
 
-use crate::dials::CLIP_S;
-use crate::family::{Draw, Family};
+use super::draw::with_labels;
+use super::skill::{Answers, Draw, Family, Skill};
+use crate::dials::{CLIP_S, OPTIONS};
 use crate::scene::{Event, Scene};
 
-/// What loudness can do.
-pub(crate) const LOUDNESS: [&str; 4] =
+/// How loudness changes.
+pub(crate) const LOUDNESS: Skill = Skill {
+    noun: "",
+    answers: Answers::Fixed(OPTIONS),
+    min_labels: 1,
+    draw_up: draw_up_loudness,
+    wordings: ["How does the loudness change?", "What does the loudness do?"],
+    texts: |_, labels| texts(LOUDNESS_SHAPES, labels),
+};
+/// How a melody moves.
+pub(crate) const CONTOUR: Skill = Skill {
+    draw_up: draw_up_contour,
+    wordings: ["How does the melody move?", "What does the pitch do?"],
+    texts: |_, labels| texts(CONTOUR_SHAPES, labels),
+    ..LOUDNESS
+};
+/// How a beat changes.
+pub(crate) const TEMPO: Skill = Skill {
+    draw_up: draw_up_tempo,
+    wordings: ["How does the beat change?", "What does the tempo do?"],
+    texts: |_, labels| texts(TEMPO_SHAPES, labels),
+    ..LOUDNESS
+};
+
+const LOUDNESS_SHAPES: [&str; 4] =
     ["getting louder", "getting softer", "same loudness", "louder then softer"];
-/// What a melody can do.
-pub(crate) const CONTOUR: [&str; 4] = ["rising", "falling", "rising then falling", "falling then rising"];
-/// What a beat can do.
-pub(crate) const TEMPO: [&str; 4] = ["speeding up", "slowing down", "steady beat", "uneven beat"];
+const CONTOUR_SHAPES: [&str; 4] = ["rising", "falling", "rising then falling", "falling then rising"];
+const TEMPO_SHAPES: [&str; 4] = ["speeding up", "slowing down", "steady beat", "uneven beat"];
 
 const HITS: usize = 5;
 const HIT_STEP_S: f64 = 0.52;
@@ -26,6 +48,10 @@ const BEAT_S: f64 = 0.3;
 /// The beats take this long in all, so that the mean tempo tells nothing.
 const BEATS_S: (f64, f64) = (2.1, 2.5);
 
+fn texts(shapes: [&str; 4], labels: &[&str]) -> Vec<String> {
+    with_labels(&shapes.map(str::to_owned), labels)
+}
+
 /// Puts the right shape first.
 fn shapes(texts: [&str; 4], answer: usize) -> Vec<String> {
     let rest = texts.iter().enumerate().filter(|(index, _)| *index != answer).map(|(_, text)| text);
@@ -33,7 +59,7 @@ fn shapes(texts: [&str; 4], answer: usize) -> Vec<String> {
 }
 
 /// One sound five times at changing gain; `step` is the whole change in decibels.
-pub(crate) fn draw_up_loudness(family: &Family, answer: usize, draw: &mut Draw) -> Scene {
+fn draw_up_loudness(family: &Family, answer: usize, draw: &mut Draw) -> Scene {
     let class = family.class;
     let label = draw.label(class, &[]);
     let clip = draw.take(class, label);
@@ -46,11 +72,11 @@ pub(crate) fn draw_up_loudness(family: &Family, answer: usize, draw: &mut Draw) 
         let gain_db = draw.level.step * (shape - 0.5) + draw.spread(HIT_SPREAD_DB);
         events.push(Event { gain_db, ..draw.event(clip, start_s + HIT_STEP_S * hit as f64, HIT_S) });
     }
-    finish(LOUDNESS, answer, class, label, events, draw)
+    finish(LOUDNESS_SHAPES, answer, class, label, events, draw)
 }
 
 /// One note five times at changing pitch; `step` is the mean interval in semitones.
-pub(crate) fn draw_up_contour(family: &Family, answer: usize, draw: &mut Draw) -> Scene {
+fn draw_up_contour(family: &Family, answer: usize, draw: &mut Draw) -> Scene {
     let class = family.class;
     let label = draw.label(class, &[]);
     let clip = draw.take(class, label);
@@ -74,11 +100,11 @@ pub(crate) fn draw_up_contour(family: &Family, answer: usize, draw: &mut Draw) -
         semitones: pitch + shift,
     };
     let events = pitches.iter().enumerate().map(place).collect();
-    finish(CONTOUR, answer, class, label, events, draw)
+    finish(CONTOUR_SHAPES, answer, class, label, events, draw)
 }
 
 /// One hit seven times at changing intervals; `step` is the longest interval over the shortest.
-pub(crate) fn draw_up_tempo(family: &Family, answer: usize, draw: &mut Draw) -> Scene {
+fn draw_up_tempo(family: &Family, answer: usize, draw: &mut Draw) -> Scene {
     let class = family.class;
     let label = draw.label(class, &[]);
     let clip = draw.take(class, label);
@@ -103,7 +129,7 @@ pub(crate) fn draw_up_tempo(family: &Family, answer: usize, draw: &mut Draw) -> 
         events.push(Event { clip, at_s, max_s: BEAT_S, gain_db: draw.spread(HIT_SPREAD_DB), semitones });
         at_s += interval * unit_s;
     }
-    finish(TEMPO, answer, class, label, events, draw)
+    finish(TEMPO_SHAPES, answer, class, label, events, draw)
 }
 
 fn finish(

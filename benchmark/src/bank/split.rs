@@ -56,7 +56,7 @@ impl FromStr for Split {
 
     fn from_str(name: &str) -> Result<Self, ComposeError> {
         let found = Self::ALL.into_iter().find(|split| split.name() == name);
-        found.ok_or_else(|| ComposeError::UnknownSplit { name: name.to_owned() })
+        found.ok_or_else(|| ComposeError::UnknownSplit { name: name.to_owned(), known: Self::NAMES.to_vec() })
     }
 }
 

@@ -1,8 +1,8 @@
 //! Draws that several skills share.
 
-use crate::class::Class;
+use super::skill::Draw;
+use crate::bank::Class;
 use crate::dials::{self, CLIP_S, Options};
-use crate::family::Draw;
 use crate::scene::{Event, Scene};
 
 impl<'a> Draw<'a> {
@@ -146,4 +146,16 @@ impl<'a> Draw<'a> {
     pub(crate) fn text(&self, class: usize, label: usize) -> String {
         self.bank.classes[class].labels[label].text.clone()
     }
+}
+
+/// Texts of two labels each, for neighbouring labels only: all of them would be tens of thousands.
+pub(crate) fn neighbours(labels: &[&str], join: fn(&str, &str) -> String) -> Vec<String> {
+    let next = |index: usize| labels[(index + 1) % labels.len()];
+    labels.iter().enumerate().map(|(index, label)| join(label, next(index))).collect()
+}
+
+/// The texts, and each of them after each label.
+pub(crate) fn with_labels(texts: &[String], labels: &[&str]) -> Vec<String> {
+    let captions = labels.iter().flat_map(|label| texts.iter().map(move |text| format!("{label} {text}")));
+    captions.chain(texts.iter().cloned()).collect()
 }

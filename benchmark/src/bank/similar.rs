@@ -3,8 +3,8 @@
 use idk_audio::{MelConfig, MelExtractor};
 use rayon::prelude::*;
 
-use crate::bank::Clip;
-use crate::class::Class;
+use super::class::Class;
+use super::clip::Clip;
 use crate::mix::SAMPLE_RATE_HZ;
 
 const BANDS: usize = 32;

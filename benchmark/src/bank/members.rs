@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::bank::Row;
-use crate::catalog::{self, class_of};
-use crate::split::{LabelRecordings, Split, deal_class};
+use super::catalog::{self, class_of};
+use super::manifest::Row;
+use super::split::{LabelRecordings, Split, deal_class};
 
 /// Modality and class.
 type ClassKey = (String, String);

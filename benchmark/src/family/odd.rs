@@ -1,20 +1,43 @@
 //! Which of four sounds is another sound; which of four words is in another voice.
 
-use crate::catalog;
+use super::draw::with_labels;
+use super::skill::{Answers, Draw, Family, Skill};
+use crate::bank::catalog;
 use crate::dials::OPTIONS;
-use crate::family::{Draw, Family};
 use crate::scene::{Event, Scene};
+
+/// Which sound differs.
+pub(crate) const SOUND: Skill = Skill {
+    noun: "sound",
+    answers: Answers::Fixed(OPTIONS),
+    min_labels: 2,
+    draw_up,
+    wordings: ["Which sound is another one?", "Where is the odd one?"],
+    texts: |noun, labels| with_labels(&texts(noun), labels),
+};
+/// Which word is said by somebody else.
+pub(crate) const VOICE: Skill = Skill {
+    noun: "voice",
+    wordings: ["Which voice is another one?", "Where does the speaker change?"],
+    texts: |noun, _| texts(noun),
+    ..SOUND
+};
 
 const PLACES: [&str; OPTIONS] = ["first", "second", "third", "fourth"];
 
 /// "second voice differs".
-pub(crate) fn text(place: usize, noun: &str) -> String {
+fn text(place: usize, noun: &str) -> String {
     format!("{} {noun} differs", PLACES[place])
+}
+
+fn texts(noun: &str) -> Vec<String> {
+    (0..OPTIONS).map(|place| text(place, noun)).collect()
 }
 
 /// Three sounds of one label and one of another, whose place is the answer. The three are one recording where sounds
 /// are compared, and different words where voices are.
-pub(crate) fn draw_up(family: &Family, noun: &'static str, answer: usize, draw: &mut Draw) -> Scene {
+fn draw_up(family: &Family, answer: usize, draw: &mut Draw) -> Scene {
+    let noun = family.skill.noun;
     let class = family.class;
     let same = draw.label(class, &[]);
     let present = draw.class(class).present(draw.split).to_vec();

@@ -3,9 +3,34 @@
 //! The options of every question are symmetric (each is to the others as any other is), so that the right one cannot
 //! be told from the texts.
 
+use super::draw::neighbours;
+use super::skill::{Answers, Draw, Family, Skill};
 use crate::dials::{OPTIONS, Options};
-use crate::family::{Draw, Family};
 use crate::scene::{Event, Scene};
+
+/// Which of two comes first.
+pub(crate) const ORDER: Skill = Skill {
+    noun: "",
+    answers: Answers::Labels,
+    min_labels: 2,
+    draw_up: draw_up_order,
+    wordings: ["In which order are the sounds heard?", "Which sound follows which?"],
+    texts: |_, labels| neighbours(labels, then_text),
+};
+/// Which two are heard at once.
+pub(crate) const DUO: Skill = Skill {
+    draw_up: draw_up_duo,
+    wordings: ["Which two instruments play together?", "Who plays this duo?"],
+    texts: |_, labels| neighbours(labels, and_text),
+    ..ORDER
+};
+/// Which three come in a row.
+pub(crate) const SEQUENCE: Skill = Skill {
+    draw_up: draw_up_sequence,
+    wordings: ["Which three words are spoken in a row?", "What is said, in order?"],
+    texts: |_, labels| neighbours(labels, |a, b| format!("{a} {b} {a}")),
+    ..ORDER
+};
 
 const EVENT_S: f64 = 1.2;
 const DIGIT_S: f64 = 0.75;
@@ -13,12 +38,12 @@ const NOTE_S: f64 = 0.8;
 const DUO_NOTES: usize = 3;
 
 /// "pig then door".
-pub(crate) fn then_text(first: &str, second: &str) -> String {
+fn then_text(first: &str, second: &str) -> String {
     format!("{first} then {second}")
 }
 
 /// "flute and piano": in alphabetical order, because both are heard at once.
-pub(crate) fn and_text(a: &str, b: &str) -> String {
+fn and_text(a: &str, b: &str) -> String {
     let (first, second) = if a <= b { (a, b) } else { (b, a) };
     format!("{first} and {second}")
 }
@@ -42,7 +67,7 @@ fn in_a_row(class: usize, labels: &[usize], max_s: f64, draw: &mut Draw) -> Vec<
 }
 
 /// Two events; `pig then door` among the same and another pair, either way round.
-pub(crate) fn draw_up_order(family: &Family, answer: usize, draw: &mut Draw) -> Scene {
+fn draw_up_order(family: &Family, answer: usize, draw: &mut Draw) -> Scene {
     let class = family.class;
     let a = draw.class(class).present(draw.split)[answer];
     let b = partner(class, a, draw);
@@ -65,7 +90,7 @@ pub(crate) fn draw_up_order(family: &Family, answer: usize, draw: &mut Draw) -> 
 }
 
 /// Two instruments at once; the second is `step` decibels softer.
-pub(crate) fn draw_up_duo(family: &Family, answer: usize, draw: &mut Draw) -> Scene {
+fn draw_up_duo(family: &Family, answer: usize, draw: &mut Draw) -> Scene {
     let class = family.class;
     let a = draw.class(class).present(draw.split)[answer];
     let b = partner(class, a, draw);
@@ -102,7 +127,7 @@ fn far_pairs(class: usize, a: usize, b: usize, draw: &mut Draw) -> Option<[(usiz
 
 /// Three digits. Easy: the options differ in every place where the class is large enough. Else in two places, with
 /// two labels each.
-pub(crate) fn draw_up_sequence(family: &Family, answer: usize, draw: &mut Draw) -> Scene {
+fn draw_up_sequence(family: &Family, answer: usize, draw: &mut Draw) -> Scene {
     let class = family.class;
     let a = draw.class(class).present(draw.split)[answer];
     let b = draw.label(class, &[a]);

@@ -1,13 +1,34 @@
 //! How many sounds, notes or words are heard.
 
+use super::draw::with_labels;
+use super::skill::{Answers, Draw, Family, Skill};
 use crate::dials::OPTIONS;
-use crate::family::{Draw, Family, Skill};
 use crate::scene::{Event, Scene};
 
+/// How often a sound is heard.
+pub(crate) const TIMES: Skill = Skill {
+    noun: "time",
+    answers: Answers::Fixed(MOST),
+    min_labels: 1,
+    draw_up,
+    wordings: ["How many times does it sound?", "How often is the sound heard?"],
+    texts: |noun, labels| with_labels(&texts(noun), labels),
+};
+/// How many notes a melody has.
+pub(crate) const NOTES: Skill =
+    Skill { noun: "note", wordings: ["How many notes are played?", "What is the number of notes?"], ..TIMES };
+/// How many words are said.
+pub(crate) const WORDS: Skill = Skill {
+    noun: "word",
+    wordings: ["How many words are spoken?", "What is the number of words?"],
+    texts: |noun, _| texts(noun),
+    ..TIMES
+};
+
 /// The largest count.
-pub(crate) const MOST: usize = 5;
+const MOST: usize = 5;
 /// The numbers as words.
-pub(crate) const NUMBERS: [&str; MOST] = ["one", "two", "three", "four", "five"];
+const NUMBERS: [&str; MOST] = ["one", "two", "three", "four", "five"];
 /// Onsets move by up to this share of the step.
 const JITTER: f64 = 0.15;
 const GAIN_SPREAD_DB: f64 = 3.0;
@@ -18,13 +39,18 @@ const NOTE_S: f64 = 0.6;
 const MELODY_SEMITONES: f64 = 6.0;
 
 /// "one word", "two words".
-pub(crate) fn text(number: usize, noun: &str) -> String {
+fn text(number: usize, noun: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{} {noun}{plural}", NUMBERS[number - 1])
 }
 
+fn texts(noun: &str) -> Vec<String> {
+    (1..=MOST).map(|number| text(number, noun)).collect()
+}
+
 /// Sounds are one recording again and again; notes one recording at changing pitch; words are different words.
-pub(crate) fn draw_up(family: &Family, noun: &'static str, answer: usize, draw: &mut Draw) -> Scene {
+fn draw_up(family: &Family, answer: usize, draw: &mut Draw) -> Scene {
+    let noun = family.skill.noun;
     let (class, number, step_s) = (family.class, answer + 1, draw.level.step);
     let label = draw.label(class, &[]);
     let clip = draw.take(class, label);
@@ -33,14 +59,14 @@ pub(crate) fn draw_up(family: &Family, noun: &'static str, answer: usize, draw: 
     let mut events: Vec<Event> = Vec::new();
     for i in 0..number {
         let at_s = (start_s + step_s * (i as f64 + draw.spread(JITTER))).max(0.0);
-        let mut event = match family.skill {
-            Skill::Count("word") => {
+        let mut event = match noun {
+            "word" => {
                 let word = if i == 0 { label } else { draw.label(class, &heard) };
                 heard.push(word);
                 let clip = draw.take(class, word);
                 draw.event(clip, at_s, WORD_S)
             }
-            Skill::Count("note") => {
+            "note" => {
                 let semitones = draw.spread(MELODY_SEMITONES).round();
                 let event = draw.event(clip, at_s, NOTE_S);
                 Event { semitones: event.semitones + semitones, ..event }

@@ -1,55 +1,29 @@
 //! The bank: short recordings of single events, notes and words, decoded and sorted into classes and splits.
 
+pub(crate) mod catalog;
+mod class;
+mod clip;
+mod manifest;
+mod members;
+mod similar;
+mod split;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use idk_common::{json, paths};
 use rayon::prelude::*;
-use serde::Deserialize;
 
-use crate::class::{Class, Label};
+use self::class::Label;
+use self::manifest::{Row, check};
+use self::members::{deal, members, recording_key};
 use crate::error::ComposeError;
-use crate::members::{deal, members, recording_key};
 use crate::mix::{self, Noise, SAMPLE_RATE_HZ};
-use crate::similar;
-use crate::split::Split;
 
-/// The list of clips in a bank's folder.
-pub const MANIFEST_FILE: &str = "manifest.jsonl";
-const MAX_LABEL_CHARS: usize = 64;
-
-/// A row of the manifest; other keys are ignored.
-#[derive(Debug, Deserialize)]
-pub(crate) struct Row {
-    path: String,
-    pub(crate) modality: String,
-    pub(crate) family: String,
-    pub(crate) label: String,
-    pub(crate) recording: String,
-    seconds: f64,
-    #[serde(default)]
-    pub(crate) package: String,
-    #[serde(default)]
-    pub(crate) source: Option<String>,
-    #[serde(default)]
-    pub(crate) lang: Option<String>,
-}
-
-/// One clip, mono at [`SAMPLE_RATE_HZ`], without silent ends, at one level.
-#[derive(Debug)]
-pub(crate) struct Clip {
-    /// What must not cross splits: package and recording.
-    pub(crate) recording: String,
-    /// `None` for a recording that no question uses.
-    pub(crate) split: Option<Split>,
-    pub(crate) samples: Vec<f32>,
-}
-
-impl Clip {
-    pub(crate) fn duration_s(&self) -> f64 {
-        self.samples.len() as f64 / f64::from(SAMPLE_RATE_HZ)
-    }
-}
+pub(crate) use self::class::Class;
+pub(crate) use self::clip::Clip;
+pub use self::manifest::MANIFEST_FILE;
+pub use self::split::Split;
 
 /// The recordings that question sets are rendered from.
 #[derive(Debug)]
@@ -151,27 +125,6 @@ pub fn default_bank_dir() -> PathBuf {
         return here.to_owned();
     }
     Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("dataset-builder").join("bank")
-}
-
-fn check(manifest: &Path, row: &Row) -> Result<(), ComposeError> {
-    let bad =
-        |what: String| Err(ComposeError::BadRow { path: manifest.to_owned(), clip: row.path.clone(), what });
-    for (key, text) in [("modality", &row.modality), ("family", &row.family), ("label", &row.label)] {
-        let shown = text.trim();
-        if shown.is_empty() || shown.chars().count() > MAX_LABEL_CHARS || shown.contains(char::is_control) {
-            return bad(format!("`{key}` must be a line of 1 to {MAX_LABEL_CHARS} characters"));
-        }
-        if shown.contains("<|") || idk_questions::is_refusal(shown) {
-            return bad(format!("`{key}` is reserved text"));
-        }
-    }
-    if row.recording.trim().is_empty() {
-        return bad("`recording` is empty".to_owned());
-    }
-    if !(row.seconds.is_finite() && row.seconds > 0.0) {
-        return bad(format!("`seconds` must be above 0, not {}", row.seconds));
-    }
-    Ok(())
 }
 
 fn decode(dir: &Path, manifest: &Path, row: &Row) -> Result<Vec<f32>, ComposeError> {
