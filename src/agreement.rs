@@ -54,17 +54,18 @@ pub(crate) fn sample(
     let stop = StopSignals::watch();
     let warn = |line: &str| say(&format!("warning: {line}"));
     let control = Control { progress: terminal::progress, stop: Some(stop.flag()), warn: &warn };
-    let answers = match stop.while_telling(stopping_sampling(&config), || sample_answers(&inputs, &dir, &control)) {
-        Err(BuildError::Stopped { sampled, total }) => {
-            return Err(stop.sampling_stopped(&dir, sampled, total).into());
-        }
-        // It came too late to stop the sampling, but it must not be lost.
-        Ok(_) if control.stopped() => {
-            let total = set.questions.len();
-            return Err(stop.sampling_stopped(&dir, Some(total), total).into());
-        }
-        done => done?,
-    };
+    let answers =
+        match stop.while_telling(stopping_sampling(&config), || sample_answers(&inputs, &dir, &control)) {
+            Err(BuildError::Stopped { sampled, total }) => {
+                return Err(stop.sampling_stopped(&dir, sampled, total).into());
+            }
+            // It came too late to stop the sampling, but it must not be lost.
+            Ok(_) if control.stopped() => {
+                let total = set.questions.len();
+                return Err(stop.sampling_stopped(&dir, Some(total), total).into());
+            }
+            done => done?,
+        };
     let rows = answers.into_iter().map(|(question, samples)| {
         let said_by = |row: &idk_questions::rows::SampleRow| {
             said(&question.choices, row.choice, row.verdict, &row.text)

@@ -45,7 +45,9 @@ impl Handlers {
 /// What a signal does to a sampling.
 pub(crate) fn stopping_sampling(config: &BuildConfig) -> &'static str {
     match config.sampler {
-        Sampler::Local => "stopping after the shard that is being sampled; another signal ends at once and loses it",
+        Sampler::Local => {
+            "stopping after the shard that is being sampled; another signal ends at once and loses it"
+        }
         // A server may not answer for minutes.
         Sampler::OpenAi => "stopping; the answers of the shard that is being sampled are dropped",
     }

@@ -106,7 +106,8 @@ fn a_signal_ends_a_build_whose_server_does_not_answer_at_once() {
             std::thread::sleep(Duration::from_millis(20));
         }
         let asked = Instant::now();
-        stop(child, signal).failed(code, &["stopping; the answers", "stopped by a signal", "same command again"]);
+        stop(child, signal)
+            .failed(code, &["stopping; the answers", "stopped by a signal", "same command again"]);
         assert!(asked.elapsed() < Duration::from_secs(3), "{:?}", asked.elapsed());
         let server = FakeServer::start(|_, request| Act::good(request));
         build(&desk, &self::settings(&server), &[]).succeeded();

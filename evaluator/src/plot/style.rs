@@ -1,4 +1,4 @@
-//! Colours and widths of all plots, once: as CSS for pages and SVG files, and as numbers for pixels.
+//! Colours and widths of all plots, once, as CSS for pages and SVG files.
 //!
 //! The colours can be told apart by the colour-blind (Okabe and Ito, 2008, darkened on light paper and lightened on dark
 //! for contrast); curves differ in their dashes too, rules in their forms.
@@ -211,28 +211,9 @@ fn declarations(style: &Style, paint: impl Fn(&str) -> String) -> String {
     all.into_iter().filter_map(|(name, value)| Some(format!("{name}: {}; ", value?))).collect()
 }
 
-/// What a shape of that class looks like: the style of every class that it has, `own` replaced by its own colour.
-pub(crate) fn resolve(class: &str) -> Style {
-    let has = |name: &str| class.split(' ').any(|part| part == name);
-    let mut style = NOTHING;
-    for (name, says) in CLASSES.iter().filter(|(name, _)| name.split(' ').all(has)) {
-        let _ = name;
-        style = Style {
-            fill: says.fill.or(style.fill),
-            stroke: says.stroke.or(style.stroke),
-            stroke_width: says.stroke_width.or(style.stroke_width),
-            dash: says.dash.or(style.dash),
-            round: says.round || style.round,
-            opacity: says.opacity.or(style.opacity),
-            anchor: says.anchor.or(style.anchor),
-            bold: says.bold || style.bold,
-            size: says.size.or(style.size),
-        };
-    }
-    let own = NAMES.into_iter().find(|name| name.starts_with('c') && name.len() == 2 && has(name));
-    let named = |colour: Option<&'static str>| if colour == Some("own") { own } else { colour };
-    let heat = heat_classes().into_iter().find(|name| has(name));
-    Style { fill: heat.or(named(style.fill)), stroke: named(style.stroke), ..style }
+/// The classes of bold texts.
+pub(crate) fn bold_classes() -> impl Iterator<Item = &'static str> {
+    CLASSES.iter().filter(|(_, style)| style.bold).map(|(class, _)| *class)
 }
 
 #[cfg(test)]
@@ -273,16 +254,6 @@ mod tests {
                 assert!(contrast(palette.colour(name), palette.colour("page")) >= 3.0, "{name}");
             }
         }
-    }
-
-    #[test]
-    fn a_class_of_two_parts_has_the_styles_of_both_and_of_the_pair() {
-        let style = resolve("curve c2");
-        assert_eq!((style.stroke, style.fill, style.stroke_width), (Some("c2"), Some("none"), Some(2.0)));
-        assert_eq!(style.dash, Some(&[9.0, 2.5][..]));
-        assert_eq!(resolve("curve c1").dash, None);
-        assert_eq!(resolve("cell gain3").fill, Some("gain3"));
-        assert_eq!(resolve("nothing"), NOTHING);
     }
 
     #[test]
