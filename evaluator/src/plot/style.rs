@@ -196,12 +196,14 @@ fn declarations(style: &Style, paint: impl Fn(&str) -> String) -> String {
         name => paint(name),
     };
     let dash = style.dash.map(|dash| dash.iter().map(f32::to_string).collect::<Vec<_>>().join(" "));
+    // Round ends would fill the gaps between dashes.
+    let linecap = if style.dash.is_some() { Some("butt") } else { style.round.then_some("round") };
     let all = [
         ("fill", style.fill.map(colour)),
         ("stroke", style.stroke.map(colour)),
         ("stroke-width", style.stroke_width.map(|width| width.to_string())),
         ("stroke-dasharray", dash),
-        ("stroke-linecap", (style.round && style.dash.is_none()).then(|| "round".to_owned())),
+        ("stroke-linecap", linecap.map(str::to_owned)),
         ("stroke-linejoin", style.round.then(|| "round".to_owned())),
         ("opacity", style.opacity.map(|opacity| opacity.to_string())),
         ("text-anchor", style.anchor.map(str::to_owned)),
@@ -254,6 +256,14 @@ mod tests {
                 assert!(contrast(palette.colour(name), palette.colour("page")) >= 3.0, "{name}");
             }
         }
+    }
+
+    #[test]
+    fn dashes_have_flat_ends_also_where_their_curve_has_round_ones() {
+        let css = classes(|name| name.to_owned());
+        let rule = |selector: &str| css.lines().find(|line| line.starts_with(selector)).unwrap();
+        assert!(rule("svg .curve {").contains("stroke-linecap: round;"));
+        assert!(rule("svg .curve.c3 {").contains("stroke-dasharray: 2 2.5; stroke-linecap: butt;"));
     }
 
     #[test]
