@@ -90,14 +90,15 @@ impl Server {
     /// The answers to one prompt, in the order of their seeds; `None` if `stopped` said so before they came.
     ///
     /// # Errors
-    /// [`ServerError::Unanswered`] after the last attempt, or for a reply that is not what was asked for.
+    /// [`ServerError::Unanswered`] after the last attempt, or for a reply that is not what was asked for;
+    /// [`ServerError::Clips`] before anything is sent.
     pub fn answer(
         &self,
         prompt: &ServerPrompt,
         decoding: &Decoding,
         stopped: &dyn Fn() -> bool,
     ) -> Result<Option<Vec<ServerAnswer>>, ServerError> {
-        let body = Arc::from(body(&self.model, prompt, decoding));
+        let body = Arc::from(body(&self.model, prompt, decoding)?);
         let Some(reply) = self.ask(&prompt.id, &body, prompt.seed, stopped)? else { return Ok(None) };
         let expected = Expected {
             choices: decoding.choices,

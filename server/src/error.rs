@@ -21,6 +21,17 @@ pub enum ServerError {
     #[error(transparent)]
     Unanswered(#[from] Box<ServerFailure>),
 
+    /// A prompt whose messages do not fit its recordings; a bug of the caller.
+    #[error("question `{question}`: its messages have {messages} recordings, but {clips} are given")]
+    Clips {
+        /// The question's id.
+        question: String,
+        /// Recordings of the messages.
+        messages: usize,
+        /// Recordings given.
+        clips: usize,
+    },
+
     /// The system gives no thread for a request.
     #[error("a thread for a request cannot be started")]
     Thread(#[source] std::io::Error),
@@ -31,13 +42,14 @@ impl Diagnose for ServerError {
         match self {
             Self::Setting { .. } => ExitKind::Usage,
             Self::Unanswered(failure) => failure.exit_kind(),
+            Self::Clips { .. } => ExitKind::BadData,
             Self::Thread(_) => ExitKind::Io,
         }
     }
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Setting { .. } => None,
+            Self::Setting { .. } | Self::Clips { .. } => None,
             Self::Unanswered(failure) => Some(failure.hint()),
             Self::Thread(_) => Some("lower `server_concurrency` in [build]".to_owned()),
         }

@@ -28,6 +28,6 @@ pub use client::{Server, ServerSettings};
 pub use error::ServerError;
 pub use failure::{ServerFailure, ServerFault};
 pub use reply::ServerAnswer;
-pub use request::{Decoding, ServerPrompt, Turn, TurnPart, first_seed, has_special_token};
+pub use request::{Decoding, ServerPrompt, first_seed, has_special_token};
 pub use url::ServerUrl;
 pub use wav::wav_bytes;

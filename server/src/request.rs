@@ -3,38 +3,25 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use idk_common::chat::{Message, Part, audio_count};
 use idk_common::seed::derive_seed;
 use serde_json::{Value, json};
+
+use crate::error::ServerError;
 
 /// What a server is asked about one question.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ServerPrompt {
     /// The question's id: it names failures.
     pub id: String,
-    /// The chat, with its recordings.
-    pub turns: Vec<Turn>,
+    /// The chat.
+    pub messages: Vec<Message>,
+    /// A WAV file ([`crate::wav_bytes`]) for each recording of the chat, in its order.
+    pub clips: Vec<Vec<u8>>,
     /// Seed of the first answer; the server draws answer `i` with this plus `i`. [`first_seed`] makes one.
     pub seed: u64,
     /// The prompt as the local tokenizer has it: a server that returns its own must have the same.
     pub token_ids: Vec<u32>,
-}
-
-/// One turn of a chat.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Turn {
-    /// `system`, `user` or `assistant`.
-    pub role: String,
-    /// The content, in order.
-    pub parts: Vec<TurnPart>,
-}
-
-/// One piece of a turn.
-#[derive(Clone, Debug, PartialEq)]
-pub enum TurnPart {
-    /// A recording as a WAV file ([`crate::wav_bytes`]).
-    Wav(Vec<u8>),
-    /// Plain text.
-    Text(String),
 }
 
 /// How answers are drawn, and how many of each question.
@@ -78,8 +65,17 @@ pub fn has_special_token(text: &str) -> bool {
 }
 
 /// The body of `POST /v1/chat/completions`.
-pub(crate) fn body(model: &str, prompt: &ServerPrompt, decoding: &Decoding) -> Vec<u8> {
-    let messages: Vec<Value> = prompt.turns.iter().map(message).collect();
+///
+/// # Errors
+/// [`ServerError::Clips`] if the chat has more or fewer recordings than there are clips.
+pub(crate) fn body(model: &str, prompt: &ServerPrompt, decoding: &Decoding) -> Result<Vec<u8>, ServerError> {
+    let (messages, clips) = (audio_count(&prompt.messages), prompt.clips.len());
+    if messages != clips {
+        return Err(ServerError::Clips { question: prompt.id.clone(), messages, clips });
+    }
+    let mut clips = prompt.clips.iter();
+    let messages: Vec<Value> =
+        prompt.messages.iter().map(|message| message_json(message, &mut clips)).collect();
     let request = json!({
         "model": model,
         "messages": messages,
@@ -101,17 +97,18 @@ pub(crate) fn body(model: &str, prompt: &ServerPrompt, decoding: &Decoding) -> V
         "return_token_ids": true,
         "stream": false,
     });
-    request.to_string().into_bytes()
+    Ok(request.to_string().into_bytes())
 }
 
-fn message(turn: &Turn) -> Value {
-    let part = |part: &TurnPart| match part {
-        TurnPart::Wav(bytes) => {
-            json!({ "type": "input_audio", "input_audio": { "data": STANDARD.encode(bytes), "format": "wav" } })
+fn message_json<'a>(message: &Message, clips: &mut impl Iterator<Item = &'a Vec<u8>>) -> Value {
+    let part = |part: &Part| match part {
+        Part::Audio => {
+            let data = STANDARD.encode(clips.next().map_or(&[][..], Vec::as_slice));
+            json!({ "type": "input_audio", "input_audio": { "data": data, "format": "wav" } })
         }
-        TurnPart::Text(text) => json!({ "type": "text", "text": text }),
+        Part::Text(text) => json!({ "type": "text", "text": text }),
     };
-    json!({ "role": turn.role, "content": turn.parts.iter().map(part).collect::<Vec<_>>() })
+    json!({ "role": message.role, "content": message.parts.iter().map(part).collect::<Vec<_>>() })
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use idk_common::chat::Message;
 use idk_common::diagnose::{Diagnose, ExitKind};
 use serde_json::{Value, json};
 
@@ -34,9 +35,8 @@ fn decoding() -> Decoding {
 
 fn prompt(number: usize) -> ServerPrompt {
     let id = format!("q{}", number + 1);
-    let parts = vec![TurnPart::Wav(vec![1, 2, 3]), TurnPart::Text("What is that sound?".to_owned())];
-    let turns = vec![Turn { role: "user".to_owned(), parts }];
-    ServerPrompt { seed: first_seed(7, &id), id, turns, token_ids: vec![1, 2] }
+    let messages = vec![Message::user(1, "What is that sound?")];
+    ServerPrompt { seed: first_seed(7, &id), id, messages, clips: vec![vec![1, 2, 3]], token_ids: vec![1, 2] }
 }
 
 /// Asks `count` questions, waiting next to nothing between attempts.
@@ -97,6 +97,16 @@ fn a_server_that_stays_broken_is_given_up_after_the_allowed_retries() {
     let text = failure.to_string();
     assert!(text.starts_with("question `q1`: POST http://127.0.0.1:"), "{text}");
     assert!(text.ends_with("status 500, 4 attempts: EngineCore encountered an issue"), "{text}");
+}
+
+#[test]
+fn a_prompt_without_its_recording_is_not_sent() {
+    let server = FakeServer::start(|_, request| Act::good(request));
+    let prompt = ServerPrompt { clips: Vec::new(), ..prompt(0) };
+    let error =
+        Server::open(&settings(&server)).unwrap().answer(&prompt, &decoding(), &|| false).unwrap_err();
+    assert_eq!(error.to_string(), "question `q1`: its messages have 1 recordings, but 0 are given");
+    assert_eq!(server.seen().len(), 0);
 }
 
 #[test]

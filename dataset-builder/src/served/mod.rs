@@ -9,13 +9,12 @@ mod tests;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use idk_common::chat::Message;
 use idk_common::progress::Progress;
 use idk_model::Lalm;
 use idk_questions::prompt_text;
 use idk_questions::rows::SampleRow;
-use idk_server::{
-    Decoding, Server, ServerAnswer, ServerPrompt, ServerSettings, Turn, TurnPart, first_seed, wav_bytes,
-};
+use idk_server::{Decoding, Server, ServerAnswer, ServerPrompt, ServerSettings, first_seed, wav_bytes};
 
 use crate::config::{BuildConfig, Sampler};
 use crate::error::BuildError;
@@ -91,18 +90,19 @@ fn prompt(
 ) -> Result<ServerPrompt, BuildError> {
     let mel = lalm.mel.config();
     let rate_hz = mel.sampling_rate as u32;
-    let mut parts = Vec::with_capacity(question.shown.audio.len() + 1);
+    let mut clips = Vec::with_capacity(question.shown.audio.len());
     for path in &question.shown.audio {
         let recording = idk_audio::load_window(path, rate_hz, mel.window_samples())
             .map_err(|source| BuildError::recording(path, source))?;
-        parts.push(TurnPart::Wav(wav_bytes(&recording.audio.samples, rate_hz)));
+        clips.push(wav_bytes(&recording.audio.samples, rate_hz));
     }
-    parts.push(TurnPart::Text(prompt_text(&question.shown, config.prompt)));
+    let message = Message::user(clips.len(), &prompt_text(&question.shown, config.prompt));
     let id = question.original.id.clone();
     Ok(ServerPrompt {
         seed: first_seed(run_seed, &id),
         id,
-        turns: vec![Turn { role: "user".to_owned(), parts }],
+        messages: vec![message],
+        clips,
         token_ids: question.ids.clone(),
     })
 }
