@@ -14,7 +14,7 @@ use idk_questions::QuestionSet;
 use crate::cli::say;
 use crate::error::Failure;
 use crate::recipe::Recipe;
-use crate::stop::StopSignals;
+use crate::stop::{StopSignals, stopping_sampling};
 use crate::terminal;
 
 /// The hidden folder of samples in an evaluation's folder; each set of questions has one of its own below it. Whoever
@@ -54,18 +54,18 @@ pub(crate) fn sample(
     let stop = StopSignals::watch();
     let warn = |line: &str| say(&format!("warning: {line}"));
     let control = Control { progress: terminal::progress, stop: Some(stop.flag()), warn: &warn };
-    let told = "stopping after the shard that is being sampled; another signal ends at once and loses it";
-    let answers = match stop.while_telling(told, || sample_answers(&inputs, &dir, &control)) {
-        Err(BuildError::Stopped { sampled, total }) => {
-            return Err(stop.sampling_stopped(&dir, sampled, total).into());
-        }
-        // It came too late to stop the sampling, but it must not be lost.
-        Ok(_) if control.stopped() => {
-            let total = set.questions.len();
-            return Err(stop.sampling_stopped(&dir, Some(total), total).into());
-        }
-        done => done?,
-    };
+    let answers =
+        match stop.while_telling(stopping_sampling(&config), || sample_answers(&inputs, &dir, &control)) {
+            Err(BuildError::Stopped { sampled, total }) => {
+                return Err(stop.sampling_stopped(&dir, sampled, total).into());
+            }
+            // It came too late to stop the sampling, but it must not be lost.
+            Ok(_) if control.stopped() => {
+                let total = set.questions.len();
+                return Err(stop.sampling_stopped(&dir, Some(total), total).into());
+            }
+            done => done?,
+        };
     let rows = answers.into_iter().map(|(question, samples)| {
         let said_by = |row: &idk_questions::rows::SampleRow| {
             said(&question.choices, row.choice, row.verdict, &row.text)

@@ -4,9 +4,9 @@
 //! augmentation. The refusal phrase is only ever a phrase to repeat, never an answer about audio.
 
 use idk_audio::{LogMel, MelConfig};
+use idk_benchmark::{ComposedItem, Stream};
 use idk_common::seed::{Rng, derive_seed};
 use idk_common::{Problem, Problems};
-use idk_dataset_builder::compose::{ComposedItem, Stream};
 use idk_model::{FeatureExtractor, LalmTokenizer, Message};
 use idk_questions::{PromptStyle, prompt_text, shuffled};
 use idk_trainer::{Clip, Example};

@@ -5,9 +5,9 @@ use std::error::Error;
 use std::path::Path;
 
 use idk_audio::LogMel;
+use idk_benchmark::{Bank, ComposeConfig, ComposedItem, Split, Stream};
 use idk_common::lock::RunLock;
 use idk_common::{Identity, RunDir};
-use idk_dataset_builder::compose::{self, Bank, ComposeConfig, ComposedItem, Split, Stream};
 use idk_model::{
     ForwardContext, Lalm, LalmConfig, LalmTokenizer, Message, Prompt, SamplingConfig, SaveDtype, generate,
     train_word_bpe,
@@ -121,7 +121,7 @@ fn boxed(failure: Failure) -> Box<dyn Error + Send + Sync> {
 
 /// A model of random weights whose tokenizer knows every word that the bank's questions can hold.
 fn new_model(init: &InitConfig, bank: &Bank, recipe: &Recipe) -> Result<Lalm, Failure> {
-    let mut texts = compose::vocabulary(bank);
+    let mut texts = idk_benchmark::vocabulary(bank);
     let refusal = &recipe.build.refusal;
     texts.extend(
         [
@@ -160,7 +160,7 @@ fn validation_items(bank: &Bank, recipe: &Recipe) -> Result<Vec<ComposedItem>, F
         modalities: recipe.data.tasks.clone(),
         seed: recipe.data.seed,
     };
-    Ok(compose::compose(bank, &config)?)
+    Ok(idk_benchmark::compose(bank, &config)?)
 }
 
 /// One greedy answer to every item: was it right?

@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
+use idk_benchmark::Bank;
 use idk_common::atomic::AtomicFile;
 use idk_common::diagnose::ExitKind;
 use idk_common::lock::{LOCK_FILE, RunLock};
 use idk_common::{Problem, RunDir};
-use idk_dataset_builder::compose::Bank;
 use idk_model::Outline;
 use idk_questions::reason;
 use serde::Serialize;

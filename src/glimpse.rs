@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use idk_dataset_builder::compose::{self, Bank, ComposeConfig, Split};
+use idk_benchmark::{Bank, ComposeConfig, Split};
 use idk_questions::{Question, Rejection};
 
 use crate::error::Failure;
@@ -65,7 +65,7 @@ fn of_bank(data: &DataSection, set: Set, split: &str, bank: &Bank, some: usize) 
         modalities: tasks.to_vec(),
         seed: data.seed,
     };
-    let items = compose::compose(bank, &config)?;
+    let items = idk_benchmark::compose(bank, &config)?;
     let modalities = if tasks.is_empty() { bank.modalities().len() } else { tasks.len() };
     let some = items.into_iter().map(|item| Seen { question: item.question, clip: Some(item.samples) });
     Ok(Glimpse {

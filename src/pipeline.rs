@@ -21,7 +21,7 @@ use crate::recipe::Recipe;
 use crate::same_run::{check_dataset, check_same_run, write_identity};
 use crate::sources::{self, Loaded, Set};
 use crate::start_adapter;
-use crate::stop::StopSignals;
+use crate::stop::{StopSignals, stopping_sampling};
 use crate::summary::summary;
 use crate::terminal;
 
@@ -259,8 +259,7 @@ impl<'a> Run<'a> {
         let stop = StopSignals::watch();
         let warn = |line: &str| say(&format!("warning: {line}"));
         let control = Control { progress: terminal::progress, stop: Some(stop.flag()), warn: &warn };
-        let told = "stopping after the shard that is being sampled; another signal ends at once and loses it";
-        match stop.while_telling(told, || job(&inputs, &control)) {
+        match stop.while_telling(stopping_sampling(&self.recipe.build), || job(&inputs, &control)) {
             Err(BuildError::Stopped { sampled, total }) => {
                 Err(stop.sampling_stopped(&self.dir.root, sampled, total).into())
             }

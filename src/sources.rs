@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use idk_benchmark::{Bank, ComposeConfig, Split};
 use idk_common::identity::differences;
 use idk_common::{CommonError, Identity};
-use idk_dataset_builder::compose::{self, Bank, ComposeConfig, Split};
 use idk_questions::{QuestionSet, ReadOptions, read_questions_with, reason};
 use serde::Serialize;
 
@@ -221,7 +221,7 @@ fn keep_first_of_each_task(set: &mut QuestionSet, limit: usize) {
 
 /// The folder of recordings that a recipe means.
 pub fn bank_dir(data: &DataSection) -> PathBuf {
-    if data.bank.is_empty() { compose::default_bank_dir() } else { PathBuf::from(&data.bank) }
+    if data.bank.is_empty() { idk_benchmark::default_bank_dir() } else { PathBuf::from(&data.bank) }
 }
 
 fn render(
@@ -255,7 +255,7 @@ fn render(
     };
     // Clips of another set have the same names: until all are written nothing may claim to know what they are.
     remove_if_there(&origin_path)?;
-    let path = compose::write(&bank, &config, out)?;
+    let path = idk_benchmark::write(&bank, &config, out)?;
     idk_common::json::write_json(&origin_path, &origin)?;
     Ok(path)
 }
@@ -300,10 +300,10 @@ pub fn compose_to(
         let what = format!("`--split {split}`: a bank has the splits {}", Split::NAMES.join(", "));
         return Err(RunError::Usage { what }.into());
     }
-    let bank = Bank::load(&bank.map_or_else(compose::default_bank_dir, Path::to_owned))?;
+    let bank = Bank::load(&bank.map_or_else(idk_benchmark::default_bank_dir, Path::to_owned))?;
     let config =
         ComposeConfig { split: split.to_owned(), questions_per_modality, modalities: Vec::new(), seed };
-    Ok(compose::write(&bank, &config, out)?)
+    Ok(idk_benchmark::write(&bank, &config, out)?)
 }
 
 /// The last part of a path: what names a folder in files that must not hold absolute paths.

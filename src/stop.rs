@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use idk_common::RunDir;
 use idk_common::diagnose::ExitKind;
+use idk_dataset_builder::{BuildConfig, Sampler};
 use idk_trainer::TrainReport;
 
 use crate::cli::say;
@@ -38,6 +39,17 @@ impl Handlers {
         }
         let _ = register(SIGTERM, Arc::clone(&handlers.terminated));
         handlers
+    }
+}
+
+/// What a signal does to a sampling.
+pub(crate) fn stopping_sampling(config: &BuildConfig) -> &'static str {
+    match config.sampler {
+        Sampler::Local => {
+            "stopping after the shard that is being sampled; another signal ends at once and loses it"
+        }
+        // A server may not answer for minutes.
+        Sampler::OpenAi => "stopping; the answers of the shard that is being sampled are dropped",
     }
 }
 

@@ -13,11 +13,11 @@ use crate::error::BuildError;
 use crate::finish::finish;
 use crate::identity::SamplingIdentity;
 use crate::manifest::Counts;
-use crate::openai::Server;
 use crate::part::Part;
 use crate::question_row::QuestionRow;
 use crate::sample::ShardSampler;
 use crate::screen::{Screened, screen};
+use crate::served;
 use crate::shards::{Shards, remove_shards};
 use crate::shares::IdkShares;
 use crate::write::{QUESTIONS_FILE, REJECTED_FILE, open_folder};
@@ -124,7 +124,7 @@ pub(crate) fn screen_set(
     let BuildInputs { lalm, set, config, seed, .. } = *inputs;
     config.validate()?;
     // A key that is not set shows before the recordings are read.
-    Server::open(config)?;
+    served::open(config)?;
     let input = set.questions.len() + set.rejected.len();
     if input == 0 {
         return Err(BuildError::NoQuestions);
@@ -143,7 +143,7 @@ pub(crate) fn sample_shards(
     control: &Control<'_>,
 ) -> Result<Shards, BuildError> {
     let BuildInputs { lalm, config, seed, provenance, .. } = *inputs;
-    let server = Server::open(config)?;
+    let server = served::open(config)?;
     open_folder(out)?;
     let identity = SamplingIdentity::of(&screened.usable, config, seed, provenance);
     let shards = Shards::open(out, identity, control.warn)?;

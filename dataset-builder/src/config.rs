@@ -5,10 +5,10 @@ use idk_common::text::terminal_safe;
 use idk_common::{Problem, Problems};
 use idk_model::SamplingConfig;
 use idk_questions::{PromptStyle, is_refusal};
+use idk_server::ServerUrl;
 use serde::{Deserialize, Serialize};
 
 use crate::error::BuildError;
-use crate::openai::ServerUrl;
 
 /// Its name in a recipe.
 pub(crate) const SECTION: &str = "build";

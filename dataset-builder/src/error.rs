@@ -10,8 +10,9 @@ use idk_common::problem::joined;
 use idk_common::{CommonError, Problem};
 use idk_model::ModelError;
 use idk_questions::reason::listed;
+use idk_server::ServerError;
 
-use crate::openai::ServerFailure;
+use crate::config::SECTION;
 
 /// Everything that can go wrong while a dataset is built or read.
 #[derive(Debug, thiserror::Error)]
@@ -27,7 +28,7 @@ pub enum BuildError {
 
     /// The server that is sampled did not answer, or not with what was asked for.
     #[error(transparent)]
-    Server(#[from] Box<ServerFailure>),
+    Server(ServerError),
 
     /// Values of `[build]` cannot be used.
     #[error("{}", joined(problems))]
@@ -191,12 +192,24 @@ fn first_few(names: &[String]) -> String {
     format!("{}{rest}", names[..names.len().min(SHOWN)].join(", "))
 }
 
+/// A setting of the server is a key of `[build]`.
+impl From<ServerError> for BuildError {
+    fn from(error: ServerError) -> Self {
+        match error {
+            ServerError::Setting { key, what } => {
+                Self::Config { problems: vec![Problem::of_key(SECTION, key, what)] }
+            }
+            error => Self::Server(error),
+        }
+    }
+}
+
 impl Diagnose for BuildError {
     fn exit_kind(&self) -> ExitKind {
         match self {
             Self::Common(error) => error.exit_kind(),
             Self::Model(error) => error.exit_kind(),
-            Self::Server(failure) => failure.exit_kind(),
+            Self::Server(error) => error.exit_kind(),
             Self::Config { .. } | Self::SamplingKey { .. } => ExitKind::Usage,
             Self::Stopped { .. } => ExitKind::Interrupted,
             Self::NotSampled { .. } | Self::NoShards { .. } => ExitKind::MissingInput,
@@ -218,7 +231,7 @@ impl Diagnose for BuildError {
         match self {
             Self::Common(error) => error.hint(),
             Self::Model(error) => error.hint(),
-            Self::Server(failure) => Some(failure.hint()),
+            Self::Server(error) => error.hint(),
             Self::Config { .. } => None,
             Self::NoQuestions => {
                 Some("look at the question file, and at `tasks` and `limit_per_task` in [data]".to_owned())

@@ -1,12 +1,9 @@
 //! Builds the IDK dataset: samples a base model N times for each question, judges every answer, labels a
 //! question *known* if at least K of the N are right, and writes the rows that teach the model to refuse the rest.
-//!
-//! The composer renders question sets from single recordings, so that the whole method runs with nothing to download.
 
 mod answers;
 mod build;
 mod card;
-pub mod compose;
 mod config;
 mod control;
 mod decided;
@@ -20,7 +17,6 @@ mod joined;
 mod label;
 mod manifest;
 mod merge;
-mod openai;
 mod pairs;
 mod part;
 mod question_row;
@@ -29,6 +25,7 @@ mod relabel;
 mod sample;
 mod sampled;
 mod screen;
+mod served;
 mod shard_file;
 mod shards;
 mod shares;
@@ -45,7 +42,6 @@ pub use identity::{SamplingIdentity, SamplingSettings};
 pub use inspect::{ExampleRow, Inspection, inspect};
 pub use manifest::{Counts, DatasetManifest, MANIFEST_FILE};
 pub use merge::SampledParts;
-pub use openai::{ServerFailure, ServerFault};
 pub use pairs::{read_dpo, read_dpo_val};
 pub use part::Part;
 pub use question_row::QuestionRow;

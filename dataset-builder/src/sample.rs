@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{Receiver, sync_channel};
 
 use idk_audio::LogMel;
@@ -11,15 +12,16 @@ use idk_common::seed::derive_seed;
 use idk_model::{ForwardContext, Generated, Lalm, Prompt, generate_in_rounds};
 use idk_questions::rows::SampleRow;
 use idk_questions::{Verdict, judge};
+use idk_server::Server;
 use rayon::prelude::*;
 
 use crate::config::BuildConfig;
 use crate::control::Control;
 use crate::decided::{answers_until_decided, deciding_answers};
 use crate::error::BuildError;
-use crate::openai::{self, Server};
 use crate::part::Part;
 use crate::screen::{Usable, load_mel};
+use crate::served;
 use crate::shards::Shards;
 
 /// The seed of one sample: a pure function of the run's seed, the question and the sample's place, so that neither
@@ -102,7 +104,7 @@ impl ShardSampler<'_> {
         result
     }
 
-    /// Has a server answer the missing shards, one after the other.
+    /// Has a server answer the missing shards, one after the other. A stop drops the requests that are under way.
     fn ask(
         &self,
         server: &Server,
@@ -112,12 +114,12 @@ impl ShardSampler<'_> {
         control: &Control<'_>,
         bar: &Progress,
     ) -> Result<(), BuildError> {
+        let never = AtomicBool::new(false);
+        let stop = control.stop.unwrap_or(&never);
         for &shard in missing {
-            if control.stopped() {
-                return Err(BuildError::Stopped { sampled: Some(done), total });
-            }
             let questions: Vec<&Usable> = self.usable[shards.questions(shard)].iter().collect();
-            let rows = openai::sample(server, self.lalm, &questions, self.config, self.run_seed, bar)?;
+            let rows = served::sample(server, self.lalm, &questions, self.config, self.run_seed, stop, bar)?;
+            let Some(rows) = rows else { return Err(BuildError::Stopped { sampled: Some(done), total }) };
             shards.write(shard, &rows.into_iter().flatten().collect::<Vec<_>>())?;
             done += questions.len();
         }

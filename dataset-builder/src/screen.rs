@@ -7,12 +7,12 @@ use idk_audio::{AudioError, LogMel};
 use idk_common::chat::{AUDIO_TAG, Message};
 use idk_model::{FeatureExtractor, Lalm, ModelError};
 use idk_questions::{Question, QuestionSet, Rejection, Verdict, judge, prompt_text, reason, shuffled};
+use idk_server::has_special_token;
 use rayon::prelude::*;
 
 use crate::config::{BuildConfig, OptionOrder, Sampler};
 use crate::control::Control;
 use crate::error::BuildError;
-use crate::openai::has_special_token;
 use crate::sampled::Screening;
 
 /// A question that can be asked.

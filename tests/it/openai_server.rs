@@ -1,8 +1,10 @@
 //! `sampler = "openai"`: a dataset from answers of a server, and what each kind of failure looks like from outside.
 #![allow(clippy::unwrap_used, reason = "helpers of tests, which clippy does not count as tests")]
 
+use std::time::{Duration, Instant};
+
 use crate::server::{Act, FakeServer};
-use crate::support::{BUILD, Desk, Said, files, said, with_overrides};
+use crate::support::{BUILD, Desk, Said, files, said, stop, with_overrides};
 
 /// Overrides that sample `server`.
 fn settings(server: &FakeServer) -> Vec<String> {
@@ -88,6 +90,27 @@ fn a_build_that_failed_on_the_network_goes_on_when_the_server_is_back() {
 }
 
 #[test]
+fn a_signal_ends_a_build_whose_server_does_not_answer_at_once() {
+    for (signal, code) in [("INT", 130), ("TERM", 143)] {
+        let desk = Desk::new();
+        let silent = FakeServer::start(|_, _| Act::Late(Duration::from_secs(300), Box::new(Act::Hang)));
+        let settings = settings(&silent);
+        let overrides: Vec<&str> = settings.iter().map(String::as_str).collect();
+        let mut child = desk.command(BUILD, &with_overrides("quick.toml", &overrides)).spawn().unwrap();
+        while silent.seen().is_empty() {
+            assert!(child.try_wait().unwrap().is_none(), "it ended before it asked");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let asked = Instant::now();
+        stop(child, signal)
+            .failed(code, &["stopping; the answers", "stopped by a signal", "same command again"]);
+        assert!(asked.elapsed() < Duration::from_secs(3), "{:?}", asked.elapsed());
+        let server = FakeServer::start(|_, request| Act::good(request));
+        build(&desk, &self::settings(&server), &[]).succeeded();
+    }
+}
+
+#[test]
 fn the_api_key_comes_from_the_environment_and_goes_into_no_file_and_no_message() {
     let desk = Desk::new();
     let run = |server: &FakeServer, key: Option<&str>, out: &str| {
@@ -104,7 +127,7 @@ fn the_api_key_comes_from_the_environment_and_goes_into_no_file_and_no_message()
     };
     let server = FakeServer::start(|_, request| Act::good(request));
     run(&server, Some("k-5ecret\n"), "run").succeeded();
-    assert!(server.seen().iter().all(|seen| seen.head.contains("\r\nAuthorization: Bearer k-5ecret\r\n")));
+    assert!(server.seen().iter().all(|seen| seen.head.contains("\r\nauthorization: Bearer k-5ecret\r\n")));
     for (name, bytes) in files(&desk.path("run")) {
         assert!(!String::from_utf8_lossy(&bytes).contains("k-5ecret"), "{name}");
     }

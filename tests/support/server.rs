@@ -16,6 +16,8 @@ pub(crate) enum Act {
     Say(u16, &'static str, String),
     /// Sends these bytes, which are a whole reply.
     Raw(Vec<u8>),
+    /// Sends these bytes one by one, with this time between them.
+    Drip(Vec<u8>, Duration),
     /// Waits before it answers.
     Late(Duration, Box<Self>),
     /// Closes the connection unanswered.
@@ -115,8 +117,12 @@ fn serve<'a>(
             return Ok(());
         }
     }
-    let length = head.lines().find_map(|line| line.strip_prefix("Content-Length: ")).unwrap();
-    let mut body = vec![0; length.parse().unwrap()];
+    // Names of headers have no case (RFC 9110, section 5.1).
+    let length = |line: &str| {
+        let (name, value) = line.split_once(": ")?;
+        name.eq_ignore_ascii_case("content-length").then(|| value.parse().unwrap())
+    };
+    let mut body = vec![0; head.lines().find_map(length).unwrap()];
     reader.read_exact(&mut body)?;
     let body: Value = serde_json::from_slice(&body).unwrap();
     let number = {
@@ -138,6 +144,10 @@ fn serve<'a>(
             body.len()
         ),
         Act::Raw(bytes) => socket.write_all(&bytes),
+        Act::Drip(bytes, pause) => bytes.chunks(1).try_for_each(|byte| {
+            std::thread::sleep(pause);
+            socket.write_all(byte)
+        }),
         Act::Break => write!(socket, "HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n{{\"choices\": ["),
         Act::Hang | Act::Late(..) => Ok(()),
     }

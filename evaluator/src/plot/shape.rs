@@ -1,5 +1,5 @@
-//! What plots are made of. A shape has a class, for which [`super::style`] has colours and widths; so it can be drawn
-//! as SVG ([`super::svg`]) and as pixels ([`super::raster`]).
+//! What plots are made of. A shape has a class, for which [`super::style`] has colours and widths; [`super::svg`]
+//! writes it as SVG.
 
 /// One shape.
 #[derive(Clone, Debug, PartialEq)]

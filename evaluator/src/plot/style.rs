@@ -1,4 +1,4 @@
-//! Colours and widths of all plots, once: as CSS for pages and SVG files, and as numbers for pixels.
+//! Colours and widths of all plots, once, as CSS for pages and SVG files.
 //!
 //! The colours can be told apart by the colour-blind (Okabe and Ito, 2008, darkened on light paper and lightened on dark
 //! for contrast); curves differ in their dashes too, rules in their forms.
@@ -196,12 +196,14 @@ fn declarations(style: &Style, paint: impl Fn(&str) -> String) -> String {
         name => paint(name),
     };
     let dash = style.dash.map(|dash| dash.iter().map(f32::to_string).collect::<Vec<_>>().join(" "));
+    // Round ends would fill the gaps between dashes.
+    let linecap = if style.dash.is_some() { Some("butt") } else { style.round.then_some("round") };
     let all = [
         ("fill", style.fill.map(colour)),
         ("stroke", style.stroke.map(colour)),
         ("stroke-width", style.stroke_width.map(|width| width.to_string())),
         ("stroke-dasharray", dash),
-        ("stroke-linecap", (style.round && style.dash.is_none()).then(|| "round".to_owned())),
+        ("stroke-linecap", linecap.map(str::to_owned)),
         ("stroke-linejoin", style.round.then(|| "round".to_owned())),
         ("opacity", style.opacity.map(|opacity| opacity.to_string())),
         ("text-anchor", style.anchor.map(str::to_owned)),
@@ -211,28 +213,9 @@ fn declarations(style: &Style, paint: impl Fn(&str) -> String) -> String {
     all.into_iter().filter_map(|(name, value)| Some(format!("{name}: {}; ", value?))).collect()
 }
 
-/// What a shape of that class looks like: the style of every class that it has, `own` replaced by its own colour.
-pub(crate) fn resolve(class: &str) -> Style {
-    let has = |name: &str| class.split(' ').any(|part| part == name);
-    let mut style = NOTHING;
-    for (name, says) in CLASSES.iter().filter(|(name, _)| name.split(' ').all(has)) {
-        let _ = name;
-        style = Style {
-            fill: says.fill.or(style.fill),
-            stroke: says.stroke.or(style.stroke),
-            stroke_width: says.stroke_width.or(style.stroke_width),
-            dash: says.dash.or(style.dash),
-            round: says.round || style.round,
-            opacity: says.opacity.or(style.opacity),
-            anchor: says.anchor.or(style.anchor),
-            bold: says.bold || style.bold,
-            size: says.size.or(style.size),
-        };
-    }
-    let own = NAMES.into_iter().find(|name| name.starts_with('c') && name.len() == 2 && has(name));
-    let named = |colour: Option<&'static str>| if colour == Some("own") { own } else { colour };
-    let heat = heat_classes().into_iter().find(|name| has(name));
-    Style { fill: heat.or(named(style.fill)), stroke: named(style.stroke), ..style }
+/// The classes of bold texts.
+pub(crate) fn bold_classes() -> impl Iterator<Item = &'static str> {
+    CLASSES.iter().filter(|(_, style)| style.bold).map(|(class, _)| *class)
 }
 
 #[cfg(test)]
@@ -276,13 +259,11 @@ mod tests {
     }
 
     #[test]
-    fn a_class_of_two_parts_has_the_styles_of_both_and_of_the_pair() {
-        let style = resolve("curve c2");
-        assert_eq!((style.stroke, style.fill, style.stroke_width), (Some("c2"), Some("none"), Some(2.0)));
-        assert_eq!(style.dash, Some(&[9.0, 2.5][..]));
-        assert_eq!(resolve("curve c1").dash, None);
-        assert_eq!(resolve("cell gain3").fill, Some("gain3"));
-        assert_eq!(resolve("nothing"), NOTHING);
+    fn dashes_have_flat_ends_also_where_their_curve_has_round_ones() {
+        let css = classes(|name| name.to_owned());
+        let rule = |selector: &str| css.lines().find(|line| line.starts_with(selector)).unwrap();
+        assert!(rule("svg .curve {").contains("stroke-linecap: round;"));
+        assert!(rule("svg .curve.c3 {").contains("stroke-dasharray: 2 2.5; stroke-linecap: butt;"));
     }
 
     #[test]

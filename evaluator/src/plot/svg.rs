@@ -1,6 +1,7 @@
 //! Plots as SVG: inside a page, where colours and fonts are the page's, and as files of their own.
 
 use super::escape::escape;
+use super::raster::FONT_FAMILY;
 use super::shape::{Form, Shape};
 use super::style::{DARK, LIGHT, Palette, classes, hex};
 use super::{Plot, laid_out};
@@ -102,7 +103,7 @@ fn file(label: &str, size: [f64; 2], shapes: &[Shape], style: &str) -> String {
     format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" \
          viewBox=\"0 0 {width} {height}\" role=\"img\" aria-label=\"{label}\">\n<title>{label}</title>\n<style>\n\
-         svg {{ font-family: \"DejaVu Sans Condensed\", \"DejaVu Sans\", Verdana, sans-serif; }}\n{style}</style>\n\
+         svg {{ font-family: \"{FONT_FAMILY}\", \"DejaVu Sans\", Verdana, sans-serif; }}\n{style}</style>\n\
          <rect width=\"100%\" height=\"100%\" class=\"paper\"/>\n{content}</svg>\n"
     )
 }

@@ -83,7 +83,7 @@ impl LalmTokenizer {
                 files.insert(name.to_owned(), atomic::read_limited(&path, MAX_TEXT_BYTES)?);
             }
         }
-        let tokenizer = Self::from_files(dir.to_owned(), files, config.architecture)?;
+        let tokenizer = Self::from_files(dir, files, config.architecture)?;
         if tokenizer.audio_id != config.audio_token_id {
             let what = format!(
                 "{} has id {}, but config.json says {}",
@@ -103,11 +103,11 @@ impl LalmTokenizer {
             (TOKENIZER_JSON.to_owned(), tokenizer_json),
             (TOKENIZER_CONFIG_JSON.to_owned(), tokenizer_config_json),
         ]);
-        Self::from_files(PathBuf::from("in memory"), files, &qwen2_audio::ARCHITECTURE)
+        Self::from_files(Path::new("in memory"), files, &qwen2_audio::ARCHITECTURE)
     }
 
     fn from_files(
-        path: PathBuf,
+        path: &Path,
         files: BTreeMap<String, Vec<u8>>,
         architecture: &'static Architecture,
     ) -> Result<Self, ModelError> {
@@ -127,11 +127,11 @@ impl LalmTokenizer {
             .into_iter()
             .filter(|(_, token)| token.special && !token.content.is_empty())
             .map(|(id, token)| (token.content, id));
-        let specials = Specials::new(tokens.collect()).map_err(|what| tokenizer_error(&path, what))?;
+        let specials = Specials::new(tokens.collect()).map_err(|what| tokenizer_error(path, what))?;
         let id = |token: &str| {
             specials.id(token).ok_or_else(|| {
                 let files = format!("neither in {TOKENIZER_JSON} nor in {TOKENIZER_CONFIG_JSON}");
-                tokenizer_error(&path, format!("the special token {token} is {files}"))
+                tokenizer_error(path, format!("the special token {token} is {files}"))
             })
         };
         let family = architecture.template;
@@ -143,7 +143,7 @@ impl LalmTokenizer {
         let pad_id = id(&name(&config.pad_token, family.pad))?;
         let built_in =
             || ChatTemplate::new(Origin::Family(architecture.name), family.built_in, config.names());
-        let fail = |what| ModelError::ChatTemplate { path: path.clone(), what };
+        let fail = |what| ModelError::ChatTemplate { path: path.to_owned(), what };
         let chat = match own_template(&files).map_err(fail)? {
             Some((origin, source)) => match ChatTemplate::new(origin, &source, config.names()) {
                 Err(_) if origin == Origin::TokenizerConfig => built_in(),
@@ -153,7 +153,7 @@ impl LalmTokenizer {
         };
         let chat = chat.map_err(fail)?;
         let mut tokenizer = Self {
-            path: path.clone(),
+            path: path.to_owned(),
             files,
             inner,
             specials,
@@ -181,10 +181,10 @@ impl LalmTokenizer {
         self.prompt_ids(&chat, &[1])?;
         let answer = self.learnt(&chat, "y")?.0;
         if !answer.contains('y') {
-            return Err(self.template_error("it leaves out the answer".to_owned()));
+            return Err(self.template_error("it leaves out the answer"));
         }
         let last = self.answer_ids(&chat, "y")?.pop();
-        last.ok_or_else(|| self.template_error("it leaves out the answer".to_owned()))
+        last.ok_or_else(|| self.template_error("it leaves out the answer"))
     }
 
     /// Where the chat template comes from, for people.
@@ -298,7 +298,7 @@ impl LalmTokenizer {
         if placed != clips {
             let what =
                 format!("it cannot place audio: a chat of {clips} clips gets {placed} {}", self.family.audio);
-            return Err(self.template_error(what));
+            return Err(self.template_error(&what));
         }
         let mut counts = audio_tokens.iter();
         let mut ids = Vec::new();
@@ -350,11 +350,11 @@ impl LalmTokenizer {
         let Some(turn) = rendered.strip_prefix(&prompt) else {
             let what =
                 "a chat with an answer does not begin as the prompt for it does, so it cannot be learnt from";
-            return Err(self.template_error(what.to_owned()));
+            return Err(self.template_error(what));
         };
         match self.specials.last_end(turn) {
             Some(end) => Ok((turn[..end].to_owned(), mark)),
-            None => Err(self.template_error("it ends an answer with no special token".to_owned())),
+            None => Err(self.template_error("it ends an answer with no special token")),
         }
     }
 
@@ -364,10 +364,10 @@ impl LalmTokenizer {
     }
 
     fn rendered(&self, messages: &[Message], add_generation_prompt: bool) -> Result<String, ModelError> {
-        self.chat.render(messages, add_generation_prompt).map_err(|what| self.template_error(what))
+        self.chat.render(messages, add_generation_prompt).map_err(|what| self.template_error(&what))
     }
 
-    fn template_error(&self, what: String) -> ModelError {
+    fn template_error(&self, what: &str) -> ModelError {
         ModelError::ChatTemplate { path: self.path.clone(), what: format!("{}: {what}", self.chat.origin) }
     }
 }

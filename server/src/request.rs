@@ -1,0 +1,136 @@
+//! The request for one question. Every setting is written out: what is left out, a server takes from the checkpoint's
+//! `generation_config.json`.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use idk_common::chat::{Message, Part, audio_count};
+use idk_common::seed::derive_seed;
+use serde_json::{Value, json};
+
+use crate::error::ServerError;
+
+/// What a server is asked about one question.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ServerPrompt {
+    /// The question's id: it names failures.
+    pub id: String,
+    /// The chat.
+    pub messages: Vec<Message>,
+    /// A WAV file ([`crate::wav_bytes`]) for each recording of the chat, in its order.
+    pub clips: Vec<Vec<u8>>,
+    /// Seed of the first answer; the server draws answer `i` with this plus `i`. [`first_seed`] makes one.
+    pub seed: u64,
+    /// The prompt as the local tokenizer has it: a server that returns its own must have the same.
+    pub token_ids: Vec<u32>,
+}
+
+/// How answers are drawn, and how many of each question.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decoding {
+    /// Answers of one request, at least 1.
+    pub choices: usize,
+    /// Divides the logits; 0 = greedy, which vLLM allows for one choice only.
+    pub temperature: f64,
+    /// Smallest set of tokens with at least this probability; 1 = off.
+    pub top_p: f64,
+    /// This many most likely tokens; 0 = off.
+    pub top_k: usize,
+    /// Divides the logits of tokens that were seen; 1 = off.
+    pub repetition_penalty: f64,
+    /// An answer is cut after this many tokens.
+    pub max_new_tokens: usize,
+    /// An answer ends with one of these tokens.
+    pub stop_token_ids: Vec<u32>,
+}
+
+/// The seed of the first answer; answer `i` has this plus `i`.
+///
+/// vLLM draws choice `i` of a request with the request's seed plus `i` and reads seeds as signed 64-bit integers: the
+/// two bits that are left out keep the sum in range. A pure function of the run's seed and the question, so a resumed
+/// or re-sharded run sends the same requests.
+#[must_use]
+pub fn first_seed(run_seed: u64, question_id: &str) -> u64 {
+    derive_seed(run_seed, "server", &[question_id]) >> 2
+}
+
+/// Whether a text holds what a server's tokenizer takes for a special token: `<|AUDIO|>`, `<|im_end|>` ...
+///
+/// A local tokenizer may keep such text as text. A server does not: the recording would go where the text says.
+#[must_use]
+pub fn has_special_token(text: &str) -> bool {
+    text.split("<|").skip(1).any(|rest| {
+        let name = rest.split_once("|>").map(|(name, _)| name);
+        name.is_some_and(|name| !name.is_empty() && !name.contains(char::is_whitespace))
+    })
+}
+
+/// The body of `POST /v1/chat/completions`.
+///
+/// # Errors
+/// [`ServerError::Clips`] if the chat has more or fewer recordings than there are clips.
+pub(crate) fn body(model: &str, prompt: &ServerPrompt, decoding: &Decoding) -> Result<Vec<u8>, ServerError> {
+    let (messages, clips) = (audio_count(&prompt.messages), prompt.clips.len());
+    if messages != clips {
+        return Err(ServerError::Clips { question: prompt.id.clone(), messages, clips });
+    }
+    let mut clips = prompt.clips.iter();
+    let messages: Vec<Value> =
+        prompt.messages.iter().map(|message| message_json(message, &mut clips)).collect();
+    let request = json!({
+        "model": model,
+        "messages": messages,
+        "n": decoding.choices,
+        "seed": prompt.seed,
+        "temperature": decoding.temperature,
+        "top_p": decoding.top_p,
+        "top_k": if decoding.top_k == 0 { Value::from(-1) } else { Value::from(decoding.top_k) },
+        "min_p": 0.0,
+        "repetition_penalty": decoding.repetition_penalty,
+        "presence_penalty": 0.0,
+        "frequency_penalty": 0.0,
+        "max_completion_tokens": decoding.max_new_tokens,
+        // The older name, for servers that do not know the other.
+        "max_tokens": decoding.max_new_tokens,
+        "stop_token_ids": decoding.stop_token_ids,
+        "logprobs": true,
+        "top_logprobs": 0,
+        "return_token_ids": true,
+        "stream": false,
+    });
+    Ok(request.to_string().into_bytes())
+}
+
+fn message_json<'a>(message: &Message, clips: &mut impl Iterator<Item = &'a Vec<u8>>) -> Value {
+    let part = |part: &Part| match part {
+        Part::Audio => {
+            let data = STANDARD.encode(clips.next().map_or(&[][..], Vec::as_slice));
+            json!({ "type": "input_audio", "input_audio": { "data": data, "format": "wav" } })
+        }
+        Part::Text(text) => json!({ "type": "text", "text": text }),
+    };
+    json!({ "role": message.role, "content": message.parts.iter().map(part).collect::<Vec<_>>() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seeds_are_a_function_of_run_and_question_and_fit_a_signed_integer_with_room_for_all_choices() {
+        // Python: int.from_bytes(sha256(b"idk-v1\0" b"7\0" b"server\0" b"q1\0").digest()[:8], "little") >> 2
+        assert_eq!(first_seed(7, "q1"), 625_403_270_459_507_054);
+        assert_ne!(first_seed(7, "q2"), first_seed(7, "q1"));
+        assert_ne!(first_seed(8, "q1"), first_seed(7, "q1"));
+        assert!((u64::MAX >> 2) + 1_000_000 < i64::MAX as u64);
+    }
+
+    #[test]
+    fn texts_that_hold_a_special_token_are_found() {
+        for text in ["<|AUDIO|>", "what is <|im_end|>?", "<| x <|zh|>"] {
+            assert!(has_special_token(text), "{text}");
+        }
+        for text in ["a <|", "<||>", "2 <| 3 |> 4", "<audio>", "|>x<|"] {
+            assert!(!has_special_token(text), "{text}");
+        }
+    }
+}
