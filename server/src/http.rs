@@ -213,9 +213,9 @@ fn trusted_roots(extra: Option<&Path>) -> Result<Vec<Certificate<'static>>, Stri
     let pem = idk_common::atomic::read(path).map_err(|error| error.to_string())?;
     let before = roots.len();
     for item in parse_pem(&pem) {
-        match item.map_err(|error| format!("{}: {error}", path.display()))? {
-            PemItem::Certificate(certificate) => roots.push(certificate),
-            _ => {}
+        let item = item.map_err(|error| format!("{}: {error}", path.display()))?;
+        if let PemItem::Certificate(certificate) = item {
+            roots.push(certificate);
         }
     }
     if roots.len() == before {

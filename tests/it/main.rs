@@ -1,4 +1,5 @@
 //! Promises of whole programs, in one test program: each module runs `idk-build`, `idk-train` and `idk-eval` in folders of its own.
+#![allow(clippy::unwrap_used, reason = "helpers of tests, which clippy does not count as tests")]
 
 #[path = "../support/server.rs"]
 mod server;

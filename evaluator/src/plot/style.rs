@@ -260,7 +260,7 @@ mod tests {
 
     #[test]
     fn dashes_have_flat_ends_also_where_their_curve_has_round_ones() {
-        let css = classes(|name| name.to_owned());
+        let css = classes(str::to_owned);
         let rule = |selector: &str| css.lines().find(|line| line.starts_with(selector)).unwrap();
         assert!(rule("svg .curve {").contains("stroke-linecap: round;"));
         assert!(rule("svg .curve.c3 {").contains("stroke-dasharray: 2 2.5; stroke-linecap: butt;"));
