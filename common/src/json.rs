@@ -60,7 +60,7 @@ pub fn parse_rows<T: DeserializeOwned>(path: &Path, text: &str) -> Result<Vec<T>
     parse_row(text.as_bytes()).map_err(|error| json_error(path, error.line(), &error))
 }
 
-/// JSON text with `null` in the place of every number that is not finite; `None` if there is none.
+/// JSON text with `null` instead of every number that is not finite; `None` if there is none.
 #[must_use]
 pub fn with_finite_numbers(bytes: &[u8]) -> Option<Vec<u8>> {
     let mut mended: Option<Vec<u8>> = None;

@@ -23,7 +23,7 @@ pub enum QuestionError {
         /// The line where something else stands, from 1.
         line: usize,
     },
-    /// What Git leaves in the place of a large file that has not been fetched.
+    /// What Git leaves instead of a large file that has not been fetched.
     #[error("`{}` is a Git LFS pointer, not the file itself", display_path(path))]
     LfsPointer {
         /// The question set.
