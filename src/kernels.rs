@@ -119,7 +119,8 @@ impl Counts {
 
     fn line(&self) -> String {
         let Self { compiled, from_cache, tuned, .. } = self;
-        format!("kernels   {compiled} compiled, {from_cache} from the cache, chosen for {tuned} shapes")
+        let chosen = if *tuned == 0 { String::new() } else { format!(", chosen for {tuned} shapes") };
+        format!("kernels   {compiled} compiled, {from_cache} from the cache{chosen}")
     }
 }
 
@@ -181,7 +182,7 @@ mod tests {
         assert_eq!(counts.add(Event::FromCache, start), None);
         assert_eq!(counts.add(Event::FromCache, after(9)), None);
         let line = counts.add(Event::Compiled, after(10)).unwrap();
-        assert_eq!(line, "kernels   1 compiled, 2 from the cache, chosen for 0 shapes, 10 s");
+        assert_eq!(line, "kernels   1 compiled, 2 from the cache, 10 s");
         assert_eq!(counts.add(Event::Compiled, after(14)), None);
         let line = counts.add(Event::Tuning("x".repeat(80)), after(15)).unwrap();
         assert!(line.ends_with(&format!("; choosing for {}…", "x".repeat(60))), "{line}");

@@ -144,7 +144,7 @@ fn is_subject(first: &Word, rest: &[Word]) -> bool {
     !first.ends_clause && VERBS.contains(&rest[0].text.as_str())
 }
 
-/// Whether `rest` goes on with another letter: `(B)`, `, B`, `or B`, `and maybe B`.
+/// Whether `rest` continues with another letter: `(B)`, `, B`, `or B`, `and maybe B`.
 fn joins_letter(rest: &[Word], options: usize, letter: usize) -> bool {
     const JOINS: [&str; 8] = ["or", "and", "maybe", "possibly", "perhaps", "option", "also", "either"];
     let joins = |at: usize| rest.get(at).is_some_and(|word| matches!(word.text.as_str(), "or" | "and"));

@@ -24,7 +24,7 @@ pub(super) enum Content {
 pub(super) enum Rows {
     /// The text of an array, from its bracket on; its structure has been checked.
     Array(String),
-    /// One row a line.
+    /// One row per line.
     Lines(String),
 }
 
