@@ -3,64 +3,27 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use idk_common::fs;
 use idk_common::json::{write_json, write_jsonl};
 use idk_common::progress::NewProgress;
-use idk_model::{Adapters, Lalm};
 use idk_questions::Verdict;
 
-use crate::agreement::{Samples, agreement};
-use crate::answer::Answer;
-use crate::answers_file::{clear_answers, remove_if_there, write_answers};
-use crate::ask::Asker;
-use crate::beside::Beside;
-use crate::compare::{Yardsticks, compare_method};
+use crate::answer::agreement::agreement;
+use crate::answer::answers_file::{clear_answers, write_answers};
+use crate::answer::prepare::Prepared;
+use crate::answer::prompts::Prompts;
+use crate::answer::record::Answer;
+use crate::answer::subject::{Evaluation, NamedAdapter, Subject};
+use crate::compare::groups::{Grouping, count_groups};
+use crate::compare::methods::{Yardsticks, compare_method};
+use crate::compare::pairs::pair_results;
+use crate::compare::results::{FORMAT, REJECTED_FILE, Results, base_results, results_file};
+use crate::compare::rules::{Rule, apply, fit_agreement, fit_on_val, group_rule};
 use crate::config::EvalConfig;
 use crate::error::EvalError;
-use crate::groups::{Grouping, count_groups};
-use crate::html::{report_file, write_report};
-use crate::key::contender_key;
 use crate::method::{Contender, Method};
-use crate::pairs::pair_results;
-use crate::prepare::Prepared;
-use crate::prompts::Prompts;
-use crate::refuse::{Rule, apply, fit_agreement, fit_on_val, group_rule};
-use crate::results::{FORMAT, REJECTED_FILE, Results, base_results, results_file};
-use crate::run::answer_all;
-use crate::store::Store;
-
-/// An adapter that is compared with the base model.
-#[derive(Clone, Debug)]
-pub struct NamedAdapter {
-    /// Its name in tables and file names; see [`crate::is_adapter_name`].
-    pub name: String,
-    /// Its tensors.
-    pub adapters: Adapters,
-    /// SHA-256 of its files: what stored answers are known by. Its scales, as they are in memory, count besides.
-    pub sha256: String,
-}
-
-/// What is evaluated, besides the questions.
-#[derive(Clone, Copy, Debug)]
-pub struct Subject<'a> {
-    /// The base model.
-    pub lalm: &'a Lalm,
-    /// SHA-256 of its files: what stored answers are known by.
-    pub model_sha256: &'a str,
-    /// Where it runs: other devices round differently.
-    pub device: &'a str,
-    /// The trained adapters, if there are any.
-    pub adapters: &'a [NamedAdapter],
-    /// The share of questions of each group that the base model knows ([`crate::known_shares`]); empty if unknown.
-    pub known_share: &'a BTreeMap<String, f64>,
-    /// The folder of the run whose evaluation this is: the report shows its sweeps and its training too.
-    pub run_dir: Option<&'a Path>,
-    /// The prepared questions that `threshold` and `agreement` are fitted on.
-    pub val: Option<&'a Prepared>,
-    /// Samples of the base model on both sets, for `agreement`.
-    pub samples: Option<&'a Samples>,
-    /// Names and hashes of model, adapter and questions, copied to `results.json`.
-    pub provenance: &'a BTreeMap<String, String>,
-}
+use crate::report::beside::Beside;
+use crate::report::html::{report_file, write_report};
 
 /// Answers the prepared questions with the base model and with every method of the recipe, compares them, and writes
 /// `answers-<name>.jsonl`, `rejected.jsonl`, `report.html` and, last, `results.json` into `eval_dir`.
@@ -84,9 +47,9 @@ pub fn evaluate(
     check_possible(subject, config, &contenders)?;
     let names: Vec<&str> = contenders.iter().map(|who| who.name.as_str()).collect();
     // Results beside answers that are not theirs would lie.
-    remove_if_there(&results_file(eval_dir))?;
-    remove_if_there(&report_file(eval_dir))?;
-    remove_if_there(&eval_dir.join(REJECTED_FILE))?;
+    fs::remove_if_exists(&results_file(eval_dir))?;
+    fs::remove_if_exists(&report_file(eval_dir))?;
+    fs::remove_if_exists(&eval_dir.join(REJECTED_FILE))?;
     clear_answers(eval_dir, &names)?;
     let run = Evaluation { subject, config, prompts: &prompts, eval_dir, progress };
     let base = run.answers(&Method::Base.into(), prepared)?;
@@ -101,7 +64,7 @@ pub fn evaluate(
     for who in contenders.iter().filter(|who| who.method.is_rule()) {
         let first = contenders.iter().find(|who| !who.method.is_rule());
         let like = first.and_then(|who| Some((who.name.as_str(), said.get(who.name.as_str())?.0.as_slice())));
-        let rule = run.rule(who.method, prepared, like)?;
+        let rule = rule(&run, who.method, prepared, like)?;
         let answers = apply(&rule, prepared, &base, agreement.as_deref(), seed)?;
         write_answers(eval_dir, who, prepared, &answers)?;
         said.insert(&who.name, (answers, Some(rule)));
@@ -138,83 +101,34 @@ pub fn evaluate(
     Ok(results)
 }
 
-/// An evaluation in progress.
-pub(crate) struct Evaluation<'a> {
-    pub(crate) subject: &'a Subject<'a>,
-    pub(crate) config: &'a EvalConfig,
-    pub(crate) prompts: &'a Prompts,
-    pub(crate) eval_dir: &'a Path,
-    pub(crate) progress: NewProgress,
-}
-
-impl Evaluation<'_> {
-    /// The answers of one that runs a model.
-    fn answers(&self, who: &Contender, prepared: &Prepared) -> Result<Vec<Answer>, EvalError> {
-        let adapter = self.subject.adapters.iter().find(|adapter| adapter.name == who.name);
-        self.answers_of(&who.name, who.method, adapter.filter(|_| who.method == Method::Adapter), prepared)
-    }
-
-    /// The answers of a method, with the adapter that is given; `label` is for the progress bar.
-    ///
-    /// # Errors
-    /// [`EvalError::Model`], [`EvalError::Common`].
-    pub(crate) fn answers_of(
-        &self,
-        label: &str,
-        method: Method,
-        adapter: Option<&NamedAdapter>,
-        prepared: &Prepared,
-    ) -> Result<Vec<Answer>, EvalError> {
-        let asker = Asker {
-            lalm: self.subject.lalm,
-            adapters: adapter.map(|adapter| &adapter.adapters),
-            method,
-            prompts: self.prompts,
-            style: prepared.style,
-            // The threshold rule refuses by the base model's option probabilities; a curve is made of both.
-            with_options: matches!(method, Method::Base | Method::Adapter),
-            config: self.config,
-        };
-        let adapter_sha256 = adapter.map(|adapter| adapter.sha256.as_str());
-        let key = contender_key(&asker, self.subject.model_sha256, self.subject.device, adapter_sha256);
-        let store = Store::open(self.eval_dir, &key)?;
-        let bar = (self.progress)(&format!("answers of {label}"), prepared.questions.len() as u64);
-        let answers = answer_all(&asker, prepared, &key, Some(&store), &bar)?;
-        bar.finish();
-        Ok(answers)
-    }
-
-    /// What a rule refuses by. `like`: name and answers of the first method that runs a model.
-    fn rule(
-        &self,
-        method: Method,
-        prepared: &Prepared,
-        like: Option<(&str, &[Answer])>,
-    ) -> Result<Rule, EvalError> {
-        match (method, self.subject.val) {
-            (Method::Threshold, Some(val)) => {
-                fit_on_val(&self.answers(&Method::Base.into(), val)?, self.config.threshold_by)
-            }
-            (Method::Agreement, Some(val)) => {
-                let base = self.answers(&Method::Base.into(), val)?;
-                let none = BTreeMap::new();
-                let samples = self.subject.samples.map_or(&none, |samples| &samples.val);
-                fit_agreement(&base, &agreement(val, &base, samples), self.config.threshold_by)
-            }
-            (Method::Group, _) => {
-                Ok(group_rule(prepared, self.subject.known_share, self.config.group_known_share))
-            }
-            _ => {
-                let refused = |answers: &[Answer]| {
-                    answers.iter().filter(|answer| answer.judgement.verdict == Verdict::Refused).count()
-                };
-                let (refusals, like) = match (self.config.random_rate, like) {
-                    (Some(rate), _) => ((rate * prepared.questions.len() as f64).round() as usize, None),
-                    (None, Some((name, answers))) => (refused(answers), Some(name.to_owned())),
-                    (None, None) => (0, None),
-                };
-                Ok(Rule::Random { refusals, like })
-            }
+/// What a rule refuses by. `like`: name and answers of the first method that runs a model.
+fn rule(
+    run: &Evaluation<'_>,
+    method: Method,
+    prepared: &Prepared,
+    like: Option<(&str, &[Answer])>,
+) -> Result<Rule, EvalError> {
+    match (method, run.subject.val) {
+        (Method::Threshold, Some(val)) => {
+            fit_on_val(&run.answers(&Method::Base.into(), val)?, run.config.threshold_by)
+        }
+        (Method::Agreement, Some(val)) => {
+            let base = run.answers(&Method::Base.into(), val)?;
+            let none = BTreeMap::new();
+            let samples = run.subject.samples.map_or(&none, |samples| &samples.val);
+            fit_agreement(&base, &agreement(val, &base, samples), run.config.threshold_by)
+        }
+        (Method::Group, _) => Ok(group_rule(prepared, run.subject.known_share, run.config.group_known_share)),
+        _ => {
+            let refused = |answers: &[Answer]| {
+                answers.iter().filter(|answer| answer.judgement.verdict == Verdict::Refused).count()
+            };
+            let (refusals, like) = match (run.config.random_rate, like) {
+                (Some(rate), _) => ((rate * prepared.questions.len() as f64).round() as usize, None),
+                (None, Some((name, answers))) => (refused(answers), Some(name.to_owned())),
+                (None, None) => (0, None),
+            };
+            Ok(Rule::Random { refusals, like })
         }
     }
 }
@@ -295,13 +209,13 @@ pub(crate) mod tests {
 
     use idk_common::progress::Progress;
     use idk_common::{fs, json::read_json, paths::regular_files};
-    use idk_model::device;
+    use idk_model::{Adapters, Lalm, device};
     use idk_questions::{PromptStyle, Question, QuestionSet};
 
     use super::*;
-    use crate::html::REPORT_FILE;
-    use crate::prepare::prepare;
-    use crate::results::RESULTS_FILE;
+    use crate::answer::prepare::prepare;
+    use crate::compare::results::RESULTS_FILE;
+    use crate::report::html::REPORT_FILE;
 
     #[test]
     fn the_base_is_not_compared_with_itself_and_an_adapter_needs_one() {
@@ -464,7 +378,7 @@ pub(crate) mod tests {
 
     /// The shards of stored answers, by path below the store.
     fn shards(eval_dir: &Path) -> BTreeMap<String, Vec<u8>> {
-        bytes_of(&eval_dir.join(crate::store::STORE_DIR))
+        bytes_of(&eval_dir.join(crate::answer::store::STORE_DIR))
     }
 
     #[test]
@@ -482,7 +396,7 @@ pub(crate) mod tests {
         );
         // Half of the batches are lost, as after a kill: the end is the same.
         for name in stored.keys().filter(|name| name.ends_with(".jsonl")).step_by(2) {
-            std::fs::remove_file(root.path().join(crate::store::STORE_DIR).join(name)).unwrap();
+            std::fs::remove_file(root.path().join(crate::answer::store::STORE_DIR).join(name)).unwrap();
         }
         run(&lalm, &adapter, &config, root.path());
         assert!(whole == bytes_of(root.path()) && stored == shards(root.path()));
@@ -494,7 +408,7 @@ pub(crate) mod tests {
             rows.iter_mut().for_each(|row| row["text"] = "dog".into());
             let rows: String = rows.iter().map(|row| format!("{row}\n")).collect();
             let text = format!("{}\n{rows}", idk_common::hash::sha256_hex(rows.as_bytes()));
-            let path = root.path().join(crate::store::STORE_DIR).join(name);
+            let path = root.path().join(crate::answer::store::STORE_DIR).join(name);
             fs::write_atomic(&path, text.as_bytes()).unwrap();
         }
         let acc = |results: &Results| {
@@ -534,7 +448,7 @@ pub(crate) mod tests {
         assert_eq!(results.methods[3].rule, None);
         assert_eq!(results.pairs.len(), 15 * 4, "six are fifteen pairs, on three tasks and all");
         for (name, steps) in [("mcot", 1), ("task-agent", 2)] {
-            let path = crate::answers_file::answers_file(root.path(), name);
+            let path = crate::answer::answers_file::answers_file(root.path(), name);
             let rows: Vec<serde_json::Value> = idk_common::json::read_jsonl(&path).unwrap();
             assert!(rows.iter().all(|row| row["steps"].as_array().unwrap().len() == steps), "{name}");
         }

@@ -7,8 +7,8 @@ use idk_common::json::{read_json, read_jsonl};
 use idk_questions::rows::{LabelRow, SftRow};
 
 use crate::error::BuildError;
-use crate::manifest::{DatasetManifest, MANIFEST_FILE};
-use crate::write::{LABELS_FILE, SFT_FILE, SFT_VAL_FILE};
+use crate::format::files::{LABELS_FILE, MANIFEST_FILE, SFT_FILE, SFT_VAL_FILE};
+use crate::format::manifest::DatasetManifest;
 
 /// The manifest of a complete dataset.
 ///

@@ -1,17 +1,11 @@
 //! The files of a dataset, all of them written whole or not at all.
-use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
 
-use idk_common::chat::Message;
 use idk_common::hash::sha256_file;
 use idk_common::manifest::FileEntry;
 use idk_common::{CommonError, fs};
-use idk_questions::rows::Label;
-use serde::{Deserialize, Serialize};
 
 use crate::error::BuildError;
-use crate::manifest::MANIFEST_FILE;
-use crate::sampled::SAMPLED_FILE;
 
 /// What was asked, row for row beside [`SAMPLES_FILE`].
 pub const QUESTIONS_FILE: &str = "questions.jsonl";
@@ -29,25 +23,13 @@ pub const SFT_VAL_FILE: &str = "sft-val.jsonl";
 pub const DPO_VAL_FILE: &str = "dpo-val.jsonl";
 /// Questions that could not be used.
 pub const REJECTED_FILE: &str = "rejected.jsonl";
+/// Written last, it marks the dataset as complete.
+pub const MANIFEST_FILE: &str = "manifest.json";
+/// Closes the sampling of a dataset folder. The folder of its shards has a file of that name too,
+/// `SHARDS_IDENTITY_FILE`, which opens it.
+pub(crate) const SAMPLED_FILE: &str = "sampling.json";
 /// The dataset card.
 pub const README_FILE: &str = "README.md";
-
-/// A preference pair in the conversational form that TRL reads.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct DpoRow {
-    /// The question's id.
-    pub id: String,
-    /// The user's message, with one `<audio>` tag for each recording.
-    pub prompt: Vec<Message>,
-    /// The better answer: the right one if the question is known, else the refusal.
-    pub chosen: Vec<Message>,
-    /// The worse answer: the refusal if the question is known, else a wrong sample.
-    pub rejected: Vec<Message>,
-    /// The recordings, relative to the dataset folder.
-    pub audios: Vec<String>,
-    /// Why the pair is this way round.
-    pub label: Label,
-}
 
 /// Makes the folder for a new sampling: what is left of an earlier dataset loses its marks of completeness before a
 /// file of it changes.
@@ -55,20 +37,12 @@ pub(crate) fn open_folder(dir: &Path) -> Result<(), CommonError> {
     fs::create_dir_all(dir)?;
     fs::remove_temporaries(dir)?;
     mark_incomplete(dir)?;
-    remove_if_there(&dir.join(SAMPLED_FILE))
+    fs::remove_if_exists(&dir.join(SAMPLED_FILE))
 }
 
 /// Takes away the manifest, without which a dataset is not complete.
 pub(crate) fn mark_incomplete(dir: &Path) -> Result<(), CommonError> {
-    remove_if_there(&dir.join(MANIFEST_FILE))
-}
-
-/// Removes a file that need not be there.
-pub(crate) fn remove_if_there(path: &Path) -> Result<(), CommonError> {
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(CommonError::io("remove", path)(error)),
-        _ => Ok(()),
-    }
+    fs::remove_if_exists(&dir.join(MANIFEST_FILE))
 }
 
 /// Size and hash of a file of the dataset.

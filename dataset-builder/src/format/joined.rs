@@ -6,8 +6,8 @@ use idk_common::json::JsonlReader;
 use idk_questions::rows::SampleRow;
 
 use crate::error::BuildError;
-use crate::question_row::QuestionRow;
-use crate::write::{QUESTIONS_FILE, SAMPLES_FILE};
+use crate::format::files::{QUESTIONS_FILE, SAMPLES_FILE};
+use crate::format::question_row::QuestionRow;
 
 /// Both files of a dataset, open at the same question.
 pub(crate) struct Joined {

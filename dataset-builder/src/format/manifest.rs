@@ -9,12 +9,10 @@ use idk_common::json::write_json;
 use idk_common::manifest::{FileEntry, Manifest};
 use serde::{Deserialize, Serialize};
 
-use crate::build::Provenance;
 use crate::config::BuildConfig;
-use crate::shares::IdkShares;
-
-/// Name of the manifest in a dataset folder.
-pub const MANIFEST_FILE: &str = "manifest.json";
+use crate::format::files::MANIFEST_FILE;
+use crate::format::sampled::Provenance;
+use crate::format::shares::IdkShares;
 
 /// Version of the dataset's files.
 pub(crate) const FORMAT: u32 = 1;

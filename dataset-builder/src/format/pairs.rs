@@ -1,12 +1,31 @@
-//! Reading the preference pairs of a dataset.
+//! The preference pairs of a dataset.
 
 use std::path::Path;
 
-use idk_common::chat::audio_count;
+use idk_common::chat::{Message, audio_count};
 use idk_common::json::read_jsonl;
+use idk_questions::rows::Label;
+use serde::{Deserialize, Serialize};
 
 use crate::error::BuildError;
-use crate::write::{DPO_FILE, DPO_VAL_FILE, DpoRow};
+use crate::format::files::{DPO_FILE, DPO_VAL_FILE};
+
+/// A preference pair in the conversational form that TRL reads.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DpoRow {
+    /// The question's id.
+    pub id: String,
+    /// The user's message, with one `<audio>` tag for each recording.
+    pub prompt: Vec<Message>,
+    /// The better answer: the right one if the question is known, else the refusal.
+    pub chosen: Vec<Message>,
+    /// The worse answer: the refusal if the question is known, else a wrong sample.
+    pub rejected: Vec<Message>,
+    /// The recordings, relative to the dataset folder.
+    pub audios: Vec<String>,
+    /// Why the pair is this way round.
+    pub label: Label,
+}
 
 /// The rows of `dpo.jsonl`, each recording's path joined to `dir`, so that it can be opened from anywhere that `dir` can.
 ///

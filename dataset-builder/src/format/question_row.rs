@@ -7,10 +7,8 @@ use idk_common::chat::Message;
 use idk_questions::Question;
 use serde::{Deserialize, Serialize};
 
-use crate::config::BuildConfig;
 use crate::error::BuildError;
-use crate::screen::Usable;
-use crate::write::relative_to;
+use crate::format::files::relative_to;
 
 /// One row of `questions.jsonl`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,12 +36,17 @@ pub struct QuestionRow {
 }
 
 impl QuestionRow {
-    /// The row of a question that was sampled for the dataset in `dir`.
+    /// The row of a question that was sampled for the dataset in `dir`: as it is in its file, as it was shown, and what the
+    /// user said.
     ///
     /// # Errors
     /// Those of [`relative_to`].
-    pub(crate) fn new(question: &Usable, config: &BuildConfig, dir: &Path) -> Result<Self, BuildError> {
-        let original = &question.original;
+    pub(crate) fn new(
+        original: &Question,
+        shown: &Question,
+        message: &Message,
+        dir: &Path,
+    ) -> Result<Self, BuildError> {
         let audios = original.audio.iter().map(|path| relative_to(dir, path)).collect::<Result<_, _>>()?;
         let names: Vec<_> = original
             .audio
@@ -53,10 +56,10 @@ impl QuestionRow {
             .collect();
         Ok(Self {
             id: original.id.clone(),
-            message: question.user_message(config).tagged(),
+            message: message.tagged(),
             audios,
             answer: original.answer.clone(),
-            choices: question.shown.choices.clone(),
+            choices: shown.choices.clone(),
             task: original.task.clone(),
             sub_category: original.sub_category.clone(),
             difficulty: original.difficulty.clone(),

@@ -9,14 +9,23 @@ use idk_common::json::{read_json, write_json};
 use idk_common::manifest::{FileEntry, Manifest};
 use serde::{Deserialize, Serialize};
 
-use crate::build::Provenance;
 use crate::config::BuildConfig;
 use crate::error::BuildError;
-use crate::write::{QUESTIONS_FILE, REJECTED_FILE, SAMPLES_FILE, file_entry};
+use crate::format::files::{QUESTIONS_FILE, REJECTED_FILE, SAMPLED_FILE, SAMPLES_FILE, file_entry};
 
-/// Name of the file that closes the sampling of a dataset folder. The folder of its shards has a file of that name too,
-/// `SHARDS_IDENTITY_FILE`, which opens it.
-pub(crate) const SAMPLED_FILE: &str = "sampling.json";
+/// Where a dataset comes from. Names without folders, so that a run can move.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Provenance {
+    /// Name of the model folder.
+    pub model: String,
+    /// `idk_common::hash::sha256_dir` of the model folder.
+    pub model_sha256: String,
+    /// Name of the question file or of the split that was rendered.
+    pub questions: String,
+    /// SHA-256 of the question file.
+    pub questions_sha256: String,
+}
 
 /// What became of the questions before sampling. `input = kept + rejected`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -6,9 +6,9 @@ use std::path::Path;
 use idk_common::{CommonError, fs};
 
 use crate::config::{BuildConfig, OptionOrder, Sampler, Target};
-use crate::manifest::DatasetManifest;
-use crate::shares::Share;
-use crate::write::README_FILE;
+use crate::format::files::README_FILE;
+use crate::format::manifest::DatasetManifest;
+use crate::format::shares::Share;
 
 /// Writes the dataset card.
 pub(crate) fn write_card(dir: &Path, manifest: &DatasetManifest) -> Result<(), CommonError> {

@@ -8,21 +8,31 @@ use idk_common::json::JsonlWriter;
 use idk_common::{CommonError, fs};
 use idk_questions::rows::{Label, SampleRow, SftRow};
 
-use crate::build::{BuildReport, Provenance};
-use crate::card::write_card;
 use crate::config::BuildConfig;
 use crate::error::BuildError;
-use crate::fold::{Fold, Folding};
-use crate::joined::Joined;
-use crate::label::{is_decided, label, preferences, refusal_text, target_text};
-use crate::manifest::{Counts, DatasetManifest, FORMAT};
-use crate::question_row::QuestionRow;
-use crate::sampled::{SAMPLED_FILE, Sampled, Screening};
-use crate::shares::{IdkShares, ShareTally};
-use crate::write::{
-    DPO_FILE, DPO_VAL_FILE, DpoRow, LABELS_FILE, README_FILE, SFT_FILE, SFT_VAL_FILE, file_entry,
-    mark_incomplete, remove_if_there,
+use crate::format::files::{
+    DPO_FILE, DPO_VAL_FILE, LABELS_FILE, README_FILE, SAMPLED_FILE, SFT_FILE, SFT_VAL_FILE, file_entry,
+    mark_incomplete,
 };
+use crate::format::joined::Joined;
+use crate::format::manifest::{Counts, DatasetManifest, FORMAT};
+use crate::format::pairs::DpoRow;
+use crate::format::question_row::QuestionRow;
+use crate::format::sampled::{Provenance, Sampled, Screening};
+use crate::format::shares::IdkShares;
+use crate::label::card::write_card;
+use crate::label::split::{Fold, Folding};
+use crate::label::tally::ShareTally;
+use crate::label::targets::{is_decided, label, preferences, refusal_text, target_text};
+
+/// What a build did.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BuildReport {
+    /// How many of everything.
+    pub counts: Counts,
+    /// Share of unknown questions for every K.
+    pub idk_share: IdkShares,
+}
 
 /// Makes the dataset of the finished sampling in `dir`, where `questions.jsonl`, `samples.jsonl` and `rejected.jsonl`
 /// are written: closes it with `sampling.json`, then labels. The number of samples may differ between questions, as
@@ -181,8 +191,8 @@ impl Labelled {
             val.commit()?;
             names.extend([SFT_VAL_FILE, DPO_VAL_FILE]);
         } else {
-            remove_if_there(&dir.join(SFT_VAL_FILE))?;
-            remove_if_there(&dir.join(DPO_VAL_FILE))?;
+            fs::remove_if_exists(&dir.join(SFT_VAL_FILE))?;
+            fs::remove_if_exists(&dir.join(DPO_VAL_FILE))?;
         }
         let mut manifest = DatasetManifest {
             format: FORMAT,

@@ -7,14 +7,15 @@ use idk_common::json::{JsonlReader, JsonlWriter};
 use idk_common::{CommonError, fs};
 use idk_questions::rows::SampleRow;
 
-use crate::build::BuildReport;
 use crate::config::BuildConfig;
 use crate::error::BuildError;
-use crate::finish::{Labelled, finish};
-use crate::manifest::MANIFEST_FILE;
-use crate::question_row::QuestionRow;
-use crate::sampled::{SAMPLED_FILE, Sampled};
-use crate::write::{QUESTIONS_FILE, REJECTED_FILE, SAMPLES_FILE, mark_incomplete, open_folder, relative_to};
+use crate::format::files::{
+    MANIFEST_FILE, QUESTIONS_FILE, REJECTED_FILE, SAMPLED_FILE, SAMPLES_FILE, mark_incomplete, open_folder,
+    relative_to,
+};
+use crate::format::question_row::QuestionRow;
+use crate::format::sampled::Sampled;
+use crate::label::finish::{BuildReport, Labelled, finish};
 
 /// Labels the samples of the dataset in `dir` anew, in place.
 ///

@@ -6,7 +6,7 @@ use idk_common::seed::derive_seed;
 use idk_questions::rows::Label;
 
 use crate::config::BuildConfig;
-use crate::question_row::QuestionRow;
+use crate::format::question_row::QuestionRow;
 
 /// Where the rows of a question go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,9 +8,9 @@ use idk_common::seed::{Rng, derive_seed};
 use idk_questions::rows::{Label, LabelRow, SampleRow};
 use idk_questions::{Verdict, judge};
 
-use crate::config::{BuildConfig, SECTION, Target};
-use crate::error::BuildError;
-use crate::question_row::QuestionRow;
+use crate::config::{BuildConfig, Target};
+use crate::error::{BuildError, SECTION};
+use crate::format::question_row::QuestionRow;
 
 /// Counts the verdicts of a question's samples and labels it.
 pub(crate) fn label(question: &QuestionRow, samples: &[SampleRow], k: usize) -> LabelRow {

@@ -4,12 +4,12 @@ use std::path::Path;
 
 use idk_questions::rows::SampleRow;
 
-use crate::build::{BuildInputs, sample_shards, screen_set, write_questions};
 use crate::control::Control;
 use crate::error::BuildError;
-use crate::joined::Joined;
-use crate::part::Part;
-use crate::question_row::QuestionRow;
+use crate::format::joined::Joined;
+use crate::format::question_row::QuestionRow;
+use crate::sample::part::Part;
+use crate::sample::stage::{BuildInputs, sample_shards, screen_set, write_questions};
 
 /// Samples the model on every question as [`crate::build`] does and returns each question that can be asked with its
 /// samples. They are kept in the folder `out`, which is no dataset; a later call with the same inputs samples only what
@@ -39,10 +39,9 @@ mod tests {
     use idk_questions::QuestionSet;
 
     use super::*;
-    use crate::build::Provenance;
-    use crate::build::tests::{copy_clips, question, three_samples, tiny_model};
-    use crate::manifest::MANIFEST_FILE;
-    use crate::sampled::SAMPLED_FILE;
+    use crate::format::files::{MANIFEST_FILE, SAMPLED_FILE};
+    use crate::format::sampled::Provenance;
+    use crate::test_support::{copy_clips, question, three_samples, tiny_model};
 
     #[test]
     fn samples_come_with_their_questions_and_are_there_the_next_time() {

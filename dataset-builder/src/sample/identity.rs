@@ -5,9 +5,9 @@ use idk_common::identity::{Difference, Identity, differences, sha256_of};
 use idk_questions::PromptStyle;
 use serde::{Deserialize, Serialize};
 
-use crate::build::Provenance;
 use crate::config::{BuildConfig, OptionOrder, Sampler};
-use crate::screen::Usable;
+use crate::format::sampled::Provenance;
+use crate::sample::screen::Usable;
 
 /// The values of `[build]` that decide what is sampled and how it is cut into shards. K, target, refusal and batch size
 /// are not among them, unless the sampling stops when the label for K is certain.

@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use crate::error::BuildError;
-use crate::identity::SamplingIdentity;
-use crate::shard_file::Found;
-use crate::shards::{Shards, partial_sampling};
+use crate::sample::identity::SamplingIdentity;
+use crate::sample::shard_file::Found;
+use crate::sample::shards::{Shards, partial_sampling};
 
 /// Every shard of one build, spread over several dataset folders.
 #[derive(Debug)]
@@ -77,10 +77,11 @@ mod tests {
     use idk_questions::QuestionSet;
 
     use super::*;
-    use crate::build::tests::{bytes_of, copy_clips, question, run, three_samples, tiny_model};
-    use crate::build::{BuildInputs, Provenance, sample_part};
     use crate::config::{BuildConfig, Target};
     use crate::control::Control;
+    use crate::format::sampled::Provenance;
+    use crate::sample::stage::{BuildInputs, sample_part};
+    use crate::test_support::{bytes_of, copy_clips, question, run, three_samples, tiny_model};
 
     /// Nine questions in shards of two.
     fn nine(audio: &Path) -> (QuestionSet, BuildConfig) {

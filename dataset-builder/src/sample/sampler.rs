@@ -17,12 +17,12 @@ use rayon::prelude::*;
 
 use crate::config::BuildConfig;
 use crate::control::Control;
-use crate::decided::{answers_until_decided, deciding_answers};
 use crate::error::BuildError;
-use crate::part::Part;
-use crate::screen::{Usable, load_mel};
-use crate::served;
-use crate::shards::Shards;
+use crate::sample::early_stop::{answers_until_decided, deciding_answers};
+use crate::sample::part::Part;
+use crate::sample::screen::{Usable, load_mel};
+use crate::sample::served;
+use crate::sample::shards::Shards;
 
 /// The seed of one sample: a pure function of the run's seed, the question and the sample's place, so that neither
 /// the batch nor the rest of the set can change an answer.
@@ -266,10 +266,10 @@ mod tests {
     use idk_questions::QuestionSet;
 
     use super::*;
-    use crate::build::Provenance;
-    use crate::build::tests::{copy_clips, question, three_samples, tiny_model};
-    use crate::identity::SamplingIdentity;
-    use crate::screen::screen;
+    use crate::format::sampled::Provenance;
+    use crate::sample::identity::SamplingIdentity;
+    use crate::sample::screen::screen;
+    use crate::test_support::{copy_clips, question, three_samples, tiny_model};
 
     #[test]
     fn a_samples_seed_depends_on_run_question_and_place_alone() {

@@ -13,7 +13,7 @@ use rayon::prelude::*;
 use crate::config::{BuildConfig, OptionOrder, Sampler};
 use crate::control::Control;
 use crate::error::BuildError;
-use crate::sampled::Screening;
+use crate::format::sampled::Screening;
 
 /// A question that can be asked.
 #[derive(Clone, Debug)]

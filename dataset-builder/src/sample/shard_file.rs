@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 #[serde(deny_unknown_fields)]
 struct Header {
     shard: usize,
-    /// SHA-256 of the [`crate::identity::SamplingIdentity`].
+    /// SHA-256 of the [`crate::sample::identity::SamplingIdentity`].
     sampling_sha256: String,
     /// SHA-256 of all bytes after this line.
     samples_sha256: String,

@@ -11,10 +11,10 @@ use idk_common::json::{read_json, write_json};
 use idk_questions::rows::SampleRow;
 
 use crate::error::BuildError;
-use crate::identity::SamplingIdentity;
-use crate::part::Part;
-use crate::shard_file::{Found, read_shard, write_shard};
-use crate::write::SAMPLES_FILE;
+use crate::format::files::SAMPLES_FILE;
+use crate::sample::identity::SamplingIdentity;
+use crate::sample::part::Part;
+use crate::sample::shard_file::{Found, read_shard, write_shard};
 
 /// Folder of the shards in a dataset folder; it is gone once the dataset is complete.
 const SHARDS_DIR: &str = "shards";
@@ -170,8 +170,8 @@ mod tests {
     use idk_questions::Verdict;
 
     use super::*;
-    use crate::build::Provenance;
     use crate::config::BuildConfig;
+    use crate::format::sampled::Provenance;
 
     /// The identity of `questions` questions in shards of 4.
     fn identity(questions: usize) -> SamplingIdentity {

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use idk_questions::Verdict;
 
-use crate::answer::Answer;
-use crate::prepare::Prepared;
+use crate::answer::prepare::Prepared;
+use crate::answer::record::Answer;
 
 /// For each question id what each of its samples said, as [`said`] gives it.
 pub type SampledAnswers = BTreeMap<String, Vec<Option<String>>>;
@@ -50,7 +50,7 @@ mod tests {
     use idk_questions::{PromptStyle, Question, judge};
 
     use super::*;
-    use crate::prepare::PreparedQuestion;
+    use crate::answer::prepare::PreparedQuestion;
 
     #[test]
     fn agreement_is_the_share_of_samples_that_say_the_same_in_any_order_of_options() {

@@ -3,16 +3,16 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use idk_common::CommonError;
+use idk_common::fs;
 use idk_common::json::{read_json, write_json, write_jsonl};
 use idk_questions::rows::AnswerRow;
 use serde::Serialize;
 
-use crate::answer::{Answer, Step};
+use crate::answer::prepare::{Prepared, PreparedQuestion};
+use crate::answer::record::{Answer, Step};
+use crate::answer::store::STORE_DIR;
 use crate::error::EvalError;
 use crate::method::{Contender, Method, is_adapter_name};
-use crate::prepare::{Prepared, PreparedQuestion};
-use crate::store::STORE_DIR;
 
 /// In the store: the names whose files of answers an evaluation has written here.
 const NAMES_FILE: &str = "names.json";
@@ -88,22 +88,9 @@ pub(crate) fn clear_answers(eval_dir: &Path, names: &[&str]) -> Result<(), EvalE
     write_json(&list, &known)?;
     let methods = Method::ALL.iter().map(|method| method.name());
     for name in methods.chain(known.iter().map(String::as_str)) {
-        remove_if_there(&answers_file(eval_dir, name))?;
+        fs::remove_if_exists(&answers_file(eval_dir, name))?;
     }
     Ok(())
-}
-
-/// Removes a file that may not be there.
-///
-/// # Errors
-/// [`EvalError::Common`].
-pub(crate) fn remove_if_there(path: &Path) -> Result<(), EvalError> {
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(CommonError::io("remove", path)(error).into())
-        }
-        _ => Ok(()),
-    }
 }
 
 #[cfg(test)]
@@ -113,7 +100,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::score::score_files;
+    use crate::compare::score::score_files;
 
     #[test]
     fn a_stored_letter_still_means_the_option_that_was_shown() {

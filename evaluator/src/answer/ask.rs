@@ -6,12 +6,12 @@
 use idk_model::{Adapters, Lalm, Message, Prompt, SamplingConfig, answer_log_probs, generate};
 use idk_questions::{PromptStyle, REFUSAL, judge, prompt_text};
 
-use crate::answer::{Answer, Step};
+use crate::answer::prepare::{PreparedQuestion, encoded_with};
+use crate::answer::prompts::{PromptName, Prompts};
+use crate::answer::record::{Answer, Step};
 use crate::config::EvalConfig;
 use crate::error::EvalError;
 use crate::method::Method;
-use crate::prepare::{PreparedQuestion, encoded_with};
-use crate::prompts::{PromptName, Prompts};
 
 /// Most tokens of the name of a recording's kind.
 const TYPE_TOKENS: usize = 8;
@@ -262,7 +262,7 @@ mod tests {
     use idk_questions::Question;
 
     use super::*;
-    use crate::prompts::PromptFiles;
+    use crate::config::PromptFiles;
 
     #[test]
     fn the_kind_named_first_counts_and_sound_is_the_rest() {

@@ -8,9 +8,9 @@ use idk_questions::PromptStyle;
 use serde::Serialize;
 use serde_json::json;
 
-use crate::ask::Asker;
+use crate::answer::ask::Asker;
+use crate::answer::prepare::PreparedQuestion;
 use crate::method::Method;
-use crate::prepare::PreparedQuestion;
 
 /// Version of the keys; raised when the same inputs would give other answers.
 const FORMAT: u32 = 1;

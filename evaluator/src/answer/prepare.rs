@@ -10,11 +10,11 @@ use idk_model::{Adapters, ForwardContext, Lalm, ModelError};
 use idk_questions::{PromptStyle, Question, QuestionSet, Rejection, reason, shuffled};
 use rayon::prelude::*;
 
-use crate::ask::Asker;
+use crate::answer::ask::Asker;
+use crate::answer::prompts::Prompts;
 use crate::config::EvalConfig;
 use crate::error::EvalError;
 use crate::method::Method;
-use crate::prompts::Prompts;
 
 /// One question with its recordings encoded.
 #[derive(Clone, Debug)]

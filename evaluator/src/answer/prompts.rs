@@ -1,61 +1,12 @@
 //! The prompts of the training-free methods: templates with defaults, each replaced by a file of one's own.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use serde::{Deserialize, Serialize};
-
+use crate::answer::template::Template;
+use crate::config::PromptFiles;
 use crate::error::EvalError;
 use crate::method::Method;
-use crate::template::Template;
-
-/// `[eval.prompts]`: files in place of the default templates.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct PromptFiles {
-    /// The question of `idk-prompt`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub idk_prompt: Option<PathBuf>,
-    /// What makes `mcot` think.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub mcot: Option<PathBuf>,
-    /// What makes `mcot-few-shot` think: worked examples before the question.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub mcot_few_shot: Option<PathBuf>,
-    /// What makes both answer after thinking.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub mcot_answer: Option<PathBuf>,
-    /// What makes `task-agent` name the kind of recording.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub agent_type: Option<PathBuf>,
-    /// What makes it write down speech.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub agent_transcript: Option<PathBuf>,
-    /// What makes it describe anything else.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub agent_caption: Option<PathBuf>,
-    /// What makes it answer.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub agent_answer: Option<PathBuf>,
-}
-
-impl PromptFiles {
-    /// The same with file names in place of paths: results do not say where a file lay.
-    pub(crate) fn without_folders(&self) -> Self {
-        let name =
-            |path: &Option<PathBuf>| path.as_ref().and_then(|path| path.file_name()).map(PathBuf::from);
-        Self {
-            idk_prompt: name(&self.idk_prompt),
-            mcot: name(&self.mcot),
-            mcot_few_shot: name(&self.mcot_few_shot),
-            mcot_answer: name(&self.mcot_answer),
-            agent_type: name(&self.agent_type),
-            agent_transcript: name(&self.agent_transcript),
-            agent_caption: name(&self.agent_caption),
-            agent_answer: name(&self.agent_answer),
-        }
-    }
-}
 
 /// One of the prompts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -101,14 +52,14 @@ impl PromptName {
 
     fn default_text(self) -> &'static str {
         match self {
-            Self::IdkPrompt => include_str!("../prompts/idk-prompt.txt"),
-            Self::Mcot => include_str!("../prompts/mcot.txt"),
-            Self::McotFewShot => include_str!("../prompts/mcot-few-shot.txt"),
-            Self::McotAnswer => include_str!("../prompts/mcot-answer.txt"),
-            Self::AgentType => include_str!("../prompts/agent-type.txt"),
-            Self::AgentTranscript => include_str!("../prompts/agent-transcript.txt"),
-            Self::AgentCaption => include_str!("../prompts/agent-caption.txt"),
-            Self::AgentAnswer => include_str!("../prompts/agent-answer.txt"),
+            Self::IdkPrompt => include_str!("../../prompts/idk-prompt.txt"),
+            Self::Mcot => include_str!("../../prompts/mcot.txt"),
+            Self::McotFewShot => include_str!("../../prompts/mcot-few-shot.txt"),
+            Self::McotAnswer => include_str!("../../prompts/mcot-answer.txt"),
+            Self::AgentType => include_str!("../../prompts/agent-type.txt"),
+            Self::AgentTranscript => include_str!("../../prompts/agent-transcript.txt"),
+            Self::AgentCaption => include_str!("../../prompts/agent-caption.txt"),
+            Self::AgentAnswer => include_str!("../../prompts/agent-answer.txt"),
         }
     }
 
@@ -152,6 +103,16 @@ impl PromptName {
             | Method::Random
             | Method::Adapter => &[],
         }
+    }
+}
+
+impl PromptFiles {
+    /// Reads the prompts that are named, and forgets them.
+    ///
+    /// # Errors
+    /// [`EvalError::Common`] for a file that cannot be read, [`EvalError::Template`].
+    pub fn check(&self) -> Result<(), EvalError> {
+        Prompts::load(self).map(|_| ())
     }
 }
 
@@ -213,7 +174,7 @@ mod tests {
         assert_eq!(filled, "Q? Or say no!");
         let default = Prompts::load(&PromptFiles::default()).unwrap();
         assert_ne!(prompts.hashes(Method::IdkPrompt), default.hashes(Method::IdkPrompt));
-        assert_eq!(files.without_folders().idk_prompt, Some(PathBuf::from("mine.txt")));
+        assert_eq!(files.without_folders().idk_prompt, Some("mine.txt".into()));
         idk_common::fs::write_atomic(&path, b"{reasoning}").unwrap();
         let error = Prompts::load(&files).unwrap_err().to_string();
         assert!(error.contains("mine.txt") && error.contains("{reasoning}"), "{error}");

@@ -3,15 +3,15 @@
 use idk_common::progress::Progress;
 use idk_model::{Adapters, Lalm};
 
-use crate::answer::Answer;
-use crate::ask::Asker;
+use crate::answer::ask::Asker;
+use crate::answer::key::item_key;
+use crate::answer::prepare::{Prepared, PreparedQuestion};
+use crate::answer::prompts::Prompts;
+use crate::answer::record::Answer;
+use crate::answer::store::Store;
 use crate::config::EvalConfig;
 use crate::error::EvalError;
-use crate::key::item_key;
 use crate::method::Method;
-use crate::prepare::{Prepared, PreparedQuestion};
-use crate::prompts::Prompts;
-use crate::store::Store;
 
 /// Answers every prepared question; the result is in the order of `prepared`. `contender` is the key of whoever
 /// answers, `store` where its answers are kept; without one nothing is looked up and nothing kept.

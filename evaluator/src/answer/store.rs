@@ -10,9 +10,9 @@ use idk_common::hash::sha256_hex;
 use idk_questions::judge;
 use serde::{Deserialize, Serialize};
 
-use crate::answer::{Answer, Step};
+use crate::answer::prepare::PreparedQuestion;
+use crate::answer::record::{Answer, Step};
 use crate::error::EvalError;
-use crate::prepare::PreparedQuestion;
 
 /// The hidden folder of stored answers in the evaluation's folder. Whoever removes it loses nothing but time.
 pub const STORE_DIR: &str = ".answers";

@@ -12,7 +12,7 @@ const MAX_SHOWN_CHARS: usize = 40;
 
 /// A template that was read and checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Template {
+pub(crate) struct Template {
     pieces: Vec<Piece>,
     sha256: String,
 }
@@ -30,7 +30,7 @@ impl Template {
     ///
     /// # Errors
     /// [`EvalError::Template`] for a placeholder that is not among `known`, and for a brace that is never closed.
-    pub fn parse(text: &str, known: &[&str], path: &Path) -> Result<Self, EvalError> {
+    pub(crate) fn parse(text: &str, known: &[&str], path: &Path) -> Result<Self, EvalError> {
         let body = text.strip_suffix('\n').unwrap_or(text);
         let body = body.strip_suffix('\r').unwrap_or(body);
         let mut pieces = Vec::new();
@@ -60,7 +60,7 @@ impl Template {
     }
 
     /// The text with every placeholder replaced by `value(name)`. Braces in a value stay as they are.
-    pub fn fill<'v>(&self, value: impl Fn(&str) -> &'v str) -> String {
+    pub(crate) fn fill<'v>(&self, value: impl Fn(&str) -> &'v str) -> String {
         let texts = self.pieces.iter().map(|piece| match piece {
             Piece::Text(text) => text.clone(),
             Piece::Value(name) => value(name).to_owned(),
@@ -69,7 +69,7 @@ impl Template {
     }
 
     /// SHA-256 of the file's bytes.
-    pub fn sha256(&self) -> &str {
+    pub(crate) fn sha256(&self) -> &str {
         &self.sha256
     }
 }

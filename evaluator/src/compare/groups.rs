@@ -7,9 +7,9 @@ use idk_questions::score::clusters;
 use idk_questions::{Judgement, Question};
 use serde::{Deserialize, Serialize};
 
-use crate::answer::Answer;
+use crate::answer::prepare::Prepared;
+use crate::answer::record::Answer;
 use crate::error::EvalError;
-use crate::prepare::Prepared;
 
 /// What questions are grouped by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,7 +109,7 @@ mod tests {
     use idk_questions::{PromptStyle, Verdict};
 
     use super::*;
-    use crate::prepare::PreparedQuestion;
+    use crate::answer::prepare::PreparedQuestion;
 
     fn case() -> (Prepared, Vec<Answer>, Vec<Answer>) {
         use Verdict::{Correct as C, Refused as R, Wrong as W};

@@ -12,14 +12,14 @@ use idk_questions::score::clusters;
 use idk_questions::{Judgement, Question, Verdict};
 use serde::{Deserialize, Serialize};
 
-use crate::answer::Answer;
-use crate::answers_file::check_aligned;
+use crate::answer::answers_file::check_aligned;
+use crate::answer::prepare::Prepared;
+use crate::answer::record::Answer;
+use crate::compare::groups::{GroupResult, Grouping, compare_groups, group_name, sub_category_name};
+use crate::compare::rules::Rule;
 use crate::config::EvalConfig;
 use crate::error::EvalError;
-use crate::groups::{GroupResult, Grouping, compare_groups, group_name, sub_category_name};
 use crate::method::{Contender, Method};
-use crate::prepare::Prepared;
-use crate::refuse::Rule;
 
 /// Name of the row that covers all tasks.
 pub const ALL: &str = "all";
@@ -261,7 +261,7 @@ mod tests {
     use idk_questions::PromptStyle;
 
     use super::*;
-    use crate::prepare::PreparedQuestion;
+    use crate::answer::prepare::PreparedQuestion;
 
     fn question(id: usize, task: &str, sub_category: &str) -> PreparedQuestion {
         let question = Question {

@@ -4,10 +4,10 @@ use idk_questions::Verdict;
 use idk_questions::metrics::{McNemar, mcnemar};
 use serde::{Deserialize, Serialize};
 
-use crate::answer::Answer;
-use crate::compare::{ALL, task_names};
+use crate::answer::prepare::Prepared;
+use crate::answer::record::Answer;
+use crate::compare::methods::{ALL, task_names};
 use crate::error::EvalError;
-use crate::prepare::Prepared;
 
 /// Two methods on the questions of one task. McNemar's exact test, not corrected for the number of pairs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -66,7 +66,7 @@ mod tests {
     use idk_questions::{PromptStyle, Question};
 
     use super::*;
-    use crate::prepare::PreparedQuestion;
+    use crate::answer::prepare::PreparedQuestion;
 
     #[test]
     fn every_pair_is_tested_on_every_task_and_on_all() {

@@ -7,13 +7,13 @@ use idk_questions::metrics::{Counts, RiskCoverage};
 use idk_questions::{Judgement, PromptStyle};
 use serde::{Deserialize, Serialize};
 
-use crate::answer::Answer;
-use crate::compare::{ALL, MethodResult, forced_choice, task_names};
+use crate::answer::prepare::Prepared;
+use crate::answer::record::Answer;
+use crate::compare::groups::GroupCounts;
+use crate::compare::methods::{ALL, MethodResult, forced_choice, task_names};
+use crate::compare::pairs::PairResult;
 use crate::config::EvalConfig;
 use crate::error::EvalError;
-use crate::groups::GroupCounts;
-use crate::pairs::PairResult;
-use crate::prepare::Prepared;
 
 /// Name of the file of results in the evaluation's folder.
 pub const RESULTS_FILE: &str = "results.json";

@@ -6,10 +6,10 @@ use idk_questions::Verdict;
 use idk_questions::metrics::{Criterion, ThresholdFit, fit_threshold, random_refuser};
 use serde::{Deserialize, Serialize};
 
-use crate::answer::Answer;
+use crate::answer::prepare::Prepared;
+use crate::answer::record::Answer;
+use crate::compare::groups::sub_category_name;
 use crate::error::EvalError;
-use crate::groups::sub_category_name;
-use crate::prepare::Prepared;
 
 /// What a rule refused by, as stored in the results.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -123,7 +123,7 @@ mod tests {
     use idk_questions::{Judgement, PromptStyle, Question};
 
     use super::*;
-    use crate::prepare::PreparedQuestion;
+    use crate::answer::prepare::PreparedQuestion;
 
     /// Four answers: two sure and right in `easy`, one unsure and wrong and one unreadable in `hard`.
     fn case() -> (Prepared, Vec<Answer>) {

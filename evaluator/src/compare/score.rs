@@ -6,8 +6,8 @@ use idk_questions::metrics::{Comparison, compare};
 use idk_questions::score::{Judged, clusters, judge_rows_with};
 use idk_questions::{QuestionSet, ReadOptions, Rejection, Scorer, read_questions_with};
 
+use crate::answer::stored::read_answers;
 use crate::error::EvalError;
-use crate::stored::read_answers;
 
 /// The comparison of two files of answers, and what was left out of it.
 #[derive(Clone, Debug, PartialEq)]

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use crate::plot::sweeps::read_sweeps;
-use crate::plot::training::{Metrics, read_metrics};
-use crate::sweep::Sweep;
+use crate::report::plot::sweeps::read_sweeps;
+use crate::report::plot::training::{Metrics, read_metrics};
+use crate::sweep::file::Sweep;
 
 /// Sweeps and training of a run.
 #[derive(Clone, Debug, Default)]

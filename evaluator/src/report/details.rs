@@ -3,11 +3,11 @@
 use idk_common::text::ellipsis;
 use idk_questions::metrics::McNemar;
 
-use crate::compare::{ALL, TaskResult};
-use crate::grid::{Cell, Grid, markdown};
-use crate::groups::{GroupResult, Grouping};
-use crate::results::Results;
-use crate::table::{change, percent, rgi_with_interval};
+use crate::compare::groups::{GroupResult, Grouping};
+use crate::compare::methods::{ALL, TaskResult};
+use crate::compare::results::Results;
+use crate::report::grid::{Cell, Grid, markdown};
+use crate::report::table::{change, percent, rgi_with_interval};
 
 /// Longest name of a group, so that a name from a file cannot widen the table.
 const MAX_GROUP_CHARS: usize = 24;
@@ -129,8 +129,8 @@ fn p_value(test: &McNemar) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pairs::PairResult;
-    use crate::table::tests::golden_results;
+    use crate::compare::pairs::PairResult;
+    use crate::report::table::tests::golden_results;
 
     #[test]
     fn groups_have_the_papers_numbers_and_fit_120_columns() {

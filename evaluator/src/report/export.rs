@@ -2,11 +2,11 @@
 
 use idk_questions::metrics::{Comparison, Counts};
 
-use crate::compare::{MethodResult, RuleResult, TaskResult};
-use crate::grid::{Cell, Grid, csv, latex};
-use crate::groups::Grouping;
+use crate::compare::groups::Grouping;
+use crate::compare::methods::{MethodResult, RuleResult, TaskResult};
+use crate::compare::results::Results;
 use crate::method::Method;
-use crate::results::Results;
+use crate::report::grid::{Cell, Grid, csv, latex};
 
 /// What a row compares, and what only rows of tasks have.
 type Row<'a> = (&'a str, &'a Comparison, Option<&'a TaskResult>);
@@ -169,7 +169,7 @@ fn rounded(value: Option<f64>) -> Cell {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::table::tests::golden_results;
+    use crate::report::table::tests::golden_results;
 
     #[test]
     fn a_line_of_the_csv_has_a_cell_for_every_column_and_the_papers_numbers() {

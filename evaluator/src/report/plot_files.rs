@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 use idk_common::RunDir;
 use idk_common::json::read_json;
 
+use crate::compare::results::{Results, results_file};
 use crate::error::EvalError;
-use crate::html::write_transfer_report;
-use crate::results::{Results, results_file};
-use crate::transfer::{TRANSFER_FILE, Transfer};
+use crate::report::html::write_transfer_report;
+use crate::sweep::transfer::{TRANSFER_FILE, Transfer};
 
-use super::{Plot, bars, curves, flows, forest, heat, sweeps, training, write_plots};
+use crate::report::plot::draw::{Plot, write_plots};
+use crate::report::plot::{bars, curves, flows, forest, heat, sweeps, training};
 
 /// Name of the folder of plots beside the results.
 pub const PLOT_DIR: &str = "plots";
@@ -65,9 +66,9 @@ mod tests {
     use idk_common::json::write_json;
 
     use super::*;
-    use crate::html::report_file;
-    use crate::sweep::SweepKind;
-    use crate::table::tests::golden_results;
+    use crate::report::html::report_file;
+    use crate::report::table::tests::golden_results;
+    use crate::sweep::file::SweepKind;
 
     fn names(paths: &[PathBuf]) -> Vec<String> {
         paths.iter().map(|path| path.file_name().unwrap().to_string_lossy().into_owned()).collect()
@@ -104,7 +105,8 @@ mod tests {
     #[test]
     fn a_transfer_experiment_has_its_heat_map_and_its_page() {
         let dir = tempfile::tempdir().unwrap();
-        write_json(&dir.path().join(TRANSFER_FILE), &crate::transfer::tests::transfer("music")).unwrap();
+        write_json(&dir.path().join(TRANSFER_FILE), &crate::sweep::transfer::tests::transfer("music"))
+            .unwrap();
         assert_eq!(names(&plot_folder(dir.path(), None).unwrap()), ["transfer.svg", "transfer.png"]);
         assert!(read_to_string(&report_file(dir.path())).unwrap().contains("Does refusing carry over?"));
     }

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use crate::compare::task_names;
-use crate::grid::{Cell, markdown};
-use crate::sweep::{Sweep, SweepKind, SweepPoint, SweepSet, sweep_file};
-use crate::table::{name, percent, signed};
+use crate::compare::methods::task_names;
+use crate::report::grid::{Cell, markdown};
+use crate::report::table::{name, percent, signed};
+use crate::sweep::file::{Sweep, SweepKind, SweepPoint, SweepSet, sweep_file};
 
 /// Most rows of a table; a longer sweep is printed in steps.
 const MAX_ROWS: usize = 16;
@@ -92,7 +92,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::sweep::{Picked, TaskPoint};
+    use crate::sweep::file::{Picked, TaskPoint};
 
     fn sweep(kind: SweepKind, values: impl Iterator<Item = f64>) -> Sweep {
         let point = |value| SweepPoint {

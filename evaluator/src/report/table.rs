@@ -3,13 +3,13 @@
 use idk_common::text::{ellipsis, terminal_safe};
 use idk_questions::metrics::{BeforeAfter, Comparison};
 
-use crate::compare::{MethodResult, RuleResult, TaskResult};
-use crate::details::{group_tables, pair_table, transition_tables};
-use crate::export::{as_csv, as_latex};
-use crate::grid::{Cell, markdown};
-use crate::groups::Grouping;
-use crate::refuse::Rule;
-use crate::results::{BaseResult, Results};
+use crate::compare::groups::Grouping;
+use crate::compare::methods::{MethodResult, RuleResult, TaskResult};
+use crate::compare::results::{BaseResult, Results};
+use crate::compare::rules::Rule;
+use crate::report::details::{group_tables, pair_table, transition_tables};
+use crate::report::export::{as_csv, as_latex};
+use crate::report::grid::{Cell, markdown};
 
 /// Longest task name, so that a name from a file cannot widen the table.
 const MAX_NAME_CHARS: usize = 8;
@@ -243,11 +243,11 @@ pub(crate) mod tests {
     use idk_questions::metrics::compare;
 
     use super::*;
-    use crate::compare::Auroc;
+    use crate::compare::groups::{GroupCounts, GroupResult};
+    use crate::compare::methods::Auroc;
+    use crate::compare::results::FORMAT;
     use crate::config::EvalConfig;
-    use crate::groups::{GroupCounts, GroupResult};
     use crate::method::Method;
-    use crate::results::FORMAT;
     use idk_questions::PromptStyle;
     use idk_questions::metrics::{Counts, RiskCoverage};
 

@@ -9,7 +9,7 @@ use idk_common::json::{read_json, write_json};
 use idk_questions::metrics::Comparison;
 use serde::{Deserialize, Serialize};
 
-use crate::compare::ALL;
+use crate::compare::methods::ALL;
 use crate::error::EvalError;
 
 /// Version of the files.

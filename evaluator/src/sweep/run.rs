@@ -7,16 +7,16 @@ use idk_questions::metrics::compare;
 use idk_questions::score::clusters;
 use idk_questions::{Judgement, Question};
 
-use crate::answer::Answer;
-use crate::compare::{ALL, task_names};
+use crate::answer::prepare::Prepared;
+use crate::answer::prompts::Prompts;
+use crate::answer::record::Answer;
+use crate::answer::subject::{Evaluation, NamedAdapter, Subject};
+use crate::compare::methods::{ALL, task_names};
+use crate::compare::rules::{Rule, fit_on_val};
 use crate::config::EvalConfig;
 use crate::error::EvalError;
 use crate::method::Method;
-use crate::prepare::Prepared;
-use crate::prompts::Prompts;
-use crate::refuse::{Rule, fit_on_val};
-use crate::report::{Evaluation, NamedAdapter, Subject};
-use crate::sweep::{Picked, Sweep, SweepKind, SweepPoint, SweepSet};
+use crate::sweep::file::{Picked, Sweep, SweepKind, SweepPoint, SweepSet};
 
 /// Parts that the answers of val are cut into, by confidence, for the thresholds of a sweep.
 const THRESHOLD_STEPS: usize = 50;
@@ -214,7 +214,7 @@ mod tests {
     use idk_common::progress::Progress;
 
     use super::*;
-    use crate::report::tests::{config, lalm, named, prepared};
+    use crate::evaluate::tests::{config, lalm, named, prepared};
 
     fn with_sweeper<T>(check: impl FnOnce(&Sweeper<'_>, &NamedAdapter, &Prepared) -> T) -> T {
         let (lalm, dir) = (lalm(), tempfile::tempdir().unwrap());

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use idk_questions::metrics::Comparison;
 use serde::{Deserialize, Serialize};
 
+use crate::compare::results::Results;
 use crate::method::Method;
-use crate::results::Results;
 
 /// Name of the file of results in the experiment's folder.
 pub const TRANSFER_FILE: &str = "transfer.json";

@@ -1,7 +1,7 @@
 //! Sampling from a server: screened questions become prompts, its answers judged rows.
 
 #[cfg(test)]
-#[path = "../../../tests/support/server.rs"]
+#[path = "../../../../tests/support/server.rs"]
 mod fake;
 #[cfg(test)]
 mod tests;
@@ -18,8 +18,8 @@ use idk_server::{Decoding, Server, ServerAnswer, ServerPrompt, ServerSettings, f
 
 use crate::config::{BuildConfig, Sampler};
 use crate::error::BuildError;
-use crate::sample::sample_row;
-use crate::screen::Usable;
+use crate::sample::sampler::sample_row;
+use crate::sample::screen::Usable;
 
 /// The server of a config, or `None` if the local model is sampled. Nothing is sent yet.
 ///

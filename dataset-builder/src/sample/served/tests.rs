@@ -14,7 +14,7 @@ use super::fake::{Act, FakeServer, completion};
 use super::*;
 use crate::config::OptionOrder;
 use crate::control::Control;
-use crate::screen::screen;
+use crate::sample::screen::screen;
 
 fn fixture() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/qwen2-audio-tiny")

@@ -6,10 +6,10 @@ use std::fmt::Write as _;
 use idk_common::seed::{Rng, derive_seed};
 use idk_questions::Verdict;
 
-use crate::answer::Answer;
-use crate::groups::sub_category_name;
-use crate::plot::escape::escape;
-use crate::prepare::{Prepared, PreparedQuestion};
+use crate::answer::prepare::{Prepared, PreparedQuestion};
+use crate::answer::record::Answer;
+use crate::compare::groups::sub_category_name;
+use crate::report::plot::draw::escape::escape;
 
 use super::clips::Budget;
 

@@ -1,9 +1,9 @@
 //! What was found, in plain sentences.
 
-use crate::compare::{ALL, MethodResult, TaskResult};
+use crate::compare::methods::{ALL, MethodResult, TaskResult};
+use crate::compare::results::Results;
 use crate::method::Method;
-use crate::plot::forest::{extended, rule_rgis};
-use crate::results::Results;
+use crate::report::plot::forest::{extended, rule_rgis};
 
 use super::page::paragraph;
 
@@ -113,7 +113,7 @@ fn score(rgi: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::table::tests::golden_results;
+    use crate::report::table::tests::golden_results;
 
     /// The paper's row over all tasks, its rules replaced.
     fn results(confidence: Option<f64>, interval: [f64; 2]) -> Results {

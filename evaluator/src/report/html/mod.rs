@@ -13,15 +13,15 @@ use std::path::{Path, PathBuf};
 
 use idk_common::fs::write_atomic;
 
-use crate::answer::Answer;
-use crate::beside::Beside;
-use crate::compare::MethodResult;
+use crate::answer::prepare::Prepared;
+use crate::answer::record::Answer;
+use crate::compare::methods::MethodResult;
+use crate::compare::results::Results;
 use crate::error::EvalError;
 use crate::method::Method;
-use crate::plot::escape::escape;
-use crate::plot::{bars, curves, flows, forest, training};
-use crate::prepare::Prepared;
-use crate::results::Results;
+use crate::report::beside::Beside;
+use crate::report::plot::draw::escape::escape;
+use crate::report::plot::{bars, curves, flows, forest, training};
 
 use self::page::{figure, figures, section, wide};
 
@@ -99,7 +99,7 @@ const CURVE_NOTE: &str = "The share of wrong answers (up) if only the questions 
 /// The transitions of every method on all tasks; those of the main method on each task too.
 fn flow_figures(results: &Results) -> Vec<String> {
     let shown = flows::shown(results, headline::main_method(results));
-    let figure = |(method, row): (&MethodResult, &crate::compare::TaskResult)| {
+    let figure = |(method, row): (&MethodResult, &crate::compare::methods::TaskResult)| {
         let moved = &row.comparison.transition;
         figure(&flows::flow(&method.name, &row.task, moved), &summary::transitions(moved))
     };
@@ -119,15 +119,15 @@ mod tests {
     use idk_questions::Verdict;
 
     use super::*;
-    use crate::sweep::Picked;
-    use crate::table::tests::golden_results;
+    use crate::report::table::tests::golden_results;
+    use crate::sweep::file::Picked;
 
     fn attacked(text: &str) -> String {
         let (prepared, before, after) = examples::tests::case(&[(Verdict::Wrong, Verdict::Refused)], text);
         let mut results = golden_results(text);
         results.provenance.insert("model".to_owned(), text.to_owned());
         let task = text.to_owned();
-        let mut sweep = crate::plot::sweeps::tests::sweep(&task);
+        let mut sweep = crate::report::plot::sweeps::tests::sweep(&task);
         sweep.picked = Some(Picked { value: 0.5, why: text.to_owned() });
         let beside = Beside { sweeps: vec![sweep], problems: vec![task], ..Beside::default() };
         report(&results, &prepared, &[("base", &before), ("adapter", &after)], &beside)

@@ -4,10 +4,10 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
 
-use crate::plot::escape::escape;
-use crate::plot::style::{DARK, LIGHT, PRINT, Palette, classes};
-use crate::plot::svg::{elements, inline, px};
-use crate::plot::{MARK, Plot};
+use crate::report::plot::draw::escape::escape;
+use crate::report::plot::draw::style::{DARK, LIGHT, PRINT, Palette, classes};
+use crate::report::plot::draw::svg::{elements, inline, px};
+use crate::report::plot::draw::{MARK, Plot};
 
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
@@ -74,7 +74,7 @@ fn key(plot: &Plot) -> String {
         return String::new();
     }
     let [width, height] = MARK.map(px);
-    let entry = |key: &crate::plot::Key| {
+    let entry = |key: &crate::report::plot::draw::Key| {
         format!(
             "<span class=\"key\"><svg viewBox=\"0 0 {width} {height}\" class=\"mark\" aria-hidden=\"true\">{}</svg>{}</span>\n",
             elements(&key.mark).trim_end(),

@@ -2,12 +2,12 @@
 
 use idk_questions::metrics::{Comparison, Counts, Transition};
 
-use crate::compare::{MethodResult, RuleResult, TaskResult};
-use crate::groups::GroupResult;
-use crate::plot::escape::escape;
-use crate::plot::flows::{VERDICTS, cells};
-use crate::results::Results;
-use crate::table::{change, percent, rgi_with_interval};
+use crate::compare::groups::GroupResult;
+use crate::compare::methods::{MethodResult, RuleResult, TaskResult};
+use crate::compare::results::Results;
+use crate::report::plot::draw::escape::escape;
+use crate::report::plot::flows::{VERDICTS, cells};
+use crate::report::table::{change, percent, rgi_with_interval};
 
 use super::page::{row, table};
 
@@ -126,7 +126,7 @@ pub(crate) fn provenance(results: &Results) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::table::tests::golden_results;
+    use crate::report::table::tests::golden_results;
 
     #[test]
     fn the_summary_has_the_papers_numbers_and_reasons_where_there_are_none() {

@@ -4,11 +4,11 @@ use std::path::Path;
 
 use idk_common::fs::write_atomic;
 
-use crate::compare::ALL;
+use crate::compare::methods::ALL;
 use crate::error::EvalError;
-use crate::plot::heat::heat;
-use crate::table::percent;
-use crate::transfer::{Cell, Transfer, mean_and_std};
+use crate::report::plot::heat::heat;
+use crate::report::table::percent;
+use crate::sweep::transfer::{Cell, Transfer, mean_and_std};
 
 use super::page::{page, paragraph, row, section, table, wide};
 use super::report_file;
@@ -146,7 +146,7 @@ fn seeds(transfer: &Transfer) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::transfer::tests::transfer;
+    use crate::sweep::transfer::tests::transfer;
 
     #[test]
     fn the_page_says_what_was_found_on_and_off_the_trained_tasks() {

@@ -2,12 +2,12 @@
 
 use idk_common::text::ellipsis;
 
-use crate::results::Results;
+use crate::compare::results::Results;
 
-use super::Plot;
-use super::axis::Axis;
+use super::draw::Plot;
+use super::draw::axis::Axis;
+use super::draw::shape::{Shape, line, rectangle, text};
 use super::forest::MAX_CHARS;
-use super::shape::{Shape, line, rectangle, text};
 
 const WIDTH: f64 = 460.0;
 /// Left and right end of the axis.
@@ -67,9 +67,9 @@ fn bar(axis: &Axis, y: f64, colour: usize, name: &str, percent: Option<f64>) -> 
 
 #[cfg(test)]
 mod tests {
-    use super::super::svg::{elements, inline};
     use super::*;
-    use crate::table::tests::golden_results;
+    use crate::report::plot::draw::svg::{elements, inline};
+    use crate::report::table::tests::golden_results;
 
     #[test]
     fn a_bar_is_as_long_as_its_share() {

@@ -2,12 +2,12 @@
 
 use idk_questions::metrics::RiskCoverage;
 
-use crate::results::Results;
+use crate::compare::results::Results;
 
-use super::axis::Axis;
-use super::panel::SMALL;
-use super::shape::{Shape, polyline};
-use super::{Key, Plot, file_name};
+use super::draw::axis::Axis;
+use super::draw::panel::SMALL;
+use super::draw::shape::{Shape, polyline};
+use super::draw::{Key, Plot, file_name};
 
 /// A curve with its name and the number of its colour.
 type Curve<'a> = (&'a str, usize, &'a RiskCoverage);
@@ -64,9 +64,9 @@ fn drawn(curve: &RiskCoverage, coverage: &Axis, risk: &Axis, colour: usize) -> S
 
 #[cfg(test)]
 mod tests {
-    use super::super::svg::{elements, inline};
     use super::*;
-    use crate::table::tests::golden_results;
+    use crate::report::plot::draw::svg::{elements, inline};
+    use crate::report::table::tests::golden_results;
 
     fn curve() -> RiskCoverage {
         let points = vec![[0.5, 0.0], [1.0, 0.25]];

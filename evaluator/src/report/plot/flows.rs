@@ -2,11 +2,11 @@
 
 use idk_questions::metrics::Transition;
 
-use crate::compare::{ALL, MethodResult, TaskResult};
-use crate::results::Results;
+use crate::compare::methods::{ALL, MethodResult, TaskResult};
+use crate::compare::results::Results;
 
-use super::shape::{Shape, band, rectangle, text};
-use super::{Plot, file_name};
+use super::draw::shape::{Shape, band, rectangle, text};
+use super::draw::{Plot, file_name};
 
 /// The verdicts, in the order of the bands; also the classes of their colours.
 pub(crate) const VERDICTS: [&str; 3] = ["correct", "wrong", "refused"];
@@ -108,8 +108,8 @@ fn column(side: usize, sums: &[usize; 3], tops: [f64; 3], per_answer: f64) -> Ve
 
 #[cfg(test)]
 mod tests {
-    use super::super::svg::elements;
     use super::*;
+    use crate::report::plot::draw::svg::elements;
 
     #[test]
     fn two_answers_are_two_bands_of_half_the_height() {

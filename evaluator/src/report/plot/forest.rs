@@ -5,13 +5,13 @@ use std::collections::BTreeSet;
 
 use idk_common::text::ellipsis;
 
-use crate::compare::{RuleResult, TaskResult};
-use crate::results::Results;
-use crate::table::rgi_with_interval;
+use crate::compare::methods::{RuleResult, TaskResult};
+use crate::compare::results::Results;
+use crate::report::table::rgi_with_interval;
 
-use super::axis::Axis;
-use super::shape::{Shape, circle, line, polygon, text};
-use super::{Key, MARK, Plot};
+use super::draw::axis::Axis;
+use super::draw::shape::{Shape, circle, line, polygon, text};
+use super::draw::{Key, MARK, Plot};
 
 const WIDTH: f64 = 474.0;
 /// Left and right end of the axis; names stand before it, numbers behind.
@@ -169,9 +169,9 @@ fn rule_mark(rule: &str, x: f64, y: f64) -> Shape {
 
 #[cfg(test)]
 mod tests {
-    use super::super::svg::{elements, inline};
     use super::*;
-    use crate::table::tests::golden_results;
+    use crate::report::plot::draw::svg::{elements, inline};
+    use crate::report::table::tests::golden_results;
 
     fn row() -> TaskResult {
         let mut row = golden_results("sound").methods[0].tasks[0].clone();

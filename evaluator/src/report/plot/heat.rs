@@ -2,13 +2,12 @@
 
 use idk_common::text::ellipsis;
 
-use crate::transfer::{Cell, Transfer, mean_and_std};
+use crate::sweep::transfer::{Cell, Transfer, mean_and_std};
 
-use super::shape::{Shape, rectangle, text};
-use super::{Key, MARK, Plot};
+use super::draw::shape::{Shape, rectangle, text};
+use super::draw::style::STEPS;
+use super::draw::{Key, MARK, Plot};
 
-/// Strengths of a colour, on either side of zero.
-pub(crate) const STEPS: usize = 5;
 /// RGI from one strength to the next; from `STEPS` of them on the colour stays.
 const PER_STEP: f64 = 0.1;
 
@@ -108,9 +107,9 @@ fn key() -> Vec<Key> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::svg::inline;
     use super::*;
-    use crate::transfer::tests::transfer;
+    use crate::report::plot::draw::svg::inline;
+    use crate::sweep::transfer::tests::transfer;
 
     #[test]
     fn colours_are_even_around_zero_and_zero_has_none() {

@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use crate::error::EvalError;
-use crate::sweep::{Sweep, SweepKind, SweepPoint, SweepSet, sweep_file};
+use crate::sweep::file::{Sweep, SweepKind, SweepPoint, SweepSet, sweep_file};
 
-use super::axis::{Axis, Positions, short};
-use super::panel::{SMALL, WITHIN};
-use super::shape::{Shape, circle, line, polyline, text};
-use super::{Key, Plot, file_name};
+use super::draw::axis::{Axis, Positions, short};
+use super::draw::panel::{SMALL, WITHIN};
+use super::draw::shape::{Shape, circle, line, polyline, text};
+use super::draw::{Key, Plot, file_name};
 
 /// A value of a point, if it has one.
 type Value<'a> = &'a dyn Fn(&SweepPoint) -> Option<f64>;
@@ -178,9 +178,9 @@ pub(crate) mod tests {
 
     use idk_common::fs::write_atomic;
 
-    use super::super::svg::{elements, inline};
     use super::*;
-    use crate::sweep::{Picked, TaskPoint};
+    use crate::report::plot::draw::svg::{elements, inline};
+    use crate::sweep::file::{Picked, TaskPoint};
 
     /// Three values, the RGI of the middle one undefined; 0.5 picked.
     pub(crate) fn sweep(task: &str) -> Sweep {
@@ -231,7 +231,7 @@ pub(crate) mod tests {
             (rgi.file.as_str(), shares.file.as_str()),
             ("sweep-alpha-val-rgi", "sweep-alpha-val-shares")
         );
-        let svg = super::super::svg::document(&rgi);
+        let svg = crate::report::plot::draw::svg::document(&rgi);
         assert!(!svg.contains("<img") && svg.contains("&lt;img src=x&gt;"), "{svg}");
     }
 

@@ -10,11 +10,11 @@ use serde_json::{Map, Value};
 
 use crate::error::EvalError;
 
-use super::axis::{Axis, short};
-use super::panel::{Panel, SMALL, WIDE};
-use super::shape::{Shape, circle, polyline};
-use super::svg::sheet;
-use super::{Key, Plot};
+use super::draw::axis::{Axis, short};
+use super::draw::panel::{Panel, SMALL, WIDE};
+use super::draw::shape::{Shape, circle, polyline};
+use super::draw::svg::sheet;
+use super::draw::{Key, Plot};
 
 /// Most points of a curve.
 const MAX_POINTS: usize = 300;
@@ -240,8 +240,8 @@ fn mean(points: &[[f64; 2]]) -> [f64; 2] {
 
 #[cfg(test)]
 mod tests {
-    use super::super::svg::inline;
     use super::*;
+    use crate::report::plot::draw::svg::inline;
 
     fn row(text: &str) -> Map<String, Value> {
         serde_json::from_str(text).unwrap()

@@ -3,13 +3,14 @@
 //! The colours can be told apart by the colour-blind (Okabe and Ito, 2008, darkened on light paper and lightened on dark
 //! for contrast); curves differ in their dashes too, rules in their forms.
 
-use super::heat::STEPS;
-
 /// Names of the colours, in the order of a palette.
 const NAMES: [&str; 16] = [
     "page", "ink", "soft", "rule", "card", "correct", "wrong", "refused", "c0", "c1", "c2", "c3", "c4", "c5",
     "c6", "c7",
 ];
+
+/// Strengths of a colour, on either side of zero.
+pub(crate) const STEPS: usize = 5;
 
 /// One colour for every name, and how strongly the cells of heat maps are tinted.
 #[derive(Debug)]
