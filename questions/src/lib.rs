@@ -1,7 +1,7 @@
 //! Questions about audio clips: their records and readers, prompts, the reading of answers, and the metrics.
 //!
 //! - [`Question`], [`read_questions`], [`write_questions`]: question sets, read in the shapes of several benchmarks
-//! - [`prompt_text`], [`shuffled`]: what the model is asked, and in which order it sees the options
+//! - [`AskedQuestion`], [`prompt_text`], [`shuffled`]: what the model is asked, and in which order it sees the options
 //! - [`judge`], [`is_refusal`]: what an answer says; options first, then refusals, never a guess
 //! - [`judge_with`]: the same by another [`Scorer`]
 //! - [`rows`]: the rows of the files of a run
@@ -20,6 +20,6 @@ pub mod score;
 pub use error::QuestionError;
 pub use judge::{Judgement, REFUSAL, Scorer, Verdict, is_refusal, judge, judge_with, normalise};
 pub use question::{
-    AnswerMatch, PromptStyle, Question, QuestionSet, Rejection, prompt_text, shuffled, write_questions,
+    AnswerMatch, AskedQuestion, PromptStyle, Question, QuestionSet, Rejection, prompt_text, shuffled, write_questions,
 };
 pub use readers::{DuplicateChoices, ReadOptions, read_questions, read_questions_with};
