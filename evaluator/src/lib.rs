@@ -12,7 +12,7 @@ mod sweep;
 
 pub use answer::agreement::{SampledAnswers, Samples, said};
 pub use answer::answers_file::{answers_file, write_answers};
-pub use answer::prepare::{Prepared, PreparedQuestion, prepare};
+pub use answer::prepare::{Prepared, prepare};
 pub use answer::record::{Answer, Step};
 pub use answer::run::answer_plainly;
 pub use answer::store::STORE_DIR;

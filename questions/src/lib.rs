@@ -20,6 +20,7 @@ pub mod score;
 pub use error::QuestionError;
 pub use judge::{Judgement, REFUSAL, Scorer, Verdict, is_refusal, judge, judge_with, normalise};
 pub use question::{
-    AnswerMatch, AskedQuestion, PromptStyle, Question, QuestionSet, Rejection, prompt_text, shuffled, write_questions,
+    AnswerMatch, AskedQuestion, PromptStyle, Question, QuestionSet, Rejection, prompt_text, shuffled,
+    write_questions,
 };
 pub use readers::{DuplicateChoices, ReadOptions, read_questions, read_questions_with};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use idk_common::progress::NewProgress;
-use idk_model::{Adapters, Lalm};
+use idk_model::{Adapters, Answerer, FeatureStore, Lalm};
 
 use crate::answer::agreement::Samples;
 use crate::answer::ask::Asker;
@@ -34,6 +34,8 @@ pub struct NamedAdapter {
 pub struct Subject<'a> {
     /// The base model.
     pub lalm: &'a Lalm,
+    /// Where the features of recordings are kept.
+    pub features: &'a FeatureStore,
     /// SHA-256 of its files: what stored answers are known by.
     pub model_sha256: &'a str,
     /// Where it runs: other devices round differently.
@@ -79,9 +81,10 @@ impl Evaluation<'_> {
         adapter: Option<&NamedAdapter>,
         prepared: &Prepared,
     ) -> Result<Vec<Answer>, EvalError> {
+        let adapters = adapter.map(|adapter| &adapter.adapters);
+        let answerer = Answerer::new(self.subject.lalm, adapters, self.subject.features)?;
         let asker = Asker {
-            lalm: self.subject.lalm,
-            adapters: adapter.map(|adapter| &adapter.adapters),
+            answerer: &answerer,
             method,
             prompts: self.prompts,
             style: prepared.style,
