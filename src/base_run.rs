@@ -17,13 +17,13 @@ use idk_trainer::{TrainRun, train_full};
 use rayon::prelude::*;
 
 use crate::base::{BaseRows, CAPTION_PROMPT, Dtype, InitConfig, REPEAT_PROMPT};
-use crate::cli::{print_line, say};
-use crate::error::Failure;
-use crate::pipeline::{Options, move_aside};
+use crate::terminal::print::{print_line, say};
+use crate::run::error::Failure;
+use crate::run::{Options, move_aside};
 use crate::recipe::Recipe;
-use crate::sources;
-use crate::stop::StopSignals;
-use crate::terminal;
+use crate::run::questions;
+use crate::terminal::signals::StopSignals;
+use crate::terminal::progress::progress;
 
 /// Most ids of a new tokenizer.
 const VOCAB_LIMIT: usize = 2048;
@@ -106,7 +106,7 @@ fn run_training(
         allow_changes,
         stop: Some(stop.flag()),
         warn: &|line| say(&format!("warning: {line}")),
-        progress: terminal::progress,
+        progress: progress,
     };
     let (lalm, report) = train_full(lalm, &next_batch, Some(&mut evaluate), &recipe.train, run)?;
     stop.check(&report, dir)?;

@@ -6,8 +6,8 @@ use idk_trainer::{BestMetric, Method};
 use super::Recipe;
 use super::read::Places;
 use crate::base::{BaseConfig, InitConfig};
-use crate::error::RecipeProblem;
-use crate::transfer::TransferConfig;
+use crate::run::error::RecipeProblem;
+use crate::experiment::transfer::TransferConfig;
 
 impl Recipe {
     /// Checks that need the meaning of a value, not only its type: each section alone, then sections together.

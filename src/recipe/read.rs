@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::SECTIONS;
-use crate::error::{RecipeError, RecipeProblem};
+use crate::run::error::{RecipeError, RecipeProblem};
 
 /// Keys that stood elsewhere in earlier versions, and where they are now.
 const MOVED: [(&str, &str); 1] = [("eval.val", "`val` in [data]")];

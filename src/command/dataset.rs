@@ -10,9 +10,9 @@ use idk_dataset_builder::{
 };
 use serde_json::{Value, json};
 
-use crate::cli::{print_line, say};
-use crate::error::{Failure, RunError};
-use crate::pipeline::describe;
+use crate::terminal::print::{print_line, say};
+use crate::run::error::{Failure, RunError};
+use crate::run::describe;
 use crate::recipe::Recipe;
 
 /// A dataset on the disk, and the run that it belongs to, if any.

@@ -12,13 +12,13 @@ use idk_evaluator::{
 use idk_model::{Adapters, Lalm};
 use serde::{Deserialize, Serialize};
 
-use crate::cli::{print_line, say};
-use crate::error::{Failure, RunError};
-use crate::evaluation::check_model_of_run;
-use crate::pipeline::{device_of_answers, load_model};
+use crate::terminal::print::{print_line, say};
+use crate::run::error::{Failure, RunError};
+use crate::stage::evaluate::check_model_of_run;
+use crate::run::{device_of_answers, load_model};
 use crate::recipe::{DataSection, Recipe};
-use crate::sources::{self, Set};
-use crate::terminal;
+use crate::run::questions::{self, Set};
+use crate::terminal::progress::progress;
 
 /// `[sweep]`: the values that `idk-eval sweep` goes through, and the K of `idk-train`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -243,7 +243,7 @@ impl<'a> SweptRun<'a> {
             config: &self.config,
             seed: self.recipe.data.seed,
             eval_dir: &self.dir.eval(),
-            progress: terminal::progress,
+            progress: progress,
         })
     }
 
@@ -316,7 +316,7 @@ pub(crate) fn prepare_set(
     let limit = recipe.eval.limit.filter(|_| set == Set::Test);
     let config = EvalConfig { limit, ..recipe.eval.clone() };
     let loaded = sources::load(data, set, questions_dir, config.max_rejected_share)?;
-    Ok(prepare(lalm, &loaded.set, &config, recipe.build.prompt, data.seed, terminal::progress)?)
+    Ok(prepare(lalm, &loaded.set, &config, recipe.build.prompt, data.seed, progress)?)
 }
 
 #[cfg(test)]

@@ -8,8 +8,8 @@ use idk_common::{CommonError, Identity};
 use idk_questions::{QuestionSet, ReadOptions, read_questions_with, reason};
 use serde::Serialize;
 
-use crate::cli::say;
-use crate::error::{Failure, RunError};
+use crate::terminal::print::say;
+use crate::run::error::{Failure, RunError};
 use crate::recipe::DataSection;
 
 /// The question sets of a run.

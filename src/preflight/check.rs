@@ -11,14 +11,14 @@ use idk_model::Outline;
 use idk_questions::reason;
 use serde::Serialize;
 
-use crate::cli::print_line;
-use crate::error::{Failure, RunError};
-use crate::glimpse::{Glimpse, glimpse};
+use crate::terminal::print::print_line;
+use crate::run::error::{Failure, RunError};
+use crate::preflight::questions::{Glimpse, glimpse};
 use crate::recipe::Recipe;
-use crate::same_run::check_same_run;
-use crate::sources::{self, Set};
-use crate::start_adapter;
-use crate::training::check_feature_cache;
+use crate::run::same_run::check_same_run;
+use crate::run::questions::{self, Set};
+use crate::run::inputs;
+use crate::stage::training::check_feature_cache;
 
 /// Questions of a set that are looked at more closely.
 const LOOKED_AT: usize = 24;

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use idk_benchmark::{Bank, ComposeConfig, Split};
 use idk_questions::{Question, Rejection};
 
-use crate::error::Failure;
+use crate::run::error::Failure;
 use crate::recipe::DataSection;
-use crate::sources::{self, Set};
+use crate::run::questions::{self, Set};
 
 /// A question, with its clip where that is rendered and not a file.
 #[derive(Clone, Debug)]

@@ -9,15 +9,15 @@ use idk_trainer::{
     train_dpo, train_lora,
 };
 
-use crate::check::try_writing;
-use crate::cli::say;
-use crate::error::Failure;
-use crate::pipeline::Run;
+use crate::preflight::check::try_writing;
+use crate::terminal::print::say;
+use crate::run::error::Failure;
+use crate::run::Run;
 use crate::recipe::Recipe;
-use crate::same_run::run_identity;
-use crate::stop::StopSignals;
-use crate::terminal;
-use crate::validation::ValidationQuestions;
+use crate::run::same_run::run_identity;
+use crate::terminal::signals::StopSignals;
+use crate::terminal::progress::progress;
+use crate::stage::validation::ValidationQuestions;
 
 /// Trains the adapter, or goes on where a stopped run was.
 pub(crate) fn train_adapter(run: &Run<'_>) -> Result<TrainReport, Failure> {
@@ -44,7 +44,7 @@ pub(crate) fn train_adapter(run: &Run<'_>) -> Result<TrainReport, Failure> {
         allow_changes: run.allow_changes,
         stop: Some(stop.flag()),
         warn: &|line| say(&format!("warning: {line}")),
-        progress: terminal::progress,
+        progress: progress,
     };
     let (dataset, lalm) = (run.dir.dataset(), &run.lalm);
     let (lora, config) = (&recipe.lora, &recipe.train);
@@ -123,6 +123,6 @@ fn pairs(lalm: &Lalm, rows: &[DpoRow]) -> Result<Vec<Pair>, Failure> {
 /// The clips of each row; one that cannot be used is found here, before anything is trained.
 fn clips(lalm: &Lalm, rows: &[(&str, &[String])]) -> Result<Vec<Vec<Clip>>, Failure> {
     let progress =
-        |files| if files == 0 { Progress::hidden() } else { terminal::progress("read audio", files) };
+        |files| if files == 0 { Progress::hidden() } else { progress("read audio", files) };
     Ok(clips_of_rows(rows, &lalm.mel, progress)?)
 }

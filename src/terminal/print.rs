@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use clap::Args;
 use idk_common::{CommonError, RunDir};
 
-use crate::error::{Failure, RunError};
+use crate::run::error::{Failure, RunError};
 use crate::recipe::Recipe;
 
 /// Options of every program that reads a recipe.
@@ -55,7 +55,7 @@ impl RecipeArgs {
 
 /// Runs a program's body and turns its failure into a message and an exit code.
 pub fn run(body: impl FnOnce() -> Result<(), Failure>, json: bool) -> ExitCode {
-    crate::stop::survive_file_size_limit();
+    crate::terminal::signals::survive_file_size_limit();
     match body() {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {

@@ -6,10 +6,10 @@ use idk_trainer::{known_keys, on_resume};
 use serde_json::Value;
 
 use crate::base::{BaseConfig, InitConfig};
-use crate::error::RunError;
+use crate::run::error::RunError;
 use crate::recipe::{Recipe, SECTIONS};
-use crate::sweep::SweepConfig;
-use crate::transfer::TransferConfig;
+use crate::experiment::sweep::SweepConfig;
+use crate::experiment::transfer::TransferConfig;
 
 const OF_DATASET: &str = "the dataset is made by it; `idk-build relabel` makes another of the same samples";
 const OF_MODEL: &str = "the model so far was made by it";

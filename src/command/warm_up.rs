@@ -5,9 +5,9 @@
 use clap::Args;
 use idk_common::CommonError;
 
-use crate::cli::{RecipeArgs, print_line};
-use crate::error::{Failure, RunError};
-use crate::pipeline::{self, Options};
+use crate::terminal::print::{RecipeArgs, print_line};
+use crate::run::error::{Failure, RunError};
+use crate::run::{self, Options};
 use crate::recipe::Recipe;
 
 /// Steps of training: the first compiles, the second shows that nothing is left to compile.
@@ -38,7 +38,7 @@ impl WarmUpArguments {
         recipe.output.dir = dir.path().join("run");
         let options = Options { fresh: false, json, allow_changes: &[] };
         pipeline::train_cell(&recipe, &dir.path().join("questions"), &options)?;
-        let line = crate::kernels::line().unwrap_or_else(|| "kernels   none".to_owned());
+        let line = crate::terminal::kernels::line().unwrap_or_else(|| "kernels   none".to_owned());
         if json {
             print_line(&serde_json::json!({ "type": "kernels", "message": line }).to_string())?;
         } else {

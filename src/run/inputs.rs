@@ -5,7 +5,7 @@ use std::path::Path;
 use idk_model::{Adapters, Linears, ModelError};
 use idk_trainer::{Method, check_start_adapter};
 
-use crate::error::Failure;
+use crate::run::error::Failure;
 use crate::recipe::Recipe;
 
 /// The folder of the adapter, if the recipe names one that will be read.

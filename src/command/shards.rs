@@ -6,9 +6,9 @@ use idk_common::lock::RunLock;
 use idk_common::{CommonError, RunDir};
 use idk_dataset_builder::{MANIFEST_FILE, Part, SampledParts};
 
-use crate::cli::{print_line, say};
-use crate::error::{Failure, RunError};
-use crate::pipeline::{Options, Run, print_dataset};
+use crate::terminal::print::{print_line, say};
+use crate::run::error::{Failure, RunError};
+use crate::run::{Options, Run, print_dataset};
 use crate::recipe::Recipe;
 
 /// Samples one part of the questions into a run folder of its own, `shard-i-of-n` in that of the recipe.

@@ -14,16 +14,16 @@ use idk_evaluator::Results;
 use idk_model::{Adapters, Lalm};
 use idk_trainer::TrainReport;
 
-use crate::cli::{RecipeArgs, print_line, say};
-use crate::error::{Failure, RunError};
-use crate::model_card::{CARD_FILE, Card};
+use crate::terminal::print::{RecipeArgs, print_line, say};
+use crate::run::error::{Failure, RunError};
+use crate::stage::model_card::{CARD_FILE, Card};
 use crate::recipe::Recipe;
-use crate::same_run::{check_dataset, check_same_run, write_identity};
-use crate::sources::{self, Loaded, Set};
-use crate::start_adapter;
-use crate::stop::{StopSignals, stopping_sampling};
-use crate::summary::summary;
-use crate::terminal;
+use crate::run::same_run::{check_dataset, check_same_run, write_identity};
+use crate::run::questions::{self, Loaded, Set};
+use crate::run::inputs;
+use crate::terminal::signals::{StopSignals, stopping_sampling};
+use crate::stage::summary::summary;
+use crate::terminal::progress::progress;
 
 /// How a program was asked to run, apart from its recipe.
 #[derive(Clone, Copy, Debug, Default)]
@@ -82,7 +82,7 @@ pub(crate) fn print_dataset(run: &Run<'_>, options: &Options<'_>) -> Result<(), 
 
 /// Loads the base model as the recipe says, with a GPU's kernels from its cache.
 pub(crate) fn load_model(recipe: &Recipe) -> Result<Lalm, Failure> {
-    crate::kernels::open_cache(&recipe.model);
+    crate::terminal::kernels::open_cache(&recipe.model);
     let device = idk_model::device(&recipe.model.device)?;
     let lalm = Lalm::load_with(&recipe.model.path, &device, recipe.run_settings())?;
     if recipe.model.device != "cpu" {
@@ -108,14 +108,14 @@ pub fn train(recipe: &Recipe, options: &Options<'_>) -> Result<(), Failure> {
         return crate::base_run::train_base(recipe, options);
     }
     if let Some(transfer) = &recipe.transfer {
-        return crate::transfer::run(recipe, transfer, options);
+        return crate::experiment::transfer::run(recipe, transfer, options);
     }
     if let Some(sweep) = recipe.sweep.as_ref().filter(|sweep| !sweep.k.is_empty()) {
-        return crate::k_sweep::run(recipe, sweep, options);
+        return crate::experiment::k_sweep::run(recipe, sweep, options);
     }
     let run = Run::open(recipe, options)?;
     let (dataset, report) = run.dataset_and_adapter()?;
-    let results = crate::evaluation::evaluate_run(&run, &run.dir.adapter(), options.json)?;
+    let results = crate::stage::evaluate::evaluate_run(&run, &run.dir.adapter(), options.json)?;
     run.write_card(&dataset, &report, Some(&results))?;
     say(&summary(recipe, &run.dir, &report, &results));
     Ok(())
@@ -131,7 +131,7 @@ pub(crate) fn train_cell(
     let mut run = Run::open(recipe, &Options { fresh: false, ..*options })?;
     run.questions = questions.to_owned();
     let (dataset, report) = run.dataset_and_adapter()?;
-    let results = crate::evaluation::results_of_run(&run, &run.dir.adapter())?;
+    let results = crate::stage::evaluate::results_of_run(&run, &run.dir.adapter())?;
     run.write_card(&dataset, &report, Some(&results))?;
     Ok(results)
 }
@@ -140,7 +140,7 @@ impl<'a> Run<'a> {
     fn dataset_and_adapter(&self) -> Result<(DatasetManifest, TrainReport), Failure> {
         let manifest = self.dataset()?;
         say(&describe(&manifest, &self.dir.dataset()));
-        let report = crate::training::train_adapter(self)?;
+        let report = crate::stage::training::train_adapter(self)?;
         idk_evaluator::write_curves(&self.dir.root, &self.dir.curves())?;
         // What is measured on an adapter that was there before stays on its card.
         let has_new_steps = report.resumed_from.is_none_or(|step| step < report.steps);
@@ -174,11 +174,11 @@ impl<'a> Run<'a> {
     pub(crate) fn open_in(recipe: &'a Recipe, root: &Path, options: &Options<'a>) -> Result<Self, Failure> {
         // Model and sources are looked at before anything is written: a wrong path leaves no folder behind.
         sources::check(&recipe.data, &[Set::Train, Set::Val, Set::Test])?;
-        crate::evaluation::check_inputs(recipe)?;
+        crate::stage::evaluate::check_inputs(recipe)?;
         start_adapter::check_files(recipe)?;
         let lalm = load_model(recipe)?;
         let linears = lalm.config.linears();
-        crate::training::check_feature_cache(recipe, &recipe.lora.adapted(&linears)?)?;
+        crate::stage::training::check_feature_cache(recipe, &recipe.lora.adapted(&linears)?)?;
         start_adapter::check_shape(recipe, &linears, |dir| Adapters::load(dir, &lalm))?;
         let model_sha256 = sources::model_sha256(&recipe.model.path)?;
         if options.fresh {
@@ -258,7 +258,7 @@ impl<'a> Run<'a> {
         };
         let stop = StopSignals::watch();
         let warn = |line: &str| say(&format!("warning: {line}"));
-        let control = Control { progress: terminal::progress, stop: Some(stop.flag()), warn: &warn };
+        let control = Control { progress: progress, stop: Some(stop.flag()), warn: &warn };
         match stop.while_telling(stopping_sampling(&self.recipe.build), || job(&inputs, &control)) {
             Err(BuildError::Stopped { sampled, total }) => {
                 Err(stop.sampling_stopped(&self.dir.root, sampled, total).into())
@@ -285,7 +285,7 @@ impl<'a> Run<'a> {
         let build = &self.recipe.build;
         let made = (&sampled.config.labelled_as(build), &sampled.provenance, sampled.seed);
         check_dataset(self.recipe, &self.dir, made, provenance)?;
-        crate::labelling::finish_labels(out, build)?;
+        crate::command::dataset::finish_labels(out, build)?;
         Ok(read_manifest(out)?)
     }
 }

@@ -8,10 +8,10 @@ use idk_model::Adapters;
 use idk_questions::metrics::{Counts, Transition};
 use idk_questions::{Judgement, Verdict};
 
-use crate::error::Failure;
-use crate::pipeline::Run;
-use crate::sources::{self, Loaded, Set};
-use crate::terminal;
+use crate::run::error::Failure;
+use crate::run::Run;
+use crate::run::questions::{self, Loaded, Set};
+use crate::terminal::progress::progress;
 
 /// The questions of `val` in [data]. They are encoded, and answered by the base model, when they are first asked.
 pub(crate) struct ValidationQuestions<'a> {
@@ -71,8 +71,8 @@ impl<'a> ValidationQuestions<'a> {
         let (run, recipe) = (self.run, self.run.recipe);
         let (config, seed) = (eval_config(run), recipe.data.seed);
         let prepared =
-            prepare(&run.lalm, &self.loaded.set, &config, recipe.build.prompt, seed, terminal::progress)?;
-        let bar = terminal::progress("validation of the base model", prepared.questions.len() as u64);
+            prepare(&run.lalm, &self.loaded.set, &config, recipe.build.prompt, seed, progress)?;
+        let bar = progress("validation of the base model", prepared.questions.len() as u64);
         let base = answers(run, None, &prepared, &bar)?;
         bar.finish();
         Ok(Asked { prepared, base })

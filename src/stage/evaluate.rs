@@ -13,13 +13,13 @@ use idk_model::{Adapters, Lalm};
 use idk_questions::Scorer;
 use idk_questions::metrics::Counts;
 
-use crate::cli::{print_line, say};
-use crate::error::{Failure, RunError};
-use crate::pipeline::Run;
+use crate::terminal::print::{print_line, say};
+use crate::run::error::{Failure, RunError};
+use crate::run::Run;
 use crate::recipe::{DataSection, Recipe};
-use crate::same_run::other_run;
-use crate::sources::{self, Set};
-use crate::terminal;
+use crate::run::same_run::other_run;
+use crate::run::questions::{self, Set};
+use crate::terminal::progress::progress;
 
 /// What is answered, with which model, and where the results go.
 struct Job<'a> {
@@ -61,10 +61,10 @@ impl Job<'_> {
         };
         let (config, seed) = (&self.recipe.eval, self.recipe.data.seed);
         let prepared =
-            prepare(self.lalm, &loaded.set, config, self.recipe.build.prompt, seed, terminal::progress)?;
+            prepare(self.lalm, &loaded.set, config, self.recipe.build.prompt, seed, progress)?;
         let val = self.val(&mut provenance)?;
         let samples = self.samples(&prepared, val.as_ref())?;
-        let device = crate::pipeline::device_of_answers(self.recipe, self.lalm);
+        let device = crate::run::device_of_answers(self.recipe, self.lalm);
         let subject = Subject {
             lalm: self.lalm,
             model_sha256: self.model_sha256,
@@ -76,7 +76,7 @@ impl Job<'_> {
             samples: samples.as_ref(),
             provenance: &provenance,
         };
-        Ok(evaluate_prepared(&subject, &prepared, config, seed, &self.eval_dir, terminal::progress)?)
+        Ok(evaluate_prepared(&subject, &prepared, config, seed, &self.eval_dir, progress)?)
     }
 
     /// Samples of the base model on the questions of test and val, if the recipe has `agreement`.
@@ -85,7 +85,7 @@ impl Job<'_> {
             return Ok(None);
         };
         let of = |set: &Prepared| {
-            crate::agreement::sample(self.lalm, self.recipe, self.model_sha256, set, &self.eval_dir)
+            crate::stage::self_consistency::sample(self.lalm, self.recipe, self.model_sha256, set, &self.eval_dir)
         };
         Ok(Some(Samples { test: of(test)?, val: of(val)? }))
     }
@@ -106,7 +106,7 @@ impl Job<'_> {
         provenance.insert("val".to_owned(), sources::display_name(&data.val));
         provenance.insert("val_sha256".to_owned(), sha256);
         let (style, seed) = (self.recipe.build.prompt, data.seed);
-        Ok(Some(prepare(self.lalm, &loaded.set, config, style, seed, terminal::progress)?))
+        Ok(Some(prepare(self.lalm, &loaded.set, config, style, seed, progress)?))
     }
 }
 
@@ -183,7 +183,7 @@ pub fn evaluate(mut recipe: Recipe, request: &Request<'_>) -> Result<(), Failure
     let dir = RunDir::new(&recipe.output.dir);
     sources::check(&recipe.data, &[Set::Test])?;
     check_inputs(&recipe)?;
-    let lalm = crate::pipeline::load_model(&recipe)?;
+    let lalm = crate::run::load_model(&recipe)?;
     let model_sha256 = sources::model_sha256(&recipe.model.path)?;
     let labelled = request.of_run && dir.dataset().join(idk_dataset_builder::MANIFEST_FILE).is_file();
     if labelled && request.out.is_none() {

@@ -10,8 +10,8 @@ use idk_common::diagnose::ExitKind;
 use idk_dataset_builder::{BuildConfig, Sampler};
 use idk_trainer::TrainReport;
 
-use crate::cli::say;
-use crate::error::{Failure, RunError};
+use crate::terminal::print::say;
+use crate::run::error::{Failure, RunError};
 
 /// How soon a signal is answered.
 const POLL: Duration = Duration::from_millis(100);

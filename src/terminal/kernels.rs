@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use idk_model::{default_kernel_cache_dir, open_kernel_cache};
 use log::{Level, LevelFilter, Log, Metadata, Record};
 
-use crate::cli::say;
+use crate::terminal::print::say;
 use crate::recipe::ModelSection;
 
 /// Shortest time between two lines.

@@ -12,9 +12,9 @@ use idk_evaluator::{Method as EvalMethod, Results};
 use idk_trainer::{AllowedChange, Method};
 use serde_json::Value;
 
-use crate::error::Failure;
+use crate::run::error::Failure;
 use crate::recipe::Recipe;
-use crate::sources;
+use crate::run::questions;
 
 /// Name of the card in the adapter's folder. PEFT does not read it.
 pub(crate) const CARD_FILE: &str = "README.md";

@@ -8,10 +8,10 @@ use idk_dataset_builder::{
 };
 use idk_trainer::Method;
 
-use crate::allow::{allows, can_be_allowed};
-use crate::error::{Failure, RunError};
+use crate::run::allow::{allows, can_be_allowed};
+use crate::run::error::{Failure, RunError};
 use crate::recipe::Recipe;
-use crate::sources;
+use crate::run::questions;
 
 /// What made a run beside its recipe: the content of `identity.json`.
 pub(crate) fn run_identity(model_sha256: &str) -> Identity {

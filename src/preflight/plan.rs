@@ -9,10 +9,10 @@ use idk_model::Outline;
 use idk_trainer::{MemoryInput, Method, checkpoint, estimate_memory};
 use serde::Serialize;
 
-use crate::check::{Checked, grouped};
-use crate::cli::print_line;
-use crate::error::Failure;
-use crate::preview::{Preview, mean};
+use crate::preflight::check::{Checked, grouped};
+use crate::terminal::print::print_line;
+use crate::run::error::Failure;
+use crate::preflight::preview::{Preview, mean};
 use crate::recipe::Recipe;
 
 /// Rows that are shown as they will be learnt.
@@ -71,7 +71,7 @@ struct Plan {
 /// `--dry-run`: checks everything, then says what would be done. Writes nothing.
 ///
 /// # Errors
-/// As [`check::run`](crate::check::run); checkpoints or dataset rows that cannot be read.
+/// As [`check::run`](crate::preflight::check::run); checkpoints or dataset rows that cannot be read.
 pub fn run(recipe: &Recipe, allowed: &[String], json: bool) -> Result<(), Failure> {
     let checked = Checked::of(recipe, allowed);
     if !json {

@@ -10,8 +10,8 @@ use idk_questions::prompt_text;
 use idk_trainer::Method;
 use rayon::prelude::*;
 
-use crate::error::Failure;
-use crate::glimpse::{Glimpse, Seen};
+use crate::run::error::Failure;
+use crate::preflight::questions::{Glimpse, Seen};
 use crate::recipe::Recipe;
 
 /// Rows of a dataset that are looked at.

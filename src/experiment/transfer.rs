@@ -10,9 +10,9 @@ use idk_common::{Problem, Problems, RunDir};
 use idk_evaluator::{ALL, Results, TRANSFER_FILE, Transfer, report_file, write_transfer_report};
 use serde::{Deserialize, Serialize};
 
-use crate::cli::{print_line, say};
-use crate::error::Failure;
-use crate::pipeline::{self, Options, move_aside};
+use crate::terminal::print::{print_line, say};
+use crate::run::error::Failure;
+use crate::run::{self, Options, move_aside};
 use crate::recipe::Recipe;
 
 /// `[transfer]`: which adapters are trained. Each takes the recipe as it is, but for its tasks and its seed.

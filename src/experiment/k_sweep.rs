@@ -13,13 +13,13 @@ use idk_evaluator::{
 };
 use idk_model::Adapters;
 
-use crate::cli::say;
-use crate::error::Failure;
-use crate::pipeline::{self, Options, Run, move_aside};
+use crate::terminal::print::say;
+use crate::run::error::Failure;
+use crate::run::{self, Options, Run, move_aside};
 use crate::recipe::Recipe;
-use crate::sources;
-use crate::sweep::{SweepConfig, bare_subject, prepare_set, publish, val_source};
-use crate::terminal;
+use crate::run::questions;
+use crate::experiment::sweep::{SweepConfig, bare_subject, prepare_set, publish, val_source};
+use crate::terminal::progress::progress;
 
 /// Trains and evaluates an adapter for every K, and writes and prints `sweep/k.json` and `sweep/k-test.json`.
 ///
@@ -104,7 +104,7 @@ fn on_val(recipe: &Recipe, root: &Path, ks: &[usize]) -> Result<Sweep, Failure> 
         config: &recipe.eval,
         seed: recipe.data.seed,
         eval_dir: &RunDir::new(root).eval(),
-        progress: terminal::progress,
+        progress: progress,
     };
     Ok(sweeper.adapters(SweepKind::K, &steps, SweepSet::Val, &val)?)
 }

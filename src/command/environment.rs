@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::error::Failure;
+use crate::run::error::Failure;
 
 /// Version of burn that this program is built with; a test compares it with `Cargo.lock`.
 pub const BURN_VERSION: &str = "0.22.1";
@@ -103,7 +103,7 @@ pub fn devices() -> Vec<String> {
 pub fn print(json: bool) -> Result<(), Failure> {
     let found = Environment::here();
     let text = if json { serde_json::to_string(&found).unwrap_or_default() } else { found.to_text() };
-    Ok(crate::cli::print_line(&text)?)
+    Ok(crate::terminal::print::print_line(&text)?)
 }
 
 fn gib(bytes: u64) -> f64 {

@@ -9,11 +9,11 @@ use idk_common::json::read_json;
 use idk_model::{Merge, Merged, StoredDtype};
 use serde_json::{Value, json};
 
-use crate::cli::{print_line, say};
-use crate::error::{Failure, RunError};
-use crate::same_run::model_of_run;
-use crate::sources;
-use crate::terminal;
+use crate::terminal::print::{print_line, say};
+use crate::run::error::{Failure, RunError};
+use crate::run::same_run::model_of_run;
+use crate::run::questions;
+use crate::terminal::progress::progress;
 
 const ADAPTER_CONFIG: &str = "adapter_config.json";
 const ADAPTER_WEIGHTS: &str = "adapter_model.safetensors";
@@ -50,7 +50,7 @@ impl MergeArguments {
         let merge = Merge::open(&base, &adapter, self.dtype)?;
         self.check_base(&adapter, &base)?;
         let readme = readme(&adapter, &base)?;
-        let progress = terminal::progress("merge (MiB)", mebibytes(merge.bytes()));
+        let progress = progress("merge (MiB)", mebibytes(merge.bytes()));
         let (mut bytes, mut shown) = (0, 0);
         let mut advanced = |more: u64| {
             bytes += more;
@@ -130,7 +130,7 @@ fn readme(adapter: &Path, base: &Path) -> Result<String, Failure> {
     let base = sources::folder_name(base);
     let sha256 = sha256_file(&adapter.join(ADAPTER_WEIGHTS))?;
     // A folder may have any name.
-    let (quoted, base) = (crate::model_card::quoted(&base), crate::model_card::markdown(&base));
+    let (quoted, base) = (crate::stage::model_card::quoted(&base), crate::stage::model_card::markdown(&base));
     Ok(format!(
         "---\nbase_model: {quoted}\nlibrary_name: transformers\n---\n# {base} with an adapter merged in\n\n\
          A LoRA adapter (sha256 {sha256}), folded into the weights of {base} by `idk-train merge`. Tokenizer and settings are\n\

@@ -6,7 +6,7 @@ use idk_evaluator::{Method, REPORT_FILE, Results, results_file};
 use idk_questions::metrics::Comparison;
 use idk_trainer::TrainReport;
 
-use crate::check::grouped;
+use crate::preflight::check::grouped;
 use crate::recipe::Recipe;
 
 /// The lines of a summary, framed.
@@ -89,7 +89,7 @@ fn next(recipe: &Recipe, dir: &RunDir) -> Vec<String> {
         format!("idk-eval {} --by sub-category", shell_path(&dir.recipe())),
         format!("idk-train merge {} --out DIR", shell_path(&dir.root)),
     ];
-    if crate::sweep::val_source(recipe).is_ok() {
+    if crate::experiment::sweep::val_source(recipe).is_ok() {
         lines.push(format!("idk-eval pick {}", shell_path(&dir.root)));
     }
     lines

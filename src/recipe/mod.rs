@@ -17,9 +17,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::base::{BaseConfig, InitConfig};
-use crate::error::{RecipeError, RecipeProblem};
-use crate::sweep::SweepConfig;
-use crate::transfer::TransferConfig;
+use crate::run::error::{RecipeError, RecipeProblem};
+use crate::experiment::sweep::SweepConfig;
+use crate::experiment::transfer::TransferConfig;
 use read::{SectionReader, apply_override, check_top_level, key_lines, parse_toml};
 
 pub use read::Places;

@@ -11,11 +11,11 @@ use idk_evaluator::{Prepared, SampledAnswers, said};
 use idk_model::Lalm;
 use idk_questions::QuestionSet;
 
-use crate::cli::say;
-use crate::error::Failure;
+use crate::terminal::print::say;
+use crate::run::error::Failure;
 use crate::recipe::Recipe;
-use crate::stop::{StopSignals, stopping_sampling};
-use crate::terminal;
+use crate::terminal::signals::{StopSignals, stopping_sampling};
+use crate::terminal::progress::progress;
 
 /// The hidden folder of samples in an evaluation's folder; each set of questions has one of its own below it. Whoever
 /// removes it loses nothing but time.
@@ -24,7 +24,7 @@ const SAMPLES_DIR: &str = ".samples";
 /// Samples the base model on the prepared questions, as `[build]` says; what was sampled before is used again.
 ///
 /// # Errors
-/// As a build: [`crate::error::RunError::SamplingStopped`] by a signal, whatever stops the model.
+/// As a build: [`crate::run::error::RunError::SamplingStopped`] by a signal, whatever stops the model.
 pub(crate) fn sample(
     lalm: &Lalm,
     recipe: &Recipe,
@@ -36,7 +36,7 @@ pub(crate) fn sample(
     let config = BuildConfig { stop_when_decided: false, ..recipe.build.clone() };
     let questions: Vec<_> = prepared.questions.iter().map(|question| question.original.clone()).collect();
     let provenance = Provenance {
-        model: crate::sources::folder_name(&recipe.model.path),
+        model: crate::run::questions::folder_name(&recipe.model.path),
         model_sha256: model_sha256.to_owned(),
         questions: String::new(),
         questions_sha256: questions_sha256(prepared),
@@ -45,7 +45,7 @@ pub(crate) fn sample(
         provenance,
         SamplingSettings::of(&config),
         recipe.seed,
-        crate::pipeline::device_of_answers(recipe, lalm),
+        crate::run::device_of_answers(recipe, lalm),
         env!("CARGO_PKG_VERSION")
     ]));
     let dir = eval_dir.join(SAMPLES_DIR).join(&key[..32]);
@@ -53,7 +53,7 @@ pub(crate) fn sample(
     let inputs = BuildInputs { lalm, set: &set, config: &config, seed: recipe.seed, provenance: &provenance };
     let stop = StopSignals::watch();
     let warn = |line: &str| say(&format!("warning: {line}"));
-    let control = Control { progress: terminal::progress, stop: Some(stop.flag()), warn: &warn };
+    let control = Control { progress: progress, stop: Some(stop.flag()), warn: &warn };
     let answers =
         match stop.while_telling(stopping_sampling(&config), || sample_answers(&inputs, &dir, &control)) {
             Err(BuildError::Stopped { sampled, total }) => {
