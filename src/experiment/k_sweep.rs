@@ -8,18 +8,16 @@ use idk_common::RunDir;
 use idk_common::lock::RunLock;
 use idk_dataset_builder::{BuildConfig, relabel_to};
 use idk_evaluator::{
-    AccuracyFloor, Choice, Method, NamedAdapter, Results, Sweep, SweepKind, SweepPoint, SweepSet, SweepStep,
-    Sweeper, pick,
+    AccuracyFloor, Choice, Method, Results, Sweep, SweepKind, SweepPoint, SweepSet, SweepStep, Sweeper, pick,
 };
-use idk_model::Adapters;
 
-use crate::terminal::print::say;
-use crate::run::error::Failure;
-use crate::run::{self, Options, Run, move_aside};
-use crate::recipe::Recipe;
-use crate::run::questions;
-use crate::experiment::sweep::{SweepConfig, bare_subject, prepare_set, publish, val_source};
-use crate::terminal::progress::progress;
+use super::sweep::{bare_subject, prepare_set, publish};
+use crate::recipe::{Recipe, SweepConfig};
+use crate::run::questions::val_source;
+use crate::run::{BaseModel, Options, Run, move_aside};
+use crate::stage::evaluate::load_adapters;
+use crate::stage::{self, dataset};
+use crate::terminal::{Failure, progress, say};
 
 /// Trains and evaluates an adapter for every K, and writes and prints `sweep/k.json` and `sweep/k-test.json`.
 ///
@@ -40,7 +38,7 @@ pub(crate) fn run(recipe: &Recipe, config: &SweepConfig, options: &Options) -> R
         say(&format!("k sweep   {k} of {} samples right", recipe.build.n_samples));
         let cell = cell_recipe(recipe, root, k);
         label(&samples, &cell)?;
-        results.push((k, pipeline::train_cell(&cell, &RunDir::new(root).questions(), options)?));
+        results.push((k, stage::cell(&cell, &RunDir::new(root).questions(), options)?));
     }
     let mut val = on_val(recipe, root, &ks)?;
     match pick(&val, AccuracyFloor::OfBase(config.min_accuracy))? {
@@ -57,9 +55,10 @@ fn sample(recipe: &Recipe, root: &Path, options: &Options<'_>) -> Result<PathBuf
     let mut sampling = recipe.clone();
     sampling.sweep = None;
     sampling.output.dir = RunDir::new(root).shared_samples().root;
-    let mut run = Run::open(&sampling, &Options { fresh: false, ..*options })?;
+    let options = Options { fresh: false, ..*options };
+    let mut run = Run::start(&sampling, &sampling.output.dir, &options)?;
     run.questions = RunDir::new(root).questions();
-    run.dataset()?;
+    dataset::complete(&run)?;
     Ok(run.dir.dataset())
 }
 
@@ -86,25 +85,21 @@ fn label(samples: &Path, cell: &Recipe) -> Result<(), Failure> {
 
 /// The base model and the adapter of every K on the val questions.
 fn on_val(recipe: &Recipe, root: &Path, ks: &[usize]) -> Result<Sweep, Failure> {
-    let lalm = pipeline::load_model(recipe)?;
-    let model_sha256 = sources::model_sha256(&recipe.model.path)?;
-    let step = |&k: &usize| -> Result<SweepStep, Failure> {
-        let dir = RunDir::new(cell_recipe(recipe, root, k).output.dir).adapter();
-        let (adapters, sha256) = (Adapters::load(&dir, &lalm)?, sources::model_sha256(&dir)?);
-        let adapter = NamedAdapter { name: format!("k{k}"), adapters, sha256 };
-        Ok(SweepStep { value: k as f64, adapter: Some(adapter) })
-    };
-    let steps = ks.iter().map(step).collect::<Result<Vec<_>, _>>()?;
+    let model = BaseModel::load(recipe)?;
+    let adapter =
+        |k: &usize| (format!("k{k}"), RunDir::new(cell_recipe(recipe, root, *k).output.dir).adapter());
+    let named: Vec<(String, PathBuf)> = ks.iter().map(adapter).collect();
+    let adapters = load_adapters(&named, &model.lalm)?;
+    let step = |(&k, adapter)| SweepStep { value: k as f64, adapter: Some(adapter) };
+    let steps: Vec<SweepStep> = ks.iter().zip(adapters).map(step).collect();
     let (data, set) = val_source(recipe)?;
-    let val = prepare_set(&lalm, recipe, &data, set, &RunDir::new(root).questions())?;
-    let device = pipeline::device_of_answers(recipe, &lalm);
-    let subject = bare_subject(&lalm, &model_sha256, &device);
+    let val = prepare_set(&model, recipe, &data, set, &RunDir::new(root).questions())?;
     let sweeper = Sweeper {
-        subject: &subject,
+        subject: &bare_subject(&model),
         config: &recipe.eval,
         seed: recipe.data.seed,
         eval_dir: &RunDir::new(root).eval(),
-        progress: progress,
+        progress,
     };
     Ok(sweeper.adapters(SweepKind::K, &steps, SweepSet::Val, &val)?)
 }

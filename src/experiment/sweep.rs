@@ -3,90 +3,27 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use idk_common::lock::RunLock;
-use idk_common::{Problem, Problems, RunDir};
+use idk_common::RunDir;
 use idk_evaluator::{
-    AccuracyFloor, Choice, EvalConfig, NamedAdapter, Picked, Prepared, Subject, Sweep, SweepKind, SweepPoint,
-    SweepSet, Sweeper, alpha_steps, pick, prepare, sweep_table,
+    AccuracyFloor, Choice, EvalConfig, Method, NamedAdapter, Picked, Prepared, Subject, Sweep, SweepKind,
+    SweepPoint, SweepSet, Sweeper, alpha_steps, pick, prepare, sweep_table,
 };
-use idk_model::{Adapters, Lalm};
-use serde::{Deserialize, Serialize};
+use idk_model::Adapters;
 
-use crate::terminal::print::{print_line, say};
-use crate::run::error::{Failure, RunError};
-use crate::stage::evaluate::check_model_of_run;
-use crate::run::{device_of_answers, load_model};
-use crate::recipe::{DataSection, Recipe};
-use crate::run::questions::{self, Set};
-use crate::terminal::progress::progress;
-
-/// `[sweep]`: the values that `idk-eval sweep` goes through, and the K of `idk-train`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct SweepConfig {
-    /// Factors before the run's adapter at inference: 1 as trained, 0 the base model. Default
-    /// `[0, 0.25, 0.5, 0.75, 1, 2, 4]`.
-    pub alpha: Vec<f64>,
-    /// An alpha is picked only if it keeps at least this share of the base model's accuracy on val. Default 0.8.
-    pub min_accuracy: f64,
-    /// With values, `idk-train` trains an adapter for each K of K@N, all from the same samples. Default none.
-    pub k: Vec<usize>,
-}
-
-impl Default for SweepConfig {
-    fn default() -> Self {
-        Self { alpha: vec![0.0, 0.25, 0.5, 0.75, 1.0, 2.0, 4.0], min_accuracy: 0.8, k: Vec::new() }
-    }
-}
-
-/// Greatest alpha; far beyond it a model only stammers.
-const MAX_ALPHA: f64 = 100.0;
-
-impl SweepConfig {
-    /// What is wrong with the values of `[sweep]`, all of it. `n_samples` is that of `[build]`.
-    pub fn problems(&self, n_samples: usize) -> Vec<Problem> {
-        let repeats =
-            |values: &[f64]| values.iter().enumerate().any(|(at, value)| values[..at].contains(value));
-        let k: Vec<f64> = self.k.iter().map(|&k| k as f64).collect();
-        let mut problems = Problems::of_section("sweep");
-        let once = !self.alpha.is_empty() && !repeats(&self.alpha);
-        problems.require(once, "alpha", "must hold one or more numbers, each once");
-        let in_range = self.alpha.iter().all(|alpha| (0.0..=MAX_ALPHA).contains(alpha));
-        problems.require(in_range, "alpha", "may hold numbers between 0 and 100");
-        problems.shares([("min_accuracy", self.min_accuracy)]);
-        let in_range = !repeats(&k) && self.k.iter().all(|k| (1..=n_samples).contains(k));
-        problems.require(in_range, "k", "may hold numbers between 1 and n_samples of [build], each once");
-        problems.into_vec()
-    }
-}
-
-/// The data section and the set that sweeps answer: `val` of [data], else the bank's own where the test set is the
-/// bank's.
-pub(crate) fn val_source(recipe: &Recipe) -> Result<(DataSection, Set), RunError> {
-    let data = &recipe.data;
-    let val = match data.val.as_str() {
-        "" if data.test.starts_with("bank:") && data.train != "bank:val" => "bank:val",
-        "" => {
-            let what =
-                "a sweep needs questions that are neither trained on nor tested on: give `val` in [data]";
-            return Err(RunError::Usage { what: what.to_owned() });
-        }
-        given => given,
-    };
-    if val == data.test || val == data.train {
-        let what = format!("`{val}` is the training or the test set: nothing may be picked on it");
-        return Err(RunError::Usage { what });
-    }
-    Ok((DataSection { val: val.to_owned(), ..data.clone() }, Set::Val))
-}
+use crate::recipe::{DataSection, Recipe, SweepConfig};
+use crate::run::questions::{self, Set, val_source};
+use crate::run::same_run::check_model_of_run;
+use crate::run::{BaseModel, Run, RunError};
+use crate::stage::evaluate::load_adapters;
+use crate::terminal::{Failure, print_result, progress, say};
 
 /// What `idk-eval sweep` was asked for, besides the recipe.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Request {
+pub(crate) struct Request {
     /// Answer the test set too.
-    pub test: bool,
+    pub(crate) test: bool,
     /// Print JSON on stdout instead of tables.
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 /// `idk-eval sweep`: the alpha and the threshold of a finished run, on val and if asked on the test set.
@@ -94,7 +31,7 @@ pub struct Request {
 /// # Errors
 /// A run without an adapter; a recipe without val questions; whatever stops the answers, of which those that are there
 /// are kept.
-pub fn sweep(recipe: &Recipe, request: Request) -> Result<(), Failure> {
+pub(crate) fn sweep(recipe: &Recipe, request: Request) -> Result<(), Failure> {
     let sets: &[Set] = if request.test { &[Set::Val, Set::Test] } else { &[Set::Val] };
     let run = SweptRun::open(recipe, sets)?;
     let config = recipe.sweep.clone().unwrap_or_default();
@@ -118,20 +55,20 @@ pub fn sweep(recipe: &Recipe, request: Request) -> Result<(), Failure> {
 
 /// What `idk-eval pick` was asked for, besides the recipe.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct PickRequest<'a> {
+pub(crate) struct PickRequest<'a> {
     /// The least accuracy; without it `min_accuracy` of `[sweep]`.
-    pub floor: Option<AccuracyFloor>,
+    pub(crate) floor: Option<AccuracyFloor>,
     /// Folder for the adapter with the picked alpha in its scale.
-    pub write: Option<&'a Path>,
+    pub(crate) write: Option<&'a Path>,
     /// Print JSON on stdout instead of text.
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 /// `idk-eval pick`: the alpha to take, by val alone. Answers of an earlier sweep are used again.
 ///
 /// # Errors
 /// As [`sweep`]; [`RunError::NothingPicked`] if an adapter is to be written and no alpha helps; a folder that is taken.
-pub fn pick_alpha(recipe: &Recipe, request: &PickRequest<'_>) -> Result<(), Failure> {
+pub(crate) fn pick_alpha(recipe: &Recipe, request: &PickRequest<'_>) -> Result<(), Failure> {
     if let Some(dir) = request.write.filter(|dir| dir.exists()) {
         let what = format!("`{}` is there already: --write makes a new folder", dir.display());
         return Err(RunError::Usage { what }.into());
@@ -146,12 +83,8 @@ pub fn pick_alpha(recipe: &Recipe, request: &PickRequest<'_>) -> Result<(), Fail
         Choice::None { .. } => None,
     };
     let sweep = Sweep { picked, ..sweep };
-    sweep.write(&run.dir.root)?;
-    if request.json {
-        print_line(&serde_json::to_string(&sweep).unwrap_or_default())?;
-    } else {
-        print_line(&advice(&sweep, &choice))?;
-    }
+    sweep.write(&run.run.dir.root)?;
+    print_result(request.json, &sweep, || advice(&sweep, &choice))?;
     match (choice, request.write) {
         (Choice::Best(picked), Some(dir)) => {
             write_adapter(&run.adapter.adapters, &picked, dir, &recipe.model.path)
@@ -197,53 +130,44 @@ fn advice(sweep: &Sweep, choice: &Choice) -> String {
 
 /// A finished run whose sweeps are made; its folder is locked.
 struct SweptRun<'a> {
-    recipe: &'a Recipe,
-    dir: RunDir,
-    lalm: Lalm,
-    model_sha256: String,
+    run: Run<'a>,
     adapter: NamedAdapter,
-    config: EvalConfig,
-    _lock: RunLock,
 }
 
 impl<'a> SweptRun<'a> {
     /// `sets`: those that will be answered.
     fn open(recipe: &'a Recipe, sets: &[Set]) -> Result<Self, Failure> {
         let (data, _) = val_source(recipe)?;
-        sources::check(&data, sets)?;
+        questions::check(&data, sets)?;
         let dir = RunDir::new(&recipe.output.dir);
         drop(idk_common::atomic::open(&dir.adapter().join("adapter_config.json"))?);
-        let lalm = load_model(recipe)?;
-        let model_sha256 = sources::model_sha256(&recipe.model.path)?;
-        if dir.dataset().join(idk_dataset_builder::MANIFEST_FILE).is_file() {
-            check_model_of_run(&dir, &model_sha256)?;
-        }
-        let lock = RunLock::acquire(&dir.root)?;
-        let adapters = Adapters::load(&dir.adapter(), &lalm)?;
-        let sha256 = sources::model_sha256(&dir.adapter())?;
-        let adapter = NamedAdapter { name: "adapter".to_owned(), adapters, sha256 };
-        let config = recipe.eval.clone();
-        Ok(Self { recipe, dir, lalm, model_sha256, adapter, config, _lock: lock })
+        let (run, ()) = Run::open(recipe, &dir.root, |model| {
+            let labelled = dir.dataset().join(idk_dataset_builder::MANIFEST_FILE).is_file();
+            if labelled { check_model_of_run(&dir, &model.sha256) } else { Ok(()) }
+        })?;
+        let named = (Method::Adapter.name().to_owned(), dir.adapter());
+        let mut adapters = load_adapters(&[named], &run.model.lalm)?;
+        Ok(Self { run, adapter: adapters.remove(0) })
     }
 
     /// The questions of a set, ready to be answered. `limit` of [eval] is for the test set.
     fn prepared(&self, set: SweepSet) -> Result<Prepared, Failure> {
+        let recipe = self.run.recipe;
         let (data, source) = match set {
-            SweepSet::Val => val_source(self.recipe)?,
-            SweepSet::Test => (self.recipe.data.clone(), Set::Test),
+            SweepSet::Val => val_source(recipe)?,
+            SweepSet::Test => (recipe.data.clone(), Set::Test),
         };
-        prepare_set(&self.lalm, self.recipe, &data, source, &self.dir.questions())
+        prepare_set(&self.run.model, recipe, &data, source, &self.run.questions)
     }
 
     fn with_sweeper<T>(&self, job: impl FnOnce(&Sweeper<'_>) -> Result<T, Failure>) -> Result<T, Failure> {
-        let device = device_of_answers(self.recipe, &self.lalm);
-        let subject = bare_subject(&self.lalm, &self.model_sha256, &device);
+        let recipe = self.run.recipe;
         job(&Sweeper {
-            subject: &subject,
-            config: &self.config,
-            seed: self.recipe.data.seed,
-            eval_dir: &self.dir.eval(),
-            progress: progress,
+            subject: &bare_subject(&self.run.model),
+            config: &recipe.eval,
+            seed: recipe.data.seed,
+            eval_dir: &self.run.dir.eval(),
+            progress,
         })
     }
 
@@ -269,7 +193,7 @@ impl<'a> SweptRun<'a> {
     }
 
     fn publish(&self, sweep: &Sweep, json: bool) -> Result<(), Failure> {
-        publish(sweep, &self.dir.root, json)
+        publish(sweep, &self.run.dir.root, json)
     }
 }
 
@@ -281,21 +205,21 @@ fn write_adapter(adapters: &Adapters, picked: &Picked, dir: &Path, model: &Path)
 }
 
 /// Writes a sweep into the run folder and prints it.
-pub(crate) fn publish(sweep: &Sweep, root: &Path, json: bool) -> Result<(), Failure> {
+pub(super) fn publish(sweep: &Sweep, root: &Path, json: bool) -> Result<(), Failure> {
     let path = sweep.write(root)?;
-    print_line(&if json { serde_json::to_string(sweep).unwrap_or_default() } else { sweep_table(sweep) })?;
+    print_result(json, sweep, || sweep_table(sweep))?;
     say(&format!("sweep     {}", path.display()));
     Ok(())
 }
 
 /// A subject without adapters, labels and val: all that a sweep needs.
-pub(crate) fn bare_subject<'a>(lalm: &'a Lalm, model_sha256: &'a str, device: &'a str) -> Subject<'a> {
+pub(super) fn bare_subject(model: &BaseModel) -> Subject<'_> {
     static NONE: BTreeMap<String, f64> = BTreeMap::new();
     static NO_NAMES: BTreeMap<String, String> = BTreeMap::new();
     Subject {
-        lalm,
-        model_sha256,
-        device,
+        lalm: &model.lalm,
+        model_sha256: &model.sha256,
+        device: &model.device,
         adapters: &[],
         known_share: &NONE,
         run_dir: None,
@@ -306,8 +230,8 @@ pub(crate) fn bare_subject<'a>(lalm: &'a Lalm, model_sha256: &'a str, device: &'
 }
 
 /// Loads and encodes a set of questions. `limit` of [eval] is for the test set.
-pub(crate) fn prepare_set(
-    lalm: &Lalm,
+pub(super) fn prepare_set(
+    model: &BaseModel,
     recipe: &Recipe,
     data: &DataSection,
     set: Set,
@@ -315,29 +239,15 @@ pub(crate) fn prepare_set(
 ) -> Result<Prepared, Failure> {
     let limit = recipe.eval.limit.filter(|_| set == Set::Test);
     let config = EvalConfig { limit, ..recipe.eval.clone() };
-    let loaded = sources::load(data, set, questions_dir, config.max_rejected_share)?;
-    Ok(prepare(lalm, &loaded.set, &config, recipe.build.prompt, data.seed, progress)?)
+    let loaded = questions::load(data, set, questions_dir, config.max_rejected_share)?;
+    Ok(prepare(&model.lalm, &loaded.set, &config, recipe.build.prompt, data.seed, progress)?)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use idk_model::Lalm;
 
-    #[test]
-    fn values_that_cannot_be_swept_are_named() {
-        let keys = |config: SweepConfig| -> Vec<String> {
-            config.problems(5).into_iter().map(|problem| problem.key.replace("sweep.", "")).collect()
-        };
-        let base = SweepConfig::default;
-        assert_eq!(keys(SweepConfig { k: vec![1, 5], ..base() }), Vec::<String>::new());
-        assert_eq!(keys(SweepConfig { alpha: vec![], k: vec![6], ..base() }), ["alpha", "k"]);
-        assert_eq!(keys(SweepConfig { alpha: vec![1.0, 1.0], k: vec![2, 2], ..base() }), ["alpha", "k"]);
-        assert_eq!(
-            keys(SweepConfig { alpha: vec![-1.0], min_accuracy: 1.5, ..base() }),
-            ["alpha", "min_accuracy"]
-        );
-        assert_eq!(keys(SweepConfig { alpha: vec![f64::NAN], k: vec![0], ..base() }), ["alpha", "k"]);
-    }
+    use super::*;
 
     #[test]
     fn a_written_adapter_has_the_picked_alpha_in_its_lora_alpha_and_the_same_weights() {
@@ -359,20 +269,5 @@ mod tests {
         for (name, pair) in &trained.modules {
             assert_eq!((same.modules[name].scale, half.modules[name].scale), (pair.scale, pair.scale / 2.0));
         }
-    }
-
-    #[test]
-    fn a_sweep_answers_the_recipes_val_questions_and_never_those_of_the_test() {
-        let recipe = |train: &str, val: &str, test: &str| {
-            let mut recipe = Recipe::default();
-            recipe.data.train = train.to_owned();
-            recipe.data.val = val.to_owned();
-            recipe.data.test = test.to_owned();
-            val_source(&recipe).map(|(data, _)| data.val).map_err(|error| error.to_string())
-        };
-        assert_eq!(recipe("bank:idk", "", "bank:test").unwrap(), "bank:val");
-        assert_eq!(recipe("a.json", "b.json", "d.json").unwrap(), "b.json");
-        assert!(recipe("a.json", "", "d.json").unwrap_err().contains("give `val`"));
-        assert!(recipe("a.json", "d.json", "d.json").unwrap_err().contains("`d.json`"));
     }
 }

@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use idk_benchmark::Bank;
-use idk_common::atomic::AtomicFile;
 use idk_common::diagnose::ExitKind;
 use idk_common::lock::{LOCK_FILE, RunLock};
 use idk_common::{Problem, RunDir};
@@ -11,14 +10,13 @@ use idk_model::Outline;
 use idk_questions::reason;
 use serde::Serialize;
 
-use crate::terminal::print::print_line;
-use crate::run::error::{Failure, RunError};
-use crate::preflight::questions::{Glimpse, glimpse};
+use super::questions::{Glimpse, glimpse};
 use crate::recipe::Recipe;
+use crate::run::questions::{Set, no_questions};
+use crate::run::rendered::bank_dir;
 use crate::run::same_run::check_same_run;
-use crate::run::questions::{self, Set};
-use crate::run::inputs;
-use crate::stage::training::check_feature_cache;
+use crate::run::{RunError, inputs, model_sha256};
+use crate::terminal::{Failure, grouped, print_line};
 
 /// Questions of a set that are looked at more closely.
 const LOOKED_AT: usize = 24;
@@ -51,7 +49,7 @@ pub(crate) struct Checked {
 /// # Errors
 /// [`RunError::Problems`] with everything that is wrong and the exit code of the first of it: that of the run, if
 /// nothing else is wrong.
-pub fn run(recipe: &Recipe, allowed: &[String], json: bool) -> Result<(), Failure> {
+pub(crate) fn run(recipe: &Recipe, allowed: &[String], json: bool) -> Result<(), Failure> {
     let checked = Checked::of(recipe, allowed);
     if !json {
         checked.print_facts()?;
@@ -150,7 +148,7 @@ impl Checked {
         let from_bank = recipe.base.is_some() || sets.iter().any(|set| set.spec(data).starts_with("bank:"));
         let mut bank = None;
         if from_bank {
-            let dir = sources::bank_dir(data);
+            let dir = bank_dir(data);
             match Bank::load(&dir) {
                 Ok(found) => {
                     self.fact("bank", format!("{}: {}", dir.display(), found.modalities().join(", ")));
@@ -188,7 +186,7 @@ impl Checked {
         }
         if found.questions == 0 {
             let path = Path::new(set.spec(&recipe.data));
-            return self.problem(set.key(), &sources::no_questions(&recipe.data, set, path).into());
+            return self.problem(set.key(), &no_questions(&recipe.data, set, path).into());
         }
         let rejected = if reasons.is_empty() { String::new() } else { format!(", rejected: {reasons}") };
         let spec = set.spec(&recipe.data);
@@ -214,10 +212,10 @@ impl Checked {
 
     /// The adapter that DPO starts from, and the folder for audio features.
     fn training(&mut self, recipe: &Recipe) {
-        let start = start_adapter::check_files(recipe).and_then(|()| match &self.outline {
+        let start = inputs::check_start_files(recipe).and_then(|()| match &self.outline {
             Some(outline) => {
                 let linears = outline.config.linears();
-                start_adapter::check_shape(recipe, &linears, |dir| outline.adapters(dir))
+                inputs::check_start_shape(recipe, &linears, |dir| outline.adapters(dir))
             }
             None => Ok(()),
         });
@@ -226,7 +224,7 @@ impl Checked {
         }
         let adapted = self.outline.as_ref().and_then(|outline| outline.adapted(&recipe.lora).ok());
         let adapted: Vec<String> = adapted.unwrap_or_default().into_keys().collect();
-        if let Err(failure) = check_feature_cache(recipe, &adapted) {
+        if let Err(failure) = inputs::check_feature_cache(recipe, &adapted) {
             self.problem("train.feature_cache_dir", &failure);
         }
     }
@@ -240,7 +238,7 @@ impl Checked {
         if !dir.recipe().is_file() || recipe.base.is_some() || self.outline.is_none() {
             return self.fact("output", format!("{}: can be written", root.display()));
         }
-        let differing = sources::model_sha256(&recipe.model.path)
+        let differing = model_sha256(&recipe.model.path)
             .map_err(Failure::from)
             .and_then(|sha256| check_same_run(recipe, &dir, &sha256, allowed));
         match differing {
@@ -252,44 +250,16 @@ impl Checked {
 
 /// Whether a run can write its folder, and nobody else does.
 fn writable(root: &Path) -> Result<(), Failure> {
-    try_writing(root)?;
+    inputs::try_writing(root)?;
     if root.join(LOCK_FILE).is_file() {
         drop(RunLock::acquire(root)?);
     }
     Ok(())
 }
 
-/// Whether a folder can be written, or made: tried with an empty file in the nearest folder that is there, removed at
-/// once.
-pub(crate) fn try_writing(dir: &Path) -> Result<(), Failure> {
-    let there = dir.ancestors().find(|path| path.exists()).filter(|path| !path.as_os_str().is_empty());
-    let there = there.unwrap_or(Path::new("."));
-    drop(AtomicFile::create(&there.join(".idk-check"))?);
-    Ok(())
-}
-
-/// A number with its thousands apart.
-pub(crate) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn thousands_are_set_apart() {
-        let shown = [0, 12, 999, 1000, 1_234_567].map(grouped);
-        assert_eq!(shown, ["0", "12", "999", "1,000", "1,234,567"]);
-    }
 
     #[test]
     fn the_look_at_a_folder_leaves_nothing_in_it() {

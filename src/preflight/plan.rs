@@ -9,11 +9,10 @@ use idk_model::Outline;
 use idk_trainer::{MemoryInput, Method, checkpoint, estimate_memory};
 use serde::Serialize;
 
-use crate::preflight::check::{Checked, grouped};
-use crate::terminal::print::print_line;
-use crate::run::error::Failure;
-use crate::preflight::preview::{Preview, mean};
+use super::check::Checked;
+use super::preview::{Preview, mean};
 use crate::recipe::Recipe;
+use crate::terminal::{Failure, grouped, print_line};
 
 /// Rows that are shown as they will be learnt.
 const SHOWN_ROWS: usize = 3;
@@ -71,8 +70,8 @@ struct Plan {
 /// `--dry-run`: checks everything, then says what would be done. Writes nothing.
 ///
 /// # Errors
-/// As [`check::run`](crate::preflight::check::run); checkpoints or dataset rows that cannot be read.
-pub fn run(recipe: &Recipe, allowed: &[String], json: bool) -> Result<(), Failure> {
+/// As [`check::run`](super::check::run); checkpoints or dataset rows that cannot be read.
+pub(crate) fn run(recipe: &Recipe, allowed: &[String], json: bool) -> Result<(), Failure> {
     let checked = Checked::of(recipe, allowed);
     if !json {
         checked.print_facts()?;

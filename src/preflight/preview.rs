@@ -10,9 +10,9 @@ use idk_questions::prompt_text;
 use idk_trainer::Method;
 use rayon::prelude::*;
 
-use crate::run::error::Failure;
-use crate::preflight::questions::{Glimpse, Seen};
+use super::questions::{Glimpse, Seen};
 use crate::recipe::Recipe;
+use crate::terminal::Failure;
 
 /// Rows of a dataset that are looked at.
 const LOOKED_AT: usize = 24;

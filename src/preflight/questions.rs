@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use idk_benchmark::{Bank, ComposeConfig, Split};
 use idk_questions::{Question, Rejection};
 
-use crate::run::error::Failure;
 use crate::recipe::DataSection;
 use crate::run::questions::{self, Set};
+use crate::run::rendered::check_split;
+use crate::terminal::Failure;
 
 /// A question, with its clip where that is rendered and not a file.
 #[derive(Clone, Debug)]
@@ -45,7 +46,7 @@ pub(crate) fn glimpse(
     let spec = set.spec(data);
     match spec.strip_prefix("bank:") {
         Some(split) => {
-            sources::check_split(split, set, spec)?;
+            check_split(split, set, spec)?;
             match bank {
                 Some(bank) => of_bank(data, set, split, bank, some),
                 // What is wrong with the bank is said once, where it is loaded.
@@ -78,11 +79,11 @@ fn of_bank(data: &DataSection, set: Set, split: &str, bank: &Bank, some: usize) 
 
 fn of_file(data: &DataSection, set: Set, some: usize) -> Result<Glimpse, Failure> {
     let path = PathBuf::from(set.spec(data));
-    let mut read = sources::read_file(&path, data)?;
+    let mut read = questions::read_file(&path, data)?;
     let rows = read.questions.len() + read.rejected.len();
-    sources::filter(&mut read, data, set);
+    questions::filter(&mut read, data, set);
     if read.questions.is_empty() && read.rejected.len() < rows {
-        return Err(sources::no_questions(data, set, &path).into());
+        return Err(questions::no_questions(data, set, &path).into());
     }
     let questions = read.questions.len();
     // Spread over the file, which may be sorted by length or task.

@@ -5,11 +5,9 @@ use idk_common::identity::OnResume;
 use idk_trainer::{known_keys, on_resume};
 use serde_json::Value;
 
+use super::RunError;
 use crate::base::{BaseConfig, InitConfig};
-use crate::run::error::RunError;
-use crate::recipe::{Recipe, SECTIONS};
-use crate::experiment::sweep::SweepConfig;
-use crate::experiment::transfer::TransferConfig;
+use crate::recipe::{Recipe, SECTIONS, SweepConfig, TransferConfig};
 
 const OF_DATASET: &str = "the dataset is made by it; `idk-build relabel` makes another of the same samples";
 const OF_MODEL: &str = "the model so far was made by it";
@@ -22,7 +20,7 @@ const NEVER: [(&str, &str); 4] =
 ///
 /// # Errors
 /// [`RunError::Usage`] with the nearest known key, or with the reason.
-pub fn check_keys(keys: &[String]) -> Result<(), RunError> {
+pub(crate) fn check_keys(keys: &[String]) -> Result<(), RunError> {
     let usage = |what: String| Err(RunError::Usage { what });
     for key in keys {
         let meaning = on_resume(key);

@@ -1,98 +1,16 @@
-//! What can go wrong above the crates: the recipe, the run folder, and the one type that `main` prints.
+//! What can go wrong with a run above the crates: its folder, its inputs, what the command line asks for.
 
-use std::fmt;
 use std::path::PathBuf;
 
 use idk_common::diagnose::{Diagnose, ExitKind};
 use idk_common::identity::lines;
-use idk_common::{CommonError, Difference, Problem};
+use idk_common::{Difference, Problem};
 
-use crate::recipe::Places;
-
-/// One mistake in a recipe.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RecipeProblem {
-    /// Line of the file, counted from 1; none for a `--set`.
-    pub line: Option<usize>,
-    /// What is wrong with which key.
-    pub problem: Problem,
-}
-
-impl RecipeProblem {
-    /// The problem, placed at the line of its key.
-    pub fn at(places: &Places, problem: Problem) -> Self {
-        Self { line: places.line(&problem.key), problem }
-    }
-}
-
-/// A recipe that cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum RecipeError {
-    /// The file could not be read.
-    #[error("cannot read the recipe `{}`", path.display())]
-    Unreadable {
-        /// The recipe.
-        path: PathBuf,
-        /// Why.
-        source: CommonError,
-    },
-    /// The file has mistakes; all of them.
-    #[error("{}", list_problems(path, problems))]
-    Invalid {
-        /// The recipe.
-        path: PathBuf,
-        /// Every mistake, in the order of the file.
-        problems: Vec<RecipeProblem>,
-    },
-    /// The recipe has no TOML form.
-    #[error("cannot print the recipe: {what}")]
-    Unprintable {
-        /// What the TOML writer said.
-        what: String,
-    },
-}
-
-fn list_problems(path: &std::path::Path, problems: &[RecipeProblem]) -> String {
-    let count = problems.len();
-    let mut text =
-        format!("the recipe `{}` has {count} mistake{}", path.display(), if count == 1 { "" } else { "s" });
-    for RecipeProblem { line, problem } in problems {
-        let place = match line {
-            Some(line) => format!("{}:{line}", path.display()),
-            None => "--set".to_owned(),
-        };
-        text.push_str(&format!("\n  {place}: {problem}{}", hint_line(problem)));
-    }
-    text
-}
-
-/// The hint of a problem on a line of its own.
-fn hint_line(problem: &Problem) -> String {
-    problem.hint.as_ref().map_or(String::new(), |hint| format!("\n    hint: {hint}"))
-}
-
-impl Diagnose for RecipeError {
-    fn exit_kind(&self) -> ExitKind {
-        match self {
-            Self::Unreadable { source, .. } => source.exit_kind(),
-            Self::Invalid { .. } | Self::Unprintable { .. } => ExitKind::Usage,
-        }
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            Self::Unreadable { .. } => Some("recipes that come with the program are in recipes/".to_owned()),
-            Self::Invalid { .. } => {
-                Some("nothing was read or written; correct the recipe and run again".to_owned())
-            }
-            Self::Unprintable { .. } => None,
-        }
-    }
-}
+use crate::recipe::hint_line;
 
 /// A run folder that does not fit the recipe.
 #[derive(Debug, thiserror::Error)]
-pub enum RunError {
+pub(crate) enum RunError {
     /// The folder holds a run of another recipe, model or data.
     #[error("`{}` holds another run; what differs:{}", dir.display(), lines(differences))]
     OtherRun {
@@ -215,6 +133,13 @@ pub enum RunError {
     },
 }
 
+impl RunError {
+    /// [`Self::Usage`] of a text.
+    pub(crate) fn usage(what: impl Into<String>) -> Self {
+        Self::Usage { what: what.into() }
+    }
+}
+
 fn count_of(problems: usize) -> String {
     format!("{problems} problem{}", if problems == 1 { "" } else { "s" })
 }
@@ -286,52 +211,5 @@ impl Diagnose for RunError {
             }
             Self::Problems { .. } | Self::Usage { .. } => None,
         }
-    }
-}
-
-/// Any failure of a program, with its exit code and hint.
-#[derive(Debug)]
-pub struct Failure(Box<dyn Diagnose + Send + Sync>);
-
-impl Failure {
-    /// The exit code of the program.
-    pub fn exit_code(&self) -> u8 {
-        self.0.exit_kind() as u8
-    }
-
-    /// The kind of failure.
-    pub fn exit_kind(&self) -> ExitKind {
-        self.0.exit_kind()
-    }
-
-    /// What to do about it.
-    pub fn hint(&self) -> Option<String> {
-        self.0.hint()
-    }
-
-    /// The error and its causes, outermost first.
-    pub fn chain(&self) -> Vec<String> {
-        let mut lines = vec![self.0.to_string()];
-        let mut cause = self.0.source();
-        while let Some(error) = cause {
-            let line = error.to_string();
-            if !lines.iter().any(|seen| seen.contains(&line)) {
-                lines.push(line);
-            }
-            cause = error.source();
-        }
-        lines
-    }
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.chain().join("\n  caused by: "))
-    }
-}
-
-impl<E: Diagnose + Send + Sync + 'static> From<E> for Failure {
-    fn from(error: E) -> Self {
-        Self(Box::new(error))
     }
 }

@@ -2,19 +2,17 @@
 
 use std::path::{Path, PathBuf};
 
-use idk_benchmark::{Bank, ComposeConfig, Split};
-use idk_common::identity::differences;
-use idk_common::{CommonError, Identity};
 use idk_questions::{QuestionSet, ReadOptions, read_questions_with, reason};
-use serde::Serialize;
 
-use crate::terminal::print::say;
-use crate::run::error::{Failure, RunError};
-use crate::recipe::DataSection;
+use super::RunError;
+use super::model::folder_name;
+use super::rendered::{check_split, render};
+use crate::recipe::{DataSection, Recipe};
+use crate::terminal::{Failure, say};
 
 /// The question sets of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Set {
+pub(crate) enum Set {
     /// Sampled, labelled and trained on.
     Train,
     /// Chosen by: answered while training, and what thresholds are fitted on; may be none.
@@ -25,7 +23,7 @@ pub enum Set {
 
 impl Set {
     /// The recipe key in [data].
-    pub const fn key(self) -> &'static str {
+    pub(crate) const fn key(self) -> &'static str {
         match self {
             Self::Train => "train",
             Self::Val => "val",
@@ -65,30 +63,19 @@ impl Set {
     }
 }
 
-/// What a rendered split was made from; a split with the same origin is not rendered again.
-#[derive(Debug, Serialize)]
-struct Origin {
-    program_version: String,
-    bank: String,
-    split: String,
-    seed: u64,
-    questions_per_modality: Option<usize>,
-    modalities: Vec<String>,
-}
-
 /// Questions of a set, with where they were read from.
-pub struct Loaded {
+pub(crate) struct Loaded {
     /// The questions and what was rejected.
-    pub set: QuestionSet,
+    pub(crate) set: QuestionSet,
     /// The question file.
-    pub path: PathBuf,
+    pub(crate) path: PathBuf,
 }
 
 /// Loads a set. `bank:SPLIT` is rendered into `questions_dir/SPLIT` first.
 ///
 /// # Errors
 /// A source that is neither; a bank or file that cannot be read; no question left after the filters.
-pub fn load(
+pub(crate) fn load(
     data: &DataSection,
     set: Set,
     questions_dir: &Path,
@@ -176,7 +163,7 @@ fn check_whole_file(
 ///
 /// # Errors
 /// [`RunError::Source`] for a split that no bank has; a file that is not there.
-pub fn check(data: &DataSection, sets: &[Set]) -> Result<(), Failure> {
+pub(crate) fn check(data: &DataSection, sets: &[Set]) -> Result<(), Failure> {
     for &set in sets {
         let spec = set.spec(data);
         match spec.strip_prefix("bank:") {
@@ -202,14 +189,6 @@ pub(crate) fn identity(before: &DataSection, now: &DataSection) -> (DataSection,
     (strip(before), strip(now))
 }
 
-pub(crate) fn check_split(split: &str, set: Set, spec: &str) -> Result<(), RunError> {
-    if Split::NAMES.contains(&split) {
-        return Ok(());
-    }
-    let what = format!("a bank has the splits {}", Split::NAMES.join(", "));
-    Err(RunError::Source { key: set.key(), value: spec.to_owned(), what })
-}
-
 fn keep_first_of_each_task(set: &mut QuestionSet, limit: usize) {
     let mut seen = std::collections::BTreeMap::<String, usize>::new();
     set.questions.retain(|question| {
@@ -219,96 +198,27 @@ fn keep_first_of_each_task(set: &mut QuestionSet, limit: usize) {
     });
 }
 
-/// The folder of recordings that a recipe means.
-pub fn bank_dir(data: &DataSection) -> PathBuf {
-    if data.bank.is_empty() { idk_benchmark::default_bank_dir() } else { PathBuf::from(&data.bank) }
-}
-
-fn render(
-    data: &DataSection,
-    split: &str,
-    tasks: &[String],
-    questions_per_modality: Option<usize>,
-    out: &Path,
-) -> Result<PathBuf, Failure> {
-    let bank_dir = bank_dir(data);
-    let origin = Origin {
-        program_version: env!("CARGO_PKG_VERSION").to_owned(),
-        bank: idk_common::hash::sha256_file(&bank_dir.join("manifest.jsonl"))?,
-        split: split.to_owned(),
-        seed: data.seed,
-        questions_per_modality,
-        modalities: tasks.to_vec(),
-    };
-    let origin_path = out.join("origin.json");
-    let questions_path = out.join("questions.json");
-    let rendered_from: Identity = idk_common::json::read_json(&origin_path).unwrap_or_default();
-    if questions_path.is_file() && differences(&rendered_from, &Identity::of(&origin)).is_empty() {
-        return Ok(questions_path);
-    }
-    let bank = Bank::load(&bank_dir)?;
-    let config = ComposeConfig {
-        split: split.to_owned(),
-        questions_per_modality,
-        modalities: tasks.to_vec(),
-        seed: data.seed,
-    };
-    // Clips of another set have the same names: until all are written nothing may claim to know what they are.
-    remove_if_there(&origin_path)?;
-    let path = idk_benchmark::write(&bank, &config, out)?;
-    idk_common::json::write_json(&origin_path, &origin)?;
-    Ok(path)
-}
-
-fn remove_if_there(path: &Path) -> Result<(), CommonError> {
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(CommonError::io("remove", path)(error))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// SHA-256 over the files that make a model: weights, configuration, tokenizer, chat template. Its README may change.
+/// The data section and the set that something is picked on: `val` of [data], else the bank's own where the test set is
+/// the bank's.
 ///
 /// # Errors
-/// A folder or file that cannot be read.
-pub(crate) fn model_sha256(dir: &Path) -> Result<String, CommonError> {
-    let mut listing = String::new();
-    for (name, path) in idk_common::paths::regular_files(dir)? {
-        let of_model =
-            [".safetensors", ".json", ".jinja", ".txt"].iter().any(|ending| name.ends_with(ending));
-        if of_model && !name.contains('/') {
-            listing.push_str(&format!("{name}\0{}\n", idk_common::hash::sha256_file(&path)?));
+/// [`RunError::Usage`] if there is no such set, or if it is the training or the test set.
+pub(crate) fn val_source(recipe: &Recipe) -> Result<(DataSection, Set), RunError> {
+    let data = &recipe.data;
+    let val = match data.val.as_str() {
+        "" if data.test.starts_with("bank:") && data.train != "bank:val" => "bank:val",
+        "" => {
+            let what =
+                "a sweep needs questions that are neither trained on nor tested on: give `val` in [data]";
+            return Err(RunError::Usage { what: what.to_owned() });
         }
+        given => given,
+    };
+    if val == data.test || val == data.train {
+        let what = format!("`{val}` is the training or the test set: nothing may be picked on it");
+        return Err(RunError::Usage { what });
     }
-    Ok(idk_common::hash::sha256_hex(listing.as_bytes()))
-}
-
-/// Renders a split of a bank for anyone's use.
-///
-/// # Errors
-/// An unknown split, or a bank that cannot be read or has too few recordings.
-pub fn compose_to(
-    bank: Option<&Path>,
-    split: &str,
-    seed: u64,
-    questions_per_modality: Option<usize>,
-    out: &Path,
-) -> Result<PathBuf, Failure> {
-    if !Split::NAMES.contains(&split) {
-        let what = format!("`--split {split}`: a bank has the splits {}", Split::NAMES.join(", "));
-        return Err(RunError::Usage { what }.into());
-    }
-    let bank = Bank::load(&bank.map_or_else(idk_benchmark::default_bank_dir, Path::to_owned))?;
-    let config =
-        ComposeConfig { split: split.to_owned(), questions_per_modality, modalities: Vec::new(), seed };
-    Ok(idk_benchmark::write(&bank, &config, out)?)
-}
-
-/// The last part of a path: what names a folder in files that must not hold absolute paths.
-pub(crate) fn folder_name(path: &Path) -> String {
-    path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+    Ok((DataSection { val: val.to_owned(), ..data.clone() }, Set::Val))
 }
 
 /// A source as it may stand in results: `bank:SPLIT`, or a file's name without its folder.
@@ -337,5 +247,20 @@ mod tests {
         let more = DataSection { val_questions: Some(600), ..DataSection::default() };
         let (before, now) = identity(&DataSection::default(), &more);
         assert_eq!(before, now);
+    }
+
+    #[test]
+    fn a_sweep_answers_the_recipes_val_questions_and_never_those_of_the_test() {
+        let recipe = |train: &str, val: &str, test: &str| {
+            let mut recipe = Recipe::default();
+            recipe.data.train = train.to_owned();
+            recipe.data.val = val.to_owned();
+            recipe.data.test = test.to_owned();
+            val_source(&recipe).map(|(data, _)| data.val).map_err(|error| error.to_string())
+        };
+        assert_eq!(recipe("bank:idk", "", "bank:test").unwrap(), "bank:val");
+        assert_eq!(recipe("a.json", "b.json", "d.json").unwrap(), "b.json");
+        assert!(recipe("a.json", "", "d.json").unwrap_err().contains("give `val`"));
+        assert!(recipe("a.json", "d.json", "d.json").unwrap_err().contains("`d.json`"));
     }
 }

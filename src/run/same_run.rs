@@ -8,10 +8,11 @@ use idk_dataset_builder::{
 };
 use idk_trainer::Method;
 
-use crate::run::allow::{allows, can_be_allowed};
-use crate::run::error::{Failure, RunError};
+use super::RunError;
+use super::allow::{allows, can_be_allowed};
+use super::questions;
 use crate::recipe::Recipe;
-use crate::run::questions;
+use crate::terminal::Failure;
 
 /// What made a run beside its recipe: the content of `identity.json`.
 pub(crate) fn run_identity(model_sha256: &str) -> Identity {
@@ -53,7 +54,7 @@ pub(crate) fn check_same_run(
     };
     let (mut then, mut now) = (Identity::default(), Identity::default());
     if let Some((sampled, build_now)) = sampling_of(recipe, dir, &before)? {
-        let data = sources::identity(&before.data, &recipe.data);
+        let data = questions::identity(&before.data, &recipe.data);
         then = then.and(sampled).with("seed", before.seed).with_section("data", &data.0);
         now = now
             .with("model", model_sha256)
@@ -162,4 +163,15 @@ pub(crate) fn check_dataset(
     let now = of(&recipe.build.identity(), provenance, recipe.seed);
     let differing = differences(&of(build, origin, seed), &now);
     if differing.is_empty() { Ok(()) } else { Err(other_run(dir, differing)) }
+}
+
+/// Refuses to put answers of one model beside the dataset and adapter of another.
+pub(crate) fn check_model_of_run(dir: &RunDir, model_sha256: &str) -> Result<(), Failure> {
+    let made_with = idk_dataset_builder::read_manifest(&dir.dataset())?.provenance.model_sha256;
+    if made_with == model_sha256 {
+        return Ok(());
+    }
+    let then = Identity::default().with("model", made_with);
+    let now = Identity::default().with("model", model_sha256);
+    Err(other_run(dir, differences(&then, &now)))
 }

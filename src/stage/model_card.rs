@@ -12,9 +12,9 @@ use idk_evaluator::{Method as EvalMethod, Results};
 use idk_trainer::{AllowedChange, Method};
 use serde_json::Value;
 
-use crate::run::error::Failure;
 use crate::recipe::Recipe;
-use crate::run::questions;
+use crate::run::folder_name;
+use crate::terminal::Failure;
 
 /// Name of the card in the adapter's folder. PEFT does not read it.
 pub(crate) const CARD_FILE: &str = "README.md";
@@ -220,7 +220,7 @@ impl Base {
     fn of(dir: &Path) -> Self {
         let config = idk_common::json::read_json::<Value>(&dir.join("config.json")).unwrap_or_default();
         let on_hub = config.get("_name_or_path").and_then(Value::as_str).filter(|name| is_hub_name(name));
-        let name = on_hub.map_or_else(|| sources::folder_name(dir), str::to_owned);
+        let name = on_hub.map_or_else(|| folder_name(dir), str::to_owned);
         let card = atomic::read_to_string(&dir.join(CARD_FILE)).unwrap_or_default();
         Self { name, licence: licence(&card) }
     }

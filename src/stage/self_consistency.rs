@@ -4,18 +4,15 @@ use std::path::Path;
 
 use idk_common::hash::sha256_hex;
 use idk_common::identity::sha256_of;
-use idk_dataset_builder::{
-    BuildConfig, BuildError, BuildInputs, Control, Provenance, SamplingSettings, sample_answers,
-};
+use idk_dataset_builder::{BuildConfig, BuildInputs, Provenance, SamplingSettings, sample_answers};
 use idk_evaluator::{Prepared, SampledAnswers, said};
-use idk_model::Lalm;
 use idk_questions::QuestionSet;
+use idk_questions::rows::SampleRow;
 
-use crate::terminal::print::say;
-use crate::run::error::Failure;
+use super::sampling::sampling;
 use crate::recipe::Recipe;
-use crate::terminal::signals::{StopSignals, stopping_sampling};
-use crate::terminal::progress::progress;
+use crate::run::{BaseModel, folder_name};
+use crate::terminal::Failure;
 
 /// The hidden folder of samples in an evaluation's folder; each set of questions has one of its own below it. Whoever
 /// removes it loses nothing but time.
@@ -24,11 +21,10 @@ const SAMPLES_DIR: &str = ".samples";
 /// Samples the base model on the prepared questions, as `[build]` says; what was sampled before is used again.
 ///
 /// # Errors
-/// As a build: [`crate::run::error::RunError::SamplingStopped`] by a signal, whatever stops the model.
-pub(crate) fn sample(
-    lalm: &Lalm,
+/// As a build: [`crate::run::RunError::SamplingStopped`] by a signal, whatever stops the model.
+pub(super) fn sample(
+    model: &BaseModel,
     recipe: &Recipe,
-    model_sha256: &str,
     prepared: &Prepared,
     eval_dir: &Path,
 ) -> Result<SampledAnswers, Failure> {
@@ -36,8 +32,8 @@ pub(crate) fn sample(
     let config = BuildConfig { stop_when_decided: false, ..recipe.build.clone() };
     let questions: Vec<_> = prepared.questions.iter().map(|question| question.original.clone()).collect();
     let provenance = Provenance {
-        model: crate::run::questions::folder_name(&recipe.model.path),
-        model_sha256: model_sha256.to_owned(),
+        model: folder_name(&recipe.model.path),
+        model_sha256: model.sha256.clone(),
         questions: String::new(),
         questions_sha256: questions_sha256(prepared),
     };
@@ -45,31 +41,16 @@ pub(crate) fn sample(
         provenance,
         SamplingSettings::of(&config),
         recipe.seed,
-        crate::run::device_of_answers(recipe, lalm),
+        model.device,
         env!("CARGO_PKG_VERSION")
     ]));
     let dir = eval_dir.join(SAMPLES_DIR).join(&key[..32]);
     let set = QuestionSet { questions, rejected: Vec::new() };
-    let inputs = BuildInputs { lalm, set: &set, config: &config, seed: recipe.seed, provenance: &provenance };
-    let stop = StopSignals::watch();
-    let warn = |line: &str| say(&format!("warning: {line}"));
-    let control = Control { progress: progress, stop: Some(stop.flag()), warn: &warn };
-    let answers =
-        match stop.while_telling(stopping_sampling(&config), || sample_answers(&inputs, &dir, &control)) {
-            Err(BuildError::Stopped { sampled, total }) => {
-                return Err(stop.sampling_stopped(&dir, sampled, total).into());
-            }
-            // It came too late to stop the sampling, but it must not be lost.
-            Ok(_) if control.stopped() => {
-                let total = set.questions.len();
-                return Err(stop.sampling_stopped(&dir, Some(total), total).into());
-            }
-            done => done?,
-        };
+    let (lalm, seed) = (&model.lalm, recipe.seed);
+    let inputs = BuildInputs { lalm, set: &set, config: &config, seed, provenance: &provenance };
+    let answers = sampling(&inputs, &dir, |control| sample_answers(&inputs, &dir, control))?;
     let rows = answers.into_iter().map(|(question, samples)| {
-        let said_by = |row: &idk_questions::rows::SampleRow| {
-            said(&question.choices, row.choice, row.verdict, &row.text)
-        };
+        let said_by = |row: &SampleRow| said(&question.choices, row.choice, row.verdict, &row.text);
         (question.id.clone(), samples.iter().map(said_by).collect())
     });
     Ok(rows.collect())

@@ -6,8 +6,9 @@ use idk_evaluator::{Method, REPORT_FILE, Results, results_file};
 use idk_questions::metrics::Comparison;
 use idk_trainer::TrainReport;
 
-use crate::preflight::check::grouped;
 use crate::recipe::Recipe;
+use crate::run::questions::val_source;
+use crate::terminal::grouped;
 
 /// The lines of a summary, framed.
 pub(crate) fn summary(recipe: &Recipe, dir: &RunDir, report: &TrainReport, results: &Results) -> String {
@@ -89,7 +90,7 @@ fn next(recipe: &Recipe, dir: &RunDir) -> Vec<String> {
         format!("idk-eval {} --by sub-category", shell_path(&dir.recipe())),
         format!("idk-train merge {} --out DIR", shell_path(&dir.root)),
     ];
-    if crate::experiment::sweep::val_source(recipe).is_ok() {
+    if val_source(recipe).is_ok() {
         lines.push(format!("idk-eval pick {}", shell_path(&dir.root)));
     }
     lines

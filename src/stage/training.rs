@@ -9,21 +9,16 @@ use idk_trainer::{
     train_dpo, train_lora,
 };
 
-use crate::preflight::check::try_writing;
-use crate::terminal::print::say;
-use crate::run::error::Failure;
-use crate::run::Run;
-use crate::recipe::Recipe;
+use super::validation::ValidationQuestions;
 use crate::run::same_run::run_identity;
-use crate::terminal::signals::StopSignals;
-use crate::terminal::progress::progress;
-use crate::stage::validation::ValidationQuestions;
+use crate::run::{Run, RunError};
+use crate::terminal::{Failure, StopSignals, progress, say};
 
 /// Trains the adapter, or goes on where a stopped run was.
-pub(crate) fn train_adapter(run: &Run<'_>) -> Result<TrainReport, Failure> {
+pub(super) fn train_adapter(run: &Run<'_>) -> Result<TrainReport, Failure> {
     let recipe = run.recipe;
     let mut questions = ValidationQuestions::of(run)?;
-    let mut identity = run_identity(&run.model_sha256);
+    let mut identity = run_identity(&run.model.sha256);
     if let Some(questions) = questions.as_ref().filter(|_| recipe.train.selects()) {
         identity.insert("val_questions", questions.sha256()?);
     }
@@ -44,9 +39,9 @@ pub(crate) fn train_adapter(run: &Run<'_>) -> Result<TrainReport, Failure> {
         allow_changes: run.allow_changes,
         stop: Some(stop.flag()),
         warn: &|line| say(&format!("warning: {line}")),
-        progress: progress,
+        progress,
     };
-    let (dataset, lalm) = (run.dir.dataset(), &run.lalm);
+    let (dataset, lalm) = (run.dir.dataset(), &run.model.lalm);
     let (lora, config) = (&recipe.lora, &recipe.train);
     let (_, report) = match config.method {
         Method::Sft => {
@@ -62,19 +57,12 @@ pub(crate) fn train_adapter(run: &Run<'_>) -> Result<TrainReport, Failure> {
         }
     };
     describe_end(run, &report);
-    stop.check(&report, &run.dir)?;
+    // Also in the last step: what follows must not swallow a signal.
+    if stop.came() {
+        let (step, terminated) = (report.steps, stop.terminated());
+        return Err(RunError::Interrupted { dir: run.dir.root.clone(), step, terminated }.into());
+    }
     Ok(report)
-}
-
-/// Looks whether the folder for audio features can be written, before hours are spent on the dataset. `adapted` are the
-/// layers that are trained: with any before the decoder no features are kept.
-///
-/// # Errors
-/// [`idk_common::CommonError::Io`].
-pub(crate) fn check_feature_cache(recipe: &Recipe, adapted: &[String]) -> Result<(), Failure> {
-    let dir = &recipe.train.feature_cache_dir;
-    let kept = !idk_model::adapt_audio(adapted.iter());
-    if kept && !dir.as_os_str().is_empty() { try_writing(dir) } else { Ok(()) }
 }
 
 /// Says which adapter was kept, and why the training ended, where that is not plain.
@@ -122,7 +110,6 @@ fn pairs(lalm: &Lalm, rows: &[DpoRow]) -> Result<Vec<Pair>, Failure> {
 
 /// The clips of each row; one that cannot be used is found here, before anything is trained.
 fn clips(lalm: &Lalm, rows: &[(&str, &[String])]) -> Result<Vec<Vec<Clip>>, Failure> {
-    let progress =
-        |files| if files == 0 { Progress::hidden() } else { progress("read audio", files) };
-    Ok(clips_of_rows(rows, &lalm.mel, progress)?)
+    let display = |files| if files == 0 { Progress::hidden() } else { progress("read audio", files) };
+    Ok(clips_of_rows(rows, &lalm.mel, display)?)
 }

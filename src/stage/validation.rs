@@ -8,13 +8,12 @@ use idk_model::Adapters;
 use idk_questions::metrics::{Counts, Transition};
 use idk_questions::{Judgement, Verdict};
 
-use crate::run::error::Failure;
 use crate::run::Run;
 use crate::run::questions::{self, Loaded, Set};
-use crate::terminal::progress::progress;
+use crate::terminal::{Failure, progress};
 
 /// The questions of `val` in [data]. They are encoded, and answered by the base model, when they are first asked.
-pub(crate) struct ValidationQuestions<'a> {
+pub(super) struct ValidationQuestions<'a> {
     run: &'a Run<'a>,
     loaded: Loaded,
     asked: Option<Asked>,
@@ -29,24 +28,24 @@ struct Asked {
 impl<'a> ValidationQuestions<'a> {
     /// The questions that the recipe names, if it names any and asks for evaluations while training: `val` alone may be
     /// there for a threshold, and answering it takes a while.
-    pub(crate) fn of(run: &'a Run<'a>) -> Result<Option<Self>, Failure> {
+    pub(super) fn of(run: &'a Run<'a>) -> Result<Option<Self>, Failure> {
         let recipe = run.recipe;
         if recipe.data.val.is_empty() || recipe.train.eval_every == 0 {
             return Ok(None);
         }
         let max_rejected = recipe.eval.max_rejected_share;
-        let loaded = sources::load(&recipe.data, Set::Val, &run.questions, max_rejected)?;
+        let loaded = questions::load(&recipe.data, Set::Val, &run.questions, max_rejected)?;
         Ok(Some(Self { run, loaded, asked: None }))
     }
 
     /// Hash of the question file.
-    pub(crate) fn sha256(&self) -> Result<String, Failure> {
+    pub(super) fn sha256(&self) -> Result<String, Failure> {
         Ok(idk_common::hash::sha256_file(&self.loaded.path)?)
     }
 
     /// Accuracy, truthfulness, reliability and refusal rate as shares, and RGI over the base model's answers: NaN where it
     /// is not defined.
-    pub(crate) fn measure(&mut self, adapters: &Adapters) -> Result<BTreeMap<String, f64>, Failure> {
+    pub(super) fn measure(&mut self, adapters: &Adapters) -> Result<BTreeMap<String, f64>, Failure> {
         let asked = match self.asked.take() {
             Some(asked) => asked,
             None => self.ask_base()?,
@@ -71,7 +70,7 @@ impl<'a> ValidationQuestions<'a> {
         let (run, recipe) = (self.run, self.run.recipe);
         let (config, seed) = (eval_config(run), recipe.data.seed);
         let prepared =
-            prepare(&run.lalm, &self.loaded.set, &config, recipe.build.prompt, seed, progress)?;
+            prepare(&run.model.lalm, &self.loaded.set, &config, recipe.build.prompt, seed, progress)?;
         let bar = progress("validation of the base model", prepared.questions.len() as u64);
         let base = answers(run, None, &prepared, &bar)?;
         bar.finish();
@@ -90,6 +89,6 @@ fn answers(
     prepared: &Prepared,
     progress: &Progress,
 ) -> Result<Vec<Judgement>, Failure> {
-    let answers = answer_plainly(&run.lalm, adapters, prepared, &eval_config(run), progress)?;
+    let answers = answer_plainly(&run.model.lalm, adapters, prepared, &eval_config(run), progress)?;
     Ok(answers.into_iter().map(|answer| answer.judgement).collect())
 }

@@ -2,23 +2,23 @@
 //!
 //! cubecl reports kernels only through the `log` crate. This module listens and prints a line from time to time.
 
+use std::path::Path;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use idk_model::{default_kernel_cache_dir, open_kernel_cache};
 use log::{Level, LevelFilter, Log, Metadata, Record};
 
-use crate::terminal::print::say;
-use crate::recipe::ModelSection;
+use super::print::say;
 
 /// Shortest time between two lines.
 const BETWEEN_LINES: Duration = Duration::from_secs(5);
 
-/// Opens the kernel cache that a recipe names and says which it is. To be called before the device is opened.
-pub(crate) fn open_cache(model: &ModelSection) {
-    let given = &model.kernel_cache_dir;
-    let folder = if given.as_os_str().is_empty() { default_kernel_cache_dir() } else { given.clone() };
-    let Some(cache) = open_kernel_cache(&folder, &model.device) else { return };
+/// Opens the kernel cache of a device in `folder`, the user's own if that is empty, and says which it is. To be called
+/// before the device is opened.
+pub(crate) fn open_cache(folder: &Path, device: &str) {
+    let folder = if folder.as_os_str().is_empty() { default_kernel_cache_dir() } else { folder.to_owned() };
+    let Some(cache) = open_kernel_cache(&folder, device) else { return };
     if let Some(warning) = cache.warning {
         say(&format!("warning: {warning}"));
     }

@@ -1,17 +1,12 @@
 //! Ctrl-C and SIGTERM: the first lets a stage save what it has, the second ends the program at once.
 
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use idk_common::RunDir;
 use idk_common::diagnose::ExitKind;
-use idk_dataset_builder::{BuildConfig, Sampler};
-use idk_trainer::TrainReport;
 
-use crate::terminal::print::say;
-use crate::run::error::{Failure, RunError};
+use super::print::say;
 
 /// How soon a signal is answered.
 const POLL: Duration = Duration::from_millis(100);
@@ -42,20 +37,9 @@ impl Handlers {
     }
 }
 
-/// What a signal does to a sampling.
-pub(crate) fn stopping_sampling(config: &BuildConfig) -> &'static str {
-    match config.sampler {
-        Sampler::Local => {
-            "stopping after the shard that is being sampled; another signal ends at once and loses it"
-        }
-        // A server may not answer for minutes.
-        Sampler::OpenAi => "stopping; the answers of the shard that is being sampled are dropped",
-    }
-}
-
 /// Lets a write that goes over the limit of `ulimit -f` fail with an error, in place of a signal that ends the program
 /// without a word.
-pub(crate) fn survive_file_size_limit() {
+pub(super) fn survive_file_size_limit() {
     #[cfg(unix)]
     // Without a handler the program ends as it would have before.
     let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::default());
@@ -79,21 +63,14 @@ impl StopSignals {
         &self.handlers.stop
     }
 
-    /// Whether the run may go on after the training that has just returned.
-    ///
-    /// # Errors
-    /// [`RunError::Interrupted`] if a signal came, also in the last step: what follows must not swallow it.
-    pub(crate) fn check(&self, report: &TrainReport, dir: &RunDir) -> Result<(), Failure> {
-        if !self.flag().load(Ordering::Relaxed) {
-            return Ok(());
-        }
-        let (step, terminated) = (report.steps, self.terminated());
-        Err(RunError::Interrupted { dir: dir.root.clone(), step, terminated }.into())
+    /// Whether a signal came.
+    pub(crate) fn came(&self) -> bool {
+        self.flag().load(Ordering::Relaxed)
     }
 
-    /// What to say when a signal has stopped the sampling.
-    pub(crate) fn sampling_stopped(&self, dir: &Path, sampled: Option<usize>, total: usize) -> RunError {
-        RunError::SamplingStopped { dir: dir.to_owned(), sampled, total, terminated: self.terminated() }
+    /// Whether SIGTERM was among the signals.
+    pub(crate) fn terminated(&self) -> bool {
+        self.handlers.terminated.load(Ordering::Relaxed)
     }
 
     /// Runs a job and says at once when a signal comes, as the job may take a while to end.
@@ -111,7 +88,7 @@ impl StopSignals {
                 loop {
                     // In this order, so that what stopped the job is always said.
                     let is_over = over.load(Ordering::Relaxed);
-                    if self.flag().load(Ordering::Relaxed) {
+                    if self.came() {
                         return say(what);
                     }
                     if is_over {
@@ -127,10 +104,6 @@ impl StopSignals {
             watch.thread().unpark();
             result
         })
-    }
-
-    fn terminated(&self) -> bool {
-        self.handlers.terminated.load(Ordering::Relaxed)
     }
 }
 

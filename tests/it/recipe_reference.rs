@@ -6,10 +6,8 @@
 
 use std::path::{Path, PathBuf};
 
-use idk::base::{BaseConfig, InitConfig};
-use idk::recipe::{Recipe, SECTIONS};
-use idk::sweep::SweepConfig;
-use idk::transfer::TransferConfig;
+use idk::recipe::{Recipe, SECTIONS, SweepConfig, TransferConfig};
+use idk::{BaseConfig, InitConfig};
 
 /// Where the struct of each section stands.
 const SOURCES: [(&str, &str, &str); 12] = [

@@ -4,38 +4,38 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::run::error::Failure;
+use crate::terminal::{Failure, print_result};
 
 /// Version of burn that this program is built with; a test compares it with `Cargo.lock`.
-pub const BURN_VERSION: &str = "0.22.1";
+const BURN_VERSION: &str = "0.22.1";
 
 /// Program and machine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Environment {
+struct Environment {
     /// Version of this program.
-    pub version: &'static str,
+    version: &'static str,
     /// Version of burn.
-    pub burn: &'static str,
+    burn: &'static str,
     /// Cargo features that are compiled in.
-    pub features: Vec<&'static str>,
+    features: Vec<&'static str>,
     /// Optimised or not: a debug build is many times slower.
-    pub profile: &'static str,
+    profile: &'static str,
     /// Operating system.
-    pub os: &'static str,
+    os: &'static str,
     /// Processor architecture.
-    pub arch: &'static str,
+    arch: &'static str,
     /// Processor model, where the system tells.
-    pub cpu: Option<String>,
+    cpu: Option<String>,
     /// Vector instructions that the processor has, of those that make a difference.
-    pub simd: Vec<&'static str>,
+    simd: Vec<&'static str>,
     /// Cores that this process may use.
-    pub cores: usize,
+    cores: usize,
     /// Threads that the program uses.
-    pub threads: usize,
+    threads: usize,
     /// Memory of the machine in bytes, where the system tells.
-    pub memory_bytes: Option<u64>,
+    memory_bytes: Option<u64>,
     /// Where tensors can be computed: values of `device` in [model].
-    pub devices: Vec<String>,
+    devices: Vec<String>,
 }
 
 /// Features of the program that choose where it can compute, and whether it was built with them.
@@ -47,8 +47,7 @@ const FEATURES: [(&str, bool); 3] = [
 
 impl Environment {
     /// Looks at this machine.
-    #[must_use]
-    pub fn here() -> Self {
+    fn here() -> Self {
         Self {
             version: env!("CARGO_PKG_VERSION"),
             burn: BURN_VERSION,
@@ -66,8 +65,7 @@ impl Environment {
     }
 
     /// One line a fact.
-    #[must_use]
-    pub fn to_text(&self) -> String {
+    fn to_text(&self) -> String {
         let unknown = || "unknown".to_owned();
         let list = |words: &[&str]| if words.is_empty() { "none".to_owned() } else { words.join(", ") };
         let memory = self.memory_bytes.map_or_else(unknown, |bytes| format!("{:.1} GiB", gib(bytes)));
@@ -88,8 +86,7 @@ impl Environment {
 }
 
 /// Where tensors can be computed on this machine, as `device` in [model] names it.
-#[must_use]
-pub fn devices() -> Vec<String> {
+fn devices() -> Vec<String> {
     idk_model::devices()
         .into_iter()
         .map(|device| format!("{} ({})", device.name, device.description))
@@ -100,10 +97,9 @@ pub fn devices() -> Vec<String> {
 ///
 /// # Errors
 /// A failed write to stdout.
-pub fn print(json: bool) -> Result<(), Failure> {
+pub(super) fn print(json: bool) -> Result<(), Failure> {
     let found = Environment::here();
-    let text = if json { serde_json::to_string(&found).unwrap_or_default() } else { found.to_text() };
-    Ok(crate::terminal::print::print_line(&text)?)
+    Ok(print_result(json, &found, || found.to_text())?)
 }
 
 fn gib(bytes: u64) -> f64 {

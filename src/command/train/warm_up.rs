@@ -5,17 +5,18 @@
 use clap::Args;
 use idk_common::CommonError;
 
-use crate::terminal::print::{RecipeArgs, print_line};
-use crate::run::error::{Failure, RunError};
-use crate::run::{self, Options};
+use crate::command::args::RecipeArgs;
 use crate::recipe::Recipe;
+use crate::run::{Options, RunError};
+use crate::stage;
+use crate::terminal::{Failure, kernels, print_result};
 
 /// Steps of training: the first compiles, the second shows that nothing is left to compile.
 const STEPS: u64 = 2;
 
 /// Arguments of `idk-train warm-up`.
 #[derive(Args, Clone, Debug)]
-pub struct WarmUpArguments {
+pub(super) struct WarmUpArguments {
     #[command(flatten)]
     recipe: RecipeArgs,
 }
@@ -24,9 +25,8 @@ impl WarmUpArguments {
     /// Runs the recipe small and says what was compiled.
     ///
     /// # Errors
-    /// [`RunError::Usage`] without a recipe or for the CPU; else as [`pipeline::train`].
-    pub fn run(&self, json: bool) -> Result<(), Failure> {
-        pipeline::require_recipe(&self.recipe)?;
+    /// [`RunError::Usage`] without a recipe or for the CPU; else as a run.
+    pub(super) fn run(&self, json: bool) -> Result<(), Failure> {
         let mut recipe = self.recipe.load()?;
         if recipe.model.device == "cpu" {
             let what = "the CPU has no kernels to compile; name a GPU: `--set model.device=cuda`".to_owned();
@@ -36,15 +36,11 @@ impl WarmUpArguments {
             tempfile::tempdir().map_err(CommonError::io("create a folder in", &std::env::temp_dir()))?;
         make_small(&mut recipe);
         recipe.output.dir = dir.path().join("run");
-        let options = Options { fresh: false, json, allow_changes: &[] };
-        pipeline::train_cell(&recipe, &dir.path().join("questions"), &options)?;
-        let line = crate::terminal::kernels::line().unwrap_or_else(|| "kernels   none".to_owned());
-        if json {
-            print_line(&serde_json::json!({ "type": "kernels", "message": line }).to_string())?;
-        } else {
-            print_line(&line)?;
-        }
-        Ok(())
+        let options = Options { json, ..Options::default() };
+        stage::cell(&recipe, &dir.path().join("questions"), &options)?;
+        let line = kernels::line().unwrap_or_else(|| "kernels   none".to_owned());
+        let row = serde_json::json!({ "type": "kernels", "message": line });
+        Ok(print_result(json, &row, || line.clone())?)
     }
 }
 

@@ -9,18 +9,17 @@ use idk_common::json::read_json;
 use idk_model::{Merge, Merged, StoredDtype};
 use serde_json::{Value, json};
 
-use crate::terminal::print::{print_line, say};
-use crate::run::error::{Failure, RunError};
 use crate::run::same_run::model_of_run;
-use crate::run::questions;
-use crate::terminal::progress::progress;
+use crate::run::{RunError, folder_name, model_sha256};
+use crate::stage::{markdown, quoted};
+use crate::terminal::{Failure, print_result, progress, say};
 
 const ADAPTER_CONFIG: &str = "adapter_config.json";
 const ADAPTER_WEIGHTS: &str = "adapter_model.safetensors";
 
 /// Options of `idk-train merge`.
 #[derive(Args, Clone, Debug)]
-pub struct MergeArguments {
+pub(super) struct MergeArguments {
     /// Run folder, or an adapter folder
     run: PathBuf,
     /// Folder of the merged model; it must not exist or be empty
@@ -43,24 +42,23 @@ impl MergeArguments {
     /// # Errors
     /// An adapter or base that is missing or does not fit, an output folder that is not empty, a failed write; the
     /// output folder is then as it was.
-    pub fn run(&self, json: bool) -> Result<(), Failure> {
+    pub(super) fn run(&self, json: bool) -> Result<(), Failure> {
         let adapter = self.adapter();
         let config: Value = read_json(&adapter.join(ADAPTER_CONFIG))?;
         let base = self.base(&adapter, &config)?;
         let merge = Merge::open(&base, &adapter, self.dtype)?;
         self.check_base(&adapter, &base)?;
         let readme = readme(&adapter, &base)?;
-        let progress = progress("merge (MiB)", mebibytes(merge.bytes()));
+        let bar = progress("merge (MiB)", mebibytes(merge.bytes()));
         let (mut bytes, mut shown) = (0, 0);
         let mut advanced = |more: u64| {
             bytes += more;
-            progress.inc(mebibytes(bytes) - shown);
+            bar.inc(mebibytes(bytes) - shown);
             shown = mebibytes(bytes);
         };
         let merged = merge.write(&self.out, self.shard_size, &readme, &mut advanced)?;
-        progress.finish();
-        print_line(&self.describe(merged, &adapter, &base, json))?;
-        Ok(())
+        bar.finish();
+        self.print(merged, &adapter, &base, json)
     }
 
     /// The run's adapter, or the folder itself.
@@ -93,7 +91,7 @@ impl MergeArguments {
             noted => noted?.flatten(),
         };
         let Some(expected) = noted else { return Ok(()) };
-        let found = sources::model_sha256(base)?;
+        let found = model_sha256(base)?;
         if found == expected {
             return Ok(());
         }
@@ -105,19 +103,18 @@ impl MergeArguments {
         Ok(())
     }
 
-    fn describe(&self, merged: Merged, adapter: &Path, base: &Path, json: bool) -> String {
+    fn print(&self, merged: Merged, adapter: &Path, base: &Path, json: bool) -> Result<(), Failure> {
         let Merged { tensors, changed, shards, bytes } = merged;
-        let out = self.out.display();
-        if json {
-            let (adapter, base) = (adapter.display().to_string(), base.display().to_string());
-            let row = json!({
-                "type": "merged", "out": out.to_string(), "adapter": adapter, "base": base,
-                "tensors": tensors, "changed": changed, "shards": shards, "bytes": bytes,
-            });
-            return row.to_string();
-        }
+        let out = self.out.display().to_string();
+        let (adapter, base) = (adapter.display().to_string(), base.display().to_string());
+        let row = json!({
+            "type": "merged", "out": out, "adapter": adapter, "base": base,
+            "tensors": tensors, "changed": changed, "shards": shards, "bytes": bytes,
+        });
         let files = if shards == 1 { "1 file".to_owned() } else { format!("{shards} files") };
-        format!("merged    {out}: {changed} of {tensors} tensors changed, {bytes} bytes in {files}")
+        let text =
+            || format!("merged    {out}: {changed} of {tensors} tensors changed, {bytes} bytes in {files}");
+        Ok(print_result(json, &row, text)?)
     }
 }
 
@@ -127,10 +124,10 @@ fn mebibytes(bytes: u64) -> u64 {
 
 /// The card of the merged model: no place and no time, so that the same merge writes the same bytes.
 fn readme(adapter: &Path, base: &Path) -> Result<String, Failure> {
-    let base = sources::folder_name(base);
+    let base = folder_name(base);
     let sha256 = sha256_file(&adapter.join(ADAPTER_WEIGHTS))?;
     // A folder may have any name.
-    let (quoted, base) = (crate::stage::model_card::quoted(&base), crate::stage::model_card::markdown(&base));
+    let (quoted, base) = (quoted(&base), markdown(&base));
     Ok(format!(
         "---\nbase_model: {quoted}\nlibrary_name: transformers\n---\n# {base} with an adapter merged in\n\n\
          A LoRA adapter (sha256 {sha256}), folded into the weights of {base} by `idk-train merge`. Tokenizer and settings are\n\

@@ -1,19 +1,59 @@
-//! The commands of `idk-build` on a sampled dataset: relabel, inspect, export. No model is loaded.
+//! The verbs of `idk-build` on a sampled dataset: relabel, inspect, export. No model is loaded.
 
 use std::path::{Path, PathBuf};
 
+use clap::Args;
 use idk_common::lock::RunLock;
 use idk_common::{CommonError, RunDir, atomic};
 use idk_dataset_builder::{
-    BuildConfig, BuildError, Format, MANIFEST_FILE, Paths, Sampled, complete, export, inspect, read_manifest,
-    relabel, relabel_to,
+    BuildConfig, BuildError, Format, MANIFEST_FILE, Paths, Sampled, export, inspect, read_manifest, relabel,
+    relabel_to,
 };
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::terminal::print::{print_line, say};
-use crate::run::error::{Failure, RunError};
-use crate::run::describe;
+use crate::command::args::one_of;
 use crate::recipe::Recipe;
+use crate::run::RunError;
+use crate::stage::dataset::describe;
+use crate::terminal::{Failure, print_result, say};
+
+#[derive(Args)]
+pub(super) struct RelabelArguments {
+    /// Run folder, or a dataset folder
+    run: PathBuf,
+    /// Right answers that make a question known; at most N
+    #[arg(long)]
+    k: Option<usize>,
+    /// Sets a labelling key, e.g. `--set build.max_idk_share=0.5`; may be given again
+    #[arg(long = "set", value_name = "BUILD.KEY=VALUE")]
+    set: Vec<String>,
+    /// Writes another run (or dataset) folder and leaves this one as it is
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub(super) struct InspectArguments {
+    /// Run folder, or a dataset folder
+    run: PathBuf,
+}
+
+#[derive(Args)]
+pub(super) struct ExportArguments {
+    /// Run folder, or a dataset folder
+    run: PathBuf,
+    /// Who is to read the files
+    #[arg(long, value_parser = one_of([
+        ("ms-swift", Format::MsSwift), ("llama-factory", Format::LlamaFactory), ("trl", Format::Trl),
+    ]))]
+    format: Format,
+    /// Folder for the files
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// How recordings are named [default: relative for llama-factory, else absolute]
+    #[arg(long, value_parser = one_of([("relative", Paths::Relative), ("absolute", Paths::Absolute)]))]
+    paths: Option<Paths>,
+}
 
 /// A dataset on the disk, and the run that it belongs to, if any.
 struct Place {
@@ -46,40 +86,32 @@ impl Place {
     }
 }
 
-/// `idk-build relabel RUN`: other labels for the samples that are there, in place or in `out`.
-///
-/// # Errors
-/// A key that does not belong to labelling or a value that cannot be used, before anything changes; a folder without
-/// samples; a K that the samples do not decide; files that cannot be read or written.
-pub fn relabel_run(
-    path: &Path,
-    k: Option<usize>,
-    set: &[String],
-    out: Option<&Path>,
-    json: bool,
-) -> Result<(), Failure> {
-    let place = Place::find(path)?;
-    let _lock = RunLock::acquire(place.root())?;
-    let sampled = Sampled::read(&place.dataset)?;
-    let mut overrides = set.to_vec();
-    overrides.extend(k.map(|k| format!("build.k={k}")));
-    let config = relabelled(&sampled.config, &overrides)?;
-    let (dataset, _out_lock) = match out {
-        None => {
-            relabel_in_place(&place, &config)?;
-            (place.dataset, None)
-        }
-        Some(out) => {
-            let lock = RunLock::acquire(out)?;
-            (relabel_elsewhere(&place, out, &config)?, Some(lock))
-        }
-    };
-    let manifest = read_manifest(&dataset)?;
-    Ok(print_line(&if json {
-        serde_json::to_string(&manifest).unwrap_or_default()
-    } else {
-        describe(&manifest, &dataset)
-    })?)
+impl RelabelArguments {
+    /// Other labels for the samples that are there, in place or in `--out`.
+    ///
+    /// # Errors
+    /// A key that does not belong to labelling or a value that cannot be used, before anything changes; a folder without
+    /// samples; a K that the samples do not decide; files that cannot be read or written.
+    pub(super) fn run(&self, json: bool) -> Result<(), Failure> {
+        let place = Place::find(&self.run)?;
+        let _lock = RunLock::acquire(place.root())?;
+        let sampled = Sampled::read(&place.dataset)?;
+        let mut overrides = self.set.clone();
+        overrides.extend(self.k.map(|k| format!("build.k={k}")));
+        let config = relabelled(&sampled.config, &overrides)?;
+        let (dataset, _out_lock) = match &self.out {
+            None => {
+                relabel_in_place(&place, &config)?;
+                (place.dataset, None)
+            }
+            Some(out) => {
+                let lock = RunLock::acquire(out)?;
+                (relabel_elsewhere(&place, out, &config)?, Some(lock))
+            }
+        };
+        let manifest = read_manifest(&dataset)?;
+        Ok(print_result(json, &manifest, || describe(&manifest, &dataset))?)
+    }
 }
 
 fn relabel_in_place(place: &Place, config: &BuildConfig) -> Result<(), Failure> {
@@ -159,46 +191,29 @@ fn relabelled(before: &BuildConfig, overrides: &[String]) -> Result<BuildConfig,
     Ok(Recipe::parse(&recipe.to_toml()?, Path::new("(the dataset's settings)"), overrides)?.build)
 }
 
-/// `idk-build inspect RUN`: what is in a dataset.
-///
-/// # Errors
-/// A folder without a complete dataset; files that cannot be read.
-pub fn inspect_run(path: &Path, json: bool) -> Result<(), Failure> {
-    let found = inspect(&Place::find(path)?.dataset)?;
-    let text = if json { serde_json::to_string(&found).unwrap_or_default() } else { found.text() };
-    Ok(print_line(text.trim_end())?)
+impl InspectArguments {
+    /// Prints what is in a dataset.
+    ///
+    /// # Errors
+    /// A folder without a complete dataset; files that cannot be read.
+    pub(super) fn run(&self, json: bool) -> Result<(), Failure> {
+        let found = inspect(&Place::find(&self.run)?.dataset)?;
+        Ok(print_result(json, &found, || found.text().trim_end().to_owned())?)
+    }
 }
 
-/// `idk-build export RUN`: the rows for another trainer.
-///
-/// # Errors
-/// A dataset that is incomplete or damaged; files that cannot be written.
-pub fn export_run(
-    path: &Path,
-    out: &Path,
-    format: Format,
-    paths: Option<Paths>,
-    json: bool,
-) -> Result<(), Failure> {
-    let dataset = Place::find(path)?.dataset;
-    let exported = export(&dataset, out, format, paths.unwrap_or(format.default_paths()))?;
-    for (file, rows) in &exported.files {
-        let path = out.join(file).display().to_string();
-        let row: Value = json!({ "file": path, "rows": rows });
-        print_line(&if json { row.to_string() } else { format!("{path}  {rows} rows") })?;
+impl ExportArguments {
+    /// Writes the rows for another trainer.
+    ///
+    /// # Errors
+    /// A dataset that is incomplete or damaged; files that cannot be written.
+    pub(super) fn run(&self, json: bool) -> Result<(), Failure> {
+        let dataset = Place::find(&self.run)?.dataset;
+        let paths = self.paths.unwrap_or(self.format.default_paths());
+        for (file, rows) in &export(&dataset, &self.out, self.format, paths)?.files {
+            let path = self.out.join(file).display().to_string();
+            print_result(json, &json!({ "file": path, "rows": rows }), || format!("{path}  {rows} rows"))?;
+        }
+        Ok(())
     }
-    Ok(())
-}
-
-/// Finishes a dataset whose samples are complete and whose labels are not, with the settings of `config`.
-///
-/// # Errors
-/// As [`relabel`] and [`complete`].
-pub(crate) fn finish_labels(dataset: &Path, config: &BuildConfig) -> Result<(), BuildError> {
-    if Sampled::read(dataset)?.config == *config {
-        complete(dataset)?;
-    } else {
-        relabel(dataset, config, || Ok(()))?;
-    }
-    Ok(())
 }

@@ -2,26 +2,36 @@
 
 use std::path::{Path, PathBuf};
 
+use clap::Args;
 use idk_common::lock::RunLock;
 use idk_common::{CommonError, RunDir};
 use idk_dataset_builder::{MANIFEST_FILE, Part, SampledParts};
+use serde_json::json;
 
-use crate::terminal::print::{print_line, say};
-use crate::run::error::{Failure, RunError};
-use crate::run::{Options, Run, print_dataset};
+use super::complete_and_print;
+use crate::command::args::RecipeArgs;
 use crate::recipe::Recipe;
+use crate::run::{Options, Run, RunError};
+use crate::stage::dataset;
+use crate::terminal::{Failure, print_result, say};
+
+#[derive(Args)]
+pub(super) struct MergeArguments {
+    #[command(flatten)]
+    recipe: RecipeArgs,
+    /// Folders of the parts [default: every `shard-i-of-n` in the run folder]
+    #[arg(value_name = "SHARD")]
+    shards: Vec<PathBuf>,
+}
 
 /// Samples one part of the questions into a run folder of its own, `shard-i-of-n` in that of the recipe.
 ///
 /// # Errors
 /// As `idk-build RECIPE`.
-pub fn sample_part(recipe: &Recipe, part: Part, options: &Options<'_>) -> Result<(), Failure> {
+pub(super) fn sample_part(recipe: &Recipe, part: Part, options: &Options<'_>) -> Result<(), Failure> {
     let root = recipe.output.dir.join(part.folder_name());
-    let run = Run::open_in(recipe, &root, options)?;
-    let (loaded, provenance) = run.training_questions()?;
-    let report = run.sampling(&loaded, &provenance, |inputs, control| {
-        idk_dataset_builder::sample_part(inputs, part, &run.dir.dataset(), control)
-    })?;
+    let run = Run::start(recipe, &root, options)?;
+    let report = dataset::sample_part(&run, part)?;
     let folder = root.display().to_string();
     if report.shards == 0 {
         say(&format!(
@@ -29,10 +39,8 @@ pub fn sample_part(recipe: &Recipe, part: Part, options: &Options<'_>) -> Result
             report.shards_of_build, recipe.build.shard_size
         ));
     }
-    Ok(print_line(&if options.json {
-        serde_json::json!({ "part": part.to_string(), "questions": report.questions, "folder": folder })
-            .to_string()
-    } else {
+    let found = json!({ "part": part.to_string(), "questions": report.questions, "folder": folder });
+    Ok(print_result(options.json, &found, || {
         format!(
             "part {part}   {folder}: {} questions sampled; when all parts are: idk-build merge RECIPE",
             report.questions
@@ -40,24 +48,26 @@ pub fn sample_part(recipe: &Recipe, part: Part, options: &Options<'_>) -> Result
     })?)
 }
 
-/// Makes the dataset of a recipe from its sampled parts, byte for byte what one machine would have made.
-///
-/// `folders`: those of the parts; those in the run folder if empty.
-///
-/// # Errors
-/// Before anything is written: parts that are still being sampled, miss a shard, or differ in what they were sampled
-/// with. Then as `idk-build RECIPE`.
-pub fn merge(recipe: &Recipe, folders: &[PathBuf], options: &Options<'_>) -> Result<(), Failure> {
-    let folders = if folders.is_empty() { find_parts(&recipe.output.dir)? } else { folders.to_vec() };
-    let locks = folders.iter().map(|folder| lock_existing(folder)).collect::<Result<Vec<_>, _>>()?;
-    let datasets: Vec<PathBuf> = folders.iter().map(|folder| RunDir::new(folder).dataset()).collect();
-    let parts = SampledParts::find(&datasets)?;
-    let run = Run::open(recipe, &Options { fresh: false, ..*options })?;
-    if !run.dir.dataset().join(MANIFEST_FILE).is_file() {
-        parts.copy_into(&run.dir.dataset(), &|line| say(&format!("warning: {line}")))?;
+impl MergeArguments {
+    /// Makes the dataset of a recipe from its sampled parts, byte for byte what one machine would have made.
+    ///
+    /// # Errors
+    /// Before anything is written: parts that are still being sampled, miss a shard, or differ in what they were sampled
+    /// with. Then as `idk-build RECIPE`.
+    pub(super) fn run(&self, json: bool) -> Result<(), Failure> {
+        let recipe = self.recipe.load()?;
+        let root = &recipe.output.dir;
+        let folders = if self.shards.is_empty() { find_parts(root)? } else { self.shards.clone() };
+        let locks = folders.iter().map(|folder| lock_existing(folder)).collect::<Result<Vec<_>, _>>()?;
+        let datasets: Vec<PathBuf> = folders.iter().map(|folder| RunDir::new(folder).dataset()).collect();
+        let parts = SampledParts::find(&datasets)?;
+        let run = Run::start(&recipe, root, &Options { json, ..Options::default() })?;
+        if !run.dir.dataset().join(MANIFEST_FILE).is_file() {
+            parts.copy_into(&run.dir.dataset(), &|line| say(&format!("warning: {line}")))?;
+        }
+        drop(locks);
+        complete_and_print(&run, json)
     }
-    drop(locks);
-    print_dataset(&run, options)
 }
 
 /// The folders of parts in a run folder.
