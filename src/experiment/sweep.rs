@@ -140,7 +140,7 @@ impl<'a> SweptRun<'a> {
         let (data, _) = val_source(recipe)?;
         questions::check(&data, sets)?;
         let dir = RunDir::new(&recipe.output.dir);
-        drop(idk_common::atomic::open(&dir.adapter().join("adapter_config.json"))?);
+        drop(idk_common::fs::open(&dir.adapter().join("adapter_config.json"))?);
         let (run, ()) = Run::open(recipe, &dir.root, |model| {
             let labelled = dir.dataset().join(idk_dataset_builder::MANIFEST_FILE).is_file();
             if labelled { check_model_of_run(&dir, &model.sha256) } else { Ok(()) }
@@ -260,7 +260,7 @@ mod tests {
             write_adapter(&trained, &picked, &dir, Path::new("base")).unwrap();
             let config: serde_json::Value =
                 idk_common::json::read_json(&dir.join("adapter_config.json")).unwrap();
-            let weights = idk_common::atomic::read(&dir.join("adapter_model.safetensors")).unwrap();
+            let weights = idk_common::fs::read(&dir.join("adapter_model.safetensors")).unwrap();
             (config["lora_alpha"].as_f64().unwrap(), weights, Adapters::load(&dir, &lalm).unwrap())
         };
         let (alpha, weights, same) = written(1.0);

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use idk_common::atomic::AtomicFile;
+use idk_common::fs::AtomicFile;
 use idk_model::{Adapters, Linears, ModelError};
 use idk_trainer::{Method, check_start_adapter};
 
@@ -25,7 +25,7 @@ fn start_dir(recipe: &Recipe) -> Option<&Path> {
 pub(crate) fn check_start_files(recipe: &Recipe) -> Result<(), Failure> {
     let Some(dir) = start_dir(recipe) else { return Ok(()) };
     for name in ["adapter_config.json", "adapter_model.safetensors"] {
-        drop(idk_common::atomic::open(&dir.join(name))?);
+        drop(idk_common::fs::open(&dir.join(name))?);
     }
     Ok(())
 }
@@ -60,9 +60,9 @@ pub(crate) fn check_feature_cache(recipe: &Recipe, adapted: &[String]) -> Result
 /// # Errors
 /// Prompts and adapters that are not there, and what [`check_val`] finds.
 pub(crate) fn check_evaluation(recipe: &Recipe) -> Result<(), Failure> {
-    recipe.eval.check_prompts()?;
+    recipe.eval.prompts.check()?;
     for (_, dir) in recipe.eval.named_adapters()? {
-        drop(idk_common::atomic::open(&dir.join("adapter_config.json"))?);
+        drop(idk_common::fs::open(&dir.join("adapter_config.json"))?);
     }
     check_val(recipe)
 }

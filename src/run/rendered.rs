@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use idk_benchmark::{Bank, ComposeConfig, Split};
 use idk_common::identity::differences;
-use idk_common::{CommonError, Identity};
+use idk_common::Identity;
 use serde::Serialize;
 
 use super::RunError;
@@ -67,17 +67,8 @@ pub(super) fn render(
         seed: data.seed,
     };
     // Clips of another set have the same names: until all are written nothing may claim to know what they are.
-    remove_if_there(&origin_path)?;
+    idk_common::fs::remove_if_exists(&origin_path)?;
     let path = idk_benchmark::write(&bank, &config, out)?;
     idk_common::json::write_json(&origin_path, &origin)?;
     Ok(path)
-}
-
-fn remove_if_there(path: &Path) -> Result<(), CommonError> {
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(CommonError::io("remove", path)(error))
-        }
-        _ => Ok(()),
-    }
 }
