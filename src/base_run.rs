@@ -106,6 +106,7 @@ fn run_training(
         allow_changes,
         stop: Some(stop.flag()),
         warn: &|line| say(&format!("warning: {line}")),
+        features: None,
         progress: terminal::progress,
     };
     let (lalm, report) = train_full(lalm, &next_batch, Some(&mut evaluate), &recipe.train, run)?;

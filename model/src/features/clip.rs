@@ -1,17 +1,13 @@
-//! A row's recording: its path, hash and number of audio tokens. Its spectrogram is computed when a step needs it.
+//! A recording as rows name it: its path, hash and number of audio tokens. Its spectrogram is computed when it is needed.
 
-use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use idk_audio::{AudioError, LogMel};
+use idk_audio::{AudioError, LogMel, Notes, Recording, load_window};
 use idk_common::hash::sha256_hex;
-use idk_common::progress::Progress;
-use idk_model::FeatureExtractor;
-use rayon::prelude::*;
 
-use crate::error::TrainError;
+use crate::arch::audio::FeatureExtractor;
+use crate::error::ModelError;
 
 /// A recording, in memory or in a file. Clones are cheap.
 #[derive(Debug, Clone)]
@@ -22,35 +18,52 @@ pub struct Clip {
 
 #[derive(Debug, Clone)]
 enum Source {
-    Memory(Arc<LogMel>),
+    Memory(Arc<ClipInMemory>),
     File(Arc<ClipFile>),
+}
+
+#[derive(Debug)]
+struct ClipInMemory {
+    mel: Arc<LogMel>,
+    /// Computed when it is asked for: rows that are rendered without end never are.
+    sha256: OnceLock<String>,
 }
 
 #[derive(Debug)]
 struct ClipFile {
     path: PathBuf,
     sha256: String,
+    is_cut: bool,
+    notes: Notes,
 }
 
 impl Clip {
     /// A clip whose spectrogram, made by `extractor`, is held in memory.
     pub fn of_mel(mel: LogMel, extractor: &FeatureExtractor) -> Self {
-        Self { audio_tokens: extractor.tokens(&mel), source: Source::Memory(Arc::new(mel)) }
+        let audio_tokens = extractor.tokens(&mel);
+        let clip = ClipInMemory { mel: Arc::new(mel), sha256: OnceLock::new() };
+        Self { audio_tokens, source: Source::Memory(Arc::new(clip)) }
     }
 
-    /// A clip in a file, which is decoded once to see that it can be, and then forgotten.
+    /// A clip in a file, which is decoded to see that it can be, and then forgotten.
+    /// [`FeatureStore::clip`](crate::FeatureStore::clip) keeps what it decodes.
     ///
     /// # Errors
-    /// As [`idk_audio::decode_file`], and [`AudioError::TooShort`].
+    /// As [`FeatureExtractor::load`].
     pub fn of_file(path: &Path, extractor: &FeatureExtractor) -> Result<Self, AudioError> {
-        // Nothing of it is kept: what counts is that it can be decoded, and its length.
-        let recording = idk_audio::load_window(path, extractor.config().sampling_rate as u32, 0)?;
-        let (samples, needed) = (recording.total_samples, extractor.min_samples());
-        if samples < needed {
-            return Err(AudioError::TooShort { path: path.to_owned(), samples, needed });
-        }
-        let file = ClipFile { path: path.to_owned(), sha256: recording.sha256 };
-        Ok(Self { audio_tokens: extractor.tokens_of_samples(samples), source: Source::File(Arc::new(file)) })
+        Ok(Self::of_recording(path, &extractor.load(path)?, extractor))
+    }
+
+    /// The clip in the file at `path`, which holds `recording`.
+    pub(super) fn of_recording(path: &Path, recording: &Recording, extractor: &FeatureExtractor) -> Self {
+        let file = ClipFile {
+            path: path.to_owned(),
+            sha256: recording.sha256.clone(),
+            is_cut: recording.is_cut(),
+            notes: recording.notes,
+        };
+        let audio_tokens = extractor.tokens_of_samples(recording.total_samples);
+        Self { audio_tokens, source: Source::File(Arc::new(file)) }
     }
 
     /// Tokens that the audio encoder makes of it.
@@ -59,70 +72,52 @@ impl Clip {
     }
 
     /// SHA-256 of its file, or of the values of its spectrogram if it is held in memory.
-    pub fn sha256(&self) -> Cow<'_, str> {
+    pub fn sha256(&self) -> &str {
         match &self.source {
-            Source::Memory(mel) => {
-                let bytes: Vec<u8> = mel.data.iter().flat_map(|value| value.to_le_bytes()).collect();
-                Cow::Owned(sha256_hex(&bytes))
-            }
-            Source::File(file) => Cow::Borrowed(&file.sha256),
+            Source::Memory(clip) => clip.sha256.get_or_init(|| {
+                let bytes: Vec<u8> = clip.mel.data.iter().flat_map(|value| value.to_le_bytes()).collect();
+                sha256_hex(&bytes)
+            }),
+            Source::File(file) => &file.sha256,
+        }
+    }
+
+    /// Whether its file is longer than the model's window: only the beginning is heard.
+    pub fn is_cut(&self) -> bool {
+        matches!(&self.source, Source::File(file) if file.is_cut)
+    }
+
+    /// What is remarkable about its file.
+    pub fn notes(&self) -> Notes {
+        match &self.source {
+            Source::Memory(_) => Notes::default(),
+            Source::File(file) => file.notes,
+        }
+    }
+
+    /// Its spectrogram if it is held in memory.
+    pub(super) fn mel_in_memory(&self) -> Option<Arc<LogMel>> {
+        match &self.source {
+            Source::Memory(clip) => Some(Arc::clone(&clip.mel)),
+            Source::File(_) => None,
         }
     }
 
     /// Its spectrogram, read from its file unless it is held in memory.
     ///
     /// # Errors
-    /// [`TrainError::Recording`] if the file cannot be read any more, [`TrainError::RecordingChanged`] if it holds
+    /// [`ModelError::Audio`] if the file cannot be read any more, [`ModelError::RecordingChanged`] if it holds
     /// something else than before.
-    pub fn mel(&self, extractor: &FeatureExtractor) -> Result<Arc<LogMel>, TrainError> {
+    pub fn mel(&self, extractor: &FeatureExtractor) -> Result<Arc<LogMel>, ModelError> {
         let file = match &self.source {
-            Source::Memory(mel) => return Ok(Arc::clone(mel)),
+            Source::Memory(clip) => return Ok(Arc::clone(&clip.mel)),
             Source::File(file) => file,
         };
         let config = extractor.config();
-        let recording =
-            idk_audio::load_window(&file.path, config.sampling_rate as u32, config.window_samples())
-                .map_err(|source| TrainError::Recording(Box::new(source)))?;
+        let recording = load_window(&file.path, config.sampling_rate as u32, config.window_samples())?;
         if recording.sha256 != file.sha256 {
-            return Err(TrainError::RecordingChanged { path: file.path.clone() });
+            return Err(ModelError::RecordingChanged { path: file.path.clone() });
         }
         Ok(Arc::new(extractor.log_mel(&recording.audio.samples)))
     }
-}
-
-/// The clips of rows, each given as its id and the paths of its recordings. Every file is decoded once, and not kept.
-///
-/// # Errors
-/// [`TrainError::Clip`] with the id of the first row that has a recording which cannot be used.
-pub fn clips_of_rows(
-    rows: &[(&str, &[String])],
-    extractor: &FeatureExtractor,
-    progress: impl FnOnce(u64) -> Progress,
-) -> Result<Vec<Vec<Clip>>, TrainError> {
-    let distinct: BTreeSet<&str> = rows.iter().flat_map(|(_, paths)| *paths).map(String::as_str).collect();
-    let bar = progress(distinct.len() as u64);
-    let read = |path: &&str| {
-        let clip = Clip::of_file(Path::new(path), extractor);
-        bar.inc(1);
-        clip
-    };
-    let paths: Vec<&str> = distinct.into_iter().collect();
-    let found: Vec<Result<Clip, AudioError>> = paths.par_iter().map(read).collect();
-    bar.finish();
-    let mut clips: BTreeMap<&str, Clip> = BTreeMap::new();
-    let mut errors: BTreeMap<&str, AudioError> = BTreeMap::new();
-    for (path, found) in paths.into_iter().zip(found) {
-        match found {
-            Ok(clip) => drop(clips.insert(path, clip)),
-            Err(error) => drop(errors.insert(path, error)),
-        }
-    }
-    for &(id, paths) in rows {
-        if let Some(source) = paths.iter().find_map(|path| errors.remove(path.as_str())) {
-            return Err(TrainError::Clip { id: id.to_owned(), source: Box::new(source) });
-        }
-    }
-    let of_row =
-        |paths: &[String]| paths.iter().filter_map(|path| clips.get(path.as_str()).cloned()).collect();
-    Ok(rows.iter().map(|(_, paths)| of_row(paths)).collect())
 }

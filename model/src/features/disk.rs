@@ -2,29 +2,22 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use idk_common::hash::sha256_hex;
 use idk_common::{CommonError, atomic};
 
-use crate::error::TrainError;
-
-/// Changes whenever the encoder computes other values from the same input, or the files get another form.
-const VERSION: &str = "idk audio features 1";
+use crate::error::ModelError;
 
 /// Ending of the files.
 const ENDING: &str = "features";
 
 /// A folder of features.
 #[derive(Debug)]
-pub(crate) struct FeatureCache {
+pub(super) struct Disk {
     dir: PathBuf,
-    /// What all features of this run have in common: program, model, device.
-    salt: String,
     limit_bytes: u64,
-    /// The names that this run uses: never removed by it.
-    names: BTreeSet<String>,
     contents: Mutex<Contents>,
 }
 
@@ -34,11 +27,13 @@ struct Contents {
     total_bytes: u64,
     /// Files of other runs, the next to be removed last.
     others: Vec<(PathBuf, u64)>,
+    /// The names that this run uses: never removed by it.
+    ours: BTreeSet<String>,
 }
 
 /// What is stored of a clip.
 #[derive(Debug, PartialEq)]
-pub(crate) enum Stored {
+pub(super) enum Stored {
     /// Its features, `[tokens, width]`, row-major.
     Values(Vec<f32>),
     /// Nothing.
@@ -47,10 +42,9 @@ pub(crate) enum Stored {
     Damaged,
 }
 
-impl FeatureCache {
-    /// Opens or creates the folder `dir`, which is to hold at most `limit_mib`; `salt` is what the features depend on
-    /// beside the clip.
-    pub(crate) fn open(dir: &Path, salt: &str, limit_mib: u64) -> Result<Self, TrainError> {
+impl Disk {
+    /// Opens or creates the folder `dir`, which is to hold at most `limit_bytes`.
+    pub(super) fn open(dir: &Path, limit_bytes: u64) -> Result<Self, ModelError> {
         atomic::create_dir_all(dir)?;
         let mut files = Vec::new();
         for entry in std::fs::read_dir(dir).map_err(CommonError::reading("list", dir))? {
@@ -67,34 +61,24 @@ impl FeatureCache {
         let contents = Contents {
             total_bytes: files.iter().map(|(_, _, bytes)| bytes).sum(),
             others: files.into_iter().map(|(_, path, bytes)| (path, bytes)).collect(),
+            ours: BTreeSet::new(),
         };
-        Ok(Self {
-            dir: dir.to_owned(),
-            salt: format!("{VERSION}\n{salt}"),
-            limit_bytes: limit_mib.saturating_mul(1 << 20),
-            names: BTreeSet::new(),
-            contents: Mutex::new(contents),
-        })
+        Ok(Self { dir: dir.to_owned(), limit_bytes, contents: Mutex::new(contents) })
     }
 
-    /// Tells which clips this run uses.
-    pub(crate) fn protect<'a>(&mut self, clips: impl Iterator<Item = &'a str>) {
-        self.names = clips.map(|clip| self.name(clip)).collect();
+    /// Marks the features of these keys as used by this run.
+    pub(super) fn protect<'a>(&self, keys: impl Iterator<Item = &'a str>) {
+        self.contents().ours.extend(keys.map(name));
     }
 
-    fn name(&self, clip_sha256: &str) -> String {
-        format!("{}.{ENDING}", sha256_hex(format!("{}\nclip {clip_sha256}", self.salt).as_bytes()))
+    /// Where the features of a key are or would be.
+    pub(super) fn path(&self, key: &str) -> PathBuf {
+        self.dir.join(name(key))
     }
 
-    /// Where the features of a clip are or would be.
-    pub(crate) fn path(&self, clip_sha256: &str) -> PathBuf {
-        self.dir.join(self.name(clip_sha256))
-    }
-
-    /// What is stored of a clip that has `values` numbers.
-    pub(crate) fn read(&self, clip_sha256: &str, values: usize) -> Stored {
-        let path = self.path(clip_sha256);
-        let bytes = match atomic::read(&path) {
+    /// What is stored of a key whose features have `values` numbers.
+    pub(super) fn read(&self, key: &str, values: usize) -> Stored {
+        let bytes = match atomic::read(&self.path(key)) {
             Ok(bytes) => bytes,
             Err(CommonError::NotFound { .. }) => return Stored::Missing,
             Err(_) => return Stored::Damaged,
@@ -107,41 +91,68 @@ impl FeatureCache {
         Stored::Values(values_bytes.as_chunks::<4>().0.iter().map(|four| f32::from_le_bytes(*four)).collect())
     }
 
-    /// Whether something is stored of a clip; it may turn out to be damaged.
-    pub(crate) fn has(&self, clip_sha256: &str) -> bool {
-        self.path(clip_sha256).is_file()
+    /// Whether something is stored of a key; it may turn out to be damaged.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.path(key).is_file()
     }
 
-    /// Stores the features of a clip, after removing the oldest files of other runs if there is no room; returns whether
+    /// Whether [`Disk::write`] would find room for the features of a key.
+    pub(super) fn has_room(&self, key: &str, values: usize) -> bool {
+        let contents = self.contents();
+        let replaced = self.size_of(key);
+        let fits = |kept: u64| kept.saturating_sub(replaced) + stored_bytes(values) <= self.limit_bytes;
+        if fits(contents.total_bytes) {
+            return true;
+        }
+        let others = contents.others.iter().filter(|(path, _)| !contents.is_ours(path));
+        let removable: u64 = others.map(|(_, bytes)| bytes).sum();
+        fits(contents.total_bytes.saturating_sub(removable))
+    }
+
+    /// Stores the features of a key, after removing the oldest files of other runs if there is no room; returns whether
     /// there was.
-    pub(crate) fn write(&self, clip_sha256: &str, values: &[f32]) -> Result<bool, TrainError> {
-        let path = self.path(clip_sha256);
+    pub(super) fn write(&self, key: &str, values: &[f32]) -> Result<bool, ModelError> {
         let size = stored_bytes(values.len());
-        let mut contents = self.contents.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let replaced = std::fs::metadata(&path).map_or(0, |metadata| metadata.len());
-        while contents.total_bytes - replaced.min(contents.total_bytes) + size > self.limit_bytes {
+        let mut contents = self.contents();
+        contents.ours.insert(name(key));
+        let replaced = self.size_of(key);
+        while contents.total_bytes.saturating_sub(replaced) + size > self.limit_bytes {
             let Some((other, bytes)) = contents.others.pop() else { return Ok(false) };
-            if !self.is_ours(&other) {
+            if !contents.is_ours(&other) {
                 // Another run may have been faster.
                 let _ = std::fs::remove_file(&other);
-                contents.total_bytes -= bytes.min(contents.total_bytes);
+                contents.total_bytes = contents.total_bytes.saturating_sub(bytes);
             }
         }
         let values_bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
         let mut bytes = sha256_hex(&values_bytes).into_bytes();
         bytes.extend(values_bytes);
-        atomic::write_atomic(&path, &bytes)?;
-        contents.total_bytes = contents.total_bytes - replaced.min(contents.total_bytes) + size;
+        atomic::write_atomic(&self.path(key), &bytes)?;
+        contents.total_bytes = contents.total_bytes.saturating_sub(replaced) + size;
         Ok(true)
     }
 
-    fn is_ours(&self, path: &Path) -> bool {
-        path.file_name().and_then(|name| name.to_str()).is_some_and(|name| self.names.contains(name))
+    fn size_of(&self, key: &str) -> u64 {
+        std::fs::metadata(self.path(key)).map_or(0, |metadata| metadata.len())
+    }
+
+    fn contents(&self) -> MutexGuard<'_, Contents> {
+        self.contents.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Size of the file of a clip with `values` numbers: a hash in hexadecimal, then the numbers.
-pub(crate) fn stored_bytes(values: usize) -> u64 {
+impl Contents {
+    fn is_ours(&self, path: &Path) -> bool {
+        path.file_name().and_then(|name| name.to_str()).is_some_and(|name| self.ours.contains(name))
+    }
+}
+
+fn name(key: &str) -> String {
+    format!("{key}.{ENDING}")
+}
+
+/// Size of the file of features of `values` numbers: a hash in hexadecimal, then the numbers.
+pub(super) fn stored_bytes(values: usize) -> u64 {
     64 + 4 * values as u64
 }
 
@@ -149,33 +160,32 @@ pub(crate) fn stored_bytes(values: usize) -> u64 {
 mod tests {
     use super::*;
 
-    fn cache(dir: &Path, salt: &str, limit_mib: u64) -> FeatureCache {
-        FeatureCache::open(dir, salt, limit_mib).unwrap()
+    fn open(dir: &Path) -> Disk {
+        Disk::open(dir, 1 << 20).unwrap()
     }
 
     #[test]
-    fn what_was_stored_is_found_by_the_same_model_alone() {
+    fn what_was_stored_is_found_under_its_key_alone() {
         let dir = tempfile::tempdir().unwrap();
         let values = [1.5, f32::MIN_POSITIVE, -0.0, 3.0];
-        assert_eq!(cache(dir.path(), "a", 1).read("clip", 4), Stored::Missing);
-        assert!(cache(dir.path(), "a", 1).write("clip", &values).unwrap());
-        assert_eq!(cache(dir.path(), "a", 1).read("clip", 4), Stored::Values(values.to_vec()));
-        assert_eq!(cache(dir.path(), "b", 1).read("clip", 4), Stored::Missing);
-        assert_eq!(cache(dir.path(), "a", 1).read("other", 4), Stored::Missing);
+        assert_eq!(open(dir.path()).read("a", 4), Stored::Missing);
+        assert!(open(dir.path()).write("a", &values).unwrap());
+        assert_eq!(open(dir.path()).read("a", 4), Stored::Values(values.to_vec()));
+        assert_eq!(open(dir.path()).read("b", 4), Stored::Missing);
     }
 
     #[test]
     fn a_file_with_one_flipped_bit_or_cut_off_or_of_another_length_is_damaged() {
         let dir = tempfile::tempdir().unwrap();
-        let cache = cache(dir.path(), "a", 1);
-        cache.write("clip", &[1.0, 2.0]).unwrap();
-        assert_eq!(cache.read("clip", 3), Stored::Damaged);
-        let whole = std::fs::read(cache.path("clip")).unwrap();
+        let disk = open(dir.path());
+        disk.write("a", &[1.0, 2.0]).unwrap();
+        assert_eq!(disk.read("a", 3), Stored::Damaged);
+        let whole = std::fs::read(disk.path("a")).unwrap();
         let mut flipped = whole.clone();
         flipped[70] ^= 1;
         for bytes in [&flipped[..], &whole[..whole.len() - 1], &whole[..20], &[]] {
-            atomic::write_atomic(&cache.path("clip"), bytes).unwrap();
-            assert_eq!(cache.read("clip", 2), Stored::Damaged);
+            atomic::write_atomic(&disk.path("a"), bytes).unwrap();
+            assert_eq!(disk.read("a", 2), Stored::Damaged);
         }
     }
 
@@ -186,20 +196,24 @@ mod tests {
         let size = |dir: &Path| -> u64 {
             std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().metadata().unwrap().len()).sum()
         };
-        let old = cache(dir.path(), "old", 1);
-        assert!(old.write("x", &third).unwrap() && old.write("y", &third).unwrap());
-        assert!(!old.write("z", &third).unwrap());
+        let old = open(dir.path());
+        assert!(old.write("old-x", &third).unwrap() && old.write("old-y", &third).unwrap());
+        assert!(!old.has_room("old-z", third.len()) && !old.write("old-z", &third).unwrap());
+        assert!(old.has_room("old-y", third.len()), "an entry makes way for its replacement");
 
-        let mut new = cache(dir.path(), "new", 1);
+        let new = open(dir.path());
         new.protect(["x", "y", "z"].into_iter());
-        assert!(new.write("x", &third).unwrap() && new.write("y", &third).unwrap());
-        assert!(!new.write("z", &third).unwrap());
-        assert!(new.has("x") && new.has("y") && !old.has("x") && !old.has("y"));
+        for key in ["x", "y"] {
+            assert!(new.has_room(key, third.len()) && new.write(key, &third).unwrap());
+        }
+        assert!(!new.has_room("z", third.len()) && !new.write("z", &third).unwrap());
+        assert!(new.has("x") && new.has("y") && !old.has("old-x") && !old.has("old-y"));
         assert!(size(dir.path()) <= 1 << 20);
         // A second start of the same run leaves its files alone.
-        let mut again = cache(dir.path(), "new", 1);
+        let again = open(dir.path());
         again.protect(["x", "y", "z"].into_iter());
-        assert!(!again.write("z", &third).unwrap() && again.has("x") && again.has("y"));
+        assert!(!again.has_room("z", third.len()) && !again.write("z", &third).unwrap());
+        assert!(again.has("x") && again.has("y"));
         assert!(again.write("x", &third).unwrap(), "a damaged entry can be written again");
     }
 }

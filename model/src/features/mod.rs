@@ -1,287 +1,395 @@
-//! The recordings of all rows of a run: which are distinct, where their features are kept, how they enter a batch.
+//! A clip is decoded once per run and encoded once per state of the encoder, whoever asks: sampling, training, evaluation.
 //!
-//! While the encoder is frozen a clip is encoded once: its features stay in memory while there is room, then on disk if a
-//! folder is set; otherwise they are recomputed at each use. A clip is always encoded in the same way, so the place of
-//! its features does not change the trained adapter.
+//! Features stay in memory while there is room, then on disk if a folder is set; otherwise they are computed again at
+//! each use. A clip is always encoded in the same way, so where its features come from changes no result.
+
+mod clip;
+mod disk;
+mod encoder;
+mod memory;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
 
-use burn::tensor::{Tensor, TensorData};
-use idk_audio::LogMel;
+use burn::tensor::Tensor;
+use idk_audio::{AudioError, LogMel};
+use idk_common::hash::sha256_hex;
+use idk_common::prefetch;
 use idk_common::progress::Progress;
-use idk_model::{Adapters, Lalm};
 use rayon::prelude::*;
 
-use crate::clip::Clip;
-use crate::config::TrainConfig;
-use crate::error::TrainError;
-use crate::feature_cache::{FeatureCache, Stored, stored_bytes};
-use crate::forward::AudioInput;
-use crate::load_ahead::load_ahead;
-use crate::train_run::TrainRun;
+use crate::arch::audio::FeatureExtractor;
+use crate::error::ModelError;
 
-/// Clips read and encoded together before training.
+pub use self::clip::Clip;
+use self::disk::{Disk, Stored, stored_bytes};
+pub use self::encoder::EncoderState;
+use self::memory::Memory;
+
+/// Changes whenever the encoder computes other values from the same input, or the files get another form.
+const VERSION: &str = "idk audio features 1";
+
+/// Clips that are read and encoded together by [`FeatureStore::keep`].
 const CLIPS_AT_ONCE: usize = 32;
 
-/// Distinct clips of rows, and what is kept of them.
-pub(crate) struct AudioStore<'a> {
-    lalm: &'a Lalm,
-    clips: Vec<Known>,
-    /// An adapter sits in front of the decoder: spectrograms go through the encoder in each step.
-    encoder_is_trained: bool,
-    disk: Option<FeatureCache>,
+/// How much a [`FeatureStore`] keeps.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FeatureLimits {
+    /// Most bytes in memory. Features come first; what they leave holds spectrograms of clips that are not encoded yet.
+    pub memory_bytes: u64,
+    /// Folder for features, which any number of runs may share; empty: nothing is stored.
+    pub disk_dir: PathBuf,
+    /// Most bytes of that folder.
+    pub disk_bytes: u64,
+}
+
+/// What a [`FeatureStore`] had to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FeatureCounts {
+    /// Files that were decoded.
+    pub decoded: u64,
+    /// Clips that were encoded.
+    pub encoded: u64,
+}
+
+/// The clips of a run and their features, for one base model. All methods may be called from several threads.
+#[derive(Debug)]
+pub struct FeatureStore {
+    model_sha256: String,
+    limits: FeatureLimits,
+    memory: Mutex<Memory>,
+    /// Opened when it is needed first.
+    disk: Mutex<Option<Arc<Disk>>>,
+    /// Files by path. Each has a lock of its own, so that it is decoded once even if two threads ask for it.
+    files: Mutex<BTreeMap<PathBuf, Arc<Mutex<Option<KnownFile>>>>>,
     warned: AtomicBool,
+    decoded: AtomicU64,
+    encoded: AtomicU64,
 }
 
-struct Known {
+/// A file that was decoded. One whose size or time has changed since is decoded again.
+#[derive(Debug)]
+struct KnownFile {
+    bytes: u64,
+    modified: SystemTime,
     clip: Clip,
-    sha256: String,
-    features: Option<Tensor<2>>,
-    on_disk: bool,
 }
 
-/// Where the features of a clip are to be kept.
-#[derive(Clone, Copy)]
-struct Place {
-    index: usize,
-    in_memory: bool,
-    on_disk: bool,
+/// A clip on its way to the device, as far as a thread that must leave the device alone can bring it.
+#[derive(Debug)]
+pub struct LoadedClip {
+    clip: Clip,
+    key: String,
+    found: Found,
 }
 
-/// The clips of one row, as indices in the store.
-pub(crate) type RowClips = Vec<usize>;
-
-/// A clip on its way into a batch, as far as a thread that must leave the device alone can bring it.
-pub(crate) enum Loaded {
-    /// Its features are in the store.
+#[derive(Debug)]
+enum Found {
+    /// Its features are in memory.
     InMemory,
+    /// Its features, read from the disk.
     Values(Vec<f32>),
-    Mel {
-        mel: LogMel,
-        is_damaged: bool,
-    },
+    /// Its spectrogram.
+    Mel { mel: Arc<LogMel>, is_damaged: bool },
 }
 
-impl<'a> AudioStore<'a> {
-    /// A store of the clips of `rows`, and the places of each row's clips in it. Nothing is read yet.
-    pub(crate) fn new<'r>(
-        lalm: &'a Lalm,
-        adapters: &Adapters,
-        rows: impl Iterator<Item = &'r [Clip]>,
-    ) -> (Self, Vec<RowClips>) {
-        let mut clips: Vec<Known> = Vec::new();
-        let mut places: BTreeMap<String, usize> = BTreeMap::new();
-        let mut place = |clip: &Clip| {
-            let sha256 = clip.sha256().into_owned();
-            *places.entry(sha256.clone()).or_insert_with(|| {
-                clips.push(Known { clip: clip.clone(), sha256, features: None, on_disk: false });
-                clips.len() - 1
-            })
-        };
-        let rows = rows.map(|row| row.iter().map(&mut place).collect()).collect();
-        let encoder_is_trained = adapters.adapt_audio();
-        (Self { lalm, clips, encoder_is_trained, disk: None, warned: AtomicBool::new(false) }, rows)
+impl FeatureStore {
+    /// A store for the model whose folder has this hash. Without a hash nothing is stored on the disk, since nobody could
+    /// tell one model's features from another's.
+    #[must_use]
+    pub fn new(model_sha256: &str, limits: FeatureLimits) -> Self {
+        Self {
+            model_sha256: model_sha256.to_owned(),
+            memory: Mutex::new(Memory::new(limits.memory_bytes)),
+            limits,
+            disk: Mutex::new(None),
+            files: Mutex::new(BTreeMap::new()),
+            warned: AtomicBool::new(false),
+            decoded: AtomicU64::new(0),
+            encoded: AtomicU64::new(0),
+        }
     }
 
-    /// Encodes the clips whose features are to be kept, unless the disk has them already.
+    /// The clip in a file. The file is decoded at the first call; later calls find it by its path.
     ///
     /// # Errors
-    /// Those of [`Clip::mel`] and [`Lalm::encode_audio`]; [`TrainError::Common`] if the folder cannot be written to.
-    pub(crate) fn fill(&mut self, config: &TrainConfig, run: &TrainRun<'_>) -> Result<(), TrainError> {
-        if self.encoder_is_trained || self.clips.is_empty() {
-            return Ok(());
+    /// As [`FeatureExtractor::load`].
+    pub fn clip(&self, path: &Path, extractor: &FeatureExtractor) -> Result<Clip, AudioError> {
+        let file = Arc::clone(locked(&self.files).entry(path.to_owned()).or_default());
+        let mut file = locked(&file);
+        let metadata = std::fs::metadata(path).ok();
+        let stamp = metadata.and_then(|metadata| Some((metadata.len(), metadata.modified().ok()?)));
+        let is_same = |known: &&KnownFile| Some((known.bytes, known.modified)) == stamp;
+        if let Some(known) = file.as_ref().filter(is_same) {
+            return Ok(known.clip.clone());
         }
-        self.open_disk(config, run)?;
-        let is_stored =
-            |place: &Place| self.disk.as_ref().is_some_and(|disk| disk.has(&self.clips[place.index].sha256));
-        // What is only wanted on the disk, and is there, is verified when a step reads it.
-        let (stored, wanted): (Vec<Place>, Vec<Place>) =
-            self.plan(config).into_iter().partition(|place| !place.in_memory && is_stored(place));
-        for place in stored {
-            self.clips[place.index].on_disk = true;
+        self.decoded.fetch_add(1, Ordering::Relaxed);
+        let recording = extractor.load(path)?;
+        let clip = Clip::of_recording(path, &recording, extractor);
+        if self.memory().has_room_for_mels() {
+            let mel = Arc::new(extractor.log_mel(&recording.audio.samples));
+            self.memory().keep_mel(clip.sha256(), &mel);
         }
+        *file = stamp.map(|(bytes, modified)| KnownFile { bytes, modified, clip: clip.clone() });
+        Ok(clip)
+    }
+
+    /// The spectrogram of a clip, decoded unless it is in memory.
+    ///
+    /// # Errors
+    /// As [`Clip::mel`].
+    pub fn mel(&self, clip: &Clip, extractor: &FeatureExtractor) -> Result<Arc<LogMel>, ModelError> {
+        if let Some(mel) = clip.mel_in_memory() {
+            return Ok(mel);
+        }
+        let kept = self.memory().mel(clip.sha256());
+        if let Some(mel) = kept {
+            return Ok(mel);
+        }
+        self.decoded.fetch_add(1, Ordering::Relaxed);
+        let mel = clip.mel(extractor)?;
+        self.memory().keep_mel(clip.sha256(), &mel);
+        Ok(mel)
+    }
+
+    /// The features of clips: from memory, from the disk, or encoded now.
+    ///
+    /// # Shapes
+    /// - each output: `[audio_tokens, hidden]`
+    ///
+    /// # Errors
+    /// As [`FeatureStore::load`] and [`FeatureStore::finish`].
+    pub fn features(
+        &self,
+        encoder: &EncoderState<'_>,
+        clips: &[Clip],
+        warn: &dyn Fn(&str),
+    ) -> Result<Vec<Tensor<2>>, ModelError> {
+        self.finish(encoder, self.load(encoder, clips)?, warn)
+    }
+
+    /// The part of [`FeatureStore::features`] that leaves the device alone: files are read and decoded, several at once.
+    ///
+    /// # Errors
+    /// As [`Clip::mel`]; [`ModelError::Common`] if the folder on the disk cannot be used.
+    pub fn load(&self, encoder: &EncoderState<'_>, clips: &[Clip]) -> Result<Vec<LoadedClip>, ModelError> {
+        let disk = self.disk()?;
+        let load = |clip: &Clip| {
+            let key = self.key(encoder, clip);
+            let found = self.find(encoder, clip, &key, disk.as_deref())?;
+            Ok(LoadedClip { clip: clip.clone(), key, found })
+        };
+        let is_in_memory = |clip: &Clip| self.memory().has_features(&self.key(encoder, clip));
+        if clips.iter().all(is_in_memory) {
+            return clips.iter().map(load).collect();
+        }
+        clips.par_iter().map(load).collect::<Vec<_>>().into_iter().collect()
+    }
+
+    fn find(
+        &self,
+        encoder: &EncoderState<'_>,
+        clip: &Clip,
+        key: &str,
+        disk: Option<&Disk>,
+    ) -> Result<Found, ModelError> {
+        if self.memory().has_features(key) {
+            return Ok(Found::InMemory);
+        }
+        let stored = disk.map_or(Stored::Missing, |disk| disk.read(key, encoder.values(clip)));
+        let is_damaged = match stored {
+            Stored::Values(values) => return Ok(Found::Values(values)),
+            Stored::Missing => false,
+            Stored::Damaged => true,
+        };
+        Ok(Found::Mel { mel: self.mel(clip, &encoder.lalm.mel)?, is_damaged })
+    }
+
+    /// The features of loaded clips: on the device, encoded if need be, and kept if there is room. A damaged file on the
+    /// disk is replaced; `warn` is called at the first of them.
+    ///
+    /// # Errors
+    /// As [`Lalm::encode_each`](crate::Lalm::encode_each); [`ModelError::Common`] if a file cannot be written.
+    pub fn finish(
+        &self,
+        encoder: &EncoderState<'_>,
+        loaded: Vec<LoadedClip>,
+        warn: &dyn Fn(&str),
+    ) -> Result<Vec<Tensor<2>>, ModelError> {
+        let keys: Vec<String> = loaded.iter().map(|loaded| loaded.key.clone()).collect();
+        let mut ready: BTreeMap<String, Tensor<2>> = BTreeMap::new();
+        // A clip that is asked for several times is encoded once.
+        let mut missing: BTreeMap<String, (Clip, Arc<LogMel>)> = BTreeMap::new();
+        let mut damaged = BTreeSet::new();
+        for LoadedClip { clip, key, found } in loaded {
+            let kept = self.memory().features(&key);
+            let features = match (kept, found) {
+                (Some(features), _) => features,
+                (None, Found::Values(values)) => {
+                    let features = encoder.tensor(&clip, values);
+                    self.keep_in_memory(encoder, &clip, &key, &features);
+                    features
+                }
+                (None, found) => {
+                    let mel = match found {
+                        Found::Mel { mel, is_damaged } => {
+                            damaged.extend(is_damaged.then(|| key.clone()));
+                            mel
+                        }
+                        // They were forgotten meanwhile.
+                        _ => self.mel(&clip, &encoder.lalm.mel)?,
+                    };
+                    missing.insert(key, (clip, mel));
+                    continue;
+                }
+            };
+            ready.insert(key, features);
+        }
+        let mels: Vec<&LogMel> = missing.values().map(|(_, mel)| &**mel).collect();
+        let encoded = encoder.encode(&mels)?;
+        self.encoded.fetch_add(mels.len() as u64, Ordering::Relaxed);
+        for ((key, (clip, _)), features) in missing.into_iter().zip(encoded) {
+            self.store(&key, &features, encoder.values(&clip), damaged.contains(&key), warn)?;
+            self.keep_in_memory(encoder, &clip, &key, &features);
+            ready.insert(key, features);
+        }
+        Ok(keys.iter().filter_map(|key| ready.get(key).cloned()).collect())
+    }
+
+    /// Encodes the distinct clips whose features will be kept, unless they are: the first ones, as long as there is room.
+    /// Clips that are on the disk and are not to be in memory are verified when they are used.
+    ///
+    /// # Errors
+    /// As [`FeatureStore::features`].
+    pub fn keep<'c>(
+        &self,
+        encoder: &EncoderState<'_>,
+        clips: impl IntoIterator<Item = &'c Clip>,
+        progress: impl FnOnce(u64) -> Progress,
+        warn: &dyn Fn(&str),
+    ) -> Result<(), ModelError> {
+        let mut seen = BTreeSet::new();
+        let distinct = clips.into_iter().map(|clip| (self.key(encoder, clip), clip));
+        let distinct: Vec<(String, &Clip)> = distinct.filter(|(key, _)| seen.insert(key.clone())).collect();
+        let disk = self.disk()?;
+        if let Some(disk) = &disk {
+            disk.protect(seen.iter().map(String::as_str));
+        }
+        let wanted = self.worth_encoding(encoder, distinct, disk.as_deref());
         if wanted.is_empty() {
             return Ok(());
         }
-        let bar = run.progress("encode audio", wanted.len() as u64);
-        for (place, features) in self.encode(&wanted, run, &bar)? {
-            self.clips[place.index].features = features;
-            self.clips[place.index].on_disk = place.on_disk;
-        }
+        let bar = progress(wanted.len() as u64);
+        let groups = wanted.chunks(CLIPS_AT_ONCE).map(|clips| self.load(encoder, clips));
+        prefetch(groups, |groups| {
+            for loaded in groups {
+                let loaded = loaded?;
+                let clips = loaded.len() as u64;
+                drop(self.finish(encoder, loaded, warn)?);
+                bar.inc(clips);
+            }
+            Ok::<_, ModelError>(())
+        })?;
         bar.finish();
         Ok(())
     }
 
-    fn open_disk(&mut self, config: &TrainConfig, run: &TrainRun<'_>) -> Result<(), TrainError> {
-        let dir = &config.feature_cache_dir;
-        // Without the model's hash nobody could tell one model's features from another's.
-        let Some(model) = run.identity.text("model").filter(|_| !dir.as_os_str().is_empty()) else {
-            return Ok(());
-        };
-        let salt = format!("model {model}\n{:?} {:?}", self.lalm.device, self.lalm.decoder.dtype());
-        let mut disk = FeatureCache::open(dir, &salt, config.feature_cache_disk_mib)?;
-        disk.protect(self.clips.iter().map(|known| known.sha256.as_str()));
-        self.disk = Some(disk);
-        Ok(())
-    }
-
-    /// Which clips to encode before training, and where to keep them: the first ones, as long as there is room.
-    fn plan(&self, config: &TrainConfig) -> Vec<Place> {
-        let mut memory = config.feature_cache_mib.saturating_mul(1 << 20);
-        let mut disk =
-            self.disk.as_ref().map_or(0, |_| config.feature_cache_disk_mib.saturating_mul(1 << 20));
+    /// The clips for whose features there is room.
+    fn worth_encoding(
+        &self,
+        encoder: &EncoderState<'_>,
+        distinct: Vec<(String, &Clip)>,
+        disk: Option<&Disk>,
+    ) -> Vec<Clip> {
+        let memory = self.memory();
+        let mut memory_room = memory.room_for_features();
+        let mut disk_room = disk.map_or(0, |_| self.limits.disk_bytes);
         let take = |room: &mut u64, bytes: u64| {
             let fits = bytes <= *room;
             *room -= if fits { bytes } else { 0 };
             fits
         };
-        let plan = |index: usize| {
-            let values = self.values(index);
-            let in_memory = take(&mut memory, 4 * values as u64);
-            Place { index, in_memory, on_disk: take(&mut disk, stored_bytes(values)) }
+        let mut is_wanted = |key: &str, clip: &Clip| {
+            if memory.has_features(key) {
+                return false;
+            }
+            let in_memory = take(&mut memory_room, encoder.bytes(clip));
+            let on_disk = take(&mut disk_room, stored_bytes(encoder.values(clip)));
+            in_memory || on_disk && disk.is_some_and(|disk| !disk.has(key))
         };
-        (0..self.clips.len()).map(plan).filter(|place| place.in_memory || place.on_disk).collect()
+        let wanted = distinct.into_iter().filter(|(key, clip)| is_wanted(key, clip));
+        wanted.map(|(_, clip)| clip.clone()).collect()
     }
 
-    /// Numbers in the features of a clip.
-    fn values(&self, index: usize) -> usize {
-        self.clips[index].clip.audio_tokens() * self.lalm.config.text.hidden_size
+    fn keep_in_memory(&self, encoder: &EncoderState<'_>, clip: &Clip, key: &str, features: &Tensor<2>) {
+        self.memory().keep_features(key, clip.sha256(), features, encoder.bytes(clip));
     }
 
-    /// The places as they could be had, and the features that stay in memory.
-    fn encode(
+    /// Stores features on the disk if there is a folder with room for them.
+    fn store(
         &self,
-        wanted: &[Place],
-        run: &TrainRun<'_>,
-        bar: &Progress,
-    ) -> Result<Vec<(Place, Option<Tensor<2>>)>, TrainError> {
-        let read = |places: &[Place]| {
-            let read = |place: &Place| self.load_from(place.index, place.on_disk);
-            places.par_iter().map(read).collect::<Result<Vec<_>, TrainError>>()
-        };
-        load_ahead(wanted.chunks(CLIPS_AT_ONCE).map(read), |groups| {
-            let mut done = Vec::with_capacity(wanted.len());
-            for (places, loaded) in wanted.chunks(CLIPS_AT_ONCE).zip(groups) {
-                let loaded = loaded?;
-                let is_new: Vec<bool> = loaded.iter().map(|it| matches!(it, Loaded::Mel { .. })).collect();
-                let indices: Vec<usize> = places.iter().map(|place| place.index).collect();
-                let features = self.features(loaded, &indices, run)?;
-                for ((mut place, features), is_new) in places.iter().copied().zip(features).zip(is_new) {
-                    if place.on_disk && is_new {
-                        place.on_disk = self.store(place.index, &features)?;
-                    }
-                    done.push((place, place.in_memory.then_some(features)));
-                }
-                bar.inc(places.len() as u64);
-            }
-            Ok(done)
-        })
+        key: &str,
+        features: &Tensor<2>,
+        values: usize,
+        is_damaged: bool,
+        warn: &dyn Fn(&str),
+    ) -> Result<(), ModelError> {
+        let Some(disk) = self.disk()? else { return Ok(()) };
+        // One warning per run: a bad disk damages many files.
+        if is_damaged && !self.warned.swap(true, Ordering::Relaxed) {
+            let path = disk.path(key);
+            warn(&format!("{} is damaged: its clip is encoded again; so are others like it", path.display()));
+        }
+        if !disk.has_room(key, values) {
+            return Ok(());
+        }
+        let values: Vec<f32> = features.try_to_vec_as().map_err(|error| ModelError::Compute {
+            what: format!("the audio features cannot be read back: {error:?}"),
+        })?;
+        disk.write(key, &values)?;
+        Ok(())
     }
 
-    fn store(&self, index: usize, features: &Tensor<2>) -> Result<bool, TrainError> {
-        let Some(disk) = &self.disk else { return Ok(false) };
-        let values: Vec<f32> = features.try_to_vec_as().map_err(TrainError::device("the audio features"))?;
-        disk.write(&self.clips[index].sha256, &values)
+    /// Forgets the features and spectrograms in memory: what a stage has left makes way for those of the next.
+    pub fn clear(&self) {
+        self.memory().clear();
     }
 
-    /// The clips of rows, as far as any thread may bring them.
-    pub(crate) fn load(&self, rows: &[&RowClips]) -> Result<Vec<Vec<Loaded>>, TrainError> {
-        let load = |row: &&RowClips| {
-            row.iter().map(|&index| self.load_from(index, self.clips[index].on_disk)).collect()
-        };
-        let is_kept = |index: &usize| self.clips[*index].features.is_some();
-        if rows.iter().copied().flatten().all(is_kept) {
-            return rows.iter().map(load).collect();
+    /// What was done so far.
+    #[must_use]
+    pub fn counts(&self) -> FeatureCounts {
+        FeatureCounts {
+            decoded: self.decoded.load(Ordering::Relaxed),
+            encoded: self.encoded.load(Ordering::Relaxed),
         }
-        rows.par_iter().map(load).collect::<Vec<_>>().into_iter().collect()
     }
 
-    fn load_from(&self, index: usize, on_disk: bool) -> Result<Loaded, TrainError> {
-        let known = &self.clips[index];
-        if known.features.is_some() {
-            return Ok(Loaded::InMemory);
-        }
-        let mut is_damaged = false;
-        if let Some(disk) = self.disk.as_ref().filter(|_| on_disk) {
-            match disk.read(&known.sha256, self.values(index)) {
-                Stored::Values(values) => return Ok(Loaded::Values(values)),
-                Stored::Missing => {}
-                Stored::Damaged => is_damaged = true,
-            }
-        }
-        let mel = known.clip.mel(&self.lalm.mel)?;
-        Ok(Loaded::Mel { mel: std::sync::Arc::unwrap_or_clone(mel), is_damaged })
+    /// Everything that the features of a clip depend on.
+    fn key(&self, encoder: &EncoderState<'_>, clip: &Clip) -> String {
+        let (model, encoder, clip) = (&self.model_sha256, encoder.identity(), clip.sha256());
+        sha256_hex(format!("{VERSION}\nmodel {model}\n{encoder}\nclip {clip}").as_bytes())
     }
 
-    /// The audio of loaded rows as the model takes it. `rows` are the places of the clips.
-    ///
-    /// # Errors
-    /// Those of [`Lalm::encode_audio`].
-    pub(crate) fn input(
-        &self,
-        rows: &[&RowClips],
-        loaded: Vec<Vec<Loaded>>,
-        run: &TrainRun<'_>,
-    ) -> Result<AudioInput, TrainError> {
-        if self.encoder_is_trained {
-            let mel = |loaded| if let Loaded::Mel { mel, .. } = loaded { Some(mel) } else { None };
-            let mels = loaded.into_iter().map(|row| row.into_iter().filter_map(mel).collect());
-            return Ok(AudioInput::Mels(mels.collect()));
-        }
-        let indices: Vec<usize> = rows.iter().copied().flatten().copied().collect();
-        let mut features = self.features(loaded.into_iter().flatten().collect(), &indices, run)?.into_iter();
-        Ok(AudioInput::Features(rows.iter().map(|row| features.by_ref().take(row.len()).collect()).collect()))
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        locked(&self.memory)
     }
 
-    /// The features of loaded clips: on the device, encoded if need be. What the disk has lost is stored again.
-    fn features(
-        &self,
-        loaded: Vec<Loaded>,
-        indices: &[usize],
-        run: &TrainRun<'_>,
-    ) -> Result<Vec<Tensor<2>>, TrainError> {
-        // A clip that several rows of a batch share is encoded once.
-        let mut mels: BTreeMap<usize, LogMel> = BTreeMap::new();
-        let mut damaged = BTreeSet::new();
-        let mut found: BTreeMap<usize, Tensor<2>> = BTreeMap::new();
-        for (loaded, &index) in loaded.into_iter().zip(indices) {
-            match loaded {
-                Loaded::InMemory => found.extend(self.clips[index].features.clone().map(|it| (index, it))),
-                Loaded::Values(values) => drop(found.insert(index, self.tensor(index, values))),
-                Loaded::Mel { mel, is_damaged } => {
-                    mels.insert(index, mel);
-                    if is_damaged {
-                        damaged.insert(index);
-                    }
-                }
-            }
+    fn disk(&self) -> Result<Option<Arc<Disk>>, ModelError> {
+        let dir = &self.limits.disk_dir;
+        if self.model_sha256.is_empty() || dir.as_os_str().is_empty() {
+            return Ok(None);
         }
-        for (&index, features) in mels.keys().zip(self.lalm.encode_each(&mels.values().collect::<Vec<_>>())?)
-        {
-            if damaged.contains(&index) {
-                self.warn_of_damage(index, run);
-                self.store(index, &features)?;
-            }
-            found.insert(index, features);
+        let mut disk = locked(&self.disk);
+        if disk.is_none() {
+            *disk = Some(Arc::new(Disk::open(dir, self.limits.disk_bytes)?));
         }
-        Ok(indices.iter().filter_map(|index| found.get(index).cloned()).collect())
+        Ok(disk.clone())
     }
+}
 
-    fn tensor(&self, index: usize, values: Vec<f32>) -> Tensor<2> {
-        let shape = [self.clips[index].clip.audio_tokens(), self.lalm.config.text.hidden_size];
-        let to = (&self.lalm.device, self.lalm.decoder.dtype());
-        Tensor::from_data(TensorData::new(values, shape), to)
-    }
-
-    /// One warning a run: a bad disk damages many files.
-    fn warn_of_damage(&self, index: usize, run: &TrainRun<'_>) {
-        if let Some(disk) = self.disk.as_ref().filter(|_| !self.warned.swap(true, Ordering::Relaxed)) {
-            let path = disk.path(&self.clips[index].sha256);
-            (run.warn)(&format!(
-                "{} is damaged: its clip is encoded again; so are others like it",
-                path.display()
-            ));
-        }
-    }
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
