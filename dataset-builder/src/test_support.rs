@@ -66,7 +66,7 @@ pub(crate) fn run(
     out: &Path,
 ) -> Result<BuildReport, BuildError> {
     let features = features();
-    let answerer = Answerer::new(lalm, None, &features)?;
+    let answerer = Answerer::base(lalm, &features);
     let inputs =
         BuildInputs { answerer: &answerer, set, config, seed: 7, provenance: &Provenance::default() };
     build(&inputs, out, &Control::silent())

@@ -274,7 +274,7 @@ pub(crate) mod tests {
 
     pub(crate) fn prepared(lalm: &Lalm, config: &EvalConfig) -> Prepared {
         let features = features();
-        let answerer = Answerer::new(lalm, None, &features).unwrap();
+        let answerer = Answerer::base(lalm, &features);
         prepare(&answerer, &questions(), config, PromptStyle::default(), 7, |_, _| Progress::hidden())
             .unwrap()
     }
@@ -288,7 +288,7 @@ pub(crate) mod tests {
     ) -> Result<Results, EvalError> {
         let hidden: NewProgress = |_, _| Progress::hidden();
         let features = features();
-        let answerer = Answerer::new(lalm, None, &features)?;
+        let answerer = Answerer::base(lalm, &features);
         let prepared = prepare(&answerer, &questions(), config, PromptStyle::default(), 7, hidden)?;
         let subject = Subject {
             lalm,
@@ -358,7 +358,7 @@ pub(crate) mod tests {
             let config = EvalConfig { batch_size, ..config() };
             let hidden: NewProgress = |_, _| Progress::hidden();
             let features = features();
-            let answerer = Answerer::new(&lalm, None, &features).unwrap();
+            let answerer = Answerer::base(&lalm, &features);
             let prepared =
                 prepare(&answerer, &questions(), &config, PromptStyle::default(), 7, hidden).unwrap();
             let dir = tempfile::tempdir().unwrap();

@@ -58,20 +58,20 @@ pub struct Answerer<'a> {
 }
 
 impl<'a> Answerer<'a> {
-    /// A model, with an adapter or without one.
+    /// The base model.
+    #[must_use]
+    pub fn base(lalm: &'a Lalm, features: &'a FeatureStore) -> Self {
+        Self { lalm, adapters: None, features, encoder: EncoderState::base(lalm), warn: &|_| {} }
+    }
+
+    /// The same model with an adapter. What it hears through an adapter of the audio path is not kept: each adapter answers
+    /// a recording once.
     ///
     /// # Errors
     /// [`ModelError::Compute`] if an adapter of the audio path cannot be read back from the device.
-    pub fn new(
-        lalm: &'a Lalm,
-        adapters: Option<&'a Adapters>,
-        features: &'a FeatureStore,
-    ) -> Result<Self, ModelError> {
-        let encoder = match adapters {
-            Some(adapters) => EncoderState::adapted(lalm, adapters)?,
-            None => EncoderState::base(lalm),
-        };
-        Ok(Self { lalm, adapters, features, encoder, warn: &|_| {} })
+    pub fn adapted(self, adapters: &'a Adapters) -> Result<Self, ModelError> {
+        let encoder = EncoderState::adapted(self.lalm, adapters)?.heard_once();
+        Ok(Self { adapters: Some(adapters), encoder, ..self })
     }
 
     /// The same with `warn` called where a stored feature is damaged; it is replaced.
@@ -185,7 +185,7 @@ impl Lalm {
     /// As [`Answerer::prompts`] and [`Answerer::answer`].
     pub fn answer(&self, chat: &Chat, decoding: &SamplingConfig) -> Result<Generated, ModelError> {
         let features = FeatureStore::new("", FeatureLimits::NONE);
-        let answerer = Answerer::new(self, None, &features)?;
+        let answerer = Answerer::base(self, &features);
         let prompts = answerer.prompts(std::slice::from_ref(chat))?;
         let mut answers = answerer.answer(&prompts, decoding, &[vec![0]])?;
         let answer = answers.pop().and_then(|mut answers| answers.pop());

@@ -218,6 +218,7 @@ pub(super) fn bare_subject(model: &BaseModel) -> Subject<'_> {
     static NO_NAMES: BTreeMap<String, String> = BTreeMap::new();
     Subject {
         lalm: &model.lalm,
+        features: &model.features,
         model_sha256: &model.sha256,
         device: &model.device,
         adapters: &[],
@@ -229,7 +230,7 @@ pub(super) fn bare_subject(model: &BaseModel) -> Subject<'_> {
     }
 }
 
-/// Loads and encodes a set of questions. `limit` of [eval] is for the test set.
+/// Loads a set of questions and its recordings. `limit` of [eval] is for the test set.
 pub(super) fn prepare_set(
     model: &BaseModel,
     recipe: &Recipe,
@@ -240,7 +241,7 @@ pub(super) fn prepare_set(
     let limit = recipe.eval.limit.filter(|_| set == Set::Test);
     let config = EvalConfig { limit, ..recipe.eval.clone() };
     let loaded = questions::load(data, set, questions_dir, config.max_rejected_share)?;
-    Ok(prepare(&model.lalm, &loaded.set, &config, recipe.build.prompt, data.seed, progress)?)
+    Ok(prepare(&model.answerer(), &loaded.set, &config, recipe.build.prompt, data.seed, progress)?)
 }
 
 #[cfg(test)]

@@ -38,6 +38,8 @@ pub(crate) fn all(run: &Run<'_>) -> Result<(TrainReport, Results), Failure> {
     if has_new_steps || !run.dir.adapter().join(CARD_FILE).is_file() {
         write_card(run, &dataset, &report, None)?;
     }
+    // The evaluation hears other recordings than the training.
+    run.model.features.clear_if_full();
     let results = evaluate::results_of_run(run)?;
     write_card(run, &dataset, &report, Some(&results))?;
     Ok((report, results))

@@ -52,7 +52,7 @@ mod tests {
         let set = QuestionSet { questions, rejected: Vec::new() };
         let (lalm, config, provenance) = (tiny_model(), three_samples(), Provenance::default());
         let features = features();
-        let answerer = Answerer::new(&lalm, None, &features).unwrap();
+        let answerer = Answerer::base(&lalm, &features);
         let inputs =
             BuildInputs { answerer: &answerer, set: &set, config: &config, seed: 7, provenance: &provenance };
         let out = root.path().join("samples");

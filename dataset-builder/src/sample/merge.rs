@@ -100,7 +100,7 @@ mod tests {
         out: &Path,
     ) -> usize {
         let features = features();
-        let answerer = Answerer::new(lalm, None, &features).unwrap();
+        let answerer = Answerer::base(lalm, &features);
         let inputs =
             BuildInputs { answerer: &answerer, set, config, seed, provenance: &Provenance::default() };
         sample_part(&inputs, part.parse().unwrap(), out, &Control::silent()).unwrap().questions
@@ -195,7 +195,7 @@ mod tests {
         let stop = std::sync::atomic::AtomicBool::new(true);
         let control = Control { stop: Some(&stop), ..Control::silent() };
         let features = features();
-        let answerer = Answerer::new(&lalm, None, &features).unwrap();
+        let answerer = Answerer::base(&lalm, &features);
         let inputs = BuildInputs {
             answerer: &answerer,
             set: &set,

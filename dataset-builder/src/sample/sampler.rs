@@ -268,7 +268,7 @@ mod tests {
         let (lalm, config) = (tiny_model(), BuildConfig { shard_size: 2, batch_size: 1, ..three_samples() });
         let control = Control::silent();
         let features = features();
-        let answerer = Answerer::new(&lalm, None, &features).unwrap();
+        let answerer = Answerer::base(&lalm, &features);
         let usable = screen(&answerer, &set, &config, 7, &control).unwrap().usable;
         std::fs::remove_file(audio.join("b.wav")).unwrap();
         let identity = SamplingIdentity::of(&usable, &config, 7, &Provenance::default());
@@ -300,7 +300,7 @@ mod tests {
         };
         let control = Control { stop: Some(&stop), warn: &warn, ..Control::silent() };
         let features = features();
-        let answerer = Answerer::new(&lalm, None, &features).unwrap();
+        let answerer = Answerer::base(&lalm, &features);
         let usable = screen(&answerer, &set, &config, 7, &control).unwrap().usable;
         let identity = SamplingIdentity::of(&usable, &config, 7, &Provenance::default());
         let shards = Shards::open(root.path(), identity, &|_| ()).unwrap();

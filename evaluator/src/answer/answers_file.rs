@@ -129,6 +129,7 @@ mod tests {
         let question = AskedQuestion { original, shown };
         let prepared = Prepared {
             questions: vec![question],
+            clips: Vec::new(),
             rejected: Vec::new(),
             cut_audio: 0,
             style: PromptStyle::default(),

@@ -44,11 +44,10 @@ impl Asker<'_> {
     pub(crate) fn answer(&self, items: &[Item<'_>]) -> Result<Vec<Answer>, EvalError> {
         let clips: Vec<Clip> = items.iter().flat_map(|(_, clips)| clips.iter().cloned()).collect();
         let mut features = self.answerer.hear(self.answerer.load(&clips)?)?.into_iter();
-        let heard = |&(asked, clips): &Item<'_>| Heard {
-            asked,
-            audio: features.by_ref().take(clips.len()).collect(),
-        };
-        let heard: Vec<Heard<'_>> = items.iter().map(heard).collect();
+        let mut heard = Vec::with_capacity(items.len());
+        for &(asked, clips) in items {
+            heard.push(Heard { asked, audio: features.by_ref().take(clips.len()).collect() });
+        }
         let questions = heard.as_slice();
         let (prompts, steps) = match self.method {
             Method::Mcot | Method::McotFewShot => self.think(questions)?,
@@ -304,7 +303,7 @@ mod tests {
         let prompts = Prompts::load(&PromptFiles::default()).unwrap();
         let config = EvalConfig { max_new_tokens: 4, max_step_tokens: 12, ..EvalConfig::default() };
         let features = FeatureStore::new("", FeatureLimits::NONE);
-        let answerer = Answerer::new(&lalm, None, &features).unwrap();
+        let answerer = Answerer::base(&lalm, &features);
         check(&Asker {
             answerer: &answerer,
             method,

@@ -81,8 +81,11 @@ impl Evaluation<'_> {
         adapter: Option<&NamedAdapter>,
         prepared: &Prepared,
     ) -> Result<Vec<Answer>, EvalError> {
-        let adapters = adapter.map(|adapter| &adapter.adapters);
-        let answerer = Answerer::new(self.subject.lalm, adapters, self.subject.features)?;
+        let base = Answerer::base(self.subject.lalm, self.subject.features);
+        let answerer = match adapter {
+            Some(adapter) => base.adapted(&adapter.adapters)?,
+            None => base,
+        };
         let asker = Asker {
             answerer: &answerer,
             method,

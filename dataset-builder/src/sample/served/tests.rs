@@ -61,7 +61,7 @@ fn config(server: &FakeServer) -> BuildConfig {
 fn sample_set(set: &QuestionSet, config: &BuildConfig) -> Result<Vec<Vec<SampleRow>>, BuildError> {
     let lalm = tiny_model();
     let features = FeatureStore::new("", FeatureLimits::NONE);
-    let answerer = Answerer::new(&lalm, None, &features)?;
+    let answerer = Answerer::base(&lalm, &features);
     let screened = screen(&answerer, set, config, 7, &Control::silent())?;
     assert_eq!(screened.rejected, []);
     let server = open(config)?.unwrap();
@@ -177,7 +177,7 @@ fn a_question_with_a_special_token_is_rejected_where_a_server_would_read_it_as_o
     set.questions[1].question = "Which one is <|AUDIO|>?".to_owned();
     let remote = config(&server);
     let (lalm, features) = (tiny_model(), FeatureStore::new("", FeatureLimits::NONE));
-    let answerer = Answerer::new(&lalm, None, &features).unwrap();
+    let answerer = Answerer::base(&lalm, &features);
     let screened = screen(&answerer, &set, &remote, 7, &Control::silent()).unwrap();
     assert_eq!(screened.usable.len(), 2);
     assert_eq!(screened.rejected[0].reason, "reserved-token");
