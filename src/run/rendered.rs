@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use idk_benchmark::{Bank, ComposeConfig, Split};
-use idk_common::identity::differences;
 use idk_common::Identity;
+use idk_common::identity::differences;
 use serde::Serialize;
 
 use super::RunError;
