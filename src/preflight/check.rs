@@ -4,7 +4,6 @@ use std::path::Path;
 
 use idk_benchmark::Bank;
 use idk_common::diagnose::ExitKind;
-use idk_common::fs::AtomicFile;
 use idk_common::lock::{LOCK_FILE, RunLock};
 use idk_common::{Problem, RunDir};
 use idk_model::Outline;
