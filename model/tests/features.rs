@@ -157,8 +157,9 @@ fn keeping_encodes_the_first_clips_as_long_as_there_is_room() {
     let (lalm, dir) = (lalm(), tempfile::tempdir().unwrap());
     let encoder = EncoderState::base(&lalm);
     let paths = recordings(dir.path(), 4);
-    let bytes =
-        |path| 4 * Clip::of_file(path, &lalm.mel).unwrap().audio_tokens() * lalm.config.text.hidden_size;
+    let bytes = |path: &PathBuf| {
+        4 * Clip::of_file(path, &lalm.mel).unwrap().audio_tokens() * lalm.config.text.hidden_size
+    };
     let sizes: Vec<usize> = paths.iter().map(bytes).collect();
     let store = in_memory((sizes[0] + sizes[1]) as u64);
     let clips = clips(&store, &lalm, &paths);
