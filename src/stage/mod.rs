@@ -42,6 +42,8 @@ pub(crate) fn all(run: &Run<'_>) -> Result<(TrainReport, Results), Failure> {
     run.model.features.clear_if_full();
     let results = evaluate::results_of_run(run)?;
     write_card(run, &dataset, &report, Some(&results))?;
+    let counts = run.model.features.counts();
+    say(&format!("audio     {} recordings decoded, {} encoded", counts.decoded, counts.encoded));
     Ok((report, results))
 }
 
