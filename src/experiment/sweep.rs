@@ -9,6 +9,7 @@ use idk_evaluator::{
     SweepPoint, SweepSet, Sweeper, alpha_steps, pick, prepare, sweep_table,
 };
 use idk_model::Adapters;
+use idk_questions::metrics::{show_rgi, show_with};
 
 use crate::recipe::{DataSection, Recipe, SweepConfig};
 use crate::run::questions::{self, Set, val_source};
@@ -110,13 +111,10 @@ fn advice(sweep: &Sweep, choice: &Choice) -> String {
         text.push_str("\nThat is the adapter as it was trained: nothing changes.");
     } else if let (Some(now), Some(then)) = (at(1.0), at(picked.value)) {
         let percent = |value: fn(&SweepPoint) -> Option<f64>| {
-            let shown = |point| value(point).map_or("-".to_owned(), |value| format!("{value:.1} %"));
+            let shown = |point| show_with(value(point), |value| format!("{value:.1} %"));
             format!("{} -> {}", shown(now), shown(then))
         };
-        let rgi = |point: &SweepPoint| match point.rgi {
-            Some(rgi) => format!("{rgi:+.2}"),
-            None => point.rgi_reason.clone().unwrap_or_else(|| "-".to_owned()),
-        };
+        let rgi = |point: &SweepPoint| show_rgi(point.rgi, None, point.rgi_reason.as_deref());
         text.push_str(&format!(
             "\nAgainst alpha 1 on val: RGI {} -> {}, accuracy {}, refused {}.",
             rgi(now),

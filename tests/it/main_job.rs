@@ -80,7 +80,8 @@ fn every_recording_of_a_run_is_decoded_once_and_encoded_once() {
     let model = format!("model.path={}", base_model().display());
     let mut command = desk.command(TRAIN, &[]);
     command.arg(repo("recipes/sound.toml"));
-    let overrides = [&model, "output.dir=run", "data.limit_per_task=4", "data.val=bank:val", "train.eval_every=2"];
+    let overrides =
+        [&model, "output.dir=run", "data.limit_per_task=4", "data.val=bank:val", "train.eval_every=2"];
     command.args(overrides.iter().flat_map(|text| ["--set", text]));
     command.args(["--set", "eval.methods=[\"adapter\", \"idk-prompt\", \"threshold\"]"]);
     let stderr = said(command).succeeded().stderr;

@@ -27,5 +27,5 @@ pub use fit::{Criterion, ThresholdFit, fit_threshold};
 pub use mcnemar::{McNemar, mcnemar};
 pub use rgi::Rgi;
 pub use risk_coverage::{RiskCoverage, risk_coverage};
-pub use show::{UNDEFINED, show, show_signed, show_with};
+pub use show::{UNDEFINED, show, show_rgi, show_signed, show_with};
 pub use transition::Transition;
