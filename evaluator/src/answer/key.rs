@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::answer::ask::Asker;
+use crate::config::AnswerBy;
 use crate::method::Method;
 
 /// Version of the keys; raised when the same inputs would give other answers.
@@ -28,6 +29,9 @@ struct ContenderKey<'a> {
     decoding: SamplingConfig,
     max_step_tokens: usize,
     with_options: bool,
+    /// The refusals that may be chosen, where the answer is the likeliest of fixed texts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    chosen_from: Option<&'a [String]>,
 }
 
 /// The key of whoever answers: model, adapter, prompts, settings.
@@ -49,6 +53,7 @@ pub(crate) fn contender_key(
         decoding: asker.config.decoding(),
         max_step_tokens: asker.config.max_step_tokens,
         with_options: asker.with_options,
+        chosen_from: (asker.config.answer_by == AnswerBy::Options).then_some(asker.refusals),
     };
     sha256_of(&json!(key))
 }
