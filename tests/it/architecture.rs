@@ -223,10 +223,7 @@ const FOLDERS: [(&str, &[&str]); 3] = [
         "dataset-builder/src",
         &["export", "inspect", "build", "label", "sample", "format", "config", "control", "error"],
     ),
-    (
-        "evaluator/src",
-        &["evaluate", "report", "sweep", "compare", "answer", "config", "method", "error"],
-    ),
+    ("evaluator/src", &["evaluate", "report", "sweep", "compare", "answer", "config", "method", "error"]),
 ];
 
 /// The folder that a file of `crate_src` is in, or the file itself, if it is in the list.
@@ -283,7 +280,8 @@ fn an_upward_use_is_seen_in_paths_and_in_imports() {
     assert_eq!(upward_uses("use crate::stage::all;", "run", &folders), ["stage"]);
     assert_eq!(upward_uses("let x = crate::command::f();", "stage", &folders), ["command"]);
     assert_eq!(upward_uses("use crate::run::Run;", "stage", &folders), Vec::<&str>::new());
-    let test = "use crate::run::Run;\n// crate::stage\n\n#[cfg(test)]\nmod tests {\n    use crate::stage::all;\n}\n";
+    let test =
+        "use crate::run::Run;\n// crate::stage\n\n#[cfg(test)]\nmod tests {\n    use crate::stage::all;\n}\n";
     assert_eq!(upward_uses(test, "run", &folders), Vec::<&str>::new());
     let path = Path::new("src/run/mod.rs");
     assert_eq!(folder_of(Path::new("src"), path, &folders), Some("run"));
