@@ -66,6 +66,11 @@ fn list_problems(path: &std::path::Path, problems: &[RecipeProblem]) -> String {
     text
 }
 
+fn list_renamed(problems: &[Problem]) -> String {
+    let line = |it: &Problem| format!("\n  {it}: {}", it.hint.as_deref().unwrap_or_default());
+    problems.iter().map(line).collect()
+}
+
 /// The hint of a problem on a line of its own.
 fn hint_line(problem: &Problem) -> String {
     problem.hint.as_ref().map_or(String::new(), |hint| format!("\n    hint: {hint}"))
@@ -108,6 +113,14 @@ pub enum RunError {
     NoIdentity {
         /// The run folder.
         dir: PathBuf,
+    },
+    /// The folder holds a run of an earlier version, whose recipe has names that changed.
+    #[error("`{}` holds a run of an earlier version; in its recipe.toml:{}", dir.display(), list_renamed(problems))]
+    EarlierNames {
+        /// The run folder.
+        dir: PathBuf,
+        /// Every name that changed.
+        problems: Vec<Problem>,
     },
     /// A question source that is neither `bank:SPLIT` nor a file.
     #[error("[data] {key} = `{value}`: {what}")]
@@ -224,6 +237,7 @@ impl Diagnose for RunError {
         match self {
             Self::OtherRun { .. }
             | Self::NoIdentity { .. }
+            | Self::EarlierNames { .. }
             | Self::NoQuestions { .. }
             | Self::TooManyRejected { .. }
             | Self::AllRejected { .. }
@@ -251,7 +265,7 @@ impl Diagnose for RunError {
                  takes its adapter with `--base DIR`"
                     .to_owned(),
             ),
-            Self::OtherRun { .. } => Some(
+            Self::OtherRun { .. } | Self::EarlierNames { .. } => Some(
                 "choose another folder with `--set output.dir=DIR`, or `--fresh` to move this one aside"
                     .to_owned(),
             ),

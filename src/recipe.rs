@@ -4,6 +4,7 @@
 
 mod check;
 mod read;
+pub(crate) mod renamed;
 
 use std::path::{Path, PathBuf};
 
@@ -203,7 +204,7 @@ impl Recipe {
     /// How the base model is held in memory and run.
     pub fn run_settings(&self) -> RunSettings {
         let ModelSection { dtype, pad_to, .. } = self.model;
-        RunSettings { dtype, pad_to, recompute: self.train.recompute }
+        RunSettings { dtype, pad_to, gradient_checkpointing: self.train.gradient_checkpointing }
     }
 
     /// Reads a recipe file and applies `--set section.key=value` overrides in order.
@@ -344,7 +345,7 @@ mod tests {
         assert!(parse(text, &["data.val=bank:val"]).is_ok());
         let error = parse("[eval]\nval = \"bank:val\"\n", &[]).unwrap_err().to_string();
         assert!(error.contains("r.toml:2: unknown key `val` in [eval]"), "{error}");
-        assert!(error.contains("did you mean `val` in [data]?"), "{error}");
+        assert!(error.contains("its name is now `val` in [data]"), "{error}");
     }
 
     #[test]

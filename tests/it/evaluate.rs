@@ -304,7 +304,7 @@ fn val_is_one_key_for_thresholds_and_training_and_training_asks_it_only_where_it
     desk.train(&[&both[..], &["train.eval_every=1", "output.dir=asked"]].concat()).succeeded();
     assert_eq!(evaluations("asked"), 2, "two epochs of one step");
     desk.train(&["eval.val=val/questions.json", "output.dir=old"])
-        .failed(2, &["did you mean `val` in [data]?"]);
+        .failed(2, &["its name is now `val` in [data]"]);
 }
 
 #[test]
