@@ -4,7 +4,8 @@ use idk_common::Problem;
 use serde_json::Value;
 
 /// Keys of earlier versions, each with the key that replaced it.
-pub(crate) const KEYS: [(&str, &str); 5] = [
+pub(crate) const KEYS: [(&str, &str); 6] = [
+    ("data.agreement", "data.min_annotators"),
     ("eval.val", "data.val"),
     ("train.accumulation", "train.gradient_accumulation_steps"),
     ("train.keep_last", "train.save_total_limit"),

@@ -124,7 +124,7 @@ fn every_key_with_one_wrong_letter_is_refused_and_the_right_one_suggested() {
 /// Two wrong keys of every section, each with what is said about it.
 const TWO_WRONG_KEYS: [(&str, [(&str, &str); 2]); 12] = [
     ("model", [("path = ''", "must name a folder"), ("pad_to = 2000", "must be at most 1024 tokens")]),
-    ("data", [("val_questions = 0", "must be at least 1"), ("agreement = 0", "must be at least 1")]),
+    ("data", [("val_questions = 0", "must be at least 1"), ("min_annotators = 0", "must be at least 1")]),
     ("build", [("n_samples = 0", "must be at least 1"), ("top_p = 2", "must be above 0 and at most 1")]),
     ("lora", [("rank = 0", "must be between 1 and"), ("dropout = 1.0", "must be at least 0 and below 1")]),
     ("train", [("batch_size = 0", "must be at least 1"), ("eps = 0", "must be a number above 0")]),
