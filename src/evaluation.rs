@@ -79,9 +79,9 @@ impl Job<'_> {
         Ok(evaluate_prepared(&subject, &prepared, config, seed, &self.eval_dir, terminal::progress)?)
     }
 
-    /// Samples of the base model on the questions of test and val, if the recipe has `agreement`.
+    /// Samples of the base model on the questions of test and val, if the recipe has `self-consistency`.
     fn samples(&self, test: &Prepared, val: Option<&Prepared>) -> Result<Option<Samples>, Failure> {
-        let Some(val) = val.filter(|_| self.recipe.eval.methods.contains(&Method::Agreement)) else {
+        let Some(val) = val.filter(|_| self.recipe.eval.methods.contains(&Method::SelfConsistency)) else {
             return Ok(None);
         };
         let of = |set: &Prepared| {

@@ -10,11 +10,11 @@ mod method;
 mod report;
 mod sweep;
 
-pub use answer::agreement::{SampledAnswers, Samples, said};
 pub use answer::answers_file::{answers_file, write_answers};
 pub use answer::prepare::{Prepared, PreparedQuestion, prepare};
 pub use answer::record::{Answer, Step};
 pub use answer::run::answer_plainly;
+pub use answer::self_consistency::{SampledAnswers, Samples, said};
 pub use answer::store::STORE_DIR;
 pub use answer::stored::read_answers;
 pub use answer::subject::{NamedAdapter, Subject};

@@ -14,7 +14,7 @@ pub(crate) const KEYS: [(&str, &str); 6] = [
 ];
 
 /// Values of earlier versions: the key, what it held, and what replaced that.
-pub(crate) const VALUES: [(&str, &str, &str); 0] = [];
+pub(crate) const VALUES: [(&str, &str, &str); 1] = [("eval.methods", "agreement", "self-consistency")];
 
 /// The dotted key that replaced `key`.
 pub(crate) fn key_now(key: &str) -> Option<&'static str> {

@@ -11,7 +11,7 @@ use idk_common::fs::read;
 use serde_json::{Value, json};
 
 /// Every method but the one whose prompt is too long for the tiny model.
-const METHODS: &str = "eval.methods=[\"adapter\", \"idk-prompt\", \"mcot\", \"task-agent\", \"threshold\", \"agreement\", \"group\", \"random\"]";
+const METHODS: &str = "eval.methods=[\"adapter\", \"idk-prompt\", \"mcot\", \"task-agent\", \"threshold\", \"self-consistency\", \"group\", \"random\"]";
 
 /// `idk-eval quick.toml` with options after the overrides.
 fn evaluate(desk: &Desk, overrides: &[&str], options: &[&str]) -> Said {
@@ -41,8 +41,17 @@ fn every_method_has_answers_results_and_its_place_beside_every_other() {
     let found = results(&desk.path("run/eval"));
     let names: Vec<&str> =
         found["methods"].as_array().unwrap().iter().map(|row| row["name"].as_str().unwrap()).collect();
-    let expected =
-        ["adapter", "other", "idk-prompt", "mcot", "task-agent", "threshold", "agreement", "group", "random"];
+    let expected = [
+        "adapter",
+        "other",
+        "idk-prompt",
+        "mcot",
+        "task-agent",
+        "threshold",
+        "self-consistency",
+        "group",
+        "random",
+    ];
     assert_eq!(names, expected);
     for name in ["base"].into_iter().chain(expected) {
         let rows: Vec<Value> =
@@ -60,10 +69,10 @@ fn every_method_has_answers_results_and_its_place_beside_every_other() {
     let method = |name: &str| &found["methods"][expected.iter().position(|other| *other == name).unwrap()];
     assert_eq!(method("threshold")["rule"]["n"], 4);
     assert_eq!(
-        (&method("agreement")["rule"]["rule"], &method("agreement")["rule"]["n"]),
-        (&"agreement".into(), &4.into())
+        (&method("self-consistency")["rule"]["rule"], &method("self-consistency")["rule"]["n"]),
+        (&"self-consistency".into(), &4.into())
     );
-    assert!(found["methods"][0]["tasks"][3]["agreement"].is_object(), "a yardstick for every method");
+    assert!(found["methods"][0]["tasks"][3]["self_consistency"].is_object(), "a yardstick for every method");
     assert_eq!(method("random")["rule"]["like"], "adapter");
     let rate = |name: &str| method(name)["tasks"][3]["refusal_rate"]["after"].clone();
     assert_eq!(rate("random"), rate("adapter"));
@@ -95,7 +104,7 @@ fn every_method_has_answers_results_and_its_place_beside_every_other() {
         "| refused |",
         "McNemar",
         "as many as adapter",
-        "by the agreement of samples",
+        "by self-consistency",
     ] {
         assert!(said.stdout.contains(part), "`{part}` is not in {}", said.stdout);
     }
