@@ -186,7 +186,7 @@ pub enum RunError {
         /// The run folder.
         dir: PathBuf,
     },
-    /// An adapter with the best alpha was to be written, and no alpha helps.
+    /// An adapter with the best scale was to be written, and no scale helps.
     #[error("nothing was written: {why}")]
     NothingPicked {
         /// Why none was picked.
@@ -290,7 +290,7 @@ impl Diagnose for RunError {
                     .to_owned(),
             ),
             Self::NothingPicked { below_floor: false, .. } => Some(
-                "a lower --min-accuracy changes nothing: try other `alpha` in [sweep], or train with another K or fewer \
+                "a lower --min-accuracy changes nothing: try other `adapter_scale` in [sweep], or train with another K or fewer \
                  unknown questions (docs/guide/sweeps.md)"
                     .to_owned(),
             ),

@@ -7,7 +7,7 @@ use idk_common::lock::RunLock;
 use idk_common::{Problem, Problems, RunDir};
 use idk_evaluator::{
     AccuracyFloor, Choice, EvalConfig, NamedAdapter, Picked, Prepared, Subject, Sweep, SweepKind, SweepPoint,
-    SweepSet, Sweeper, alpha_steps, pick, prepare, sweep_table,
+    SweepSet, Sweeper, adapter_scale_steps, pick, prepare, sweep_table,
 };
 use idk_model::{Adapters, Lalm};
 use serde::{Deserialize, Serialize};
@@ -26,8 +26,8 @@ use crate::terminal;
 pub struct SweepConfig {
     /// Factors before the run's adapter at inference: 1 as trained, 0 the base model. Default
     /// `[0, 0.25, 0.5, 0.75, 1, 2, 4]`.
-    pub alpha: Vec<f64>,
-    /// An alpha is picked only if it keeps at least this share of the base model's accuracy on val. Default 0.8.
+    pub adapter_scale: Vec<f64>,
+    /// A scale is picked only if it keeps at least this share of the base model's accuracy on val. Default 0.8.
     pub min_accuracy: f64,
     /// With values, `idk-train` trains an adapter for each K of K@N, all from the same samples. Default none.
     pub k: Vec<usize>,
@@ -35,12 +35,12 @@ pub struct SweepConfig {
 
 impl Default for SweepConfig {
     fn default() -> Self {
-        Self { alpha: vec![0.0, 0.25, 0.5, 0.75, 1.0, 2.0, 4.0], min_accuracy: 0.8, k: Vec::new() }
+        Self { adapter_scale: vec![0.0, 0.25, 0.5, 0.75, 1.0, 2.0, 4.0], min_accuracy: 0.8, k: Vec::new() }
     }
 }
 
-/// Greatest alpha; far beyond it a model only stammers.
-const MAX_ALPHA: f64 = 100.0;
+/// Greatest factor. Far beyond it a model writes no sentence.
+const MAX_ADAPTER_SCALE: f64 = 100.0;
 
 impl SweepConfig {
     /// What is wrong with the values of `[sweep]`, all of it. `n_samples` is that of `[build]`.
@@ -49,10 +49,10 @@ impl SweepConfig {
             |values: &[f64]| values.iter().enumerate().any(|(at, value)| values[..at].contains(value));
         let k: Vec<f64> = self.k.iter().map(|&k| k as f64).collect();
         let mut problems = Problems::of_section("sweep");
-        let once = !self.alpha.is_empty() && !repeats(&self.alpha);
-        problems.require(once, "alpha", "must hold one or more numbers, each once");
-        let in_range = self.alpha.iter().all(|alpha| (0.0..=MAX_ALPHA).contains(alpha));
-        problems.require(in_range, "alpha", "may hold numbers between 0 and 100");
+        let once = !self.adapter_scale.is_empty() && !repeats(&self.adapter_scale);
+        problems.require(once, "adapter_scale", "must hold one or more numbers, each once");
+        let in_range = self.adapter_scale.iter().all(|scale| (0.0..=MAX_ADAPTER_SCALE).contains(scale));
+        problems.require(in_range, "adapter_scale", "may hold numbers between 0 and 100");
         problems.shares([("min_accuracy", self.min_accuracy)]);
         let in_range = !repeats(&k) && self.k.iter().all(|k| (1..=n_samples).contains(k));
         problems.require(in_range, "k", "may hold numbers between 1 and n_samples of [build], each once");
@@ -89,7 +89,7 @@ pub struct Request {
     pub json: bool,
 }
 
-/// `idk-eval sweep`: the alpha and the threshold of a finished run, on val and if asked on the test set.
+/// `idk-eval sweep`: the adapter's scale and the threshold of a finished run, on val and if asked on the test set.
 ///
 /// # Errors
 /// A run without an adapter; a recipe without val questions; whatever stops the answers, of which those that are there
@@ -100,18 +100,18 @@ pub fn sweep(recipe: &Recipe, request: Request) -> Result<(), Failure> {
     let config = recipe.sweep.clone().unwrap_or_default();
     let val = run.prepared(SweepSet::Val)?;
     let test = if request.test { Some(run.prepared(SweepSet::Test)?) } else { None };
-    let alpha = run.alpha(&config, SweepSet::Val, &val)?;
-    let picked = match pick(&alpha, AccuracyFloor::OfBase(config.min_accuracy))? {
+    let scales = run.adapter_scales(&config, SweepSet::Val, &val)?;
+    let picked = match pick(&scales, AccuracyFloor::OfBase(config.min_accuracy))? {
         Choice::Best(picked) => Some(picked),
         Choice::None { why, .. } => {
-            say(&format!("no alpha is picked: {why}"));
+            say(&format!("no adapter scale is picked: {why}"));
             None
         }
     };
-    run.publish(&Sweep { picked: picked.clone(), ..alpha }, request.json)?;
+    run.publish(&Sweep { picked: picked.clone(), ..scales }, request.json)?;
     if let Some(test) = &test {
-        let alpha = run.alpha(&config, SweepSet::Test, test)?;
-        run.publish(&Sweep { picked, ..alpha }, request.json)?;
+        let scales = run.adapter_scales(&config, SweepSet::Test, test)?;
+        run.publish(&Sweep { picked, ..scales }, request.json)?;
     }
     run.thresholds(&val, test.as_ref(), request.json)
 }
@@ -121,24 +121,24 @@ pub fn sweep(recipe: &Recipe, request: Request) -> Result<(), Failure> {
 pub struct PickRequest<'a> {
     /// The least accuracy; without it `min_accuracy` of `[sweep]`.
     pub floor: Option<AccuracyFloor>,
-    /// Folder for the adapter with the picked alpha in its scale.
+    /// Folder for the adapter with the picked scale.
     pub write: Option<&'a Path>,
     /// Print JSON on stdout instead of text.
     pub json: bool,
 }
 
-/// `idk-eval pick`: the alpha to take, by val alone. Answers of an earlier sweep are used again.
+/// `idk-eval pick`: the adapter's scale to take, by val alone. Answers of an earlier sweep are used again.
 ///
 /// # Errors
-/// As [`sweep`]; [`RunError::NothingPicked`] if an adapter is to be written and no alpha helps; a folder that is taken.
-pub fn pick_alpha(recipe: &Recipe, request: &PickRequest<'_>) -> Result<(), Failure> {
+/// As [`sweep`]; [`RunError::NothingPicked`] if an adapter is to be written and no scale helps; a folder that is taken.
+pub fn pick_adapter_scale(recipe: &Recipe, request: &PickRequest<'_>) -> Result<(), Failure> {
     if let Some(dir) = request.write.filter(|dir| dir.exists()) {
         let what = format!("`{}` is there already: --write makes a new folder", dir.display());
         return Err(RunError::Usage { what }.into());
     }
     let run = SweptRun::open(recipe, &[Set::Val])?;
     let config = recipe.sweep.clone().unwrap_or_default();
-    let sweep = run.alpha(&config, SweepSet::Val, &run.prepared(SweepSet::Val)?)?;
+    let sweep = run.adapter_scales(&config, SweepSet::Val, &run.prepared(SweepSet::Val)?)?;
     let floor = request.floor.unwrap_or(AccuracyFloor::OfBase(config.min_accuracy));
     let choice = pick(&sweep, floor)?;
     let picked = match &choice {
@@ -168,11 +168,11 @@ fn advice(sweep: &Sweep, choice: &Choice) -> String {
     let picked = match choice {
         Choice::Best(picked) => picked,
         Choice::None { why, .. } => {
-            return format!("{}\nNo alpha is recommended: {why}.", sweep_table(sweep));
+            return format!("{}\nNo adapter scale is recommended: {why}.", sweep_table(sweep));
         }
     };
     let at = |value: f64| sweep.points.iter().find(|point| point.value == value);
-    let mut text = format!("{}\nalpha {}: {}.", sweep_table(sweep), picked.value, picked.why);
+    let mut text = format!("{}\nadapter_scale {}: {}.", sweep_table(sweep), picked.value, picked.why);
     if picked.value == 1.0 {
         text.push_str("\nThat is the adapter as it was trained: nothing changes.");
     } else if let (Some(now), Some(then)) = (at(1.0), at(picked.value)) {
@@ -185,7 +185,7 @@ fn advice(sweep: &Sweep, choice: &Choice) -> String {
             None => point.rgi_reason.clone().unwrap_or_else(|| "-".to_owned()),
         };
         text.push_str(&format!(
-            "\nAgainst alpha 1 on val: RGI {} -> {}, accuracy {}, refused {}.",
+            "\nAgainst scale 1 on val: RGI {} -> {}, accuracy {}, refused {}.",
             rgi(now),
             rgi(then),
             percent(|point| point.acc),
@@ -247,9 +247,14 @@ impl<'a> SweptRun<'a> {
         })
     }
 
-    fn alpha(&self, config: &SweepConfig, set: SweepSet, prepared: &Prepared) -> Result<Sweep, Failure> {
-        let steps = alpha_steps(&self.adapter, &config.alpha);
-        self.with_sweeper(|sweeper| Ok(sweeper.adapters(SweepKind::Alpha, &steps, set, prepared)?))
+    fn adapter_scales(
+        &self,
+        config: &SweepConfig,
+        set: SweepSet,
+        prepared: &Prepared,
+    ) -> Result<Sweep, Failure> {
+        let steps = adapter_scale_steps(&self.adapter, &config.adapter_scale);
+        self.with_sweeper(|sweeper| Ok(sweeper.adapters(SweepKind::AdapterScale, &steps, set, prepared)?))
     }
 
     /// The thresholds come from val and are the same on the test set.
@@ -273,10 +278,10 @@ impl<'a> SweptRun<'a> {
     }
 }
 
-/// Writes the adapter with the picked alpha in its scale.
+/// Writes the adapter with the picked scale.
 fn write_adapter(adapters: &Adapters, picked: &Picked, dir: &Path, model: &Path) -> Result<(), Failure> {
     adapters.scaled(picked.value as f32).save(dir, &model.display().to_string())?;
-    say(&format!("adapter   {} (alpha {} in its scale)", dir.display(), picked.value));
+    say(&format!("adapter   {} (scale x {})", dir.display(), picked.value));
     Ok(())
 }
 
@@ -330,17 +335,23 @@ mod tests {
         };
         let base = SweepConfig::default;
         assert_eq!(keys(SweepConfig { k: vec![1, 5], ..base() }), Vec::<String>::new());
-        assert_eq!(keys(SweepConfig { alpha: vec![], k: vec![6], ..base() }), ["alpha", "k"]);
-        assert_eq!(keys(SweepConfig { alpha: vec![1.0, 1.0], k: vec![2, 2], ..base() }), ["alpha", "k"]);
+        assert_eq!(keys(SweepConfig { adapter_scale: vec![], k: vec![6], ..base() }), ["adapter_scale", "k"]);
         assert_eq!(
-            keys(SweepConfig { alpha: vec![-1.0], min_accuracy: 1.5, ..base() }),
-            ["alpha", "min_accuracy"]
+            keys(SweepConfig { adapter_scale: vec![1.0, 1.0], k: vec![2, 2], ..base() }),
+            ["adapter_scale", "k"]
         );
-        assert_eq!(keys(SweepConfig { alpha: vec![f64::NAN], k: vec![0], ..base() }), ["alpha", "k"]);
+        assert_eq!(
+            keys(SweepConfig { adapter_scale: vec![-1.0], min_accuracy: 1.5, ..base() }),
+            ["adapter_scale", "min_accuracy"]
+        );
+        assert_eq!(
+            keys(SweepConfig { adapter_scale: vec![f64::NAN], k: vec![0], ..base() }),
+            ["adapter_scale", "k"]
+        );
     }
 
     #[test]
-    fn a_written_adapter_has_the_picked_alpha_in_its_lora_alpha_and_the_same_weights() {
+    fn a_written_adapter_has_the_picked_scale_in_its_lora_alpha_and_the_same_weights() {
         let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/qwen2-audio-tiny");
         let lalm = Lalm::load(&fixture, &idk_model::device("cpu").unwrap()).unwrap();
         let trained = Adapters::load(&fixture.join("lora_adapter"), &lalm).unwrap();

@@ -37,5 +37,5 @@ pub use report::sweep_table::sweep_table;
 pub use report::table::{Format, View, method_table, render, tables};
 pub use sweep::file::{Picked, Sweep, SweepBase, SweepKind, SweepPoint, SweepSet, TaskPoint, sweep_file};
 pub use sweep::pick::{AccuracyFloor, Choice, pick};
-pub use sweep::run::{SweepStep, Sweeper, Thresholds, alpha_steps};
+pub use sweep::run::{SweepStep, Sweeper, Thresholds, adapter_scale_steps};
 pub use sweep::transfer::{Cell, TRANSFER_FILE, Transfer};

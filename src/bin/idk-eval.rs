@@ -108,7 +108,7 @@ enum Command {
 struct SweepArguments {
     /// The recipe, or the folder of a finished run
     recipe: PathBuf,
-    /// Overrides a key of the recipe, e.g. `--set sweep.alpha=[0.5,1]`; may be given again
+    /// Overrides a key of the recipe, e.g. `--set sweep.adapter_scale=[0.5,1]`; may be given again
     #[arg(long = "set", value_name = "SECTION.KEY=VALUE")]
     set: Vec<String>,
     /// Answers the test set too; nothing is picked on it
@@ -120,7 +120,7 @@ struct SweepArguments {
 struct PickArguments {
     /// The recipe, or the folder of a finished run
     recipe: PathBuf,
-    /// Overrides a key of the recipe, e.g. `--set sweep.alpha=[0.5,1]`; may be given again
+    /// Overrides a key of the recipe, e.g. `--set sweep.adapter_scale=[0.5,1]`; may be given again
     #[arg(long = "set", value_name = "SECTION.KEY=VALUE")]
     set: Vec<String>,
     /// The least accuracy on val, in percent [default: 80 % of the base model's; `min_accuracy` in [sweep]]
@@ -221,7 +221,7 @@ fn main() -> ExitCode {
                 }
                 let floor = asked.min_accuracy.map(AccuracyFloor::Percent);
                 let request = sweep::PickRequest { floor, write: asked.write.as_deref(), json };
-                sweep::pick_alpha(&recipe, &request)
+                sweep::pick_adapter_scale(&recipe, &request)
             }
             Some(Command::Plot(plot)) => {
                 arguments.refuse_beside("plot")?;

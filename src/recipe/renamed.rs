@@ -4,9 +4,10 @@ use idk_common::Problem;
 use serde_json::Value;
 
 /// Keys of earlier versions, each with the key that replaced it.
-pub(crate) const KEYS: [(&str, &str); 6] = [
+pub(crate) const KEYS: [(&str, &str); 7] = [
     ("data.agreement", "data.min_annotators"),
     ("eval.val", "data.val"),
+    ("sweep.alpha", "sweep.adapter_scale"),
     ("train.accumulation", "train.gradient_accumulation_steps"),
     ("train.keep_last", "train.save_total_limit"),
     ("train.length_window_steps", "train.group_by_length"),

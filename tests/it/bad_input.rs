@@ -143,7 +143,7 @@ const TWO_WRONG_KEYS: [(&str, [(&str, &str); 2]); 12] = [
     (
         "sweep",
         [
-            ("alpha = [-1]", "may hold numbers between 0 and 100"),
+            ("adapter_scale = [-1]", "may hold numbers between 0 and 100"),
             ("min_accuracy = 2", "must be between 0 and 1"),
         ],
     ),
@@ -223,7 +223,8 @@ fn infinity_and_nan_are_rejected_with_the_key_and_never_taken_for_not_set() {
             }
         }
     }
-    let elsewhere = ["seed=inf", "train.betas=[0.9, nan]", "train={max_steps = inf}", "sweep.alpha=[1, inf]"];
+    let elsewhere =
+        ["seed=inf", "train.betas=[0.9, nan]", "train={max_steps = inf}", "sweep.adapter_scale=[1, inf]"];
     for assignment in elsewhere {
         desk.train(&[assignment]).failed(2, &["--set: `", "must be a finite number, not `"]);
     }

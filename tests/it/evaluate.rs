@@ -128,19 +128,21 @@ fn plots_of_a_run_are_drawn_without_a_model_and_its_sweeps_and_training_are_in_t
         json!({"value": value, "acc": 50.0, "tru": 60.0, "rel": 55.0, "refusal_rate": 10.0, "rgi": 0.1,
             "rgi_low": -0.1, "rgi_high": 0.3, "by_task": {"sound": {"acc": 50.0, "refusal_rate": 10.0, "rgi": 0.1}}})
     };
-    let sweep = json!({"schema": 1, "kind": "alpha", "parameter": "alpha", "set": "val", "questions": 6,
+    let sweep = json!({"schema": 1, "kind": "adapter_scale", "parameter": "adapter_scale", "set": "val", "questions": 6,
         "base": {"acc": 50.0}, "points": [point(0.5), point(1.0)], "picked": {"value": 0.5, "why": "the best"}});
-    idk_common::json::write_json(&desk.path("run/sweep/alpha.json"), &sweep).unwrap();
+    idk_common::json::write_json(&desk.path("run/sweep/adapter_scale.json"), &sweep).unwrap();
     evaluate(&desk, &[], &[]).succeeded();
-    assert!(page("run/eval/report.html").contains("Picked: alpha = 0.5 (the best)."));
+    assert!(page("run/eval/report.html").contains("Picked: adapter_scale = 0.5 (the best)."));
     // A folder of answers of its own is not that of the run.
     evaluate(&desk, &[], &["--out", "other"]).succeeded();
-    assert!(!page("other/report.html").contains("<h2>Alpha</h2>"));
+    assert!(!page("other/report.html").contains("<h2>Adapter scale</h2>"));
 
     let said = desk.run(EVAL, &["plot", "run", "--out", "plots"]).succeeded();
     let written = files(&desk.path("plots"));
     assert_eq!(said.stdout.lines().count(), written.len());
-    for name in ["rgi-forest", "reliability", "risk-coverage-all", "sweep-alpha-val-rgi", "training-loss"] {
+    for name in
+        ["rgi-forest", "reliability", "risk-coverage-all", "sweep-adapter_scale-val-rgi", "training-loss"]
+    {
         for ending in ["svg", "png"] {
             assert!(written.contains_key(&format!("{name}.{ending}")), "{name}.{ending}: {}", said.stdout);
         }

@@ -84,8 +84,8 @@ mod tests {
             "rgi-forest",
             "reliability",
             "transitions-adapter-sound",
-            &format!("sweep-{}-val-rgi", SweepKind::Alpha.name()),
-            "sweep-alpha-val-shares",
+            &format!("sweep-{}-val-rgi", SweepKind::AdapterScale.name()),
+            "sweep-adapter_scale-val-shares",
         ];
         let expected: Vec<String> = expected
             .iter()
