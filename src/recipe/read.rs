@@ -8,8 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use super::{SECTIONS, renamed};
-use crate::error::{RecipeError, RecipeProblem};
+use super::{RecipeError, RecipeProblem, SECTIONS, renamed};
 
 /// Where each `section.key` stands: a line of the file, or the `--set` that gave it.
 #[derive(Debug, Default)]

@@ -51,8 +51,8 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::error::RecipeError;
     use crate::recipe::Recipe;
+    use crate::recipe::RecipeError;
 
     fn problems(text: &str, overrides: &[String]) -> Vec<Problem> {
         let error = Recipe::parse(text, Path::new("r.toml"), overrides).unwrap_err();
