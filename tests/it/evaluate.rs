@@ -141,7 +141,7 @@ fn plots_of_a_run_are_drawn_without_a_model_and_its_sweeps_and_training_are_in_t
     let written = files(&desk.path("plots"));
     assert_eq!(said.stdout.lines().count(), written.len());
     for name in
-        ["rgi-forest", "reliability", "risk-coverage-all", "sweep-adapter_scale-val-rgi", "training-loss"]
+        ["rgi-forest", "reliability", "risk-coverage-all", "sweep-adapter-scale-val-rgi", "training-loss"]
     {
         for ending in ["svg", "png"] {
             assert!(written.contains_key(&format!("{name}.{ending}")), "{name}.{ending}: {}", said.stdout);

@@ -229,7 +229,7 @@ pub(crate) mod tests {
         assert_eq!(rgi.title, "RGI over the adapter scale (val, 600 questions)");
         assert_eq!(
             (rgi.file.as_str(), shares.file.as_str()),
-            ("sweep-adapter_scale-val-rgi", "sweep-adapter_scale-val-shares")
+            ("sweep-adapter-scale-val-rgi", "sweep-adapter-scale-val-shares")
         );
         let svg = crate::report::plot::draw::svg::document(&rgi);
         assert!(!svg.contains("<img") && svg.contains("&lt;img src=x&gt;"), "{svg}");
