@@ -216,40 +216,20 @@ fn a_name_in_a_comment_or_a_test_is_no_literal_of_the_program() {
     assert_eq!([tensor_name("x"), tensor_name("language_model")], [None, None]);
 }
 
-/// The folders and files of a crate's sources from top to bottom: each may use those below it, never those above.
-const FOLDERS: [(&str, &[&str]); 3] = [
-    ("src", &["command", "experiment", "preflight", "stage", "run", "recipe", "terminal"]),
-    (
-        "dataset-builder/src",
-        &["export", "inspect", "build", "label", "sample", "format", "config", "control", "error"],
-    ),
-    ("evaluator/src", &["evaluate", "report", "sweep", "compare", "answer", "config", "method", "error"]),
-];
+/// The folders of a crate's sources from top to bottom: a folder may use those below it, never those above.
+const FOLDERS: [(&str, &[&str]); 1] =
+    [("src", &["command", "experiment", "preflight", "stage", "run", "recipe", "terminal"])];
 
-/// The folder that a file of `crate_src` is in, or the file itself, if it is in the list.
+/// The folder that a file of `crate_src` is in, if it is in one.
 fn folder_of<'a>(crate_src: &Path, path: &Path, folders: &[&'a str]) -> Option<&'a str> {
     let first = path.strip_prefix(crate_src).ok()?.components().next()?.as_os_str().to_str()?;
-    folders.iter().copied().find(|folder| *folder == first.trim_end_matches(".rs"))
+    folders.iter().copied().find(|folder| *folder == first)
 }
 
-/// The folders above `folder` that a source file in it uses, in its code and not in its unit tests.
+/// The folders above `folder` that a source file in it uses.
 fn upward_uses<'a>(source: &str, folder: &str, folders: &[&'a str]) -> Vec<&'a str> {
-    let code = source.split("\n#[cfg(test)]").next().unwrap_or(source);
-    let lines = || code.lines().filter(|line| !line.trim_start().starts_with("//"));
     let above = folders.iter().copied().take_while(|other| *other != folder);
-    above.filter(|other| lines().any(|line| line.contains(&format!("crate::{other}")))).collect()
-}
-
-/// A folder and every folder in it.
-fn folders_below(folder: &Path) -> Vec<PathBuf> {
-    let mut found = vec![folder.to_owned()];
-    for entry in std::fs::read_dir(folder).into_iter().flatten() {
-        let path = entry.expect("an entry can be read").path();
-        if path.is_dir() {
-            found.extend(folders_below(&path));
-        }
-    }
-    found
+    above.filter(|other| source.contains(&format!("crate::{other}"))).collect()
 }
 
 #[test]
@@ -258,12 +238,9 @@ fn the_folders_of_a_crate_use_only_those_below_them_and_hold_fourteen_entries_at
     for (crate_src, folders) in FOLDERS {
         let crate_src = root.join(crate_src);
         for folder in folders {
-            let (folder, file) = (crate_src.join(folder), crate_src.join(format!("{folder}.rs")));
-            assert!(folder.is_dir() || file.is_file(), "{} is in the list, but missing", folder.display());
-        }
-        for folder in folders_below(&crate_src) {
-            let entries = std::fs::read_dir(&folder).expect("a folder can be read").count();
-            assert!((1..=14).contains(&entries), "{} has {entries} entries", folder.display());
+            let entries = std::fs::read_dir(crate_src.join(folder)).expect("a folder of the list exists");
+            let entries = entries.count();
+            assert!((1..=14).contains(&entries), "{}/{folder} has {entries} entries", crate_src.display());
         }
         for path in sources().iter().filter(|path| path.starts_with(&crate_src)) {
             let Some(folder) = folder_of(&crate_src, path, folders) else { continue };
@@ -280,11 +257,7 @@ fn an_upward_use_is_seen_in_paths_and_in_imports() {
     assert_eq!(upward_uses("use crate::stage::all;", "run", &folders), ["stage"]);
     assert_eq!(upward_uses("let x = crate::command::f();", "stage", &folders), ["command"]);
     assert_eq!(upward_uses("use crate::run::Run;", "stage", &folders), Vec::<&str>::new());
-    let test =
-        "use crate::run::Run;\n// crate::stage\n\n#[cfg(test)]\nmod tests {\n    use crate::stage::all;\n}\n";
-    assert_eq!(upward_uses(test, "run", &folders), Vec::<&str>::new());
     let path = Path::new("src/run/mod.rs");
     assert_eq!(folder_of(Path::new("src"), path, &folders), Some("run"));
-    assert_eq!(folder_of(Path::new("src"), Path::new("src/stage.rs"), &folders), Some("stage"));
     assert_eq!(folder_of(Path::new("src"), Path::new("src/lib.rs"), &folders), None);
 }
