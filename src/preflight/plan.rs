@@ -271,10 +271,10 @@ fn memory_input<'a>(
         audio_tokens,
         text_tokens: training.longest_row_tokens.unwrap_or_default().saturating_sub(audio_tokens),
         batch_size: recipe.train.batch_size,
-        at_once: recipe.train.accumulation.min(threads).max(1),
+        at_once: recipe.train.gradient_accumulation_steps.min(threads).max(1),
         cached_clips: if kept { clips as usize } else { 0 },
-        pad_to: recipe.run_settings().bucket(on_gpu),
-        recompute: recipe.train.recompute,
+        pad_to: recipe.run_settings().pad_to(on_gpu),
+        gradient_checkpointing: recipe.train.gradient_checkpointing,
     }
 }
 
