@@ -8,6 +8,7 @@
 //! - [`metrics`]: accuracy, truthfulness, reliability, RGI and what they are compared with
 //! - [`score`]: metrics of stored answers
 
+mod asked;
 mod error;
 mod judge;
 pub mod metrics;
@@ -17,10 +18,10 @@ pub mod reason;
 pub mod rows;
 pub mod score;
 
+pub use asked::AskedQuestion;
 pub use error::QuestionError;
 pub use judge::{Judgement, REFUSAL, Scorer, Verdict, is_refusal, judge, judge_with, normalise};
 pub use question::{
-    AnswerMatch, AskedQuestion, PromptStyle, Question, QuestionSet, Rejection, prompt_text, shuffled,
-    write_questions,
+    AnswerMatch, PromptStyle, Question, QuestionSet, Rejection, prompt_text, shuffled, write_questions,
 };
 pub use readers::{DuplicateChoices, ReadOptions, read_questions, read_questions_with};

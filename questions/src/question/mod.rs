@@ -1,11 +1,9 @@
 //! Questions: their records, how they are asked, and how they are written.
 
-mod asked;
 mod prompt;
 mod record;
 mod writer;
 
-pub use asked::AskedQuestion;
 pub(crate) use prompt::letter;
 pub use prompt::{PromptStyle, prompt_text, shuffled};
 pub use record::{AnswerMatch, Question, QuestionSet, Rejection};
