@@ -8,8 +8,8 @@ use idk_benchmark::{Bank, ComposeConfig, ComposedItem, Split, Stream};
 use idk_common::lock::RunLock;
 use idk_common::{Identity, RunDir};
 use idk_model::{
-    Answerer, Chat, Clip, FeatureLimits, FeatureStore, Lalm, LalmConfig, LalmTokenizer, Message,
-    SamplingConfig, SaveDtype, train_word_bpe,
+    Answerer, Chat, Clip, FeatureLimits, FeatureStore, Lalm, LalmConfig, LalmTokenizer, SamplingConfig,
+    SaveDtype, train_word_bpe,
 };
 use idk_questions::{AskedQuestion, PromptStyle, Verdict, judge, prompt_text};
 use idk_trainer::{TrainRun, train_full};

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use idk_common::fs;
 use idk_common::hash::sha256_hex;
+use idk_questions::{AskedQuestion, Judgement};
 use serde::{Deserialize, Serialize};
 
 use crate::answer::ask::Item;
@@ -104,7 +105,7 @@ impl Store {
 
 #[cfg(test)]
 mod tests {
-    use idk_questions::{AskedQuestion, Question};
+    use idk_questions::Question;
 
     use super::*;
 
