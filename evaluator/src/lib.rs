@@ -1,5 +1,12 @@
-//! Answers a test set with the base model, training-free methods and adapters, scores the answers with refusals as a
-//! class of their own, and compares each method with the base model and with simple rules at the same refusal rate.
+#![doc = include_str!("../README.md")]
+//!
+//! # The parts
+//!
+//! - [`prepare`]: questions as they will be asked; [`evaluate`]: every [`Method`] answers them
+//! - [`compare_method`]: a method compared with the base model, per task and group
+//! - [`Results`], [`tables`], [`plot_folder`]: what is written
+//! - [`Sweeper`], [`pick`]: one number at several values, and which to take
+//! - [`score_files`]: stored answers, without a model
 
 mod answer;
 mod compare;
