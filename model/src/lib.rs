@@ -50,7 +50,7 @@ pub use nn::norm::{LayerNorm, RmsNorm};
 pub use nn::projector::Projector;
 pub use nn::rope::{Angles, Rope};
 pub use nn::slot::Slot;
-pub use outline::Outline;
+pub use outline::ModelInfo;
 pub use text::bpe::{WordBpe, train_word_bpe};
 pub use text::tokenizer::LalmTokenizer;
 pub use weights::Weights;

@@ -20,4 +20,5 @@ mod relabel;
 mod source_text;
 mod sweeps;
 mod train_options;
+mod type_names;
 mod what_is_left;
