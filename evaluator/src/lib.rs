@@ -45,4 +45,4 @@ pub use report::table::{TableFormat, View, method_table, render, tables};
 pub use sweep::file::{Picked, Sweep, SweepBase, SweepKind, SweepPoint, SweepSet, TaskPoint, sweep_file};
 pub use sweep::pick::{AccuracyFloor, Pick, pick};
 pub use sweep::run::{SweepStep, Sweeper, Thresholds, adapter_scale_steps};
-pub use sweep::transfer::{Cell, TRANSFER_FILE, Transfer};
+pub use sweep::transfer::{TRANSFER_FILE, Transfer, TransferCell};

@@ -12,7 +12,7 @@ use super::{RecipeError, RecipeProblem, SECTIONS, renamed};
 
 /// Where each `section.key` stands: a line of the file, or the `--set` that gave it.
 #[derive(Debug, Default)]
-pub struct Places(BTreeMap<String, usize>);
+pub struct KeyLines(BTreeMap<String, usize>);
 
 impl KeyLines {
     /// The line of a dotted key, if it stands in the file.
@@ -92,7 +92,7 @@ pub(super) fn key_lines(text: &str) -> KeyLines {
             }
         }
     }
-    Places(places)
+    KeyLines(places)
 }
 
 /// Applies one `section.key=value`; the value is TOML, or a bare word taken as a string.

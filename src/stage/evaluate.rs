@@ -12,7 +12,7 @@ use idk_model::{Adapters, Lalm};
 use super::self_consistency;
 use crate::recipe::{DataSection, Recipe};
 use crate::run::inputs::val_is_test;
-use crate::run::questions::{self, Loaded, Set};
+use crate::run::questions::{self, LoadedQuestions, Set};
 use crate::run::{Run, folder_name, model_sha256};
 use crate::terminal::{Failure, progress};
 
@@ -70,7 +70,7 @@ impl EvaluationStage<'_> {
         Ok(evaluate(&subject, &prepared, config, data.seed, &self.eval_dir, progress)?)
     }
 
-    fn prepare(&self, loaded: &Loaded) -> Result<Prepared, Failure> {
+    fn prepare(&self, loaded: &LoadedQuestions) -> Result<Prepared, Failure> {
         let recipe = self.run.recipe;
         let (style, seed) = (recipe.build.prompt, recipe.data.seed);
         Ok(prepare(&self.run.model.lalm, &loaded.set, &recipe.eval, style, seed, progress)?)

@@ -5,17 +5,17 @@ use std::collections::BTreeMap;
 use idk_common::progress::Progress;
 use idk_evaluator::{EvalConfig, Prepared, answer_plainly, prepare};
 use idk_model::Adapters;
-use idk_questions::metrics::{DatasetCounts, Transition};
+use idk_questions::metrics::{Counts, Transition};
 use idk_questions::{Judgement, Verdict};
 
 use crate::run::Run;
-use crate::run::questions::{self, Loaded, Set};
+use crate::run::questions::{self, LoadedQuestions, Set};
 use crate::terminal::{Failure, progress};
 
 /// The questions of `val` in [data]. They are encoded, and answered by the base model, when they are first asked.
 pub(super) struct ValidationQuestions<'a> {
     run: &'a Run<'a>,
-    loaded: Loaded,
+    loaded: LoadedQuestions,
     asked: Option<Asked>,
 }
 
@@ -52,7 +52,7 @@ impl<'a> ValidationQuestions<'a> {
         };
         let asked = self.asked.insert(asked);
         let now = answers(self.run, Some(adapters), &asked.prepared, &Progress::hidden())?;
-        let counts = DatasetCounts::of(&now);
+        let counts = Counts::of(&now);
         let verdicts =
             |answers: &[Judgement]| -> Vec<Verdict> { answers.iter().map(|answer| answer.verdict).collect() };
         let transition = Transition::of(verdicts(&asked.base).into_iter().zip(verdicts(&now)));

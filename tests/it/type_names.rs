@@ -58,6 +58,7 @@ fn no_two_types_of_the_workspace_have_the_same_name() {
 
 #[test]
 fn declarations_of_any_visibility_are_seen() {
-    let source = "pub struct A<'a> {\n    pub(crate) enum B {\ntrait C: D {}\nstruct E;\nlet structure = 1;\n";
+    let source =
+        "pub struct A<'a> {\n    pub(crate) enum B {\ntrait C: D {}\nstruct E;\nlet structure = 1;\n";
     assert_eq!(declared(source), ["A", "B", "C", "E"]);
 }
