@@ -19,8 +19,7 @@ use crate::sample::stage::{BuildInputs, sample_shards, screen_set, write_questio
 /// # Errors
 /// [`BuildError::Config`] before anything is read; [`BuildError::TooManyRejected`] before anything is sampled, with
 /// `rejected.jsonl` written; [`BuildError::OtherSampling`] if `out` holds shards of another build;
-/// [`BuildError::Stopped`] if `control` says so; [`BuildError::Model`], [`BuildError::Common`] and
-/// [`BuildError::AudioChanged`] later.
+/// [`BuildError::Stopped`] if `control` says so; [`BuildError::Model`] and [`BuildError::Common`] later.
 pub fn build(inputs: &BuildInputs<'_>, out: &Path, control: &Control<'_>) -> Result<BuildReport, BuildError> {
     let BuildInputs { config, seed, provenance, .. } = *inputs;
     let (screened, input) = screen_set(inputs, out, control)?;

@@ -1,5 +1,11 @@
-//! Builds the IDK dataset: samples a base model N times for each question, judges every answer, labels a
-//! question *known* if at least K of the N are right, and writes the rows that teach the model to refuse the rest.
+#![doc = include_str!("../README.md")]
+//!
+//! # The parts
+//!
+//! - [`build()`]: samples, labels and rows, in one call that resumes
+//! - [`sample_part`], [`SampledParts`]: the same sampling spread over machines
+//! - [`relabel()`], [`relabel_to`]: another K, target or split for the same samples, without a model
+//! - [`inspect()`], [`export()`]: what a dataset holds, and rows for other trainers
 
 mod build;
 mod config;

@@ -18,7 +18,7 @@ mod report;
 mod sweep;
 
 pub use answer::answers_file::{answers_file, write_answers};
-pub use answer::prepare::{Prepared, PreparedQuestion, prepare};
+pub use answer::prepare::{Prepared, prepare};
 pub use answer::record::{Answer, Step};
 pub use answer::run::answer_plainly;
 pub use answer::self_consistency::{SampledAnswers, Samples, said};

@@ -87,8 +87,8 @@ fn sample<T>(
     job: impl FnOnce(&BuildInputs<'_>, &Control<'_>) -> Result<T, BuildError>,
 ) -> Result<T, Failure> {
     let recipe = run.recipe;
-    let (lalm, set, config, seed) = (&run.model.lalm, &loaded.set, &recipe.build, recipe.seed);
-    let inputs = BuildInputs { lalm, set, config, seed, provenance };
+    let (answerer, set) = (&run.model.answerer(), &loaded.set);
+    let inputs = BuildInputs { answerer, set, config: &recipe.build, seed: recipe.seed, provenance };
     sampling(&inputs, &run.dir.root, |control| job(&inputs, control))
 }
 

@@ -58,6 +58,7 @@ impl EvaluationStage<'_> {
         let samples = self.samples(&prepared, val.as_ref())?;
         let subject = Subject {
             lalm: &model.lalm,
+            features: &model.features,
             model_sha256: &model.sha256,
             device: &model.device,
             adapters: &self.adapters,
@@ -73,7 +74,7 @@ impl EvaluationStage<'_> {
     fn prepare(&self, loaded: &LoadedQuestions) -> Result<Prepared, Failure> {
         let recipe = self.run.recipe;
         let (style, seed) = (recipe.build.prompt, recipe.data.seed);
-        Ok(prepare(&self.run.model.lalm, &loaded.set, &recipe.eval, style, seed, progress)?)
+        Ok(prepare(&self.run.model.answerer(), &loaded.set, &recipe.eval, style, seed, progress)?)
     }
 
     /// Samples of the base model on the questions of test and val, if the recipe has `self-consistency`.

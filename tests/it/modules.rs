@@ -19,7 +19,7 @@ const ORDER: [(&str, &[&str]); 7] = [
         ],
     ),
     ("audio", &["error", "resample", "decode", "mel", "write"]),
-    ("questions", &["error", "question", "judge", "metrics", "reason", "readers", "rows", "score"]),
+    ("questions", &["error", "question", "judge", "metrics", "reason", "asked", "readers", "rows", "score"]),
     (
         "server",
         &[

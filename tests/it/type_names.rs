@@ -7,10 +7,9 @@ use std::path::Path;
 use crate::source_text::{code, source_files};
 
 /// Names that several types have, and why.
-const SHARED: [(&str, &str); 4] = [
+const SHARED: [(&str, &str); 3] = [
     ("Arguments", "the command line of each program"),
     ("Command", "the subcommands of each program"),
-    ("Clip", "until the evaluator takes the model's"),
     ("Method", "until a method of training is a trait"),
 ];
 

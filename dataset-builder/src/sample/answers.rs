@@ -36,12 +36,13 @@ pub fn sample_answers(
 
 #[cfg(test)]
 mod tests {
+    use idk_model::Answerer;
     use idk_questions::QuestionSet;
 
     use super::*;
     use crate::format::files::{MANIFEST_FILE, SAMPLED_FILE};
     use crate::format::sampled::Provenance;
-    use crate::test_support::{copy_clips, question, three_samples, tiny_model};
+    use crate::test_support::{copy_clips, features, question, three_samples, tiny_model};
 
     #[test]
     fn samples_come_with_their_questions_and_are_there_the_next_time() {
@@ -50,8 +51,10 @@ mod tests {
         let questions = ["a.wav", "b.wav"].map(|name| question(name, &[audio.join(name)])).to_vec();
         let set = QuestionSet { questions, rejected: Vec::new() };
         let (lalm, config, provenance) = (tiny_model(), three_samples(), Provenance::default());
+        let features = features();
+        let answerer = Answerer::base(&lalm, &features);
         let inputs =
-            BuildInputs { lalm: &lalm, set: &set, config: &config, seed: 7, provenance: &provenance };
+            BuildInputs { answerer: &answerer, set: &set, config: &config, seed: 7, provenance: &provenance };
         let out = root.path().join("samples");
         let answers = sample_answers(&inputs, &out, &Control::silent()).unwrap();
         let ids: Vec<&str> = answers.iter().map(|(question, _)| question.id.as_str()).collect();

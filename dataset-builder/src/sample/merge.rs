@@ -73,7 +73,7 @@ fn holders(folders: &[Shards], count: usize) -> Result<Vec<usize>, BuildError> {
 
 #[cfg(test)]
 mod tests {
-    use idk_model::Lalm;
+    use idk_model::{Answerer, Lalm};
     use idk_questions::QuestionSet;
 
     use super::*;
@@ -81,7 +81,7 @@ mod tests {
     use crate::control::Control;
     use crate::format::sampled::Provenance;
     use crate::sample::stage::{BuildInputs, sample_part};
-    use crate::test_support::{bytes_of, copy_clips, question, run, three_samples, tiny_model};
+    use crate::test_support::{bytes_of, copy_clips, features, question, run, three_samples, tiny_model};
 
     /// Nine questions in shards of two.
     fn nine(audio: &Path) -> (QuestionSet, BuildConfig) {
@@ -99,7 +99,10 @@ mod tests {
         part: &str,
         out: &Path,
     ) -> usize {
-        let inputs = BuildInputs { lalm, set, config, seed, provenance: &Provenance::default() };
+        let features = features();
+        let answerer = Answerer::base(lalm, &features);
+        let inputs =
+            BuildInputs { answerer: &answerer, set, config, seed, provenance: &Provenance::default() };
         sample_part(&inputs, part.parse().unwrap(), out, &Control::silent()).unwrap().questions
     }
 
@@ -191,8 +194,10 @@ mod tests {
         let (lalm, out) = (tiny_model(), root.path().join("dataset"));
         let stop = std::sync::atomic::AtomicBool::new(true);
         let control = Control { stop: Some(&stop), ..Control::silent() };
+        let features = features();
+        let answerer = Answerer::base(&lalm, &features);
         let inputs = BuildInputs {
-            lalm: &lalm,
+            answerer: &answerer,
             set: &set,
             config: &config,
             seed: 7,

@@ -271,9 +271,9 @@ mod tests {
     use idk_questions::PromptStyle;
 
     use super::*;
-    use crate::answer::prepare::PreparedQuestion;
+    use idk_questions::AskedQuestion;
 
-    fn question(id: usize, task: &str, sub_category: &str) -> PreparedQuestion {
+    fn question(id: usize, task: &str, sub_category: &str) -> AskedQuestion {
         let question = Question {
             id: format!("q{id}"),
             audio: vec![format!("{id}.wav").into()],
@@ -283,12 +283,7 @@ mod tests {
             sub_category: sub_category.to_owned(),
             ..Question::default()
         };
-        PreparedQuestion {
-            shown: question.clone(),
-            original: question,
-            features: Vec::new(),
-            audio_sha256: Vec::new(),
-        }
+        AskedQuestion { shown: question.clone(), original: question }
     }
 
     fn answer(id: usize, verdict: Verdict, confidence: f64) -> Answer {
@@ -320,8 +315,13 @@ mod tests {
         before.push(answer(8, Correct, -1.0));
         let mut after: Vec<_> = (0..8).map(|id| answer(id, is[id], 0.0)).collect();
         after.push(answer(8, Correct, 0.0));
-        let prepared =
-            Prepared { questions, rejected: Vec::new(), cut_audio: 0, style: PromptStyle::default() };
+        let prepared = Prepared {
+            questions,
+            clips: Vec::new(),
+            rejected: Vec::new(),
+            cut_audio: 0,
+            style: PromptStyle::default(),
+        };
         (prepared, before, after)
     }
 

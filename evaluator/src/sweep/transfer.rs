@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use idk_questions::metrics::Comparison;
+use idk_questions::metrics::{Comparison, show_with};
 use serde::{Deserialize, Serialize};
 
 use crate::compare::results::Results;
@@ -99,17 +99,14 @@ impl Transfer {
         for train in self.trains() {
             text.push_str(&format!("| {train} |"));
             for test in &tests {
-                text.push_str(&format!(
-                    " {} |",
-                    self.cell(train, test).map_or("-".to_owned(), TransferCell::text)
-                ));
+                text.push_str(&format!(" {} |", show_with(self.cell(train, test), TransferCell::text)));
             }
             text.push('\n');
         }
         text.push_str("| base Acc |");
         for test in &tests {
             let acc = self.base_acc.get(*test).copied().flatten();
-            text.push_str(&format!(" {} |", acc.map_or_else(|| "-".to_owned(), |acc| format!("{acc:.1} %"))));
+            text.push_str(&format!(" {} |", show_with(acc, |acc| format!("{acc:.1} %"))));
         }
         text
     }
@@ -167,7 +164,7 @@ impl TransferCell {
     /// RGI and refusal rate in a few words.
     pub(crate) fn text(&self) -> String {
         let refused = mean_and_std(&self.refusal_rate).0;
-        let refused = refused.map_or_else(|| "-".to_owned(), |rate| format!("{rate:.0} %"));
+        let refused = show_with(refused, |rate| format!("{rate:.0} %"));
         format!("{}, {refused}", self.rgi_text())
     }
 

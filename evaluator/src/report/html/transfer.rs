@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use idk_common::fs::write_atomic;
+use idk_questions::metrics::{show_signed, show_with};
 
 use crate::compare::methods::ALL;
 use crate::error::EvalError;
@@ -109,7 +110,7 @@ fn numbers(transfer: &Transfer) -> String {
     let head = ["trained on → tested on", "RGI", "seeds' intervals", "refused", "Acc", "base Acc"];
     let mut rows = String::new();
     for cell in &transfer.cells {
-        let interval = cell.hull().map_or("-".to_owned(), |[low, high]| format!("[{low:+.2},{high:+.2}]"));
+        let interval = show_with(cell.hull(), |[low, high]| format!("[{low:+.2},{high:+.2}]"));
         let mean = |values: &[Option<f64>]| percent(mean_and_std(values).0);
         let base = percent(transfer.base_acc.get(&cell.test).copied().flatten());
         let cells = [cell.rgi_text(), interval, mean(&cell.refusal_rate), mean(&cell.acc), base];
@@ -134,7 +135,7 @@ fn seeds(transfer: &Transfer) -> String {
                 (Some(rgi), None) => format!("{rgi:+.2}"),
                 (None, _) => "undefined".to_owned(),
             };
-            let random = of(&cell.random_rgi).map_or("-".to_owned(), |rgi| format!("{rgi:+.2}"));
+            let random = show_signed(of(&cell.random_rgi), 2);
             let cells =
                 [seed.to_string(), percent(of(&cell.acc)), percent(of(&cell.refusal_rate)), rgi, random];
             rows.push_str(&row("", &format!("{} → {}", cell.train, cell.test), &cells));
