@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::control::Control;
 use crate::error::BuildError;
 use crate::label::finish::{BuildReport, finish};
-use crate::sample::part::Part;
+use crate::sample::part::SamplingPart;
 use crate::sample::shards::remove_shards;
 use crate::sample::stage::{BuildInputs, sample_shards, screen_set, write_questions};
 
@@ -23,7 +23,7 @@ use crate::sample::stage::{BuildInputs, sample_shards, screen_set, write_questio
 pub fn build(inputs: &BuildInputs<'_>, out: &Path, control: &Control<'_>) -> Result<BuildReport, BuildError> {
     let BuildInputs { config, seed, provenance, .. } = *inputs;
     let (screened, input) = screen_set(inputs, out, control)?;
-    let shards = sample_shards(inputs, &screened, Part::WHOLE, out, control)?;
+    let shards = sample_shards(inputs, &screened, SamplingPart::WHOLE, out, control)?;
     shards.join(out)?;
     write_questions(out, &screened, config)?;
     let report = finish(out, &config.identity(), seed, provenance, &screened.counts(input))?;

@@ -25,7 +25,7 @@ const LICENCE_KEYS: [&str; 3] = ["license", "license_name", "license_link"];
 const MAX_VALUE_CHARS: usize = 200;
 
 /// What a card is about.
-pub(crate) struct Card<'a> {
+pub(crate) struct ModelCard<'a> {
     pub(crate) recipe: &'a Recipe,
     pub(crate) dataset: &'a DatasetManifest,
     /// Optimiser steps of the adapter.
@@ -36,7 +36,7 @@ pub(crate) struct Card<'a> {
     pub(crate) results: Option<&'a Results>,
 }
 
-impl Card<'_> {
+impl ModelCard<'_> {
     /// Writes the card into the adapter's folder.
     ///
     /// # Errors

@@ -23,7 +23,7 @@ pub(crate) struct Store {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Row {
+struct StoredRow {
     key: String,
     text: String,
     log_prob: Option<f64>,
@@ -63,7 +63,7 @@ impl Store {
         if sum != sha256_hex(rows.as_bytes()) {
             return None;
         }
-        let rows: Vec<Row> = rows.lines().map(serde_json::from_str).collect::<Result<_, _>>().ok()?;
+        let rows: Vec<StoredRow> = rows.lines().map(serde_json::from_str).collect::<Result<_, _>>().ok()?;
         if rows.len() != keys.len() || rows.iter().zip(keys).any(|(row, key)| row.key != *key) {
             return None;
         }
@@ -86,7 +86,7 @@ impl Store {
         let path = self.path(keys);
         let mut rows = String::new();
         for (key, answer) in keys.iter().zip(answers) {
-            let row = Row {
+            let row = StoredRow {
                 key: key.clone(),
                 text: answer.text.clone(),
                 log_prob: answer.log_prob,

@@ -127,12 +127,12 @@ pub fn compare_method(
 ) -> Result<MethodResult, EvalError> {
     check_aligned(prepared, base, Method::Base.name())?;
     check_aligned(prepared, answers, &who.name)?;
-    let items: Vec<Item<'_>> = prepared
+    let items: Vec<Answered<'_>> = prepared
         .questions
         .iter()
         .zip(base.iter().zip(answers))
         .enumerate()
-        .map(|(place, (question, (before, after)))| Item {
+        .map(|(place, (question, (before, after)))| Answered {
             question: &question.original,
             shown: &question.shown,
             before,
@@ -144,7 +144,7 @@ pub fn compare_method(
     let known_share = rules.known_share.unwrap_or(&none);
     let mut tasks = Vec::new();
     for task in task_names(items.iter().map(|item| item.question.task.as_str())) {
-        let of_task: Vec<Item<'_>> =
+        let of_task: Vec<Answered<'_>> =
             items.iter().copied().filter(|item| item.question.task == task).collect();
         tasks.push(compare_items(&task, &of_task, known_share, config, seed)?);
     }
@@ -171,7 +171,7 @@ pub(crate) fn task_names<'a>(tasks: impl Iterator<Item = &'a str>) -> Vec<String
 
 /// One question with its answers.
 #[derive(Clone, Copy)]
-struct Item<'a> {
+struct Answered<'a> {
     question: &'a Question,
     shown: &'a Question,
     before: &'a Answer,
@@ -181,7 +181,7 @@ struct Item<'a> {
 
 fn compare_items(
     task: &str,
-    items: &[Item<'_>],
+    items: &[Answered<'_>],
     known_share: &BTreeMap<String, f64>,
     config: &EvalConfig,
     seed: u64,

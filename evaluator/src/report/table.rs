@@ -20,7 +20,7 @@ const RULES: &str = "rand., conf., group: RGI of refusing as many questions at r
 
 /// The form of what is printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Format {
+pub enum TableFormat {
     /// Markdown tables that fit a terminal.
     #[default]
     Markdown,
@@ -34,7 +34,7 @@ pub enum Format {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct View {
     /// The form.
-    pub format: Format,
+    pub format: TableFormat,
     /// Rows for groups: in Markdown after the tasks, else in their place.
     pub by: Option<Grouping>,
     /// The 3 x 3 tables of what became of every answer; in Markdown only, CSV has them in its columns.
@@ -46,9 +46,9 @@ pub struct View {
 /// The results in the form that was asked for.
 pub fn render(results: &Results, view: &View) -> String {
     match view.format {
-        Format::Csv => return as_csv(results, view.by),
-        Format::Latex => return as_latex(results, view.by),
-        Format::Markdown => {}
+        TableFormat::Csv => return as_csv(results, view.by),
+        TableFormat::Latex => return as_latex(results, view.by),
+        TableFormat::Markdown => {}
     }
     let mut text = tables(results);
     if let Some(by) = view.by {
