@@ -22,8 +22,8 @@ use crate::compare::rules::{Rule, apply, fit_on_val, fit_self_consistency, group
 use crate::config::EvalConfig;
 use crate::error::EvalError;
 use crate::method::{Contender, Method};
-use crate::report::beside::Beside;
 use crate::report::html::{report_file, write_report};
+use crate::report::run_files::RunFiles;
 
 /// Answers the prepared questions with the base model and with every method of the recipe, compares them, and writes
 /// `answers-<name>.jsonl`, `rejected.jsonl`, `report.html` and, last, `results.json` into `eval_dir`.
@@ -46,7 +46,7 @@ pub fn evaluate(
     let contenders = contenders(config, subject.adapters);
     check_possible(subject, config, &contenders)?;
     let names: Vec<&str> = contenders.iter().map(|who| who.name.as_str()).collect();
-    // Results beside answers that are not theirs would lie.
+    // Results next to answers that are not theirs would mislead.
     fs::remove_if_exists(&results_file(eval_dir))?;
     fs::remove_if_exists(&report_file(eval_dir))?;
     fs::remove_if_exists(&eval_dir.join(REJECTED_FILE))?;
@@ -99,7 +99,7 @@ pub fn evaluate(
         pairs: pair_results(prepared, &all)?,
     };
     write_jsonl(&eval_dir.join(REJECTED_FILE), &prepared.rejected)?;
-    write_report(eval_dir, &results, prepared, &all, &Beside::read(subject.run_dir))?;
+    write_report(eval_dir, &results, prepared, &all, &RunFiles::read(subject.run_dir))?;
     write_json(&results_file(eval_dir), &results)?;
     Ok(results)
 }
@@ -434,7 +434,7 @@ pub(crate) mod tests {
             (row.acc.before, row.acc.after)
         };
         assert_eq!(acc(&run(&lalm, &adapter, &config, root.path())), (Some(100.0), Some(100.0)));
-        // Other weights, another scale and other decoding each answer anew.
+        // Other weights, another scale and other decoding each answer again.
         adapter.sha256 = "b".to_owned();
         assert_ne!(acc(&run(&lalm, &adapter, &config, root.path())).1, Some(100.0));
         adapter.sha256 = "a".to_owned();

@@ -59,7 +59,7 @@ impl Lalm {
     }
 
     /// [`Lalm::load`] with the weights in another type, and to be run as `settings` say. Tensors go to the device one by
-    /// one: beside the model the host holds the largest of them.
+    /// one: in addition to the model the host holds the largest of them.
     ///
     /// # Errors
     /// Any missing, unused, misshaped or non-finite tensor and any unsupported setting is an error that names it;

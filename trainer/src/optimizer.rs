@@ -12,7 +12,7 @@ use crate::config::TrainConfig;
 use crate::error::TrainError;
 use crate::parameters::{Gradients, Parameters, flat};
 
-/// Most elements of a group: beside the moments, the old and the new weights, an update holds a few times this.
+/// Most elements of a group: in addition to the moments, the old and the new weights, an update holds a few times this.
 const MAX_GROUP: usize = 1 << 22;
 
 /// Running moments of some tensors, one after the other.

@@ -125,7 +125,7 @@ impl Folding {
     }
 }
 
-/// The largest number of unknown questions that is at most `share` of all beside `known` known ones.
+/// The largest number of unknown questions that is at most `share` of all, with `known` known ones.
 fn most_unknown(share: f64, known: usize) -> usize {
     if share >= 1.0 {
         return usize::MAX;

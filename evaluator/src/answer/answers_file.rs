@@ -1,4 +1,4 @@
-//! `answers-<name>.jsonl`: the answers of one method or adapter, one a line.
+//! `answers-<name>.jsonl`: the answers of one method or adapter, one per line.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

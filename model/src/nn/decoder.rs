@@ -282,7 +282,7 @@ impl DecoderLayer {
         if pairs.is_empty() {
             return recompute([x], pairs, part);
         }
-        // In the first layer nothing but the adapters is tracked, so one of them is a parent beside `x`.
+        // In the first layer nothing but the adapters is tracked, so one of them is a parent as well as `x`.
         let first = pairs.remove(0);
         recompute([x, first], pairs, part)
     }
@@ -299,7 +299,7 @@ impl DecoderLayer {
         ]
     }
 
-    /// Whether the layer's own weights are trained, and not adapters beside them.
+    /// Whether the layer's own weights are trained, rather than adapters.
     fn is_trained(&self) -> bool {
         self.q_proj.weight.is_autodiff()
     }
