@@ -19,7 +19,7 @@ use crate::compare::groups::{GroupResult, Grouping, compare_groups, group_name, 
 use crate::compare::rules::Rule;
 use crate::config::EvalConfig;
 use crate::error::EvalError;
-use crate::method::{Contender, Method};
+use crate::method::{Candidate, Method};
 
 /// Name of the row that covers all tasks.
 pub const ALL: &str = "all";
@@ -119,7 +119,7 @@ pub struct Yardsticks<'a> {
 pub fn compare_method(
     prepared: &Prepared,
     base: &[Answer],
-    who: &Contender,
+    who: &Candidate,
     answers: &[Answer],
     rules: Yardsticks<'_>,
     config: &EvalConfig,
