@@ -15,7 +15,7 @@ use crate::method::Method;
 const FORMAT: u32 = 1;
 
 #[derive(Serialize)]
-struct ContenderKey<'a> {
+struct CandidateKey<'a> {
     format: u32,
     program: &'static str,
     model_sha256: &'a str,
@@ -37,7 +37,7 @@ pub(crate) fn candidate_key(
     device: &str,
     adapter_sha256: Option<&str>,
 ) -> String {
-    let key = ContenderKey {
+    let key = CandidateKey {
         format: FORMAT,
         program: env!("CARGO_PKG_VERSION"),
         model_sha256,
