@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::control::Control;
 use crate::error::BuildError;
 use crate::label::finish::{BuildReport, finish};
-use crate::sample::part::Part;
+use crate::sample::part::SamplingPart;
 use crate::sample::shards::remove_shards;
 use crate::sample::stage::{BuildInputs, sample_shards, screen_set, write_questions};
 
@@ -13,7 +13,7 @@ use crate::sample::stage::{BuildInputs, sample_shards, screen_set, write_questio
 ///
 /// The files depend on the arguments alone: not on the number of threads, not on where `out` is, and not on how often
 /// the build was stopped and started again. Samples are kept shard by shard while they are drawn, and a later build
-/// goes on after them. The files are written one by one, each whole or not at all, the manifest last; a dataset without
+/// resumes after them. The files are written one by one, each whole or not at all, the manifest last; a dataset without
 /// a manifest is not complete.
 ///
 /// # Errors
@@ -23,7 +23,7 @@ use crate::sample::stage::{BuildInputs, sample_shards, screen_set, write_questio
 pub fn build(inputs: &BuildInputs<'_>, out: &Path, control: &Control<'_>) -> Result<BuildReport, BuildError> {
     let BuildInputs { config, seed, provenance, .. } = *inputs;
     let (screened, input) = screen_set(inputs, out, control)?;
-    let shards = sample_shards(inputs, &screened, Part::WHOLE, out, control)?;
+    let shards = sample_shards(inputs, &screened, SamplingPart::WHOLE, out, control)?;
     shards.join(out)?;
     write_questions(out, &screened, config)?;
     let report = finish(out, &config.identity(), seed, provenance, &screened.counts(input))?;

@@ -1,4 +1,6 @@
-//! Large audio language models in burn: families, weights, features of clips, encoder, projector, decoder, LoRA, KV cache, generation, chats.
+#![doc = include_str!("../README.md")]
+//!
+//! # The parts
 //!
 //! A [`Lalm`] is loaded from a Hugging Face folder and holds plain (frozen) tensors. Its parts are plain structs: what
 //! trains is decided by whoever makes tensors autodiff leaves, either the base's own ([`Lalm::for_each_tensor`]) or
@@ -51,8 +53,8 @@ pub use nn::linear::{ForwardContext, Linear};
 pub use nn::norm::{LayerNorm, RmsNorm};
 pub use nn::projector::Projector;
 pub use nn::rope::{Angles, Rope};
-pub use nn::slot::Slot;
-pub use outline::Outline;
+pub use nn::tensor_mut::TensorMut;
+pub use outline::ModelInfo;
 pub use text::bpe::{WordBpe, train_word_bpe};
 pub use text::tokenizer::LalmTokenizer;
 pub use weights::Weights;

@@ -1,4 +1,6 @@
-//! Questions about audio clips: their records and readers, prompts, the reading of answers, and the metrics.
+#![doc = include_str!("../README.md")]
+//!
+//! # The parts
 //!
 //! - [`Question`], [`read_questions`], [`write_questions`]: question sets, read in the shapes of several benchmarks
 //! - [`AskedQuestion`], [`prompt_text`], [`shuffled`]: what the model is asked, and in which order it sees the options

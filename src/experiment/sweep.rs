@@ -5,7 +5,7 @@ use std::path::Path;
 
 use idk_common::RunDir;
 use idk_evaluator::{
-    AccuracyFloor, Choice, EvalConfig, Method, NamedAdapter, Picked, Prepared, Subject, Sweep, SweepKind,
+    AccuracyFloor, EvalConfig, Method, NamedAdapter, Pick, Picked, Prepared, Subject, Sweep, SweepKind,
     SweepPoint, SweepSet, Sweeper, adapter_scale_steps, pick, prepare, sweep_table,
 };
 use idk_model::Adapters;
@@ -40,8 +40,8 @@ pub(crate) fn sweep(recipe: &Recipe, request: Request) -> Result<(), Failure> {
     let test = if request.test { Some(run.prepared(SweepSet::Test)?) } else { None };
     let scales = run.adapter_scales(&config, SweepSet::Val, &val)?;
     let picked = match pick(&scales, AccuracyFloor::OfBase(config.min_accuracy))? {
-        Choice::Best(picked) => Some(picked),
-        Choice::None { why, .. } => {
+        Pick::Best(picked) => Some(picked),
+        Pick::None { why, .. } => {
             say(&format!("no adapter scale is picked: {why}"));
             None
         }
@@ -80,17 +80,17 @@ pub(crate) fn pick_adapter_scale(recipe: &Recipe, request: &PickRequest<'_>) -> 
     let floor = request.floor.unwrap_or(AccuracyFloor::OfBase(config.min_accuracy));
     let choice = pick(&sweep, floor)?;
     let picked = match &choice {
-        Choice::Best(picked) => Some(picked.clone()),
-        Choice::None { .. } => None,
+        Pick::Best(picked) => Some(picked.clone()),
+        Pick::None { .. } => None,
     };
     let sweep = Sweep { picked, ..sweep };
     sweep.write(&run.run.dir.root)?;
     print_result(request.json, &sweep, || advice(&sweep, &choice))?;
     match (choice, request.write) {
-        (Choice::Best(picked), Some(dir)) => {
+        (Pick::Best(picked), Some(dir)) => {
             write_adapter(&run.adapter.adapters, &picked, dir, &recipe.model.path)
         }
-        (Choice::None { why, below_floor }, Some(_)) => {
+        (Pick::None { why, below_floor }, Some(_)) => {
             Err(RunError::NothingPicked { why, below_floor }.into())
         }
         (_, None) => Ok(()),
@@ -98,10 +98,10 @@ pub(crate) fn pick_adapter_scale(recipe: &Recipe, request: &PickRequest<'_>) -> 
 }
 
 /// The recommendation in words: what changes against the adapter as it was trained.
-fn advice(sweep: &Sweep, choice: &Choice) -> String {
+fn advice(sweep: &Sweep, choice: &Pick) -> String {
     let picked = match choice {
-        Choice::Best(picked) => picked,
-        Choice::None { why, .. } => {
+        Pick::Best(picked) => picked,
+        Pick::None { why, .. } => {
             return format!("{}\nNo adapter scale is recommended: {why}.", sweep_table(sweep));
         }
     };

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use idk_common::RunDir;
 use idk_common::text::terminal_safe;
 use idk_dataset_builder::{DatasetManifest, MANIFEST_FILE, Sampled, partial_sampling, read_manifest};
-use idk_model::Outline;
+use idk_model::ModelInfo;
 use idk_trainer::{MemoryInput, Method, checkpoint, estimate_memory};
 use serde::Serialize;
 
@@ -47,7 +47,7 @@ struct Training {
 
 /// Memory in bytes, as far as it can be counted.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
-struct Memory {
+struct MemoryPlan {
     weights: Option<u64>,
     /// Trained values, gradients and moments.
     trained: Option<u64>,
@@ -62,7 +62,7 @@ struct Memory {
 struct Plan {
     stages: Vec<Stage>,
     training: Training,
-    memory_bytes: Memory,
+    memory_bytes: MemoryPlan,
     #[serde(skip)]
     shown: Vec<String>,
 }
@@ -174,7 +174,7 @@ impl Training {
     }
 }
 
-impl Memory {
+impl MemoryPlan {
     fn lines(&self) -> Vec<String> {
         let parts = [
             ("weights", self.weights),
@@ -202,7 +202,7 @@ fn mib(bytes: u64) -> String {
 /// Rows of an epoch, and whether that is exact.
 fn rows(recipe: &Recipe, checked: &Checked, manifest: Option<&DatasetManifest>) -> (Option<u64>, bool) {
     let counts = manifest.map(|manifest| &manifest.counts);
-    let questions = checked.train.as_ref().map(|glimpse| glimpse.questions as u64);
+    let questions = checked.train.as_ref().map(|summary| summary.questions as u64);
     match (recipe.train.method, counts) {
         (Method::Sft, Some(counts)) => (Some(counts.sft_rows as u64), true),
         (Method::Dpo, Some(counts)) => (Some(counts.dpo_rows as u64), true),
@@ -216,17 +216,17 @@ fn rows(recipe: &Recipe, checked: &Checked, manifest: Option<&DatasetManifest>) 
 
 fn memory(
     recipe: &Recipe,
-    outline: Option<&Outline>,
+    outline: Option<&ModelInfo>,
     adapted: Option<&BTreeMap<String, u64>>,
     training: &Training,
     preview: &Preview,
-) -> Memory {
+) -> MemoryPlan {
     let encoder_is_trained = adapted.is_none_or(|adapted| idk_model::adapt_audio(adapted.keys()));
     let features = outline.zip(training.rows).filter(|_| !encoder_is_trained).map(|(outline, rows)| {
         let bytes = rows as f64 * mean(&preview.audio_tokens) * outline.config.text.hidden_size as f64 * 4.0;
         bytes as u64
     });
-    Memory {
+    MemoryPlan {
         weights: outline.map(|outline| outline.parameters * if in_half(recipe) { 2 } else { 4 }),
         trained: training.trained_parameters.map(|count| count * BYTES_PER_TRAINED),
         // Above the limit they are not kept at all.
@@ -252,7 +252,7 @@ fn on_gpu(recipe: &Recipe) -> bool {
 /// What the training of adapters holds at its peak depends on this; the longest row that was looked at stands for all.
 fn memory_input<'a>(
     recipe: &Recipe,
-    outline: &'a Outline,
+    outline: &'a ModelInfo,
     training: &Training,
     preview: &Preview,
     clips: u64,
@@ -311,7 +311,7 @@ fn dataset_stage(
             format!("{} known, {} unknown at {}@{}", counts.known, counts.unknown, build.k, build.n_samples);
         return Stage { name: "dataset", state: "done", what };
     }
-    let questions = checked.train.as_ref().map_or(0, |glimpse| glimpse.questions as u64);
+    let questions = checked.train.as_ref().map_or(0, |summary| summary.questions as u64);
     let what = format!(
         "{} questions x {} samples, labelled {}@{}",
         grouped(questions),
@@ -351,7 +351,7 @@ fn training_stage(recipe: &Recipe, dir: &RunDir, steps: Option<u64>) -> Result<S
 
 fn evaluation_stage(recipe: &Recipe, dir: &RunDir, checked: &Checked, adapter_is_done: bool) -> Stage {
     let methods: Vec<&str> = recipe.eval.methods.iter().map(|method| method.name()).collect();
-    let questions = checked.test.as_ref().map_or(0, |glimpse| glimpse.questions as u64);
+    let questions = checked.test.as_ref().map_or(0, |summary| summary.questions as u64);
     let what = format!("base, {} on {} questions", methods.join(", "), grouped(questions));
     let done = adapter_is_done && idk_evaluator::results_file(&dir.eval()).is_file();
     Stage { name: "answers", state: if done { "done" } else { "to do" }, what }
@@ -368,8 +368,8 @@ mod tests {
 
     #[test]
     fn what_cannot_be_counted_is_left_out() {
-        assert_eq!(Memory::default().lines(), Vec::<String>::new());
-        let memory = Memory { trained: Some(16 << 20), peak: Some(1 << 30), ..Memory::default() };
+        assert_eq!(MemoryPlan::default().lines(), Vec::<String>::new());
+        let memory = MemoryPlan { trained: Some(16 << 20), peak: Some(1 << 30), ..MemoryPlan::default() };
         let said = memory.lines();
         assert_eq!(said[0], "memory    trained values, gradients and moments 16.0 MiB");
         assert_eq!(said[1], "peak      about 1.0 GiB");

@@ -3,12 +3,12 @@
 use idk_common::Problem;
 use idk_trainer::{BestMetric, Method};
 
-use super::{Places, Recipe, RecipeProblem, TransferConfig};
+use super::{KeyLines, Recipe, RecipeProblem, TransferConfig};
 use crate::base::{BaseConfig, InitConfig};
 
 impl Recipe {
     /// Checks that need the meaning of a value, not only its type: each section alone, then sections together.
-    pub(super) fn check_values(&self, places: &Places, problems: &mut Vec<RecipeProblem>) {
+    pub(super) fn check_values(&self, places: &KeyLines, problems: &mut Vec<RecipeProblem>) {
         let mut found = self.of_sections();
         self.check_evaluations(&mut found);
         self.check_experiments(&mut found);
@@ -62,7 +62,7 @@ impl Recipe {
     fn check_experiments(&self, found: &mut Vec<Problem>) {
         let is_base = self.base.is_some();
         if self.init.is_some() && !is_base {
-            found.push(Problem::new("init", "[init] needs a [base] section beside it"));
+            found.push(Problem::new("init", "[init] needs a [base] section next to it"));
         }
         if is_base && self.train.max_steps.is_none() {
             found.push(Problem::new("train.max_steps", "a [base] recipe needs `max_steps`"));

@@ -20,7 +20,7 @@ use idk_trainer::TrainReport;
 use crate::recipe::Recipe;
 use crate::run::{Options, Run};
 use crate::terminal::{Failure, say};
-use model_card::{CARD_FILE, Card};
+use model_card::{CARD_FILE, ModelCard};
 
 pub(crate) use model_card::{markdown, quoted};
 
@@ -70,5 +70,5 @@ fn write_card(
     let mut changes = found.map(|found| found.state.allowed_changes).unwrap_or_default();
     // Of an earlier best step's adapter later changes say nothing.
     changes.retain(|change| change.step < steps);
-    Card { recipe: run.recipe, dataset, steps, changes: &changes, results }.write(&run.dir.adapter())
+    ModelCard { recipe: run.recipe, dataset, steps, changes: &changes, results }.write(&run.dir.adapter())
 }

@@ -9,13 +9,13 @@ use idk_questions::metrics::{Counts, Transition};
 use idk_questions::{Judgement, Verdict};
 
 use crate::run::Run;
-use crate::run::questions::{self, Loaded, Set};
+use crate::run::questions::{self, LoadedQuestions, Set};
 use crate::terminal::{Failure, progress};
 
 /// The questions of `val` in [data]. They are encoded, and answered by the base model, when they are first asked.
 pub(super) struct ValidationQuestions<'a> {
     run: &'a Run<'a>,
-    loaded: Loaded,
+    loaded: LoadedQuestions,
     asked: Option<Asked>,
 }
 

@@ -6,9 +6,9 @@ use idk_questions::rows::SampleRow;
 
 use crate::control::Control;
 use crate::error::BuildError;
-use crate::format::joined::Joined;
 use crate::format::question_row::QuestionRow;
-use crate::sample::part::Part;
+use crate::format::questions_with_samples::QuestionsWithSamples;
+use crate::sample::part::SamplingPart;
 use crate::sample::stage::{BuildInputs, sample_shards, screen_set, write_questions};
 
 /// Samples the model on every question as [`crate::build`] does and returns each question that can be asked with its
@@ -23,10 +23,10 @@ pub fn sample_answers(
     control: &Control<'_>,
 ) -> Result<Vec<(QuestionRow, Vec<SampleRow>)>, BuildError> {
     let (screened, _) = screen_set(inputs, out, control)?;
-    let shards = sample_shards(inputs, &screened, Part::WHOLE, out, control)?;
+    let shards = sample_shards(inputs, &screened, SamplingPart::WHOLE, out, control)?;
     shards.join(out)?;
     write_questions(out, &screened, inputs.config)?;
-    let mut joined = Joined::open(out, inputs.config.n_samples)?;
+    let mut joined = QuestionsWithSamples::open(out, inputs.config.n_samples)?;
     let mut answers = Vec::new();
     while let Some(answered) = joined.next_question()? {
         answers.push(answered);

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::BuildError;
 use crate::sample::identity::SamplingIdentity;
-use crate::sample::shard_file::Found;
+use crate::sample::shard_file::ShardState;
 use crate::sample::shards::{Shards, partial_sampling};
 
 /// Every shard of one build, spread over several dataset folders.
@@ -58,7 +58,7 @@ fn holders(folders: &[Shards], count: usize) -> Result<Vec<usize>, BuildError> {
     for shard in 0..count {
         let mut holder = None;
         for (index, folder) in folders.iter().enumerate() {
-            if matches!(folder.read(shard)?, Found::Samples(_)) {
+            if matches!(folder.read(shard)?, ShardState::Samples(_)) {
                 holder = Some(index);
                 break;
             }
@@ -162,7 +162,7 @@ mod tests {
         // A sound shard of other samples shows that it is kept and not drawn again.
         let identity = partial_sampling(&stopped).unwrap().unwrap();
         let shards = Shards::at(&stopped, identity);
-        let Found::Samples(bytes) = shards.read(2).unwrap() else { panic!("shard 2 is not there") };
+        let ShardState::Samples(bytes) = shards.read(2).unwrap() else { panic!("shard 2 is not there") };
         let text = String::from_utf8(bytes).unwrap();
         let mut rows: Vec<idk_questions::rows::SampleRow> =
             text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();

@@ -16,7 +16,7 @@ use crate::config::BuildConfig;
 use crate::control::Control;
 use crate::error::BuildError;
 use crate::sample::early_stop::{answers_until_decided, deciding_answers};
-use crate::sample::part::Part;
+use crate::sample::part::SamplingPart;
 use crate::sample::screen::Screened;
 use crate::sample::served;
 use crate::sample::shards::Shards;
@@ -59,7 +59,7 @@ impl ShardSampler<'_> {
     pub(crate) fn sample(
         &self,
         shards: &Shards,
-        part: Part,
+        part: SamplingPart,
         control: &Control<'_>,
     ) -> Result<(), BuildError> {
         let missing = shards.missing(part, control.warn)?;
@@ -275,13 +275,13 @@ mod tests {
         let shards = Shards::open(root.path(), identity, &|_| ()).unwrap();
         let sampler =
             ShardSampler { server: None, answerer: &answerer, usable: &usable, config: &config, run_seed: 7 };
-        let error = sampler.sample(&shards, Part::WHOLE, &control).unwrap_err();
+        let error = sampler.sample(&shards, SamplingPart::WHOLE, &control).unwrap_err();
         assert!(
             matches!(&error, BuildError::Model(ModelError::RecordingChanged { path }) if path.ends_with("b.wav")),
             "{error:?}"
         );
         assert!(error.hint().is_some());
-        assert_eq!(shards.missing(Part::WHOLE, &|_| ()).unwrap(), [1, 2]);
+        assert_eq!(shards.missing(SamplingPart::WHOLE, &|_| ()).unwrap(), [1, 2]);
     }
 
     #[test]
@@ -306,10 +306,10 @@ mod tests {
         let shards = Shards::open(root.path(), identity, &|_| ()).unwrap();
         let sampler =
             ShardSampler { server: None, answerer: &answerer, usable: &usable, config: &config, run_seed: 7 };
-        sampler.sample(&shards, Part::WHOLE, &Control::silent()).unwrap();
+        sampler.sample(&shards, SamplingPart::WHOLE, &Control::silent()).unwrap();
         let damaged = root.path().join("shards/00001.jsonl");
         idk_common::fs::write_atomic(&damaged, b"torn").unwrap();
-        let error = sampler.sample(&shards, Part::WHOLE, &control).unwrap_err();
+        let error = sampler.sample(&shards, SamplingPart::WHOLE, &control).unwrap_err();
         assert!(matches!(error, BuildError::Stopped { sampled: Some(4), total: 6 }), "{error:?}");
         assert_eq!(warnings.into_inner().unwrap().len(), 1);
     }

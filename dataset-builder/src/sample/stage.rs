@@ -13,7 +13,7 @@ use crate::format::files::{QUESTIONS_FILE, REJECTED_FILE, open_folder};
 use crate::format::question_row::QuestionRow;
 use crate::format::sampled::Provenance;
 use crate::sample::identity::SamplingIdentity;
-use crate::sample::part::Part;
+use crate::sample::part::SamplingPart;
 use crate::sample::sampler::ShardSampler;
 use crate::sample::screen::{ScreenedSet, screen};
 use crate::sample::served;
@@ -51,7 +51,7 @@ pub struct PartReport {
 /// As [`build`].
 pub fn sample_part(
     inputs: &BuildInputs<'_>,
-    part: Part,
+    part: SamplingPart,
     out: &Path,
     control: &Control<'_>,
 ) -> Result<PartReport, BuildError> {
@@ -88,7 +88,7 @@ pub(crate) fn screen_set(
 pub(crate) fn sample_shards(
     inputs: &BuildInputs<'_>,
     screened: &ScreenedSet,
-    part: Part,
+    part: SamplingPart,
     out: &Path,
     control: &Control<'_>,
 ) -> Result<Shards, BuildError> {
@@ -135,7 +135,7 @@ fn check_rejected(
     })
 }
 
-/// Writes what stands beside the samples: the questions that were asked, in their order, and those that were not.
+/// Writes the files next to the samples: the questions that were asked, in their order, and those that were not.
 pub(crate) fn write_questions(
     out: &Path,
     screened: &ScreenedSet,

@@ -23,7 +23,7 @@ pub(crate) struct Store {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Row {
+struct StoredRow {
     key: String,
     text: String,
     log_prob: Option<f64>,
@@ -32,12 +32,12 @@ struct Row {
 }
 
 impl Store {
-    /// The answers of whoever has the key `contender` in an evaluation's folder; leftovers of killed writers go.
+    /// The answers of whoever has the key `candidate` in an evaluation's folder; leftovers of killed writers go.
     ///
     /// # Errors
     /// [`EvalError::Common`].
-    pub(crate) fn open(eval_dir: &Path, contender: &str) -> Result<Self, EvalError> {
-        let dir = eval_dir.join(STORE_DIR).join(contender.get(..32).unwrap_or(contender));
+    pub(crate) fn open(eval_dir: &Path, candidate: &str) -> Result<Self, EvalError> {
+        let dir = eval_dir.join(STORE_DIR).join(candidate.get(..32).unwrap_or(candidate));
         if dir.is_dir() {
             fs::remove_temporaries(&dir)?;
         }
@@ -63,7 +63,7 @@ impl Store {
         if sum != sha256_hex(rows.as_bytes()) {
             return None;
         }
-        let rows: Vec<Row> = rows.lines().map(serde_json::from_str).collect::<Result<_, _>>().ok()?;
+        let rows: Vec<StoredRow> = rows.lines().map(serde_json::from_str).collect::<Result<_, _>>().ok()?;
         if rows.len() != keys.len() || rows.iter().zip(keys).any(|(row, key)| row.key != *key) {
             return None;
         }
@@ -86,7 +86,7 @@ impl Store {
         let path = self.path(keys);
         let mut rows = String::new();
         for (key, answer) in keys.iter().zip(answers) {
-            let row = Row {
+            let row = StoredRow {
                 key: key.clone(),
                 text: answer.text.clone(),
                 log_prob: answer.log_prob,
@@ -133,7 +133,7 @@ mod tests {
     #[test]
     fn a_batch_is_found_bit_for_bit_by_its_keys_in_their_order_only() {
         let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(dir.path(), "contender").unwrap();
+        let store = Store::open(dir.path(), "candidate").unwrap();
         let (a, b) = (question("a"), question("b"));
         let keys = ["ka", "kb"].map(str::to_owned);
         let answers = vec![answer("a", "dog"), answer("b", "no idea")];
@@ -150,7 +150,7 @@ mod tests {
     #[test]
     fn a_damaged_file_is_as_good_as_none() {
         let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(dir.path(), "contender").unwrap();
+        let store = Store::open(dir.path(), "candidate").unwrap();
         let (question, keys) = (question("a"), ["ka".to_owned()]);
         store.keep(&keys, &[answer("a", "dog")]).unwrap();
         let path = store.path(&keys);

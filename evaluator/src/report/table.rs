@@ -20,7 +20,7 @@ const RULES: &str = "rand., conf., group: RGI of refusing as many questions at r
 
 /// The form of what is printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Format {
+pub enum TableFormat {
     /// Markdown tables that fit a terminal.
     #[default]
     Markdown,
@@ -34,7 +34,7 @@ pub enum Format {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct View {
     /// The form.
-    pub format: Format,
+    pub format: TableFormat,
     /// Rows for groups: in Markdown after the tasks, else in their place.
     pub by: Option<Grouping>,
     /// The 3 x 3 tables of what became of every answer; in Markdown only, CSV has them in its columns.
@@ -46,9 +46,9 @@ pub struct View {
 /// The results in the form that was asked for.
 pub fn render(results: &Results, view: &View) -> String {
     match view.format {
-        Format::Csv => return as_csv(results, view.by),
-        Format::Latex => return as_latex(results, view.by),
-        Format::Markdown => {}
+        TableFormat::Csv => return as_csv(results, view.by),
+        TableFormat::Latex => return as_latex(results, view.by),
+        TableFormat::Markdown => {}
     }
     let mut text = tables(results);
     if let Some(by) = view.by {
@@ -84,7 +84,7 @@ pub fn tables(results: &Results) -> String {
     text
 }
 
-/// One method beside the base model, a row for each task.
+/// One method compared with the base model, one row per task.
 ///
 /// Columns before RGI are in percent; the last three are the RGIs of rules that refuse as many questions.
 pub fn method_table(result: &MethodResult) -> String {
@@ -153,7 +153,7 @@ fn method_row(task: &TaskResult) -> Vec<String> {
         percent(row.dcon),
         percent(row.dhum),
         rgi_with_interval(row),
-        show_signed(row.random_rgi_beside(), 2),
+        show_signed(row.random_rgi_of_refusals(), 2),
         rule_rgi(task.threshold.as_ref()),
         rule_rgi(task.group.as_ref()),
     ]

@@ -16,8 +16,8 @@ use crate::nn::linear::{ForwardContext, Linear};
 use crate::nn::norm::RmsNorm;
 use crate::nn::recompute::recompute;
 use crate::nn::rope::{Angles, Rope};
-use crate::nn::slot::Slot;
 use crate::nn::source::TensorSource;
+use crate::nn::tensor_mut::TensorMut;
 
 /// The language model with its embedding and output head.
 #[derive(Clone, Debug)]
@@ -53,7 +53,7 @@ pub struct DecoderLayer {
 }
 
 /// What every layer of one pass shares.
-struct Pass<'a> {
+struct DecoderPass<'a> {
     batch: usize,
     seq: usize,
     angles: Angles,
@@ -180,7 +180,7 @@ impl Decoder {
         };
         let attention_mask = AttentionMask::causal(&key_mask);
         let angles = self.rope.angles(&places, embeds.dtype());
-        let pass = Pass { batch, seq, angles, attention_mask, context };
+        let pass = DecoderPass { batch, seq, angles, attention_mask, context };
         let mut x = embeds.reshape([batch * seq, hidden]);
         for (index, layer) in self.layers.iter().enumerate() {
             if let Some(states) = trace.as_deref_mut() {
@@ -211,8 +211,8 @@ impl Decoder {
         }
     }
 
-    pub(crate) fn for_each_tensor(&mut self, f: &mut dyn FnMut(&str, Slot)) {
-        f(EMBEDDING, Slot::R2(&mut self.embed_tokens));
+    pub(crate) fn for_each_tensor(&mut self, f: &mut dyn FnMut(&str, TensorMut)) {
+        f(EMBEDDING, TensorMut::R2(&mut self.embed_tokens));
         for layer in &mut self.layers {
             layer.for_each_tensor(f);
         }
@@ -243,7 +243,7 @@ impl DecoderLayer {
         &self,
         x: Tensor<2>,
         config: &TextConfig,
-        pass: &Pass,
+        pass: &DecoderPass,
         cache: Option<(&mut KvCache, usize)>,
     ) -> Tensor<2> {
         let attended = self.attend(self.input_layernorm.forward(x.clone()), config, pass, cache);
@@ -255,7 +255,7 @@ impl DecoderLayer {
     }
 
     /// [`DecoderLayer::forward`] that keeps its input alone for the backward pass, and runs the layer again there.
-    fn forward_again(&self, x: Tensor<2>, config: &TextConfig, pass: &Pass) -> Tensor<2> {
+    fn forward_again(&self, x: Tensor<2>, config: &TextConfig, pass: &DecoderPass) -> Tensor<2> {
         let (mut names, mut pairs) = (Vec::new(), Vec::new());
         for linear in self.linears() {
             let pair = pass.context.adapters.and_then(|adapters| adapters.modules.get(&linear.name));
@@ -276,13 +276,13 @@ impl DecoderLayer {
             let adapters = lora.clone().map(|(config, names)| Adapters { config, names, modules });
             let context = ForwardContext { adapters: adapters.as_ref(), dropout_seed };
             let (angles, attention_mask) = (angles.clone(), attention_mask.clone());
-            let pass = Pass { batch, seq, angles, attention_mask, context: &context };
+            let pass = DecoderPass { batch, seq, angles, attention_mask, context: &context };
             layer.forward(inputs[0].clone(), &config, &pass, None)
         });
         if pairs.is_empty() {
             return recompute([x], pairs, part);
         }
-        // In the first layer nothing but the adapters is tracked, so one of them is a parent beside `x`.
+        // In the first layer nothing but the adapters is tracked, so one of them is a parent as well as `x`.
         let first = pairs.remove(0);
         recompute([x, first], pairs, part)
     }
@@ -299,7 +299,7 @@ impl DecoderLayer {
         ]
     }
 
-    /// Whether the layer's own weights are trained, and not adapters beside them.
+    /// Whether the layer's own weights are trained, rather than adapters.
     fn is_trained(&self) -> bool {
         self.q_proj.weight.is_autodiff()
     }
@@ -308,7 +308,7 @@ impl DecoderLayer {
         &self,
         x: Tensor<2>,
         config: &TextConfig,
-        pass: &Pass,
+        pass: &DecoderPass,
         cache: Option<(&mut KvCache, usize)>,
     ) -> Tensor<2> {
         let (batch, seq, width) = (pass.batch, pass.seq, config.head_dim);
@@ -327,7 +327,7 @@ impl DecoderLayer {
         self.o_proj.forward(out.swap_dims(1, 2).reshape([batch * seq, heads * width]), pass.context)
     }
 
-    fn for_each_tensor(&mut self, f: &mut dyn FnMut(&str, Slot)) {
+    fn for_each_tensor(&mut self, f: &mut dyn FnMut(&str, TensorMut)) {
         self.input_layernorm.for_each_tensor(f);
         for linear in [&mut self.q_proj, &mut self.k_proj, &mut self.v_proj, &mut self.o_proj] {
             linear.for_each_tensor(f);

@@ -15,8 +15,8 @@ use crate::fused::{AttentionMask, attention, gelu};
 use crate::nn::convolution::Convolutions;
 use crate::nn::linear::{ForwardContext, Linear};
 use crate::nn::norm::LayerNorm;
-use crate::nn::slot::Slot;
 use crate::nn::source::TensorSource;
+use crate::nn::tensor_mut::TensorMut;
 
 /// Most clips that are encoded as one batch.
 const MAX_CLIPS: usize = 16;
@@ -69,7 +69,7 @@ pub(crate) struct EncodedRows {
 }
 
 /// Sizes and mask of one batch.
-struct Pass<'a> {
+struct EncoderPass<'a> {
     clips: usize,
     positions: usize,
     heads: usize,
@@ -207,7 +207,7 @@ impl AudioEncoder {
         // Padded positions are masked as keys; their rows lie between the clips' and are never read.
         let positions = longest.next_multiple_of(self.pad_to).min(self.config.max_source_positions);
         let width = self.config.d_model;
-        let pass = Pass {
+        let pass = EncoderPass {
             clips,
             positions,
             heads: self.config.encoder_attention_heads,
@@ -235,9 +235,9 @@ impl AudioEncoder {
         self.layer_norm.forward(pooled)
     }
 
-    pub(crate) fn for_each_tensor(&mut self, f: &mut dyn FnMut(&str, Slot)) {
+    pub(crate) fn for_each_tensor(&mut self, f: &mut dyn FnMut(&str, TensorMut)) {
         self.convolutions.for_each_tensor(f);
-        f(ENCODER_POSITIONS, Slot::R2(&mut self.embed_positions));
+        f(ENCODER_POSITIONS, TensorMut::R2(&mut self.embed_positions));
         for layer in &mut self.layers {
             layer.for_each_tensor(f);
         }
@@ -260,13 +260,13 @@ impl EncoderLayer {
         })
     }
 
-    fn forward(&self, x: Tensor<2>, pass: &Pass) -> Tensor<2> {
+    fn forward(&self, x: Tensor<2>, pass: &EncoderPass) -> Tensor<2> {
         let x = x.clone() + self.attend(self.self_attn_layer_norm.forward(x), pass);
         let inner = self.fc1.forward(self.final_layer_norm.forward(x.clone()), pass.context);
         x + self.fc2.forward(gelu(inner), pass.context)
     }
 
-    fn attend(&self, x: Tensor<2>, pass: &Pass) -> Tensor<2> {
+    fn attend(&self, x: Tensor<2>, pass: &EncoderPass) -> Tensor<2> {
         let [rows, width] = x.dims();
         let head_dim = width / pass.heads;
         let split =
@@ -278,7 +278,7 @@ impl EncoderLayer {
         self.out_proj.forward(out.swap_dims(1, 2).reshape([rows, width]), pass.context)
     }
 
-    fn for_each_tensor(&mut self, f: &mut dyn FnMut(&str, Slot)) {
+    fn for_each_tensor(&mut self, f: &mut dyn FnMut(&str, TensorMut)) {
         self.self_attn_layer_norm.for_each_tensor(f);
         for linear in [&mut self.q_proj, &mut self.k_proj, &mut self.v_proj, &mut self.out_proj] {
             linear.for_each_tensor(f);

@@ -7,7 +7,7 @@ mod shards;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use idk_dataset_builder::Part;
+use idk_dataset_builder::SamplingPart;
 
 use super::args::{RecipeArgs, exit_codes, reject_next_to};
 use crate::recipe::Recipe;
@@ -16,7 +16,7 @@ use crate::stage::dataset::{complete, describe};
 use crate::terminal::{self, Failure, print_result};
 use compose::ComposeArguments;
 use dataset::{ExportArguments, InspectArguments, RelabelArguments};
-use shards::MergeArguments;
+use shards::MergeShardsArguments;
 
 /// Builds the IDK dataset: samples the base model, judges, labels K of N
 #[derive(Parser)]
@@ -26,15 +26,15 @@ struct Arguments {
     command: Option<Command>,
     #[command(flatten)]
     recipe: RecipeArgs,
-    /// Moves an earlier run in the output folder aside and starts anew
+    /// Moves an earlier run in the output folder aside and starts from scratch
     #[arg(long)]
     fresh: bool,
-    /// Goes on with an earlier run in the output folder, which happens without it too
+    /// Resumes the run in the output folder, which happens without it too
     #[arg(long, conflicts_with = "fresh")]
     resume: bool,
     /// Samples only part i of n, into the folder `shard-i-of-n` of the run; `idk-build merge` brings them together
     #[arg(long, value_name = "I/N")]
-    shard: Option<Part>,
+    shard: Option<SamplingPart>,
     /// Prints the counts as one JSON object; errors too
     #[arg(long, global = true)]
     json: bool,
@@ -44,14 +44,14 @@ struct Arguments {
 enum Command {
     /// Renders questions with their clips from a bank of recordings
     Compose(ComposeArguments),
-    /// Labels the samples of a run anew, without the model: another K, refusal, balance, split
+    /// Labels the samples of a run again, without the model: another K, refusal, balance, split
     Relabel(RelabelArguments),
     /// Shows counts, the K curve, the IDK share of groups and a few rows of a dataset
     Inspect(InspectArguments),
     /// Writes the rows of a dataset for another trainer
     Export(ExportArguments),
     /// Makes the dataset from the parts that `--shard i/n` has sampled
-    Merge(MergeArguments),
+    Merge(MergeShardsArguments),
 }
 
 const AFTER_HELP: &str = concat!(
@@ -66,7 +66,7 @@ Examples:
   idk-build export runs/sound --format ms-swift --out /tmp/sound-swift
   idk-build compose --split test --out /tmp/test
 
-A build that was stopped goes on where it was: give the same command again.
+A build that was stopped resumes: give the same command again.
 
 ",
     exit_codes!()

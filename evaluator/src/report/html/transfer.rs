@@ -9,7 +9,7 @@ use crate::compare::methods::ALL;
 use crate::error::EvalError;
 use crate::report::plot::heat::heat;
 use crate::report::table::percent;
-use crate::sweep::transfer::{Cell, Transfer, mean_and_std};
+use crate::sweep::transfer::{Transfer, TransferCell, mean_and_std};
 
 use super::page::{page, paragraph, row, section, table, wide};
 use super::report_file;
@@ -42,13 +42,13 @@ fn report(transfer: &Transfer) -> String {
         section("Trained on, tested on", MATRIX_NOTE, &plot),
         section("The numbers", &numbers_note(transfer), &(numbers(transfer) + &seeds)),
     ];
-    page("Does refusing carry over?", &lead(transfer), &sections.concat())
+    page("Does refusing transfer?", &lead(transfer), &sections.concat())
 }
 
 /// What was found, in plain sentences.
 fn lead(transfer: &Transfer) -> String {
-    let named = |cell: &&Cell| cell.train == cell.test && cell.train != ALL;
-    let other = |cell: &&Cell| cell.train != cell.test && cell.train != ALL && cell.test != ALL;
+    let named = |cell: &&TransferCell| cell.train == cell.test && cell.train != ALL;
+    let other = |cell: &&TransferCell| cell.train != cell.test && cell.train != ALL && cell.test != ALL;
     let asked = format!(
         "Adapters were trained on {}, with {} each, and tested on every task.",
         list(&transfer.trains()),
@@ -63,7 +63,7 @@ fn lead(transfer: &Transfer) -> String {
             list(&own)
         )));
     }
-    let off: Vec<&Cell> = transfer.cells.iter().filter(other).collect();
+    let off: Vec<&TransferCell> = transfer.cells.iter().filter(other).collect();
     let means: Vec<f64> = off.iter().filter_map(|cell| cell.rgi_mean).collect();
     if !means.is_empty() {
         let (low, high) = means
@@ -82,13 +82,13 @@ fn lead(transfer: &Transfer) -> String {
     text
 }
 
-fn with_mean(cell: &Cell) -> String {
+fn with_mean(cell: &TransferCell) -> String {
     let mean = cell.rgi_mean.map_or("none".to_owned(), |mean| format!("{mean:+.2}"));
     format!("{mean} ({})", cell.test)
 }
 
 /// Every seed's interval lies above zero.
-fn is_above_zero(cell: &Cell) -> bool {
+fn is_above_zero(cell: &TransferCell) -> bool {
     cell.rgi_ci95.iter().all(|interval| interval.is_some_and(|[low, _]| low > 0.0))
 }
 

@@ -3,7 +3,7 @@
 use idk_common::text::ellipsis;
 use idk_questions::metrics::show_with;
 
-use crate::sweep::transfer::{Cell, Transfer, mean_and_std};
+use crate::sweep::transfer::{Transfer, TransferCell, mean_and_std};
 
 use super::draw::shape::{Shape, rectangle, text};
 use super::draw::style::STEPS;
@@ -76,7 +76,7 @@ fn class(rgi: Option<f64>) -> String {
 }
 
 /// The cell with its mean, spread, interval and share refused.
-fn cell_shapes(cell: &Cell, [left, top]: [f64; 2]) -> Vec<Shape> {
+fn cell_shapes(cell: &TransferCell, [left, top]: [f64; 2]) -> Vec<Shape> {
     let middle = left + CELL[0] / 2.0;
     let names = format!("trained on {}, tested on {}: {}", cell.train, cell.test, cell.text());
     let mut shapes = vec![rectangle([left, top], CELL[0], CELL[1], &class(cell.rgi_mean)).titled(names)];
