@@ -129,7 +129,8 @@ fn new_recipe(
         return Ok(None);
     }
     let mut recipe = Recipe::load(&path, &[])?;
-    recipe.build = config.clone();
+    // Where the server is stands in the recipe alone.
+    recipe.build = recipe.build.labelled_as(config);
     if let Some(out) = out {
         out.clone_into(&mut recipe.output.dir);
     }
@@ -155,8 +156,11 @@ fn relabelled(before: &BuildConfig, overrides: &[String]) -> Result<BuildConfig,
             return Err(BuildError::SamplingKey { key: format!("build.{key}") }.into());
         }
     }
-    let recipe = Recipe { build: before.clone(), ..Recipe::default() };
-    Ok(Recipe::parse(&recipe.to_toml()?, Path::new("(the dataset's settings)"), overrides)?.build)
+    // Only what labelling reads is checked: a dataset does not say where its server was.
+    let labels = BuildConfig { n_samples: before.n_samples, ..BuildConfig::default() }.labelled_as(before);
+    let recipe = Recipe { build: labels, ..Recipe::default() };
+    let recipe = Recipe::parse(&recipe.to_toml()?, Path::new("(the dataset's settings)"), overrides)?;
+    Ok(before.labelled_as(&recipe.build))
 }
 
 /// `idk-build inspect RUN`: what is in a dataset.
@@ -195,10 +199,11 @@ pub fn export_run(
 /// # Errors
 /// As [`relabel`] and [`complete`].
 pub(crate) fn finish_labels(dataset: &Path, config: &BuildConfig) -> Result<(), BuildError> {
-    if Sampled::read(dataset)?.config == *config {
+    let config = config.identity();
+    if Sampled::read(dataset)?.config == config {
         complete(dataset)?;
     } else {
-        relabel(dataset, config, || Ok(()))?;
+        relabel(dataset, &config, || Ok(()))?;
     }
     Ok(())
 }
