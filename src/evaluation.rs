@@ -278,7 +278,7 @@ fn with_own(own: Option<&Path>, recipe: &Recipe) -> Result<Vec<(String, PathBuf)
 pub(crate) fn check_inputs(recipe: &Recipe) -> Result<(), Failure> {
     recipe.eval.check_prompts()?;
     for (_, dir) in recipe.eval.named_adapters()? {
-        drop(idk_common::atomic::open(&dir.join("adapter_config.json"))?);
+        drop(idk_common::fs::open(&dir.join("adapter_config.json"))?);
     }
     check_val(recipe)
 }

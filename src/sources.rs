@@ -182,7 +182,7 @@ pub fn check(data: &DataSection, sets: &[Set]) -> Result<(), Failure> {
         match spec.strip_prefix("bank:") {
             None if set == Set::Val && spec.is_empty() => {}
             Some(split) => check_split(split, set, spec)?,
-            None => drop(idk_common::atomic::open(Path::new(spec))?),
+            None => drop(idk_common::fs::open(Path::new(spec))?),
         }
     }
     Ok(())

@@ -61,10 +61,10 @@ mod tests {
         // What cannot be mistaken for a dataset has neither of these.
         assert!(!out.join(MANIFEST_FILE).exists() && !out.join(SAMPLED_FILE).exists());
         let shard = out.join("shards/00000.jsonl");
-        let before = idk_common::atomic::read(&shard).unwrap();
+        let before = idk_common::fs::read(&shard).unwrap();
         let stopped = std::sync::atomic::AtomicBool::new(false);
         let control = Control { stop: Some(&stopped), ..Control::silent() };
         assert_eq!(sample_answers(&inputs, &out, &control).unwrap(), answers);
-        assert_eq!(idk_common::atomic::read(&shard).unwrap(), before);
+        assert_eq!(idk_common::fs::read(&shard).unwrap(), before);
     }
 }

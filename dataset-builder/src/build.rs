@@ -198,7 +198,7 @@ pub(crate) mod tests {
     use std::collections::BTreeMap;
     use std::path::PathBuf;
 
-    use idk_common::atomic;
+    use idk_common::fs;
     use idk_common::json::read_jsonl;
     use idk_model::device;
     use idk_questions::rows::SampleRow;
@@ -221,8 +221,8 @@ pub(crate) mod tests {
     pub(crate) fn copy_clips(root: &Path) -> PathBuf {
         let audio = root.join("audio");
         for name in ["a.wav", "b.wav", "c.wav"] {
-            let bytes = atomic::read(&fixture().join(name)).unwrap();
-            atomic::write_atomic(&audio.join(name), &bytes).unwrap();
+            let bytes = fs::read(&fixture().join(name)).unwrap();
+            fs::write_atomic(&audio.join(name), &bytes).unwrap();
         }
         audio
     }
@@ -267,7 +267,7 @@ pub(crate) mod tests {
 
     pub(crate) fn bytes_of(dir: &Path) -> BTreeMap<String, Vec<u8>> {
         let files = idk_common::paths::regular_files(dir).unwrap();
-        files.into_iter().map(|(name, path)| (name, atomic::read(&path).unwrap())).collect()
+        files.into_iter().map(|(name, path)| (name, fs::read(&path).unwrap())).collect()
     }
 
     #[test]
@@ -317,9 +317,9 @@ pub(crate) mod tests {
     fn what_cannot_be_used_is_listed_with_its_reason_and_counted() {
         let root = tempfile::tempdir().unwrap();
         let audio = copy_clips(root.path());
-        let whole = atomic::read(&audio.join("a.wav")).unwrap();
-        atomic::write_atomic(&audio.join("torn.wav"), &whole[..whole.len() / 2]).unwrap();
-        atomic::write_atomic(&audio.join("none.wav"), &whole[..0]).unwrap();
+        let whole = fs::read(&audio.join("a.wav")).unwrap();
+        fs::write_atomic(&audio.join("torn.wav"), &whole[..whole.len() / 2]).unwrap();
+        fs::write_atomic(&audio.join("none.wav"), &whole[..0]).unwrap();
         idk_audio::write_wav(&audio.join("long.wav"), &vec![0.1; 48_000], 16_000).unwrap();
         idk_audio::write_wav(&audio.join("short.wav"), &[0.1; 100], 16_000).unwrap();
         let mut set = four_questions(&audio);
@@ -381,7 +381,7 @@ pub(crate) mod tests {
         for (row, question) in rows.iter().zip(&set.questions) {
             assert_eq!(row.audios.len(), question.audio.len());
             for (path, original) in row.audios.iter().zip(&question.audio) {
-                assert_eq!(atomic::read(Path::new(path)).unwrap(), atomic::read(original).unwrap());
+                assert_eq!(fs::read(Path::new(path)).unwrap(), fs::read(original).unwrap());
             }
             let shown = idk_questions::shuffled(question, 7);
             let text = idk_questions::prompt_text(&shown, three_samples().prompt);

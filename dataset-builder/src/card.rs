@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use idk_common::{CommonError, atomic};
+use idk_common::{CommonError, fs};
 
 use crate::config::{BuildConfig, OptionOrder, Sampler, Target};
 use crate::manifest::DatasetManifest;
@@ -12,7 +12,7 @@ use crate::write::README_FILE;
 
 /// Writes the dataset card.
 pub(crate) fn write_card(dir: &Path, manifest: &DatasetManifest) -> Result<(), CommonError> {
-    atomic::write_atomic(&dir.join(README_FILE), card(manifest).as_bytes())
+    fs::write_atomic(&dir.join(README_FILE), card(manifest).as_bytes())
 }
 
 /// How the model was run, if not by this program.

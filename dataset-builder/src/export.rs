@@ -1,12 +1,10 @@
 //! The rows of a dataset in the files of other trainers. Each is written as that program's own documentation of its
 //! data formats asks for, with no key that it would take for something else.
-
-use std::fs;
 use std::path::Path;
 
 use idk_common::chat::Message;
 use idk_common::json::{JsonlReader, JsonlWriter, write_json};
-use idk_common::{CommonError, atomic};
+use idk_common::{CommonError, fs};
 use idk_questions::rows::SftRow;
 use serde_json::{Map, Value, json};
 
@@ -65,7 +63,7 @@ pub struct Exported {
 /// [`BuildError::Common`].
 pub fn export(dir: &Path, out: &Path, format: Format, paths: Paths) -> Result<Exported, BuildError> {
     let manifest = verify(dir)?;
-    atomic::create_dir_all(out)?;
+    fs::create_dir_all(out)?;
     if real(dir)? == real(out)? {
         return Err(BuildError::Taken { dir: out.to_owned() });
     }
@@ -100,7 +98,7 @@ pub fn export(dir: &Path, out: &Path, format: Format, paths: Paths) -> Result<Ex
 }
 
 fn real(path: &Path) -> Result<std::path::PathBuf, CommonError> {
-    fs::canonicalize(path).map_err(CommonError::reading("read", path))
+    std::fs::canonicalize(path).map_err(CommonError::reading("read", path))
 }
 
 /// The path of a recording in the export.

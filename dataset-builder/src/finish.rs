@@ -5,7 +5,7 @@ use std::path::Path;
 
 use idk_common::chat::Message;
 use idk_common::json::JsonlWriter;
-use idk_common::{CommonError, atomic};
+use idk_common::{CommonError, fs};
 use idk_questions::rows::{Label, SampleRow, SftRow};
 
 use crate::build::{BuildReport, Provenance};
@@ -51,7 +51,7 @@ pub fn finish(
 pub fn complete(dir: &Path) -> Result<BuildReport, BuildError> {
     let sampled = Sampled::read(dir)?;
     sampled.verify(dir)?;
-    atomic::remove_temporaries(dir)?;
+    fs::remove_temporaries(dir)?;
     mark_incomplete(dir)?;
     Labelled::read(dir, &sampled)?.publish(dir, &sampled)
 }

@@ -141,8 +141,8 @@ mod tests {
         sample(&lalm, &set, &config, 7, "2/2", &two);
         // A damaged shard is not taken for a sound one.
         let path = two.join("shards/00003.jsonl");
-        let bytes = idk_common::atomic::read(&path).unwrap();
-        idk_common::atomic::write_atomic(&path, &bytes[..bytes.len() / 2]).unwrap();
+        let bytes = idk_common::fs::read(&path).unwrap();
+        idk_common::fs::write_atomic(&path, &bytes[..bytes.len() / 2]).unwrap();
         assert!(SampledParts::find(&both).unwrap_err().to_string().contains("00003.jsonl"));
     }
 
@@ -166,16 +166,16 @@ mod tests {
         shards.write(2, &rows).unwrap();
         let copy = root.path().join("copy");
         for (name, bytes) in bytes_of(&stopped) {
-            idk_common::atomic::write_atomic(&copy.join(name), &bytes).unwrap();
+            idk_common::fs::write_atomic(&copy.join(name), &bytes).unwrap();
         }
         run(&lalm, &set, &relabelled, &copy).unwrap();
-        let joined = idk_common::atomic::read_to_string(&copy.join("samples.jsonl")).unwrap();
+        let joined = idk_common::fs::read_to_string(&copy.join("samples.jsonl")).unwrap();
         assert_eq!(joined.matches(r#""text":"kept""#).count(), 1);
         // What labels read may change in between, what samples read may not; a damaged shard is drawn again.
         let error = run(&lalm, &set, &BuildConfig { top_k: 3, ..config.clone() }, &stopped).unwrap_err();
         assert!(error.to_string().contains("build.top_k: then 0, now 3"), "{error}");
         let path = stopped.join("shards/00002.jsonl");
-        idk_common::atomic::write_atomic(&path, b"{}\n").unwrap();
+        idk_common::fs::write_atomic(&path, b"{}\n").unwrap();
         run(&lalm, &set, &relabelled, &stopped).unwrap();
         assert!(bytes_of(&whole) == bytes_of(&stopped), "the resumed dataset differs");
         let other_k = root.path().join("other-k");

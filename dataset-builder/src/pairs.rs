@@ -52,7 +52,7 @@ fn read_pairs(dir: &Path, name: &str) -> Result<Vec<DpoRow>, BuildError> {
 
 #[cfg(test)]
 mod tests {
-    use idk_common::atomic;
+    use idk_common::fs;
 
     use super::*;
 
@@ -62,7 +62,7 @@ mod tests {
             r#"{{"id":"q7","prompt":[{{"role":"user","content":"<audio>what?"}}],
             "chosen":[{{"role":"assistant","content":"a"}}],"rejected":{rejected},"audios":{audios},"label":"known"}}"#
         );
-        atomic::write_atomic(&dir.path().join(DPO_FILE), row.replace('\n', " ").as_bytes()).unwrap();
+        fs::write_atomic(&dir.path().join(DPO_FILE), row.replace('\n', " ").as_bytes()).unwrap();
         let rows = read_dpo(dir.path());
         assert_eq!(read_dpo_val(dir.path()).unwrap(), Vec::new());
         rows

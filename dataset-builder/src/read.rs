@@ -82,13 +82,13 @@ fn read_chats(dir: &Path, name: &str) -> Result<Vec<SftRow>, BuildError> {
 
 #[cfg(test)]
 mod tests {
-    use idk_common::atomic;
+    use idk_common::fs;
 
     use super::*;
 
     fn read(line: &str) -> Result<Vec<SftRow>, BuildError> {
         let dir = tempfile::tempdir().unwrap();
-        atomic::write_atomic(&dir.path().join(SFT_FILE), line.as_bytes()).unwrap();
+        fs::write_atomic(&dir.path().join(SFT_FILE), line.as_bytes()).unwrap();
         read_sft(dir.path())
     }
 

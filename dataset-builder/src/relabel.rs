@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use idk_common::json::{JsonlReader, JsonlWriter};
-use idk_common::{CommonError, atomic};
+use idk_common::{CommonError, fs};
 use idk_questions::rows::SampleRow;
 
 use crate::build::BuildReport;
@@ -33,7 +33,7 @@ pub fn relabel(
     between: impl FnOnce() -> Result<(), CommonError>,
 ) -> Result<BuildReport, BuildError> {
     let sampled = relabelled(dir, config)?;
-    atomic::remove_temporaries(dir)?;
+    fs::remove_temporaries(dir)?;
     let labelled = Labelled::read(dir, &sampled)?;
     mark_incomplete(dir)?;
     sampled.write(dir)?;
@@ -61,7 +61,7 @@ pub fn relabel_to(dir: &Path, out: &Path, config: &BuildConfig) -> Result<BuildR
         samples.put(&row?)?;
     }
     samples.commit()?;
-    atomic::write_atomic(&out.join(REJECTED_FILE), &atomic::read(&dir.join(REJECTED_FILE))?)?;
+    fs::write_atomic(&out.join(REJECTED_FILE), &fs::read(&dir.join(REJECTED_FILE))?)?;
     finish(out, config, sampled.seed, &sampled.provenance, &sampled.screening)
 }
 

@@ -334,7 +334,7 @@ mod tests {
             ShardSampler { server: None, lalm: &lalm, usable: &usable, config: &config, run_seed: 7 };
         sampler.sample(&shards, Part::WHOLE, &Control::silent()).unwrap();
         let damaged = root.path().join("shards/00001.jsonl");
-        idk_common::atomic::write_atomic(&damaged, b"torn").unwrap();
+        idk_common::fs::write_atomic(&damaged, b"torn").unwrap();
         let error = sampler.sample(&shards, Part::WHOLE, &control).unwrap_err();
         assert!(matches!(error, BuildError::Stopped { sampled: Some(4), total: 6 }), "{error:?}");
         assert_eq!(warnings.into_inner().unwrap().len(), 1);

@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use idk_common::hash::sha256_hex;
-use idk_common::{CommonError, atomic};
+use idk_common::{CommonError, fs};
 use idk_questions::rows::SampleRow;
 use serde::{Deserialize, Serialize};
 
@@ -48,7 +48,7 @@ pub(crate) fn write_shard(
     let mut bytes = serde_json::to_vec(&header).map_err(encode)?;
     bytes.push(b'\n');
     bytes.extend(samples);
-    atomic::write_atomic(path, &bytes)
+    fs::write_atomic(path, &bytes)
 }
 
 /// Reads a shard and checks that it is the one that was written.
@@ -56,7 +56,7 @@ pub(crate) fn write_shard(
 /// # Errors
 /// [`CommonError`] if the file is there but cannot be read; a wrong content is [`Found::Damaged`].
 pub(crate) fn read_shard(path: &Path, shard: usize, sampling_sha256: &str) -> Result<Found, CommonError> {
-    let mut bytes = match atomic::read(path) {
+    let mut bytes = match fs::read(path) {
         Err(CommonError::NotFound { .. }) => return Ok(Found::Nothing),
         read => read?,
     };
@@ -95,7 +95,7 @@ mod tests {
         write_shard(&path, 4, "model", &rows()).unwrap();
         let lines = dir.path().join("rows.jsonl");
         idk_common::json::write_jsonl(&lines, &rows()).unwrap();
-        assert_eq!(read_shard(&path, 4, "model").unwrap(), Found::Samples(atomic::read(&lines).unwrap()));
+        assert_eq!(read_shard(&path, 4, "model").unwrap(), Found::Samples(fs::read(&lines).unwrap()));
     }
 
     #[test]
@@ -103,12 +103,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("00004.jsonl");
         write_shard(&path, 4, "model", &rows()).unwrap();
-        let whole = atomic::read(&path).unwrap();
+        let whole = fs::read(&path).unwrap();
         for at in 0..whole.len() {
             let mut changed = whole.clone();
             changed[at] ^= 1;
             for bytes in [&changed[..], &whole[..at]] {
-                atomic::write_atomic(&path, bytes).unwrap();
+                fs::write_atomic(&path, bytes).unwrap();
                 assert_eq!(read_shard(&path, 4, "model").unwrap(), Found::Damaged, "byte {at}");
             }
         }

@@ -1,14 +1,12 @@
 //! The shards of a dataset that is being sampled: which questions each holds, which are done, how they become
 //! `samples.jsonl`.
-
-use std::fs;
 use std::io::ErrorKind;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use idk_common::CommonError;
-use idk_common::atomic::{self, AtomicFile};
 use idk_common::diagnose::{Diagnose, ExitKind};
+use idk_common::fs::{self, AtomicFile};
 use idk_common::json::{read_json, write_json};
 use idk_questions::rows::SampleRow;
 
@@ -56,8 +54,8 @@ impl Shards {
             }
             Err(error) => return Err(error.into()),
         }
-        atomic::create_dir_all(&shards.dir)?;
-        atomic::remove_temporaries(&shards.dir)?;
+        fs::create_dir_all(&shards.dir)?;
+        fs::remove_temporaries(&shards.dir)?;
         write_json(&shards.identity_file(), &shards.identity)?;
         Ok(shards)
     }
@@ -136,7 +134,7 @@ impl Shards {
     /// Takes a shard over from another folder, as it is.
     pub(crate) fn copy(&self, shard: usize, from: &Self) -> Result<(), CommonError> {
         let name = Self::name(shard);
-        atomic::write_atomic(&self.dir.join(&name), &atomic::read(&from.dir.join(&name))?)
+        fs::write_atomic(&self.dir.join(&name), &fs::read(&from.dir.join(&name))?)
     }
 }
 
@@ -157,7 +155,7 @@ pub fn partial_sampling(dataset: &Path) -> Result<Option<SamplingIdentity>, Buil
 /// [`BuildError::Common`] that names the folder.
 pub fn remove_shards(dataset: &Path) -> Result<(), BuildError> {
     let dir = dataset.join(SHARDS_DIR);
-    match fs::remove_dir_all(&dir) {
+    match std::fs::remove_dir_all(&dir) {
         Err(error) if error.kind() != ErrorKind::NotFound => {
             Err(CommonError::io("remove", &dir)(error).into())
         }
@@ -227,7 +225,7 @@ mod tests {
         assert_eq!(ids, (0..10).map(|question| format!("q{question}")).collect::<Vec<_>>());
         remove_shards(dir.path()).unwrap();
         remove_shards(dir.path()).unwrap();
-        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 
     #[test]
@@ -239,8 +237,8 @@ mod tests {
         }
         for name in ["00000.jsonl", "00002.jsonl"] {
             let path = dir.path().join("shards").join(name);
-            let bytes = atomic::read(&path).unwrap();
-            atomic::write_atomic(&path, &bytes[..bytes.len() - 3]).unwrap();
+            let bytes = fs::read(&path).unwrap();
+            fs::write_atomic(&path, &bytes[..bytes.len() - 3]).unwrap();
         }
         let warnings = RefCell::new(Vec::new());
         let missing =
@@ -269,7 +267,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let shards = open(dir.path());
         shards.write(0, &rows(&shards, 0)).unwrap();
-        atomic::write_atomic(&dir.path().join("shards").join(SHARDS_IDENTITY_FILE), b"{\"torn").unwrap();
+        fs::write_atomic(&dir.path().join("shards").join(SHARDS_IDENTITY_FILE), b"{\"torn").unwrap();
         let warnings = RefCell::new(0);
         Shards::open(dir.path(), identity(10), &|_| *warnings.borrow_mut() += 1).unwrap();
         assert_eq!(warnings.into_inner(), 1);

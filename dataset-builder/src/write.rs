@@ -1,13 +1,11 @@
 //! The files of a dataset, all of them written whole or not at all.
-
-use std::fs;
 use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
 
 use idk_common::chat::Message;
 use idk_common::hash::sha256_file;
 use idk_common::manifest::FileEntry;
-use idk_common::{CommonError, atomic};
+use idk_common::{CommonError, fs};
 use idk_questions::rows::Label;
 use serde::{Deserialize, Serialize};
 
@@ -54,8 +52,8 @@ pub struct DpoRow {
 /// Makes the folder for a new sampling: what is left of an earlier dataset loses its marks of completeness before a
 /// file of it changes.
 pub(crate) fn open_folder(dir: &Path) -> Result<(), CommonError> {
-    atomic::create_dir_all(dir)?;
-    atomic::remove_temporaries(dir)?;
+    fs::create_dir_all(dir)?;
+    fs::remove_temporaries(dir)?;
     mark_incomplete(dir)?;
     remove_if_there(&dir.join(SAMPLED_FILE))
 }
@@ -67,7 +65,7 @@ pub(crate) fn mark_incomplete(dir: &Path) -> Result<(), CommonError> {
 
 /// Removes a file that need not be there.
 pub(crate) fn remove_if_there(path: &Path) -> Result<(), CommonError> {
-    match fs::remove_file(path) {
+    match std::fs::remove_file(path) {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(CommonError::io("remove", path)(error)),
         _ => Ok(()),
     }
@@ -76,7 +74,7 @@ pub(crate) fn remove_if_there(path: &Path) -> Result<(), CommonError> {
 /// Size and hash of a file of the dataset.
 pub(crate) fn file_entry(dir: &Path, name: &str) -> Result<FileEntry, CommonError> {
     let path = dir.join(name);
-    let (_, bytes) = atomic::open(&path)?;
+    let (_, bytes) = fs::open(&path)?;
     Ok(FileEntry { sha256: sha256_file(&path)?, bytes })
 }
 
@@ -106,7 +104,7 @@ fn part_text(part: Component<'_>, path: &Path) -> Result<String, BuildError> {
 }
 
 fn real_path(path: &Path) -> Result<PathBuf, CommonError> {
-    fs::canonicalize(path).map_err(CommonError::reading("read", path))
+    std::fs::canonicalize(path).map_err(CommonError::reading("read", path))
 }
 
 #[cfg(test)]
@@ -118,8 +116,8 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let dir = root.path().join("run/dataset");
         let audio = root.path().join("run/data/audio");
-        atomic::create_dir_all(&dir).unwrap();
-        atomic::create_dir_all(&audio).unwrap();
+        fs::create_dir_all(&dir).unwrap();
+        fs::create_dir_all(&audio).unwrap();
         let name = relative_to(&dir, &audio.join("a b.wav")).unwrap();
         assert_eq!(name, "../data/audio/a b.wav");
         assert_eq!(relative_to(&dir, &dir.join("c.wav")).unwrap(), "c.wav");
@@ -130,19 +128,19 @@ mod tests {
     fn a_linked_dataset_folder_still_finds_its_recordings() {
         let root = tempfile::tempdir().unwrap();
         let real = root.path().join("elsewhere/deep/dataset");
-        atomic::create_dir_all(&real).unwrap();
+        fs::create_dir_all(&real).unwrap();
         std::os::unix::fs::symlink(&real, root.path().join("dataset")).unwrap();
-        atomic::write_atomic(&root.path().join("a.wav"), b"x").unwrap();
+        fs::write_atomic(&root.path().join("a.wav"), b"x").unwrap();
         let linked = root.path().join("dataset");
         let name = relative_to(&linked, &root.path().join("a.wav")).unwrap();
-        assert_eq!(atomic::read(&linked.join(name)).unwrap(), b"x");
+        assert_eq!(fs::read(&linked.join(name)).unwrap(), b"x");
     }
 
     #[test]
     fn opening_a_folder_takes_its_mark_of_completeness_away() {
         let dir = tempfile::tempdir().unwrap();
         for name in [MANIFEST_FILE, SAMPLED_FILE] {
-            atomic::write_atomic(&dir.path().join(name), b"{}").unwrap();
+            fs::write_atomic(&dir.path().join(name), b"{}").unwrap();
         }
         open_folder(dir.path()).unwrap();
         assert!(!dir.path().join(MANIFEST_FILE).exists() && !dir.path().join(SAMPLED_FILE).exists());

@@ -108,7 +108,7 @@ pub(crate) fn remove_if_there(path: &Path) -> Result<(), EvalError> {
 
 #[cfg(test)]
 mod tests {
-    use idk_common::atomic::{read_to_string, write_atomic};
+    use idk_common::fs::{read_to_string, write_atomic};
     use idk_questions::{PromptStyle, Question, Scorer, Verdict, judge};
     use serde_json::json;
 

@@ -40,7 +40,7 @@ impl Beside {
 
 #[cfg(test)]
 mod tests {
-    use idk_common::atomic::write_atomic;
+    use idk_common::fs::write_atomic;
 
     use super::*;
 

@@ -169,7 +169,7 @@ impl Prompts {
         for name in PromptName::ALL {
             let template = match name.file(files) {
                 Some(path) => {
-                    Template::parse(&idk_common::atomic::read_to_string(path)?, &name.placeholders(), path)?
+                    Template::parse(&idk_common::fs::read_to_string(path)?, &name.placeholders(), path)?
                 }
                 None => Template::parse(name.default_text(), &name.placeholders(), Path::new(name.name()))?,
             };
@@ -206,7 +206,7 @@ mod tests {
     fn a_file_of_ones_own_replaces_the_default_and_its_hash() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("mine.txt");
-        idk_common::atomic::write_atomic(&path, b"{question} Or say {refusal}!").unwrap();
+        idk_common::fs::write_atomic(&path, b"{question} Or say {refusal}!").unwrap();
         let files = PromptFiles { idk_prompt: Some(path.clone()), ..PromptFiles::default() };
         let prompts = Prompts::load(&files).unwrap();
         let filled = prompts.fill(PromptName::IdkPrompt, |name| if name == "question" { "Q?" } else { "no" });
@@ -214,7 +214,7 @@ mod tests {
         let default = Prompts::load(&PromptFiles::default()).unwrap();
         assert_ne!(prompts.hashes(Method::IdkPrompt), default.hashes(Method::IdkPrompt));
         assert_eq!(files.without_folders().idk_prompt, Some(PathBuf::from("mine.txt")));
-        idk_common::atomic::write_atomic(&path, b"{reasoning}").unwrap();
+        idk_common::fs::write_atomic(&path, b"{reasoning}").unwrap();
         let error = Prompts::load(&files).unwrap_err().to_string();
         assert!(error.contains("mine.txt") && error.contains("{reasoning}"), "{error}");
     }

@@ -294,7 +294,7 @@ pub(crate) mod tests {
     use std::path::PathBuf;
 
     use idk_common::progress::Progress;
-    use idk_common::{atomic, json::read_json, paths::regular_files};
+    use idk_common::{fs, json::read_json, paths::regular_files};
     use idk_model::device;
     use idk_questions::{PromptStyle, Question, QuestionSet};
 
@@ -386,7 +386,7 @@ pub(crate) mod tests {
 
     fn bytes_of(dir: &Path) -> BTreeMap<String, Vec<u8>> {
         let files = regular_files(dir).unwrap();
-        files.into_iter().map(|(name, path)| (name, atomic::read(&path).unwrap())).collect()
+        files.into_iter().map(|(name, path)| (name, fs::read(&path).unwrap())).collect()
     }
 
     #[test]
@@ -495,7 +495,7 @@ pub(crate) mod tests {
             let rows: String = rows.iter().map(|row| format!("{row}\n")).collect();
             let text = format!("{}\n{rows}", idk_common::hash::sha256_hex(rows.as_bytes()));
             let path = root.path().join(crate::store::STORE_DIR).join(name);
-            atomic::write_atomic(&path, text.as_bytes()).unwrap();
+            fs::write_atomic(&path, text.as_bytes()).unwrap();
         }
         let acc = |results: &Results| {
             let row = &results.methods[0].tasks.last().unwrap().comparison;

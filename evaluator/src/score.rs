@@ -66,8 +66,8 @@ fn judge_file(scorer: Scorer, set: &QuestionSet, path: &Path, side: &str) -> Res
 mod tests {
     use std::path::PathBuf;
 
-    use idk_common::atomic::write_atomic;
     use idk_common::diagnose::{Diagnose, ExitKind};
+    use idk_common::fs::write_atomic;
     use serde_json::json;
 
     use super::*;
@@ -113,7 +113,7 @@ mod tests {
     fn a_missing_a_double_and_a_broken_answer_are_bad_data_that_name_the_file() {
         let dir = tempfile::tempdir().unwrap();
         let [questions, before, after] = golden(dir.path());
-        let text = idk_common::atomic::read_to_string(&after).unwrap();
+        let text = idk_common::fs::read_to_string(&after).unwrap();
         let (first, rest) = text.split_once('\n').unwrap();
         for broken in [rest.to_owned(), format!("{text}{first}\n"), format!("{text}{{\"id\": 3")] {
             write_atomic(&after, broken.as_bytes()).unwrap();
@@ -130,7 +130,7 @@ mod tests {
     fn questions_that_cannot_be_used_are_listed_and_their_answers_not_counted() {
         let dir = tempfile::tempdir().unwrap();
         let [questions, before, after] = golden(dir.path());
-        let text = idk_common::atomic::read_to_string(&questions).unwrap();
+        let text = idk_common::fs::read_to_string(&questions).unwrap();
         write_atomic(&questions, text.replacen(r#""answer":"cat""#, r#""answer":"cow""#, 1).as_bytes())
             .unwrap();
         let score = score_files(&questions, &before, &after, Scorer::Ours, 0, 10).unwrap();

@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use idk_common::atomic;
+use idk_common::fs;
 use idk_common::hash::sha256_hex;
 use idk_questions::judge;
 use serde::{Deserialize, Serialize};
@@ -39,7 +39,7 @@ impl Store {
     pub(crate) fn open(eval_dir: &Path, contender: &str) -> Result<Self, EvalError> {
         let dir = eval_dir.join(STORE_DIR).join(contender.get(..32).unwrap_or(contender));
         if dir.is_dir() {
-            atomic::remove_temporaries(&dir)?;
+            fs::remove_temporaries(&dir)?;
         }
         Ok(Self { dir })
     }
@@ -52,7 +52,7 @@ impl Store {
     /// The answers to exactly these questions in this order, if they are there and undamaged.
     pub(crate) fn find(&self, keys: &[String], questions: &[&PreparedQuestion]) -> Option<Vec<Answer>> {
         // Whatever is wrong with the file, the batch is answered again and the file replaced.
-        let text = atomic::read_to_string(&self.path(keys)).ok()?;
+        let text = fs::read_to_string(&self.path(keys)).ok()?;
         let (sum, rows) = text.split_once('\n')?;
         if sum != sha256_hex(rows.as_bytes()) {
             return None;
@@ -93,7 +93,7 @@ impl Store {
             rows.push('\n');
         }
         let text = format!("{}\n{rows}", sha256_hex(rows.as_bytes()));
-        Ok(atomic::write_atomic(&path, text.as_bytes())?)
+        Ok(fs::write_atomic(&path, text.as_bytes())?)
     }
 }
 
@@ -153,12 +153,12 @@ mod tests {
         let (question, keys) = (question("a"), ["ka".to_owned()]);
         store.keep(&keys, &[answer("a", "dog")]).unwrap();
         let path = store.path(&keys);
-        let whole = atomic::read_to_string(&path).unwrap();
+        let whole = fs::read_to_string(&path).unwrap();
         for damaged in [whole.replace("dog", "cat"), whole[..whole.len() / 2].to_owned(), String::new()] {
-            atomic::write_atomic(&path, damaged.as_bytes()).unwrap();
+            fs::write_atomic(&path, damaged.as_bytes()).unwrap();
             assert_eq!(store.find(&keys, &[&question]), None);
         }
-        atomic::write_atomic(&path, whole.as_bytes()).unwrap();
+        fs::write_atomic(&path, whole.as_bytes()).unwrap();
         assert!(store.find(&keys, &[&question]).is_some());
     }
 }

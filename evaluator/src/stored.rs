@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use idk_common::atomic::read_to_string;
+use idk_common::fs::read_to_string;
 use idk_common::text::{ellipsis, terminal_safe};
 use idk_questions::rows::AnswerRow;
 use idk_questions::{Question, QuestionSet};
@@ -117,7 +117,7 @@ fn id_by_place<'a>(object: &Map<String, Value>, set: &'a QuestionSet) -> Result<
 
 #[cfg(test)]
 mod tests {
-    use idk_common::atomic::write_atomic;
+    use idk_common::fs::write_atomic;
     use idk_questions::Rejection;
     use serde_json::json;
 

@@ -226,7 +226,7 @@ pub fn sweep_file(run_dir: &Path, kind: SweepKind, set: SweepSet) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
-    use idk_common::atomic::{read_to_string, write_atomic};
+    use idk_common::fs::{read_to_string, write_atomic};
     use idk_questions::Verdict;
     use idk_questions::metrics::compare;
     use serde_json::{Value, json};

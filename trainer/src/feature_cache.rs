@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use std::time::SystemTime;
 
 use idk_common::hash::sha256_hex;
-use idk_common::{CommonError, atomic};
+use idk_common::{CommonError, fs};
 
 use crate::error::TrainError;
 
@@ -51,7 +51,7 @@ impl FeatureCache {
     /// Opens or creates the folder `dir`, which is to hold at most `limit_mib`; `salt` is what the features depend on
     /// beside the clip.
     pub(crate) fn open(dir: &Path, salt: &str, limit_mib: u64) -> Result<Self, TrainError> {
-        atomic::create_dir_all(dir)?;
+        fs::create_dir_all(dir)?;
         let mut files = Vec::new();
         for entry in std::fs::read_dir(dir).map_err(CommonError::reading("list", dir))? {
             let entry = entry.map_err(CommonError::io("list", dir))?;
@@ -94,7 +94,7 @@ impl FeatureCache {
     /// What is stored of a clip that has `values` numbers.
     pub(crate) fn read(&self, clip_sha256: &str, values: usize) -> Stored {
         let path = self.path(clip_sha256);
-        let bytes = match atomic::read(&path) {
+        let bytes = match fs::read(&path) {
             Ok(bytes) => bytes,
             Err(CommonError::NotFound { .. }) => return Stored::Missing,
             Err(_) => return Stored::Damaged,
@@ -130,7 +130,7 @@ impl FeatureCache {
         let values_bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
         let mut bytes = sha256_hex(&values_bytes).into_bytes();
         bytes.extend(values_bytes);
-        atomic::write_atomic(&path, &bytes)?;
+        fs::write_atomic(&path, &bytes)?;
         contents.total_bytes = contents.total_bytes - replaced.min(contents.total_bytes) + size;
         Ok(true)
     }
@@ -174,7 +174,7 @@ mod tests {
         let mut flipped = whole.clone();
         flipped[70] ^= 1;
         for bytes in [&flipped[..], &whole[..whole.len() - 1], &whole[..20], &[]] {
-            atomic::write_atomic(&cache.path("clip"), bytes).unwrap();
+            fs::write_atomic(&cache.path("clip"), bytes).unwrap();
             assert_eq!(cache.read("clip", 2), Stored::Damaged);
         }
     }

@@ -124,7 +124,7 @@ fn sent_samples(server: &FakeServer) -> Vec<f32> {
     let data = server.seen()[0].body["messages"][0]["content"][0]["input_audio"]["data"].clone();
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("sent.wav");
-    idk_common::atomic::write_atomic(&path, &STANDARD.decode(data.as_str().unwrap()).unwrap()).unwrap();
+    idk_common::fs::write_atomic(&path, &STANDARD.decode(data.as_str().unwrap()).unwrap()).unwrap();
     let audio = idk_audio::decode_file(&path).unwrap();
     assert_eq!(audio.sample_rate_hz, 16_000);
     audio.samples

@@ -91,7 +91,7 @@ mod tests {
         let path = recording(dir.path(), 1);
         let copy = dir.path().join("copy.wav");
         let bytes = inlined(&Budget::default().player(&path));
-        idk_common::atomic::write_atomic(&copy, &bytes).unwrap();
+        idk_common::fs::write_atomic(&copy, &bytes).unwrap();
         let (one, other) = (idk_audio::decode_file(&path).unwrap(), idk_audio::decode_file(&copy).unwrap());
         assert_eq!((one.sample_rate_hz, one.samples.len()), (other.sample_rate_hz, other.samples.len()));
         let largest =

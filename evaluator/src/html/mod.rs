@@ -11,7 +11,7 @@ mod transfer;
 
 use std::path::{Path, PathBuf};
 
-use idk_common::atomic::write_atomic;
+use idk_common::fs::write_atomic;
 
 use crate::answer::Answer;
 use crate::beside::Beside;

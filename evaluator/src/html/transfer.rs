@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use idk_common::atomic::write_atomic;
+use idk_common::fs::write_atomic;
 
 use crate::compare::ALL;
 use crate::error::EvalError;

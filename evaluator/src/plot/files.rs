@@ -61,7 +61,7 @@ fn evaluation_plots(results: &Results) -> Vec<Plot> {
 
 #[cfg(test)]
 mod tests {
-    use idk_common::atomic::{read, read_to_string};
+    use idk_common::fs::{read, read_to_string};
     use idk_common::json::write_json;
 
     use super::*;

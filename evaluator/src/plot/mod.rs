@@ -19,7 +19,7 @@ pub(crate) mod training;
 
 use std::path::{Path, PathBuf};
 
-use idk_common::atomic::write_atomic;
+use idk_common::fs::write_atomic;
 
 use crate::error::EvalError;
 

@@ -176,7 +176,7 @@ fn picked(sweep: &Sweep, positions: &Positions) -> Vec<Shape> {
 pub(crate) mod tests {
     use std::collections::BTreeMap;
 
-    use idk_common::atomic::write_atomic;
+    use idk_common::fs::write_atomic;
 
     use super::super::svg::{elements, inline};
     use super::*;

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use idk_common::RunDir;
-use idk_common::atomic::write_atomic;
+use idk_common::fs::write_atomic;
 use idk_common::json::read_jsonl;
 use serde_json::{Map, Value};
 

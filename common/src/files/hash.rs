@@ -6,8 +6,8 @@ use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
-use crate::atomic;
 use crate::error::CommonError;
+use crate::fs;
 use crate::paths::regular_files;
 
 /// SHA-256 (FIPS 180-4) of `bytes`.
@@ -21,7 +21,7 @@ pub fn sha256_hex(bytes: &[u8]) -> String {
 /// # Errors
 /// [`CommonError::NotFound`], [`CommonError::NotAFile`], [`CommonError::Io`].
 pub fn sha256_file(path: &Path) -> Result<String, CommonError> {
-    let (mut file, _) = atomic::open(path)?;
+    let (mut file, _) = fs::open(path)?;
     let mut hasher = Sha256::new();
     let mut buffer = vec![0_u8; 1 << 20];
     loop {
@@ -58,7 +58,7 @@ fn hex(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::atomic::write_atomic;
+    use crate::fs::write_atomic;
 
     #[test]
     fn hashes_are_those_of_the_standard() {

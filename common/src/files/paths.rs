@@ -114,7 +114,7 @@ fn collect(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::atomic::{create_dir_all, write_atomic};
+    use crate::fs::{create_dir_all, write_atomic};
 
     #[test]
     fn a_file_below_the_folder_is_found() {

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::atomic::{self, AtomicFile};
 use crate::error::CommonError;
+use crate::fs::{self, AtomicFile};
 use crate::limits::MAX_LINE_BYTES;
 
 /// Writes `value` as indented JSON with a newline at the end.
@@ -17,20 +17,20 @@ use crate::limits::MAX_LINE_BYTES;
 /// Numbers are written so that reading gives the same bits; NaN and infinity become `null`, as JSON has neither.
 ///
 /// # Errors
-/// [`CommonError::Encode`] for a value without a JSON form, else those of [`atomic::write_atomic`].
+/// [`CommonError::Encode`] for a value without a JSON form, else those of [`fs::write_atomic`].
 pub fn write_json<T: Serialize + ?Sized>(path: &Path, value: &T) -> Result<(), CommonError> {
     let mut bytes = serde_json::to_vec_pretty(value)
         .map_err(|source| CommonError::Encode { path: path.to_path_buf(), source })?;
     bytes.push(b'\n');
-    atomic::write_atomic(path, &bytes)
+    fs::write_atomic(path, &bytes)
 }
 
 /// Reads a JSON file.
 ///
 /// # Errors
-/// [`CommonError::Json`] with line and column, else those of [`atomic::read_to_string`].
+/// [`CommonError::Json`] with line and column, else those of [`fs::read_to_string`].
 pub fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, CommonError> {
-    parse_json(path, &atomic::read_to_string(path)?)
+    parse_json(path, &fs::read_to_string(path)?)
 }
 
 /// Parses the JSON `text` of the file `path`, which is named in the error.
@@ -179,9 +179,9 @@ impl<T: DeserializeOwned> JsonlReader<T> {
     /// Opens `path`.
     ///
     /// # Errors
-    /// Those of [`atomic::open`].
+    /// Those of [`fs::open`].
     pub fn open(path: &Path) -> Result<Self, CommonError> {
-        let (file, _) = atomic::open(path)?;
+        let (file, _) = fs::open(path)?;
         let file = BufReader::with_capacity(1 << 18, file);
         Ok(Self { path: path.to_path_buf(), file, buffer: Vec::new(), line: 0, row: PhantomData })
     }
@@ -245,9 +245,9 @@ impl<T: DeserializeOwned> Iterator for JsonlReader<T> {
 /// Reads a file of one JSON value a line; blank lines are skipped.
 ///
 /// # Errors
-/// [`CommonError::Json`] with line and column (a torn last line included), else those of [`atomic::read`].
+/// [`CommonError::Json`] with line and column (a torn last line included), else those of [`fs::read`].
 pub fn read_jsonl<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>, CommonError> {
-    let bytes = atomic::read(path)?;
+    let bytes = fs::read(path)?;
     let bytes = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&bytes);
     let mut rows = Vec::new();
     for (index, line) in bytes.split(|&byte| byte == b'\n').enumerate() {
@@ -290,7 +290,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("rows.json");
         write_json(&path, &rows()[..1]).unwrap();
-        let text = atomic::read_to_string(&path).unwrap();
+        let text = fs::read_to_string(&path).unwrap();
         assert_eq!(text, "[\n  {\n    \"id\": \"a\",\n    \"log_prob\": -0.1\n  }\n]\n");
         write_json(&path, &rows()).unwrap();
         assert_eq!(read_json::<Vec<Row>>(&path).unwrap(), rows());
@@ -301,7 +301,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("rows.jsonl");
         write_jsonl(&path, &rows()).unwrap();
-        let text = atomic::read_to_string(&path).unwrap();
+        let text = fs::read_to_string(&path).unwrap();
         assert_eq!(text.lines().next().unwrap(), r#"{"id":"a","log_prob":-0.1}"#);
         assert_eq!(text.matches('\n').count(), 3);
         assert_eq!(read_jsonl::<Row>(&path).unwrap(), rows());
@@ -316,9 +316,9 @@ mod tests {
         assert!(!path.exists());
         assert_eq!(writer.rows(), 3);
         writer.commit().unwrap();
-        let streamed = atomic::read(&path).unwrap();
+        let streamed = fs::read(&path).unwrap();
         write_jsonl(&path, &rows()).unwrap();
-        assert_eq!(streamed, atomic::read(&path).unwrap());
+        assert_eq!(streamed, fs::read(&path).unwrap());
         let read: Result<Vec<Row>, _> = JsonlReader::open(&path).unwrap().collect();
         assert_eq!(read.unwrap(), rows());
     }
@@ -327,7 +327,7 @@ mod tests {
     fn a_reader_names_the_bad_line_skips_blank_ones_and_refuses_an_endless_one() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("rows.jsonl");
-        atomic::write_atomic(&path, b"\xef\xbb\xbf1\r\n\n2\n3x\n").unwrap();
+        fs::write_atomic(&path, b"\xef\xbb\xbf1\r\n\n2\n3x\n").unwrap();
         let mut reader = JsonlReader::<u8>::open(&path).unwrap();
         assert_eq!(
             (reader.next_row().unwrap(), reader.next_row().unwrap(), reader.line()),
@@ -336,7 +336,7 @@ mod tests {
         let error = reader.next_row().unwrap_err();
         assert!(matches!(error, CommonError::Json { line: 4, column: 2, .. }), "{error:?}");
         let endless = vec![b' '; MAX_LINE_BYTES as usize + 2];
-        atomic::write_atomic(&path, &endless).unwrap();
+        fs::write_atomic(&path, &endless).unwrap();
         let error = JsonlReader::<u8>::open(&path).unwrap().next_row().unwrap_err();
         assert!(matches!(error, CommonError::TooLarge { .. }), "{error:?}");
     }
@@ -345,7 +345,7 @@ mod tests {
     fn blank_lines_carriage_returns_and_a_byte_order_mark_are_accepted() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("rows.jsonl");
-        atomic::write_atomic(&path, b"\xef\xbb\xbf1\r\n\n  \n2").unwrap();
+        fs::write_atomic(&path, b"\xef\xbb\xbf1\r\n\n  \n2").unwrap();
         assert_eq!(read_jsonl::<u8>(&path).unwrap(), [1, 2]);
     }
 
@@ -353,7 +353,7 @@ mod tests {
     fn a_bad_line_is_named_by_its_number_in_the_file() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("rows.jsonl");
-        atomic::write_atomic(&path, b"{\"id\":\"a\",\"log_prob\":1}\n\n{\"id\":\"b\",\"log_pr").unwrap();
+        fs::write_atomic(&path, b"{\"id\":\"a\",\"log_prob\":1}\n\n{\"id\":\"b\",\"log_pr").unwrap();
         let error = read_jsonl::<Row>(&path).unwrap_err();
         assert!(matches!(error, CommonError::Json { line: 3, .. }), "{error:?}");
         assert!(!error.to_string().contains("line 1"), "{error}");
@@ -363,7 +363,7 @@ mod tests {
     fn a_bad_json_file_is_named_with_line_and_column() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("rows.json");
-        atomic::write_atomic(&path, b"[\n  1,\n  x\n]").unwrap();
+        fs::write_atomic(&path, b"[\n  1,\n  x\n]").unwrap();
         let error = read_json::<Vec<u8>>(&path).unwrap_err();
         assert!(matches!(error, CommonError::Json { line: 3, column: 3, .. }), "{error:?}");
     }
@@ -385,7 +385,7 @@ mod tests {
         assert_eq!(error.column(), 7, "the error is that of the text as it is");
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("rows.jsonl");
-        atomic::write_atomic(&path, b"{\"x\": 1e999}\n{\"x\": NaN}\n").unwrap();
+        fs::write_atomic(&path, b"{\"x\": 1e999}\n{\"x\": NaN}\n").unwrap();
         let rows: Vec<serde_json::Value> = read_jsonl(&path).unwrap();
         assert_eq!(rows, [serde_json::json!({"x": null}), serde_json::json!({"x": null})]);
         let rows: Vec<serde_json::Value> = parse_rows(&path, "[1,\n{\"x\": -Infinity}]").unwrap();

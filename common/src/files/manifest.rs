@@ -5,8 +5,8 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::atomic;
 use crate::error::CommonError;
+use crate::fs;
 use crate::hash::sha256_file;
 use crate::json::{read_json, write_json};
 use crate::paths::{regular_files, resolve_inside};
@@ -74,7 +74,7 @@ impl Manifest {
     pub fn verify(&self, dir: &Path) -> Result<(), CommonError> {
         for (name, listed) in &self.files {
             let path = resolve_inside(dir, name)?;
-            let (_, size_bytes) = atomic::open(&path)?;
+            let (_, size_bytes) = fs::open(&path)?;
             let mismatch = |what, expected: String, found: String| CommonError::Mismatch {
                 path: path.clone(),
                 what,
@@ -103,14 +103,14 @@ pub fn verify_dir(dir: &Path) -> Result<(), CommonError> {
 }
 
 fn entry_of(path: &Path) -> Result<FileEntry, CommonError> {
-    let (_, bytes) = atomic::open(path)?;
+    let (_, bytes) = fs::open(path)?;
     Ok(FileEntry { sha256: sha256_file(path)?, bytes })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::atomic::{read, write_atomic};
+    use crate::fs::{read, write_atomic};
 
     fn folder() -> tempfile::TempDir {
         let dir = tempfile::tempdir().unwrap();

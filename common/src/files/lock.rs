@@ -4,8 +4,8 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
-use crate::atomic::create_dir_all;
 use crate::error::CommonError;
+use crate::fs::create_dir_all;
 
 /// Name of the lock file in a run folder.
 pub const LOCK_FILE: &str = ".lock";
@@ -100,10 +100,10 @@ mod tests {
     #[test]
     fn a_lock_file_left_behind_blocks_nobody() {
         let dir = tempfile::tempdir().unwrap();
-        crate::atomic::write_atomic(&dir.path().join(LOCK_FILE), b"4294967295 and a long tail of old text\n")
+        crate::fs::write_atomic(&dir.path().join(LOCK_FILE), b"4294967295 and a long tail of old text\n")
             .unwrap();
         let lock = RunLock::acquire(dir.path()).unwrap();
-        let text = crate::atomic::read_to_string(&lock.dir().join(LOCK_FILE)).unwrap();
+        let text = crate::fs::read_to_string(&lock.dir().join(LOCK_FILE)).unwrap();
         assert_eq!(text, format!("{}\n", std::process::id()));
     }
 }
