@@ -62,7 +62,7 @@ fn a_dataset_of_a_server_is_relabelled_without_the_server_and_the_run_then_resum
     for run in ["run", "other"] {
         assert_same(&files(&desk.path("k1/dataset")), &files(&desk.path(run).join("dataset")));
         let recipe = desk.path(run).join("recipe.toml");
-        let text = String::from_utf8(idk_common::atomic::read(&recipe).unwrap()).unwrap();
+        let text = String::from_utf8(idk_common::fs::read(&recipe).unwrap()).unwrap();
         assert!(text.contains(&server.url), "the recipe of the run still names the server: {text}");
         desk.run(BUILD, &[recipe.to_str().unwrap()]).succeeded();
     }
