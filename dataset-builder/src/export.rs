@@ -9,8 +9,9 @@ use idk_questions::rows::SftRow;
 use serde_json::{Map, Value, json};
 
 use crate::error::BuildError;
-use crate::read::verify;
-use crate::write::{DPO_FILE, DPO_VAL_FILE, DpoRow, SFT_FILE, SFT_VAL_FILE, relative_to, remove_if_there};
+use crate::format::chats::verify;
+use crate::format::files::{DPO_FILE, DPO_VAL_FILE, SFT_FILE, SFT_VAL_FILE, relative_to};
+use crate::format::pairs::DpoRow;
 
 /// The description of the files that LLaMA-Factory reads.
 const DATASET_INFO_FILE: &str = "dataset_info.json";
@@ -73,7 +74,7 @@ pub fn export(dir: &Path, out: &Path, format: Format, paths: Paths) -> Result<Ex
     let mut exported = Exported::default();
     for file in [SFT_FILE, DPO_FILE, SFT_VAL_FILE, DPO_VAL_FILE] {
         if !manifest.files.contains_key(file) {
-            remove_if_there(&out.join(file))?;
+            fs::remove_if_exists(&out.join(file))?;
             continue;
         }
         let mut writer = JsonlWriter::create(&out.join(file))?;

@@ -136,6 +136,17 @@ impl Drop for AtomicFile {
     }
 }
 
+/// Removes a file; one that is missing is no error.
+///
+/// # Errors
+/// [`CommonError::Io`] that names `path`.
+pub fn remove_if_exists(path: &Path) -> Result<(), CommonError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(CommonError::io("remove", path)(error)),
+        _ => Ok(()),
+    }
+}
+
 /// Puts the finished folder `from` in the place of `to`, which must not exist or be empty, and syncs their parent.
 ///
 /// Write every file of `from` with this module first (they are then on the disk); a reader of `to` sees all of them
@@ -276,6 +287,19 @@ mod tests {
             .collect();
         names.sort();
         names
+    }
+
+    #[test]
+    fn removing_a_missing_file_is_no_error_and_removing_a_folder_names_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("file");
+        write_atomic(&file, b"x").unwrap();
+        remove_if_exists(&file).unwrap();
+        assert!(!file.exists());
+        remove_if_exists(&file).unwrap();
+        assert!(
+            matches!(remove_if_exists(dir.path()), Err(CommonError::Io { path, .. }) if path == dir.path())
+        );
     }
 
     #[test]
