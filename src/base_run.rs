@@ -6,7 +6,6 @@ use std::path::Path;
 
 use idk_audio::LogMel;
 use idk_benchmark::{Bank, ComposeConfig, ComposedItem, Split, Stream};
-use idk_common::lock::RunLock;
 use idk_common::{Identity, RunDir};
 use idk_model::{
     ForwardContext, Lalm, LalmConfig, LalmTokenizer, Message, Prompt, SamplingConfig, SaveDtype, generate,
@@ -47,8 +46,8 @@ pub(crate) fn train_base(recipe: &Recipe, options: &Options<'_>) -> Result<(), F
     if options.fresh {
         move_aside(&recipe.output.dir)?;
     }
-    let _lock = RunLock::acquire(&recipe.output.dir)?;
     let dir = RunDir::new(&recipe.output.dir);
+    let _lock = dir.claim()?;
     let mut identity = Identity::default()
         .with("bank", idk_common::hash::sha256_file(&bank_dir.join("manifest.jsonl"))?)
         .with("base", serde_json::to_string(&config).unwrap_or_default())

@@ -252,6 +252,7 @@ impl Checked {
 
 /// Whether a run can write its folder, and nobody else does.
 fn writable(root: &Path) -> Result<(), Failure> {
+    RunDir::new(root).check_claim()?;
     try_writing(root)?;
     if root.join(LOCK_FILE).is_file() {
         drop(RunLock::acquire(root)?);

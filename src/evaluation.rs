@@ -147,6 +147,9 @@ pub(crate) fn results_of_run(run: &Run<'_>, adapter: &Path) -> Result<Results, F
     job.run()
 }
 
+/// What an evaluation writes into the folder of `--out`.
+const EVALUATION_FILES: [&str; 5] = ["questions", ".answers", "answers-*", "results.json", "report.html"];
+
 /// What `idk-eval` was asked for, besides the recipe.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Request<'a> {
@@ -183,6 +186,10 @@ pub fn evaluate(mut recipe: Recipe, request: &Request<'_>) -> Result<(), Failure
     let dir = RunDir::new(&recipe.output.dir);
     sources::check(&recipe.data, &[Set::Test])?;
     check_inputs(&recipe)?;
+    match request.out {
+        Some(out) => idk_common::owned::check(out, &EVALUATION_FILES)?,
+        None => dir.check_claim()?,
+    }
     let lalm = crate::pipeline::load_model(&recipe)?;
     let model_sha256 = sources::model_sha256(&recipe.model.path)?;
     let labelled = request.of_run && dir.dataset().join(idk_dataset_builder::MANIFEST_FILE).is_file();
@@ -196,7 +203,10 @@ pub fn evaluate(mut recipe: Recipe, request: &Request<'_>) -> Result<(), Failure
     };
     let adapters = load_adapters(&named, &lalm)?;
     let folder = request.out.unwrap_or(&dir.root);
-    let _lock = idk_common::lock::RunLock::acquire(folder)?;
+    let _lock = match request.out {
+        Some(out) => idk_common::owned::claim(out, &EVALUATION_FILES)?,
+        None => dir.claim()?,
+    };
     let job = Job {
         recipe: &recipe,
         lalm: &lalm,

@@ -5,7 +5,6 @@
 use std::path::{Path, PathBuf};
 
 use idk_common::RunDir;
-use idk_common::lock::RunLock;
 use idk_dataset_builder::{BuildConfig, relabel_to};
 use idk_evaluator::{
     AccuracyFloor, Choice, Method, NamedAdapter, Results, Sweep, SweepKind, SweepPoint, SweepSet, SweepStep,
@@ -31,7 +30,7 @@ pub(crate) fn run(recipe: &Recipe, config: &SweepConfig, options: &Options) -> R
     if options.fresh {
         move_aside(root)?;
     }
-    let _lock = RunLock::acquire(root)?;
+    let _lock = RunDir::new(root).claim()?;
     let mut ks = config.k.clone();
     ks.sort_unstable();
     let samples = sample(recipe, root, options)?;

@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use idk_common::lock::RunLock;
-use idk_common::{CommonError, RunDir, fs};
+use idk_common::{CommonError, RunDir, fs, owned};
 use idk_dataset_builder::{
-    BuildConfig, BuildError, Format, MANIFEST_FILE, Paths, Sampled, complete, export, inspect, read_manifest,
-    relabel, relabel_to,
+    BuildConfig, BuildError, DATASET_FILES, Format, MANIFEST_FILE, Paths, Sampled, complete, export, inspect,
+    read_manifest, relabel, relabel_to,
 };
 use serde_json::{Value, json};
 
@@ -70,7 +70,10 @@ pub fn relabel_run(
             (place.dataset, None)
         }
         Some(out) => {
-            let lock = RunLock::acquire(out)?;
+            let lock = match &place.run {
+                Some(_) => RunDir::new(out).claim()?,
+                None => owned::claim(out, &DATASET_FILES)?,
+            };
             (relabel_elsewhere(&place, out, &config)?, Some(lock))
         }
     };

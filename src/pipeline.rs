@@ -176,6 +176,9 @@ impl<'a> Run<'a> {
         sources::check(&recipe.data, &[Set::Train, Set::Val, Set::Test])?;
         crate::evaluation::check_inputs(recipe)?;
         start_adapter::check_files(recipe)?;
+        if !options.fresh {
+            RunDir::new(root).check_claim()?;
+        }
         let lalm = load_model(recipe)?;
         let linears = lalm.config.linears();
         crate::training::check_feature_cache(recipe, &recipe.lora.adapted(&linears)?)?;
@@ -184,9 +187,8 @@ impl<'a> Run<'a> {
         if options.fresh {
             move_aside(root)?;
         }
-        let lock = RunLock::acquire(root)?;
         let dir = RunDir::new(root);
-        remove_temporaries(&dir)?;
+        let lock = dir.claim()?;
         let questions = dir.questions();
         let allow_changes = options.allow_changes;
         check_same_run(recipe, &dir, &model_sha256, allow_changes)?;
@@ -288,15 +290,6 @@ impl<'a> Run<'a> {
         crate::labelling::finish_labels(out, build)?;
         Ok(read_manifest(out)?)
     }
-}
-
-/// Removes what killed writers left in the folders of a run.
-fn remove_temporaries(dir: &RunDir) -> Result<(), Failure> {
-    let folders = [dir.root.clone(), dir.dataset(), dir.checkpoints(), dir.logs(), dir.adapter(), dir.eval()];
-    for folder in folders.iter().filter(|folder| folder.is_dir()) {
-        idk_common::fs::remove_temporaries(folder)?;
-    }
-    Ok(())
 }
 
 pub(crate) fn describe(manifest: &DatasetManifest, dir: &Path) -> String {

@@ -294,6 +294,7 @@ pub fn compose_to(
     let bank = Bank::load(&bank.map_or_else(idk_benchmark::default_bank_dir, Path::to_owned))?;
     let config =
         ComposeConfig { split: split.to_owned(), questions_per_modality, modalities: Vec::new(), seed };
+    let _lock = idk_common::owned::claim(out, &["audio", "questions.json"])?;
     Ok(idk_benchmark::write(&bank, &config, out)?)
 }
 

@@ -218,7 +218,7 @@ impl<'a> SweptRun<'a> {
         if dir.dataset().join(idk_dataset_builder::MANIFEST_FILE).is_file() {
             check_model_of_run(&dir, &model_sha256)?;
         }
-        let lock = RunLock::acquire(&dir.root)?;
+        let lock = dir.claim()?;
         let adapters = Adapters::load(&dir.adapter(), &lalm)?;
         let sha256 = sources::model_sha256(&dir.adapter())?;
         let adapter = NamedAdapter { name: "adapter".to_owned(), adapters, sha256 };

@@ -5,7 +5,6 @@
 use std::path::{Path, PathBuf};
 
 use idk_common::json::write_json;
-use idk_common::lock::RunLock;
 use idk_common::{Problem, Problems, RunDir};
 use idk_evaluator::{ALL, Results, TRANSFER_FILE, Transfer, report_file, write_transfer_report};
 use serde::{Deserialize, Serialize};
@@ -64,7 +63,7 @@ pub(crate) fn run(recipe: &Recipe, config: &TransferConfig, options: &Options<'_
     if options.fresh {
         move_aside(root)?;
     }
-    let _lock = RunLock::acquire(root)?;
+    let _lock = RunDir::new(root).claim()?;
     let mut rows = Vec::new();
     for train in &config.train {
         let mut of_seeds = Vec::new();

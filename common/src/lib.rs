@@ -5,7 +5,7 @@
 //! - [`identity`]: what a stage was made from, compared with what is requested
 //! - [`chat`]: messages, with clips between their texts
 //! - [`json`]: JSON and JSON Lines on top of it
-//! - [`lock`]: one process per run folder
+//! - [`lock`]: one process per run folder; [`owned`]: which files of a folder are the program's own
 //! - [`hash`], [`manifest`]: SHA-256 of bytes, files and folders; folders that can be verified
 //! - [`paths`]: names from data files that must stay inside a folder
 //! - [`run_dir`]: the layout of a run folder
@@ -30,7 +30,7 @@ pub mod text;
 
 pub use diagnose::{Diagnose, ExitKind};
 pub use error::CommonError;
-pub use files::{fs, hash, json, lock, manifest, paths};
+pub use files::{fs, hash, json, lock, manifest, owned, paths};
 pub use identity::{Difference, Identity};
 pub use problem::{Problem, Problems};
 pub use run_dir::RunDir;

@@ -14,6 +14,7 @@ mod evaluate;
 mod main_job;
 mod merge;
 mod openai_server;
+mod other_peoples_files;
 mod recipe_reference;
 mod relabel;
 mod sweeps;

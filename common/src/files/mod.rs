@@ -5,4 +5,5 @@ pub mod hash;
 pub mod json;
 pub mod lock;
 pub mod manifest;
+pub mod owned;
 pub mod paths;
