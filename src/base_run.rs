@@ -95,7 +95,7 @@ fn run_training(
     let next_batch = |step: u64| Ok(rows.batch(step as usize, batch_size));
     let mut evaluate = |_: u64, lalm: &Lalm| accuracy_by_task(lalm, val).map_err(boxed);
     let stop = StopSignals::watch();
-    let base_name = recipe.output.dir.display().to_string();
+    let base_name = sources::folder_name(&recipe.output.dir);
     let run = TrainRun {
         dir,
         seed: recipe.seed,

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use idk_common::lock::RunLock;
+use idk_common::text::display_path;
 use idk_common::{CommonError, RunDir, fs, owned};
 use idk_dataset_builder::{
     BuildConfig, BuildError, DATASET_FILES, Format, MANIFEST_FILE, Paths, Sampled, complete, export, inspect,
@@ -190,9 +191,10 @@ pub fn export_run(
     let dataset = Place::find(path)?.dataset;
     let exported = export(&dataset, out, format, paths.unwrap_or(format.default_paths()))?;
     for (file, rows) in &exported.files {
-        let path = out.join(file).display().to_string();
-        let row: Value = json!({ "file": path, "rows": rows });
-        print_line(&if json { row.to_string() } else { format!("{path}  {rows} rows") })?;
+        let path = out.join(file);
+        let row: Value = json!({ "file": path.display().to_string(), "rows": rows });
+        let text = format!("{}  {rows} rows", display_path(&path));
+        print_line(&if json { row.to_string() } else { text })?;
     }
     Ok(())
 }

@@ -6,11 +6,13 @@ use clap::Args;
 use idk_common::RunDir;
 use idk_common::hash::sha256_file;
 use idk_common::json::read_json;
+use idk_common::text::display_path;
 use idk_model::{Merge, Merged, StoredDtype};
 use serde_json::{Value, json};
 
 use crate::cli::{print_line, say};
 use crate::error::{Failure, RunError};
+use crate::recipe::Recipe;
 use crate::same_run::model_of_run;
 use crate::sources;
 use crate::terminal;
@@ -76,8 +78,11 @@ impl MergeArguments {
         if let Some(base) = &self.base {
             return Ok(base.clone());
         }
+        // Adapters do not say where a model lies; their runs do.
+        let recipe = adapter.parent().map(|run| RunDir::new(run).recipe()).filter(|path| path.is_file());
+        let of_run = recipe.and_then(|path| Recipe::load(&path, &[]).ok()).map(|recipe| recipe.model.path);
         let named = config["base_model_name_or_path"].as_str().filter(|name| !name.is_empty());
-        let found = named.map(PathBuf::from).filter(|path| path.is_dir());
+        let found = of_run.into_iter().chain(named.map(PathBuf::from)).find(|path| path.is_dir());
         found.ok_or_else(|| RunError::NoBase { adapter: adapter.to_owned(), named: named.map(str::to_owned) })
     }
 
@@ -108,6 +113,7 @@ impl MergeArguments {
     fn describe(&self, merged: Merged, adapter: &Path, base: &Path, json: bool) -> String {
         let Merged { tensors, changed, shards, bytes } = merged;
         let out = self.out.display();
+        let shown = display_path(&self.out);
         if json {
             let (adapter, base) = (adapter.display().to_string(), base.display().to_string());
             let row = json!({
@@ -117,7 +123,7 @@ impl MergeArguments {
             return row.to_string();
         }
         let files = if shards == 1 { "1 file".to_owned() } else { format!("{shards} files") };
-        format!("merged    {out}: {changed} of {tensors} tensors changed, {bytes} bytes in {files}")
+        format!("merged    {shown}: {changed} of {tensors} tensors changed, {bytes} bytes in {files}")
     }
 }
 
@@ -130,7 +136,7 @@ fn readme(adapter: &Path, base: &Path) -> Result<String, Failure> {
     let base = sources::folder_name(base);
     let sha256 = sha256_file(&adapter.join(ADAPTER_WEIGHTS))?;
     // A folder may have any name.
-    let (quoted, base) = (crate::model_card::quoted(&base), crate::model_card::markdown(&base));
+    let (quoted, base) = (idk_common::text::quoted(&base), idk_common::text::markdown(&base));
     Ok(format!(
         "---\nbase_model: {quoted}\nlibrary_name: transformers\n---\n# {base} with an adapter merged in\n\n\
          A LoRA adapter (sha256 {sha256}), folded into the weights of {base} by `idk-train merge`. Tokenizer and settings are\n\

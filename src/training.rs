@@ -34,7 +34,7 @@ pub(crate) fn train_adapter(run: &Run<'_>) -> Result<TrainReport, Failure> {
     });
     let measure = measure.as_mut().map(|measure| measure as &mut Measure<'_>);
     let stop = StopSignals::watch();
-    let base_name = recipe.model.path.display().to_string();
+    let base_name = crate::model_card::base_name(&recipe.model.path);
     let train_run = TrainRun {
         dir: &run.dir,
         seed: recipe.seed,
