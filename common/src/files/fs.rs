@@ -222,8 +222,17 @@ pub fn read_limited(path: &Path, limit_bytes: u64) -> Result<Vec<u8>, CommonErro
 /// # Errors
 /// As [`read_limited`], and [`CommonError::NotUtf8`].
 pub fn read_to_string(path: &Path) -> Result<String, CommonError> {
-    let text = String::from_utf8(read_limited(path, MAX_TEXT_BYTES)?).map_err(|error| {
-        CommonError::NotUtf8 { path: path.to_path_buf(), byte: error.utf8_error().valid_up_to() }
+    read_text_limited(path, MAX_TEXT_BYTES)
+}
+
+/// The same for a file of at most `limit_bytes`.
+///
+/// # Errors
+/// As [`read_to_string`].
+pub fn read_text_limited(path: &Path, limit_bytes: u64) -> Result<String, CommonError> {
+    let text = String::from_utf8(read_limited(path, limit_bytes)?).map_err(|error| CommonError::NotUtf8 {
+        path: path.to_path_buf(),
+        byte: error.utf8_error().valid_up_to(),
     })?;
     Ok(match text.strip_prefix('\u{feff}') {
         Some(rest) => rest.to_owned(),

@@ -14,7 +14,6 @@ use std::path::{Path, PathBuf};
 use idk_common::chat::{Message, audio_count};
 use idk_common::fs;
 use idk_common::limits::{MAX_TEXT_BYTES, MAX_TOKENIZER_BYTES};
-use idk_common::paths::file_of_repository;
 use tokenizers::Tokenizer;
 
 use self::load::{TokenName, TokenizerConfig, guarded, load, merge_added_tokens, tokenizer_error};
@@ -80,9 +79,8 @@ impl LalmTokenizer {
         let json = fs::read_limited(&dir.join(TOKENIZER_JSON), MAX_TOKENIZER_BYTES)?;
         files.insert(TOKENIZER_JSON.to_owned(), json);
         for name in std::iter::once(TOKENIZER_CONFIG_JSON).chain(COMPANION_FILES) {
-            if dir.join(name).exists() {
-                // It is written again with a model that is saved.
-                let path = file_of_repository(dir, name)?;
+            let path = dir.join(name);
+            if path.exists() {
                 files.insert(name.to_owned(), fs::read_limited(&path, MAX_TEXT_BYTES)?);
             }
         }
