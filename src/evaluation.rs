@@ -288,7 +288,7 @@ fn with_own(own: Option<&Path>, recipe: &Recipe) -> Result<Vec<(String, PathBuf)
 pub(crate) fn check_inputs(recipe: &Recipe) -> Result<(), Failure> {
     recipe.eval.prompts.check()?;
     for (_, dir) in recipe.eval.named_adapters()? {
-        drop(idk_common::fs::open(&dir.join("adapter_config.json"))?);
+        idk_model::check_adapter_files(&dir)?;
     }
     check_val(recipe)
 }

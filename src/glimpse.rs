@@ -29,6 +29,8 @@ pub(crate) struct Glimpse {
     pub(crate) rejected: Vec<Rejection>,
     /// Some of the questions.
     pub(crate) some: Vec<Seen>,
+    /// The clips of every question of a file, with the question's id.
+    pub(crate) clips: Vec<(String, Vec<PathBuf>)>,
 }
 
 /// Looks at a set. `bank` is the bank, if it could be loaded; at most `some` questions (of each modality, where they are
@@ -73,6 +75,7 @@ fn of_bank(data: &DataSection, set: Set, split: &str, bank: &Bank, some: usize) 
         rows: number * modalities,
         rejected: Vec::new(),
         some: some.collect(),
+        clips: Vec::new(),
     })
 }
 
@@ -85,8 +88,9 @@ fn of_file(data: &DataSection, set: Set, some: usize) -> Result<Glimpse, Failure
         return Err(sources::no_questions(data, set, &path).into());
     }
     let questions = read.questions.len();
+    let clips = read.questions.iter().map(|question| (question.id.clone(), question.audio.clone())).collect();
     // Spread over the file, which may be sorted by length or task.
     let stride = questions.div_ceil(some.max(1)).max(1);
     let some = read.questions.into_iter().step_by(stride).map(|question| Seen { question, clip: None });
-    Ok(Glimpse { questions, rows, some: some.collect(), rejected: read.rejected })
+    Ok(Glimpse { questions, rows, some: some.collect(), rejected: read.rejected, clips })
 }

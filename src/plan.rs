@@ -9,7 +9,7 @@ use idk_model::Outline;
 use idk_trainer::{MemoryInput, Method, checkpoint, estimate_memory};
 use serde::Serialize;
 
-use crate::check::{Checked, grouped};
+use crate::check::{Checked, Look, grouped};
 use crate::cli::print_line;
 use crate::error::Failure;
 use crate::preview::{Preview, mean};
@@ -73,7 +73,7 @@ struct Plan {
 /// # Errors
 /// As [`check::run`](crate::check::run); checkpoints or dataset rows that cannot be read.
 pub fn run(recipe: &Recipe, allowed: &[String], json: bool) -> Result<(), Failure> {
-    let checked = Checked::of(recipe, allowed);
+    let checked = Checked::of(recipe, allowed, Look::Quick);
     if !json {
         checked.print_facts()?;
     }

@@ -243,8 +243,19 @@ fn render(
     let origin_path = out.join("origin.json");
     let questions_path = out.join("questions.json");
     let rendered_from: Identity = idk_common::json::read_json(&origin_path).unwrap_or_default();
-    if questions_path.is_file() && differences(&rendered_from, &Identity::of(&origin)).is_empty() {
-        return Ok(questions_path);
+    if let Some(rendered) = rendered_from.text("files")
+        && differences(&rendered_from, &Identity::of(&origin).with("files", rendered)).is_empty()
+    {
+        match rendered_sha256(out) {
+            Ok(found) if found == rendered => return Ok(questions_path),
+            Ok(_) | Err(CommonError::NotFound { .. }) => {
+                let out = idk_common::text::display_path(out);
+                crate::cli::say(&format!(
+                    "warning: {out}: clips are missing or changed; they are rendered again"
+                ));
+            }
+            Err(error) => return Err(error.into()),
+        }
     }
     let bank = Bank::load(&bank_dir)?;
     let config = ComposeConfig {
@@ -256,8 +267,16 @@ fn render(
     // Clips of another set have the same names: until all are written nothing may claim to know what they are.
     idk_common::fs::remove_if_exists(&origin_path)?;
     let path = idk_benchmark::write(&bank, &config, out)?;
+    let origin = Identity::of(&origin).with("files", rendered_sha256(out)?);
     idk_common::json::write_json(&origin_path, &origin)?;
     Ok(path)
+}
+
+/// What a rendered set consists of: its questions and its clips.
+fn rendered_sha256(dir: &Path) -> Result<String, CommonError> {
+    let questions = idk_common::hash::sha256_file(&dir.join("questions.json"))?;
+    let clips = idk_common::hash::sha256_dir(&dir.join("audio"))?;
+    Ok(idk_common::hash::sha256_hex(format!("{questions} {clips}").as_bytes()))
 }
 
 /// SHA-256 over the files that make a model: weights, configuration, tokenizer, chat template. Its README may change.

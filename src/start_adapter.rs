@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use idk_model::{Adapters, Linears, ModelError};
+use idk_model::{Adapters, Linears, ModelError, check_adapter_files};
 use idk_trainer::{Method, check_start_adapter};
 
 use crate::error::Failure;
@@ -20,10 +20,7 @@ fn dir(recipe: &Recipe) -> Option<&Path> {
 /// A file that cannot be opened.
 pub(crate) fn check_files(recipe: &Recipe) -> Result<(), Failure> {
     let Some(dir) = dir(recipe) else { return Ok(()) };
-    for name in ["adapter_config.json", "adapter_model.safetensors"] {
-        drop(idk_common::fs::open(&dir.join(name))?);
-    }
-    Ok(())
+    Ok(check_adapter_files(dir)?)
 }
 
 /// Whether the run can go on from it: its layers, rank and scale are those of [lora]. `linears` are the linear layers

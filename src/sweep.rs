@@ -212,7 +212,7 @@ impl<'a> SweptRun<'a> {
         let (data, _) = val_source(recipe)?;
         sources::check(&data, sets)?;
         let dir = RunDir::new(&recipe.output.dir);
-        drop(idk_common::fs::open(&dir.adapter().join("adapter_config.json"))?);
+        idk_model::check_adapter_files(&dir.adapter())?;
         let lalm = load_model(recipe)?;
         let model_sha256 = sources::model_sha256(&recipe.model.path)?;
         if dir.dataset().join(idk_dataset_builder::MANIFEST_FILE).is_file() {

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use idk::check::Look;
 use idk::cli::{self, RecipeArgs};
 use idk::merge_command::MergeArguments;
 use idk::warm_up::WarmUpArguments;
@@ -19,10 +20,18 @@ struct Arguments {
     /// Prints the recipe with every default filled in, and stops
     #[arg(long)]
     print_config: bool,
-    /// Looks at everything that the run would read, says all problems at once, and stops
-    #[arg(long, conflicts_with_all = ["print_config", "fresh"])]
-    check: bool,
-    /// As --check, and says what the run would do: stages, rows, steps, tokens, trained parameters, memory
+    /// Looks at everything that the run would read, says all problems at once, and stops; `--check=quick` opens only some
+    /// of the recordings
+    #[arg(
+        long,
+        value_name = "HOW",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "full",
+        conflicts_with_all = ["print_config", "fresh"]
+    )]
+    check: Option<Look>,
+    /// As --check=quick, and says what the run would do: stages, rows, steps, tokens, trained parameters, memory
     #[arg(long, conflicts_with_all = ["print_config", "fresh", "check"])]
     dry_run: bool,
     /// Lets a run go on although this key of its recipe has changed, e.g. `train.learning_rate`; may be given again
@@ -85,8 +94,8 @@ fn main() -> ExitCode {
             pipeline::require_recipe(&arguments.recipe)?;
             allow::check_keys(&arguments.allow_change)?;
             let allow_changes = arguments.allow_change.as_slice();
-            if arguments.check {
-                return check::run(&recipe, allow_changes, json);
+            if let Some(look) = arguments.check {
+                return check::run(&recipe, allow_changes, look, json);
             }
             if arguments.dry_run {
                 return plan::run(&recipe, allow_changes, json);
