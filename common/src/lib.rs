@@ -2,6 +2,7 @@
 //! or models.
 //!
 //! - [`fs`]: files that are either complete or absent; reading with errors that name the file
+//! - [`faults`]: failures on purpose, for tests
 //! - [`identity`]: what a stage was made from, compared with what is requested
 //! - [`chat`]: messages, with clips between their texts
 //! - [`json`]: JSON and JSON Lines on top of it
@@ -32,7 +33,7 @@ pub mod text;
 
 pub use diagnose::{Diagnose, ExitKind};
 pub use error::CommonError;
-pub use files::{fs, hash, json, lock, manifest, owned, paths};
+pub use files::{faults, fs, hash, json, lock, manifest, owned, paths};
 pub use identity::{Difference, Identity};
 pub use prefetch::{ITEMS_AHEAD, prefetch};
 pub use problem::{Problem, Problems};

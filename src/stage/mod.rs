@@ -4,6 +4,8 @@
 
 pub(crate) mod dataset;
 pub(crate) mod evaluate;
+#[cfg(test)]
+mod faults;
 mod model_card;
 mod sampling;
 mod self_consistency;

@@ -1,5 +1,6 @@
 //! Everything that reads or writes files and folders.
 
+pub mod faults;
 pub mod fs;
 pub mod hash;
 pub mod json;
