@@ -11,6 +11,7 @@ mod bad_input;
 mod cli;
 mod dpo;
 mod evaluate;
+mod hostile_inputs;
 mod main_job;
 mod merge;
 mod openai_server;
