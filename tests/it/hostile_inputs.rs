@@ -108,7 +108,7 @@ fn a_folder_that_is_nearly_an_adapter_is_told_what_to_do() {
     {
         desk.run(EVAL, &["quick.toml", "--adapter", folder, "--out", "out"])
             .failed(66, &["holds no adapter", hint]);
-        let named = format!("eval.adapters.mine={folder}");
+        let named = format!("eval.adapters=[\"mine={folder}\"]");
         desk.run(TRAIN, &["quick.toml", "--check", "--set", &named]).failed(66, &["holds no adapter", hint]);
     }
 }
