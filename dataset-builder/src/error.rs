@@ -35,6 +35,10 @@ pub enum BuildError {
     #[error(transparent)]
     Server(ServerError),
 
+    /// The thread that reads recordings could not be started.
+    #[error("the system gives no thread to read recordings with")]
+    Thread(#[source] std::io::Error),
+
     /// Values of `[build]` cannot be used.
     #[error("{}", joined(problems))]
     Config {
@@ -215,6 +219,7 @@ impl Diagnose for BuildError {
             Self::Common(error) => error.exit_kind(),
             Self::Model(error) => error.exit_kind(),
             Self::Server(error) => error.exit_kind(),
+            Self::Thread(_) => ExitKind::Io,
             Self::Config { .. } | Self::SamplingKey { .. } => ExitKind::Usage,
             Self::Stopped { .. } => ExitKind::Interrupted,
             Self::NotSampled { .. } | Self::NoShards { .. } => ExitKind::MissingInput,
@@ -237,6 +242,7 @@ impl Diagnose for BuildError {
             Self::Common(error) => error.hint(),
             Self::Model(error) => error.hint(),
             Self::Server(error) => error.hint(),
+            Self::Thread(_) => Some("look at `ulimit -u` and `ulimit -v`, then rerun the same command".to_owned()),
             Self::Config { .. } => None,
             Self::NoQuestions => {
                 Some("look at the question file, and at `tasks` and `limit_per_task` in [data]".to_owned())

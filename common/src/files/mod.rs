@@ -4,6 +4,7 @@ pub mod faults;
 pub mod fs;
 pub mod hash;
 pub mod json;
+pub mod lfs;
 pub mod lock;
 pub mod manifest;
 pub mod owned;

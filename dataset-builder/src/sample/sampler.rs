@@ -93,11 +93,12 @@ impl ShardSampler<'_> {
         let result = std::thread::scope(|scope| {
             // No room in the channel: the thread reads one batch ahead, not more.
             let (sender, receiver) = sync_channel::<Loaded>(0);
-            scope.spawn(|| {
+            let thread = std::thread::Builder::new().spawn_scoped(scope, || {
                 // The receiver is gone when the sampling has ended early. The sender ends with the thread.
                 let sender = sender;
                 batches.iter().map(|batch| self.load(batch)).all(|loaded| sender.send(loaded).is_ok())
             });
+            thread.map_err(BuildError::Thread)?;
             self.sample_batches(&batches, receiver, shards, (done, total), control, &bar)
         });
         bar.finish();

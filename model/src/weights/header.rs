@@ -7,6 +7,7 @@ use std::io::Read;
 use std::path::Path;
 
 use idk_common::CommonError;
+use idk_common::lfs::{LFS_POINTER, is_lfs_pointer_file};
 use idk_common::limits::{MAX_SAFETENSORS_HEADER_BYTES, MAX_TENSORS};
 use serde::de::{Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
@@ -113,6 +114,9 @@ pub(super) fn read_header(
         return Err(damaged(format!("not a safetensors file: it has only {file_bytes} bytes")));
     }
     file.read_exact(&mut length).map_err(io)?;
+    if is_lfs_pointer_file(path) {
+        return Err(damaged(LFS_POINTER.to_owned()));
+    }
     let header_bytes = u64::from_le_bytes(length);
     if header_bytes > MAX_SAFETENSORS_HEADER_BYTES || header_bytes > file_bytes - 8 {
         return Err(damaged(format!("the header claims {header_bytes} bytes, the file has {file_bytes}")));

@@ -322,6 +322,9 @@ mod tests {
             assert!(matches!(Weights::open_file(&path), Err(ModelError::Weights { .. })), "{header}");
         }
         let path = dir.path().join("model.safetensors");
+        let pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n";
+        idk_common::fs::write_atomic(&path, pointer).unwrap();
+        assert!(Weights::open_file(&path).unwrap_err().to_string().contains("git lfs pull"));
         for bytes in [vec![], vec![1, 2], u64::MAX.to_le_bytes().to_vec()] {
             idk_common::fs::write_atomic(&path, &bytes).unwrap();
             assert!(matches!(Weights::open_file(&path), Err(ModelError::Weights { .. })), "{bytes:?}");

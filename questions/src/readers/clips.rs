@@ -10,8 +10,8 @@ use serde_json::Value;
 use unicode_normalization::UnicodeNormalization;
 
 use super::Fault;
-use super::lfs::is_lfs_pointer_file;
 use crate::reason;
+use idk_common::lfs::is_lfs_pointer_file;
 
 /// The folder of a question set, which its clips may not leave.
 pub(super) struct Folder<'a> {

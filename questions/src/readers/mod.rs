@@ -11,7 +11,6 @@ mod clotho_aqa;
 mod fields;
 mod file;
 mod generic;
-mod lfs;
 mod mmar;
 mod mmau;
 mod shape;

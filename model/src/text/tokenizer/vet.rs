@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::fmt;
 
+use idk_common::lfs::{LFS_POINTER, is_lfs_pointer};
 use idk_common::limits::{MAX_TEXT_GROWTH, MAX_TOKENIZER_PARTS};
 use serde::Deserializer;
 use serde::de::{DeserializeSeed, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
@@ -18,6 +19,9 @@ const WORKERS: [&str; 4] = ["normalizer", "pre_tokenizer", "post_processor", "de
 /// # Errors
 /// What is wrong, with the name of the part.
 pub(super) fn vet(bytes: &[u8]) -> Result<(), String> {
+    if is_lfs_pointer(bytes) {
+        return Err(LFS_POINTER.to_owned());
+    }
     let mut parser = serde_json::Deserializer::from_slice(bytes);
     let found = parser.deserialize_map(File).map_err(|error| error.to_string())?;
     for (name, part) in found {
