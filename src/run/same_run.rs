@@ -1,5 +1,6 @@
 //! Whether a run folder holds the run that a recipe describes, so that it can resume.
 
+use idk_common::diagnose::{Diagnose, ExitKind};
 use idk_common::identity::{Difference, differences};
 use idk_common::json::{read_json, write_json};
 use idk_common::{CommonError, Identity, RunDir};
@@ -49,8 +50,13 @@ pub(crate) fn check_same_run(
 ) -> Result<(), Failure> {
     let path = dir.recipe();
     // A recipe.toml that cannot be read is of another version; the stages then compare their own inputs.
-    let Some(before) = path.is_file().then(|| Recipe::load(&path, &[]).ok()).flatten() else {
+    if !path.is_file() {
         return Ok(());
+    }
+    let before = match Recipe::load(&path, &[]) {
+        Err(error) if error.exit_kind() == ExitKind::Io => return Err(error.into()),
+        Err(_) => return Ok(()),
+        Ok(before) => before,
     };
     let (mut then, mut now) = (Identity::default(), Identity::default());
     if let Some((sampled, build_now)) = sampling_of(recipe, dir, &before)? {

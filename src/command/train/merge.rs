@@ -26,7 +26,7 @@ pub(super) struct MergeArguments {
     /// Folder of the merged model; it must not exist or be empty
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Folder of the base model [default: that of the run, or the one that the adapter names]
+    /// Folder of the base model [default: the one that the adapter names, or that of its run]
     #[arg(long, value_name = "DIR")]
     base: Option<PathBuf>,
     /// Most bytes of a weight file, such as 5GB or 500MB
@@ -75,11 +75,11 @@ impl MergeArguments {
         if let Some(base) = &self.base {
             return Ok(base.clone());
         }
-        // Adapters do not say where a model lies; their runs do.
+        // An adapter names a model, but not where it lies; its run does.
         let recipe = adapter.parent().map(|run| RunDir::new(run).recipe()).filter(|path| path.is_file());
         let of_run = recipe.and_then(|path| Recipe::load(&path, &[]).ok()).map(|recipe| recipe.model.path);
         let named = config["base_model_name_or_path"].as_str().filter(|name| !name.is_empty());
-        let found = of_run.into_iter().chain(named.map(PathBuf::from)).find(|path| path.is_dir());
+        let found = named.map(PathBuf::from).into_iter().chain(of_run).find(|path| path.is_dir());
         found.ok_or_else(|| RunError::NoBase { adapter: adapter.to_owned(), named: named.map(str::to_owned) })
     }
 
