@@ -35,10 +35,6 @@ pub enum BuildError {
     #[error(transparent)]
     Server(ServerError),
 
-    /// The thread that reads recordings could not be started.
-    #[error("the system gives no thread to read recordings with")]
-    Thread(#[source] std::io::Error),
-
     /// Values of `[build]` cannot be used.
     #[error("{}", joined(problems))]
     Config {
@@ -74,15 +70,6 @@ pub enum BuildError {
         kept: usize,
         /// Questions in `rejected.jsonl`.
         rejected: usize,
-    },
-
-    /// A recording could be read at the start of the build, but not later.
-    #[error("{}: the recording changed while the build was running", path.display())]
-    AudioChanged {
-        /// The recording.
-        path: PathBuf,
-        /// What is wrong now.
-        source: AudioError,
     },
 
     /// The folder holds samples that were drawn with something else.
@@ -180,10 +167,10 @@ pub enum BuildError {
 impl BuildError {
     /// A recording that could be read before cannot be used: it changed, or it could not be read this time.
     pub(crate) fn recording(path: &Path, source: AudioError) -> Self {
-        match source.is_about_the_file() {
-            true => Self::AudioChanged { path: path.to_owned(), source },
-            false => Self::Model(source.into()),
-        }
+        Self::Model(match source.is_about_the_file() {
+            true => ModelError::RecordingChanged { path: path.to_owned() },
+            false => source.into(),
+        })
     }
 }
 
@@ -219,7 +206,6 @@ impl Diagnose for BuildError {
             Self::Common(error) => error.exit_kind(),
             Self::Model(error) => error.exit_kind(),
             Self::Server(error) => error.exit_kind(),
-            Self::Thread(_) => ExitKind::Io,
             Self::Config { .. } | Self::SamplingKey { .. } => ExitKind::Usage,
             Self::Stopped { .. } => ExitKind::Interrupted,
             Self::NotSampled { .. } | Self::NoShards { .. } => ExitKind::MissingInput,
@@ -229,7 +215,6 @@ impl Diagnose for BuildError {
             | Self::NoQuestions
             | Self::TooManyRejected { .. }
             | Self::Unaccounted { .. }
-            | Self::AudioChanged { .. }
             | Self::OtherSampling { .. }
             | Self::MissingShards { .. }
             | Self::PathNotText { .. }
@@ -242,7 +227,6 @@ impl Diagnose for BuildError {
             Self::Common(error) => error.hint(),
             Self::Model(error) => error.hint(),
             Self::Server(error) => error.hint(),
-            Self::Thread(_) => Some("look at `ulimit -u` and `ulimit -v`, then rerun the same command".to_owned()),
             Self::Config { .. } => None,
             Self::NoQuestions => {
                 Some("look at the question file, and at `tasks` and `limit_per_task` in [data]".to_owned())
@@ -253,9 +237,6 @@ impl Diagnose for BuildError {
             )),
             Self::Unaccounted { .. } => {
                 Some("this is a bug of the dataset builder, please report it".to_owned())
-            }
-            Self::AudioChanged { .. } => {
-                Some("leave the recordings alone while a build runs, then run it again".to_owned())
             }
             Self::OtherSampling { .. } => Some(
                 "build into another folder, or start anew with `--fresh`, which moves this one aside"

@@ -21,7 +21,7 @@ const INFO_NAMES: [&str; 4] = ["idk_sft", "idk_dpo", "idk_sft_val", "idk_dpo_val
 
 /// Who is to read the files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
+pub enum ExportFormat {
     /// ms-swift: `messages` + `audios`, pairs with `rejected_response`.
     MsSwift,
     /// LLaMA-Factory: ShareGPT with OpenAI's tags, and `dataset_info.json`.
@@ -30,7 +30,7 @@ pub enum Format {
     Trl,
 }
 
-impl Format {
+impl ExportFormat {
     /// What the program can open: LLaMA-Factory joins paths to its media folder, which is the dataset's by default; the
     /// others open them as they stand, from whatever folder they were started in.
     #[must_use]
@@ -66,7 +66,7 @@ pub struct Exported {
 /// # Errors
 /// Those of [`verify`]; [`BuildError::Taken`] if `out` is the dataset's own folder; [`BuildError::PathNotText`];
 /// [`CommonError::NotOurs`] for files of those names that no export wrote; [`BuildError::Common`].
-pub fn export(dir: &Path, out: &Path, format: Format, paths: Paths) -> Result<Exported, BuildError> {
+pub fn export(dir: &Path, out: &Path, format: ExportFormat, paths: Paths) -> Result<Exported, BuildError> {
     let manifest = verify(dir)?;
     fs::create_dir_all(out)?;
     if real(dir)? == real(out)? {
@@ -78,8 +78,9 @@ pub fn export(dir: &Path, out: &Path, format: Format, paths: Paths) -> Result<Ex
     let (written, left_out): (Vec<&str>, Vec<&str>) = [SFT_FILE, DPO_FILE, SFT_VAL_FILE, DPO_VAL_FILE]
         .into_iter()
         .partition(|&file| manifest.files.contains_key(file));
-    let info =
-        (format == Format::LlamaFactory).then(|| read_info(&out.join(DATASET_INFO_FILE))).transpose()?;
+    let info = (format == ExportFormat::LlamaFactory)
+        .then(|| read_info(&out.join(DATASET_INFO_FILE)))
+        .transpose()?;
     let _lock = owned::claim(out, &written)?;
     for file in left_out {
         // Of an earlier export.
@@ -138,9 +139,9 @@ fn named(dir: &Path, out: &Path, audio: &str, paths: Paths) -> Result<String, Bu
 }
 
 /// A chat. ms-swift and LLaMA-Factory read the same keys; our `label` would be a class number to ms-swift.
-fn chat(row: &SftRow, audios: &[String], format: Format) -> Value {
+fn chat(row: &SftRow, audios: &[String], format: ExportFormat) -> Value {
     match (format, row.messages.split_last()) {
-        (Format::Trl, Some((answer, prompt))) => {
+        (ExportFormat::Trl, Some((answer, prompt))) => {
             json!({ "prompt": prompt, "completion": [answer], "audios": audios })
         }
         _ => json!({ "messages": row.messages, "audios": audios }),
@@ -148,20 +149,20 @@ fn chat(row: &SftRow, audios: &[String], format: Format) -> Value {
 }
 
 /// A preference pair.
-fn pair(row: &DpoRow, audios: &[String], format: Format) -> Value {
+fn pair(row: &DpoRow, audios: &[String], format: ExportFormat) -> Value {
     let last = |messages: &[Message]| messages.last().map(Message::tagged).unwrap_or_default();
     match format {
-        Format::MsSwift => {
+        ExportFormat::MsSwift => {
             let messages: Vec<&Message> = row.prompt.iter().chain(&row.chosen).collect();
             json!({ "messages": messages, "rejected_response": last(&row.rejected), "audios": audios })
         }
-        Format::LlamaFactory => json!({
+        ExportFormat::LlamaFactory => json!({
             "messages": row.prompt,
             "chosen": row.chosen.last(),
             "rejected": row.rejected.last(),
             "audios": audios,
         }),
-        Format::Trl => {
+        ExportFormat::Trl => {
             json!({ "prompt": row.prompt, "chosen": row.chosen, "rejected": row.rejected, "audios": audios })
         }
     }

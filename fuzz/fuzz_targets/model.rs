@@ -8,7 +8,7 @@ mod folder;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
-use idk_model::Outline;
+use idk_model::ModelInfo;
 use libfuzzer_sys::fuzz_target;
 
 const FILES: [&str; 8] = [
@@ -41,7 +41,7 @@ fuzz_target!(|bytes: &[u8]| {
     let Some((&first, bytes)) = bytes.split_first() else { return };
     let name = FILES[usize::from(first) % FILES.len()];
     std::fs::write(MODEL.join(name), bytes).expect("the file can be written");
-    if let Ok(outline) = Outline::read(&MODEL) {
+    if let Ok(outline) = ModelInfo::read(&MODEL) {
         let _ = outline.adapters(&MODEL.join("lora_adapter"));
         let _ = outline.tokenizer.encode("What is that? 1,000 dogs!");
     }

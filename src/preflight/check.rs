@@ -10,7 +10,7 @@ use idk_common::diagnose::ExitKind;
 use idk_common::lock::{LOCK_FILE, RunLock};
 use idk_common::text::terminal_safe;
 use idk_common::{Problem, RunDir};
-use idk_model::Outline;
+use idk_model::ModelInfo;
 use idk_questions::{Rejection, reason};
 use rayon::prelude::*;
 use serde::Serialize;
@@ -55,7 +55,7 @@ pub(crate) struct Checked {
     pub(crate) facts: Vec<Fact>,
     problems: Vec<(Problem, ExitKind)>,
     /// The base model, if it can be used.
-    pub(crate) outline: Option<Outline>,
+    pub(crate) outline: Option<ModelInfo>,
     /// The training questions, if they can be used.
     pub(crate) train: Option<Glimpse>,
     /// The test questions, if they can be used.
@@ -132,7 +132,7 @@ impl Checked {
             return self.fact("model", "new, of the sizes in [init]".to_owned());
         }
         let path = &recipe.model.path;
-        match Outline::read(path) {
+        match ModelInfo::read(path) {
             Ok(outline) => {
                 self.fact(
                     "model",

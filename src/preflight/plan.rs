@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use idk_common::RunDir;
 use idk_common::text::terminal_safe;
 use idk_dataset_builder::{DatasetManifest, MANIFEST_FILE, Sampled, partial_sampling, read_manifest};
-use idk_model::Outline;
+use idk_model::ModelInfo;
 use idk_trainer::{MemoryInput, Method, checkpoint, estimate_memory};
 use serde::Serialize;
 
@@ -47,7 +47,7 @@ struct Training {
 
 /// Memory in bytes, as far as it can be counted.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
-struct Memory {
+struct MemoryPlan {
     weights: Option<u64>,
     /// Trained values, gradients and moments.
     trained: Option<u64>,
@@ -62,7 +62,7 @@ struct Memory {
 struct Plan {
     stages: Vec<Stage>,
     training: Training,
-    memory_bytes: Memory,
+    memory_bytes: MemoryPlan,
     #[serde(skip)]
     shown: Vec<String>,
 }
@@ -174,7 +174,7 @@ impl Training {
     }
 }
 
-impl Memory {
+impl MemoryPlan {
     fn lines(&self) -> Vec<String> {
         let parts = [
             ("weights", self.weights),
@@ -216,17 +216,17 @@ fn rows(recipe: &Recipe, checked: &Checked, manifest: Option<&DatasetManifest>) 
 
 fn memory(
     recipe: &Recipe,
-    outline: Option<&Outline>,
+    outline: Option<&ModelInfo>,
     adapted: Option<&BTreeMap<String, u64>>,
     training: &Training,
     preview: &Preview,
-) -> Memory {
+) -> MemoryPlan {
     let encoder_is_trained = adapted.is_none_or(|adapted| idk_model::adapt_audio(adapted.keys()));
     let features = outline.zip(training.rows).filter(|_| !encoder_is_trained).map(|(outline, rows)| {
         let bytes = rows as f64 * mean(&preview.audio_tokens) * outline.config.text.hidden_size as f64 * 4.0;
         bytes as u64
     });
-    Memory {
+    MemoryPlan {
         weights: outline.map(|outline| outline.parameters * if in_half(recipe) { 2 } else { 4 }),
         trained: training.trained_parameters.map(|count| count * BYTES_PER_TRAINED),
         // Above the limit they are not kept at all.
@@ -252,7 +252,7 @@ fn on_gpu(recipe: &Recipe) -> bool {
 /// What the training of adapters holds at its peak depends on this; the longest row that was looked at stands for all.
 fn memory_input<'a>(
     recipe: &Recipe,
-    outline: &'a Outline,
+    outline: &'a ModelInfo,
     training: &Training,
     preview: &Preview,
     clips: u64,
@@ -271,10 +271,10 @@ fn memory_input<'a>(
         audio_tokens,
         text_tokens: training.longest_row_tokens.unwrap_or_default().saturating_sub(audio_tokens),
         batch_size: recipe.train.batch_size,
-        at_once: recipe.train.accumulation.min(threads).max(1),
+        at_once: recipe.train.gradient_accumulation_steps.min(threads).max(1),
         cached_clips: if kept { clips as usize } else { 0 },
-        pad_to: recipe.run_settings().bucket(on_gpu),
-        recompute: recipe.train.recompute,
+        pad_to: recipe.run_settings().pad_to(on_gpu),
+        gradient_checkpointing: recipe.train.gradient_checkpointing,
     }
 }
 
@@ -368,8 +368,8 @@ mod tests {
 
     #[test]
     fn what_cannot_be_counted_is_left_out() {
-        assert_eq!(Memory::default().lines(), Vec::<String>::new());
-        let memory = Memory { trained: Some(16 << 20), peak: Some(1 << 30), ..Memory::default() };
+        assert_eq!(MemoryPlan::default().lines(), Vec::<String>::new());
+        let memory = MemoryPlan { trained: Some(16 << 20), peak: Some(1 << 30), ..MemoryPlan::default() };
         let said = memory.lines();
         assert_eq!(said[0], "memory    trained values, gradients and moments 16.0 MiB");
         assert_eq!(said[1], "peak      about 1.0 GiB");

@@ -3,12 +3,12 @@
 use idk_common::Problem;
 use idk_trainer::{BestMetric, Method};
 
-use super::{Places, Recipe, RecipeProblem, TransferConfig};
+use super::{KeyLines, Recipe, RecipeProblem, TransferConfig};
 use crate::base::{BaseConfig, InitConfig};
 
 impl Recipe {
     /// Checks that need the meaning of a value, not only its type: each section alone, then sections together.
-    pub(super) fn check_values(&self, places: &Places, problems: &mut Vec<RecipeProblem>) {
+    pub(super) fn check_values(&self, places: &KeyLines, problems: &mut Vec<RecipeProblem>) {
         let mut found = self.of_sections();
         self.check_evaluations(&mut found);
         self.check_experiments(&mut found);
@@ -53,7 +53,7 @@ impl Recipe {
             found.push(Problem::of_key("train", "target_refusal_rate", "needs `val` in [data]"));
         }
         if self.eval.fits_on_val() && !questions {
-            let what = "`threshold` and `agreement` in [eval] are fitted on val: give `val` in [data], such as \"bank:val\"";
+            let what = "`threshold` and `self-consistency` in [eval] are fitted on val: give `val` in [data], such as \"bank:val\"";
             found.push(Problem::new("eval.methods", what));
         }
     }

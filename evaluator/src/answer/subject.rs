@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use idk_common::progress::NewProgress;
-use idk_model::{Adapters, Lalm};
+use idk_model::{Adapters, Answerer, FeatureStore, Lalm};
 
-use crate::answer::agreement::Samples;
 use crate::answer::ask::Asker;
 use crate::answer::key::contender_key;
 use crate::answer::prepare::Prepared;
 use crate::answer::prompts::Prompts;
 use crate::answer::record::Answer;
 use crate::answer::run::answer_all;
+use crate::answer::self_consistency::Samples;
 use crate::answer::store::Store;
 use crate::config::EvalConfig;
 use crate::error::EvalError;
@@ -34,6 +34,8 @@ pub struct NamedAdapter {
 pub struct Subject<'a> {
     /// The base model.
     pub lalm: &'a Lalm,
+    /// Where the features of recordings are kept.
+    pub features: &'a FeatureStore,
     /// SHA-256 of its files: what stored answers are known by.
     pub model_sha256: &'a str,
     /// Where it runs: other devices round differently.
@@ -44,9 +46,9 @@ pub struct Subject<'a> {
     pub known_share: &'a BTreeMap<String, f64>,
     /// The folder of the run whose evaluation this is: the report shows its sweeps and its training too.
     pub run_dir: Option<&'a Path>,
-    /// The prepared questions that `threshold` and `agreement` are fitted on.
+    /// The prepared questions that `threshold` and `self-consistency` are fitted on.
     pub val: Option<&'a Prepared>,
-    /// Samples of the base model on both sets, for `agreement`.
+    /// Samples of the base model on both sets, for `self-consistency`.
     pub samples: Option<&'a Samples>,
     /// Names and hashes of model, adapter and questions, copied to `results.json`.
     pub provenance: &'a BTreeMap<String, String>,
@@ -79,9 +81,13 @@ impl Evaluation<'_> {
         adapter: Option<&NamedAdapter>,
         prepared: &Prepared,
     ) -> Result<Vec<Answer>, EvalError> {
+        let base = Answerer::base(self.subject.lalm, self.subject.features);
+        let answerer = match adapter {
+            Some(adapter) => base.adapted(&adapter.adapters)?,
+            None => base,
+        };
         let asker = Asker {
-            lalm: self.subject.lalm,
-            adapters: adapter.map(|adapter| &adapter.adapters),
+            answerer: &answerer,
             method,
             prompts: self.prompts,
             style: prepared.style,

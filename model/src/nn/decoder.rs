@@ -31,9 +31,9 @@ pub struct Decoder {
     /// Output head; `None` if it is tied to the embedding.
     pub lm_head: Option<Linear>,
     /// Sequences are padded to a multiple of this many tokens.
-    pub(crate) bucket: usize,
+    pub(crate) pad_to: usize,
     /// Whether layers are run again in the backward pass.
-    pub(crate) recompute: bool,
+    pub(crate) gradient_checkpointing: bool,
     config: TextConfig,
     rope: Rope,
 }
@@ -53,7 +53,7 @@ pub struct DecoderLayer {
 }
 
 /// What every layer of one pass shares.
-struct Pass<'a> {
+struct DecoderPass<'a> {
     batch: usize,
     seq: usize,
     angles: Angles,
@@ -72,8 +72,8 @@ impl Decoder {
         let lm_head = if tied { None } else { Some(source.linear(HEAD.to_owned())?) };
         let rope =
             Rope::new(config.head_dim, config.rope_theta, config.max_position_embeddings, source.device);
-        let (bucket, recompute, config) = (1, false, config.clone());
-        Ok(Self { embed_tokens, layers, norm, lm_head, bucket, recompute, config, rope })
+        let (pad_to, gradient_checkpointing, config) = (1, false, config.clone());
+        Ok(Self { embed_tokens, layers, norm, lm_head, pad_to, gradient_checkpointing, config, rope })
     }
 
     /// Type that the model computes in: that of its weights.
@@ -147,7 +147,7 @@ impl Decoder {
             mask.len() == batch && mask.iter().all(|row| row.len() == seq),
             "mask and embeddings differ in shape"
         );
-        let padding = seq.next_multiple_of(self.bucket) - seq;
+        let padding = seq.next_multiple_of(self.pad_to) - seq;
         // Only in front of a whole sequence, and where the cache has been given room for it.
         let fits = cache.as_ref().is_none_or(|cache| cache.is_empty() && cache.has_room_for_padding());
         if padding == 0 || !fits || trace.is_some() {
@@ -180,14 +180,16 @@ impl Decoder {
         };
         let attention_mask = AttentionMask::causal(&key_mask);
         let angles = self.rope.angles(&places, embeds.dtype());
-        let pass = Pass { batch, seq, angles, attention_mask, context };
+        let pass = DecoderPass { batch, seq, angles, attention_mask, context };
         let mut x = embeds.reshape([batch * seq, hidden]);
         for (index, layer) in self.layers.iter().enumerate() {
             if let Some(states) = trace.as_deref_mut() {
                 states.push(x.clone().reshape([batch, seq, hidden]));
             }
             x = match cache.as_deref_mut() {
-                None if self.recompute && !layer.is_trained() => layer.forward_again(x, &self.config, &pass),
+                None if self.gradient_checkpointing && !layer.is_trained() => {
+                    layer.forward_again(x, &self.config, &pass)
+                }
                 cache => layer.forward(x, &self.config, &pass, cache.map(|cache| (cache, index))),
             };
         }
@@ -241,7 +243,7 @@ impl DecoderLayer {
         &self,
         x: Tensor<2>,
         config: &TextConfig,
-        pass: &Pass,
+        pass: &DecoderPass,
         cache: Option<(&mut KvCache, usize)>,
     ) -> Tensor<2> {
         let attended = self.attend(self.input_layernorm.forward(x.clone()), config, pass, cache);
@@ -253,7 +255,7 @@ impl DecoderLayer {
     }
 
     /// [`DecoderLayer::forward`] that keeps its input alone for the backward pass, and runs the layer again there.
-    fn forward_again(&self, x: Tensor<2>, config: &TextConfig, pass: &Pass) -> Tensor<2> {
+    fn forward_again(&self, x: Tensor<2>, config: &TextConfig, pass: &DecoderPass) -> Tensor<2> {
         let (mut names, mut pairs) = (Vec::new(), Vec::new());
         for linear in self.linears() {
             let pair = pass.context.adapters.and_then(|adapters| adapters.modules.get(&linear.name));
@@ -274,7 +276,7 @@ impl DecoderLayer {
             let adapters = lora.clone().map(|(config, names)| Adapters { config, names, modules });
             let context = ForwardContext { adapters: adapters.as_ref(), dropout_seed };
             let (angles, attention_mask) = (angles.clone(), attention_mask.clone());
-            let pass = Pass { batch, seq, angles, attention_mask, context: &context };
+            let pass = DecoderPass { batch, seq, angles, attention_mask, context: &context };
             layer.forward(inputs[0].clone(), &config, &pass, None)
         });
         if pairs.is_empty() {
@@ -306,7 +308,7 @@ impl DecoderLayer {
         &self,
         x: Tensor<2>,
         config: &TextConfig,
-        pass: &Pass,
+        pass: &DecoderPass,
         cache: Option<(&mut KvCache, usize)>,
     ) -> Tensor<2> {
         let (batch, seq, width) = (pass.batch, pass.seq, config.head_dim);

@@ -13,11 +13,12 @@ mod fit;
 mod mcnemar;
 mod rgi;
 mod risk_coverage;
+mod show;
 mod transition;
 
 pub use auroc::{auroc, within_group_auroc};
 pub use baselines::{
-    agreement_refuser, group_refuser, random_refuser, random_refuser_rgi, threshold_refuser,
+    group_refuser, random_refuser, random_refuser_rgi, self_consistency_refuser, threshold_refuser,
 };
 pub use bootstrap::{DEFAULT_DRAWS, rgi_interval};
 pub use comparison::{BeforeAfter, Comparison, compare};
@@ -26,4 +27,5 @@ pub use fit::{Criterion, ThresholdFit, fit_threshold};
 pub use mcnemar::{McNemar, mcnemar};
 pub use rgi::Rgi;
 pub use risk_coverage::{RiskCoverage, risk_coverage};
+pub use show::{UNDEFINED, show, show_rgi, show_signed, show_with};
 pub use transition::Transition;

@@ -30,7 +30,7 @@ use crate::reason;
 use clips::Folder;
 use fields::{Row, plain_text};
 use file::{Content, Rows};
-use shape::Shape;
+use shape::FileShape;
 
 /// How a question set is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,12 +40,12 @@ pub struct ReadOptions {
     /// What happens to questions with an option that is there twice.
     pub duplicate_choices: DuplicateChoices,
     /// How many annotators must give an answer for it to count, in sets that list the answers of several.
-    pub agreement: usize,
+    pub min_annotators: usize,
 }
 
 impl Default for ReadOptions {
     fn default() -> Self {
-        Self { require_audio: true, duplicate_choices: DuplicateChoices::default(), agreement: 2 }
+        Self { require_audio: true, duplicate_choices: DuplicateChoices::default(), min_annotators: 2 }
     }
 }
 
@@ -126,7 +126,7 @@ fn read_rows(
 fn read_row(
     line: usize,
     row: Result<Value, Fault>,
-    shape: Option<&Shape>,
+    shape: Option<&FileShape>,
     folder: &Folder,
     options: &ReadOptions,
 ) -> Read {
