@@ -174,7 +174,7 @@ impl Diagnose for CommonError {
             Self::Encode { .. } => return None,
             Self::NotOurs { .. } => "choose another output folder, or move what is in the way",
             Self::Busy { .. } => "wait for the other process, or choose another output folder",
-            Self::Mismatch { .. } => "the file was changed or damaged: restore it, or make the folder anew",
+            Self::Mismatch { .. } => "the file was changed or damaged: restore it, or make the folder again",
             Self::OutsideFolder { .. } => "use a path relative to that folder, without `..`",
         };
         Some(hint.to_owned())

@@ -15,7 +15,7 @@ use idk_questions::{Rejection, reason};
 use rayon::prelude::*;
 use serde::Serialize;
 
-use super::questions::{Glimpse, glimpse};
+use super::questions::{SetSummary, summary};
 use crate::recipe::Recipe;
 use crate::run::questions::{Set, no_questions};
 use crate::run::rendered::bank_dir;
@@ -57,9 +57,9 @@ pub(crate) struct Checked {
     /// The base model, if it can be used.
     pub(crate) outline: Option<ModelInfo>,
     /// The training questions, if they can be used.
-    pub(crate) train: Option<Glimpse>,
+    pub(crate) train: Option<SetSummary>,
     /// The test questions, if they can be used.
-    pub(crate) test: Option<Glimpse>,
+    pub(crate) test: Option<SetSummary>,
 }
 
 /// `--check`: looks at every input of a run and at its folder; trains and writes nothing.
@@ -176,7 +176,7 @@ impl Checked {
             }
         }
         for set in sets {
-            match glimpse(data, set, bank.as_ref(), LOOKED_AT) {
+            match summary(data, set, bank.as_ref(), LOOKED_AT) {
                 Ok(mut found) => {
                     self.open_recordings(set, &mut found, look);
                     self.set(recipe, set, found);
@@ -187,7 +187,7 @@ impl Checked {
     }
 
     /// Opens the recordings of a set; questions about those that cannot be used are rejected, as the run would do.
-    fn open_recordings(&mut self, set: Set, found: &mut Glimpse, look: Look) {
+    fn open_recordings(&mut self, set: Set, found: &mut SetSummary, look: Look) {
         let rate_hz =
             self.outline.as_ref().map_or(16_000, |outline| outline.mel.config().sampling_rate as u32);
         let needed = self.outline.as_ref().map_or(0, |outline| outline.mel.min_samples());
@@ -232,7 +232,7 @@ impl Checked {
         found.rejected.extend(rejected);
     }
 
-    fn set(&mut self, recipe: &Recipe, set: Set, found: Glimpse) {
+    fn set(&mut self, recipe: &Recipe, set: Set, found: SetSummary) {
         let reasons = reason::listed(&reason::counts(&found.rejected));
         let limit = match set {
             Set::Train => recipe.build.max_rejected_share,
