@@ -9,7 +9,7 @@ use idk_model::ModelInfo;
 use idk_trainer::{MemoryInput, Method, checkpoint, estimate_memory};
 use serde::Serialize;
 
-use super::check::Checked;
+use super::check::{Checked, Look};
 use super::preview::{Preview, mean};
 use crate::recipe::Recipe;
 use crate::terminal::{Failure, grouped, print_line};
@@ -72,7 +72,7 @@ struct Plan {
 /// # Errors
 /// As [`check::run`](super::check::run); checkpoints or dataset rows that cannot be read.
 pub(crate) fn run(recipe: &Recipe, allowed: &[String], json: bool) -> Result<(), Failure> {
-    let checked = Checked::of(recipe, allowed);
+    let checked = Checked::of(recipe, allowed, Look::Quick);
     if !json {
         checked.print_facts()?;
     }
