@@ -75,7 +75,7 @@ pub(crate) fn train_base(recipe: &Recipe, options: &Options<'_>) -> Result<(), F
 }
 
 fn write_recipe(recipe: &Recipe, dir: &RunDir) -> Result<(), Failure> {
-    Ok(idk_common::atomic::write_atomic(&dir.recipe(), recipe.to_toml()?.as_bytes())?)
+    Ok(idk_common::fs::write_atomic(&dir.recipe(), recipe.to_toml()?.as_bytes())?)
 }
 
 fn run_training(

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use idk_benchmark::Bank;
-use idk_common::atomic::AtomicFile;
 use idk_common::diagnose::ExitKind;
+use idk_common::fs::AtomicFile;
 use idk_common::lock::{LOCK_FILE, RunLock};
 use idk_common::{Problem, RunDir};
 use idk_model::Outline;
@@ -202,11 +202,11 @@ impl Checked {
 
     /// Prompts and adapters that the evaluation reads.
     fn evaluation(&mut self, recipe: &Recipe) {
-        if let Err(error) = recipe.eval.check_prompts() {
+        if let Err(error) = recipe.eval.prompts.check() {
             self.problem("eval.prompts", &error.into());
         }
         for (_, dir) in recipe.eval.named_adapters().unwrap_or_default() {
-            if let Err(error) = idk_common::atomic::open(&dir.join("adapter_config.json")) {
+            if let Err(error) = idk_common::fs::open(&dir.join("adapter_config.json")) {
                 self.problem("eval.adapters", &error.into());
             }
         }
@@ -296,7 +296,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         writable(&dir.path().join("runs/a")).unwrap();
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
-        idk_common::atomic::write_atomic(&dir.path().join("file"), b"x").unwrap();
+        idk_common::fs::write_atomic(&dir.path().join("file"), b"x").unwrap();
         assert!(writable(&dir.path().join("file/run")).is_err(), "a file is no folder");
     }
 }

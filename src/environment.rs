@@ -112,7 +112,7 @@ fn gib(bytes: u64) -> f64 {
 
 /// A file that the system makes up; none elsewhere than on Linux.
 fn system_file(path: &str) -> Option<String> {
-    idk_common::atomic::read_to_string(Path::new(path)).ok()
+    idk_common::fs::read_to_string(Path::new(path)).ok()
 }
 
 /// The first `name : value`.
@@ -149,7 +149,7 @@ mod tests {
     #[test]
     fn the_version_of_burn_is_the_one_of_the_lock_file() {
         let lock = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.lock");
-        let lock: toml::Table = idk_common::atomic::read_to_string(&lock).unwrap().parse().unwrap();
+        let lock: toml::Table = idk_common::fs::read_to_string(&lock).unwrap().parse().unwrap();
         let packages = lock["package"].as_array().unwrap();
         let burn = packages.iter().find(|package| package["name"].as_str() == Some("burn")).unwrap();
         assert_eq!(burn["version"].as_str(), Some(BURN_VERSION));

@@ -276,9 +276,9 @@ fn with_own(own: Option<&Path>, recipe: &Recipe) -> Result<Vec<(String, PathBuf)
 /// # Errors
 /// Prompts and adapters that are not there, and what [`check_val`] finds.
 pub(crate) fn check_inputs(recipe: &Recipe) -> Result<(), Failure> {
-    recipe.eval.check_prompts()?;
+    recipe.eval.prompts.check()?;
     for (_, dir) in recipe.eval.named_adapters()? {
-        drop(idk_common::atomic::open(&dir.join("adapter_config.json"))?);
+        drop(idk_common::fs::open(&dir.join("adapter_config.json"))?);
     }
     check_val(recipe)
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use idk_common::lock::RunLock;
-use idk_common::{CommonError, RunDir, atomic};
+use idk_common::{CommonError, RunDir, fs};
 use idk_dataset_builder::{
     BuildConfig, BuildError, Format, MANIFEST_FILE, Paths, Sampled, complete, export, inspect, read_manifest,
     relabel, relabel_to,
@@ -85,7 +85,7 @@ pub fn relabel_run(
 fn relabel_in_place(place: &Place, config: &BuildConfig) -> Result<(), Failure> {
     let recipe = place.run.as_deref().map(|run| new_recipe(run, config, None)).transpose()?.flatten();
     relabel(&place.dataset, config, || match &recipe {
-        Some((path, text)) => atomic::write_atomic(path, text.as_bytes()),
+        Some((path, text)) => fs::write_atomic(path, text.as_bytes()),
         None => Ok(()),
     })?;
     if let Some(run) = &place.run
@@ -111,9 +111,9 @@ fn relabel_elsewhere(place: &Place, out: &Path, config: &BuildConfig) -> Result<
     if let Some((path, text)) = recipe {
         let identity = RunDir::new(run).identity();
         if identity.is_file() {
-            atomic::write_atomic(&RunDir::new(out).identity(), &atomic::read(&identity)?)?;
+            fs::write_atomic(&RunDir::new(out).identity(), &fs::read(&identity)?)?;
         }
-        atomic::write_atomic(&path, text.as_bytes())?;
+        fs::write_atomic(&path, text.as_bytes())?;
     }
     Ok(dataset)
 }
@@ -133,7 +133,7 @@ fn new_recipe(
     if let Some(out) = out {
         out.clone_into(&mut recipe.output.dir);
     }
-    let head: Vec<String> = atomic::read_to_string(&path)?
+    let head: Vec<String> = fs::read_to_string(&path)?
         .lines()
         .take_while(|line| line.starts_with('#'))
         .map(str::to_owned)

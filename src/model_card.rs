@@ -5,7 +5,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use idk_common::atomic;
+use idk_common::fs;
 use idk_common::text::terminal_safe;
 use idk_dataset_builder::DatasetManifest;
 use idk_evaluator::{Method as EvalMethod, Results};
@@ -42,7 +42,7 @@ impl Card<'_> {
     /// A file that cannot be written.
     pub(crate) fn write(&self, adapter: &Path) -> Result<(), Failure> {
         let base = Base::of(&self.recipe.model.path);
-        Ok(atomic::write_atomic(&adapter.join(CARD_FILE), self.text(&base).as_bytes())?)
+        Ok(fs::write_atomic(&adapter.join(CARD_FILE), self.text(&base).as_bytes())?)
     }
 
     fn text(&self, base: &Base) -> String {
@@ -221,7 +221,7 @@ impl Base {
         let config = idk_common::json::read_json::<Value>(&dir.join("config.json")).unwrap_or_default();
         let on_hub = config.get("_name_or_path").and_then(Value::as_str).filter(|name| is_hub_name(name));
         let name = on_hub.map_or_else(|| sources::folder_name(dir), str::to_owned);
-        let card = atomic::read_to_string(&dir.join(CARD_FILE)).unwrap_or_default();
+        let card = fs::read_to_string(&dir.join(CARD_FILE)).unwrap_or_default();
         Self { name, licence: licence(&card) }
     }
 

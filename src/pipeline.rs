@@ -202,7 +202,7 @@ impl<'a> Run<'a> {
             "# The recipe of this run with every default filled in; it can be run again as it is.\n\n{}",
             self.recipe.to_toml()?
         );
-        Ok(idk_common::atomic::write_atomic(&self.dir.recipe(), text.as_bytes())?)
+        Ok(idk_common::fs::write_atomic(&self.dir.recipe(), text.as_bytes())?)
     }
 
     /// The training questions and where they come from.
@@ -294,7 +294,7 @@ impl<'a> Run<'a> {
 fn remove_temporaries(dir: &RunDir) -> Result<(), Failure> {
     let folders = [dir.root.clone(), dir.dataset(), dir.checkpoints(), dir.logs(), dir.adapter(), dir.eval()];
     for folder in folders.iter().filter(|folder| folder.is_dir()) {
-        idk_common::atomic::remove_temporaries(folder)?;
+        idk_common::fs::remove_temporaries(folder)?;
     }
     Ok(())
 }

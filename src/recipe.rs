@@ -212,7 +212,7 @@ impl Recipe {
     /// [`RecipeError`] with every problem found: TOML syntax, unknown sections and keys (with the nearest
     /// known name) and values of the wrong type, each with its line.
     pub fn load(path: &Path, overrides: &[String]) -> Result<Self, RecipeError> {
-        let text = idk_common::atomic::read_to_string(path)
+        let text = idk_common::fs::read_to_string(path)
             .map_err(|source| RecipeError::Unreadable { path: path.to_owned(), source })?;
         Self::parse(&text, path, overrides)
     }

@@ -182,7 +182,7 @@ pub fn check(data: &DataSection, sets: &[Set]) -> Result<(), Failure> {
         match spec.strip_prefix("bank:") {
             None if set == Set::Val && spec.is_empty() => {}
             Some(split) => check_split(split, set, spec)?,
-            None => drop(idk_common::atomic::open(Path::new(spec))?),
+            None => drop(idk_common::fs::open(Path::new(spec))?),
         }
     }
     Ok(())
@@ -254,19 +254,10 @@ fn render(
         seed: data.seed,
     };
     // Clips of another set have the same names: until all are written nothing may claim to know what they are.
-    remove_if_there(&origin_path)?;
+    idk_common::fs::remove_if_exists(&origin_path)?;
     let path = idk_benchmark::write(&bank, &config, out)?;
     idk_common::json::write_json(&origin_path, &origin)?;
     Ok(path)
-}
-
-fn remove_if_there(path: &Path) -> Result<(), CommonError> {
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(CommonError::io("remove", path)(error))
-        }
-        _ => Ok(()),
-    }
 }
 
 /// SHA-256 over the files that make a model: weights, configuration, tokenizer, chat template. Its README may change.

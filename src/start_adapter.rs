@@ -21,7 +21,7 @@ fn dir(recipe: &Recipe) -> Option<&Path> {
 pub(crate) fn check_files(recipe: &Recipe) -> Result<(), Failure> {
     let Some(dir) = dir(recipe) else { return Ok(()) };
     for name in ["adapter_config.json", "adapter_model.safetensors"] {
-        drop(idk_common::atomic::open(&dir.join(name))?);
+        drop(idk_common::fs::open(&dir.join(name))?);
     }
     Ok(())
 }

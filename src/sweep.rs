@@ -212,7 +212,7 @@ impl<'a> SweptRun<'a> {
         let (data, _) = val_source(recipe)?;
         sources::check(&data, sets)?;
         let dir = RunDir::new(&recipe.output.dir);
-        drop(idk_common::atomic::open(&dir.adapter().join("adapter_config.json"))?);
+        drop(idk_common::fs::open(&dir.adapter().join("adapter_config.json"))?);
         let lalm = load_model(recipe)?;
         let model_sha256 = sources::model_sha256(&recipe.model.path)?;
         if dir.dataset().join(idk_dataset_builder::MANIFEST_FILE).is_file() {
@@ -350,7 +350,7 @@ mod tests {
             write_adapter(&trained, &picked, &dir, Path::new("base")).unwrap();
             let config: serde_json::Value =
                 idk_common::json::read_json(&dir.join("adapter_config.json")).unwrap();
-            let weights = idk_common::atomic::read(&dir.join("adapter_model.safetensors")).unwrap();
+            let weights = idk_common::fs::read(&dir.join("adapter_model.safetensors")).unwrap();
             (config["lora_alpha"].as_f64().unwrap(), weights, Adapters::load(&dir, &lalm).unwrap())
         };
         let (alpha, weights, same) = written(1.0);

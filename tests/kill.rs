@@ -7,7 +7,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use idk_common::atomic::write_atomic;
+use idk_common::fs::write_atomic;
 use idk_common::seed::Rng;
 use support::{Desk, TRAIN, assert_same, files, outputs, with_overrides};
 

@@ -4,7 +4,7 @@ use std::io::Cursor;
 use std::path::Path;
 
 use hound::{SampleFormat, WavSpec, WavWriter};
-use idk_common::atomic;
+use idk_common::fs;
 
 use crate::AudioError;
 use crate::decode::limits::check_limits;
@@ -24,7 +24,7 @@ pub fn write_wav(path: &Path, samples: &[f32], sample_rate_hz: u32) -> Result<()
     check_limits(path, sample_rate_hz, 1, samples.len())?;
     let bytes = encode(samples, sample_rate_hz)
         .map_err(|error| AudioError::Corrupt { path: path.to_owned(), detail: error.to_string() })?;
-    atomic::write_atomic(path, &bytes)?;
+    fs::write_atomic(path, &bytes)?;
     Ok(())
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 use idk_audio::write_wav;
-use idk_common::atomic::write_atomic;
+use idk_common::fs::write_atomic;
 
 use super::*;
 

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use idk_audio::write_wav;
-use idk_common::atomic;
+use idk_common::fs;
 use idk_questions::{Question, write_questions};
 use rayon::prelude::*;
 
@@ -25,7 +25,7 @@ pub const QUESTIONS_FILE: &str = "questions.json";
 /// there.
 pub fn write(bank: &Bank, config: &ComposeConfig, out_dir: &Path) -> Result<PathBuf, ComposeError> {
     let plans = plans(bank, config)?;
-    atomic::create_dir_all(&out_dir.join("audio"))?;
+    fs::create_dir_all(&out_dir.join("audio"))?;
     let questions: Vec<Question> = plans
         .into_par_iter()
         .map(|plan| {

@@ -111,7 +111,7 @@ pub enum CommonError {
 impl CommonError {
     /// For `map_err`: wraps an I/O error with the path and the verb that says what was tried.
     ///
-    /// A missing file stays [`Self::Io`] here; the readers of [`crate::atomic`] turn it into [`Self::NotFound`].
+    /// A missing file stays [`Self::Io`] here; the readers of [`crate::fs`] turn it into [`Self::NotFound`].
     pub fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_path_buf();
         move |source| Self::Io { path, doing, source }

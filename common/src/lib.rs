@@ -1,7 +1,7 @@
 //! The ground floor of the workspace: what every other crate needs and what knows nothing about audio, questions
 //! or models.
 //!
-//! - [`atomic`]: files that are either complete or absent; reading with errors that name the file
+//! - [`fs`]: files that are either complete or absent; reading with errors that name the file
 //! - [`identity`]: what a stage was made from, compared with what is requested
 //! - [`chat`]: messages, with clips between their texts
 //! - [`json`]: JSON and JSON Lines on top of it
@@ -17,18 +17,19 @@
 //! - [`problem`]: what is wrong with a configuration, all at once
 //! - [`diagnose`]: exit codes and hints of errors
 
-pub mod atomic;
 pub mod chat;
 pub mod diagnose;
 mod error;
-pub mod hash;
+mod files;
 pub mod identity;
-pub mod json;
 pub mod limits;
+<<<<<<< HEAD
 pub mod lock;
 pub mod manifest;
 pub mod paths;
 mod prefetch;
+=======
+>>>>>>> main
 pub mod problem;
 pub mod progress;
 pub mod run_dir;
@@ -37,6 +38,7 @@ pub mod text;
 
 pub use diagnose::{Diagnose, ExitKind};
 pub use error::CommonError;
+pub use files::{fs, hash, json, lock, manifest, paths};
 pub use identity::{Difference, Identity};
 pub use prefetch::{ITEMS_AHEAD, prefetch};
 pub use problem::{Problem, Problems};

@@ -134,7 +134,7 @@ pub fn folder_step(path: &Path) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::atomic::write_atomic;
+    use crate::fs::write_atomic;
 
     #[test]
     fn a_checkpoint_folder_names_its_step() {

@@ -10,7 +10,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use idk_common::atomic::{AtomicFile, read, remove_temporaries, write_atomic};
+use idk_common::fs::{AtomicFile, read, remove_temporaries, write_atomic};
 use idk_common::lock::RunLock;
 use idk_common::{CommonError, Diagnose};
 

@@ -2,63 +2,12 @@
 
 use std::path::Path;
 
-use idk_common::json::{JsonlWriter, write_jsonl};
-use idk_model::Lalm;
-use idk_questions::QuestionSet;
-use serde::{Deserialize, Serialize};
-
-use crate::config::BuildConfig;
 use crate::control::Control;
 use crate::error::BuildError;
-use crate::finish::finish;
-use crate::identity::SamplingIdentity;
-use crate::manifest::Counts;
-use crate::part::Part;
-use crate::question_row::QuestionRow;
-use crate::sample::ShardSampler;
-use crate::screen::{Screened, screen};
-use crate::served;
-use crate::shards::{Shards, remove_shards};
-use crate::shares::IdkShares;
-use crate::write::{QUESTIONS_FILE, REJECTED_FILE, open_folder};
-
-/// Where a dataset comes from. Names without folders, so that a run can move.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Provenance {
-    /// Name of the model folder.
-    pub model: String,
-    /// `idk_common::hash::sha256_dir` of the model folder.
-    pub model_sha256: String,
-    /// Name of the question file or of the split that was rendered.
-    pub questions: String,
-    /// SHA-256 of the question file.
-    pub questions_sha256: String,
-}
-
-/// What a build is made from.
-#[derive(Clone, Copy)]
-pub struct BuildInputs<'a> {
-    /// The model that is sampled.
-    pub lalm: &'a Lalm,
-    /// The questions.
-    pub set: &'a QuestionSet,
-    /// How they are asked and labelled.
-    pub config: &'a BuildConfig,
-    /// Seed of everything random.
-    pub seed: u64,
-    /// Where model and questions come from.
-    pub provenance: &'a Provenance,
-}
-
-/// What a build did.
-#[derive(Clone, Debug, PartialEq)]
-pub struct BuildReport {
-    /// How many of everything.
-    pub counts: Counts,
-    /// Share of unknown questions for every K.
-    pub idk_share: IdkShares,
-}
+use crate::label::finish::{BuildReport, finish};
+use crate::sample::part::Part;
+use crate::sample::shards::remove_shards;
+use crate::sample::stage::{BuildInputs, sample_shards, screen_set, write_questions};
 
 /// Samples the model on every question and writes the dataset folder `out`.
 ///
@@ -84,161 +33,19 @@ pub fn build(inputs: &BuildInputs<'_>, out: &Path, control: &Control<'_>) -> Res
     Ok(report)
 }
 
-/// What the sampling of a part did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PartReport {
-    /// Shards of this part, all of them sampled.
-    pub shards: usize,
-    /// Shards of the whole build.
-    pub shards_of_build: usize,
-    /// Questions of this part.
-    pub questions: usize,
-}
-
-/// Samples one part of a build into the dataset folder `out`, for [`crate::SampledParts`] to bring together.
-///
-/// # Errors
-/// As [`build`].
-pub fn sample_part(
-    inputs: &BuildInputs<'_>,
-    part: Part,
-    out: &Path,
-    control: &Control<'_>,
-) -> Result<PartReport, BuildError> {
-    let (screened, _) = screen_set(inputs, out, control)?;
-    let shards = sample_shards(inputs, &screened, part, out, control)?;
-    let of_part: Vec<usize> = (0..shards.count()).filter(|&shard| part.has(shard)).collect();
-    Ok(PartReport {
-        shards: of_part.len(),
-        shards_of_build: shards.count(),
-        questions: of_part.into_iter().map(|shard| shards.questions(shard).len()).sum(),
-    })
-}
-
-/// Sorts the questions into usable and rejected; also gives how many there were.
-pub(crate) fn screen_set(
-    inputs: &BuildInputs<'_>,
-    out: &Path,
-    control: &Control<'_>,
-) -> Result<(Screened, usize), BuildError> {
-    let BuildInputs { lalm, set, config, seed, .. } = *inputs;
-    config.validate()?;
-    // A key that is not set shows before the recordings are read.
-    served::open(config)?;
-    let input = set.questions.len() + set.rejected.len();
-    if input == 0 {
-        return Err(BuildError::NoQuestions);
-    }
-    let screened = screen(lalm, set, config, seed, control)?;
-    check_rejected(&screened, input, config, out)?;
-    Ok((screened, input))
-}
-
-/// Samples what is left of a part.
-pub(crate) fn sample_shards(
-    inputs: &BuildInputs<'_>,
-    screened: &Screened,
-    part: Part,
-    out: &Path,
-    control: &Control<'_>,
-) -> Result<Shards, BuildError> {
-    let BuildInputs { lalm, config, seed, provenance, .. } = *inputs;
-    let server = served::open(config)?;
-    open_folder(out)?;
-    let identity = SamplingIdentity::of(&screened.usable, config, seed, provenance);
-    let shards = Shards::open(out, identity, control.warn)?;
-    let sampler =
-        ShardSampler { lalm, server: server.as_ref(), usable: &screened.usable, config, run_seed: seed };
-    sampler.sample(&shards, part, control)?;
-    Ok(shards)
-}
-
-/// Every question is either usable or listed, and not too many are listed.
-fn check_rejected(
-    screened: &Screened,
-    input: usize,
-    config: &BuildConfig,
-    out: &Path,
-) -> Result<(), BuildError> {
-    let (kept, rejected) = (screened.usable.len(), screened.rejected.len());
-    if kept + rejected != input {
-        return Err(BuildError::Unaccounted { input, kept, rejected });
-    }
-    if kept > 0 && rejected as f64 <= config.max_rejected_share * input as f64 {
-        return Ok(());
-    }
-    open_folder(out)?;
-    let list = out.join(REJECTED_FILE);
-    write_jsonl(&list, &screened.rejected)?;
-    Err(BuildError::TooManyRejected {
-        rejected,
-        total: input,
-        max_share: config.max_rejected_share,
-        reasons: idk_questions::reason::counts(&screened.rejected),
-        list,
-    })
-}
-
-/// Writes what stands beside the samples: the questions that were asked, in their order, and those that were not.
-pub(crate) fn write_questions(
-    out: &Path,
-    screened: &Screened,
-    config: &BuildConfig,
-) -> Result<(), BuildError> {
-    let mut file = JsonlWriter::create(&out.join(QUESTIONS_FILE))?;
-    for question in &screened.usable {
-        file.put(&QuestionRow::new(question, config, out)?)?;
-    }
-    file.commit()?;
-    Ok(write_jsonl(&out.join(REJECTED_FILE), &screened.rejected)?)
-}
-
 #[cfg(test)]
-pub(crate) mod tests {
-    use std::collections::BTreeMap;
-    use std::path::PathBuf;
+mod tests {
 
-    use idk_common::atomic;
+    use idk_common::fs;
     use idk_common::json::read_jsonl;
-    use idk_model::device;
     use idk_questions::rows::SampleRow;
-    use idk_questions::{Question, Rejection};
+    use idk_questions::{Question, QuestionSet, Rejection};
 
     use super::*;
-    use crate::read::{read_sft, verify};
-    use crate::write::SAMPLES_FILE;
-
-    fn fixture() -> PathBuf {
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/qwen2-audio-tiny")
-    }
-
-    /// A true Qwen2-Audio of random weights.
-    pub(crate) fn tiny_model() -> Lalm {
-        Lalm::load(&fixture(), &device("cpu").unwrap()).unwrap()
-    }
-
-    /// The folder `root/audio` with the fixture's three clips.
-    pub(crate) fn copy_clips(root: &Path) -> PathBuf {
-        let audio = root.join("audio");
-        for name in ["a.wav", "b.wav", "c.wav"] {
-            let bytes = atomic::read(&fixture().join(name)).unwrap();
-            atomic::write_atomic(&audio.join(name), &bytes).unwrap();
-        }
-        audio
-    }
-
-    pub(crate) fn question(id: &str, audio: &[PathBuf]) -> Question {
-        Question {
-            id: id.to_owned(),
-            audio: audio.to_vec(),
-            question: "What is that sound?".to_owned(),
-            choices: ["dog", "cat", "rain"].map(str::to_owned).to_vec(),
-            answer: "dog".to_owned(),
-            task: "sound".to_owned(),
-            sub_category: "event".to_owned(),
-            ..Question::default()
-        }
-    }
+    use crate::config::BuildConfig;
+    use crate::format::chats::{read_sft, verify};
+    use crate::format::files::{REJECTED_FILE, SAMPLES_FILE};
+    use crate::test_support::{bytes_of, copy_clips, question, run, three_samples, tiny_model};
 
     fn four_questions(audio: &Path) -> QuestionSet {
         let clip = |name: &str| audio.join(name);
@@ -249,25 +56,6 @@ pub(crate) mod tests {
             question("q4", &[clip("b.wav")]),
         ];
         QuestionSet { questions, rejected: Vec::new() }
-    }
-
-    pub(crate) fn three_samples() -> BuildConfig {
-        BuildConfig { n_samples: 3, k: 2, max_new_tokens: 6, ..BuildConfig::default() }
-    }
-
-    pub(crate) fn run(
-        lalm: &Lalm,
-        set: &QuestionSet,
-        config: &BuildConfig,
-        out: &Path,
-    ) -> Result<BuildReport, BuildError> {
-        let inputs = BuildInputs { lalm, set, config, seed: 7, provenance: &Provenance::default() };
-        build(&inputs, out, &Control::silent())
-    }
-
-    pub(crate) fn bytes_of(dir: &Path) -> BTreeMap<String, Vec<u8>> {
-        let files = idk_common::paths::regular_files(dir).unwrap();
-        files.into_iter().map(|(name, path)| (name, atomic::read(&path).unwrap())).collect()
     }
 
     #[test]
@@ -317,9 +105,9 @@ pub(crate) mod tests {
     fn what_cannot_be_used_is_listed_with_its_reason_and_counted() {
         let root = tempfile::tempdir().unwrap();
         let audio = copy_clips(root.path());
-        let whole = atomic::read(&audio.join("a.wav")).unwrap();
-        atomic::write_atomic(&audio.join("torn.wav"), &whole[..whole.len() / 2]).unwrap();
-        atomic::write_atomic(&audio.join("none.wav"), &whole[..0]).unwrap();
+        let whole = fs::read(&audio.join("a.wav")).unwrap();
+        fs::write_atomic(&audio.join("torn.wav"), &whole[..whole.len() / 2]).unwrap();
+        fs::write_atomic(&audio.join("none.wav"), &whole[..0]).unwrap();
         idk_audio::write_wav(&audio.join("long.wav"), &vec![0.1; 48_000], 16_000).unwrap();
         idk_audio::write_wav(&audio.join("short.wav"), &[0.1; 100], 16_000).unwrap();
         let mut set = four_questions(&audio);
@@ -381,7 +169,7 @@ pub(crate) mod tests {
         for (row, question) in rows.iter().zip(&set.questions) {
             assert_eq!(row.audios.len(), question.audio.len());
             for (path, original) in row.audios.iter().zip(&question.audio) {
-                assert_eq!(atomic::read(Path::new(path)).unwrap(), atomic::read(original).unwrap());
+                assert_eq!(fs::read(Path::new(path)).unwrap(), fs::read(original).unwrap());
             }
             let shown = idk_questions::shuffled(question, 7);
             let text = idk_questions::prompt_text(&shown, three_samples().prompt);

@@ -8,10 +8,7 @@ use idk_questions::{PromptStyle, is_refusal};
 use idk_server::ServerUrl;
 use serde::{Deserialize, Serialize};
 
-use crate::error::BuildError;
-
-/// Its name in a recipe.
-pub(crate) const SECTION: &str = "build";
+use crate::error::{BuildError, LABELLING_KEYS, SECTION};
 
 /// Each request under way has a thread.
 const MAX_CONCURRENCY: usize = 1024;
@@ -146,8 +143,7 @@ impl Default for BuildConfig {
 
 impl BuildConfig {
     /// The keys that decide what is made of the samples, not the samples: `idk-build relabel` may change them.
-    pub const LABELLING_KEYS: [&'static str; 7] =
-        ["k", "target", "refusal", "refusals", "max_idk_share", "val_share", "max_pairs_per_question"];
+    pub const LABELLING_KEYS: [&'static str; 7] = LABELLING_KEYS;
 
     /// What is wrong with the values of `[build]`, all of it.
     #[must_use]

@@ -12,7 +12,12 @@ use idk_model::ModelError;
 use idk_questions::reason::listed;
 use idk_server::ServerError;
 
-use crate::config::SECTION;
+/// The section of a recipe that configures this crate.
+pub(crate) const SECTION: &str = "build";
+
+/// The keys that decide what is made of the samples, not the samples.
+pub(crate) const LABELLING_KEYS: [&str; 7] =
+    ["k", "target", "refusal", "refusals", "max_idk_share", "val_share", "max_pairs_per_question"];
 
 /// Everything that can go wrong while a dataset is built or read.
 #[derive(Debug, thiserror::Error)]
@@ -268,7 +273,7 @@ impl Diagnose for BuildError {
             }
             Self::SamplingKey { .. } => Some(format!(
                 "labelling knows {}; for anything else build again, into another folder",
-                crate::BuildConfig::LABELLING_KEYS.join(", ")
+                LABELLING_KEYS.join(", ")
             )),
             Self::Taken { .. } => Some("choose another folder".to_owned()),
             Self::Dataset { .. } => {

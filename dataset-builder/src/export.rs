@@ -1,18 +1,17 @@
 //! The rows of a dataset in the files of other trainers. Each is written as that program's own documentation of its
 //! data formats asks for, with no key that it would take for something else.
-
-use std::fs;
 use std::path::Path;
 
 use idk_common::chat::Message;
 use idk_common::json::{JsonlReader, JsonlWriter, write_json};
-use idk_common::{CommonError, atomic};
+use idk_common::{CommonError, fs};
 use idk_questions::rows::SftRow;
 use serde_json::{Map, Value, json};
 
 use crate::error::BuildError;
-use crate::read::verify;
-use crate::write::{DPO_FILE, DPO_VAL_FILE, DpoRow, SFT_FILE, SFT_VAL_FILE, relative_to, remove_if_there};
+use crate::format::chats::verify;
+use crate::format::files::{DPO_FILE, DPO_VAL_FILE, SFT_FILE, SFT_VAL_FILE, relative_to};
+use crate::format::pairs::DpoRow;
 
 /// The description of the files that LLaMA-Factory reads.
 const DATASET_INFO_FILE: &str = "dataset_info.json";
@@ -65,7 +64,7 @@ pub struct Exported {
 /// [`BuildError::Common`].
 pub fn export(dir: &Path, out: &Path, format: Format, paths: Paths) -> Result<Exported, BuildError> {
     let manifest = verify(dir)?;
-    atomic::create_dir_all(out)?;
+    fs::create_dir_all(out)?;
     if real(dir)? == real(out)? {
         return Err(BuildError::Taken { dir: out.to_owned() });
     }
@@ -75,7 +74,7 @@ pub fn export(dir: &Path, out: &Path, format: Format, paths: Paths) -> Result<Ex
     let mut exported = Exported::default();
     for file in [SFT_FILE, DPO_FILE, SFT_VAL_FILE, DPO_VAL_FILE] {
         if !manifest.files.contains_key(file) {
-            remove_if_there(&out.join(file))?;
+            fs::remove_if_exists(&out.join(file))?;
             continue;
         }
         let mut writer = JsonlWriter::create(&out.join(file))?;
@@ -100,7 +99,7 @@ pub fn export(dir: &Path, out: &Path, format: Format, paths: Paths) -> Result<Ex
 }
 
 fn real(path: &Path) -> Result<std::path::PathBuf, CommonError> {
-    fs::canonicalize(path).map_err(CommonError::reading("read", path))
+    std::fs::canonicalize(path).map_err(CommonError::reading("read", path))
 }
 
 /// The path of a recording in the export.

@@ -12,12 +12,13 @@ use idk_questions::rows::{Label, LabelRow, SftRow};
 use serde::Serialize;
 
 use crate::error::BuildError;
-use crate::manifest::{DatasetManifest, MANIFEST_FILE};
-use crate::question_row::QuestionRow;
-use crate::read::read_manifest;
-use crate::sampled::SAMPLED_FILE;
-use crate::shares::{IdkShares, Share};
-use crate::write::{LABELS_FILE, QUESTIONS_FILE, SFT_FILE, SFT_VAL_FILE};
+use crate::format::chats::read_manifest;
+use crate::format::files::{
+    LABELS_FILE, MANIFEST_FILE, QUESTIONS_FILE, SAMPLED_FILE, SFT_FILE, SFT_VAL_FILE,
+};
+use crate::format::manifest::DatasetManifest;
+use crate::format::question_row::QuestionRow;
+use crate::format::shares::{IdkShares, Share};
 
 /// Rows that are shown.
 const EXAMPLES: usize = 5;

@@ -9,7 +9,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::EvalError;
 use crate::method::{ADAPTER_NAME_RULE, Method, is_adapter_name};
-use crate::prompts::{PromptFiles, Prompts};
 
 /// `[eval]` of a recipe.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -47,6 +46,54 @@ pub struct EvalConfig {
     pub random_rate: Option<f64>,
     /// Files in place of the prompts of the training-free methods.
     pub prompts: PromptFiles,
+}
+
+/// `[eval.prompts]`: files in place of the default templates.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PromptFiles {
+    /// The question of `idk-prompt`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub idk_prompt: Option<PathBuf>,
+    /// What makes `mcot` think.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mcot: Option<PathBuf>,
+    /// What makes `mcot-few-shot` think: worked examples before the question.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mcot_few_shot: Option<PathBuf>,
+    /// What makes both answer after thinking.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mcot_answer: Option<PathBuf>,
+    /// What makes `task-agent` name the kind of recording.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agent_type: Option<PathBuf>,
+    /// What makes it write down speech.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agent_transcript: Option<PathBuf>,
+    /// What makes it describe anything else.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agent_caption: Option<PathBuf>,
+    /// What makes it answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agent_answer: Option<PathBuf>,
+}
+
+impl PromptFiles {
+    /// The same with file names in place of paths: results do not say where a file lay.
+    pub(crate) fn without_folders(&self) -> Self {
+        let name =
+            |path: &Option<PathBuf>| path.as_ref().and_then(|path| path.file_name()).map(PathBuf::from);
+        Self {
+            idk_prompt: name(&self.idk_prompt),
+            mcot: name(&self.mcot),
+            mcot_few_shot: name(&self.mcot_few_shot),
+            mcot_answer: name(&self.mcot_answer),
+            agent_type: name(&self.agent_type),
+            agent_transcript: name(&self.agent_transcript),
+            agent_caption: name(&self.agent_caption),
+            agent_answer: name(&self.agent_answer),
+        }
+    }
 }
 
 impl Default for EvalConfig {
@@ -101,14 +148,6 @@ impl EvalConfig {
     /// Whether one of the methods is fitted on val.
     pub fn fits_on_val(&self) -> bool {
         self.methods.iter().any(|method| matches!(method, Method::Threshold | Method::Agreement))
-    }
-
-    /// Reads the prompts that are named, and forgets them.
-    ///
-    /// # Errors
-    /// [`EvalError::Common`] for a file that cannot be read, [`EvalError::Template`].
-    pub fn check_prompts(&self) -> Result<(), EvalError> {
-        Prompts::load(&self.prompts).map(|_| ())
     }
 
     /// Names and folders of `adapters`.

@@ -105,8 +105,8 @@ mod tests {
     #[test]
     fn everything_that_is_missing_is_told_at_once() {
         let dir = tempfile::tempdir().unwrap();
-        let config = idk_common::atomic::read(&fixture().join("config.json")).unwrap();
-        idk_common::atomic::write_atomic(&dir.path().join("config.json"), &config).unwrap();
+        let config = idk_common::fs::read(&fixture().join("config.json")).unwrap();
+        idk_common::fs::write_atomic(&dir.path().join("config.json"), &config).unwrap();
         let problems = Outline::read(dir.path()).unwrap_err();
         let said: Vec<String> = problems.iter().map(ToString::to_string).collect();
         assert_eq!(said.len(), 3, "{said:?}");

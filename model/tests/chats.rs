@@ -72,7 +72,7 @@ fn a_folders_own_template_gives_the_tokens_that_transformers_gives() {
         std::fs::copy(fixture.join(name), dir.path().join(name)).unwrap();
     }
     let template = found["template"].as_str().unwrap();
-    idk_common::atomic::write_atomic(&dir.path().join("chat_template.jinja"), template.as_bytes()).unwrap();
+    idk_common::fs::write_atomic(&dir.path().join("chat_template.jinja"), template.as_bytes()).unwrap();
     let tokenizer = tokenizer(dir.path());
     for (name, chat) in found["chats"].as_object().unwrap() {
         let part = |part: &Value| match part["text"].as_str() {

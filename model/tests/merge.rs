@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use burn::tensor::{Device, Tensor};
 use half::bf16;
 use idk_audio::LogMel;
-use idk_common::atomic::{read, write_atomic};
+use idk_common::fs::{read, write_atomic};
 use idk_common::json::{read_json, write_json};
 use idk_model::{
     AdaptedModules, Adapters, ForwardContext, Lalm, LoraConfig, Merge, Merged, Message, ModelError,

@@ -457,7 +457,7 @@ fn a_folder_without_weights_or_with_a_cut_file_is_an_error_of_that_file() {
     assert!(matches!(load(dir.path()), ModelError::NoWeights { .. }));
     let bytes = std::fs::read(fixture().join("model.safetensors")).unwrap();
     for cut in [0, 7, 100, bytes.len() / 2, bytes.len() - 1] {
-        idk_common::atomic::write_atomic(&dir.path().join("model.safetensors"), &bytes[..cut]).unwrap();
+        idk_common::fs::write_atomic(&dir.path().join("model.safetensors"), &bytes[..cut]).unwrap();
         assert!(matches!(load(dir.path()), ModelError::Weights { .. }), "cut to {cut} bytes");
     }
 }
@@ -524,7 +524,7 @@ fn write_weights(path: &Path, stored: &Stored) {
     let views = stored.iter().zip(&bytes).map(|((name, shape, _), bytes)| {
         (name, safetensors::tensor::TensorView::new(safetensors::Dtype::F32, shape.clone(), bytes).unwrap())
     });
-    idk_common::atomic::write_atomic(path, &safetensors::serialize(views, None).unwrap()).unwrap();
+    idk_common::fs::write_atomic(path, &safetensors::serialize(views, None).unwrap()).unwrap();
 }
 
 fn all_values(mut lalm: Lalm) -> Stored {

@@ -17,7 +17,7 @@ fn a_file_of_zeros_takes_a_few_times_its_size() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("zeros.json");
     let text = format!("[{}0]", "0,".repeat(BYTES / 2));
-    idk_common::atomic::write_atomic(&path, text.as_bytes()).unwrap();
+    idk_common::fs::write_atomic(&path, text.as_bytes()).unwrap();
     drop(text);
     let before = peak_bytes();
     let error = read_questions(&path).unwrap_err();

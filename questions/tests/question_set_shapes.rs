@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
-use idk_common::atomic::write_atomic;
+use idk_common::fs::write_atomic;
 use idk_questions::{
     DuplicateChoices, Question, QuestionSet, ReadOptions, Verdict, judge, read_questions,
     read_questions_with, reason, write_questions,

@@ -16,7 +16,7 @@ fn repo(path: &str) -> PathBuf {
 }
 
 fn read(path: &str) -> String {
-    idk_common::atomic::read_to_string(&repo(path)).unwrap()
+    idk_common::fs::read_to_string(&repo(path)).unwrap()
 }
 
 /// The codes in `questions/src/reason.rs` with their comments.
@@ -52,7 +52,7 @@ fn the_table_says_what_the_code_says() {
     let end = start + page[start..].find("\n\n").unwrap() + 1;
     let wanted = format!("{}{table}{}", &page[..start], &page[end..]);
     if std::env::var_os("IDK_WRITE_DOCS").is_some() {
-        idk_common::atomic::write_atomic(&repo(path), wanted.as_bytes()).unwrap();
+        idk_common::fs::write_atomic(&repo(path), wanted.as_bytes()).unwrap();
     }
     assert!(
         read(path) == wanted,

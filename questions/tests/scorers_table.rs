@@ -63,7 +63,7 @@ fn table() -> String {
 
 #[test]
 fn the_documented_table_is_what_the_scorers_say() {
-    let text = idk_common::atomic::read_to_string(DOCUMENT.as_ref()).unwrap();
+    let text = idk_common::fs::read_to_string(DOCUMENT.as_ref()).unwrap();
     let (_, after) = text.split_once("<!-- table -->\n").unwrap();
     let (documented, _) = after.split_once("<!-- end of table -->").unwrap();
     assert_eq!(documented, table(), "the table must be:\n{}", table());

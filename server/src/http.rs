@@ -210,7 +210,7 @@ fn trusted_roots(extra: Option<&Path>) -> Result<Vec<Certificate<'static>>, Stri
         webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().map(|certificate| Certificate::from_der(certificate));
     let mut roots: Vec<Certificate<'static>> = mozilla.collect();
     let Some(path) = extra else { return Ok(roots) };
-    let pem = idk_common::atomic::read(path).map_err(|error| error.to_string())?;
+    let pem = idk_common::fs::read(path).map_err(|error| error.to_string())?;
     let before = roots.len();
     for item in parse_pem(&pem) {
         let item = item.map_err(|error| format!("{}: {error}", path.display()))?;
@@ -395,7 +395,7 @@ mod tests {
     /// Takes two connections; answers the requests of those that trust it.
     fn tls_server() -> (ServerUrl, std::thread::JoinHandle<Vec<String>>) {
         let certificate = CertificateDer::from_pem_file(tls_fixture("localhost.pem")).unwrap();
-        let key = idk_common::atomic::read(&tls_fixture("localhost.key.der")).unwrap();
+        let key = idk_common::fs::read(&tls_fixture("localhost.key.der")).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use idk_common::atomic::read;
+use idk_common::fs::read;
 use serde_json::Value;
 
 use crate::client::{Server, ServerSettings};

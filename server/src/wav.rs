@@ -54,7 +54,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.wav");
         let bytes = wav_bytes(samples, 16_000);
-        idk_common::atomic::write_atomic(&path, &bytes).unwrap();
+        idk_common::fs::write_atomic(&path, &bytes).unwrap();
         let audio = idk_audio::load(&path, 16_000).unwrap();
         (bytes.len(), audio.samples)
     }

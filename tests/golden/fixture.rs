@@ -205,7 +205,7 @@ impl Fixture {
 }
 
 pub(crate) fn read_tensors(path: &Path) -> BTreeMap<String, Golden> {
-    let bytes = idk_common::atomic::read(path).unwrap();
+    let bytes = idk_common::fs::read(path).unwrap();
     let file = SafeTensors::deserialize(&bytes).unwrap();
     let widen = |dtype: Dtype, data: &[u8]| -> Vec<f64> {
         let words = data.as_chunks::<4>().0.iter();

@@ -304,7 +304,7 @@ fn a_model_folder_that_is_not_there_exits_with_66_and_leaves_no_run_folder() {
 type Tensors = Vec<(String, String, Vec<u64>, Vec<u8>)>;
 
 fn read_tensors() -> Tensors {
-    let bytes = idk_common::atomic::read(&tiny_model().join("model.safetensors")).unwrap();
+    let bytes = idk_common::fs::read(&tiny_model().join("model.safetensors")).unwrap();
     let header_bytes = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
     let header: Map<String, Value> = serde_json::from_slice(&bytes[8..8 + header_bytes]).unwrap();
     let data = &bytes[8 + header_bytes..];
@@ -467,7 +467,7 @@ type RowChange<'a> = Option<&'a dyn Fn(&mut Value)>;
 #[test]
 fn one_bad_question_of_thirty_is_a_listed_rejection_with_its_reason_and_the_books_balance() {
     let desk = Desk::new();
-    let wav = idk_common::atomic::read(&tiny_model().join("a.wav")).unwrap();
+    let wav = idk_common::fs::read(&tiny_model().join("a.wav")).unwrap();
     let nan = nan_wav();
     let answer: &dyn Fn(&mut Value) = &|row| row["answer"] = "horse".into();
     let twice: &dyn Fn(&mut Value) = &|row| row["id"] = "q3".into();
@@ -531,7 +531,7 @@ fn a_clip_that_is_a_link_out_of_the_folder_is_rejected_and_its_target_never_read
     let desk = Desk::new();
     let path = question_set(&desk, "thirty", 30, |_| {});
     let clip = path.with_file_name("audio").join("q7.wav");
-    desk.write("outside.wav", &idk_common::atomic::read(&clip).unwrap());
+    desk.write("outside.wav", &idk_common::fs::read(&clip).unwrap());
     std::fs::remove_file(&clip).unwrap();
     std::os::unix::fs::symlink(desk.path("outside.wav"), &clip).unwrap();
     desk.build(&[&SHORT[..], &["data.train=thirty/questions.json"]].concat()).succeeded();
@@ -621,7 +621,7 @@ fn an_output_folder_that_is_a_file_exits_with_74_and_the_file_stays() {
         desk.run(BUILD, &["compose", "--split", "val", "--questions", "6", "--out", dir])
             .failed(74, &["taken"]);
     }
-    assert_eq!(idk_common::atomic::read(&desk.path("taken")).unwrap(), b"my notes");
+    assert_eq!(idk_common::fs::read(&desk.path("taken")).unwrap(), b"my notes");
 }
 
 #[test]
@@ -632,7 +632,7 @@ fn a_bank_that_is_not_there_or_has_too_few_recordings_is_refused() {
     compose("nowhere").failed(66, &["nowhere"]);
     desk.write("bank/manifest.jsonl", b"{\"path\": \"x.wav\",\n");
     compose("bank").failed(65, &["manifest.jsonl", "line 1"]);
-    let clip = idk_common::atomic::read(&repo("tests/fixtures/qwen2-audio-tiny/a.wav")).unwrap();
+    let clip = idk_common::fs::read(&repo("tests/fixtures/qwen2-audio-tiny/a.wav")).unwrap();
     desk.write("bank/x.wav", &clip);
     let row = json!({"path": "x.wav", "modality": "sound", "family": "f", "label": "l", "recording": "r", "seconds": 1.4});
     desk.write("bank/manifest.jsonl", format!("{row}\n").as_bytes());

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Child;
 
 use crate::support::{BUILD, Desk, EVAL, FROM_BANK, Said, TRAIN, assert_same, files, repo, tiny_model};
-use idk_common::atomic::read_to_string;
+use idk_common::fs::read_to_string;
 use idk_common::paths::regular_files;
 use idk_questions::read_questions;
 use serde_json::{Value, json};

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests, which clippy does not count as tests")]
 
 use crate::support::{Desk, TRAIN, assert_same, files, outputs, question_set, said, with_overrides};
-use idk_common::atomic::read_to_string;
+use idk_common::fs::read_to_string;
 
 const DPO: [&str; 8] = [
     "train.method=dpo",

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::support::{Desk, EVAL, Said, assert_same, files, question_set, tiny_model, with_overrides};
-use idk_common::atomic::read;
+use idk_common::fs::read;
 use serde_json::{Value, json};
 
 /// Every method but the one whose prompt is too long for the tiny model.

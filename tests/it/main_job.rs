@@ -18,7 +18,7 @@ const LONG: [&str; 4] =
 
 /// The lines of `recipe.toml` that are not the same.
 fn differing_lines(one: &Path, other: &Path) -> Vec<String> {
-    let read = |dir: &Path| idk_common::atomic::read_to_string(&dir.join("recipe.toml")).unwrap();
+    let read = |dir: &Path| idk_common::fs::read_to_string(&dir.join("recipe.toml")).unwrap();
     let (one, other) = (read(one), read(other));
     assert_eq!(one.lines().count(), other.lines().count());
     one.lines().zip(other.lines()).filter(|(a, b)| a != b).map(|(a, _)| a.to_owned()).collect()
@@ -162,7 +162,7 @@ fn a_run_that_is_asked_to_stop_saves_says_how_to_go_on_and_ends_with_the_same_by
         let said = said.failed(code, &["stopped by a signal", "same command again"]);
         assert!(said.stdout.is_empty(), "{}", said.stdout);
         assert!(!desk.path("run/adapter").exists());
-        let last = idk_common::atomic::read_to_string(&desk.path("run/checkpoints/last")).unwrap();
+        let last = idk_common::fs::read_to_string(&desk.path("run/checkpoints/last")).unwrap();
         let step = last.trim().trim_start_matches("step-").parse::<u64>().unwrap();
         assert!(last_step + 10 <= step && step < 150, "{last_step}, then {step}");
         assert!(said.stderr.contains(&format!("after step {step};")), "{}", said.stderr);
@@ -256,7 +256,7 @@ fn a_run_names_program_and_model_in_a_file_of_its_own_and_one_that_does_not_is_a
     let manifest: Value = idk_common::json::read_json(&desk.path("run/dataset/manifest.json")).unwrap();
     let model = &manifest["provenance"]["model_sha256"];
     assert_eq!(identity, serde_json::json!({ "model": model, "program": env!("CARGO_PKG_VERSION") }));
-    let recipe = idk_common::atomic::read_to_string(&desk.path("run/recipe.toml")).unwrap();
+    let recipe = idk_common::fs::read_to_string(&desk.path("run/recipe.toml")).unwrap();
     assert!(!recipe.contains(model.as_str().unwrap()), "{recipe}");
 
     std::fs::remove_file(desk.path("run/identity.json")).unwrap();
@@ -286,7 +286,7 @@ fn a_dataset_that_was_tampered_with_is_refused_by_the_name_of_the_file() {
     let desk = Desk::new();
     desk.build(&[]).succeeded();
     let path = desk.path("run/dataset/labels.jsonl");
-    let text = idk_common::atomic::read_to_string(&path).unwrap();
+    let text = idk_common::fs::read_to_string(&path).unwrap();
     desk.write("run/dataset/labels.jsonl", text.replacen("unknown", "known", 1).as_bytes());
     desk.train(&[]).failed(65, &["labels.jsonl"]);
     assert!(!desk.path("run/adapter").exists());

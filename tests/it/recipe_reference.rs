@@ -126,7 +126,7 @@ fn the_page_says_what_the_code_says() {
     let path = root().join("docs/reference/recipe.md");
     let page = page();
     if std::env::var_os("IDK_WRITE_DOCS").is_some() {
-        idk_common::atomic::write_atomic(&path, page.as_bytes()).unwrap();
+        idk_common::fs::write_atomic(&path, page.as_bytes()).unwrap();
     }
     let written = std::fs::read_to_string(&path).unwrap_or_default();
     assert!(written == page, "docs/reference/recipe.md is not up to date; write it with IDK_WRITE_DOCS=1");

@@ -124,7 +124,7 @@ fn what_labelling_cannot_change_is_refused_by_name_and_nothing_is_touched() {
     assert_same(&before, &files(&desk.path("run")));
     // Samples that were changed by hand are not labelled.
     let samples = desk.path("run/dataset/samples.jsonl");
-    let spoilt = idk_common::atomic::read_to_string(&samples).unwrap().replacen("wrong", "correct", 1);
+    let spoilt = idk_common::fs::read_to_string(&samples).unwrap().replacen("wrong", "correct", 1);
     desk.write("run/dataset/samples.jsonl", spoilt.as_bytes());
     desk.run(BUILD, &["relabel", "run", "--k", "1"]).failed(65, &["samples.jsonl"]);
 }
@@ -150,7 +150,7 @@ fn samples_that_stopped_when_decided_give_their_own_k_and_no_other() {
         assert_same(&before, &files(&stopped));
     }
     desk.run(BUILD, &["relabel", "stopped", "--set", "build.target=sampled"]).succeeded();
-    let card = idk_common::atomic::read_to_string(&stopped.join("README.md")).unwrap();
+    let card = idk_common::fs::read_to_string(&stopped.join("README.md")).unwrap();
     assert!(card.contains("| | n | 3@5 |"), "{card}");
 }
 

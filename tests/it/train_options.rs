@@ -50,7 +50,7 @@ fn a_check_of_good_inputs_says_what_they_are_and_writes_nothing() {
 fn a_check_says_everything_that_is_wrong_at_once_and_ends_as_the_run_would() {
     let desk = Desk::new();
     for name in ["config.json", "generation_config.json"] {
-        if let Ok(bytes) = idk_common::atomic::read(&tiny_model().join(name)) {
+        if let Ok(bytes) = idk_common::fs::read(&tiny_model().join(name)) {
             desk.write(&format!("model/{name}"), &bytes);
         }
     }
@@ -174,7 +174,7 @@ fn a_dry_run_plans_what_the_run_then_does_and_knows_afterwards_that_it_is_done()
     let logged = steps.last().unwrap()["num_tokens"].as_f64().unwrap();
     let mean = training["mean_tokens_per_row"].as_f64().unwrap();
     assert!((mean * 12.0 - logged).abs() < 1e-6, "{mean} x 12, not {logged}");
-    let adapter = idk_common::atomic::read(&desk.path("run/adapter/adapter_model.safetensors")).unwrap();
+    let adapter = idk_common::fs::read(&desk.path("run/adapter/adapter_model.safetensors")).unwrap();
     let tensors = safetensors::SafeTensors::deserialize(&adapter).unwrap();
     let numbers: usize = tensors.iter().map(|(_, tensor)| tensor.shape().iter().product::<usize>()).sum();
     assert_eq!(training["trained_parameters"], numbers);

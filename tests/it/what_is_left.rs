@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests, which clippy does not count as tests")]
 
 use crate::support::{Desk, TRAIN, files, question_set, tiny_model, with_overrides};
-use idk_common::atomic::read_to_string;
+use idk_common::fs::read_to_string;
 use idk_common::json::read_json;
 use serde_json::Value;
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use idk_common::atomic::read;
+use idk_common::fs::read;
 use idk_common::paths::regular_files;
 use serde_json::{Value, json};
 use tempfile::TempDir;

@@ -141,7 +141,7 @@ fn a_damaged_entry_is_encoded_again_with_one_warning_and_repaired() {
     for (name, bytes) in good.iter().take(2) {
         let mut bytes = bytes.clone();
         bytes[100] ^= 4;
-        idk_common::atomic::write_atomic(&cache.join(name), &bytes).unwrap();
+        idk_common::fs::write_atomic(&cache.join(name), &bytes).unwrap();
     }
     let (again, setup) = trained(&rows, &lora(), &config);
     assert!(whole == again);
@@ -223,7 +223,7 @@ fn a_recording_that_cannot_be_used_is_found_before_training_and_named_with_its_r
     let mut paths = recordings(dir.path(), 3);
     let bytes = std::fs::read(&paths[1]).unwrap();
     paths[1] = dir.path().join("cut.wav");
-    idk_common::atomic::write_atomic(&paths[1], &bytes[..bytes.len() / 2]).unwrap();
+    idk_common::fs::write_atomic(&paths[1], &bytes[..bytes.len() / 2]).unwrap();
     paths.push(dir.path().join("short.wav"));
     idk_audio::write_wav(&paths[3], &[0.1; 100], 16_000).unwrap();
     let names: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();

@@ -190,7 +190,7 @@ fn a_dpo_run_killed_after_any_step_and_resumed_leaves_the_bytes_of_an_uninterrup
             // Torn by the kill: computed again, to the same bytes.
             let path = cut.run.checkpoints().join("reference.json");
             let bytes = std::fs::read(&path).unwrap();
-            idk_common::atomic::write_atomic(&path, &bytes[..bytes.len() / 2]).unwrap();
+            idk_common::fs::write_atomic(&path, &bytes[..bytes.len() / 2]).unwrap();
         }
         assert_eq!(train(&cut, true, &lora, &dpo()).unwrap().1.resumed_from, Some(step));
         assert_same_tree(&whole.run, &cut.run, &format!("killed after step {step}"));

@@ -199,7 +199,7 @@ fn a_damaged_newest_checkpoint_costs_one_step_and_one_warning_in_either_task() {
             let mut bytes = std::fs::read(&path).unwrap();
             let middle = bytes.len() / 2;
             bytes[middle] ^= 1;
-            idk_common::atomic::write_atomic(&path, &bytes).unwrap();
+            idk_common::fs::write_atomic(&path, &bytes).unwrap();
             let report = cut.with(true, None, |run| bench.train(task, &config(), run)).unwrap().1;
             assert_eq!(report.resumed_from, Some(19));
             let warnings = cut.warnings.lock().unwrap().clone();
@@ -219,8 +219,8 @@ fn what_a_kill_cut_off_of_the_last_save_is_done_when_the_run_is_started_again() 
     let cut = Setup::new();
     kill_after(STEPS, &all.run, &cut.run);
     let file = |name: &str| cut.run.checkpoints().join(name);
-    idk_common::atomic::write_atomic(&file("last"), b"step-000023\n").unwrap();
-    idk_common::atomic::write_atomic(&file(".tmp-step-000001/weights"), b"half removed").unwrap();
+    idk_common::fs::write_atomic(&file("last"), b"step-000023\n").unwrap();
+    idk_common::fs::write_atomic(&file(".tmp-step-000001/weights"), b"half removed").unwrap();
     let report = cut.with(true, None, |run| bench.train(Task::Sft, &config, run)).unwrap().1;
     assert_eq!(report.resumed_from, Some(STEPS));
     assert_same_tree(&few.run, &cut.run, "started again");

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use idk_common::hash::sha256_hex;
 use idk_common::limits::MAX_AUDIO_BYTES;
-use idk_common::{CommonError, atomic};
+use idk_common::{CommonError, fs};
 
 use content::Codec;
 use mono::{Decoded, Mono, Window};
@@ -133,7 +133,7 @@ pub fn load_window(path: &Path, sample_rate_hz: u32, max_samples: usize) -> Resu
 
 /// Reads a regular file of at most [`MAX_AUDIO_BYTES`].
 fn read(path: &Path) -> Result<Vec<u8>, AudioError> {
-    let bytes = atomic::read_limited(path, MAX_AUDIO_BYTES).map_err(|error| match error {
+    let bytes = fs::read_limited(path, MAX_AUDIO_BYTES).map_err(|error| match error {
         CommonError::NotFound { path } => AudioError::Missing { path },
         CommonError::NotAFile { path } => AudioError::NotAFile { path },
         CommonError::TooLarge { path, limit, unit, .. } => AudioError::TooLong { path, limit, unit },

@@ -160,7 +160,7 @@ mod tests {
 
     fn touch(path: &Path) {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        idk_common::atomic::write_atomic(path, b"").unwrap();
+        idk_common::fs::write_atomic(path, b"").unwrap();
     }
 
     #[test]

@@ -147,10 +147,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("a.db");
         assert_eq!(backend::damage(&file), None);
-        idk_common::atomic::write_atomic(&file, b"").unwrap();
+        idk_common::fs::write_atomic(&file, b"").unwrap();
         assert_eq!(backend::damage(&file), None);
         for bytes in [&b"short"[..], &[7; 5000][..], b"SQLite format 3\0 and then nothing that fits"] {
-            idk_common::atomic::write_atomic(&file, bytes).unwrap();
+            idk_common::fs::write_atomic(&file, bytes).unwrap();
             assert!(backend::damage(&file).is_some(), "{} bytes", bytes.len());
         }
     }

@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use idk_common::hash::sha256_hex;
-use idk_common::{CommonError, atomic};
+use idk_common::{CommonError, fs};
 
 use crate::error::ModelError;
 
@@ -45,7 +45,7 @@ pub(super) enum Stored {
 impl Disk {
     /// Opens or creates the folder `dir`, which is to hold at most `limit_bytes`.
     pub(super) fn open(dir: &Path, limit_bytes: u64) -> Result<Self, ModelError> {
-        atomic::create_dir_all(dir)?;
+        fs::create_dir_all(dir)?;
         let mut files = Vec::new();
         for entry in std::fs::read_dir(dir).map_err(CommonError::reading("list", dir))? {
             let entry = entry.map_err(CommonError::io("list", dir))?;
@@ -78,7 +78,7 @@ impl Disk {
 
     /// What is stored of a key whose features have `values` numbers.
     pub(super) fn read(&self, key: &str, values: usize) -> Stored {
-        let bytes = match atomic::read(&self.path(key)) {
+        let bytes = match fs::read(&self.path(key)) {
             Ok(bytes) => bytes,
             Err(CommonError::NotFound { .. }) => return Stored::Missing,
             Err(_) => return Stored::Damaged,
@@ -127,7 +127,7 @@ impl Disk {
         let values_bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
         let mut bytes = sha256_hex(&values_bytes).into_bytes();
         bytes.extend(values_bytes);
-        atomic::write_atomic(&self.path(key), &bytes)?;
+        fs::write_atomic(&self.path(key), &bytes)?;
         contents.total_bytes = contents.total_bytes.saturating_sub(replaced) + size;
         Ok(true)
     }
@@ -184,7 +184,7 @@ mod tests {
         let mut flipped = whole.clone();
         flipped[70] ^= 1;
         for bytes in [&flipped[..], &whole[..whole.len() - 1], &whole[..20], &[]] {
-            atomic::write_atomic(&disk.path("a"), bytes).unwrap();
+            fs::write_atomic(&disk.path("a"), bytes).unwrap();
             assert_eq!(disk.read("a", 2), Stored::Damaged);
         }
     }

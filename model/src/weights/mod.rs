@@ -120,7 +120,7 @@ impl Weights {
     }
 
     fn add_file(&mut self, path: &Path) -> Result<(), ModelError> {
-        let (mut file, file_bytes) = idk_common::atomic::open(path)?;
+        let (mut file, file_bytes) = idk_common::fs::open(path)?;
         for (disk_name, mut entry) in read_header(path, &mut file, file_bytes)? {
             entry.file = self.files.len();
             let name = self.canonical(&disk_name);
@@ -303,7 +303,7 @@ mod tests {
         let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
         bytes.extend_from_slice(header.as_bytes());
         bytes.extend_from_slice(data);
-        idk_common::atomic::write_atomic(&path, &bytes).unwrap();
+        idk_common::fs::write_atomic(&path, &bytes).unwrap();
         path
     }
 
@@ -370,7 +370,7 @@ mod tests {
         }
         let path = dir.path().join("model.safetensors");
         for bytes in [vec![], vec![1, 2], u64::MAX.to_le_bytes().to_vec()] {
-            idk_common::atomic::write_atomic(&path, &bytes).unwrap();
+            idk_common::fs::write_atomic(&path, &bytes).unwrap();
             assert!(matches!(Weights::open_file(&path), Err(ModelError::Weights { .. })), "{bytes:?}");
         }
     }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use burn::tensor::DType;
 use half::bf16;
-use idk_common::{atomic, json};
+use idk_common::{fs, json};
 use safetensors::{Dtype, View};
 
 use crate::error::ModelError;
@@ -39,14 +39,14 @@ impl Lalm {
     /// [`ModelError::Common`] if a file cannot be written.
     pub fn save(&self, dir: &Path, dtype: SaveDtype) -> Result<(), ModelError> {
         let weights = self.weights_bytes(&dir.join("model.safetensors"), dtype)?;
-        atomic::create_dir_all(dir)?;
+        fs::create_dir_all(dir)?;
         json::write_json(&dir.join("config.json"), &self.config.to_json(dtype.torch_name()))?;
         json::write_json(&dir.join("generation_config.json"), &self.generation.to_json())?;
         json::write_json(&dir.join("preprocessor_config.json"), &self.mel.config().to_json())?;
         for (name, bytes) in self.tokenizer.files() {
-            atomic::write_atomic(&dir.join(name), bytes)?;
+            fs::write_atomic(&dir.join(name), bytes)?;
         }
-        atomic::write_atomic(&dir.join("model.safetensors"), &weights)?;
+        fs::write_atomic(&dir.join("model.safetensors"), &weights)?;
         Ok(())
     }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use idk_common::limits::MAX_ROW_BYTES;
-use idk_common::{CommonError, atomic, json};
+use idk_common::{CommonError, fs, json};
 use serde::de::IgnoredAny;
 use serde_json::{Deserializer, Value};
 
@@ -31,7 +31,7 @@ pub(super) enum Rows {
 /// Reads a question file. It is told by its first character whether it is JSON; whether it is a table by a comma in
 /// its first line.
 pub(super) fn read(path: &Path) -> Result<Content, QuestionError> {
-    let text = atomic::read_to_string(path)?;
+    let text = fs::read_to_string(path)?;
     if is_lfs_pointer(text.as_bytes()) {
         return Err(QuestionError::LfsPointer { path: path.to_path_buf() });
     }

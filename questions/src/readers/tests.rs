@@ -16,7 +16,7 @@ const WITHOUT_AUDIO: ReadOptions =
 
 fn folder() -> TempDir {
     let dir = tempfile::tempdir().unwrap();
-    idk_common::atomic::write_atomic(&dir.path().join("audio/a.wav"), b"RIFF").unwrap();
+    idk_common::fs::write_atomic(&dir.path().join("audio/a.wav"), b"RIFF").unwrap();
     dir
 }
 
@@ -207,7 +207,7 @@ fn a_file_that_is_no_question_set_is_an_error_with_its_line() {
     let path = dir.path().join("q.jsonl");
     let good = row("q").to_string();
     let line = |text: String| {
-        idk_common::atomic::write_atomic(&path, text.as_bytes()).unwrap();
+        idk_common::fs::write_atomic(&path, text.as_bytes()).unwrap();
         match read_questions(&path).unwrap_err() {
             QuestionError::NotASet { line, .. } | QuestionError::Common(CommonError::Json { line, .. }) => {
                 line
@@ -228,7 +228,7 @@ fn lines_are_counted_with_the_blank_ones() {
     let dir = folder();
     let path = dir.path().join("q.jsonl");
     let text = format!("{}\n\n{}\r\n", row("q1"), with("q2", "answer", json!("pig")));
-    idk_common::atomic::write_atomic(&path, text.as_bytes()).unwrap();
+    idk_common::fs::write_atomic(&path, text.as_bytes()).unwrap();
     let set = read_questions(&path).unwrap();
     assert_eq!((set.questions.len(), set.rejected[0].line), (1, 3));
 }
@@ -238,7 +238,7 @@ fn a_file_of_no_known_shape_is_an_error_that_says_what_each_shape_needs() {
     let dir = folder();
     let path = dir.path().join("q.jsonl");
     let error = |text: &str| {
-        idk_common::atomic::write_atomic(&path, text.as_bytes()).unwrap();
+        idk_common::fs::write_atomic(&path, text.as_bytes()).unwrap();
         read_questions(&path).unwrap_err()
     };
     let rows = error("\n{\"audio_id\": \"a.wav\", \"prompt\": \"Which?\", \"choices\": []}\n");
@@ -283,7 +283,7 @@ fn a_line_that_is_no_json_is_its_own_rejection() {
     let path = dir.path().join("q.jsonl");
     let surrogate = row("q3").to_string().replace("Which?", "\\ud800");
     let text = format!("{}\n{{\"id\": \"q2\",\n{surrogate}\n\n{}\n{{\"id\":", row("q1"), row("q4"));
-    idk_common::atomic::write_atomic(&path, text.as_bytes()).unwrap();
+    idk_common::fs::write_atomic(&path, text.as_bytes()).unwrap();
     let set = read_questions(&path).unwrap();
     let ids: Vec<&str> = set.questions.iter().map(|question| question.id.as_str()).collect();
     assert_eq!(ids, ["q1", "q4"]);
@@ -305,14 +305,14 @@ fn numbers_that_are_not_finite_stop_nothing_in_keys_that_are_not_read() {
         ("q.jsonl", format!("{good}\n{}\n{}\n", odd("q2", "duration"), odd("q3", "Infinity"))),
     ] {
         let path = dir.path().join(name);
-        idk_common::atomic::write_atomic(&path, text.as_bytes()).unwrap();
+        idk_common::fs::write_atomic(&path, text.as_bytes()).unwrap();
         let set = read_questions(&path).unwrap();
         assert_eq!((set.questions.len(), set.rejected), (3, Vec::new()), "{name}");
         assert_eq!(set.questions[1].extra["duration"], Value::Null);
     }
     let read_key = row("q").to_string().replacen("\"Which?\"", "NaN", 1);
     let path = dir.path().join("q.json");
-    idk_common::atomic::write_atomic(&path, format!("[{read_key}]").as_bytes()).unwrap();
+    idk_common::fs::write_atomic(&path, format!("[{read_key}]").as_bytes()).unwrap();
     assert_eq!(read_questions(&path).unwrap().rejected[0].reason, "missing-field");
 }
 
@@ -321,7 +321,7 @@ fn an_array_with_an_error_between_its_rows_is_an_error_with_its_line() {
     let dir = folder();
     let path = dir.path().join("q.json");
     for (text, expected) in [("[{\"a\": NaN},\n{\"a\": x}]", 1), ("[{},\n{} {}]", 2), ("[{}]\n]", 2)] {
-        idk_common::atomic::write_atomic(&path, text.as_bytes()).unwrap();
+        idk_common::fs::write_atomic(&path, text.as_bytes()).unwrap();
         let error = read_questions(&path).unwrap_err();
         let line =
             matches!(&error, QuestionError::Common(CommonError::Json { line, .. }) if *line == expected);
@@ -335,11 +335,11 @@ fn a_huge_row_and_too_many_rows_are_refused_before_they_fill_the_memory() {
     let path = dir.path().join("q.json");
     let zeros = "0,".repeat(MAX_ROW_BYTES / 2);
     let text = format!("[[{zeros}0], {}]", row("q"));
-    idk_common::atomic::write_atomic(&path, text.as_bytes()).unwrap();
+    idk_common::fs::write_atomic(&path, text.as_bytes()).unwrap();
     let set = read_questions(&path).unwrap();
     assert_eq!((set.questions.len(), set.rejected[0].reason.as_str()), (1, "too-long"));
     let text = format!("[{}0]", "0,".repeat(MAX_QUESTIONS));
-    idk_common::atomic::write_atomic(&path, text.as_bytes()).unwrap();
+    idk_common::fs::write_atomic(&path, text.as_bytes()).unwrap();
     let error = read_questions(&path).unwrap_err();
     assert!(matches!(error, QuestionError::TooMany { found, .. } if found == MAX_QUESTIONS + 1), "{error}");
 }
@@ -349,11 +349,11 @@ fn a_set_in_the_hub_cache_is_a_folder_of_links_and_is_read() {
     let dir = tempfile::tempdir().unwrap();
     let repository = dir.path().join("datasets--a--b");
     let snapshot = repository.join("snapshots/0");
-    idk_common::atomic::write_atomic(&repository.join("blobs/a"), b"RIFF").unwrap();
-    idk_common::atomic::write_atomic(&dir.path().join("secret"), b"RIFF").unwrap();
+    idk_common::fs::write_atomic(&repository.join("blobs/a"), b"RIFF").unwrap();
+    idk_common::fs::write_atomic(&dir.path().join("secret"), b"RIFF").unwrap();
     let rows = json!([row("q1"), with("q2", "audio_id", json!("audio/out.wav"))]);
     idk_common::json::write_json(&repository.join("blobs/b"), &rows).unwrap();
-    idk_common::atomic::create_dir_all(&snapshot.join("audio")).unwrap();
+    idk_common::fs::create_dir_all(&snapshot.join("audio")).unwrap();
     symlink("../../blobs/b", snapshot.join("questions.json")).unwrap();
     symlink("../../../blobs/a", snapshot.join("audio/a.wav")).unwrap();
     symlink("../../../../secret", snapshot.join("audio/out.wav")).unwrap();
@@ -367,12 +367,12 @@ fn a_set_in_the_hub_cache_is_a_folder_of_links_and_is_read() {
 fn pointers_of_git_lfs_are_named() {
     let dir = folder();
     let pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 8044\n";
-    idk_common::atomic::write_atomic(&dir.path().join("audio/a.wav"), pointer).unwrap();
+    idk_common::fs::write_atomic(&dir.path().join("audio/a.wav"), pointer).unwrap();
     let set = read(&dir, &json!([row("q")]), ReadOptions::default());
     assert_eq!(set.rejected[0].reason, "missing-audio");
     assert!(set.rejected[0].detail.contains("git lfs pull"), "{}", set.rejected[0].detail);
     let path = dir.path().join("pointer.json");
-    idk_common::atomic::write_atomic(&path, pointer).unwrap();
+    idk_common::fs::write_atomic(&path, pointer).unwrap();
     let error = read_questions(&path).unwrap_err();
     assert!(matches!(error, QuestionError::LfsPointer { .. }), "{error}");
 }
@@ -381,8 +381,7 @@ fn pointers_of_git_lfs_are_named() {
 fn a_clip_is_found_in_either_unicode_form_of_its_name() {
     let dir = tempfile::tempdir().unwrap();
     let (composed, decomposed) = ("caf\u{e9}", "cafe\u{301}");
-    idk_common::atomic::write_atomic(&dir.path().join(format!("{decomposed}/{composed}.wav")), b"RIFF")
-        .unwrap();
+    idk_common::fs::write_atomic(&dir.path().join(format!("{decomposed}/{composed}.wav")), b"RIFF").unwrap();
     for (folder, file) in [(composed, composed), (composed, decomposed), (decomposed, composed)] {
         let set = read(
             &dir,

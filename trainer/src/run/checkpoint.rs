@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use idk_common::identity::{Difference, OnResume, differences};
 use idk_common::run_dir::{RunDir, folder_step, step_folder};
-use idk_common::{Identity, atomic, json, manifest};
+use idk_common::{Identity, fs, json, manifest};
 use serde::{Deserialize, Serialize};
 
 use crate::best::{EarlyEnd, Selection};
@@ -150,10 +150,10 @@ pub fn save(
     write_model: &mut dyn FnMut(&Path) -> Result<(), TrainError>,
 ) -> Result<PathBuf, TrainError> {
     let parent = run.checkpoints();
-    atomic::create_dir_all(&parent)?;
+    fs::create_dir_all(&parent)?;
     let temporary = parent.join(format!(".tmp-{}", step_folder(state.step)));
     remove_leftovers(&parent)?;
-    atomic::create_dir_all(&temporary)?;
+    fs::create_dir_all(&temporary)?;
     write_model(&temporary)?;
     optimizer.save(&temporary.join(OPTIMIZER_FILE))?;
     json::write_json(&temporary.join(STATE_FILE), state)?;
@@ -163,7 +163,7 @@ pub fn save(
     if target.exists() {
         std::fs::remove_dir_all(&target).map_err(TrainError::io(&target, "replacing the checkpoint"))?;
     }
-    atomic::publish_dir(&temporary, &target)?;
+    fs::publish_dir(&temporary, &target)?;
     manifest::verify_dir(&target)?;
     settle(run, state, keep_last)?;
     Ok(target)
@@ -177,10 +177,10 @@ pub fn save(
 pub fn settle(run: &RunDir, state: &TrainState, keep_last: usize) -> Result<(), TrainError> {
     let parent = run.checkpoints();
     remove_leftovers(&parent)?;
-    atomic::write_atomic(&parent.join(LAST_FILE), format!("{}\n", step_folder(state.step)).as_bytes())?;
+    fs::write_atomic(&parent.join(LAST_FILE), format!("{}\n", step_folder(state.step)).as_bytes())?;
     let best = state.selection.best.map(|best| best.step);
     if let Some(step) = best {
-        atomic::write_atomic(&parent.join(BEST_FILE), format!("{}\n", step_folder(step)).as_bytes())?;
+        fs::write_atomic(&parent.join(BEST_FILE), format!("{}\n", step_folder(step)).as_bytes())?;
     }
     if keep_last > 0 {
         prune(&parent, state.step, keep_last, best)?;
@@ -334,7 +334,7 @@ mod tests {
         let optimizer = AdamW::new(&TrainConfig::default(), true);
         for &step in steps {
             save(run, &state(step), &optimizer, keep_last, &mut |dir| {
-                Ok(atomic::write_atomic(&dir.join("weights.bin"), &[step as u8; 64])?)
+                Ok(fs::write_atomic(&dir.join("weights.bin"), &[step as u8; 64])?)
             })
             .unwrap();
         }
@@ -394,9 +394,9 @@ mod tests {
                         let middle = bytes.len() / 2;
                         bytes[middle] ^= 1;
                         std::fs::OpenOptions::new().write(true).truncate(true).open(&path).unwrap();
-                        atomic::write_atomic(&path, &bytes).unwrap();
+                        fs::write_atomic(&path, &bytes).unwrap();
                     }
-                    "truncate" => atomic::write_atomic(&path, &bytes[..bytes.len() / 2]).unwrap(),
+                    "truncate" => fs::write_atomic(&path, &bytes[..bytes.len() / 2]).unwrap(),
                     _ => std::fs::remove_file(&path).unwrap(),
                 }
                 let loaded = load_newest(&run).unwrap().unwrap();

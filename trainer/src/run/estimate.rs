@@ -175,7 +175,7 @@ mod tests {
         });
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("config.json");
-        idk_common::atomic::write_atomic(&path, json.to_string().as_bytes()).unwrap();
+        idk_common::fs::write_atomic(&path, json.to_string().as_bytes()).unwrap();
         LalmConfig::from_dir(dir.path()).unwrap()
     }
 

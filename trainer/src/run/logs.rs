@@ -4,7 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::PathBuf;
 
-use idk_common::{RunDir, atomic, json};
+use idk_common::{RunDir, fs, json};
 use serde_json::{Map, Value};
 
 use crate::error::TrainError;
@@ -33,9 +33,9 @@ impl Logs {
     /// [`TrainError::Io`] or [`TrainError::Common`] if the files cannot be read or written.
     pub fn open(run: &RunDir, step: u64) -> Result<Self, TrainError> {
         let path = run.metrics();
-        let text = if path.exists() { atomic::read_to_string(&path)? } else { String::new() };
+        let text = if path.exists() { fs::read_to_string(&path)? } else { String::new() };
         let kept = rows_up_to(&text, step);
-        atomic::write_atomic(&path, kept.as_bytes())?;
+        fs::write_atomic(&path, kept.as_bytes())?;
         let file = OpenOptions::new().append(true).open(&path);
         let file = file.map_err(TrainError::io(&path, "opening the metrics"))?;
         Ok(Self { path, file, events: None, dir: run.logs(), resumed_at: (step > 0).then_some(step) })

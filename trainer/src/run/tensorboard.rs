@@ -38,7 +38,7 @@ impl EventFile {
     /// # Errors
     /// [`TrainError::Io`] if the file cannot be written.
     pub(crate) fn create(dir: &Path, resumed_at: Option<u64>) -> Result<Self, TrainError> {
-        idk_common::atomic::create_dir_all(dir)?;
+        idk_common::fs::create_dir_all(dir)?;
         let seconds = wall_time().floor();
         // TensorBoard reads files in name order, so files of one second are numbered.
         for number in 0_u32.. {

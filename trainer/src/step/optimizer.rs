@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use burn::tensor::{Device, Tensor, TensorData};
-use idk_common::atomic;
+use idk_common::fs;
 use idk_model::Slot;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
@@ -265,7 +265,7 @@ impl AdamW {
             views.push((key.as_str(), TensorView::new(*dtype, vec![elements], bytes).map_err(failed)?));
         }
         let bytes = safetensors::serialize(views, None).map_err(failed)?;
-        Ok(atomic::write_atomic(path, &bytes)?)
+        Ok(fs::write_atomic(path, &bytes)?)
     }
 
     /// Reads a state that [`AdamW::save`] wrote; the hyper-parameters stay as they are.
@@ -273,7 +273,7 @@ impl AdamW {
     /// # Errors
     /// [`TrainError::Checkpoint`] if the file is not such a state.
     pub fn load(&mut self, path: &Path, device: &Device) -> Result<(), TrainError> {
-        let bytes = atomic::read(path)?;
+        let bytes = fs::read(path)?;
         let damaged = |reason: String| TrainError::Checkpoint { path: path.to_path_buf(), reason };
         let file = SafeTensors::deserialize(&bytes).map_err(|error| damaged(error.to_string()))?;
         let mut moments = Vec::new();

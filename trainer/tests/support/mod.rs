@@ -108,7 +108,7 @@ pub(crate) fn assert_same_tree(left: &RunDir, right: &RunDir, what: &str) {
 /// Leaves in `to` what a kill after the checkpoint of `step` leaves of `from`: a log that is ahead, no adapter.
 pub(crate) fn kill_after(step: u64, from: &RunDir, to: &RunDir) {
     for (name, bytes) in tree(&from.root) {
-        idk_common::atomic::write_atomic(&to.root.join(name), &bytes).unwrap();
+        idk_common::fs::write_atomic(&to.root.join(name), &bytes).unwrap();
     }
     std::fs::remove_dir_all(to.adapter()).unwrap();
     for later in step + 1.. {

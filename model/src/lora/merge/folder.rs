@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use idk_common::CommonError;
-use idk_common::atomic::{create_dir_all, is_temporary, publish_dir, read, remove_temporaries, write_atomic};
+use idk_common::fs::{create_dir_all, is_temporary, publish_dir, read, remove_temporaries, write_atomic};
 use idk_common::lock::{LOCK_FILE, RunLock};
 
 use crate::error::ModelError;

@@ -10,7 +10,7 @@ use std::str::FromStr;
 
 use burn::tensor::Device;
 use half::{bf16, f16};
-use idk_common::atomic::{AtomicFile, write_atomic};
+use idk_common::fs::{AtomicFile, write_atomic};
 use idk_common::json::{read_json, write_json};
 use serde_json::{Map, Value, json};
 

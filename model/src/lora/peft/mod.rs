@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
-use idk_common::atomic;
+use idk_common::fs;
 use idk_common::json::{read_json, write_json};
 use safetensors::tensor::TensorView;
 use serde_json::{Map, Value, json};
@@ -71,7 +71,7 @@ impl Adapters {
         }
         let weights_path = dir.join(WEIGHTS_FILE);
         let bytes = serialize(&tensors).map_err(|what| adapter_error(&weights_path, what))?;
-        atomic::write_atomic(&weights_path, &bytes)?;
+        fs::write_atomic(&weights_path, &bytes)?;
         let config = self.peft_config(base_name).map_err(|what| adapter_error(dir, what))?;
         write_json(&dir.join(CONFIG_FILE), &config)?;
         Ok(())
@@ -335,7 +335,7 @@ mod tests {
     /// Rewrites the weights file with `edit` applied to its (key, shape, bytes) rows.
     fn edit_weights(dir: &TempDir, edit: impl FnOnce(&mut Vec<(String, [usize; 2], Vec<u8>)>)) {
         let path = dir.path().join(WEIGHTS_FILE);
-        let bytes = atomic::read(&path).unwrap();
+        let bytes = fs::read(&path).unwrap();
         let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
         let mut rows: Vec<(String, [usize; 2], Vec<u8>)> = file
             .tensors()
@@ -344,7 +344,7 @@ mod tests {
             .collect();
         rows.sort();
         edit(&mut rows);
-        atomic::write_atomic(&path, &serialize(&rows).unwrap()).unwrap();
+        fs::write_atomic(&path, &serialize(&rows).unwrap()).unwrap();
     }
 
     const LM: &str = r".*language_model.*\.(q|v)_proj";
@@ -360,7 +360,7 @@ mod tests {
     #[test]
     fn language_model_keys_are_transformers_4_and_encoder_keys_are_chosen() {
         let keys = |dir: &Path| -> Vec<String> {
-            let bytes = atomic::read(&dir.join(WEIGHTS_FILE)).unwrap();
+            let bytes = fs::read(&dir.join(WEIGHTS_FILE)).unwrap();
             let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
             let mut names: Vec<String> = file.names().into_iter().map(str::to_owned).collect();
             names.sort();

@@ -10,8 +10,8 @@ mod special;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use idk_common::atomic;
 use idk_common::chat::{Message, audio_count};
+use idk_common::fs;
 use idk_common::limits::MAX_TEXT_BYTES;
 use tokenizers::Tokenizer;
 
@@ -75,12 +75,12 @@ impl LalmTokenizer {
     /// be rendered, does not place audio, or renders an answer in another way than after its prompt.
     pub fn from_dir(dir: &Path, config: &LalmConfig) -> Result<Self, ModelError> {
         let mut files = BTreeMap::new();
-        let json = atomic::read_limited(&dir.join(TOKENIZER_JSON), MAX_TEXT_BYTES)?;
+        let json = fs::read_limited(&dir.join(TOKENIZER_JSON), MAX_TEXT_BYTES)?;
         files.insert(TOKENIZER_JSON.to_owned(), json);
         for name in std::iter::once(TOKENIZER_CONFIG_JSON).chain(COMPANION_FILES) {
             let path = dir.join(name);
             if path.exists() {
-                files.insert(name.to_owned(), atomic::read_limited(&path, MAX_TEXT_BYTES)?);
+                files.insert(name.to_owned(), fs::read_limited(&path, MAX_TEXT_BYTES)?);
             }
         }
         let tokenizer = Self::from_files(dir, files, config.architecture)?;
@@ -405,7 +405,7 @@ mod tests {
         for (name, bytes) in
             [(TOKENIZER_JSON, json.as_slice()), (TOKENIZER_CONFIG_JSON, &config), (name, content)]
         {
-            atomic::write_atomic(&dir.path().join(name), bytes).unwrap();
+            fs::write_atomic(&dir.path().join(name), bytes).unwrap();
         }
         LalmTokenizer::from_dir(dir.path(), &config_with(tokenizer().audio_id()))
     }
@@ -590,8 +590,8 @@ mod tests {
     fn the_audio_id_must_be_the_one_of_the_configuration() {
         let dir = tempfile::tempdir().unwrap();
         let (json, config) = files();
-        atomic::write_atomic(&dir.path().join(TOKENIZER_JSON), &json).unwrap();
-        atomic::write_atomic(&dir.path().join(TOKENIZER_CONFIG_JSON), &config).unwrap();
+        fs::write_atomic(&dir.path().join(TOKENIZER_JSON), &json).unwrap();
+        fs::write_atomic(&dir.path().join(TOKENIZER_CONFIG_JSON), &config).unwrap();
         let audio = tokenizer().audio_id();
         let loaded = LalmTokenizer::from_dir(dir.path(), &config_with(audio)).unwrap();
         assert_eq!(loaded.files()[TOKENIZER_JSON], json);

@@ -6,7 +6,7 @@ use burn::tensor::Tensor;
 use idk_audio::LogMel;
 use idk_common::hash::sha256_hex;
 use idk_common::identity::differences;
-use idk_common::{Identity, RunDir, atomic, json};
+use idk_common::{Identity, RunDir, fs, json};
 use idk_model::{Adapters, ForwardContext, Lalm, Prompt, answer_log_probs};
 use serde::{Deserialize, Serialize};
 
@@ -56,8 +56,8 @@ impl Reference {
         let reference = Self { sha256: hash(&log_probs), inputs, log_probs };
         let mut text = serde_json::to_string(&reference).unwrap_or_default();
         text.push('\n');
-        atomic::create_dir_all(&run.dir.checkpoints())?;
-        atomic::write_atomic(&path, text.as_bytes())?;
+        fs::create_dir_all(&run.dir.checkpoints())?;
+        fs::write_atomic(&path, text.as_bytes())?;
         Ok(reference)
     }
 

@@ -1,0 +1,439 @@
+//! Files that are either complete or absent.
+//!
+//! A writer works on a hidden sibling of its target (same folder, hence same file system), syncs it to the disk and
+//! renames it over the target, then syncs the folder. Whoever reads the target sees the old content or the new one,
+//! also after a crash or a power cut. What fails on the way leaves no temporary file; what is killed may leave one,
+//! and [`remove_temporaries`] clears it away.
+//!
+//! Not guaranteed: a target that is a symbolic link is replaced, not followed; on systems other than Unix the folder
+//! is not synced; two writers of one target do not wait for each other, the later one wins whole.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufWriter, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::error::CommonError;
+use crate::limits::{MAX_FILE_BYTES, MAX_TEXT_BYTES};
+
+const TEMP_PREFIX: &str = ".idk-";
+const TEMP_SUFFIX: &str = ".tmp";
+
+/// Makes temporary names unique within the process; the pid makes them unique among processes.
+static COUNTER: AtomicU64 = AtomicU64::new(0);
+
+/// Writes `bytes` to `path` as a whole. Missing parent folders are created.
+///
+/// The file gets mode `0666 & !umask`, as any new file does.
+///
+/// # Errors
+/// [`CommonError::Io`] that names `path`, [`CommonError::NotAFile`] if a folder is in the way. The old content of
+/// `path` is then untouched.
+pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), CommonError> {
+    let mut file = AtomicFile::create(path)?;
+    file.put(bytes)?;
+    file.commit()
+}
+
+/// A buffered writer whose target appears only on [`AtomicFile::commit`].
+///
+/// Dropped without a commit, it removes its temporary file and leaves the target as it was.
+#[derive(Debug)]
+pub struct AtomicFile {
+    target: PathBuf,
+    temp: PathBuf,
+    writer: BufWriter<File>,
+    /// A write has failed: the content has a hole, so it must never be committed.
+    failed: bool,
+    committed: bool,
+}
+
+impl AtomicFile {
+    /// Opens a temporary sibling of `path`. Missing parent folders are created.
+    ///
+    /// # Errors
+    /// [`CommonError::NotAFile`] if `path` is a folder or has no file name, [`CommonError::Io`] if the folder cannot
+    /// be written to.
+    pub fn create(path: &Path) -> Result<Self, CommonError> {
+        if path.file_name().is_none() || path.is_dir() {
+            return Err(CommonError::NotAFile { path: path.to_path_buf() });
+        }
+        let dir = parent_dir(path);
+        create_dir_all(dir)?;
+        loop {
+            let number = COUNTER.fetch_add(1, Ordering::Relaxed);
+            let temp = dir.join(format!("{TEMP_PREFIX}{}-{number}{TEMP_SUFFIX}", std::process::id()));
+            match OpenOptions::new().write(true).create_new(true).open(&temp) {
+                Ok(file) => {
+                    let writer = BufWriter::with_capacity(1 << 16, file);
+                    return Ok(Self {
+                        target: path.to_path_buf(),
+                        temp,
+                        writer,
+                        failed: false,
+                        committed: false,
+                    });
+                }
+                // Left by a killed process that had our pid: take the next number.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(source) => return Err(CommonError::io("write", path)(source)),
+            }
+        }
+    }
+
+    /// The file that a commit will replace.
+    #[must_use]
+    pub fn target(&self) -> &Path {
+        &self.target
+    }
+
+    /// Appends `bytes`; like [`Write::write_all`] with an error that names the target.
+    ///
+    /// # Errors
+    /// [`CommonError::Io`].
+    pub fn put(&mut self, bytes: &[u8]) -> Result<(), CommonError> {
+        self.write_all(bytes).map_err(CommonError::io("write", &self.target))
+    }
+
+    /// Puts the content in the target's place: flush, sync, rename, sync the folder.
+    ///
+    /// # Errors
+    /// [`CommonError::Io`] that names the target. Unless it was the last step (`sync the folder of`), the target is
+    /// untouched and the temporary file is gone.
+    pub fn commit(mut self) -> Result<(), CommonError> {
+        if self.failed {
+            let source = io::Error::other("an earlier write to it had failed");
+            return Err(CommonError::io("write", &self.target)(source));
+        }
+        self.writer.flush().map_err(CommonError::io("write", &self.target))?;
+        self.writer.get_ref().sync_all().map_err(CommonError::io("sync", &self.target))?;
+        fs::rename(&self.temp, &self.target).map_err(CommonError::io("replace", &self.target))?;
+        self.committed = true;
+        sync_dir(parent_dir(&self.target)).map_err(CommonError::io("sync the folder of", &self.target))
+    }
+}
+
+impl Write for AtomicFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let result = self.writer.write(bytes);
+        self.failed |= matches!(&result, Err(error) if error.kind() != io::ErrorKind::Interrupted);
+        result
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let result = self.writer.flush();
+        self.failed |= result.is_err();
+        result
+    }
+}
+
+impl Drop for AtomicFile {
+    fn drop(&mut self) {
+        if !self.committed {
+            // Nothing more can be done if this fails: the name is hidden and `remove_temporaries` knows it.
+            let _ = fs::remove_file(&self.temp);
+        }
+    }
+}
+
+/// Removes a file; one that is missing is no error.
+///
+/// # Errors
+/// [`CommonError::Io`] that names `path`.
+pub fn remove_if_exists(path: &Path) -> Result<(), CommonError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(CommonError::io("remove", path)(error)),
+        _ => Ok(()),
+    }
+}
+
+/// Puts the finished folder `from` in the place of `to`, which must not exist or be empty, and syncs their parent.
+///
+/// Write every file of `from` with this module first (they are then on the disk); a reader of `to` sees all of them
+/// or none.
+///
+/// # Errors
+/// [`CommonError::Io`] that names `to`.
+pub fn publish_dir(from: &Path, to: &Path) -> Result<(), CommonError> {
+    sync_dir(from).map_err(CommonError::io("sync", from))?;
+    fs::rename(from, to).map_err(CommonError::io("replace", to))?;
+    sync_dir(parent_dir(to)).map_err(CommonError::io("sync the folder of", to))
+}
+
+/// Removes the temporary files that killed writers left in `dir` (not in its subfolders). Call it while holding the
+/// folder's [`crate::lock::RunLock`]: it cannot tell a live writer's file from a dead one's.
+///
+/// # Errors
+/// [`CommonError::NotFound`] or [`CommonError::Io`] that names the folder or the file.
+pub fn remove_temporaries(dir: &Path) -> Result<(), CommonError> {
+    for entry in fs::read_dir(dir).map_err(CommonError::reading("list", dir))? {
+        let path = entry.map_err(CommonError::io("list", dir))?.path();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if is_temporary(name) {
+            fs::remove_file(&path).map_err(CommonError::io("remove", &path))?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether a file of this name is one that [`remove_temporaries`] clears away.
+#[must_use]
+pub fn is_temporary(name: &str) -> bool {
+    name.starts_with(TEMP_PREFIX) && name.ends_with(TEMP_SUFFIX)
+}
+
+/// Creates `path` and whatever folder above it is missing.
+///
+/// # Errors
+/// [`CommonError::Io`] that names `path`.
+pub fn create_dir_all(path: &Path) -> Result<(), CommonError> {
+    fs::create_dir_all(path).map_err(CommonError::io("create the folder", path))
+}
+
+/// The content of a file of at most [`MAX_FILE_BYTES`].
+///
+/// # Errors
+/// As [`read_limited`].
+pub fn read(path: &Path) -> Result<Vec<u8>, CommonError> {
+    read_limited(path, MAX_FILE_BYTES)
+}
+
+/// The content of a file of at most `limit_bytes`.
+///
+/// # Errors
+/// [`CommonError::NotFound`], [`CommonError::NotAFile`] for folders, pipes and devices (which could block or never
+/// end), [`CommonError::TooLarge`], [`CommonError::Io`].
+pub fn read_limited(path: &Path, limit_bytes: u64) -> Result<Vec<u8>, CommonError> {
+    let (file, size_bytes) = open(path)?;
+    let too_large =
+        |found| CommonError::TooLarge { path: path.to_path_buf(), found, limit: limit_bytes, unit: "bytes" };
+    if size_bytes > limit_bytes {
+        return Err(too_large(size_bytes));
+    }
+    let mut bytes = Vec::with_capacity(usize::try_from(size_bytes).unwrap_or(0));
+    // The size is a claim (the file may grow meanwhile): read no more than the limit, and see whether there is more.
+    let read = file.take(limit_bytes.saturating_add(1)).read_to_end(&mut bytes);
+    let read_bytes = read.map_err(CommonError::io("read", path))? as u64;
+    if read_bytes > limit_bytes { Err(too_large(read_bytes)) } else { Ok(bytes) }
+}
+
+/// The content of a text file of at most [`MAX_TEXT_BYTES`]; a byte order mark is dropped.
+///
+/// # Errors
+/// As [`read_limited`], and [`CommonError::NotUtf8`].
+pub fn read_to_string(path: &Path) -> Result<String, CommonError> {
+    let text = String::from_utf8(read_limited(path, MAX_TEXT_BYTES)?).map_err(|error| {
+        CommonError::NotUtf8 { path: path.to_path_buf(), byte: error.utf8_error().valid_up_to() }
+    })?;
+    Ok(match text.strip_prefix('\u{feff}') {
+        Some(rest) => rest.to_owned(),
+        None => text,
+    })
+}
+
+/// Opens a regular file for reading and says how many bytes it has.
+///
+/// # Errors
+/// [`CommonError::NotFound`], [`CommonError::NotAFile`], [`CommonError::Io`].
+pub fn open(path: &Path) -> Result<(File, u64), CommonError> {
+    // Asked before opening: opening a pipe waits for its writer.
+    let metadata = fs::metadata(path).map_err(CommonError::reading("read", path))?;
+    if !metadata.is_file() {
+        return Err(CommonError::NotAFile { path: path.to_path_buf() });
+    }
+    let file = File::open(path).map_err(CommonError::reading("read", path))?;
+    Ok((file, metadata.len()))
+}
+
+/// The folder of a file; the current one for a bare name.
+fn parent_dir(path: &Path) -> &Path {
+    match path.parent() {
+        Some(dir) if !dir.as_os_str().is_empty() => dir,
+        _ => Path::new("."),
+    }
+}
+
+/// Makes renames in `dir` survive a power cut.
+#[cfg(unix)]
+fn sync_dir(dir: &Path) -> io::Result<()> {
+    match File::open(dir).and_then(|dir| dir.sync_all()) {
+        // Some network file systems have no such call, and a folder without read permission cannot be opened.
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported | io::ErrorKind::PermissionDenied
+            ) =>
+        {
+            Ok(())
+        }
+        other => other,
+    }
+}
+
+#[cfg(not(unix))]
+#[expect(clippy::unnecessary_wraps, reason = "same signature as on Unix")]
+fn sync_dir(_dir: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(dir: &Path) -> Vec<String> {
+        let mut names: Vec<String> = fs::read_dir(dir)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn removing_a_missing_file_is_no_error_and_removing_a_folder_names_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("file");
+        write_atomic(&file, b"x").unwrap();
+        remove_if_exists(&file).unwrap();
+        assert!(!file.exists());
+        remove_if_exists(&file).unwrap();
+        assert!(
+            matches!(remove_if_exists(dir.path()), Err(CommonError::Io { path, .. }) if path == dir.path())
+        );
+    }
+
+    #[test]
+    fn a_written_file_is_read_back_and_leaves_nothing_beside_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("new/deep/file.bin");
+        let bytes: Vec<u8> = (0..300_000_u32).map(|i| (i % 251) as u8).collect();
+        write_atomic(&path, &bytes).unwrap();
+        assert_eq!(read(&path).unwrap(), bytes);
+        assert_eq!(names(path.parent().unwrap()), ["file.bin"]);
+    }
+
+    #[test]
+    fn the_old_content_stays_until_the_commit() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a");
+        write_atomic(&path, b"old").unwrap();
+        let mut file = AtomicFile::create(&path).unwrap();
+        file.put(&vec![b'n'; 1 << 20]).unwrap();
+        file.flush().unwrap();
+        assert_eq!(read(&path).unwrap(), b"old");
+        file.commit().unwrap();
+        assert_eq!(read(&path).unwrap().len(), 1 << 20);
+    }
+
+    #[test]
+    fn a_dropped_writer_leaves_the_old_content_and_no_temporary_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a");
+        write_atomic(&path, b"old").unwrap();
+        let mut file = AtomicFile::create(&path).unwrap();
+        file.put(b"new").unwrap();
+        assert_eq!(names(dir.path()).len(), 2, "the temporary file is a sibling");
+        drop(file);
+        assert_eq!(names(dir.path()), ["a"]);
+        assert_eq!(read(&path).unwrap(), b"old");
+    }
+
+    #[test]
+    fn a_folder_in_the_way_is_refused_before_anything_is_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("folder");
+        fs::create_dir(&path).unwrap();
+        assert!(matches!(write_atomic(&path, b"x"), Err(CommonError::NotAFile { path: p }) if p == path));
+        assert!(matches!(write_atomic(Path::new("/"), b"x"), Err(CommonError::NotAFile { .. })));
+        assert_eq!(names(dir.path()), ["folder"]);
+    }
+
+    #[test]
+    fn a_failed_rename_names_the_target_and_leaves_no_temporary_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("target");
+        let mut file = AtomicFile::create(&path).unwrap();
+        file.put(b"x").unwrap();
+        fs::create_dir(&path).unwrap();
+        let error = file.commit().unwrap_err();
+        assert!(
+            error.to_string().contains("cannot replace") && error.to_string().contains("target"),
+            "{error}"
+        );
+        assert_eq!(names(dir.path()), ["target"]);
+    }
+
+    #[test]
+    fn a_file_where_a_folder_should_be_is_an_error_that_names_it() {
+        let dir = tempfile::tempdir().unwrap();
+        write_atomic(&dir.path().join("file"), b"x").unwrap();
+        let error = write_atomic(&dir.path().join("file/below"), b"x").unwrap_err();
+        assert!(matches!(&error, CommonError::Io { doing: "create the folder", .. }), "{error:?}");
+        assert!(error.to_string().contains("file"), "{error}");
+    }
+
+    #[test]
+    fn writers_of_one_target_do_not_mix() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a");
+        std::thread::scope(|scope| {
+            for byte in 0..8_u8 {
+                let path = &path;
+                scope.spawn(move || (0..20).for_each(|_| write_atomic(path, &[byte; 100_000]).unwrap()));
+            }
+        });
+        let bytes = read(&path).unwrap();
+        assert_eq!(bytes, vec![bytes[0]; 100_000]);
+        assert_eq!(names(dir.path()), ["a"]);
+    }
+
+    #[test]
+    fn leftovers_of_killed_writers_are_swept_and_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in [".idk-1-0.tmp", ".lock", "idk-1-0.tmp", ".idk-notes"] {
+            write_atomic(&dir.path().join(name), b"x").unwrap();
+        }
+        remove_temporaries(dir.path()).unwrap();
+        assert_eq!(names(dir.path()), [".idk-notes", ".lock", "idk-1-0.tmp"]);
+    }
+
+    #[test]
+    fn a_folder_is_published_whole_and_never_over_another() {
+        let dir = tempfile::tempdir().unwrap();
+        let (from, to) = (dir.path().join(".tmp-step-1"), dir.path().join("step-1"));
+        write_atomic(&from.join("weights"), b"w").unwrap();
+        publish_dir(&from, &to).unwrap();
+        assert_eq!(names(dir.path()), ["step-1"]);
+        write_atomic(&from.join("weights"), b"v").unwrap();
+        let error = publish_dir(&from, &to).unwrap_err();
+        assert!(error.to_string().contains("step-1"), "{error}");
+        assert_eq!(read(&to.join("weights")).unwrap(), b"w");
+    }
+
+    #[test]
+    fn missing_files_folders_and_large_files_are_told_apart() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a");
+        assert!(matches!(read(&path), Err(CommonError::NotFound { path: p }) if p == path));
+        assert!(matches!(read(dir.path()), Err(CommonError::NotAFile { .. })));
+        write_atomic(&path, b"12345").unwrap();
+        assert_eq!(read_limited(&path, 5).unwrap(), b"12345");
+        assert!(matches!(read_limited(&path, 4), Err(CommonError::TooLarge { found: 5, limit: 4, .. })));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn devices_are_not_read() {
+        assert!(matches!(read(Path::new("/dev/zero")), Err(CommonError::NotAFile { .. })));
+    }
+
+    #[test]
+    fn text_loses_its_byte_order_mark_and_must_be_utf8() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a");
+        write_atomic(&path, b"\xef\xbb\xbfhi").unwrap();
+        assert_eq!(read_to_string(&path).unwrap(), "hi");
+        write_atomic(&path, b"abc\xff").unwrap();
+        assert!(matches!(read_to_string(&path), Err(CommonError::NotUtf8 { byte: 3, .. })));
+    }
+}

@@ -1,0 +1,10 @@
+//! The files of a dataset: their names, rows and manifests, written whole or not at all, and read back.
+
+pub(crate) mod chats;
+pub(crate) mod files;
+pub(crate) mod joined;
+pub(crate) mod manifest;
+pub(crate) mod pairs;
+pub(crate) mod question_row;
+pub(crate) mod sampled;
+pub(crate) mod shares;

@@ -1,0 +1,79 @@
+//! `questions.jsonl`: the questions as asked, with everything that labelling needs, so that it runs without a model.
+//! `samples.jsonl` has the samples in the same order.
+
+use std::path::Path;
+
+use idk_common::chat::Message;
+use idk_questions::Question;
+use serde::{Deserialize, Serialize};
+
+use crate::error::BuildError;
+use crate::format::files::relative_to;
+
+/// One row of `questions.jsonl`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct QuestionRow {
+    /// The question's id.
+    pub id: String,
+    /// What the user says: one `<audio>` tag for each recording, the question, and the options as they were shown.
+    pub message: String,
+    /// The recordings, relative to the dataset folder.
+    pub audios: Vec<String>,
+    /// The right answer; with options, the text of one of them.
+    pub answer: String,
+    /// The options in the order in which they were shown; empty for an open question.
+    pub choices: Vec<String>,
+    /// The modality.
+    pub task: String,
+    /// The question's group within its modality.
+    pub sub_category: String,
+    /// `easy`, `medium`, `hard`, or empty.
+    pub difficulty: String,
+    /// Questions of one group are never on both sides of the validation split: the names of the recordings, or the
+    /// question's text where there are none.
+    pub group: String,
+}
+
+impl QuestionRow {
+    /// The row of a question that was sampled for the dataset in `dir`: as it is in its file, as it was shown, and what the
+    /// user said.
+    ///
+    /// # Errors
+    /// Those of [`relative_to`].
+    pub(crate) fn new(
+        original: &Question,
+        shown: &Question,
+        message: &Message,
+        dir: &Path,
+    ) -> Result<Self, BuildError> {
+        let audios = original.audio.iter().map(|path| relative_to(dir, path)).collect::<Result<_, _>>()?;
+        let names: Vec<_> = original
+            .audio
+            .iter()
+            .filter_map(|path| path.file_name())
+            .map(|name| name.to_string_lossy())
+            .collect();
+        Ok(Self {
+            id: original.id.clone(),
+            message: message.tagged(),
+            audios,
+            answer: original.answer.clone(),
+            choices: shown.choices.clone(),
+            task: original.task.clone(),
+            sub_category: original.sub_category.clone(),
+            difficulty: original.difficulty.clone(),
+            group: if names.is_empty() { original.question.clone() } else { names.join(" ") },
+        })
+    }
+
+    /// The user's turn.
+    pub(crate) fn user(&self) -> Message {
+        Message::from_tagged("user", &self.message)
+    }
+
+    /// What the judge needs to read an answer.
+    pub(crate) fn judged(&self) -> Question {
+        Question { choices: self.choices.clone(), answer: self.answer.clone(), ..Question::default() }
+    }
+}

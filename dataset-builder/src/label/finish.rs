@@ -1,0 +1,255 @@
+//! From samples to a dataset: labels, training rows, validation rows, card, manifest. No model is needed, and no more
+//! than one question with its samples is in memory.
+
+use std::path::Path;
+
+use idk_common::chat::Message;
+use idk_common::json::JsonlWriter;
+use idk_common::{CommonError, fs};
+use idk_questions::rows::{Label, SampleRow, SftRow};
+
+use crate::config::BuildConfig;
+use crate::error::BuildError;
+use crate::format::files::{
+    DPO_FILE, DPO_VAL_FILE, LABELS_FILE, README_FILE, SAMPLED_FILE, SFT_FILE, SFT_VAL_FILE, file_entry,
+    mark_incomplete,
+};
+use crate::format::joined::Joined;
+use crate::format::manifest::{Counts, DatasetManifest, FORMAT};
+use crate::format::pairs::DpoRow;
+use crate::format::question_row::QuestionRow;
+use crate::format::sampled::{Provenance, Sampled, Screening};
+use crate::format::shares::IdkShares;
+use crate::label::card::write_card;
+use crate::label::split::{Fold, Folding};
+use crate::label::tally::ShareTally;
+use crate::label::targets::{is_decided, label, preferences, refusal_text, target_text};
+
+/// What a build did.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BuildReport {
+    /// How many of everything.
+    pub counts: Counts,
+    /// Share of unknown questions for every K.
+    pub idk_share: IdkShares,
+}
+
+/// Makes the dataset of the finished sampling in `dir`, where `questions.jsonl`, `samples.jsonl` and `rejected.jsonl`
+/// are written: closes it with `sampling.json`, then labels. The number of samples may differ between questions, as
+/// long as they decide the label.
+///
+/// # Errors
+/// [`BuildError::Dataset`] for files that do not fit, [`BuildError::Undecided`] for a question with too few samples,
+/// [`BuildError::Config`] for a refusal that answers a question, [`BuildError::Common`].
+pub fn finish(
+    dir: &Path,
+    config: &BuildConfig,
+    seed: u64,
+    provenance: &Provenance,
+    screening: &Screening,
+) -> Result<BuildReport, BuildError> {
+    config.validate_labels()?;
+    mark_incomplete(dir)?;
+    let sampled = Sampled::seal(dir, config, seed, provenance, screening)?;
+    Labelled::read(dir, &sampled)?.publish(dir, &sampled)
+}
+
+/// Labels the samples in `dir` as its `sampling.json` says: what is left to do after a kill in between.
+///
+/// # Errors
+/// As [`finish`], and [`BuildError::Common`] if the samples are not as they were sampled.
+pub fn complete(dir: &Path) -> Result<BuildReport, BuildError> {
+    let sampled = Sampled::read(dir)?;
+    sampled.verify(dir)?;
+    fs::remove_temporaries(dir)?;
+    mark_incomplete(dir)?;
+    Labelled::read(dir, &sampled)?.publish(dir, &sampled)
+}
+
+/// The files of a part of the questions: chats and preference pairs.
+struct RowFiles {
+    sft: JsonlWriter,
+    dpo: JsonlWriter,
+}
+
+impl RowFiles {
+    fn create(dir: &Path, sft: &str, dpo: &str) -> Result<Self, CommonError> {
+        Ok(Self { sft: JsonlWriter::create(&dir.join(sft))?, dpo: JsonlWriter::create(&dir.join(dpo))? })
+    }
+
+    fn commit(self) -> Result<(), CommonError> {
+        self.sft.commit()?;
+        self.dpo.commit()
+    }
+}
+
+/// A labelled dataset whose files are written but not yet in their places.
+pub(crate) struct Labelled {
+    labels: JsonlWriter,
+    train: RowFiles,
+    val: Option<RowFiles>,
+    counts: Counts,
+    idk_share: IdkShares,
+}
+
+impl Labelled {
+    /// Labels the samples in `dir`. Nothing that is there changes.
+    pub(crate) fn read(dir: &Path, sampled: &Sampled) -> Result<Self, BuildError> {
+        let config = &sampled.config;
+        let mut labelled = Self {
+            labels: JsonlWriter::create(&dir.join(LABELS_FILE))?,
+            train: RowFiles::create(dir, SFT_FILE, DPO_FILE)?,
+            val: match config.val_share > 0.0 {
+                true => Some(RowFiles::create(dir, SFT_VAL_FILE, DPO_VAL_FILE)?),
+                false => None,
+            },
+            counts: screened_counts(&sampled.screening),
+            idk_share: IdkShares::default(),
+        };
+        let parts = labelled.label_all(Joined::open(dir, config.n_samples)?, config, sampled.seed)?;
+        if labelled.counts.known + labelled.counts.unknown != labelled.counts.kept {
+            let (found, kept) = (labelled.counts.known + labelled.counts.unknown, labelled.counts.kept);
+            let what = format!("{kept} questions were kept, but {found} are in the files");
+            return Err(BuildError::Dataset { path: dir.join(SAMPLED_FILE), what });
+        }
+        labelled.write_rows(Joined::open(dir, config.n_samples)?, parts.as_deref(), config, sampled.seed)?;
+        Ok(labelled)
+    }
+
+    /// First pass: labels, counts and shares, and the part of every question.
+    fn label_all(
+        &mut self,
+        mut joined: Joined,
+        config: &BuildConfig,
+        seed: u64,
+    ) -> Result<Option<Vec<Fold>>, BuildError> {
+        let mut shares = ShareTally::new(config.n_samples);
+        let mut folding = Folding::new(config, seed);
+        while let Some((question, samples)) = joined.next_question()? {
+            let row = label(&question, &samples, config.k);
+            if !is_decided(&row, config.k, config.n_samples) {
+                return Err(BuildError::Undecided {
+                    id: row.id,
+                    k: config.k,
+                    n: row.n,
+                    n_samples: config.n_samples,
+                });
+            }
+            shares.add(&question, &row);
+            folding.push(&question, row.label);
+            let counts = &mut self.counts;
+            counts.samples += row.n;
+            counts.correct += row.correct;
+            counts.wrong += row.wrong;
+            counts.refused += row.refused;
+            match row.label {
+                Label::Known => counts.known += 1,
+                Label::Unknown => counts.unknown += 1,
+            }
+            self.labels.put(&row)?;
+        }
+        self.idk_share = shares.shares();
+        Ok(folding.folds())
+    }
+
+    /// Second pass: the rows of every question in the files of its part.
+    fn write_rows(
+        &mut self,
+        mut joined: Joined,
+        parts: Option<&[Fold]>,
+        config: &BuildConfig,
+        seed: u64,
+    ) -> Result<(), BuildError> {
+        let mut place = 0;
+        while let Some((question, samples)) = joined.next_question()? {
+            let part = parts.and_then(|parts| parts.get(place)).copied().unwrap_or(Fold::Train);
+            place += 1;
+            let refusal = refusal_text(&question, config, seed)?;
+            let files = match (part, &mut self.val) {
+                (Fold::Train, _) => &mut self.train,
+                (Fold::Val, Some(val)) => val,
+                _ => {
+                    self.counts.left_out += 1;
+                    continue;
+                }
+            };
+            put_rows(files, &question, &samples, refusal, config, seed)?;
+        }
+        self.counts.sft_rows = self.train.sft.rows();
+        self.counts.dpo_rows = self.train.dpo.rows();
+        self.counts.sft_val_rows = self.val.as_ref().map_or(0, |files| files.sft.rows());
+        self.counts.dpo_val_rows = self.val.as_ref().map_or(0, |files| files.dpo.rows());
+        Ok(())
+    }
+
+    /// Puts all files in their places, the manifest last. `dir` must be marked as incomplete.
+    pub(crate) fn publish(self, dir: &Path, sampled: &Sampled) -> Result<BuildReport, BuildError> {
+        let mut names = vec![LABELS_FILE, SFT_FILE, DPO_FILE, README_FILE];
+        self.labels.commit()?;
+        self.train.commit()?;
+        if let Some(val) = self.val {
+            val.commit()?;
+            names.extend([SFT_VAL_FILE, DPO_VAL_FILE]);
+        } else {
+            fs::remove_if_exists(&dir.join(SFT_VAL_FILE))?;
+            fs::remove_if_exists(&dir.join(DPO_VAL_FILE))?;
+        }
+        let mut manifest = DatasetManifest {
+            format: FORMAT,
+            program: concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION")).to_owned(),
+            seed: sampled.seed,
+            provenance: sampled.provenance.clone(),
+            config: sampled.config.clone(),
+            idk_share: self.idk_share,
+            counts: self.counts,
+            files: sampled.files.clone(),
+        };
+        write_card(dir, &manifest)?;
+        names.push(SAMPLED_FILE);
+        for name in names {
+            manifest.files.insert(name.to_owned(), file_entry(dir, name)?);
+        }
+        manifest.write(dir)?;
+        Ok(BuildReport { counts: manifest.counts, idk_share: manifest.idk_share })
+    }
+}
+
+fn screened_counts(screening: &Screening) -> Counts {
+    Counts {
+        input: screening.input,
+        kept: screening.kept,
+        rejected: screening.rejected,
+        rejected_by_reason: screening.rejected_by_reason.clone(),
+        cut_audio: screening.cut_audio,
+        noted_audio: screening.noted_audio.clone(),
+        ..Counts::default()
+    }
+}
+
+fn put_rows(
+    files: &mut RowFiles,
+    question: &QuestionRow,
+    samples: &[SampleRow],
+    refusal: &str,
+    config: &BuildConfig,
+    seed: u64,
+) -> Result<(), CommonError> {
+    let label = label(question, samples, config.k).label;
+    let target = target_text(question, label, samples, refusal, config.target, seed);
+    for (chosen, rejected) in preferences(label, &target, refusal, samples, config.max_pairs_per_question) {
+        files.dpo.put(&DpoRow {
+            id: question.id.clone(),
+            prompt: vec![question.user()],
+            chosen: vec![Message::assistant(&chosen)],
+            rejected: vec![Message::assistant(&rejected)],
+            audios: question.audios.clone(),
+            label,
+        })?;
+    }
+    files.sft.put(&SftRow {
+        id: question.id.clone(),
+        messages: vec![question.user(), Message::assistant(&target)],
+        audios: question.audios.clone(),
+        label,
+    })
+}

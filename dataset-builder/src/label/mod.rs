@@ -1,0 +1,8 @@
+//! From samples to rows: K@N labels, the validation split, the balance, SFT rows and preference pairs. No model is needed.
+
+mod card;
+pub(crate) mod finish;
+pub(crate) mod relabel;
+mod split;
+mod tally;
+mod targets;

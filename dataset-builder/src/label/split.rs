@@ -1,0 +1,252 @@
+//! Which questions are trained on, which validate, and which are left out to keep the share of unknown ones low.
+
+use std::collections::BTreeMap;
+
+use idk_common::seed::derive_seed;
+use idk_questions::rows::Label;
+
+use crate::config::BuildConfig;
+use crate::format::question_row::QuestionRow;
+
+/// Where the rows of a question go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fold {
+    /// `sft.jsonl`, `dpo.jsonl`.
+    Train,
+    /// `sft-val.jsonl`, `dpo-val.jsonl`.
+    Val,
+    /// Nowhere: one unknown question too many.
+    LeftOut,
+}
+
+/// All that the choice needs to know of a question; a few bytes, as there may be a million of them.
+struct Item {
+    unknown: bool,
+    stratum: usize,
+    /// Equal for the questions of one group, and their place in the draw for validation.
+    group: u64,
+    /// The question's place in the draw among its stratum's unknown ones.
+    draw: u64,
+}
+
+/// Gathers the labelled questions and sorts them into parts.
+pub(crate) struct Folding {
+    seed: u64,
+    val_share: f64,
+    max_idk_share: Option<f64>,
+    strata: BTreeMap<(String, String), usize>,
+    items: Vec<Item>,
+}
+
+impl Folding {
+    /// `seed` is the run's.
+    pub(crate) fn new(config: &BuildConfig, seed: u64) -> Self {
+        Self {
+            seed,
+            val_share: config.val_share,
+            max_idk_share: config.max_idk_share,
+            strata: BTreeMap::new(),
+            items: Vec::new(),
+        }
+    }
+
+    /// Whether every question is trained on, so that nothing has to be remembered.
+    fn takes_all(&self) -> bool {
+        self.val_share == 0.0 && self.max_idk_share.is_none()
+    }
+
+    /// Adds the next question.
+    pub(crate) fn push(&mut self, question: &QuestionRow, label: Label) {
+        if self.takes_all() {
+            return;
+        }
+        let next = self.strata.len();
+        let key = (question.task.clone(), question.sub_category.clone());
+        self.items.push(Item {
+            unknown: label == Label::Unknown,
+            stratum: *self.strata.entry(key).or_insert(next),
+            group: derive_seed(self.seed, "val", &[&question.group]),
+            draw: derive_seed(self.seed, "balance", &[&question.id]),
+        });
+    }
+
+    /// The part of every question in its order. `None` stands for "all are trained on".
+    pub(crate) fn folds(self) -> Option<Vec<Fold>> {
+        if self.takes_all() {
+            return None;
+        }
+        let mut parts = vec![Fold::Train; self.items.len()];
+        self.validate(&mut parts);
+        if let Some(share) = self.max_idk_share {
+            self.balance(share, &mut parts);
+        }
+        Some(parts)
+    }
+
+    /// Takes groups in the order of their draw, each that still fits, up to the share of the questions.
+    fn validate(&self, parts: &mut [Fold]) {
+        let wanted = (self.val_share * parts.len() as f64).round() as usize;
+        let mut sizes: BTreeMap<u64, usize> = BTreeMap::new();
+        for item in &self.items {
+            *sizes.entry(item.group).or_default() += 1;
+        }
+        let mut taken = 0;
+        sizes.retain(|_, size| {
+            let fits = taken + *size <= wanted;
+            taken += if fits { *size } else { 0 };
+            fits
+        });
+        for (part, item) in parts.iter_mut().zip(&self.items) {
+            if sizes.contains_key(&item.group) {
+                *part = Fold::Val;
+            }
+        }
+    }
+
+    /// Leaves unknown questions out of training until they are at most `share` of it. Each stratum gives its share.
+    fn balance(&self, share: f64, parts: &mut [Fold]) {
+        let trained = |place: usize| parts[place] == Fold::Train;
+        let known = (0..parts.len()).filter(|&place| trained(place) && !self.items[place].unknown).count();
+        let mut unknown: Vec<Vec<usize>> = vec![Vec::new(); self.strata.len()];
+        for place in (0..parts.len()).filter(|&place| trained(place) && self.items[place].unknown) {
+            unknown[self.items[place].stratum].push(place);
+        }
+        // In the order of the names, so that ties do not depend on the order of the questions.
+        let mut unknown: Vec<Vec<usize>> =
+            self.strata.values().map(|&stratum| std::mem::take(&mut unknown[stratum])).collect();
+        let counts: Vec<usize> = unknown.iter().map(Vec::len).collect();
+        let allowed = most_unknown(share, known).min(counts.iter().sum());
+        for (places, quota) in unknown.iter_mut().zip(quotas(&counts, allowed)) {
+            places.sort_by_key(|&place| (self.items[place].draw, place));
+            for &place in &places[quota..] {
+                parts[place] = Fold::LeftOut;
+            }
+        }
+    }
+}
+
+/// The largest number of unknown questions that is at most `share` of all beside `known` known ones.
+fn most_unknown(share: f64, known: usize) -> usize {
+    if share >= 1.0 {
+        return usize::MAX;
+    }
+    // Rounding must not cost a question where the quotient is whole.
+    (share * known as f64 / (1.0 - share) * (1.0 + 1e-12)).floor() as usize
+}
+
+/// Shares `total` out in proportion to `counts` by the largest remainder (Hamilton's method): everyone gets the whole
+/// part of its share, and what is left goes to the largest fractions, the first of equals. `total` is at most the sum.
+fn quotas(counts: &[usize], total: usize) -> Vec<usize> {
+    let sum: usize = counts.iter().sum::<usize>().max(1);
+    let scaled = |count: usize| total as u128 * count as u128;
+    let mut quotas: Vec<usize> = counts.iter().map(|&count| (scaled(count) / sum as u128) as usize).collect();
+    let mut order: Vec<usize> = (0..counts.len()).collect();
+    order.sort_by_key(|&place| (std::cmp::Reverse(scaled(counts[place]) % sum as u128), place));
+    let left = total - quotas.iter().sum::<usize>();
+    for &place in order.iter().take(left) {
+        quotas[place] += 1;
+    }
+    quotas
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn quotas_are_those_of_the_largest_remainder_by_hand() {
+        // 10 of 30: 5.667, 3.0, 1.333 -> 5, 3, 1 and the last to the largest fraction.
+        assert_eq!(quotas(&[17, 9, 4], 10), [6, 3, 1]);
+        // A textbook case with 10 seats: 4.7, 1.6, 1.58, 1.2, 0.61, 0.31.
+        let votes = [47_000, 16_000, 15_800, 12_000, 6_100, 3_100];
+        assert_eq!(quotas(&votes, 10), [5, 2, 1, 1, 1, 0]);
+        // Equal fractions: the first.
+        assert_eq!(quotas(&[1, 1, 1], 2), [1, 1, 0]);
+        assert_eq!(quotas(&[3, 0, 2], 5), [3, 0, 2]);
+        assert_eq!(quotas(&[3, 0, 2], 0), [0, 0, 0]);
+        assert_eq!(quotas(&[], 0), Vec::<usize>::new());
+    }
+
+    #[test]
+    fn the_cap_is_met_exactly_where_it_can_be() {
+        assert_eq!(most_unknown(0.5, 10), 10);
+        assert_eq!(most_unknown(0.6, 10), 15);
+        assert_eq!(most_unknown(0.3, 7), 3);
+        assert_eq!(most_unknown(0.3, 8), 3); // 4 of 12 would be a third
+        assert_eq!(most_unknown(0.0, 8), 0);
+        assert_eq!(most_unknown(1.0, 0), usize::MAX);
+    }
+
+    /// `count` questions of a stratum, two to a group.
+    fn push(folding: &mut Folding, task: &str, sub_category: &str, label: Label, count: usize) {
+        for number in 0..count {
+            let question = QuestionRow {
+                id: format!("{task}-{sub_category}-{label:?}-{number}"),
+                task: task.to_owned(),
+                sub_category: sub_category.to_owned(),
+                group: format!("{task}-{sub_category}-{}.wav", number / 2),
+                ..QuestionRow::default()
+            };
+            folding.push(&question, label);
+        }
+    }
+
+    /// 20 known questions, and 17 + 9 + 4 unknown ones in three strata.
+    fn fifty(config: &BuildConfig, seed: u64) -> Vec<Fold> {
+        let mut folding = Folding::new(config, seed);
+        push(&mut folding, "sound", "event", Label::Known, 20);
+        push(&mut folding, "sound", "event", Label::Unknown, 17);
+        push(&mut folding, "sound", "count", Label::Unknown, 4);
+        push(&mut folding, "music", "event", Label::Unknown, 9);
+        folding.folds().unwrap()
+    }
+
+    fn left_out(parts: &[Fold]) -> usize {
+        parts.iter().filter(|&&part| part == Fold::LeftOut).count()
+    }
+
+    #[test]
+    fn a_third_of_unknown_questions_is_left_and_every_stratum_keeps_its_share() {
+        let config = BuildConfig { max_idk_share: Some(1.0 / 3.0), ..BuildConfig::default() };
+        let parts = fifty(&config, 1);
+        // 20 known allow 10 unknown, of which the three strata get 6, 1 and 3 (see the quotas above).
+        assert_eq!(left_out(&parts[..20]), 0);
+        assert_eq!([left_out(&parts[20..37]), left_out(&parts[37..41]), left_out(&parts[41..])], [11, 3, 6]);
+        assert_eq!(parts, fifty(&config, 1));
+        assert_ne!(parts, fifty(&config, 2), "the seed chooses");
+        let loose = BuildConfig { max_idk_share: Some(0.6), ..BuildConfig::default() };
+        assert_eq!(left_out(&fifty(&loose, 1)), 0, "30 of 50 are 60 %");
+    }
+
+    #[test]
+    fn a_group_is_never_on_both_sides_and_the_share_is_kept() {
+        let config = BuildConfig { val_share: 0.3, ..BuildConfig::default() };
+        let mut folding = Folding::new(&config, 5);
+        push(&mut folding, "sound", "event", Label::Known, 100);
+        let parts = folding.folds().unwrap();
+        assert_eq!(parts.iter().filter(|&&part| part == Fold::Val).count(), 30);
+        assert!(parts.chunks(2).all(|group| group[0] == group[1]));
+        let runs: BTreeSet<Vec<bool>> =
+            (0..5).map(|seed| fifty(&config, seed).iter().map(|&part| part == Fold::Val).collect()).collect();
+        assert!(runs.len() > 1, "the seed chooses");
+    }
+
+    #[test]
+    fn validation_keeps_its_unknown_questions_and_the_cap_holds_for_what_is_left() {
+        let config = BuildConfig { val_share: 0.4, max_idk_share: Some(0.25), ..BuildConfig::default() };
+        let parts = fifty(&config, 3);
+        let trained =
+            |range: std::ops::Range<usize>| parts[range].iter().filter(|&&part| part == Fold::Train).count();
+        assert_eq!(trained(20..50), trained(0..20) / 3);
+        assert!(parts[20..].contains(&Fold::Val));
+    }
+
+    #[test]
+    fn without_a_cap_or_a_split_nothing_is_remembered() {
+        let mut folding = Folding::new(&BuildConfig::default(), 0);
+        push(&mut folding, "sound", "event", Label::Unknown, 3);
+        assert!(folding.items.is_empty() && folding.folds().is_none());
+    }
+}

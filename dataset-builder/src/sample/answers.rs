@@ -1,0 +1,69 @@
+//! Samples of a question set for their own sake: no labels, no training rows.
+
+use std::path::Path;
+
+use idk_questions::rows::SampleRow;
+
+use crate::control::Control;
+use crate::error::BuildError;
+use crate::format::joined::Joined;
+use crate::format::question_row::QuestionRow;
+use crate::sample::part::Part;
+use crate::sample::stage::{BuildInputs, sample_shards, screen_set, write_questions};
+
+/// Samples the model on every question as [`crate::build`] does and returns each question that can be asked with its
+/// samples. They are kept in the folder `out`, which is no dataset; a later call with the same inputs samples only what
+/// is missing there.
+///
+/// # Errors
+/// As [`crate::build`].
+pub fn sample_answers(
+    inputs: &BuildInputs<'_>,
+    out: &Path,
+    control: &Control<'_>,
+) -> Result<Vec<(QuestionRow, Vec<SampleRow>)>, BuildError> {
+    let (screened, _) = screen_set(inputs, out, control)?;
+    let shards = sample_shards(inputs, &screened, Part::WHOLE, out, control)?;
+    shards.join(out)?;
+    write_questions(out, &screened, inputs.config)?;
+    let mut joined = Joined::open(out, inputs.config.n_samples)?;
+    let mut answers = Vec::new();
+    while let Some(answered) = joined.next_question()? {
+        answers.push(answered);
+    }
+    Ok(answers)
+}
+
+#[cfg(test)]
+mod tests {
+    use idk_questions::QuestionSet;
+
+    use super::*;
+    use crate::format::files::{MANIFEST_FILE, SAMPLED_FILE};
+    use crate::format::sampled::Provenance;
+    use crate::test_support::{copy_clips, question, three_samples, tiny_model};
+
+    #[test]
+    fn samples_come_with_their_questions_and_are_there_the_next_time() {
+        let root = tempfile::tempdir().unwrap();
+        let audio = copy_clips(root.path());
+        let questions = ["a.wav", "b.wav"].map(|name| question(name, &[audio.join(name)])).to_vec();
+        let set = QuestionSet { questions, rejected: Vec::new() };
+        let (lalm, config, provenance) = (tiny_model(), three_samples(), Provenance::default());
+        let inputs =
+            BuildInputs { lalm: &lalm, set: &set, config: &config, seed: 7, provenance: &provenance };
+        let out = root.path().join("samples");
+        let answers = sample_answers(&inputs, &out, &Control::silent()).unwrap();
+        let ids: Vec<&str> = answers.iter().map(|(question, _)| question.id.as_str()).collect();
+        assert_eq!(ids, ["a.wav", "b.wav"]);
+        assert!(answers.iter().all(|(_, samples)| samples.len() == 3));
+        // What cannot be mistaken for a dataset has neither of these.
+        assert!(!out.join(MANIFEST_FILE).exists() && !out.join(SAMPLED_FILE).exists());
+        let shard = out.join("shards/00000.jsonl");
+        let before = idk_common::fs::read(&shard).unwrap();
+        let stopped = std::sync::atomic::AtomicBool::new(false);
+        let control = Control { stop: Some(&stopped), ..Control::silent() };
+        assert_eq!(sample_answers(&inputs, &out, &control).unwrap(), answers);
+        assert_eq!(idk_common::fs::read(&shard).unwrap(), before);
+    }
+}

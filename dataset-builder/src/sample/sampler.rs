@@ -1,0 +1,342 @@
+//! N answers to every question, each from a seed of its own, and what the judge says about them.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
+use std::sync::mpsc::{Receiver, sync_channel};
+
+use idk_audio::LogMel;
+use idk_common::progress::Progress;
+use idk_common::seed::derive_seed;
+use idk_model::{ForwardContext, Generated, Lalm, Prompt, generate_in_rounds};
+use idk_questions::rows::SampleRow;
+use idk_questions::{Verdict, judge};
+use idk_server::Server;
+use rayon::prelude::*;
+
+use crate::config::BuildConfig;
+use crate::control::Control;
+use crate::error::BuildError;
+use crate::sample::early_stop::{answers_until_decided, deciding_answers};
+use crate::sample::part::Part;
+use crate::sample::screen::{Usable, load_mel};
+use crate::sample::served;
+use crate::sample::shards::Shards;
+
+/// The seed of one sample: a pure function of the run's seed, the question and the sample's place, so that neither
+/// the batch nor the rest of the set can change an answer.
+pub(crate) fn sample_seed(run_seed: u64, question_id: &str, sample: usize) -> u64 {
+    derive_seed(run_seed, "sample", &[question_id, &sample.to_string()])
+}
+
+/// Batches of indices, questions of similar length together so that little padding is computed.
+///
+/// The length is known before the run, so the batches depend on the set and the batch size alone.
+pub(crate) fn batches_by_length(lengths: &[usize], batch_size: usize) -> Vec<Vec<usize>> {
+    let mut order: Vec<usize> = (0..lengths.len()).collect();
+    order.sort_by_key(|&index| (lengths[index], index));
+    order.chunks(batch_size.max(1)).map(<[usize]>::to_vec).collect()
+}
+
+/// What the samples of a build are drawn from.
+pub(crate) struct ShardSampler<'a> {
+    pub(crate) lalm: &'a Lalm,
+    /// Answers in place of the model.
+    pub(crate) server: Option<&'a Server>,
+    pub(crate) usable: &'a [Usable],
+    pub(crate) config: &'a BuildConfig,
+    pub(crate) run_seed: u64,
+}
+
+/// Questions of one shard that are sampled together.
+struct Batch {
+    shard: usize,
+    /// Places among the usable questions.
+    questions: Vec<usize>,
+    is_last_of_shard: bool,
+}
+
+/// The spectrograms of each question of a batch.
+type Loaded = Result<Vec<Vec<LogMel>>, BuildError>;
+
+impl ShardSampler<'_> {
+    /// Samples the shards of `part` that are not done yet and keeps each as soon as it is whole.
+    ///
+    /// While one batch is decoded, the recordings of the next are read on another thread.
+    ///
+    /// # Errors
+    /// [`BuildError::Stopped`] between two shards if `control` says so; else whatever stops a batch. The shards that
+    /// were finished before stay.
+    pub(crate) fn sample(
+        &self,
+        shards: &Shards,
+        part: Part,
+        control: &Control<'_>,
+    ) -> Result<(), BuildError> {
+        let missing = shards.missing(part, control.warn)?;
+        let questions = |shard: usize| shards.questions(shard).len();
+        let total: usize = (0..shards.count()).filter(|&shard| part.has(shard)).map(questions).sum();
+        let done = total - missing.iter().map(|&shard| questions(shard)).sum::<usize>();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let bar = (control.progress)("sampling", total as u64);
+        bar.resume_at(done as u64);
+        if let Some(server) = self.server {
+            self.ask(server, &missing, shards, (done, total), control, &bar)?;
+            bar.finish();
+            return Ok(());
+        }
+        let batches: Vec<Batch> =
+            missing.iter().flat_map(|&shard| self.batches(shard, shards.questions(shard))).collect();
+        let result = std::thread::scope(|scope| {
+            // No room in the channel: the thread reads one batch ahead, not more.
+            let (sender, receiver) = sync_channel::<Loaded>(0);
+            scope.spawn(|| {
+                // The receiver is gone when the sampling has ended early. The sender ends with the thread.
+                let sender = sender;
+                batches.iter().map(|batch| self.load(batch)).all(|loaded| sender.send(loaded).is_ok())
+            });
+            self.sample_batches(&batches, receiver, shards, (done, total), control, &bar)
+        });
+        bar.finish();
+        result
+    }
+
+    /// Has a server answer the missing shards, one after the other. A stop drops the requests that are under way.
+    fn ask(
+        &self,
+        server: &Server,
+        missing: &[usize],
+        shards: &Shards,
+        (mut done, total): (usize, usize),
+        control: &Control<'_>,
+        bar: &Progress,
+    ) -> Result<(), BuildError> {
+        let never = AtomicBool::new(false);
+        let stop = control.stop.unwrap_or(&never);
+        for &shard in missing {
+            let questions: Vec<&Usable> = self.usable[shards.questions(shard)].iter().collect();
+            let rows = served::sample(server, self.lalm, &questions, self.config, self.run_seed, stop, bar)?;
+            let Some(rows) = rows else { return Err(BuildError::Stopped { sampled: Some(done), total }) };
+            shards.write(shard, &rows.into_iter().flatten().collect::<Vec<_>>())?;
+            done += questions.len();
+        }
+        Ok(())
+    }
+
+    fn sample_batches(
+        &self,
+        batches: &[Batch],
+        loaded: Receiver<Loaded>,
+        shards: &Shards,
+        (mut done, total): (usize, usize),
+        control: &Control<'_>,
+        bar: &Progress,
+    ) -> Result<(), BuildError> {
+        let mut rows: BTreeMap<usize, Vec<SampleRow>> = BTreeMap::new();
+        for (batch, loaded) in batches.iter().zip(loaded) {
+            if control.stopped() && rows.is_empty() {
+                return Err(BuildError::Stopped { sampled: Some(done), total });
+            }
+            rows.extend(self.answer(batch, &loaded?)?);
+            bar.inc(batch.questions.len() as u64);
+            if batch.is_last_of_shard {
+                done += rows.len();
+                let whole: Vec<SampleRow> = std::mem::take(&mut rows).into_values().flatten().collect();
+                shards.write(batch.shard, &whole)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The batches of a shard. They depend on its questions and the batch size alone.
+    fn batches(&self, shard: usize, questions: Range<usize>) -> Vec<Batch> {
+        let lengths: Vec<usize> =
+            self.usable[questions.clone()].iter().map(|question| question.ids.len()).collect();
+        let batches = batches_by_length(&lengths, self.config.batch_size);
+        let last = batches.len().saturating_sub(1);
+        let batch = |(index, places): (usize, Vec<usize>)| Batch {
+            shard,
+            questions: places.into_iter().map(|place| questions.start + place).collect(),
+            is_last_of_shard: index == last,
+        };
+        batches.into_iter().enumerate().map(batch).collect()
+    }
+
+    /// Reads the recordings of a batch.
+    fn load(&self, batch: &Batch) -> Loaded {
+        let mel = &self.lalm.mel;
+        let load = |path: &PathBuf| load_mel(path, mel).map_err(|source| BuildError::recording(path, source));
+        let questions = batch.questions.par_iter();
+        questions.map(|&index| self.usable[index].shown.audio.iter().map(load).collect()).collect()
+    }
+
+    /// The samples of each question of a batch, by its place among the usable ones.
+    ///
+    /// Each recording is encoded once and each prompt goes through the decoder once; its answers share its keys and
+    /// values.
+    fn answer(
+        &self,
+        batch: &Batch,
+        loaded: &[Vec<LogMel>],
+    ) -> Result<Vec<(usize, Vec<SampleRow>)>, BuildError> {
+        let config = self.config;
+        let questions: Vec<&Usable> = batch.questions.iter().map(|&index| &self.usable[index]).collect();
+        let prompts = encode_prompts(self.lalm, &questions, loaded)?;
+        let seeds = |question: &&Usable| -> Vec<u64> {
+            let seed = |sample| sample_seed(self.run_seed, &question.original.id, sample);
+            (0..config.n_samples).map(seed).collect()
+        };
+        let seeds: Vec<Vec<u64>> = questions.iter().map(seeds).collect();
+        let more = |place: usize, so_far: &[Generated]| {
+            if !config.stop_when_decided {
+                return config.n_samples;
+            }
+            let is_correct = |answer: &&Generated| {
+                judge(&answer.text, &questions[place].shown).verdict == Verdict::Correct
+            };
+            let correct = so_far.iter().filter(is_correct).count();
+            answers_until_decided(config.k, config.n_samples, correct, so_far.len())
+        };
+        let answers = generate_in_rounds(self.lalm, None, &prompts, &config.sampling(), &seeds, &more)?;
+        let rows = |(place, &index): (usize, &usize)| {
+            let mut rows = judge_samples(questions[place], &answers[place], &seeds[place]);
+            if config.stop_when_decided {
+                let is_correct: Vec<bool> = rows.iter().map(|row| row.verdict == Verdict::Correct).collect();
+                rows.truncate(deciding_answers(config.k, config.n_samples, &is_correct));
+            }
+            (index, rows)
+        };
+        Ok(batch.questions.iter().enumerate().map(rows).collect())
+    }
+}
+
+/// The prompts of a batch with their recordings encoded.
+fn encode_prompts(
+    lalm: &Lalm,
+    questions: &[&Usable],
+    loaded: &[Vec<LogMel>],
+) -> Result<Vec<Prompt>, BuildError> {
+    let mels: Vec<&LogMel> = loaded.iter().flatten().collect();
+    let features =
+        if mels.is_empty() { Vec::new() } else { lalm.encode_audio(&mels, &ForwardContext::default())? };
+    let mut features = features.into_iter();
+    let prompt = |(question, clips): (&&Usable, &Vec<LogMel>)| Prompt {
+        ids: question.ids.clone(),
+        audio: features.by_ref().take(clips.len()).collect(),
+    };
+    Ok(questions.iter().zip(loaded).map(prompt).collect())
+}
+
+/// Judged against the options as they were shown, which `choice` counts too.
+fn judge_samples(question: &Usable, answers: &[Generated], seeds: &[u64]) -> Vec<SampleRow> {
+    let row = |(sample, (answer, &seed)): (usize, (&Generated, &u64))| {
+        sample_row(question, sample, seed, &answer.text, answer.log_prob)
+    };
+    answers.iter().zip(seeds).enumerate().map(row).collect()
+}
+
+/// One judged answer.
+pub(crate) fn sample_row(
+    question: &Usable,
+    sample: usize,
+    seed: u64,
+    text: &str,
+    log_prob: f64,
+) -> SampleRow {
+    let judgement = judge(text, &question.shown);
+    SampleRow {
+        id: question.original.id.clone(),
+        sample,
+        seed,
+        text: text.to_owned(),
+        verdict: judgement.verdict,
+        choice: judgement.choice,
+        log_prob,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use idk_common::diagnose::Diagnose;
+    use idk_questions::QuestionSet;
+
+    use super::*;
+    use crate::format::sampled::Provenance;
+    use crate::sample::identity::SamplingIdentity;
+    use crate::sample::screen::screen;
+    use crate::test_support::{copy_clips, question, three_samples, tiny_model};
+
+    #[test]
+    fn a_samples_seed_depends_on_run_question_and_place_alone() {
+        let seed = sample_seed(7, "q1", 0);
+        assert_eq!(seed, sample_seed(7, "q1", 0));
+        let others = [sample_seed(8, "q1", 0), sample_seed(7, "q2", 0), sample_seed(7, "q1", 1)];
+        assert!(others.iter().all(|&other| other != seed));
+    }
+
+    #[test]
+    fn batches_hold_every_question_once_and_similar_lengths_together() {
+        let batches = batches_by_length(&[9, 1, 5, 1, 8], 2);
+        assert_eq!(batches, [vec![1, 3], vec![2, 4], vec![0]]);
+    }
+
+    #[test]
+    fn a_recording_that_vanishes_while_sampling_is_named_and_the_shards_before_it_stay() {
+        let root = tempfile::tempdir().unwrap();
+        let audio = copy_clips(root.path());
+        let questions =
+            ["a.wav", "a.wav", "b.wav", "b.wav", "c.wav"].map(|name| question(name, &[audio.join(name)]));
+        let questions = questions.into_iter().enumerate();
+        let renamed = questions
+            .map(|(index, question)| idk_questions::Question { id: format!("q{index}"), ..question });
+        let set = QuestionSet { questions: renamed.collect(), rejected: Vec::new() };
+        let (lalm, config) = (tiny_model(), BuildConfig { shard_size: 2, batch_size: 1, ..three_samples() });
+        let control = Control::silent();
+        let usable = screen(&lalm, &set, &config, 7, &control).unwrap().usable;
+        std::fs::remove_file(audio.join("b.wav")).unwrap();
+        let identity = SamplingIdentity::of(&usable, &config, 7, &Provenance::default());
+        let shards = Shards::open(root.path(), identity, &|_| ()).unwrap();
+        let sampler =
+            ShardSampler { server: None, lalm: &lalm, usable: &usable, config: &config, run_seed: 7 };
+        let error = sampler.sample(&shards, Part::WHOLE, &control).unwrap_err();
+        assert!(
+            matches!(&error, BuildError::AudioChanged { path, .. } if path.ends_with("b.wav")),
+            "{error:?}"
+        );
+        assert!(error.hint().is_some());
+        assert_eq!(shards.missing(Part::WHOLE, &|_| ()).unwrap(), [1, 2]);
+    }
+
+    #[test]
+    fn a_stop_between_shards_keeps_what_is_done_and_says_how_much_that_is() {
+        let root = tempfile::tempdir().unwrap();
+        let audio = copy_clips(root.path());
+        let questions = (0..6).map(|index| question(&format!("q{index}"), &[audio.join("a.wav")])).collect();
+        let set = QuestionSet { questions, rejected: Vec::new() };
+        let (lalm, config) = (tiny_model(), BuildConfig { shard_size: 2, batch_size: 1, ..three_samples() });
+        let stop = std::sync::atomic::AtomicBool::new(false);
+        let warnings = Mutex::new(Vec::new());
+        let warn = |line: &str| {
+            // Comes before the first batch, when the damaged shard is found.
+            stop.store(true, std::sync::atomic::Ordering::Relaxed);
+            warnings.lock().unwrap().push(line.to_owned());
+        };
+        let control = Control { stop: Some(&stop), warn: &warn, ..Control::silent() };
+        let usable = screen(&lalm, &set, &config, 7, &control).unwrap().usable;
+        let identity = SamplingIdentity::of(&usable, &config, 7, &Provenance::default());
+        let shards = Shards::open(root.path(), identity, &|_| ()).unwrap();
+        let sampler =
+            ShardSampler { server: None, lalm: &lalm, usable: &usable, config: &config, run_seed: 7 };
+        sampler.sample(&shards, Part::WHOLE, &Control::silent()).unwrap();
+        let damaged = root.path().join("shards/00001.jsonl");
+        idk_common::fs::write_atomic(&damaged, b"torn").unwrap();
+        let error = sampler.sample(&shards, Part::WHOLE, &control).unwrap_err();
+        assert!(matches!(error, BuildError::Stopped { sampled: Some(4), total: 6 }), "{error:?}");
+        assert_eq!(warnings.into_inner().unwrap().len(), 1);
+    }
+}

@@ -1,0 +1,117 @@
+//! Sampling from a server: screened questions become prompts, its answers judged rows.
+
+#[cfg(test)]
+#[path = "../../../../tests/support/server.rs"]
+mod fake;
+#[cfg(test)]
+mod tests;
+
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use idk_common::chat::Message;
+use idk_common::progress::Progress;
+use idk_model::Lalm;
+use idk_questions::prompt_text;
+use idk_questions::rows::SampleRow;
+use idk_server::{Decoding, Server, ServerAnswer, ServerPrompt, ServerSettings, first_seed, wav_bytes};
+
+use crate::config::{BuildConfig, Sampler};
+use crate::error::BuildError;
+use crate::sample::sampler::sample_row;
+use crate::sample::screen::Usable;
+
+/// The server of a config, or `None` if the local model is sampled. Nothing is sent yet.
+///
+/// # Errors
+/// [`BuildError::Config`] for a setting that cannot be used.
+pub(crate) fn open(config: &BuildConfig) -> Result<Option<Server>, BuildError> {
+    if config.sampler == Sampler::Local {
+        return Ok(None);
+    }
+    let settings = ServerSettings {
+        url: config.server_url.clone(),
+        model: config.server_model.clone(),
+        key_env: config.server_key_env.clone(),
+        concurrency: config.server_concurrency,
+        timeout: Duration::from_secs(config.server_timeout_s),
+        max_retries: config.server_max_retries,
+    };
+    Ok(Some(Server::open(&settings)?))
+}
+
+/// Samples `questions`; the result is in their order, one list of N rows per question. Of `lalm` only the tokenizer and
+/// the audio settings are used.
+///
+/// `None` if `stop` was set before all of them were answered.
+///
+/// # Errors
+/// [`BuildError::Server`] for the first question in order that failed; [`BuildError::AudioChanged`].
+pub(crate) fn sample(
+    server: &Server,
+    lalm: &Lalm,
+    questions: &[&Usable],
+    config: &BuildConfig,
+    run_seed: u64,
+    stop: &AtomicBool,
+    progress: &Progress,
+) -> Result<Option<Vec<Vec<SampleRow>>>, BuildError> {
+    let prompt = |place: usize| prompt(questions[place], lalm, config, run_seed);
+    let answers =
+        server.answer_all(questions.len(), &decoding(config, lalm), stop, &prompt, &|| progress.inc(1))?;
+    let rows =
+        |(question, answers): (&&Usable, Vec<ServerAnswer>)| rows(question, &answers, config, run_seed);
+    Ok(answers.map(|answers| questions.iter().zip(answers).map(rows).collect()))
+}
+
+fn decoding(config: &BuildConfig, lalm: &Lalm) -> Decoding {
+    Decoding {
+        // Greedy answers are all the same, and vLLM rejects a request for several.
+        choices: if config.temperature == 0.0 { 1 } else { config.n_samples },
+        temperature: config.temperature,
+        top_p: config.top_p,
+        top_k: config.top_k,
+        repetition_penalty: config.repetition_penalty,
+        max_new_tokens: config.max_new_tokens,
+        stop_token_ids: lalm.generation.eos_token_ids.clone(),
+    }
+}
+
+/// The recordings come before the text, as in the rows of the dataset: templates that move audio to the front give the
+/// same prompt then. Each is sent at the model's rate and cut to its window, as the local encoder hears it.
+///
+/// # Errors
+/// [`BuildError::AudioChanged`] if a recording cannot be read any more.
+fn prompt(
+    question: &Usable,
+    lalm: &Lalm,
+    config: &BuildConfig,
+    run_seed: u64,
+) -> Result<ServerPrompt, BuildError> {
+    let mel = lalm.mel.config();
+    let rate_hz = mel.sampling_rate as u32;
+    let mut clips = Vec::with_capacity(question.shown.audio.len());
+    for path in &question.shown.audio {
+        let recording = idk_audio::load_window(path, rate_hz, mel.window_samples())
+            .map_err(|source| BuildError::recording(path, source))?;
+        clips.push(wav_bytes(&recording.audio.samples, rate_hz));
+    }
+    let message = Message::user(clips.len(), &prompt_text(&question.shown, config.prompt));
+    let id = question.original.id.clone();
+    Ok(ServerPrompt {
+        seed: first_seed(run_seed, &id),
+        id,
+        messages: vec![message],
+        clips,
+        token_ids: question.ids.clone(),
+    })
+}
+
+/// The rows of one question. One greedy answer stands for all of them.
+fn rows(question: &Usable, answers: &[ServerAnswer], config: &BuildConfig, run_seed: u64) -> Vec<SampleRow> {
+    let first_seed = first_seed(run_seed, &question.original.id);
+    let rows = answers.iter().cycle().take(config.n_samples).enumerate().map(|(sample, answer)| {
+        sample_row(question, sample, first_seed + sample as u64, &answer.text, answer.log_prob)
+    });
+    rows.collect()
+}

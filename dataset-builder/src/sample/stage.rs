@@ -1,0 +1,145 @@
+//! The sampling of a question set: screen, sample what is left of a part, write what was asked.
+
+use std::path::Path;
+
+use idk_common::json::{JsonlWriter, write_jsonl};
+use idk_model::Lalm;
+use idk_questions::QuestionSet;
+
+use crate::config::BuildConfig;
+use crate::control::Control;
+use crate::error::BuildError;
+use crate::format::files::{QUESTIONS_FILE, REJECTED_FILE, open_folder};
+use crate::format::question_row::QuestionRow;
+use crate::format::sampled::Provenance;
+use crate::sample::identity::SamplingIdentity;
+use crate::sample::part::Part;
+use crate::sample::sampler::ShardSampler;
+use crate::sample::screen::{Screened, screen};
+use crate::sample::served;
+use crate::sample::shards::Shards;
+
+/// What a build is made from.
+#[derive(Clone, Copy)]
+pub struct BuildInputs<'a> {
+    /// The model that is sampled.
+    pub lalm: &'a Lalm,
+    /// The questions.
+    pub set: &'a QuestionSet,
+    /// How they are asked and labelled.
+    pub config: &'a BuildConfig,
+    /// Seed of everything random.
+    pub seed: u64,
+    /// Where model and questions come from.
+    pub provenance: &'a Provenance,
+}
+
+/// What the sampling of a part did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PartReport {
+    /// Shards of this part, all of them sampled.
+    pub shards: usize,
+    /// Shards of the whole build.
+    pub shards_of_build: usize,
+    /// Questions of this part.
+    pub questions: usize,
+}
+
+/// Samples one part of a build into the dataset folder `out`, for [`crate::SampledParts`] to bring together.
+///
+/// # Errors
+/// As [`build`].
+pub fn sample_part(
+    inputs: &BuildInputs<'_>,
+    part: Part,
+    out: &Path,
+    control: &Control<'_>,
+) -> Result<PartReport, BuildError> {
+    let (screened, _) = screen_set(inputs, out, control)?;
+    let shards = sample_shards(inputs, &screened, part, out, control)?;
+    let of_part: Vec<usize> = (0..shards.count()).filter(|&shard| part.has(shard)).collect();
+    Ok(PartReport {
+        shards: of_part.len(),
+        shards_of_build: shards.count(),
+        questions: of_part.into_iter().map(|shard| shards.questions(shard).len()).sum(),
+    })
+}
+
+/// Sorts the questions into usable and rejected; also gives how many there were.
+pub(crate) fn screen_set(
+    inputs: &BuildInputs<'_>,
+    out: &Path,
+    control: &Control<'_>,
+) -> Result<(Screened, usize), BuildError> {
+    let BuildInputs { lalm, set, config, seed, .. } = *inputs;
+    config.validate()?;
+    // A key that is not set shows before the recordings are read.
+    served::open(config)?;
+    let input = set.questions.len() + set.rejected.len();
+    if input == 0 {
+        return Err(BuildError::NoQuestions);
+    }
+    let screened = screen(lalm, set, config, seed, control)?;
+    check_rejected(&screened, input, config, out)?;
+    Ok((screened, input))
+}
+
+/// Samples what is left of a part.
+pub(crate) fn sample_shards(
+    inputs: &BuildInputs<'_>,
+    screened: &Screened,
+    part: Part,
+    out: &Path,
+    control: &Control<'_>,
+) -> Result<Shards, BuildError> {
+    let BuildInputs { lalm, config, seed, provenance, .. } = *inputs;
+    let server = served::open(config)?;
+    open_folder(out)?;
+    let identity = SamplingIdentity::of(&screened.usable, config, seed, provenance);
+    let shards = Shards::open(out, identity, control.warn)?;
+    let sampler =
+        ShardSampler { lalm, server: server.as_ref(), usable: &screened.usable, config, run_seed: seed };
+    sampler.sample(&shards, part, control)?;
+    Ok(shards)
+}
+
+/// Every question is either usable or listed, and not too many are listed.
+fn check_rejected(
+    screened: &Screened,
+    input: usize,
+    config: &BuildConfig,
+    out: &Path,
+) -> Result<(), BuildError> {
+    let (kept, rejected) = (screened.usable.len(), screened.rejected.len());
+    if kept + rejected != input {
+        return Err(BuildError::Unaccounted { input, kept, rejected });
+    }
+    if kept > 0 && rejected as f64 <= config.max_rejected_share * input as f64 {
+        return Ok(());
+    }
+    open_folder(out)?;
+    let list = out.join(REJECTED_FILE);
+    write_jsonl(&list, &screened.rejected)?;
+    Err(BuildError::TooManyRejected {
+        rejected,
+        total: input,
+        max_share: config.max_rejected_share,
+        reasons: idk_questions::reason::counts(&screened.rejected),
+        list,
+    })
+}
+
+/// Writes what stands beside the samples: the questions that were asked, in their order, and those that were not.
+pub(crate) fn write_questions(
+    out: &Path,
+    screened: &Screened,
+    config: &BuildConfig,
+) -> Result<(), BuildError> {
+    let mut file = JsonlWriter::create(&out.join(QUESTIONS_FILE))?;
+    for question in &screened.usable {
+        let message = question.user_message(config);
+        file.put(&QuestionRow::new(&question.original, &question.shown, &message, out)?)?;
+    }
+    file.commit()?;
+    Ok(write_jsonl(&out.join(REJECTED_FILE), &screened.rejected)?)
+}

@@ -1,0 +1,351 @@
+//! How each method gets its answers: one pass, or several in which a text of the model becomes part of the next prompt.
+//!
+//! Recordings are encoded once, before; every pass uses the same features. Only adapters that sit in the audio encoder have
+//! features of their own.
+
+use idk_model::{Adapters, Lalm, Message, Prompt, SamplingConfig, answer_log_probs, generate};
+use idk_questions::{PromptStyle, REFUSAL, judge, prompt_text};
+
+use crate::answer::prepare::{PreparedQuestion, encoded_with};
+use crate::answer::prompts::{PromptName, Prompts};
+use crate::answer::record::{Answer, Step};
+use crate::config::EvalConfig;
+use crate::error::EvalError;
+use crate::method::Method;
+
+/// Most tokens of the name of a recording's kind.
+const TYPE_TOKENS: usize = 8;
+
+/// A model in front of a test set: who answers, and how.
+#[derive(Clone, Copy)]
+pub(crate) struct Asker<'a> {
+    pub(crate) lalm: &'a Lalm,
+    pub(crate) adapters: Option<&'a Adapters>,
+    pub(crate) method: Method,
+    pub(crate) prompts: &'a Prompts,
+    pub(crate) style: PromptStyle,
+    /// Also computes the log-probability of every option: one more pass over each prompt.
+    pub(crate) with_options: bool,
+    pub(crate) config: &'a EvalConfig,
+}
+
+impl Asker<'_> {
+    /// Answers a batch of questions, in their order.
+    ///
+    /// # Errors
+    /// [`EvalError::Model`].
+    pub(crate) fn answer(&self, questions: &[&PreparedQuestion]) -> Result<Vec<Answer>, EvalError> {
+        match self.adapters.filter(|adapters| adapters.adapt_audio()) {
+            None => self.answer_encoded(questions),
+            Some(adapters) => {
+                let heard = encoded_with(self.lalm, adapters, questions)?;
+                self.answer_encoded(&heard.iter().collect::<Vec<_>>())
+            }
+        }
+    }
+
+    fn answer_encoded(&self, questions: &[&PreparedQuestion]) -> Result<Vec<Answer>, EvalError> {
+        let (prompts, steps) = match self.method {
+            Method::Mcot | Method::McotFewShot => self.think(questions)?,
+            Method::TaskAgent => self.note(questions)?,
+            _ => {
+                let prompt = |question: &&PreparedQuestion| self.chat(question, &self.opening(question));
+                let prompts = questions.iter().map(prompt).collect::<Result<Vec<_>, _>>()?;
+                (prompts, vec![Vec::new(); questions.len()])
+            }
+        };
+        let said = self.say(&prompts, self.config.max_new_tokens)?;
+        let options = if self.with_options {
+            self.option_log_probs(questions, &prompts)?
+        } else {
+            vec![Vec::new(); questions.len()]
+        };
+        let answers = questions.iter().zip(said).zip(steps).zip(options);
+        Ok(answers
+            .map(|(((question, (text, log_prob)), steps), option_log_probs)| Answer {
+                id: question.original.id.clone(),
+                judgement: judge(&text, &question.shown),
+                text,
+                log_prob: Some(log_prob),
+                option_log_probs,
+                steps,
+            })
+            .collect())
+    }
+
+    /// The text of the first prompt.
+    fn opening(&self, question: &PreparedQuestion) -> String {
+        match self.method {
+            Method::IdkPrompt => self.fill(PromptName::IdkPrompt, question, &[]),
+            Method::Mcot => self.fill(PromptName::Mcot, question, &[]),
+            Method::McotFewShot => self.fill(PromptName::McotFewShot, question, &[]),
+            Method::TaskAgent => self.fill(PromptName::AgentType, question, &[]),
+            _ => prompt_text(&question.shown, self.style),
+        }
+    }
+
+    /// Tokens of the first prompt.
+    pub(crate) fn opening_tokens(&self, question: &PreparedQuestion) -> Result<usize, EvalError> {
+        Ok(self.chat(question, &self.opening(question))?.ids.len())
+    }
+
+    /// The most positions that the question takes: every prompt without the texts that the model has yet to make, and
+    /// what may follow it. Those texts are cut to what is left.
+    pub(crate) fn positions(&self, question: &PreparedQuestion) -> Result<usize, EvalError> {
+        let mut answer = self.config.max_new_tokens;
+        for choice in &question.shown.choices {
+            answer = answer.max(self.answer_ids(question, choice)?.len());
+        }
+        let thought = self.config.max_step_tokens;
+        let agent = [("type", "speech"), ("content", "")];
+        let mut prompts = vec![(self.opening(question), answer)];
+        match self.method {
+            Method::Mcot | Method::McotFewShot => {
+                prompts[0].1 = thought;
+                prompts.push((self.fill(PromptName::McotAnswer, question, &[("reasoning", "")]), answer));
+            }
+            Method::TaskAgent => {
+                prompts[0].1 = TYPE_TOKENS;
+                for name in [PromptName::AgentTranscript, PromptName::AgentCaption] {
+                    prompts.push((self.fill(name, question, &agent), thought));
+                }
+                prompts.push((self.fill(PromptName::AgentAnswer, question, &agent), answer));
+            }
+            _ => {}
+        }
+        let mut most = 0;
+        for (text, new_tokens) in prompts {
+            most = most.max(self.chat(question, &text)?.ids.len() + new_tokens);
+        }
+        Ok(most)
+    }
+
+    /// Chain of thought: the prompts for the answers, and the thoughts that stand in them.
+    fn think(&self, questions: &[&PreparedQuestion]) -> Result<(Vec<Prompt>, Vec<Vec<Step>>), EvalError> {
+        let opening = |question: &&PreparedQuestion| self.chat(question, &self.opening(question));
+        let opening = questions.iter().map(opening).collect::<Result<Vec<_>, _>>()?;
+        let thoughts = self.say(&opening, self.config.max_step_tokens)?;
+        let mut prompts = Vec::new();
+        let mut steps = Vec::new();
+        for (question, (thought, _)) in questions.iter().zip(&thoughts) {
+            let text = |thought: &str| self.fill(PromptName::McotAnswer, question, &[("reasoning", thought)]);
+            prompts.push(self.fitting(question, thought, text)?);
+            steps.push(vec![Step::new("reasoning", thought)]);
+        }
+        Ok((prompts, steps))
+    }
+
+    /// Task agent: the prompts for the answers, and the kind and the note that stand in them.
+    fn note(&self, questions: &[&PreparedQuestion]) -> Result<(Vec<Prompt>, Vec<Vec<Step>>), EvalError> {
+        let opening = |question: &&PreparedQuestion| self.chat(question, &self.opening(question));
+        let opening = questions.iter().map(opening).collect::<Result<Vec<_>, _>>()?;
+        let named = self.say(&opening, TYPE_TOKENS)?;
+        let kinds: Vec<&str> = named.iter().map(|(text, _)| kind_of(text)).collect();
+        let name = |kind: &str| {
+            if kind == "speech" { PromptName::AgentTranscript } else { PromptName::AgentCaption }
+        };
+        let ask = |(question, kind): (&&PreparedQuestion, &&str)| {
+            self.chat(question, &self.fill(name(kind), question, &[("type", kind)]))
+        };
+        let ask = questions.iter().zip(&kinds).map(ask).collect::<Result<Vec<_>, _>>()?;
+        let notes = self.say(&ask, self.config.max_step_tokens)?;
+        let mut prompts = Vec::new();
+        let mut steps = Vec::new();
+        for (((question, kind), (said, _)), (note, _)) in questions.iter().zip(kinds).zip(&named).zip(&notes)
+        {
+            let text = |note: &str| {
+                self.fill(PromptName::AgentAnswer, question, &[("type", kind), ("content", note)])
+            };
+            prompts.push(self.fitting(question, note, text)?);
+            let content = if kind == "speech" { "transcript" } else { "caption" };
+            steps.push(vec![Step::new("type", said), Step::new(content, note)]);
+        }
+        Ok((prompts, steps))
+    }
+
+    fn fill(&self, name: PromptName, question: &PreparedQuestion, own: &[(&str, &str)]) -> String {
+        let plain = prompt_text(&question.shown, self.style);
+        let options = plain.strip_prefix(&question.shown.question).unwrap_or("").trim_start_matches('\n');
+        self.prompts.fill(name, |placeholder| match placeholder {
+            "question" => &question.shown.question,
+            "options" => options,
+            "prompt" => &plain,
+            "refusal" => REFUSAL,
+            other => own.iter().find(|(name, _)| *name == other).map_or("", |(_, value)| *value),
+        })
+    }
+
+    /// The chat of a question, ready for the model: its recordings, then `text`.
+    fn chat(&self, question: &PreparedQuestion, text: &str) -> Result<Prompt, EvalError> {
+        let message = Message::user(question.features.len(), text);
+        let audio_tokens: Vec<usize> = question.features.iter().map(|features| features.dims()[0]).collect();
+        let ids = self.lalm.tokenizer.prompt_ids(&[message], &audio_tokens)?;
+        Ok(Prompt { ids, audio: question.features.clone() })
+    }
+
+    /// Tokens of an option as the whole answer.
+    fn answer_ids(&self, question: &PreparedQuestion, choice: &str) -> Result<Vec<u32>, EvalError> {
+        let chat = [Message::user(question.features.len(), &question.shown.question)];
+        Ok(self.lalm.tokenizer.answer_ids(&chat, choice)?)
+    }
+
+    /// The last prompt with as much of the model's own `note` as the model's positions hold.
+    fn fitting(
+        &self,
+        question: &PreparedQuestion,
+        note: &str,
+        text: impl Fn(&str) -> String,
+    ) -> Result<Prompt, EvalError> {
+        let mut answer = self.config.max_new_tokens;
+        for choice in &question.shown.choices {
+            answer = answer.max(self.answer_ids(question, choice)?.len());
+        }
+        let mut chars = note.chars().count();
+        loop {
+            let kept: String = note.chars().take(chars).collect();
+            let prompt = self.chat(question, &text(&kept))?;
+            let most = self.lalm.config.text.max_position_embeddings;
+            if chars == 0 || prompt.ids.len() + answer <= most {
+                return Ok(prompt);
+            }
+            chars = chars * 3 / 4;
+        }
+    }
+
+    /// What the model says to each prompt, and its log-probability.
+    fn say(&self, prompts: &[Prompt], max_new_tokens: usize) -> Result<Vec<(String, f64)>, EvalError> {
+        let decoding = SamplingConfig { max_new_tokens, ..self.config.decoding() };
+        // Greedy decoding draws nothing: the seed only says that there is one answer.
+        let seeds = vec![vec![0]; prompts.len()];
+        let generated = generate(self.lalm, self.adapters, prompts, &decoding, &seeds)?;
+        let said: Vec<(String, f64)> =
+            generated.into_iter().flatten().map(|answer| (answer.text, answer.log_prob)).collect();
+        if said.len() == prompts.len() {
+            return Ok(said);
+        }
+        Err(EvalError::Misaligned { method: self.method.name().to_owned() })
+    }
+
+    /// Mean log-probability of the tokens of each option as the answer; normalised by length, else long options lose.
+    fn option_log_probs(
+        &self,
+        questions: &[&PreparedQuestion],
+        prompts: &[Prompt],
+    ) -> Result<Vec<Vec<f64>>, EvalError> {
+        let options: Vec<Vec<Vec<u32>>> = questions
+            .iter()
+            .map(|question| {
+                question.shown.choices.iter().map(|choice| self.answer_ids(question, choice)).collect()
+            })
+            .collect::<Result<_, _>>()?;
+        let log_probs = answer_log_probs(self.lalm, self.adapters, prompts, &options)?;
+        let mean = |tokens: &Vec<f32>| {
+            tokens.iter().map(|&value| f64::from(value)).sum::<f64>() / tokens.len().max(1) as f64
+        };
+        Ok(log_probs.iter().map(|options| options.iter().map(mean).collect()).collect())
+    }
+}
+
+/// The kind of recording that a reply names first; `sound` if it names none.
+fn kind_of(reply: &str) -> &'static str {
+    let reply = reply.to_lowercase();
+    let kinds = ["speech", "music", "sound"].into_iter();
+    let named = kinds.filter_map(|kind| Some((reply.find(kind)?, kind)));
+    named.min().map_or("sound", |(_, kind)| kind)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::{Path, PathBuf};
+
+    use idk_model::device;
+    use idk_questions::Question;
+
+    use super::*;
+    use crate::config::PromptFiles;
+
+    #[test]
+    fn the_kind_named_first_counts_and_sound_is_the_rest() {
+        let cases =
+            [("Speech.", "speech"), ("It is music, not speech", "music"), ("a dog", "sound"), ("", "sound")];
+        for (reply, kind) in cases {
+            assert_eq!(kind_of(reply), kind, "{reply}");
+        }
+    }
+
+    fn question() -> PreparedQuestion {
+        let question = Question {
+            id: "q".to_owned(),
+            question: "Which {prompt} is heard?".to_owned(),
+            choices: ["dog", "cat"].map(str::to_owned).to_vec(),
+            answer: "dog".to_owned(),
+            ..Question::default()
+        };
+        PreparedQuestion {
+            shown: question.clone(),
+            original: question,
+            features: Vec::new(),
+            audio_sha256: Vec::new(),
+        }
+    }
+
+    fn with_asker<T>(method: Method, check: impl FnOnce(&Asker<'_>) -> T) -> T {
+        let fixture: PathBuf =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/qwen2-audio-tiny");
+        let lalm = Lalm::load(&fixture, &device("cpu").unwrap()).unwrap();
+        let prompts = Prompts::load(&PromptFiles::default()).unwrap();
+        let config = EvalConfig { max_new_tokens: 4, max_step_tokens: 12, ..EvalConfig::default() };
+        check(&Asker {
+            lalm: &lalm,
+            adapters: None,
+            method,
+            prompts: &prompts,
+            style: PromptStyle::Lettered,
+            with_options: false,
+            config: &config,
+        })
+    }
+
+    #[test]
+    fn the_idk_prompt_is_the_question_and_one_sentence_and_braces_in_questions_stay() {
+        let plain = "Which {prompt} is heard?\nChoose the correct option from the following options:\n(A) dog\n(B) cat";
+        with_asker(Method::IdkPrompt, |asker| {
+            let expected = format!("{plain}\nIf you are not sure of the answer, answer \"I don't know\".");
+            assert_eq!(asker.opening(&question()), expected);
+        });
+        with_asker(Method::Adapter, |asker| assert_eq!(asker.opening(&question()), plain));
+    }
+
+    #[test]
+    fn every_text_that_a_method_makes_on_its_way_is_kept() {
+        for (method, steps) in [
+            (Method::Base, vec![]),
+            (Method::Mcot, vec!["reasoning"]),
+            (Method::TaskAgent, vec!["type", "caption"]),
+        ] {
+            with_asker(method, |asker| {
+                let question = question();
+                let answers = asker.answer(&[&question, &question]).unwrap();
+                let names: Vec<&str> = answers[0].steps.iter().map(|step| step.step.as_str()).collect();
+                let names: Vec<&str> = names
+                    .into_iter()
+                    .map(|name| if name == "transcript" { "caption" } else { name })
+                    .collect();
+                assert_eq!(names, steps);
+                assert_eq!(answers[0], answers[1]);
+            });
+        }
+    }
+
+    #[test]
+    fn a_note_that_is_too_long_for_the_model_is_cut_and_not_the_question() {
+        with_asker(Method::Mcot, |asker| {
+            let (question, most) = (question(), asker.lalm.config.text.max_position_embeddings);
+            let text = |note: &str| format!("start {note} end");
+            let prompt = asker.fitting(&question, &"dog ".repeat(most), text).unwrap();
+            assert!((most / 2..=most - 4).contains(&prompt.ids.len()), "{} of {most}", prompt.ids.len());
+            let short = asker.fitting(&question, "dog", text).unwrap();
+            assert_eq!(short.ids, asker.chat(&question, "start dog end").unwrap().ids);
+        });
+    }
+}

@@ -1,0 +1,100 @@
+//! What an answer depends on, as one hash: answers are used again only where all of it is the same.
+
+use std::collections::BTreeMap;
+
+use idk_common::identity::sha256_of;
+use idk_model::{Adapters, SamplingConfig};
+use idk_questions::PromptStyle;
+use serde::Serialize;
+use serde_json::json;
+
+use crate::answer::ask::Asker;
+use crate::answer::prepare::PreparedQuestion;
+use crate::method::Method;
+
+/// Version of the keys; raised when the same inputs would give other answers.
+const FORMAT: u32 = 1;
+
+#[derive(Serialize)]
+struct ContenderKey<'a> {
+    format: u32,
+    program: &'static str,
+    model_sha256: &'a str,
+    device: &'a str,
+    /// SHA-256 of the adapter's files, and the scale of every layer as it is in memory.
+    adapter: Option<(&'a str, BTreeMap<&'a str, f64>)>,
+    method: Method,
+    prompts: BTreeMap<&'static str, &'a str>,
+    style: PromptStyle,
+    decoding: SamplingConfig,
+    max_step_tokens: usize,
+    with_options: bool,
+}
+
+/// The key of whoever answers: model, adapter, prompts, settings.
+pub(crate) fn contender_key(
+    asker: &Asker<'_>,
+    model_sha256: &str,
+    device: &str,
+    adapter_sha256: Option<&str>,
+) -> String {
+    let key = ContenderKey {
+        format: FORMAT,
+        program: env!("CARGO_PKG_VERSION"),
+        model_sha256,
+        device,
+        adapter: asker.adapters.map(|adapters| (adapter_sha256.unwrap_or(""), scales(adapters))),
+        method: asker.method,
+        prompts: asker.prompts.hashes(asker.method),
+        style: asker.style,
+        decoding: asker.config.decoding(),
+        max_step_tokens: asker.config.max_step_tokens,
+        with_options: asker.with_options,
+    };
+    sha256_of(&json!(key))
+}
+
+fn scales(adapters: &Adapters) -> BTreeMap<&str, f64> {
+    adapters.modules.iter().map(|(name, pair)| (name.as_str(), f64::from(pair.scale))).collect()
+}
+
+/// The key of one answer: who answers, what is asked, and what is heard.
+pub(crate) fn item_key(contender: &str, question: &PreparedQuestion) -> String {
+    let shown = &question.shown;
+    sha256_of(&json!([contender, shown.id, shown.question, shown.choices, question.audio_sha256]))
+}
+
+#[cfg(test)]
+mod tests {
+    use idk_questions::Question;
+
+    use super::*;
+
+    #[test]
+    fn the_key_of_an_answer_changes_with_question_options_their_order_audio_and_who_answers() {
+        let question = Question {
+            id: "q".to_owned(),
+            question: "Which?".to_owned(),
+            choices: ["dog", "cat"].map(str::to_owned).to_vec(),
+            ..Question::default()
+        };
+        let prepared = |shown: Question, sha: &str| PreparedQuestion {
+            shown,
+            original: question.clone(),
+            features: Vec::new(),
+            audio_sha256: vec![sha.to_owned()],
+        };
+        let mut turned = question.clone();
+        turned.choices.reverse();
+        let other = Question { question: "What?".to_owned(), ..question.clone() };
+        let keys = std::collections::BTreeSet::from([
+            item_key("a", &prepared(question.clone(), "x")),
+            item_key("b", &prepared(question.clone(), "x")),
+            item_key("a", &prepared(question.clone(), "y")),
+            item_key("a", &prepared(turned, "x")),
+            item_key("a", &prepared(other, "x")),
+        ]);
+        assert_eq!(keys.len(), 5);
+        assert!(keys.contains(&item_key("a", &prepared(question.clone(), "x"))));
+    }
+}

@@ -1,0 +1,100 @@
+//! Who answers: the base model with every method, and adapters; each answer is looked up in the store first.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use idk_common::progress::NewProgress;
+use idk_model::{Adapters, Lalm};
+
+use crate::answer::agreement::Samples;
+use crate::answer::ask::Asker;
+use crate::answer::key::contender_key;
+use crate::answer::prepare::Prepared;
+use crate::answer::prompts::Prompts;
+use crate::answer::record::Answer;
+use crate::answer::run::answer_all;
+use crate::answer::store::Store;
+use crate::config::EvalConfig;
+use crate::error::EvalError;
+use crate::method::{Contender, Method};
+
+/// An adapter that is compared with the base model.
+#[derive(Clone, Debug)]
+pub struct NamedAdapter {
+    /// Its name in tables and file names; see [`crate::is_adapter_name`].
+    pub name: String,
+    /// Its tensors.
+    pub adapters: Adapters,
+    /// SHA-256 of its files: what stored answers are known by. Its scales, as they are in memory, count besides.
+    pub sha256: String,
+}
+
+/// What is evaluated, besides the questions.
+#[derive(Clone, Copy, Debug)]
+pub struct Subject<'a> {
+    /// The base model.
+    pub lalm: &'a Lalm,
+    /// SHA-256 of its files: what stored answers are known by.
+    pub model_sha256: &'a str,
+    /// Where it runs: other devices round differently.
+    pub device: &'a str,
+    /// The trained adapters, if there are any.
+    pub adapters: &'a [NamedAdapter],
+    /// The share of questions of each group that the base model knows ([`crate::known_shares`]); empty if unknown.
+    pub known_share: &'a BTreeMap<String, f64>,
+    /// The folder of the run whose evaluation this is: the report shows its sweeps and its training too.
+    pub run_dir: Option<&'a Path>,
+    /// The prepared questions that `threshold` and `agreement` are fitted on.
+    pub val: Option<&'a Prepared>,
+    /// Samples of the base model on both sets, for `agreement`.
+    pub samples: Option<&'a Samples>,
+    /// Names and hashes of model, adapter and questions, copied to `results.json`.
+    pub provenance: &'a BTreeMap<String, String>,
+}
+
+/// An evaluation in progress.
+pub(crate) struct Evaluation<'a> {
+    pub(crate) subject: &'a Subject<'a>,
+    pub(crate) config: &'a EvalConfig,
+    pub(crate) prompts: &'a Prompts,
+    pub(crate) eval_dir: &'a Path,
+    pub(crate) progress: NewProgress,
+}
+
+impl Evaluation<'_> {
+    /// The answers of one that runs a model.
+    pub(crate) fn answers(&self, who: &Contender, prepared: &Prepared) -> Result<Vec<Answer>, EvalError> {
+        let adapter = self.subject.adapters.iter().find(|adapter| adapter.name == who.name);
+        self.answers_of(&who.name, who.method, adapter.filter(|_| who.method == Method::Adapter), prepared)
+    }
+
+    /// The answers of a method, with the adapter that is given; `label` is for the progress bar.
+    ///
+    /// # Errors
+    /// [`EvalError::Model`], [`EvalError::Common`].
+    pub(crate) fn answers_of(
+        &self,
+        label: &str,
+        method: Method,
+        adapter: Option<&NamedAdapter>,
+        prepared: &Prepared,
+    ) -> Result<Vec<Answer>, EvalError> {
+        let asker = Asker {
+            lalm: self.subject.lalm,
+            adapters: adapter.map(|adapter| &adapter.adapters),
+            method,
+            prompts: self.prompts,
+            style: prepared.style,
+            // The threshold rule refuses by the base model's option probabilities; a curve is made of both.
+            with_options: matches!(method, Method::Base | Method::Adapter),
+            config: self.config,
+        };
+        let adapter_sha256 = adapter.map(|adapter| adapter.sha256.as_str());
+        let key = contender_key(&asker, self.subject.model_sha256, self.subject.device, adapter_sha256);
+        let store = Store::open(self.eval_dir, &key)?;
+        let bar = (self.progress)(&format!("answers of {label}"), prepared.questions.len() as u64);
+        let answers = answer_all(&asker, prepared, &key, Some(&store), &bar)?;
+        bar.finish();
+        Ok(answers)
+    }
+}

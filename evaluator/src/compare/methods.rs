@@ -1,0 +1,411 @@
+//! Compares a method with the base model, per task and overall, and with simple rules at the same refusal
+//! rate.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use idk_questions::metrics::{
+    Comparison, Counts, RiskCoverage, agreement_refuser, auroc, compare, group_refuser, risk_coverage,
+    threshold_refuser, within_group_auroc,
+};
+use idk_questions::rows::{Label, LabelRow};
+use idk_questions::score::clusters;
+use idk_questions::{Judgement, Question, Verdict};
+use serde::{Deserialize, Serialize};
+
+use crate::answer::answers_file::check_aligned;
+use crate::answer::prepare::Prepared;
+use crate::answer::record::Answer;
+use crate::compare::groups::{GroupResult, Grouping, compare_groups, group_name, sub_category_name};
+use crate::compare::rules::Rule;
+use crate::config::EvalConfig;
+use crate::error::EvalError;
+use crate::method::{Contender, Method};
+
+/// Name of the row that covers all tasks.
+pub const ALL: &str = "all";
+
+/// What a simple rule gives when it refuses as many questions as the method did.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RuleResult {
+    /// Accuracy, in percent.
+    pub acc: Option<f64>,
+    /// Correct answers lost, in percent of all questions.
+    pub dcon: Option<f64>,
+    /// Wrong answers that went away, in percent of all questions.
+    pub dhum: Option<f64>,
+    /// `log10(dhum / dcon)`.
+    pub rgi: Option<f64>,
+    /// Why `rgi` is `null`.
+    pub rgi_reason: Option<String>,
+}
+
+/// How well refusing and the base model's own doubt find what the base model gets wrong: areas under the ROC curve,
+/// 0.5 = not at all. `within` compares questions of one sub-category only, so that knowing which are hard is no help.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Auroc {
+    /// Of refusing.
+    pub refusal: Option<f64>,
+    /// Of refusing, within sub-categories.
+    pub refusal_within: Option<f64>,
+    /// Of the base model's lack of confidence.
+    pub doubt: Option<f64>,
+    /// Of the base model's lack of confidence, within sub-categories.
+    pub doubt_within: Option<f64>,
+}
+
+/// A method beside the base model on the questions of one task.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TaskResult {
+    /// `sound`, `music`, `speech`, another task of the set, or [`ALL`].
+    pub task: String,
+    /// The metrics; `random_rgi` is what refusing at random is expected to score.
+    #[serde(flatten)]
+    pub comparison: Comparison,
+    /// Refuses the questions whose chosen option the base model finds least likely. `None` without options.
+    pub threshold: Option<RuleResult>,
+    /// Refuses the questions whose answer the fewest samples of the base model agree with. `None` if nothing was sampled.
+    #[serde(default)]
+    pub agreement: Option<RuleResult>,
+    /// Refuses whole sub-categories, those that the base model knows least first. `None` if none of these
+    /// sub-categories was labelled.
+    pub group: Option<RuleResult>,
+    /// Which questions are refused.
+    pub auroc: Auroc,
+    /// How the errors of the method fall with its option probabilities, had it to choose an option every time.
+    pub risk_coverage: RiskCoverage,
+}
+
+/// A method on every task.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MethodResult {
+    /// Its name: the method's, or the adapter's own.
+    pub name: String,
+    /// The method.
+    pub method: Method,
+    /// What a rule refused by; `null` for methods that run a model.
+    pub rule: Option<Rule>,
+    /// One row a task in the order sound, music, speech, others by name; [`ALL`] last.
+    pub tasks: Vec<TaskResult>,
+    /// One row for each sub-category, `task/sub-category`.
+    pub sub_categories: Vec<GroupResult>,
+    /// One row for each difficulty.
+    pub difficulties: Vec<GroupResult>,
+}
+
+/// For each group (`task/sub-category`) of a labelled set, the share of questions that the base model knows.
+pub fn known_shares(labels: &[LabelRow]) -> BTreeMap<String, f64> {
+    let mut counts: BTreeMap<String, (usize, usize)> = BTreeMap::new();
+    for row in labels {
+        let (known, all) = counts.entry(group_name(&row.task, &row.sub_category)).or_default();
+        *known += usize::from(row.label == Label::Known);
+        *all += 1;
+    }
+    counts.into_iter().map(|(group, (known, all))| (group, known as f64 / all as f64)).collect()
+}
+
+/// What the simple rules refuse by, beside the base model's confidence.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Yardsticks<'a> {
+    /// That of [`known_shares`]; none if no labelled set is at hand.
+    pub known_share: Option<&'a BTreeMap<String, f64>>,
+    /// For each question the share of samples that agree with the base model's answer; none if nothing was sampled.
+    pub agreement: Option<&'a [f64]>,
+}
+
+/// Compares the answers of `who` with those of the base model.
+///
+/// # Errors
+/// [`EvalError::Misaligned`] if either list is not about the prepared questions in their order.
+pub fn compare_method(
+    prepared: &Prepared,
+    base: &[Answer],
+    who: &Contender,
+    answers: &[Answer],
+    rules: Yardsticks<'_>,
+    config: &EvalConfig,
+    seed: u64,
+) -> Result<MethodResult, EvalError> {
+    check_aligned(prepared, base, Method::Base.name())?;
+    check_aligned(prepared, answers, &who.name)?;
+    let items: Vec<Item<'_>> = prepared
+        .questions
+        .iter()
+        .zip(base.iter().zip(answers))
+        .enumerate()
+        .map(|(place, (question, (before, after)))| Item {
+            question: &question.original,
+            shown: &question.shown,
+            before,
+            after,
+            agreement: rules.agreement.and_then(|shares| shares.get(place)).copied(),
+        })
+        .collect();
+    let none = BTreeMap::new();
+    let known_share = rules.known_share.unwrap_or(&none);
+    let mut tasks = Vec::new();
+    for task in task_names(items.iter().map(|item| item.question.task.as_str())) {
+        let of_task: Vec<Item<'_>> =
+            items.iter().copied().filter(|item| item.question.task == task).collect();
+        tasks.push(compare_items(&task, &of_task, known_share, config, seed)?);
+    }
+    tasks.push(compare_items(ALL, &items, known_share, config, seed)?);
+    let groups =
+        |grouping: Grouping| compare_groups(prepared, base, answers, grouping, seed, config.bootstrap_draws);
+    Ok(MethodResult {
+        name: who.name.clone(),
+        method: who.method,
+        rule: None,
+        tasks,
+        sub_categories: groups(Grouping::SubCategory)?,
+        difficulties: groups(Grouping::Difficulty)?,
+    })
+}
+
+/// The tasks in the order of the paper's tables, then others by name.
+pub(crate) fn task_names<'a>(tasks: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let names: BTreeSet<&str> = tasks.collect();
+    let known = ["sound", "music", "speech"];
+    let others = names.iter().copied().filter(|name| !known.contains(name));
+    known.into_iter().filter(|name| names.contains(name)).chain(others).map(str::to_owned).collect()
+}
+
+/// One question with its answers.
+#[derive(Clone, Copy)]
+struct Item<'a> {
+    question: &'a Question,
+    shown: &'a Question,
+    before: &'a Answer,
+    after: &'a Answer,
+    agreement: Option<f64>,
+}
+
+fn compare_items(
+    task: &str,
+    items: &[Item<'_>],
+    known_share: &BTreeMap<String, f64>,
+    config: &EvalConfig,
+    seed: u64,
+) -> Result<TaskResult, EvalError> {
+    let questions: Vec<Question> = items.iter().map(|item| item.question.clone()).collect();
+    let before: Vec<Judgement> = items.iter().map(|item| item.before.judgement).collect();
+    let after: Vec<Judgement> = items.iter().map(|item| item.after.judgement).collect();
+    let comparison = compare(&before, &after, Some(&clusters(&questions)), seed, config.bootstrap_draws)?;
+
+    let ids: Vec<String> = items.iter().map(|item| item.question.id.clone()).collect();
+    let groups: Vec<String> = questions.iter().map(sub_category_name).collect();
+    let confidence: Vec<f64> = items.iter().map(|item| item.before.confidence()).collect();
+    let verdicts: Vec<Verdict> = before.iter().map(|judgement| judgement.verdict).collect();
+    let refusals = Counts::of(&after).refused;
+
+    let has_confidence = confidence.iter().any(|value| value.is_finite());
+    let threshold = if has_confidence {
+        Some(rule(&verdicts, &threshold_refuser(&verdicts, &confidence, &ids, refusals)?)?)
+    } else {
+        None
+    };
+    let agreement: Option<Vec<f64>> = items.iter().map(|item| item.agreement).collect();
+    let agreement = match agreement {
+        Some(shares) => Some(rule(&verdicts, &agreement_refuser(&verdicts, &shares, &ids, refusals)?)?),
+        None => None,
+    };
+    let group = if groups.iter().any(|group| known_share.contains_key(group)) {
+        Some(rule(&verdicts, &group_refuser(&verdicts, &groups, &ids, known_share, refusals)?)?)
+    } else {
+        None
+    };
+    let wrong: Vec<bool> = verdicts.iter().map(|&verdict| verdict == Verdict::Wrong).collect();
+    let refused: Vec<f64> =
+        after.iter().map(|judgement| f64::from(u8::from(judgement.verdict == Verdict::Refused))).collect();
+    let doubt: Vec<f64> = confidence.iter().map(|value| -value).collect();
+    let of_doubt = |value: Option<f64>| value.filter(|_| has_confidence);
+    let auroc = Auroc {
+        refusal: auroc(&refused, &wrong),
+        refusal_within: within_group_auroc(&refused, &wrong, &groups),
+        doubt: of_doubt(auroc(&doubt, &wrong)),
+        doubt_within: of_doubt(within_group_auroc(&doubt, &wrong, &groups)),
+    };
+    let answers = items.iter().map(|item| item.after);
+    let risk_coverage = forced_choice(answers.zip(items.iter().map(|item| item.shown)))?;
+    Ok(TaskResult { task: task.to_owned(), comparison, threshold, agreement, group, auroc, risk_coverage })
+}
+
+/// The risk-coverage curve of the likeliest options: each question answered with the option that the model finds most
+/// likely, as sure as that option is likely. What the model said, or refused, does not matter.
+///
+/// # Errors
+/// [`EvalError::Questions`] (never: both lists come from the same answers).
+pub(crate) fn forced_choice<'a>(
+    answers: impl Iterator<Item = (&'a Answer, &'a Question)>,
+) -> Result<RiskCoverage, EvalError> {
+    let chosen = answers.filter_map(|(answer, shown)| {
+        let (option, log_prob) = answer.likeliest_option()?;
+        Some((log_prob, shown.choices.get(option) == Some(&shown.answer)))
+    });
+    let (confidence, is_right): (Vec<f64>, Vec<bool>) = chosen.unzip();
+    Ok(risk_coverage(&confidence, &is_right)?)
+}
+
+fn rule(before: &[Verdict], after: &[Verdict]) -> Result<RuleResult, EvalError> {
+    let comparison = compare(before, after, None, 0, 0)?;
+    Ok(RuleResult {
+        acc: comparison.acc.after,
+        dcon: comparison.dcon,
+        dhum: comparison.dhum,
+        rgi: comparison.rgi,
+        rgi_reason: comparison.rgi_reason,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use idk_questions::PromptStyle;
+
+    use super::*;
+    use crate::answer::prepare::PreparedQuestion;
+
+    fn question(id: usize, task: &str, sub_category: &str) -> PreparedQuestion {
+        let question = Question {
+            id: format!("q{id}"),
+            audio: vec![format!("{id}.wav").into()],
+            choices: vec!["dog".to_owned(), "cat".to_owned()],
+            answer: "dog".to_owned(),
+            task: task.to_owned(),
+            sub_category: sub_category.to_owned(),
+            ..Question::default()
+        };
+        PreparedQuestion {
+            shown: question.clone(),
+            original: question,
+            features: Vec::new(),
+            audio_sha256: Vec::new(),
+        }
+    }
+
+    fn answer(id: usize, verdict: Verdict, confidence: f64) -> Answer {
+        let choice = match verdict {
+            Verdict::Correct => Some(0),
+            Verdict::Wrong => Some(1),
+            Verdict::Refused => None,
+        };
+        Answer {
+            id: format!("q{id}"),
+            text: String::new(),
+            judgement: Judgement { verdict, choice, unparsed: false },
+            log_prob: Some(0.0),
+            option_log_probs: vec![confidence, confidence],
+            steps: Vec::new(),
+        }
+    }
+
+    /// Sound: an easy and a hard group of four. Base: easy 3 right, hard 1 right. The method refuses all hard ones.
+    fn case() -> (Prepared, Vec<Answer>, Vec<Answer>) {
+        use Verdict::{Correct, Refused, Wrong};
+        let groups = ["easy", "easy", "easy", "easy", "hard", "hard", "hard", "hard"];
+        let was = [Correct, Correct, Correct, Wrong, Wrong, Wrong, Wrong, Correct];
+        let confidence = [-0.1, -0.2, -0.3, -2.0, -3.0, -4.0, -5.0, -0.4];
+        let is = [Correct, Correct, Correct, Wrong, Refused, Refused, Refused, Refused];
+        let mut questions: Vec<_> = (0..8).map(|id| question(id, "sound", groups[id])).collect();
+        questions.push(question(8, "music", "pitch"));
+        let mut before: Vec<_> = (0..8).map(|id| answer(id, was[id], confidence[id])).collect();
+        before.push(answer(8, Correct, -1.0));
+        let mut after: Vec<_> = (0..8).map(|id| answer(id, is[id], 0.0)).collect();
+        after.push(answer(8, Correct, 0.0));
+        let prepared =
+            Prepared { questions, rejected: Vec::new(), cut_audio: 0, style: PromptStyle::default() };
+        (prepared, before, after)
+    }
+
+    fn compared(known_share: &BTreeMap<String, f64>) -> MethodResult {
+        let (prepared, before, after) = case();
+        let config = EvalConfig { bootstrap_draws: 20, ..EvalConfig::default() };
+        let agreement = [1.0, 0.8, 0.8, 0.6, 0.6, 0.4, 0.2, 0.0, 1.0];
+        let rules = Yardsticks { known_share: Some(known_share), agreement: Some(&agreement) };
+        compare_method(&prepared, &before, &Method::Adapter.into(), &after, rules, &config, 0).unwrap()
+    }
+
+    #[test]
+    fn every_task_has_a_row_in_the_papers_order_and_all_comes_last() {
+        let names: Vec<String> = compared(&BTreeMap::new()).tasks.into_iter().map(|row| row.task).collect();
+        assert_eq!(names, ["sound", "music", "all"]);
+        let order = task_names(["speech", "zoo", "sound", "bells"].into_iter());
+        assert_eq!(order, ["sound", "speech", "bells", "zoo"]);
+    }
+
+    #[test]
+    fn simple_rules_refuse_as_many_as_the_method_did() {
+        let known = BTreeMap::from([("sound/easy".to_owned(), 0.75), ("sound/hard".to_owned(), 0.25)]);
+        let sound = compared(&known).tasks.remove(0);
+        // The method lost 1 of 8 correct answers and freed 3 wrong ones: log10(3).
+        assert_eq!(sound.comparison.rgi, Some(3.0_f64.log10()));
+        assert_eq!(sound.comparison.random_rgi, Some(0.0));
+        // The threshold takes the four least sure answers, all wrong; the group rule does what the method did.
+        let threshold = sound.threshold.unwrap();
+        assert_eq!((threshold.rgi, threshold.rgi_reason.as_deref()), (None, Some("lost nothing")));
+        assert_eq!(threshold.dhum, Some(50.0));
+        // The fewest samples agree with q7 (right), q6 and q5 (wrong); q3 and q4, both wrong, tie for the fourth place.
+        assert_eq!(sound.agreement.unwrap().rgi, Some(3.0_f64.log10()));
+        assert_eq!(sound.group.unwrap().rgi, Some(3.0_f64.log10()));
+    }
+
+    #[test]
+    fn refusing_whole_groups_shows_as_no_skill_within_groups() {
+        let sound = compared(&BTreeMap::new()).tasks.remove(0);
+        assert!(sound.auroc.refusal.unwrap() > 0.5);
+        assert_eq!(sound.auroc.refusal_within, Some(0.5));
+        assert_eq!((sound.auroc.doubt, sound.auroc.doubt_within), (Some(1.0), Some(1.0)));
+        assert!(sound.group.is_none(), "no labelled set, no group rule");
+    }
+
+    #[test]
+    fn the_risk_coverage_curve_is_that_of_the_likeliest_options_whatever_was_said() {
+        let (prepared, before, _) = case();
+        // The first option is the right one; for q1 the second is likelier, and q1 is the surest of three.
+        let answers: Vec<Answer> = [[-2.0, -3.0], [-1.0, -0.5], [-1.0, -4.0]]
+            .into_iter()
+            .zip(&before)
+            .map(|(options, answer)| Answer {
+                judgement: Judgement::REFUSED,
+                option_log_probs: options.to_vec(),
+                ..answer.clone()
+            })
+            .collect();
+        let shown = prepared.questions.iter().map(|question| &question.shown);
+        let curve = forced_choice(answers.iter().zip(shown)).unwrap();
+        // Risks 1, 1/2, 1/3.
+        assert!((curve.aurc.unwrap() - (1.0 + 0.5 + 1.0 / 3.0) / 3.0).abs() < 1e-12, "{curve:?}");
+    }
+
+    #[test]
+    fn known_shares_count_labels_by_task_and_sub_category() {
+        let row = |task: &str, label| LabelRow {
+            id: String::new(),
+            n: 5,
+            correct: 0,
+            refused: 0,
+            wrong: 5,
+            label,
+            task: task.to_owned(),
+            sub_category: "x".to_owned(),
+        };
+        let labels = [row("sound", Label::Known), row("sound", Label::Unknown), row("music", Label::Unknown)];
+        let expected = BTreeMap::from([("music/x".to_owned(), 0.0), ("sound/x".to_owned(), 0.5)]);
+        assert_eq!(known_shares(&labels), expected);
+    }
+
+    #[test]
+    fn answers_to_other_questions_are_an_error() {
+        let (prepared, before, mut after) = case();
+        after.swap(0, 1);
+        let config = EvalConfig::default();
+        let result = compare_method(
+            &prepared,
+            &before,
+            &Method::Adapter.into(),
+            &after,
+            Yardsticks::default(),
+            &config,
+            0,
+        );
+        assert!(matches!(result, Err(EvalError::Misaligned { method }) if method == "adapter"));
+    }
+}

@@ -1,0 +1,8 @@
+//! Compares answers with those of the base model and with simple rules at the same refusal rate.
+
+pub(crate) mod groups;
+pub(crate) mod methods;
+pub(crate) mod pairs;
+pub(crate) mod results;
+pub(crate) mod rules;
+pub(crate) mod score;

@@ -1,0 +1,94 @@
+//! `results.json`: everything that an evaluation found.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use idk_questions::metrics::{Counts, RiskCoverage};
+use idk_questions::{Judgement, PromptStyle};
+use serde::{Deserialize, Serialize};
+
+use crate::answer::prepare::Prepared;
+use crate::answer::record::Answer;
+use crate::compare::groups::GroupCounts;
+use crate::compare::methods::{ALL, MethodResult, forced_choice, task_names};
+use crate::compare::pairs::PairResult;
+use crate::config::EvalConfig;
+use crate::error::EvalError;
+
+/// Name of the file of results in the evaluation's folder.
+pub const RESULTS_FILE: &str = "results.json";
+/// Name of the list of questions that could not be used.
+pub const REJECTED_FILE: &str = "rejected.jsonl";
+
+/// Version of `results.json`.
+pub(crate) const FORMAT: u32 = 2;
+
+/// The base model on one task.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BaseResult {
+    /// The task, or [`ALL`].
+    pub task: String,
+    /// How many answers are correct, wrong and refused.
+    pub counts: Counts,
+    /// How its errors fall with its option probabilities.
+    pub risk_coverage: RiskCoverage,
+}
+
+/// Content of `results.json`. It holds no time and no absolute path: the same evaluation gives the same bytes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Results {
+    /// Version of the file.
+    pub format: u32,
+    /// Version of the program that wrote it.
+    pub program: String,
+    /// Seed of the order of options, of the bootstrap and of `random`.
+    pub seed: u64,
+    /// How question and options became a text.
+    pub prompt: PromptStyle,
+    /// `[eval]` with every default written out; files without their folders.
+    pub config: EvalConfig,
+    /// Names and hashes of model, adapters, questions and prompts.
+    pub provenance: BTreeMap<String, String>,
+    /// Questions that were answered.
+    pub n: usize,
+    /// Questions that could not be used; listed in `rejected.jsonl`.
+    pub rejected: usize,
+    /// Recordings of which only the beginning was heard.
+    pub cut_audio: usize,
+    /// The base model on every task.
+    pub base: Vec<BaseResult>,
+    /// The base model on every sub-category, `task/sub-category`.
+    pub base_sub_categories: Vec<GroupCounts>,
+    /// The base model on every difficulty.
+    pub base_difficulties: Vec<GroupCounts>,
+    /// Every method beside the base model.
+    pub methods: Vec<MethodResult>,
+    /// Every two of them, the base model included, beside each other.
+    pub pairs: Vec<PairResult>,
+}
+
+/// The file of results in the evaluation's folder.
+pub fn results_file(eval_dir: &Path) -> PathBuf {
+    eval_dir.join(RESULTS_FILE)
+}
+
+/// The base model on every task and on all.
+///
+/// # Errors
+/// [`EvalError::Questions`] (never for answers to the prepared questions).
+pub(crate) fn base_results(prepared: &Prepared, base: &[Answer]) -> Result<Vec<BaseResult>, EvalError> {
+    let questions = &prepared.questions;
+    let mut names = task_names(questions.iter().map(|question| question.original.task.as_str()));
+    names.push(ALL.to_owned());
+    let result = |task: String| {
+        let of_task =
+            questions.iter().zip(base).filter(|(question, _)| task == ALL || question.original.task == task);
+        let (shown, answers): (Vec<_>, Vec<&Answer>) =
+            of_task.map(|(question, answer)| (&question.shown, answer)).unzip();
+        let judgements: Vec<Judgement> = answers.iter().map(|answer| answer.judgement).collect();
+        let risk_coverage = forced_choice(answers.into_iter().zip(shown))?;
+        Ok(BaseResult { task, counts: Counts::of(&judgements), risk_coverage })
+    };
+    names.into_iter().map(result).collect()
+}

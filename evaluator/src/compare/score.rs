@@ -1,0 +1,140 @@
+//! Metrics of answers that are already there: no model, no audio.
+
+use std::path::Path;
+
+use idk_questions::metrics::{Comparison, compare};
+use idk_questions::score::{Judged, clusters, judge_rows_with};
+use idk_questions::{QuestionSet, ReadOptions, Rejection, Scorer, read_questions_with};
+
+use crate::answer::stored::read_answers;
+use crate::error::EvalError;
+
+/// The comparison of two files of answers, and what was left out of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Score {
+    /// The metrics.
+    pub comparison: Comparison,
+    /// Rows of the question file that cannot be used; answers to them are not counted.
+    pub rejected: Vec<Rejection>,
+    /// Ids in the file of answers before that are not among the usable questions.
+    pub unused_before: Vec<String>,
+    /// The same of the answers after.
+    pub unused_after: Vec<String>,
+}
+
+/// Judges two files of answers by `scorer` and compares them. Their shapes are those of [`read_answers`].
+///
+/// The rows may be in any order. Every usable question needs exactly one answer in each file. Letters refer to the
+/// options of the question file, or to the row's own `choices` where it has them. Verdicts in the rows are not used.
+/// Questions about the same recordings form one cluster of the interval.
+///
+/// # Errors
+/// [`EvalError::Questions`] for the question file, [`EvalError::Common`] for a file that cannot be read (with the
+/// line), [`EvalError::AnswerRow`] for a row that cannot be used, [`EvalError::Answers`] for missing and double answers,
+/// [`EvalError::NoQuestions`].
+pub fn score_files(
+    questions: &Path,
+    before: &Path,
+    after: &Path,
+    scorer: Scorer,
+    seed: u64,
+    draws: usize,
+) -> Result<Score, EvalError> {
+    let set =
+        read_questions_with(questions, &ReadOptions { require_audio: false, ..ReadOptions::default() })?;
+    if set.questions.is_empty() {
+        return Err(EvalError::NoQuestions { rejected: set.rejected.len() });
+    }
+    let was = judge_file(scorer, &set, before, "before")?;
+    let is = judge_file(scorer, &set, after, "after")?;
+    let clusters = clusters(&set.questions);
+    Ok(Score {
+        comparison: compare(&was.judgements, &is.judgements, Some(&clusters), seed, draws)?,
+        rejected: set.rejected,
+        unused_before: was.unused,
+        unused_after: is.unused,
+    })
+}
+
+fn judge_file(scorer: Scorer, set: &QuestionSet, path: &Path, side: &str) -> Result<Judged, EvalError> {
+    let rows = read_answers(path, set)?;
+    judge_rows_with(scorer, &set.questions, &rows, side)
+        .map_err(|source| EvalError::Answers { path: path.to_owned(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use idk_common::diagnose::{Diagnose, ExitKind};
+    use idk_common::fs::write_atomic;
+    use serde_json::json;
+
+    use super::*;
+
+    /// The paper's row: sound of MMAU test-mini, Qwen2-Audio-7B-Instruct, IDK prompt.
+    fn golden(dir: &Path) -> [PathBuf; 3] {
+        let cells = [("cat", "(A) cat", 167), ("cat", "dog", 16), ("cat", "I don't know.", 20)];
+        let wrong = [("dog", "A", 27), ("dog", "(B) dog", 63), ("dog", "I do not know", 40)];
+        let (mut questions, mut before, mut after) = (Vec::new(), String::new(), String::new());
+        for (was, is, count) in cells.into_iter().chain(wrong) {
+            for _ in 0..count {
+                let id = format!("q{}", questions.len());
+                questions
+                    .push(json!({"id": id, "audio_id": format!("./{id}.wav"), "question": "Which animal?",
+                    "choices": ["cat", "dog"], "answer": "cat", "task": "sound"}));
+                before += &format!("{}\n", json!({"id": id, "text": was}));
+                // The other way round: rows are joined by id, not by place.
+                after = format!("{}\n{after}", json!({"id": id, "text": is}));
+            }
+        }
+        let files = ["q.json", "before.jsonl", "after.jsonl"].map(|name| dir.join(name));
+        let contents = [serde_json::to_string(&questions).unwrap(), before, after];
+        for (file, content) in files.iter().zip(contents) {
+            write_atomic(file, content.as_bytes()).unwrap();
+        }
+        files
+    }
+
+    #[test]
+    fn stored_answers_give_the_papers_row() {
+        let dir = tempfile::tempdir().unwrap();
+        let [questions, before, after] = golden(dir.path());
+        let row = score_files(&questions, &before, &after, Scorer::Ours, 0, 200).unwrap().comparison;
+        let moved = row.transition;
+        assert_eq!((moved.cc, moved.cw, moved.cr, moved.wc, moved.ww, moved.wr), (167, 16, 20, 27, 63, 40));
+        let printed =
+            [row.acc.after, row.tru.after, row.rel.after, row.dcon, row.dhum, row.rgi, row.rgi_relative];
+        let printed = printed.map(|value| format!("{:.2}", value.unwrap()));
+        assert_eq!(printed, ["58.26", "76.28", "73.03", "10.81", "20.12", "0.27", "0.46"]);
+    }
+
+    #[test]
+    fn a_missing_a_double_and_a_broken_answer_are_bad_data_that_name_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let [questions, before, after] = golden(dir.path());
+        let text = idk_common::fs::read_to_string(&after).unwrap();
+        let (first, rest) = text.split_once('\n').unwrap();
+        for broken in [rest.to_owned(), format!("{text}{first}\n"), format!("{text}{{\"id\": 3")] {
+            write_atomic(&after, broken.as_bytes()).unwrap();
+            let error = score_files(&questions, &before, &after, Scorer::Ours, 0, 10).unwrap_err();
+            assert_eq!(error.exit_kind(), ExitKind::BadData, "{error}");
+            assert!(error.to_string().contains("after.jsonl"), "{error}");
+        }
+        let missing = score_files(&questions, &before, &dir.path().join("none.jsonl"), Scorer::Ours, 0, 10)
+            .unwrap_err();
+        assert_eq!(missing.exit_kind(), ExitKind::MissingInput, "{missing}");
+    }
+
+    #[test]
+    fn questions_that_cannot_be_used_are_listed_and_their_answers_not_counted() {
+        let dir = tempfile::tempdir().unwrap();
+        let [questions, before, after] = golden(dir.path());
+        let text = idk_common::fs::read_to_string(&questions).unwrap();
+        write_atomic(&questions, text.replacen(r#""answer":"cat""#, r#""answer":"cow""#, 1).as_bytes())
+            .unwrap();
+        let score = score_files(&questions, &before, &after, Scorer::Ours, 0, 10).unwrap();
+        assert_eq!((score.comparison.n, score.rejected.len()), (332, 1));
+        assert_eq!((score.unused_before, score.unused_after), (vec!["q0".to_owned()], vec!["q0".to_owned()]));
+    }
+}

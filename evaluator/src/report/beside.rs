@@ -1,0 +1,56 @@
+//! What the report shows of a run folder besides the evaluation: sweeps and the training log.
+
+use std::path::Path;
+
+use crate::report::plot::sweeps::read_sweeps;
+use crate::report::plot::training::{Metrics, read_metrics};
+use crate::sweep::file::Sweep;
+
+/// Sweeps and training of a run.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Beside {
+    /// The sweeps that there are.
+    pub sweeps: Vec<Sweep>,
+    /// The metrics of the training, step by step; empty if there is no log.
+    pub metrics: Metrics,
+    /// What could not be read, as sentences.
+    pub problems: Vec<String>,
+}
+
+impl Beside {
+    /// Reads what a run has. An evaluation does not fail for a file beside it: what cannot be read is named.
+    pub(crate) fn read(run_dir: Option<&Path>) -> Self {
+        let mut beside = Self::default();
+        let Some(run_dir) = run_dir else { return beside };
+        match read_sweeps(run_dir) {
+            Ok(sweeps) => beside.sweeps = sweeps,
+            Err(_) => beside.problems.push(
+                "A file in sweep/ cannot be read, so the sweeps are left out. Run them again.".to_owned(),
+            ),
+        }
+        match read_metrics(run_dir) {
+            Ok(metrics) => beside.metrics = metrics,
+            Err(_) => beside
+                .problems
+                .push("logs/metrics.jsonl cannot be read, so the training's curves are left out.".to_owned()),
+        }
+        beside
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use idk_common::fs::write_atomic;
+
+    use super::*;
+
+    #[test]
+    fn a_run_without_sweeps_and_logs_has_no_problem_and_damaged_ones_are_named() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(Beside::read(Some(dir.path())).problems, Vec::<String>::new());
+        write_atomic(&dir.path().join("sweep/k.json"), b"{").unwrap();
+        write_atomic(&dir.path().join("logs/metrics.jsonl"), b"{").unwrap();
+        let problems = Beside::read(Some(dir.path())).problems;
+        assert!(problems[0].contains("sweep/") && problems[1].contains("metrics.jsonl"), "{problems:?}");
+    }
+}

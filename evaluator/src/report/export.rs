@@ -1,0 +1,198 @@
+//! The results as one flat table, for spreadsheets and papers.
+
+use idk_questions::metrics::{Comparison, Counts};
+
+use crate::compare::groups::Grouping;
+use crate::compare::methods::{MethodResult, RuleResult, TaskResult};
+use crate::compare::results::Results;
+use crate::method::Method;
+use crate::report::grid::{Cell, Grid, csv, latex};
+
+/// What a row compares, and what only rows of tasks have.
+type Row<'a> = (&'a str, &'a Comparison, Option<&'a TaskResult>);
+
+/// The rows of a method: its tasks, or its groups.
+fn rows(method: &MethodResult, by: Option<Grouping>) -> Vec<Row<'_>> {
+    let groups = match by {
+        None => {
+            let tasks = method.tasks.iter();
+            return tasks.map(|row| (row.task.as_str(), &row.comparison, Some(row))).collect();
+        }
+        Some(Grouping::SubCategory) => &method.sub_categories,
+        Some(Grouping::Difficulty) => &method.difficulties,
+    };
+    groups.iter().map(|row| (row.group.as_str(), &row.comparison, None)).collect()
+}
+
+/// The base model's counts for the same rows.
+fn base_rows(results: &Results, by: Option<Grouping>) -> Vec<(&str, Counts)> {
+    let groups = match by {
+        None => return results.base.iter().map(|row| (row.task.as_str(), row.counts)).collect(),
+        Some(Grouping::SubCategory) => &results.base_sub_categories,
+        Some(Grouping::Difficulty) => &results.base_difficulties,
+    };
+    groups.iter().map(|row| (row.group.as_str(), row.counts)).collect()
+}
+
+/// Every number of every row, unrounded; what is undefined is empty.
+pub(crate) fn as_csv(results: &Results, by: Option<Grouping>) -> String {
+    let header = [
+        "name",
+        "method",
+        "test",
+        "n",
+        "acc_before",
+        "acc_after",
+        "tru_before",
+        "tru_after",
+        "rel_before",
+        "rel_after",
+        "refusal_rate_before",
+        "refusal_rate_after",
+        "unparsed_before",
+        "unparsed_after",
+        "cc",
+        "cw",
+        "cr",
+        "wc",
+        "ww",
+        "wr",
+        "rc",
+        "rw",
+        "rr",
+        "dcon",
+        "dhum",
+        "rgi",
+        "rgi_reason",
+        "rgi_ci95_low",
+        "rgi_ci95_high",
+        "rgi_relative",
+        "random_rgi",
+        "threshold_rgi",
+        "agreement_rgi",
+        "group_rgi",
+        "prudence",
+        "over_conservativeness",
+        "honesty",
+        "aurc",
+    ];
+    let mut grid: Grid = vec![header.map(Cell::own).to_vec()];
+    for (test, counts) in base_rows(results, by) {
+        grid.push(base_line(test, &counts, header.len()));
+    }
+    for method in &results.methods {
+        grid.extend(rows(method, by).into_iter().map(|row| csv_line(method, row)));
+    }
+    csv(&grid)
+}
+
+fn base_line(test: &str, counts: &Counts, columns: usize) -> Vec<Cell> {
+    let base = Method::Base.name();
+    let mut line = vec![Cell::own(base), Cell::own(base), Cell::name(test), Cell::own(counts.n.to_string())];
+    for share in [counts.acc(), counts.tru(), counts.rel(), counts.refusal_rate()] {
+        line.extend([number(share.map(|share| 100.0 * share)), number(None)]);
+    }
+    line.push(Cell::own(counts.unparsed.to_string()));
+    line.resize(columns, number(None));
+    line
+}
+
+fn csv_line(method: &MethodResult, (test, row, task): Row<'_>) -> Vec<Cell> {
+    let mut line = vec![Cell::name(&method.name), Cell::own(method.method.name()), Cell::name(test)];
+    line.push(Cell::own(row.n.to_string()));
+    for pair in [&row.acc, &row.tru, &row.rel, &row.refusal_rate] {
+        line.extend([number(pair.before), number(pair.after)]);
+    }
+    let moved = &row.transition;
+    let counts = [
+        row.unparsed.before,
+        row.unparsed.after,
+        moved.cc,
+        moved.cw,
+        moved.cr,
+        moved.wc,
+        moved.ww,
+        moved.wr,
+        moved.rc,
+        moved.rw,
+        moved.rr,
+    ];
+    line.extend(counts.map(|count| Cell::own(count.to_string())));
+    line.extend([number(row.dcon), number(row.dhum), number(row.rgi)]);
+    line.push(Cell::own(row.rgi_reason.clone().unwrap_or_default()));
+    line.extend([number(row.rgi_ci95.map(|ends| ends[0])), number(row.rgi_ci95.map(|ends| ends[1]))]);
+    line.extend([number(row.rgi_relative), number(row.random_rgi)]);
+    let rule = |rule: Option<&RuleResult>| number(rule.and_then(|rule| rule.rgi));
+    line.push(rule(task.and_then(|task| task.threshold.as_ref())));
+    line.push(rule(task.and_then(|task| task.agreement.as_ref())));
+    line.push(rule(task.and_then(|task| task.group.as_ref())));
+    line.extend([number(row.prudence), number(row.over_conservativeness), number(row.honesty)]);
+    line.push(number(task.and_then(|task| task.risk_coverage.aurc)));
+    line
+}
+
+fn number(value: Option<f64>) -> Cell {
+    Cell::own(value.map_or(String::new(), |value| value.to_string()))
+}
+
+/// The columns of the paper's table, rounded; the base model first.
+pub(crate) fn as_latex(results: &Results, by: Option<Grouping>) -> String {
+    let header = ["Method", "Test", "n", "Acc", "Tru", "Rel", "Refused", "dCon", "dHum", "RGI", "95 %"];
+    let mut grid: Grid = vec![header.map(Cell::own).to_vec()];
+    for (test, counts) in base_rows(results, by) {
+        let mut line = vec![Cell::own("base"), Cell::name(test), Cell::own(counts.n.to_string())];
+        for share in [counts.acc(), counts.tru(), counts.rel(), counts.refusal_rate()] {
+            line.push(rounded(share.map(|share| 100.0 * share)));
+        }
+        line.resize(header.len(), Cell::own("--"));
+        grid.push(line);
+    }
+    for method in &results.methods {
+        for (test, row, _) in rows(method, by) {
+            let mut line = vec![Cell::name(&method.name), Cell::name(test), Cell::own(row.n.to_string())];
+            line.extend([row.acc, row.tru, row.rel, row.refusal_rate].map(|pair| rounded(pair.after)));
+            line.extend([rounded(row.dcon), rounded(row.dhum)]);
+            let reason = || row.rgi_reason.clone().unwrap_or_else(|| "--".to_owned());
+            line.push(Cell::own(row.rgi.map_or_else(reason, |rgi| format!("{rgi:.2}"))));
+            let interval = row.rgi_ci95.map(|[low, high]| format!("{low:.2} to {high:.2}"));
+            line.push(Cell::own(interval.unwrap_or_else(|| "--".to_owned())));
+            grid.push(line);
+        }
+    }
+    latex(&grid, 2)
+}
+
+fn rounded(value: Option<f64>) -> Cell {
+    Cell::own(value.map_or("--".to_owned(), |value| format!("{value:.2}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::table::tests::golden_results;
+
+    #[test]
+    fn a_line_of_the_csv_has_a_cell_for_every_column_and_the_papers_numbers() {
+        for by in [None, Some(Grouping::SubCategory), Some(Grouping::Difficulty)] {
+            let text = as_csv(&golden_results("sound"), by);
+            let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split(',').collect()).collect();
+            assert!(lines.iter().all(|line| line.len() == lines[0].len()), "{text}");
+            let at = |name: &str| lines[0].iter().position(|column| *column == name).unwrap();
+            let row = lines.iter().find(|line| line[0] == "adapter").unwrap();
+            let value = |name: &str| row[at(name)].parse::<f64>().unwrap();
+            assert_eq!((value("cc"), value("wr"), value("rr")), (167.0, 40.0, 0.0));
+            assert!((value("rgi") - 0.2698).abs() < 1e-4 && (value("acc_after") - 58.2583).abs() < 1e-4);
+            assert_eq!(row[at("rgi_reason")], "");
+        }
+    }
+
+    #[test]
+    fn a_task_from_a_file_cannot_be_a_formula_or_a_command() {
+        let results = golden_results("=HYPERLINK(\"x\")\\input{y}");
+        assert!(as_csv(&results, None).contains(",\"'=HYPERLINK(\"\"x\"\")\\input{y}\","));
+        let table = as_latex(&results, None);
+        assert!(table.contains("\\textbackslash{}input\\{y\\}") && !table.contains("\\input"), "{table}");
+        assert!(table.contains("adapter & "), "{table}");
+        assert!(table.contains(" & 58.26 & 76.28 & 73.03 & 18.02 & 10.81 & 20.12 & 0.27 & "), "{table}");
+    }
+}

@@ -1,0 +1,166 @@
+//! What was found, in plain sentences.
+
+use crate::compare::methods::{ALL, MethodResult, TaskResult};
+use crate::compare::results::Results;
+use crate::method::Method;
+use crate::report::plot::forest::{extended, rule_rgis};
+
+use super::page::paragraph;
+
+/// What the simple rules are called in a sentence.
+const RULES: [&str; 3] = ["at random", "by the base model's confidence", "by sub-category"];
+
+/// The method that the page speaks of first: an adapter, else one that runs a model, else the first.
+pub(crate) fn main_method(results: &Results) -> Option<&MethodResult> {
+    let find = |is: fn(&MethodResult) -> bool| results.methods.iter().find(|method| is(method));
+    find(|method| method.method == Method::Adapter)
+        .or_else(|| find(|method| !method.method.is_rule()))
+        .or(results.methods.first())
+}
+
+/// The name of the base model.
+pub(crate) fn model_name(results: &Results) -> &str {
+    results.provenance.get("model").map_or("the base model", String::as_str)
+}
+
+/// The paragraphs above everything else.
+pub(crate) fn headline(results: &Results) -> String {
+    let tasks = results.base.iter().filter(|row| row.task != ALL);
+    let parts: Vec<String> = tasks.map(|row| format!("{} {}", row.counts.n, row.task)).collect();
+    let questions = results.provenance.get("questions").map(|name| format!(" of {name}")).unwrap_or_default();
+    let asked = format!("{} questions{questions} ({})", results.n, parts.join(", "));
+    let base = results.base.iter().find(|row| row.task == ALL);
+    let told = base.map_or(String::new(), |row| {
+        let counts = &row.counts;
+        shares(counts.n, [counts.correct, counts.wrong, counts.refused])
+    });
+    let mut text = paragraph(&format!("{} was asked {asked}: {told}", model_name(results)));
+    let method = main_method(results);
+    if let Some((method, row)) =
+        method.and_then(|method| Some((method, method.tasks.iter().find(|row| row.task == ALL)?)))
+    {
+        text.push_str(&paragraph(&what_changed(&method.name, row)));
+        text.push_str(&paragraph(&beside_rules(row)));
+    }
+    for (count, what) in [
+        (results.rejected, "questions could not be used; see rejected.jsonl."),
+        (results.cut_audio, "recordings are longer than the model's window; it heard their beginning."),
+    ] {
+        if count > 0 {
+            text.push_str(&paragraph(&format!("{count} {what}")));
+        }
+    }
+    text
+}
+
+fn shares(n: usize, counts: [usize; 3]) -> String {
+    let [correct, wrong, refused] = counts.map(|count| 100.0 * count as f64 / n.max(1) as f64);
+    format!(
+        "{correct:.1} % of its answers are right, {wrong:.1} % wrong, {refused:.1} % say that it does not know."
+    )
+}
+
+fn what_changed(name: &str, row: &TaskResult) -> String {
+    let moved = &row.comparison.transition;
+    let after =
+        [moved.cc + moved.wc + moved.rc, moved.cw + moved.ww + moved.rw, moved.cr + moved.wr + moved.rr];
+    let rgi = match (row.comparison.rgi, row.comparison.rgi_ci95, &row.comparison.rgi_reason) {
+        (Some(rgi), Some([low, high]), _) => format!("RGI {rgi:+.2}, 95 % interval {low:+.2} to {high:+.2}"),
+        (Some(rgi), None, _) => format!("RGI {rgi:+.2}"),
+        (None, _, reason) => format!("no RGI: it {}", reason.as_deref().unwrap_or("is undefined")),
+    };
+    format!(
+        "With {name}, {} {} wrong answers went away and {} right ones were lost ({rgi}).",
+        shares(row.comparison.n, after),
+        moved.gained(),
+        moved.lost()
+    )
+}
+
+/// How the simple rules do at the same refusal rate, and whether the method is better than the best of them. Nothing
+/// where nothing was refused.
+fn beside_rules(row: &TaskResult) -> String {
+    if row.comparison.refusal_rate.after == Some(0.0) {
+        return String::new();
+    }
+    let rules: Vec<(&str, f64)> =
+        RULES.into_iter().zip(rule_rgis(row)).filter_map(|(name, rgi)| Some((name, rgi?))).collect();
+    let own = extended(row.comparison.rgi, row.comparison.rgi_reason.as_deref());
+    let best = rules.iter().copied().reduce(|best, next| if next.1 > best.1 { next } else { best });
+    let (Some(own), Some((best_name, best))) = (own, best) else { return String::new() };
+    let scores: Vec<String> = rules.iter().map(|(name, rgi)| format!("{} {name}", score(*rgi))).collect();
+    let low = row.comparison.rgi_ci95.map_or(f64::NEG_INFINITY, |interval| interval[0]);
+    let verdict = if own <= best {
+        format!("Refusing {best_name} does as well or better.")
+    } else if low > best {
+        "Its interval lies above them all.".to_owned()
+    } else {
+        format!("It scores higher, but its interval includes that of refusing {best_name}.")
+    };
+    format!("Refusing as many questions by simple rules scores {}. {verdict}", scores.join(", "))
+}
+
+fn score(rgi: f64) -> String {
+    if rgi == f64::INFINITY {
+        "without a loss".to_owned()
+    } else if rgi == f64::NEG_INFINITY {
+        "without a gain".to_owned()
+    } else {
+        format!("{rgi:+.2}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::table::tests::golden_results;
+
+    /// The paper's row over all tasks, its rules replaced.
+    fn results(confidence: Option<f64>, interval: [f64; 2]) -> Results {
+        let mut results = golden_results(ALL);
+        let row = &mut results.methods[0].tasks[0];
+        let rule = row.threshold.as_mut().unwrap();
+        (rule.rgi, rule.rgi_reason) = (confidence, confidence.is_none().then(|| "lost nothing".to_owned()));
+        row.comparison.rgi_ci95 = Some(interval);
+        results
+    }
+
+    #[test]
+    fn the_headline_says_what_was_gained_and_lost() {
+        let text = headline(&results(Some(0.0), [0.1, 0.4])).replace('\u{a0}', " ");
+        // 27 + 40 wrong answers went away, 16 + 20 right ones were lost.
+        assert!(
+            text.contains("67 wrong answers went away and 36 right ones were lost (RGI +0.27, 95 %"),
+            "{text}"
+        );
+        assert!(text.contains("61.0 % of its answers are right, 39.0 % wrong, 0.0 % say"), "{text}");
+        assert!(text.contains("58.3 % of its answers are right, 23.7 % wrong, 18.0 % say"), "{text}");
+    }
+
+    #[test]
+    fn it_says_plainly_when_a_simple_rule_does_as_well() {
+        for (confidence, interval, expected) in [
+            (Some(0.5), [0.1, 0.4], "Refusing by the base model&#39;s confidence does as well or better."),
+            (None, [0.1, 0.4], "without a loss by the base model&#39;s confidence"),
+            (Some(0.2), [0.1, 0.4], "but its interval includes"),
+            (Some(0.0), [0.1, 0.4], "Its interval lies above them all."),
+        ] {
+            let text = headline(&results(confidence, interval));
+            assert!(text.contains(expected), "{expected} in {text}");
+        }
+    }
+
+    #[test]
+    fn a_method_that_refuses_nothing_is_not_compared_with_rules() {
+        let mut results = results(Some(0.0), [0.1, 0.4]);
+        results.methods[0].tasks[0].comparison.refusal_rate.after = Some(0.0);
+        assert!(!headline(&results).contains("simple rules"));
+    }
+
+    #[test]
+    fn without_a_method_there_is_the_base_model_alone() {
+        let text = headline(&Results { methods: Vec::new(), ..golden_results(ALL) });
+        assert_eq!(text.matches("<p>").count(), 1);
+        assert!(text.contains("the base model was asked 333 questions"), "{text}");
+    }
+}

@@ -1,0 +1,181 @@
+//! `report.html`: an evaluation, or a transfer experiment, as one page to read. It needs no network, follows the reader's
+//! light or dark theme, and can be printed; its script only filters the examples.
+
+mod clips;
+mod examples;
+mod headline;
+mod page;
+mod summary;
+mod sweeps;
+mod transfer;
+
+use std::path::{Path, PathBuf};
+
+use idk_common::fs::write_atomic;
+
+use crate::answer::prepare::Prepared;
+use crate::answer::record::Answer;
+use crate::compare::methods::MethodResult;
+use crate::compare::results::Results;
+use crate::error::EvalError;
+use crate::method::Method;
+use crate::report::beside::Beside;
+use crate::report::plot::draw::escape::escape;
+use crate::report::plot::{bars, curves, flows, forest, training};
+
+use self::page::{figure, figures, section, wide};
+
+pub use self::transfer::write_transfer_report;
+
+/// Name of the page in the evaluation's folder.
+pub const REPORT_FILE: &str = "report.html";
+
+/// The page in the evaluation's folder.
+pub fn report_file(eval_dir: &Path) -> PathBuf {
+    eval_dir.join(REPORT_FILE)
+}
+
+/// Writes the page. `answers`: names and answers of the base model and of every method, in the order of the questions.
+/// The same evaluation gives the same bytes.
+///
+/// # Errors
+/// [`EvalError::Common`].
+pub(crate) fn write_report(
+    eval_dir: &Path,
+    results: &Results,
+    prepared: &Prepared,
+    answers: &[(&str, &[Answer])],
+    beside: &Beside,
+) -> Result<(), EvalError> {
+    Ok(write_atomic(&report_file(eval_dir), report(results, prepared, answers, beside).as_bytes())?)
+}
+
+fn report(results: &Results, prepared: &Prepared, answers: &[(&str, &[Answer])], beside: &Beside) -> String {
+    let title = format!("Does {} know what it does not know?", headline::model_name(results));
+    let groups: Vec<String> = results
+        .methods
+        .iter()
+        .enumerate()
+        .map(|(index, method)| summary::groups(method, index == 0))
+        .collect();
+    let curves: Vec<String> = curves::curves(results).iter().map(|plot| figure(plot, "")).collect();
+    let training: Vec<String> =
+        training::plots(&beside.metrics).iter().map(|plot| figure(plot, "")).collect();
+    let sections = [
+        section("Every method", SUMMARY_NOTE, &summary::summary(results)),
+        section(
+            "Reliability gain",
+            FOREST_NOTE,
+            &forest::forest(results).map_or(String::new(), |plot| wide(&plot)),
+        ),
+        sweeps::sections(&beside.sweeps),
+        section("Reliability", BARS_NOTE, &wide(&bars::bars(results))),
+        section("What became of every answer", FLOW_NOTE, &figures(&flow_figures(results))),
+        section("Risk and coverage", CURVE_NOTE, &figures(&curves)),
+        section("By difficulty and sub-category", "", &groups.concat()),
+        section("Training", "", &figures(&training)),
+        example_section(results, prepared, answers),
+        section("What was measured", "", &summary::provenance(results)),
+    ];
+    let lead = headline::headline(results)
+        + &beside.problems.iter().map(|text| page::paragraph(text)).collect::<String>();
+    page::page(&title, &lead, &sections.concat())
+}
+
+const SUMMARY_NOTE: &str = "In percent but for RGI, n and unreadable answers. Acc: right; Tru: right or refused; Rel: \
+    reliability, between Acc and Tru; dCon: right answers lost; dHum: wrong answers that went away; RGI: log10(dHum / \
+    dCon), with its 95 % interval. The columns random, confidence and group are the RGI of refusing as many of the base \
+    model's answers at random, by its confidence, by sub-category.";
+const FOREST_NOTE: &str = "RGI is log10(wrong answers that went away / right answers lost): to the right of zero more \
+    went away than were lost. Hollow marks: refusing as many questions by a rule; at an end of the axis they may be \
+    beyond it. An arrow at an end: nothing was lost, or nothing gained, so that there is no number.";
+const BARS_NOTE: &str = "Rel = r × Acc + (1 - r) × Tru, in percent, where r is the share refused: between being right and \
+    not being wrong, the nearer to Acc the more is refused.";
+const FLOW_NOTE: &str = "Every answer of the base model to the left, of the method to the right. Unreadable answers \
+    count as wrong.";
+const CURVE_NOTE: &str = "The share of wrong answers (up) if only the questions are answered of whose likeliest option \
+    the model is surest. AURC is the area under the curve; lower is better.";
+
+/// The transitions of every method on all tasks; those of the main method on each task too.
+fn flow_figures(results: &Results) -> Vec<String> {
+    let shown = flows::shown(results, headline::main_method(results));
+    let figure = |(method, row): (&MethodResult, &crate::compare::methods::TaskResult)| {
+        let moved = &row.comparison.transition;
+        figure(&flows::flow(&method.name, &row.task, moved), &summary::transitions(moved))
+    };
+    shown.into_iter().map(figure).collect()
+}
+
+fn example_section(results: &Results, prepared: &Prepared, answers: &[(&str, &[Answer])]) -> String {
+    let of = |name: &str| answers.iter().find(|(found, _)| *found == name).map(|(_, answers)| *answers);
+    let method = headline::main_method(results).map_or(Method::Base.name(), |method| &method.name);
+    let (Some(base), Some(after)) = (of(Method::Base.name()), of(method)) else { return String::new() };
+    let note = format!("Drawn at random, some of every kind; base model and {}.", escape(method));
+    section("Examples", &note, &examples::examples(prepared, base, method, after, results.seed))
+}
+
+#[cfg(test)]
+mod tests {
+    use idk_questions::Verdict;
+
+    use super::*;
+    use crate::report::table::tests::golden_results;
+    use crate::sweep::file::Picked;
+
+    fn attacked(text: &str) -> String {
+        let (prepared, before, after) = examples::tests::case(&[(Verdict::Wrong, Verdict::Refused)], text);
+        let mut results = golden_results(text);
+        results.provenance.insert("model".to_owned(), text.to_owned());
+        let task = text.to_owned();
+        let mut sweep = crate::report::plot::sweeps::tests::sweep(&task);
+        sweep.picked = Some(Picked { value: 0.5, why: text.to_owned() });
+        let beside = Beside { sweeps: vec![sweep], problems: vec![task], ..Beside::default() };
+        report(&results, &prepared, &[("base", &before), ("adapter", &after)], &beside)
+    }
+
+    #[test]
+    fn text_from_data_adds_no_element_and_no_script() {
+        let tags = |page: &str| page.matches('<').count();
+        let plain = attacked("plain");
+        for attack in [
+            "</script><img src=x onerror=alert(1)>",
+            "\"><svg onload='x'>",
+            "<!--",
+            "</style></title><script>alert(1)</script>",
+        ] {
+            let page = attacked(attack);
+            assert_eq!(tags(&page), tags(&plain), "{attack}");
+            assert_eq!(page.matches("<script>").count(), 1, "{attack}");
+            assert_eq!(page.matches("</script>").count(), 1, "{attack}");
+        }
+        assert!(!attacked("\u{0}\u{1b}[2J").chars().any(|c| c.is_control() && c != '\n' && c != '\t'));
+    }
+
+    #[test]
+    fn the_page_loads_nothing_from_elsewhere() {
+        let page = attacked("plain");
+        for part in ["http:", "https:", "@import", "url(", "src=\"/"] {
+            assert!(!page.contains(part), "{part}");
+        }
+    }
+
+    #[test]
+    fn the_same_evaluation_gives_the_same_page() {
+        assert_eq!(attacked("x"), attacked("x"));
+    }
+
+    #[test]
+    fn every_part_is_there_and_nothing_else_without_a_method() {
+        let page_of = |results: &Results| {
+            let (prepared, before, after) = examples::tests::case(&[(Verdict::Wrong, Verdict::Refused)], "x");
+            report(results, &prepared, &[("base", &before), ("adapter", &after)], &Beside::default())
+        };
+        let results = golden_results("all");
+        let all = page_of(&results);
+        for heading in ["Every method", "Reliability gain", "What became of every answer", "Examples"] {
+            assert!(all.contains(&format!("<h2>{heading}</h2>")), "{heading}");
+        }
+        let alone = page_of(&Results { methods: Vec::new(), ..results });
+        assert!(alone.contains("<h2>Reliability</h2>") && !alone.contains("<h2>Reliability gain</h2>"));
+    }
+}

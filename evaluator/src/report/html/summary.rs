@@ -1,0 +1,171 @@
+//! The tables of the page: every method on every task, transitions, groups, what was measured.
+
+use idk_questions::metrics::{Comparison, Counts, Transition};
+
+use crate::compare::groups::GroupResult;
+use crate::compare::methods::{MethodResult, RuleResult, TaskResult};
+use crate::compare::results::Results;
+use crate::report::plot::draw::escape::escape;
+use crate::report::plot::flows::{VERDICTS, cells};
+use crate::report::table::{change, percent, rgi_with_interval};
+
+use super::page::{row, table};
+
+/// One table of everything: for each task the base model and every method.
+pub(crate) fn summary(results: &Results) -> String {
+    let head = [
+        "",
+        "Acc",
+        "Tru",
+        "Rel",
+        "refused",
+        "dCon",
+        "dHum",
+        "RGI [95 %]",
+        "random",
+        "confidence",
+        "group",
+        "unreadable",
+    ];
+    let mut rows = String::new();
+    for base in &results.base {
+        rows.push_str(&format!(
+            "<tr class=\"group\"><th scope=\"rowgroup\" colspan=\"{}\">{}, n {}</th></tr>\n",
+            head.len(),
+            escape(&base.task),
+            base.counts.n
+        ));
+        rows.push_str(&row("", "base", &base_cells(&base.counts)));
+        for method in &results.methods {
+            let of_task = method.tasks.iter().filter(|row| row.task == base.task);
+            rows.extend(of_task.map(|task| row("", &method.name, &method_cells(task))));
+        }
+    }
+    table(&head, &rows)
+}
+
+fn base_cells(counts: &Counts) -> Vec<String> {
+    let shares = [counts.acc(), counts.tru(), counts.rel(), counts.refusal_rate()];
+    let mut cells: Vec<String> =
+        shares.into_iter().map(|share| percent(share.map(|share| 100.0 * share))).collect();
+    cells.extend(std::iter::repeat_n(String::new(), 6));
+    cells.push(counts.unparsed.to_string());
+    cells
+}
+
+fn method_cells(task: &TaskResult) -> Vec<String> {
+    let of = &task.comparison;
+    let percents = [of.acc.after, of.tru.after, of.rel.after, of.refusal_rate.after, of.dcon, of.dhum];
+    let mut cells: Vec<String> = percents.into_iter().map(percent).collect();
+    cells.push(rgi_with_interval(of));
+    cells.push(of.random_rgi_beside().map_or("-".to_owned(), |rgi| format!("{rgi:+.2}")));
+    cells.extend([&task.threshold, &task.group].map(|rule| rule_cell(rule.as_ref())));
+    cells.push(of.unparsed.after.to_string());
+    cells
+}
+
+fn rule_cell(rule: Option<&RuleResult>) -> String {
+    let text = rule.and_then(|rule| match rule.rgi {
+        Some(rgi) => Some(format!("{rgi:+.2}")),
+        None => rule.rgi_reason.clone(),
+    });
+    text.unwrap_or_else(|| "-".to_owned())
+}
+
+/// The nine counts of a table of transitions.
+pub(crate) fn transitions(moved: &Transition) -> String {
+    let rows: String = VERDICTS
+        .iter()
+        .zip(cells(moved))
+        .map(|(verdict, counts)| row("", verdict, &counts.map(|count| count.to_string())))
+        .collect();
+    let mut head = vec!["before \\ after"];
+    head.extend(VERDICTS);
+    table(&head, &rows)
+}
+
+/// A method by sub-category and by difficulty; the base model's own numbers are those before the arrows.
+pub(crate) fn groups(method: &MethodResult, open: bool) -> String {
+    let head = ["", "n", "Acc", "Rel", "refused", "dCon", "dHum", "RGI [95 %]"];
+    let section = |title: &str, groups: &[GroupResult]| {
+        let title = format!(
+            "<tr class=\"group\"><th scope=\"rowgroup\" colspan=\"{}\">{title}</th></tr>\n",
+            head.len()
+        );
+        title + &groups.iter().map(|of| row("", &of.group, &group_cells(&of.comparison))).collect::<String>()
+    };
+    let rows =
+        section("by difficulty", &method.difficulties) + &section("by sub-category", &method.sub_categories);
+    format!(
+        "<details{}><summary>{}, before→after</summary>\n{}</details>\n",
+        if open { " open" } else { "" },
+        escape(&method.name),
+        table(&head, &rows)
+    )
+}
+
+fn group_cells(of: &Comparison) -> Vec<String> {
+    let mut cells = vec![of.n.to_string()];
+    cells.extend([&of.acc, &of.rel, &of.refusal_rate].map(change));
+    cells.extend([of.dcon, of.dhum].map(percent));
+    cells.push(rgi_with_interval(of));
+    cells
+}
+
+/// What the numbers were made from: names and hashes.
+pub(crate) fn provenance(results: &Results) -> String {
+    let mut pairs: Vec<(&str, String)> = vec![("program", results.program.clone())];
+    pairs.push(("seed", results.seed.to_string()));
+    pairs.extend(results.provenance.iter().map(|(key, value)| (key.as_str(), value.clone())));
+    let rows: String = pairs.iter().map(|(key, value)| row("", key, std::slice::from_ref(value))).collect();
+    format!(
+        "<div class=\"scroll\" tabindex=\"0\"><table class=\"plain\"><tbody>\n{rows}</tbody></table></div>\n"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::table::tests::golden_results;
+
+    #[test]
+    fn the_summary_has_the_papers_numbers_and_reasons_where_there_are_none() {
+        let html = summary(&golden_results("sound"));
+        let cells = ["58.3", "76.3", "73.0", "18.0", "10.8", "20.1"].map(|cell| format!("<td>{cell}</td>"));
+        assert!(html.contains(&cells.concat()), "{html}");
+        assert!(html.contains("<td>-0.19</td><td>lost nothing</td><td>-</td>"), "{html}");
+        assert!(html.contains("<th scope=\"row\">base</th><td>61.0</td>"), "{html}");
+    }
+
+    #[test]
+    fn an_undefined_rgi_is_shown_as_its_reason() {
+        let mut results = golden_results("sound");
+        let comparison = &mut results.methods[0].tasks[0].comparison;
+        (comparison.rgi, comparison.rgi_reason) = (None, Some("changed nothing".to_owned()));
+        assert!(summary(&results).contains("<td>changed nothing</td>"));
+    }
+
+    #[test]
+    fn every_row_is_as_long_as_the_head() {
+        let results = golden_results("sound");
+        for html in [summary(&results), groups(&results.methods[0], true)] {
+            let columns =
+                html.lines().find(|line| line.starts_with("<thead>")).unwrap().matches("<th").count() - 1;
+            for line in html.lines().filter(|line| line.contains("scope=\"row\"")) {
+                assert_eq!(line.matches("<td>").count() + 1, columns, "{line}");
+            }
+        }
+    }
+
+    #[test]
+    fn names_from_files_cannot_hold_markup() {
+        let mut results = golden_results("<img src=x>");
+        results.provenance.insert("<b>".to_owned(), "\"'<script>".to_owned());
+        results.methods[0].name = "<i>".to_owned();
+        let html = summary(&results) + &groups(&results.methods[0], false) + &provenance(&results);
+        for part in ["<img", "<b>", "<i>", "<script"] {
+            assert!(!html.contains(part), "{part} in {html}");
+        }
+        assert!(html.contains("&lt;img src=x&gt;/event"));
+    }
+}
