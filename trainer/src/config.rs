@@ -7,7 +7,7 @@ use idk_common::{Identity, Problem, Problems};
 use idk_model::{FeatureLimits, FeatureStore};
 use serde::{Deserialize, Serialize};
 
-use crate::best::BestMetric;
+use crate::best_metric::BestMetric;
 use crate::error::TrainError;
 
 /// Shape of the learning rate after warm-up.
@@ -22,10 +22,10 @@ pub enum Schedule {
     Constant,
 }
 
-/// What an adapter is trained on.
+/// The name of a way to train adapters.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Method {
+pub enum MethodKind {
     /// Supervised fine-tuning on the dataset's answers.
     #[default]
     Sft,
@@ -39,7 +39,7 @@ pub enum Method {
 pub struct TrainConfig {
     /// What an adapter is trained on: "sft" (the answers in `sft.jsonl`) or "dpo" (the pairs in `dpo.jsonl`, see
     /// `[dpo]`). A row is an answer or a pair. Not used by full-parameter training. Default "sft".
-    pub method: Method,
+    pub method: MethodKind,
     /// Passes over the training rows. Not used when `max_steps` is set, nor by full-parameter training,
     /// whose rows are rendered without end. Default 1.
     pub epochs: u64,
@@ -117,7 +117,7 @@ const OTHER_ROWS: &str = "the rows that the current epoch has left would be othe
 impl Default for TrainConfig {
     fn default() -> Self {
         Self {
-            method: Method::Sft,
+            method: MethodKind::Sft,
             epochs: 1,
             max_steps: None,
             batch_size: 8,

@@ -1,60 +1,53 @@
-//! Training: LoRA adapters on a frozen base model, by answers ([`train_lora`]) or by preferences ([`train_dpo`]), and whole
-//! models from scratch ([`train_full`]).
+//! Training: LoRA adapters on a frozen base model ([`train_adapters`]), by answers or by preferences, and whole models from
+//! scratch ([`train_full`]).
 //!
-//! The path of a row: [`Example`] -> [`collate`] (tokens, labels on the answer only), on a thread that is ahead of the step -> [`forward`] (loss at the
-//! labels) -> [`step`] (gradients, AdamW) -> [`checkpoint`] and [`logs`]. What a step does is a pure function of the
-//! seed, the step number and the rows, so a checkpoint needs no random state and a resumed run gives the same bytes as an
+//! Four folders, each using those after it: `run` (loop, checkpoints, logs) uses `method` (SFT, DPO), which uses `step`
+//! (log-probabilities, gradients, AdamW), which uses `data` (rows, batches). What a step does is a pure function of the seed,
+//! the step number and the rows, so a checkpoint needs no random state and a resumed run gives the same bytes as an
 //! uninterrupted one.
 
-mod accumulate;
-mod adapter_run;
-mod audio;
-mod best;
-pub mod checkpoint;
-mod clips;
-pub mod collate;
+mod best_metric;
 mod config;
-mod dpo;
-mod dpo_config;
-pub mod dpo_loss;
-mod dpo_reference;
-pub mod dpo_step;
+mod data;
 mod error;
-mod estimate;
-mod example;
-mod feed;
-pub mod forward;
-mod full;
-pub mod logs;
-pub mod loss;
-mod on_resume;
-pub mod optimizer;
-pub mod order;
-pub mod pair;
-pub mod pair_forward;
-pub mod parameters;
-pub mod schedule;
-mod session;
-mod sft;
-mod start_adapter;
-pub mod step;
-mod tensorboard;
+mod method;
+mod run;
+mod step;
 mod train_run;
-mod validation;
 
-pub use best::{Best, BestMetric, EarlyEnd, Selection};
-pub use clips::clips_of_rows;
-pub use config::{Method, Schedule, TrainConfig};
-pub use dpo::train_dpo;
-pub use dpo_config::{DpoConfig, DpoLoss};
+pub use best_metric::BestMetric;
+pub use config::{MethodKind, Schedule, TrainConfig};
+pub use data::clips::clips_of_rows;
+pub use data::row::Row;
 pub use error::TrainError;
-pub use estimate::{MemoryEstimate, MemoryInput, estimate_memory};
-pub use example::{Example, fingerprint};
-pub use full::{Evaluate, MAX_SKIPPED_STEPS, NextBatch, train_full};
 pub use idk_model::Clip;
-pub use on_resume::{AllowedChange, known_keys, on_resume};
-pub use pair::Pair;
-pub use sft::train_lora;
-pub use start_adapter::check_start_adapter;
-pub use train_run::{TrainReport, TrainRun};
-pub use validation::{Measure, Validation};
+pub use method::config::{Description, MethodConfig, RowKind};
+pub use method::dpo::config::{DpoConfig, DpoLoss};
+pub use method::dpo::start_adapter::check_start_adapter;
+pub use run::adapters::{AdapterConfig, train_adapters};
+pub use run::checkpoint::{Checkpoint, load_newest};
+pub use run::estimate::{MemoryEstimate, MemoryInput, estimate_memory};
+pub use run::full::{Evaluate, MAX_SKIPPED_STEPS, NextBatch, train_full};
+pub use run::logs::read_metrics;
+pub use run::on_resume::{AllowedChange, known_keys, on_resume};
+pub use run::report::TrainReport;
+pub use run::selection::{Best, EarlyEnd, Selection};
+pub use run::state::TrainState;
+pub use run::validation::{Measure, Validation};
+pub use train_run::TrainRun;
+
+/// The pieces of a step, for tests that hold them against other programs. They may change at any time.
+#[doc(hidden)]
+pub mod testing {
+    pub use crate::data::batch::{AudioInput, Batch, Totals};
+    pub use crate::data::tokens::RowTokens;
+    pub use crate::method::dpo::loss::{PairLogProbs, pair_losses, pair_metrics, pair_sums};
+    pub use crate::method::dpo::{answer_log_probs, dpo_loss, dpo_metrics};
+    pub use crate::method::sft::{sft_loss, sft_metrics};
+    pub use crate::step::accumulate::{Loss, StepGradients, Sums, adapter_gradients, full_gradients};
+    pub use crate::step::answer_nll::{AnswerNll, WholeRows, answer_nll, whole_rows_nll};
+    pub use crate::step::evaluate::evaluate;
+    pub use crate::step::optimizer::AdamW;
+    pub use crate::step::parameters::{Gradients, Parameters, make_trainable};
+    pub use crate::step::update::{StepOutcome, StepSize, update};
+}

@@ -10,11 +10,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use idk_audio::LogMel;
 use idk_model::{Adapters, Lalm, LoraConfig, Message, RunSettings};
-use idk_trainer::collate::{collate, tokenize};
-use idk_trainer::forward::{AudioInput, MicroBatch};
-use idk_trainer::step::lora_gradients;
-use idk_trainer::{Clip, Example, MemoryInput, estimate_memory};
-use support::cpu;
+use idk_trainer::testing::{AudioInput, Batch, RowTokens, WholeRows};
+use idk_trainer::{Clip, MemoryInput, Row, estimate_memory};
+use support::{cpu, sft_gradients};
 
 static HELD: AtomicUsize = AtomicUsize::new(0);
 static PEAK: AtomicUsize = AtomicUsize::new(0);
@@ -55,30 +53,30 @@ const ROWS: usize = 8;
 const CLIP_S: f64 = 3.0;
 
 /// Rows of three seconds of noise each.
-fn batch(lalm: &Lalm) -> MicroBatch {
+fn batch(lalm: &Lalm) -> Batch {
     let rate = lalm.mel.config().sampling_rate as f64;
     let samples: Vec<f32> =
         (0..(CLIP_S * rate) as usize).map(|i| ((i * i) as f32 * 0.37).sin() * 0.1).collect();
     let mel: LogMel = lalm.mel.log_mel(&samples);
-    let row = |index: usize| Example {
+    let row = |index: usize| Row {
         id: format!("row-{index}"),
         audio: vec![Clip::of_mel(mel.clone(), &lalm.mel)],
         messages: vec![Message::from_tagged("user", "<audio>Which of these is heard?")],
-        target: "I don't know.".to_owned(),
+        answers: vec!["I don't know.".to_owned()],
     };
-    let rows: Vec<Example> = (0..ROWS).map(row).collect();
-    let tokens: Vec<_> = rows.iter().map(|row| tokenize(lalm, row).unwrap()).collect();
-    let (tokens, labels) = collate(&tokens, lalm.tokenizer.pad_id()).unwrap();
+    let rows: Vec<Row> = (0..ROWS).map(row).collect();
+    let tokens: Vec<_> = rows.iter().map(|row| RowTokens::of(lalm, row).unwrap()).collect();
     let features = lalm.encode_audio(&[&mel; ROWS], &idk_model::ForwardContext::default()).unwrap();
     let audio = AudioInput::Features(features.into_iter().map(|clip| vec![clip]).collect());
-    MicroBatch { ids: rows.into_iter().map(|row| row.id).collect(), tokens, labels, audio }
+    let ids = rows.into_iter().map(|row| row.id).collect();
+    Batch::collate(ids, (0..ROWS).collect(), &tokens, audio, lalm.tokenizer.pad_id())
 }
 
 /// The most bytes that a step holds beside what was there before.
-fn peak_of_a_step(lalm: &Lalm, adapters: &Adapters, batch: &MicroBatch) -> usize {
+fn peak_of_a_step(lalm: &Lalm, adapters: &Adapters, batch: &Batch) -> usize {
     let before = HELD.load(Ordering::Relaxed);
     PEAK.store(before, Ordering::Relaxed);
-    lora_gradients(lalm, adapters, std::slice::from_ref(batch), &[]).unwrap();
+    sft_gradients(lalm, adapters, std::slice::from_ref(batch), &[]);
     PEAK.load(Ordering::Relaxed) - before
 }
 
@@ -88,7 +86,7 @@ fn layers_that_run_again_hold_far_less_and_the_estimate_of_both_is_about_right()
     let mut lalm = Lalm::load(&folder(), &cpu()).unwrap();
     let adapters = Adapters::init(&lalm, &LoraConfig::default(), 1).unwrap();
     let batch = batch(&lalm);
-    let (tokens, text) = (batch.tokens.seq(), lalm.config.text.clone());
+    let (tokens, text) = (WholeRows::of(&batch, 0).tokens.seq(), lalm.config.text.clone());
     let input = MemoryInput {
         model: &lalm.config.clone(),
         weight_bytes: 4,
@@ -102,7 +100,7 @@ fn layers_that_run_again_hold_far_less_and_the_estimate_of_both_is_about_right()
         pad_to: 1,
         recompute: false,
     };
-    lora_gradients(&lalm, &adapters, std::slice::from_ref(&batch), &[]).unwrap(); // packs the weights
+    sft_gradients(&lalm, &adapters, std::slice::from_ref(&batch), &[]); // packs the weights
     let kept = peak_of_a_step(&lalm, &adapters, &batch);
     lalm.set_run(RunSettings { recompute: true, ..RunSettings::PLAIN });
     let again = peak_of_a_step(&lalm, &adapters, &batch);

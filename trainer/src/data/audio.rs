@@ -3,18 +3,19 @@
 use std::sync::Arc;
 
 use idk_audio::LogMel;
+use idk_common::progress::Progress;
 use idk_model::{Adapters, Clip, EncoderState, FeatureStore, Lalm, LoadedClip};
 use rayon::prelude::*;
 
+use crate::data::{AudioInput, Row};
 use crate::error::TrainError;
-use crate::forward::AudioInput;
-use crate::train_run::TrainRun;
 
 /// Where the audio of rows comes from.
 pub(crate) struct RowAudio<'a> {
     store: &'a FeatureStore,
     encoder: EncoderState<'a>,
     lalm: &'a Lalm,
+    warn: &'a (dyn Fn(&str) + Sync),
     /// An adapter sits in front of the decoder: spectrograms go through the encoder in each step.
     encoder_is_trained: bool,
 }
@@ -26,9 +27,14 @@ pub(crate) enum LoadedRows {
 }
 
 impl<'a> RowAudio<'a> {
-    pub(crate) fn new(lalm: &'a Lalm, adapters: &Adapters, store: &'a FeatureStore) -> Self {
+    pub(crate) fn new(
+        lalm: &'a Lalm,
+        adapters: &Adapters,
+        store: &'a FeatureStore,
+        warn: &'a (dyn Fn(&str) + Sync),
+    ) -> Self {
         let encoder_is_trained = adapters.adapt_audio();
-        Self { store, encoder: EncoderState::base(lalm), lalm, encoder_is_trained }
+        Self { store, encoder: EncoderState::base(lalm), lalm, warn, encoder_is_trained }
     }
 
     /// Encodes the clips whose features will be kept over the training.
@@ -37,14 +43,14 @@ impl<'a> RowAudio<'a> {
     /// As [`FeatureStore::keep`].
     pub(crate) fn keep<'r>(
         &self,
-        rows: impl Iterator<Item = &'r [Clip]>,
-        run: &TrainRun<'_>,
+        rows: impl Iterator<Item = &'r Row>,
+        progress: impl FnOnce(u64) -> Progress,
     ) -> Result<(), TrainError> {
         if self.encoder_is_trained {
             return Ok(());
         }
-        let progress = |clips| run.progress("encode audio", clips);
-        Ok(self.store.keep(&self.encoder, rows.flatten(), progress, run.warn)?)
+        let clips = rows.flat_map(|row| &row.audio);
+        Ok(self.store.keep(&self.encoder, clips, progress, self.warn)?)
     }
 
     /// The clips of rows, as far as any thread may bring them.
@@ -66,11 +72,11 @@ impl<'a> RowAudio<'a> {
     ///
     /// # Errors
     /// As [`FeatureStore::finish`].
-    pub(crate) fn input(&self, loaded: LoadedRows, run: &TrainRun<'_>) -> Result<AudioInput, TrainError> {
+    pub(crate) fn input(&self, loaded: LoadedRows) -> Result<AudioInput, TrainError> {
         Ok(match loaded {
             LoadedRows::Mels(mels) => AudioInput::Mels(mels),
             LoadedRows::Features { clips, per_row } => {
-                let mut features = self.store.finish(&self.encoder, clips, run.warn)?.into_iter();
+                let mut features = self.store.finish(&self.encoder, clips, self.warn)?.into_iter();
                 let rows = per_row.into_iter().map(|clips| features.by_ref().take(clips).collect());
                 AudioInput::Features(rows.collect())
             }

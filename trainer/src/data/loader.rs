@@ -1,87 +1,99 @@
-//! From prepared rows to batches, whatever a row is: read and collated ahead on another thread, then given their audio.
+//! From rows to batches: read and collated ahead on another thread, then given their audio.
 
 use idk_common::prefetch;
-use idk_model::Clip;
+use idk_model::{Clip, Lalm};
 
-use crate::audio::{LoadedRows, RowAudio};
+use crate::data::audio::{LoadedRows, RowAudio};
+use crate::data::{AudioInput, Batch, Row, RowTokens, Totals};
 use crate::error::TrainError;
-use crate::forward::AudioInput;
-use crate::train_run::TrainRun;
 
-/// Joins the rows with these indices into a batch without audio.
-pub(crate) type Collate<'a, B> = dyn Fn(&[usize]) -> Result<B, TrainError> + Send + Sync + 'a;
-
-/// Rows that can be made into batches `B`.
-pub(crate) struct Feed<'a, B> {
-    pub(crate) audio: &'a RowAudio<'a>,
-    /// The clips of each row.
-    pub(crate) clips: Vec<&'a [Clip]>,
-    /// Tokens of each row.
+/// Rows that can be made into batches.
+pub(crate) struct Loader<'a> {
+    lalm: &'a Lalm,
+    audio: &'a RowAudio<'a>,
+    pub(crate) rows: &'a [Row],
+    /// Index of the first of them among all rows of the run.
+    start: usize,
+    /// Tokens of each row, with the longest of its answers.
     pub(crate) lengths: Vec<usize>,
-    pub(crate) collate: Box<Collate<'a, B>>,
-    /// Where the audio goes.
-    pub(crate) slot: fn(&mut B) -> &mut AudioInput,
+    /// What all rows hold together.
+    pub(crate) totals: Totals,
 }
 
-impl<B: Send> Feed<'_, B> {
-    /// Number of rows.
-    pub(crate) fn len(&self) -> usize {
-        self.clips.len()
+impl<'a> Loader<'a> {
+    /// A row that cannot be learnt from is found here; `check` looks at what only the method knows.
+    pub(crate) fn new(
+        lalm: &'a Lalm,
+        audio: &'a RowAudio<'a>,
+        rows: &'a [Row],
+        start: usize,
+        check: &dyn Fn(&Row, &RowTokens) -> Result<(), TrainError>,
+    ) -> Result<Self, TrainError> {
+        let (mut lengths, mut totals) = (Vec::with_capacity(rows.len()), Totals::default());
+        for row in rows {
+            let tokens = RowTokens::of(lalm, row)?;
+            check(row, &tokens)?;
+            lengths.push(tokens.longest());
+            totals.add(&tokens);
+        }
+        Ok(Self { lalm, audio, rows, start, lengths, totals })
     }
 
-    /// Calls `consume` with the number of rows and the batches of each item of `steps`, which are lists of row indices, one
-    /// list a batch.
+    /// Calls `consume` with the batches of each item of `steps`, which are lists of row indices, one list per batch.
     pub(crate) fn stream<R>(
         &self,
         steps: impl Iterator<Item = Vec<Vec<usize>>> + Send,
-        run: &TrainRun<'_>,
-        consume: impl FnOnce(&mut dyn Iterator<Item = Result<(usize, Vec<B>), TrainError>>) -> R,
+        consume: impl FnOnce(&mut dyn Iterator<Item = Result<Vec<Batch>, TrainError>>) -> R,
     ) -> R {
         let load = |batches: Vec<Vec<usize>>| {
             let load = |indices: Vec<usize>| {
-                let clips: Vec<&[Clip]> = indices.iter().map(|&index| self.clips[index]).collect();
-                let loaded = self.audio.load(&clips)?;
-                Ok(((self.collate)(&indices)?, indices.len(), loaded))
+                let clips: Vec<&[Clip]> = indices.iter().map(|&index| &*self.rows[index].audio).collect();
+                Ok((self.collate(&indices)?, self.audio.load(&clips)?))
             };
             batches.into_iter().map(load).collect::<Result<Vec<_>, TrainError>>()
         };
         prefetch(steps.map(load), |steps| {
-            let finish = |(mut batch, _, loaded): (B, usize, LoadedRows)| {
-                *(self.slot)(&mut batch) = self.audio.input(loaded, run)?;
+            let finish = |(mut batch, loaded): (Batch, LoadedRows)| {
+                batch.audio = self.audio.input(loaded)?;
                 Ok(batch)
             };
-            consume(&mut steps.map(|loaded| {
-                let loaded = loaded?;
-                let samples = loaded.iter().map(|(_, rows, _)| rows).sum();
-                Ok((samples, loaded.into_iter().map(finish).collect::<Result<_, TrainError>>()?))
-            }))
+            consume(&mut steps.map(|loaded| loaded?.into_iter().map(finish).collect()))
         })
+    }
+
+    /// Rows as a batch, their audio aside.
+    fn collate(&self, indices: &[usize]) -> Result<Batch, TrainError> {
+        let rows = indices.iter().map(|&index| &self.rows[index]);
+        let tokens = rows.clone().map(|row| RowTokens::of(self.lalm, row)).collect::<Result<Vec<_>, _>>()?;
+        let ids = rows.map(|row| row.id.clone()).collect();
+        let places = indices.iter().map(|&index| self.start + index).collect();
+        let no_audio = AudioInput::Features(Vec::new());
+        Ok(Batch::collate(ids, places, &tokens, no_audio, self.lalm.tokenizer.pad_id()))
     }
 
     /// Calls `consume` with all rows in their order, `batch_size` at once.
     pub(crate) fn in_order<R>(
         &self,
         batch_size: usize,
-        run: &TrainRun<'_>,
-        consume: impl FnOnce(&mut dyn Iterator<Item = Result<B, TrainError>>) -> R,
+        consume: impl FnOnce(&mut dyn Iterator<Item = Result<Batch, TrainError>>) -> R,
     ) -> R {
-        let starts = (0..self.len()).step_by(batch_size);
-        let batches = starts.map(|start| vec![(start..(start + batch_size).min(self.len())).collect()]);
-        let one = |step: Result<(usize, Vec<B>), TrainError>| {
-            step.and_then(|(_, batches)| batches.into_iter().next().ok_or(TrainError::NoExamples))
+        let starts = (0..self.rows.len()).step_by(batch_size);
+        let batches = starts.map(|start| vec![(start..(start + batch_size).min(self.rows.len())).collect()]);
+        let one = |step: Result<Vec<Batch>, TrainError>| {
+            step.and_then(|batches| batches.into_iter().next().ok_or(TrainError::NoExamples))
         };
-        self.stream(batches, run, |steps| consume(&mut steps.map(one)))
+        self.stream(batches, |steps| consume(&mut steps.map(one)))
     }
 
     /// Calls `consume` with the audio of all rows in their order, `at_once` at once.
     pub(crate) fn audio_in_order<R>(
         &self,
         at_once: usize,
-        run: &TrainRun<'_>,
         consume: impl FnOnce(&mut dyn Iterator<Item = Result<AudioInput, TrainError>>) -> R,
     ) -> R {
-        prefetch(self.clips.chunks(at_once).map(|rows| self.audio.load(rows)), |loaded| {
-            consume(&mut loaded.map(|loaded| self.audio.input(loaded?, run)))
+        let clips: Vec<&[Clip]> = self.rows.iter().map(|row| &*row.audio).collect();
+        prefetch(clips.chunks(at_once).map(|rows| self.audio.load(rows)), |loaded| {
+            consume(&mut loaded.map(|loaded| self.audio.input(loaded?)))
         })
     }
 }

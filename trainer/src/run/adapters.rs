@@ -1,117 +1,209 @@
-//! The loop of a run that trains adapters, whatever it trains them on.
+//! A run that trains adapters, by whatever method.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use idk_common::Identity;
 use idk_common::seed::derive_seed;
-use idk_model::{Adapters, Lalm, LoraConfig};
+use idk_model::{Adapters, ForwardContext, Lalm, LoraConfig};
 
-use crate::checkpoint::{self, Checkpoint};
+use crate::config::TrainConfig;
+use crate::data::{Batch, Loader, Row, RowAudio, StepOrder, Totals};
 use crate::error::TrainError;
-use crate::feed::Feed;
-use crate::optimizer::AdamW;
-use crate::order::StepOrder;
-use crate::session::Session;
-use crate::step::{StepOutcome, StepSize};
-use crate::train_run::{TrainReport, TrainRun};
-use crate::validation::Measure;
+use crate::method::{self, Method, MethodConfig};
+use crate::run::checkpoint::{self, Checkpoint};
+use crate::run::report::TrainReport;
+use crate::run::session::Session;
+use crate::run::validation::{Measure, Validation};
+use crate::step::{StepOutcome, StepSize, adapter_gradients, evaluate, update};
+use crate::train_run::TrainRun;
 
-/// What tells one way of training adapters from another; `B` is a micro-batch of its rows.
-pub(crate) trait AdapterTask<B> {
-    /// The training rows.
-    fn rows(&self) -> &Feed<'_, B>;
+/// How adapters are trained.
+#[derive(Debug, Clone, Copy)]
+pub struct AdapterConfig<'a> {
+    /// Their shape, and the layers that they are on.
+    pub lora: &'a LoraConfig,
+    /// Steps, learning rate, evaluations, checkpoints.
+    pub train: &'a TrainConfig,
+    /// The loss.
+    pub method: MethodConfig<'a>,
+}
 
-    /// One optimiser step.
+/// Trains LoRA adapters on `rows`.
+///
+/// Leaves checkpoints, logs and, when the run is done, `adapter/` in the run folder: the best adapter if the
+/// configuration chooses by a metric, else the last one. A run that is resumed at any checkpoint gives the same bytes as
+/// one that was never stopped. Validation rows give `eval_loss` and the metrics of the method.
+///
+/// # Errors
+/// Bad configuration or rows before anything is written; [`TrainError::NonFinite`] as soon as a loss or gradient is
+/// not finite, with the last checkpoint as it was; [`TrainError::Changed`] if the run to resume had other inputs.
+pub fn train_adapters(
+    lalm: &Lalm,
+    config: AdapterConfig<'_>,
+    rows: &[Row],
+    validation: Validation<'_>,
+    run: TrainRun<'_>,
+) -> Result<(Adapters, TrainReport), TrainError> {
+    let AdapterConfig { lora, train, method } = config;
+    train.validate()?;
+    method.validate()?;
+    validation.check(train)?;
+    if rows.is_empty() {
+        return Err(TrainError::NoExamples);
+    }
+    let mut method = method::open(method, lalm, lora, run.seed)?;
+    let own;
+    let store = match run.features {
+        Some(store) => store,
+        None => {
+            own = train.feature_store(run.identity.text("model").unwrap_or_default());
+            &own
+        }
+    };
+    let audio = RowAudio::new(lalm, method.start(), store, run.warn);
+    let loader = |rows, start| Loader::new(lalm, &audio, rows, start, &|row, tokens| method.check(row, tokens));
+    let (training, held_out) = (loader(rows, 0)?, loader(validation.rows, rows.len())?);
+    audio.keep(rows.iter().chain(validation.rows), |clips| run.progress("encode audio", clips))?;
+
+    let lora_identity = Identity::default().with_section("lora", lora).as_texts();
+    let inputs = lora_identity.and(method.identity(rows, validation.rows, train.selects()));
+    let total_steps = train.total_steps(rows.len());
+    let (session, found) = Session::open(train, run, Some(rows.len()), total_steps, true, inputs)?;
+    method.begin([&training, &held_out], &run)?;
+    let task = Task { lalm, lora, method: &*method, training, held_out };
+    task.train(session, found, validation.measure)
+}
+
+/// What every step of a run needs.
+struct Task<'a> {
+    lalm: &'a Lalm,
+    lora: &'a LoraConfig,
+    method: &'a dyn Method,
+    training: Loader<'a>,
+    held_out: Loader<'a>,
+}
+
+impl Task<'_> {
+    /// Trains the adapters that the method starts from, or those of the checkpoint that was found, to the end of the run.
+    fn train(
+        &self,
+        mut session: Session<'_>,
+        found: Option<Checkpoint>,
+        mut measure: Option<&mut Measure<'_>>,
+    ) -> Result<(Adapters, TrainReport), TrainError> {
+        let mut adapters = self.method.start().clone();
+        if let Some(found) = found {
+            adapters = self.load(&found.path)?;
+            session.restore(&found, &mut adapters, &self.lalm.device)?;
+        }
+        let run = session.run;
+        let mut order = StepOrder::new(run.seed, session.config, &self.training.lengths);
+        let steps = (session.state.step..session.total_steps).map(|step| order.micro_batches(step));
+        self.training.stream(steps, |batches| -> Result<(), TrainError> {
+            let mut ended = session.is_done();
+            while !ended {
+                let step = session.state.step;
+                let Some(batches) = batches.next() else { break };
+                let batches = batches?;
+                let samples = batches.iter().map(Batch::len).sum();
+                let outcome = self.step(&mut adapters, &mut session, batches)?;
+                if let Some(bad) = outcome.not_finite {
+                    session.save_before_failure(&mut |dir| Ok(adapters.save(dir, run.base_name)?))?;
+                    return Err(TrainError::NonFinite { quantity: bad.quantity, step: step + 1, ids: bad.ids });
+                }
+                session.finish_step(&outcome, samples)?;
+                if session.wants_eval() {
+                    let values = self.measure(&adapters, &session, measure.as_deref_mut())?;
+                    session.log_eval(&values)?;
+                }
+                ended = session.save_if_due(&mut |dir| Ok(adapters.save(dir, run.base_name)?))?;
+            }
+            Ok(())
+        })?;
+        let report = session.report();
+        if !report.interrupted {
+            if let Some(best) = report.best {
+                adapters = self.load(&checkpoint::verified(run.dir, best.step)?)?;
+            }
+            adapters.save(&run.dir.adapter(), run.base_name)?;
+        }
+        Ok((adapters, report))
+    }
+
     fn step(
         &self,
         adapters: &mut Adapters,
-        optimizer: &mut AdamW,
-        batches: &[B],
-        plan: &StepPlan,
-    ) -> Result<StepOutcome, TrainError>;
-
-    /// Metrics on the validation rows; empty without any.
-    fn validate(&self, adapters: &Adapters, run: &TrainRun<'_>) -> Result<BTreeMap<String, f64>, TrainError>;
-}
-
-/// How a step trains.
-pub(crate) struct StepPlan {
-    /// One seed a micro-batch; empty without dropout.
-    pub(crate) dropout_seeds: Vec<u64>,
-    pub(crate) size: StepSize,
-}
-
-/// Trains `adapters`, or those of the checkpoint that was found, to the end of the run, and writes `adapter/` when the
-/// run is done: the best adapter if the configuration chooses by a metric, else the last one.
-pub(crate) fn train_adapters<B: Send>(
-    lalm: &Lalm,
-    mut adapters: Adapters,
-    mut session: Session<'_>,
-    found: Option<Checkpoint>,
-    task: &dyn AdapterTask<B>,
-    mut measure: Option<&mut Measure<'_>>,
-) -> Result<(Adapters, TrainReport), TrainError> {
-    let lora = adapters.config.clone();
-    if let Some(found) = found {
-        adapters = load(&found.path, lalm, &lora)?;
-        session.restore(&found, &mut adapters, &lalm.device)?;
-    }
-    let run = session.run;
-    let rows = task.rows();
-    let mut order = StepOrder::new(run.seed, session.config, &rows.lengths);
-    let steps = (session.state.step..session.total_steps).map(|step| order.micro_batches(step));
-    rows.stream(steps, &run, |batches| -> Result<(), TrainError> {
-        let mut ended = session.is_done();
-        while !ended {
-            let step = session.state.step;
-            let Some(batches) = batches.next() else { break };
-            let (samples, batches) = batches?;
-            let plan = plan(&session, &lora, batches.len());
-            let outcome = task.step(&mut adapters, &mut session.optimizer, &batches, &plan)?;
-            drop(batches);
-            if let Some(bad) = outcome.not_finite {
-                session.save_before_failure(&mut |dir| Ok(adapters.save(dir, run.base_name)?))?;
-                return Err(TrainError::NonFinite { quantity: bad.quantity, step: step + 1, ids: bad.ids });
-            }
-            session.finish_step(&outcome, samples)?;
-            if session.wants_eval() {
-                let mut values = task.validate(&adapters, &run)?;
-                if let Some(measure) = measure.as_deref_mut() {
-                    let step = session.state.step;
-                    let measured =
-                        measure(step, &adapters).map_err(|source| TrainError::Measure { step, source })?;
-                    values.extend(measured);
-                }
-                session.log_eval(&values)?;
-            }
-            ended = session.save_if_due(&mut |dir| Ok(adapters.save(dir, run.base_name)?))?;
+        session: &mut Session<'_>,
+        mut batches: Vec<Batch>,
+    ) -> Result<StepOutcome, TrainError> {
+        let step = session.state.step;
+        for batch in &mut batches {
+            self.method.prepare(batch, adapters, step)?;
         }
-        Ok(())
-    })?;
-    let report = session.report();
-    if !report.interrupted {
-        if let Some(best) = report.best {
-            adapters = load(&checkpoint::verified(run.dir, best.step)?, lalm, &lora)?;
-        }
-        adapters.save(&run.dir.adapter(), run.base_name)?;
+        let seeds = dropout_seeds(session.run.seed, self.lora, step, batches.len());
+        let size = StepSize {
+            learning_rate: session.learning_rate(),
+            max_grad_norm: session.config.max_grad_norm,
+        };
+        let gradients = adapter_gradients(self.lalm, adapters, &batches, &seeds, &|nll, batch, totals| {
+            self.method.loss(nll, batch, totals)
+        })?;
+        let metrics = self.method.metrics(&gradients.sums, Totals::of_batches(&batches));
+        update(adapters, gradients, metrics, &batches, &mut session.optimizer, size)
     }
-    Ok((adapters, report))
+
+    /// Metrics on the validation rows, and what the caller measures.
+    fn measure(
+        &self,
+        adapters: &Adapters,
+        session: &Session<'_>,
+        measure: Option<&mut Measure<'_>>,
+    ) -> Result<BTreeMap<String, f64>, TrainError> {
+        let step = session.state.step;
+        let mut values = self.validate(adapters, session)?;
+        if let Some(measure) = measure {
+            let measured =
+                measure(step, adapters).map_err(|source| TrainError::Measure { step, source })?;
+            values.extend(measured);
+        }
+        Ok(values)
+    }
+
+    fn validate(
+        &self,
+        adapters: &Adapters,
+        session: &Session<'_>,
+    ) -> Result<BTreeMap<String, f64>, TrainError> {
+        if self.held_out.rows.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let context = ForwardContext { adapters: Some(adapters), dropout_seed: None };
+        let (step, totals) = (session.state.step, self.held_out.totals);
+        let (loss, sums) = self.held_out.in_order(session.config.batch_size, |batches| {
+            let batches = batches.map(|batch| {
+                let mut batch = batch?;
+                self.method.prepare(&mut batch, adapters, step)?;
+                Ok(batch)
+            });
+            evaluate(self.lalm, &context, batches, totals, &|nll, batch, totals| {
+                self.method.loss(nll, batch, totals)
+            })
+        })?;
+        let metrics = self.method.metrics(&sums, totals);
+        let metrics = metrics.into_iter().map(|(name, value)| (name.to_owned(), value));
+        Ok(metrics.chain([("loss".to_owned(), loss)]).collect())
+    }
+
+    fn load(&self, path: &Path) -> Result<Adapters, TrainError> {
+        let mut adapters = Adapters::load(path, self.lalm)?;
+        // PEFT's files hold the pattern in a portable form; the next save must start from the same one.
+        adapters.config = self.lora.clone();
+        Ok(adapters)
+    }
 }
 
-fn load(path: &Path, lalm: &Lalm, lora: &LoraConfig) -> Result<Adapters, TrainError> {
-    let mut adapters = Adapters::load(path, lalm)?;
-    // PEFT's files hold the pattern in a portable form; the next save must start from the same one.
-    adapters.config = lora.clone();
-    Ok(adapters)
-}
-
-fn plan(session: &Session<'_>, lora: &LoraConfig, micro_batches: usize) -> StepPlan {
-    let (config, step) = (session.config, session.state.step);
-    let size = StepSize { learning_rate: session.learning_rate(), max_grad_norm: config.max_grad_norm };
-    StepPlan { dropout_seeds: dropout_seeds(session.run.seed, lora, step, micro_batches), size }
-}
-
-/// One seed a micro-batch, a pure function of run, step and micro-batch; none without dropout.
+/// One seed per micro-batch, a pure function of run, step and micro-batch; none without dropout.
 fn dropout_seeds(run_seed: u64, lora: &LoraConfig, step: u64, batches: usize) -> Vec<u64> {
     if lora.dropout <= 0.0 {
         return Vec::new();

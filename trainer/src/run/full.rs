@@ -6,14 +6,14 @@ use std::sync::Arc;
 use idk_common::{Identity, Problem, prefetch};
 use idk_model::{Clip, Lalm};
 
-use crate::collate::{collate, tokenize};
 use crate::config::TrainConfig;
+use crate::data::{AudioInput, Batch, Row, RowTokens, Totals};
 use crate::error::TrainError;
-use crate::example::Example;
-use crate::forward::{AudioInput, MicroBatch};
-use crate::session::Session;
-use crate::step::full_step;
-use crate::train_run::{TrainReport, TrainRun};
+use crate::method::sft::{sft_loss, sft_metrics};
+use crate::run::report::TrainReport;
+use crate::run::session::Session;
+use crate::step::{StepSize, full_gradients, update};
+use crate::train_run::TrainRun;
 
 /// Steps that may be skipped in a run because a loss or gradient was not finite. One bad batch of an endless stream
 /// does no harm; more than a few mean that the model has diverged.
@@ -23,7 +23,7 @@ pub const MAX_SKIPPED_STEPS: u64 = 3;
 ///
 /// Its rows must depend on the step alone, so that a resumed run sees the rows that it would have seen.
 pub type NextBatch<'a> =
-    dyn Fn(u64) -> Result<Vec<Example>, Box<dyn std::error::Error + Send + Sync>> + Sync + 'a;
+    dyn Fn(u64) -> Result<Vec<Row>, Box<dyn std::error::Error + Send + Sync>> + Sync + 'a;
 
 /// Measures the model every `eval_every` steps and after the last one; the metrics go to the logs as `eval_<name>`.
 pub type Evaluate<'a> =
@@ -37,7 +37,7 @@ pub type Evaluate<'a> =
 /// whole model as a Hugging Face folder in f32.
 ///
 /// # Errors
-/// As [`crate::train_lora`]; a loss or gradient that is not finite skips the update, and ends the run with
+/// As [`crate::train_adapters`]; a loss or gradient that is not finite skips the update, and ends the run with
 /// [`TrainError::NonFinite`] once that has happened more than [`MAX_SKIPPED_STEPS`] times.
 pub fn train_full(
     lalm: Lalm,
@@ -67,7 +67,7 @@ pub fn train_full(
 
 fn train_loop(
     lalm: &mut Lalm,
-    batches: &mut dyn Iterator<Item = Result<Vec<Example>, TrainError>>,
+    batches: &mut dyn Iterator<Item = Result<Vec<Row>, TrainError>>,
     mut evaluate: Option<&mut Evaluate<'_>>,
     session: &mut Session<'_>,
 ) -> Result<(), TrainError> {
@@ -75,12 +75,16 @@ fn train_loop(
     while !ended {
         let step = session.state.step;
         let gone = || TrainError::Batch { step, source: "the thread that makes the rows ended".into() };
-        let examples = batches.next().ok_or_else(gone)??;
-        let samples = examples.len();
-        let micro_batches = micro_batches(lalm, examples, session.config.batch_size)?;
-        let rate = session.learning_rate();
-        let max_norm = session.config.max_grad_norm;
-        let outcome = full_step(lalm, &micro_batches, &mut session.optimizer, rate, max_norm)?;
+        let rows = batches.next().ok_or_else(gone)??;
+        let samples = rows.len();
+        let micro_batches = micro_batches(lalm, &rows, session.config.batch_size)?;
+        let size = StepSize {
+            learning_rate: session.learning_rate(),
+            max_grad_norm: session.config.max_grad_norm,
+        };
+        let gradients = full_gradients(lalm, &micro_batches, &sft_loss)?;
+        let metrics = sft_metrics(&gradients.sums, Totals::of_batches(&micro_batches));
+        let outcome = update(lalm, gradients, metrics, &micro_batches, &mut session.optimizer, size)?;
         session.finish_step(&outcome, samples)?;
         if let Some(bad) = outcome.not_finite {
             if session.state.skipped_steps > MAX_SKIPPED_STEPS {
@@ -103,25 +107,18 @@ fn train_loop(
     Ok(())
 }
 
-fn micro_batches(
-    lalm: &Lalm,
-    examples: Vec<Example>,
-    batch_size: usize,
-) -> Result<Vec<MicroBatch>, TrainError> {
-    if examples.is_empty() {
+fn micro_batches(lalm: &Lalm, rows: &[Row], batch_size: usize) -> Result<Vec<Batch>, TrainError> {
+    if rows.is_empty() {
         return Err(TrainError::NoExamples);
     }
-    let mut examples = examples.into_iter().peekable();
-    let mut batches = Vec::new();
-    while examples.peek().is_some() {
-        let rows: Vec<Example> = examples.by_ref().take(batch_size).collect();
-        let tokens = rows.iter().map(|row| tokenize(lalm, row)).collect::<Result<Vec<_>, _>>()?;
-        let (tokens, labels) = collate(&tokens, lalm.tokenizer.pad_id())?;
-        let mel = |clip: &Clip| clip.mel(&lalm.mel).map(Arc::unwrap_or_clone);
-        let mels = |row: &Example| row.audio.iter().map(mel).collect::<Result<_, _>>();
+    let batch = |rows: &[Row]| {
+        let tokens = rows.iter().map(|row| RowTokens::of(lalm, row)).collect::<Result<Vec<_>, _>>()?;
+        let mel = |clip: &Clip| Ok(Arc::unwrap_or_clone(clip.mel(&lalm.mel)?));
+        let mels = |row: &Row| row.audio.iter().map(mel).collect::<Result<_, TrainError>>();
         let mels = rows.iter().map(mels).collect::<Result<_, _>>()?;
-        let ids = rows.into_iter().map(|row| row.id).collect();
-        batches.push(MicroBatch { ids, tokens, labels, audio: AudioInput::Mels(mels) });
-    }
-    Ok(batches)
+        let ids = rows.iter().map(|row| row.id.clone()).collect();
+        let places = (0..rows.len()).collect();
+        Ok(Batch::collate(ids, places, &tokens, AudioInput::Mels(mels), lalm.tokenizer.pad_id()))
+    };
+    rows.chunks(batch_size).map(batch).collect()
 }

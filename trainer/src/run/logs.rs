@@ -8,7 +8,7 @@ use idk_common::{RunDir, fs, json};
 use serde_json::{Map, Value};
 
 use crate::error::TrainError;
-use crate::tensorboard::EventFile;
+use crate::run::tensorboard::EventFile;
 
 /// Appends rows to `metrics.jsonl` and to an event file.
 ///

@@ -5,7 +5,7 @@ use idk_model::LoraConfig;
 use serde::{Deserialize, Serialize};
 
 use crate::config::TrainConfig;
-use crate::dpo_config::DpoConfig;
+use crate::method::dpo::config::DpoConfig;
 
 /// A change that a run resumed with; kept in its checkpoints.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -10,52 +10,6 @@ use crate::error::TrainError;
 /// Name, without `eval_`, of the metric that `target_refusal_rate` looks at.
 const REFUSAL_RATE: &str = "refusal_rate";
 
-/// A metric of the validation by which the best adapter can be chosen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum BestMetric {
-    /// The loss on the validation rows; the lowest is the best.
-    #[serde(rename = "eval_loss")]
-    Loss,
-    /// Share of the validation questions that are answered right.
-    #[serde(rename = "eval_acc")]
-    Acc,
-    /// Reliability on the validation questions.
-    #[serde(rename = "eval_rel")]
-    Rel,
-    /// Reliability gain index over the base model's own answers.
-    #[serde(rename = "eval_rgi")]
-    Rgi,
-    /// Share of the validation pairs whose chosen answer has the higher reward (DPO).
-    #[serde(rename = "eval_rewards/accuracies")]
-    RewardAccuracies,
-    /// Mean reward margin of the validation pairs (DPO).
-    #[serde(rename = "eval_rewards/margins")]
-    RewardMargins,
-}
-
-impl BestMetric {
-    /// Its name in the results of an evaluation, without the `eval_` of the logs.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Loss => "loss",
-            Self::Acc => "acc",
-            Self::Rel => "rel",
-            Self::Rgi => "rgi",
-            Self::RewardAccuracies => "rewards/accuracies",
-            Self::RewardMargins => "rewards/margins",
-        }
-    }
-
-    /// Whether it is measured on validation rows and not on the answers to validation questions.
-    pub(crate) const fn is_of_rows(self) -> bool {
-        matches!(self, Self::Loss | Self::RewardAccuracies | Self::RewardMargins)
-    }
-
-    fn is_better(self, value: f64, best: f64) -> bool {
-        if self == Self::Loss { value < best } else { value > best }
-    }
-}
-
 /// The best evaluation so far.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -135,6 +89,7 @@ impl Selection {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::best_metric::BestMetric;
 
     fn observe(config: &TrainConfig, metric: &str, values: &[f64]) -> (Selection, Vec<bool>) {
         let mut selection = Selection::default();

@@ -9,15 +9,15 @@ use burn::tensor::Device;
 use idk_common::Identity;
 use idk_common::progress::Progress;
 
-use crate::checkpoint::{self, Checkpoint, TrainState};
 use crate::config::TrainConfig;
 use crate::error::TrainError;
-use crate::logs::Logs;
-use crate::optimizer::AdamW;
-use crate::parameters::Parameters;
-use crate::schedule;
-use crate::step::StepOutcome;
-use crate::train_run::{TrainReport, TrainRun};
+use crate::run::checkpoint::{self, Checkpoint};
+use crate::run::logs::Logs;
+use crate::run::report::TrainReport;
+use crate::run::schedule;
+use crate::run::state::TrainState;
+use crate::step::{AdamW, Parameters, StepOutcome};
+use crate::train_run::TrainRun;
 
 pub(crate) struct Session<'a> {
     pub(crate) config: &'a TrainConfig,

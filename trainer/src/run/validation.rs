@@ -6,6 +6,7 @@ use std::error::Error;
 use idk_model::Adapters;
 
 use crate::config::TrainConfig;
+use crate::data::Row;
 use crate::error::TrainError;
 
 /// Measures the adapters after some number of steps; the metrics go to the logs as `eval_<name>`.
@@ -17,14 +18,14 @@ pub type Measure<'a> =
 
 /// What adapters are measured on every `eval_every` steps and after the last one: held-out rows, which give
 /// `eval_loss`, and whatever the caller measures.
-pub struct Validation<'a, R> {
+pub struct Validation<'a> {
     /// Rows that are not trained on; may be empty.
-    pub rows: &'a [R],
+    pub rows: &'a [Row],
     /// The caller's own measurement.
     pub measure: Option<&'a mut Measure<'a>>,
 }
 
-impl<'a, R> Validation<'a, R> {
+impl<'a> Validation<'a> {
     /// Nothing is measured.
     #[must_use]
     pub fn none() -> Self {
@@ -52,12 +53,12 @@ impl<'a, R> Validation<'a, R> {
 
     /// The loss on `rows` is measured.
     #[must_use]
-    pub fn of_rows(rows: &'a [R]) -> Self {
+    pub fn of_rows(rows: &'a [Row]) -> Self {
         Self { rows, measure: None }
     }
 }
 
-impl<R> std::fmt::Debug for Validation<'_, R> {
+impl std::fmt::Debug for Validation<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Validation").field("rows", &self.rows.len()).finish_non_exhaustive()
     }

@@ -1,69 +1,128 @@
 //! Losses and gradients of micro-batches, several of them at once, added up.
 
 use burn::tensor::{Device, Tensor};
-use idk_model::workers;
+use idk_model::{Adapters, ForwardContext, Lalm, workers};
 
+use crate::data::{Batch, Totals};
 use crate::error::TrainError;
-use crate::parameters::{Gradients, Parameters, make_trainable};
+use crate::step::answer_nll::{AnswerNll, answer_nll};
+use crate::step::parameters::{Gradients, Parameters, make_trainable};
 
-/// Losses and whatever else is measured of a micro-batch, from trainable parameters, its index and the batch.
-pub(crate) type Forward<'a, P, B, M> =
-    dyn Fn(&P, usize, &B) -> Result<(Tensor<1>, M), TrainError> + Sync + 'a;
+/// What is measured besides the loss; micro-batches are added up number by number.
+pub type Sums = Vec<f64>;
 
-/// What the micro-batches of a step add up to.
-pub(crate) struct Summed<M> {
-    /// The sum of their losses.
-    pub(crate) loss: f64,
-    /// Its gradient; incomplete if `bad` is set.
-    pub(crate) gradients: Gradients,
-    /// What else was measured, in the order of the micro-batches; ends with the bad one.
-    pub(crate) measured: Vec<M>,
-    /// The first micro-batch whose loss is not finite.
-    pub(crate) bad: Option<usize>,
+/// Turns log-probabilities into the part of the loss that a micro-batch adds, `[1]`, and what else is measured of it.
+/// The totals are those of the step.
+pub type Loss<'a> =
+    dyn Fn(&AnswerNll, &Batch, Totals) -> Result<(Tensor<1>, Sums), TrainError> + Sync + 'a;
+
+/// Loss and gradients of one optimiser step, before clipping.
+#[derive(Debug, Clone)]
+pub struct StepGradients {
+    /// The sum over the micro-batches.
+    pub loss: f64,
+    /// Gradient of `loss`. Incomplete if `loss` is not finite.
+    pub gradients: Gradients,
+    /// What else was measured.
+    pub sums: Sums,
+    /// Tokens without padding; a prompt counts once.
+    pub num_tokens: usize,
+    /// Rows of the first micro-batch whose loss is not finite.
+    pub bad_rows: Vec<String>,
 }
 
-/// Runs the micro-batches, on the CPU several at once, and adds up the `[1]` losses that `forward` gives and their
-/// gradients, in order: the sums do not depend on the number of threads.
-pub(crate) fn sum_over_batches<P: Parameters + Clone + Sync, B: Sync, M: Send>(
+/// Loss and gradients of the adapters over the micro-batches of one step; the base model is a constant.
+///
+/// `dropout_seeds` has one seed per micro-batch; without it LoRA dropout is off.
+///
+/// # Errors
+/// Those of [`answer_nll`] and of the loss.
+pub fn adapter_gradients(
+    lalm: &Lalm,
+    adapters: &Adapters,
+    batches: &[Batch],
+    dropout_seeds: &[u64],
+    loss: &Loss<'_>,
+) -> Result<StepGradients, TrainError> {
+    sum_over_batches(adapters, batches, &lalm.device, loss, &|leaves, index, batch| {
+        let dropout_seed = dropout_seeds.get(index).copied();
+        answer_nll(lalm, &ForwardContext { adapters: Some(leaves), dropout_seed }, batch)
+    })
+}
+
+/// Loss and gradients of all trained tensors of the model over the micro-batches of one step.
+///
+/// # Errors
+/// Those of [`answer_nll`] and of the loss.
+pub fn full_gradients(lalm: &Lalm, batches: &[Batch], loss: &Loss<'_>) -> Result<StepGradients, TrainError> {
+    sum_over_batches(lalm, batches, &lalm.device, loss, &|leaves, _, batch| {
+        answer_nll(leaves, &ForwardContext::default(), batch)
+    })
+}
+
+/// Log-probabilities of a micro-batch from trainable parameters, its index and the batch.
+type Forward<'a, P> = dyn Fn(&P, usize, &Batch) -> Result<AnswerNll, TrainError> + Sync + 'a;
+
+/// Runs the micro-batches, on the CPU several at once, and adds up losses and gradients in order: the sums do not depend
+/// on the number of threads.
+fn sum_over_batches<P: Parameters + Clone + Sync>(
     parameters: &P,
-    batches: &[B],
+    batches: &[Batch],
     device: &Device,
-    forward: &Forward<'_, P, B, M>,
-) -> Result<Summed<M>, TrainError> {
-    let mut summed = Summed { loss: 0.0, gradients: Gradients::default(), measured: Vec::new(), bad: None };
+    loss: &Loss<'_>,
+    forward: &Forward<'_, P>,
+) -> Result<StepGradients, TrainError> {
+    let totals = Totals::of_batches(batches);
+    let mut step = StepGradients {
+        loss: 0.0,
+        gradients: Gradients::default(),
+        sums: Sums::new(),
+        num_tokens: batches.iter().map(Batch::num_tokens).sum(),
+        bad_rows: Vec::new(),
+    };
     // Micro-batches at once.
     let workers = workers(device);
     for (wave, batches) in batches.chunks(workers).enumerate() {
         let shares = run_together(batches, |index, batch| {
-            run_share(parameters, |leaves| forward(leaves, wave * workers + index, batch))
+            run_share(parameters, |leaves| {
+                loss(&forward(leaves, wave * workers + index, batch)?, batch, totals)
+            })
         });
-        for (index, share) in shares.into_iter().enumerate() {
-            let (loss, measured, gradients) = share?;
-            summed.loss += loss;
-            summed.measured.push(measured);
+        for (batch, share) in batches.iter().zip(shares) {
+            let (loss, sums, gradients) = share?;
+            step.loss += loss;
+            add_sums(&mut step.sums, &sums);
             if !loss.is_finite() {
-                summed.bad = Some(wave * workers + index);
-                return Ok(summed);
+                step.bad_rows.clone_from(&batch.ids);
+                return Ok(step);
             }
-            summed.gradients.add(gradients);
+            step.gradients.add(gradients);
         }
     }
-    Ok(summed)
+    Ok(step)
+}
+
+/// Adds `more` number by number.
+pub(crate) fn add_sums(sums: &mut Sums, more: &[f64]) {
+    sums.resize(sums.len().max(more.len()), 0.0);
+    for (sum, more) in sums.iter_mut().zip(more) {
+        *sum += more;
+    }
 }
 
 /// Forward and backward of one micro-batch, with leaves of its own: graphs that share a leaf would wait for each
 /// other in the backward pass.
-fn run_share<P: Parameters + Clone, M>(
+fn run_share<P: Parameters + Clone>(
     parameters: &P,
-    forward: impl FnOnce(&P) -> Result<(Tensor<1>, M), TrainError>,
-) -> Result<(f64, M, Gradients), TrainError> {
+    loss: impl FnOnce(&P) -> Result<(Tensor<1>, Sums), TrainError>,
+) -> Result<(f64, Sums, Gradients), TrainError> {
     let mut leaves = parameters.clone();
     make_trainable(&mut leaves);
-    let (share, measured) = forward(&leaves)?;
+    let (share, sums) = loss(&leaves)?;
     let loss: f32 = share.clone().inner().try_into_scalar().map_err(TrainError::device("the loss"))?;
     let gradients =
         if loss.is_finite() { Gradients::of(&mut leaves, share.backward()) } else { Gradients::default() };
-    Ok((f64::from(loss), measured, gradients))
+    Ok((f64::from(loss), sums, gradients))
 }
 
 /// `f` of every item, each on a thread of its own, results in the order of the items.

@@ -3,7 +3,8 @@
 use burn::tensor::Tensor;
 use burn::tensor::activation::{log_sigmoid, relu};
 
-use crate::dpo_config::{DpoConfig, DpoLoss};
+use crate::method::dpo::config::{DpoConfig, DpoLoss};
+use crate::step::Metrics;
 
 /// Log-probabilities of the answers of some pairs, under the policy or under the reference.
 #[derive(Debug, Clone)]
@@ -51,52 +52,29 @@ pub fn per_token(loss: DpoLoss) -> bool {
     loss == DpoLoss::Ipo
 }
 
-/// Sums over pairs of what TRL logs; add up micro-batches, then [`PairSums::metrics`].
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct PairSums {
-    pairs: usize,
-    reward_chosen: f64,
-    reward_rejected: f64,
-    accurate: usize,
-    log_prob_chosen: f64,
-    log_prob_rejected: f64,
+/// What TRL logs of a pair, to be added up over pairs: 1, the rewards of the chosen and of the rejected answer, whether
+/// the chosen one is higher, and the policy's log-probabilities. `policy` and `reference` are log-probabilities of the
+/// `[chosen, rejected]` answers; the reward of an answer is `beta (log p - log p_ref)`.
+pub fn pair_sums(beta: f64, policy: [f64; 2], reference: [f64; 2]) -> [f64; 6] {
+    let [chosen, rejected] = [0, 1].map(|side| beta * (policy[side] - reference[side]));
+    let is_accurate = f64::from(u8::from(chosen > rejected));
+    [1.0, chosen, rejected, is_accurate, policy[0], policy[1]]
 }
 
-impl PairSums {
-    /// Adds a pair: the log-probabilities of its `[chosen, rejected]` answers under the policy and the reference. The
-    /// reward of an answer is `beta (log p - log p_ref)`.
-    pub fn add(&mut self, beta: f64, policy: [f64; 2], reference: [f64; 2]) {
-        let [chosen, rejected] = [0, 1].map(|side| beta * (policy[side] - reference[side]));
-        self.pairs += 1;
-        self.reward_chosen += chosen;
-        self.reward_rejected += rejected;
-        self.accurate += usize::from(chosen > rejected);
-        self.log_prob_chosen += policy[0];
-        self.log_prob_rejected += policy[1];
-    }
-
-    /// Adds the pairs of another micro-batch.
-    pub fn join(&mut self, other: &Self) {
-        self.pairs += other.pairs;
-        self.reward_chosen += other.reward_chosen;
-        self.reward_rejected += other.reward_rejected;
-        self.accurate += other.accurate;
-        self.log_prob_chosen += other.log_prob_chosen;
-        self.log_prob_rejected += other.log_prob_rejected;
-    }
-
-    /// Means over the pairs under TRL's names.
-    pub fn metrics(&self) -> Vec<(&'static str, f64)> {
-        let mean = |sum: f64| sum / self.pairs.max(1) as f64;
-        vec![
-            ("rewards/chosen", mean(self.reward_chosen)),
-            ("rewards/rejected", mean(self.reward_rejected)),
-            ("rewards/accuracies", mean(self.accurate as f64)),
-            ("rewards/margins", mean(self.reward_chosen - self.reward_rejected)),
-            ("logps/chosen", mean(self.log_prob_chosen)),
-            ("logps/rejected", mean(self.log_prob_rejected)),
-        ]
-    }
+/// Means under TRL's names, from [`pair_sums`] added up over pairs.
+pub fn pair_metrics(sums: &[f64]) -> Metrics {
+    let &[pairs, chosen, rejected, accurate, log_prob_chosen, log_prob_rejected, ..] = sums else {
+        return Vec::new();
+    };
+    let mean = |sum: f64| sum / pairs.max(1.0);
+    vec![
+        ("rewards/chosen", mean(chosen)),
+        ("rewards/rejected", mean(rejected)),
+        ("rewards/accuracies", mean(accurate)),
+        ("rewards/margins", mean(chosen - rejected)),
+        ("logps/chosen", mean(log_prob_chosen)),
+        ("logps/rejected", mean(log_prob_rejected)),
+    ]
 }
 
 #[cfg(test)]
@@ -140,15 +118,13 @@ mod tests {
     }
 
     #[test]
-    fn the_logged_means_are_the_hand_computed_ones_however_the_pairs_are_split() {
+    fn the_logged_means_are_the_hand_computed_ones() {
         let pairs = [([-1.0, -3.0], [-2.0, -2.5]), ([-4.0, -1.0], [-3.0, -1.0])];
-        let mut together = PairSums::default();
-        let mut joined = PairSums::default();
+        let mut sums = [0.0; 6];
         for (policy, reference) in pairs {
-            together.add(0.5, policy, reference);
-            let mut one = PairSums::default();
-            one.add(0.5, policy, reference);
-            joined.join(&one);
+            for (sum, value) in sums.iter_mut().zip(pair_sums(0.5, policy, reference)) {
+                *sum += value;
+            }
         }
         let expected = [
             ("rewards/chosen", 0.0),
@@ -158,7 +134,6 @@ mod tests {
             ("logps/chosen", -2.5),
             ("logps/rejected", -2.0),
         ];
-        assert_eq!(together.metrics(), expected);
-        assert_eq!(joined, together);
+        assert_eq!(pair_metrics(&sums), expected);
     }
 }

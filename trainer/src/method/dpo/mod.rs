@@ -1,183 +1,181 @@
-//! Direct preference optimisation of LoRA adapters on a frozen base model.
+//! Direct preference optimisation (Rafailov et al. 2023, <https://arxiv.org/abs/2305.18290>): the chosen answer of a pair is
+//! preferred to the rejected one.
+//!
+//! The reference is what the adapters start from: the base model, or the adapter in `dpo.init`. Its log-probabilities are
+//! computed once, before the first step, and kept in `checkpoints/reference.json`.
 
-use std::collections::BTreeMap;
-use std::sync::OnceLock;
+pub(crate) mod config;
+pub(crate) mod loss;
+mod reference;
+pub(crate) mod start_adapter;
 
+use burn::tensor::{Tensor, TensorData};
 use idk_common::Identity;
-use idk_common::seed::derive_seed;
-use idk_model::{Adapters, Lalm, LoraConfig};
+use idk_model::{Adapters, Lalm};
 
-use crate::adapter_run::{AdapterTask, StepPlan, train_adapters};
-use crate::audio::RowAudio;
-use crate::config::TrainConfig;
-use crate::dpo_config::DpoConfig;
-use crate::dpo_reference::{Reference, log_probs};
-use crate::dpo_step::{Totals, dpo_step, evaluate_pairs};
+use self::config::DpoConfig;
+use self::loss::{PairLogProbs, pair_losses, pair_metrics, pair_sums, per_token};
+use self::reference::{Reference, log_probs};
+use crate::data::{Batch, Loader, Row, RowTokens, Totals, fingerprint};
 use crate::error::TrainError;
-use crate::feed::Feed;
-use crate::forward::AudioInput;
-use crate::optimizer::AdamW;
-use crate::pair::{Pair, PairBatch, PairTokens, fingerprint_pairs};
-use crate::session::Session;
-use crate::start_adapter::check_start_adapter;
-use crate::step::StepOutcome;
-use crate::train_run::{TrainReport, TrainRun};
-use crate::validation::Validation;
+use crate::method::Method;
+use crate::step::{AnswerNll, Metrics, Sums, add_sums};
+use crate::train_run::TrainRun;
 
-/// Trains LoRA adapters to prefer the chosen answer of every pair to the rejected one (Rafailov et al. 2023,
-/// <https://arxiv.org/abs/2305.18290>).
-///
-/// The reference is what the adapters start from: the base model, or the adapter in `dpo.init`. Its log-probabilities
-/// are computed once, before the first step, and kept in `checkpoints/reference.json`. Everything else is as with
-/// [`train_lora`](crate::train_lora), with pairs for rows; the loss of a step is the mean over its pairs. Validation
-/// pairs give `eval_loss`, `eval_rewards/...` and `eval_logps/...`.
+/// Direct preference optimisation.
+pub(crate) struct Dpo<'a> {
+    lalm: &'a Lalm,
+    config: &'a DpoConfig,
+    start: Adapters,
+    /// Whether `start` changes the base model.
+    is_reference: bool,
+    /// Hash of the tensors of `start`; "base" if they change nothing.
+    start_sha256: String,
+    /// Log-probabilities of the `[chosen, rejected]` answers under the reference, of all rows of the run.
+    reference: Vec<[f64; 2]>,
+}
+
+impl<'a> Dpo<'a> {
+    pub(crate) fn new(
+        lalm: &'a Lalm,
+        config: &'a DpoConfig,
+        start: Adapters,
+        is_reference: bool,
+    ) -> Result<Self, TrainError> {
+        let start_sha256 = if is_reference { start.sha256()? } else { "base".to_owned() };
+        Ok(Self { lalm, config, start, is_reference, start_sha256, reference: Vec::new() })
+    }
+
+    /// The reference depends on these and on the model, and on nothing else.
+    fn made_from(&self, rows: &[Row], val: &[Row]) -> Identity {
+        Identity::default()
+            .with("dpo.init", self.start_sha256.clone())
+            .with("pairs", fingerprint(rows))
+            .with("val_pairs", fingerprint(val))
+    }
+}
+
+impl Method for Dpo<'_> {
+    fn start(&self) -> &Adapters {
+        &self.start
+    }
+
+    fn identity(&self, rows: &[Row], val: &[Row], _selects: bool) -> Identity {
+        self.config.identity().as_texts().and(self.made_from(rows, val))
+    }
+
+    fn check(&self, row: &Row, tokens: &RowTokens) -> Result<(), TrainError> {
+        match tokens.answers.as_slice() {
+            [chosen, rejected] if chosen == rejected => Err(TrainError::SameAnswers { id: row.id.clone() }),
+            [_, _] => Ok(()),
+            answers => Err(TrainError::NoPair { id: row.id.clone(), answers: answers.len() }),
+        }
+    }
+
+    fn begin(&mut self, rows: [&Loader<'_>; 2], run: &TrainRun<'_>) -> Result<(), TrainError> {
+        let inputs = self.made_from(rows[0].rows, rows[1].rows).and(run.identity.clone());
+        let adapters = self.is_reference.then_some(&self.start);
+        let computed = Reference::load_or_compute(run, inputs, rows.map(|rows| rows.rows.len()), &|part| {
+            log_probs(self.lalm, adapters, rows[part], run)
+        })?;
+        self.reference = computed.log_probs.concat();
+        Ok(())
+    }
+
+    fn prepare(&self, batch: &mut Batch, _policy: &Adapters, _step: u64) -> Result<(), TrainError> {
+        let of_row = |side: usize| {
+            batch.rows.iter().map(move |&row| self.reference.get(row).map_or(f64::NAN, |pair| pair[side]))
+        };
+        batch.reference = of_row(0).chain(of_row(1)).collect();
+        Ok(())
+    }
+
+    fn loss(&self, nll: &AnswerNll, batch: &Batch, totals: Totals) -> Result<(Tensor<1>, Sums), TrainError> {
+        dpo_loss(self.config, nll, batch, totals)
+    }
+
+    fn metrics(&self, sums: &[f64], totals: Totals) -> Metrics {
+        dpo_metrics(self.config, sums, totals)
+    }
+}
+
+/// As in TRL the loss is the mean over the pairs, and the SFT loss the mean over all tokens of the chosen answers.
 ///
 /// # Errors
-/// As [`train_lora`](crate::train_lora); [`TrainError::InitAdapter`] if the adapter to start
-/// from is not of the shape that `lora` says.
-pub fn train_dpo(
-    lalm: &Lalm,
-    lora: &LoraConfig,
-    pairs: &[Pair],
-    validation: Validation<'_, Pair>,
-    config: &TrainConfig,
-    dpo: &DpoConfig,
-    run: TrainRun<'_>,
-) -> Result<(Adapters, TrainReport), TrainError> {
-    config.validate()?;
-    dpo.validate()?;
-    validation.check(config)?;
-    if pairs.is_empty() {
-        return Err(TrainError::NoExamples);
+/// [`TrainError::Device`] if the log-probabilities cannot be read back.
+pub fn dpo_loss(
+    config: &DpoConfig,
+    nll: &AnswerNll,
+    batch: &Batch,
+    totals: Totals,
+) -> Result<(Tensor<1>, Sums), TrainError> {
+    let policy = answer_log_probs(&nll.tokens, batch, per_token(config.loss));
+    let reference = reference_of(batch, config);
+    let losses = pair_losses(config, &policy, &to_tensors(nll, &reference));
+    let chosen_nll = nll.tokens.clone().narrow(0, 0, batch.first_answer_tokens()).sum();
+    let mut loss = losses.sum().div_scalar(totals.rows.max(1) as f64);
+    let mut chosen_sum = 0.0;
+    if config.sft_weight > 0.0 {
+        let sum: f32 =
+            chosen_nll.clone().inner().try_into_scalar().map_err(TrainError::device("the SFT loss"))?;
+        chosen_sum = f64::from(sum);
+        loss = loss + chosen_nll.mul_scalar(config.sft_weight / totals.first_answer_tokens.max(1) as f64);
     }
-    let start = start(lalm, lora, dpo, run.seed)?;
-    let [train_lengths, val_lengths] = [lengths(lalm, pairs)?, lengths(lalm, validation.rows)?];
-    let own;
-    let store = match run.features {
-        Some(store) => store,
-        None => {
-            own = config.feature_store(run.identity.text("model").unwrap_or_default());
-            &own
-        }
+    let read = |tensor: Tensor<1>| -> Result<Vec<f32>, TrainError> {
+        tensor.inner().try_into_vec_as().map_err(TrainError::device("the log-probabilities"))
     };
-    let audio = RowAudio::new(lalm, &start.adapters, store);
-    audio.keep(pairs.iter().chain(validation.rows).map(|pair| pair.audio.as_slice()), &run)?;
-    let reference = OnceLock::new();
-    let train = feed(lalm, &audio, pairs, train_lengths, (&reference, 0));
-    let val = feed(lalm, &audio, validation.rows, val_lengths, (&reference, 1));
-
-    // The reference depends on these and on the model, and on nothing else.
-    let made_from = Identity::default()
-        .with("dpo.init", start.sha256.clone())
-        .with("pairs", fingerprint_pairs(pairs))
-        .with("val_pairs", fingerprint_pairs(validation.rows));
-    let lora = Identity::default().with_section("lora", lora);
-    let inputs = lora.and(dpo.identity()).as_texts().and(made_from.clone());
-    let total_steps = config.total_steps(pairs.len());
-    let (session, found) = Session::open(config, run, Some(pairs.len()), total_steps, true, inputs)?;
-
-    let inputs = made_from.and(run.identity.clone());
-    let adapters = start.is_reference.then_some(&start.adapters);
-    let computed = Reference::load_or_compute(&run, inputs, [pairs.len(), validation.rows.len()], &|part| {
-        let (pairs, feed) = [(pairs, &train), (validation.rows, &val)][part];
-        log_probs(lalm, adapters, pairs, feed, &run)
-    })?;
-    reference.get_or_init(|| computed.log_probs);
-    let task = DpoTask { lalm, config, dpo, train, val, val_pairs: validation.rows };
-    train_adapters(lalm, start.adapters.clone(), session, found, &task, validation.measure)
-}
-
-/// The adapters before the first step.
-struct Start {
-    adapters: Adapters,
-    /// Whether they change the base model.
-    is_reference: bool,
-    /// Hash of their tensors; "base" if they change nothing.
-    sha256: String,
-}
-
-fn start(lalm: &Lalm, lora: &LoraConfig, dpo: &DpoConfig, seed: u64) -> Result<Start, TrainError> {
-    if dpo.init.as_os_str().is_empty() {
-        let fresh = Adapters::init(lalm, lora, derive_seed(seed, "lora", &[]))?;
-        return Ok(Start { adapters: fresh, is_reference: false, sha256: "base".to_owned() });
+    let (chosen, rejected) = (read(policy.chosen)?, read(policy.rejected)?);
+    let mut sums = Sums::new();
+    for ((&chosen, &rejected), &reference) in chosen.iter().zip(&rejected).zip(&reference) {
+        let of_pair = pair_sums(config.beta, [f64::from(chosen), f64::from(rejected)], reference);
+        add_sums(&mut sums, &of_pair);
     }
-    let mut adapters = Adapters::load(&dpo.init, lalm)?;
-    check_start_adapter(&dpo.init, &adapters, lora, &lalm.config.linears())?;
-    adapters.config = lora.clone();
-    let sha256 = adapters.sha256()?;
-    Ok(Start { adapters, is_reference: true, sha256 })
+    sums.push(chosen_sum);
+    Ok((loss, sums))
 }
 
-/// Tokens of the longer row of each pair; a pair that cannot be learnt from is found here.
-fn lengths(lalm: &Lalm, pairs: &[Pair]) -> Result<Vec<usize>, TrainError> {
-    let length = |pair| {
-        let PairTokens { prompt, answers: [chosen, rejected] } = PairTokens::of(lalm, pair)?;
-        Ok(prompt.len() + chosen.len().max(rejected.len()))
+/// What TRL logs.
+pub fn dpo_metrics(config: &DpoConfig, sums: &[f64], totals: Totals) -> Metrics {
+    let mut metrics = pair_metrics(sums);
+    if let (Some(chosen_nll), true) = (sums.last(), config.sft_weight > 0.0) {
+        metrics.push(("nll_loss", chosen_nll / totals.first_answer_tokens.max(1) as f64));
+    }
+    metrics
+}
+
+/// The log-probabilities of whole answers from the `-log p` of their tokens: sums, or means with `per_token`.
+pub fn answer_log_probs(nll: &Tensor<1>, batch: &Batch, per_token: bool) -> PairLogProbs {
+    let (pairs, tokens) = (batch.len(), nll.dims()[0]);
+    // One product with a constant matrix replaces a sum for each answer.
+    let mut weights = vec![0.0_f32; 2 * pairs * tokens];
+    let mut start = 0;
+    for (row, answer) in batch.answers.iter().enumerate() {
+        let weight = if per_token { -1.0 / answer.len() as f32 } else { -1.0 };
+        weights[row * tokens + start..][..answer.len()].fill(weight);
+        start += answer.len();
+    }
+    let weights = TensorData::new(weights, [2 * pairs, tokens]);
+    let weights = Tensor::<2>::from_data(weights, &nll.device().inner());
+    let log_probs = weights.matmul(nll.clone().reshape([tokens, 1])).reshape([2 * pairs]);
+    PairLogProbs {
+        chosen: log_probs.clone().narrow(0, 0, pairs),
+        rejected: log_probs.narrow(0, pairs, pairs),
+    }
+}
+
+/// The reference's log-probabilities of each pair as the loss wants them: sums or means.
+fn reference_of(batch: &Batch, config: &DpoConfig) -> Vec<[f64; 2]> {
+    let of_answer = |answer: usize| {
+        let tokens = batch.answers[answer].len().max(1) as f64;
+        batch.reference[answer] / if per_token(config.loss) { tokens } else { 1.0 }
     };
-    pairs.iter().map(length).collect()
+    (0..batch.len()).map(|pair| [of_answer(pair), of_answer(batch.len() + pair)]).collect()
 }
 
-/// The reference's log-probabilities of the training and the validation pairs.
-type References = [Vec<[f64; 2]>; 2];
-
-/// `part` says which of the references, once they are known, belong to the pairs.
-fn feed<'a>(
-    lalm: &'a Lalm,
-    audio: &'a RowAudio<'a>,
-    pairs: &'a [Pair],
-    lengths: Vec<usize>,
-    (references, part): (&'a OnceLock<References>, usize),
-) -> Feed<'a, PairBatch> {
-    let join = move |indices: &[usize]| {
-        let rows = indices.iter().map(|&index| &pairs[index]);
-        let tokens = rows.clone().map(|pair| PairTokens::of(lalm, pair)).collect::<Result<Vec<_>, _>>()?;
-        let ids = rows.map(|pair| pair.id.clone()).collect();
-        let of_part = references.get().map_or(&[][..], |references| &references[part]);
-        let reference =
-            indices.iter().map(|&index| of_part.get(index).copied().unwrap_or([f64::NAN; 2])).collect();
-        let no_audio = AudioInput::Features(Vec::new());
-        Ok(PairBatch::collate(ids, &tokens, no_audio, reference, lalm.tokenizer.pad_id()))
+fn to_tensors(nll: &AnswerNll, pairs: &[[f64; 2]]) -> PairLogProbs {
+    let side = |side: usize| {
+        let values: Vec<f32> = pairs.iter().map(|pair| pair[side] as f32).collect();
+        Tensor::from_data(TensorData::new(values, [pairs.len()]), &nll.tokens.device().inner())
     };
-    let clips = pairs.iter().map(|pair| pair.audio.as_slice()).collect();
-    Feed { audio, clips, lengths, collate: Box::new(join), slot: |batch| &mut batch.audio }
-}
-
-struct DpoTask<'a> {
-    lalm: &'a Lalm,
-    config: &'a TrainConfig,
-    dpo: &'a DpoConfig,
-    train: Feed<'a, PairBatch>,
-    val: Feed<'a, PairBatch>,
-    val_pairs: &'a [Pair],
-}
-
-impl AdapterTask<PairBatch> for DpoTask<'_> {
-    fn rows(&self) -> &Feed<'_, PairBatch> {
-        &self.train
-    }
-
-    fn step(
-        &self,
-        adapters: &mut Adapters,
-        optimizer: &mut AdamW,
-        batches: &[PairBatch],
-        plan: &StepPlan,
-    ) -> Result<StepOutcome, TrainError> {
-        dpo_step(self.lalm, adapters, batches, &plan.dropout_seeds, self.dpo, optimizer, plan.size)
-    }
-
-    fn validate(&self, adapters: &Adapters, run: &TrainRun<'_>) -> Result<BTreeMap<String, f64>, TrainError> {
-        if self.val_pairs.is_empty() {
-            return Ok(BTreeMap::new());
-        }
-        let chosen_tokens = |pair| Ok(PairTokens::of(self.lalm, pair)?.answers[0].len());
-        let chosen_tokens: Result<Vec<usize>, TrainError> =
-            self.val_pairs.iter().map(chosen_tokens).collect();
-        let totals = Totals { pairs: self.val_pairs.len(), chosen_tokens: chosen_tokens?.iter().sum() };
-        let evaluate = |batches: &mut dyn Iterator<Item = _>| {
-            evaluate_pairs(self.lalm, adapters, batches, totals, self.dpo)
-        };
-        let found = self.val.in_order(self.config.batch_size, run, evaluate)?;
-        Ok(found.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
-    }
+    PairLogProbs { chosen: side(0), rejected: side(1) }
 }

@@ -10,10 +10,8 @@ use idk_common::{Identity, RunDir, fs, json};
 use idk_model::{Adapters, ForwardContext, Lalm, Prompt, answer_log_probs};
 use serde::{Deserialize, Serialize};
 
+use crate::data::{AudioInput, Loader, RowTokens};
 use crate::error::TrainError;
-use crate::feed::Feed;
-use crate::forward::AudioInput;
-use crate::pair::{Pair, PairBatch, PairTokens};
 use crate::train_run::TrainRun;
 
 /// Pairs whose prompts and features are gathered at once; the model makes its own batches of them.
@@ -87,21 +85,21 @@ fn hash(log_probs: &[Vec<[f64; 2]>; 2]) -> String {
 pub(crate) fn log_probs(
     lalm: &Lalm,
     adapters: Option<&Adapters>,
-    pairs: &[Pair],
-    feed: &Feed<'_, PairBatch>,
+    loader: &Loader<'_>,
     run: &TrainRun<'_>,
 ) -> Result<Vec<[f64; 2]>, TrainError> {
+    let pairs = loader.rows;
     if pairs.is_empty() {
         return Ok(Vec::new());
     }
     let progress = run.progress("reference", pairs.len() as u64);
-    let found = feed.audio_in_order(PAIRS_AT_ONCE, run, |audio| {
+    let found = loader.audio_in_order(PAIRS_AT_ONCE, |audio| {
         let mut found = Vec::with_capacity(pairs.len());
         for (pairs, audio) in pairs.chunks(PAIRS_AT_ONCE).zip(audio) {
             let tokens =
-                pairs.iter().map(|pair| PairTokens::of(lalm, pair)).collect::<Result<Vec<_>, _>>()?;
+                pairs.iter().map(|pair| RowTokens::of(lalm, pair)).collect::<Result<Vec<_>, _>>()?;
             let features = features(lalm, adapters, audio?)?;
-            let answers: Vec<Vec<Vec<u32>>> = tokens.iter().map(|tokens| tokens.answers.to_vec()).collect();
+            let answers: Vec<Vec<Vec<u32>>> = tokens.iter().map(|tokens| tokens.answers.clone()).collect();
             let prompts = tokens.into_iter().zip(features);
             let prompts: Vec<Prompt> =
                 prompts.map(|(tokens, audio)| Prompt { ids: tokens.prompt, audio }).collect();
