@@ -152,7 +152,7 @@ impl BaseConfig {
 }
 
 /// The rows of base training.
-pub struct BaseRows<'a> {
+pub(crate) struct BaseRows<'a> {
     /// Endless clips and questions.
     pub stream: &'a Stream<'a>,
     /// The mix of tasks.
@@ -167,7 +167,7 @@ pub struct BaseRows<'a> {
 
 impl BaseRows<'_> {
     /// The rows of one step, rendered in parallel; the same for any number of threads.
-    pub fn batch(&self, step: usize, batch_size: usize) -> Vec<Example> {
+    pub(crate) fn batch(&self, step: usize, batch_size: usize) -> Vec<Example> {
         (0..batch_size).into_par_iter().map(|slot| self.row(step * batch_size + slot)).collect()
     }
 
@@ -239,9 +239,9 @@ impl BaseRows<'_> {
 /// Items of the stream that a row may look at; enough that hardly any row misses its difficulty.
 const DRAWS_PER_ROW: u64 = 16;
 /// Instruction of the captioning rows.
-pub const CAPTION_PROMPT: &str = "Describe the audio.";
+pub(crate) const CAPTION_PROMPT: &str = "Describe the audio.";
 /// Instruction of the repeat rows; the phrase follows.
-pub const REPEAT_PROMPT: &str = "Repeat this phrase: ";
+pub(crate) const REPEAT_PROMPT: &str = "Repeat this phrase: ";
 /// At most this share of the mel channels is blanked at once.
 const MAX_BLANKED_SHARE: f64 = 0.15;
 

@@ -17,13 +17,10 @@ use idk_trainer::{TrainRun, train_full};
 use rayon::prelude::*;
 
 use crate::base::{BaseRows, CAPTION_PROMPT, Dtype, InitConfig, REPEAT_PROMPT};
-use crate::cli::{print_line, say};
-use crate::error::Failure;
-use crate::pipeline::{Options, move_aside};
 use crate::recipe::Recipe;
-use crate::sources;
-use crate::stop::StopSignals;
-use crate::terminal;
+use crate::run::rendered::bank_dir;
+use crate::run::{Options, RunError, model_sha256, move_aside};
+use crate::terminal::{Failure, StopSignals, print_line, progress, say};
 
 /// Most ids of a new tokenizer.
 const VOCAB_LIMIT: usize = 2048;
@@ -36,7 +33,7 @@ const VAL_BATCH: usize = 32;
 /// Whatever stops it; checkpoints stay, and the same command goes on from the last one.
 pub(crate) fn train_base(recipe: &Recipe, options: &Options<'_>) -> Result<(), Failure> {
     let config = recipe.base.clone().unwrap_or_default();
-    let bank_dir = sources::bank_dir(&recipe.data);
+    let bank_dir = bank_dir(&recipe.data);
     let bank = Bank::load(&bank_dir)?;
     let device = idk_model::device(&recipe.model.device)?;
     let lalm = match &recipe.init {
@@ -55,7 +52,7 @@ pub(crate) fn train_base(recipe: &Recipe, options: &Options<'_>) -> Result<(), F
         .with("init", serde_json::to_string(&recipe.init).unwrap_or_default())
         .with("refusal", recipe.build.refusal.clone());
     if recipe.init.is_none() {
-        identity.insert("model", sources::model_sha256(&recipe.model.path)?);
+        identity.insert("model", model_sha256(&recipe.model.path)?);
     }
     let val = validation_items(&bank, recipe)?;
     // A run that is there keeps its recipe until this one has proved to be the same.
@@ -107,10 +104,13 @@ fn run_training(
         stop: Some(stop.flag()),
         warn: &|line| say(&format!("warning: {line}")),
         features: None,
-        progress: terminal::progress,
+        progress,
     };
     let (lalm, report) = train_full(lalm, &next_batch, Some(&mut evaluate), &recipe.train, run)?;
-    stop.check(&report, dir)?;
+    if stop.came() {
+        let (step, terminated) = (report.steps, stop.terminated());
+        return Err(RunError::Interrupted { dir: dir.root.clone(), step, terminated }.into());
+    }
     idk_evaluator::write_curves(&dir.root, &dir.curves())?;
     Ok(lalm)
 }

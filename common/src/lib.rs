@@ -23,13 +23,7 @@ mod error;
 mod files;
 pub mod identity;
 pub mod limits;
-<<<<<<< HEAD
-pub mod lock;
-pub mod manifest;
-pub mod paths;
 mod prefetch;
-=======
->>>>>>> main
 pub mod problem;
 pub mod progress;
 pub mod run_dir;

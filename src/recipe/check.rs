@@ -3,11 +3,8 @@
 use idk_common::Problem;
 use idk_trainer::{BestMetric, Method};
 
-use super::Recipe;
-use super::read::Places;
+use super::{Places, Recipe, RecipeProblem, TransferConfig};
 use crate::base::{BaseConfig, InitConfig};
-use crate::error::RecipeProblem;
-use crate::transfer::TransferConfig;
 
 impl Recipe {
     /// Checks that need the meaning of a value, not only its type: each section alone, then sections together.

@@ -8,8 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use super::SECTIONS;
-use crate::error::{RecipeError, RecipeProblem};
+use super::{RecipeError, RecipeProblem, SECTIONS};
 
 /// Keys that stood elsewhere in earlier versions, and where they are now.
 const MOVED: [(&str, &str); 1] = [("eval.val", "`val` in [data]")];

@@ -6,25 +6,23 @@
 
 use std::path::{Path, PathBuf};
 
-use idk::base::{BaseConfig, InitConfig};
-use idk::recipe::{Recipe, SECTIONS};
-use idk::sweep::SweepConfig;
-use idk::transfer::TransferConfig;
+use idk::recipe::{Recipe, SECTIONS, SweepConfig, TransferConfig};
+use idk::{BaseConfig, InitConfig};
 
 /// Where the struct of each section stands.
 const SOURCES: [(&str, &str, &str); 12] = [
-    ("model", "src/recipe.rs", "ModelSection"),
-    ("data", "src/recipe.rs", "DataSection"),
+    ("model", "src/recipe/sections.rs", "ModelSection"),
+    ("data", "src/recipe/sections.rs", "DataSection"),
     ("build", "dataset-builder/src/config.rs", "BuildConfig"),
     ("lora", "model/src/lora/mod.rs", "LoraConfig"),
     ("train", "trainer/src/config.rs", "TrainConfig"),
     ("dpo", "trainer/src/dpo_config.rs", "DpoConfig"),
     ("eval", "evaluator/src/config.rs", "EvalConfig"),
-    ("output", "src/recipe.rs", "OutputSection"),
+    ("output", "src/recipe/sections.rs", "OutputSection"),
     ("base", "src/base.rs", "BaseConfig"),
     ("init", "src/base.rs", "InitConfig"),
-    ("transfer", "src/transfer.rs", "TransferConfig"),
-    ("sweep", "src/sweep.rs", "SweepConfig"),
+    ("transfer", "src/recipe/experiments.rs", "TransferConfig"),
+    ("sweep", "src/recipe/experiments.rs", "SweepConfig"),
 ];
 
 const HEADER: &str = "# Recipe keys

@@ -147,6 +147,26 @@ fn a_damaged_entry_is_encoded_again_with_one_warning_and_repaired() {
 }
 
 #[test]
+fn trainings_that_share_the_features_of_a_run_decode_and_encode_a_recording_once() {
+    let (lalm, dir) = (lalm(), tempfile::tempdir().unwrap());
+    let paths = recordings(dir.path(), 6);
+    let store = config().feature_store("tiny");
+    let read = || -> Vec<Clip> { paths.iter().map(|path| store.clip(path, &lalm.mel).unwrap()).collect() };
+    let alone = trained(&examples(&read()), &lora(), &config()).0;
+    for _ in 0..2 {
+        let (rows, setup) = (examples(&read()), Setup::new());
+        let (train, val) = rows.split_at(rows.len() - 3);
+        let train = |run: TrainRun<'_>| {
+            let run = TrainRun { features: Some(&store), ..run };
+            train_lora(&lalm, &lora(), train, Validation::of_rows(val), &config(), run)
+        };
+        setup.with(false, None, train).unwrap();
+        assert!(alone == tree(&setup.run.root));
+    }
+    assert_eq!((store.counts().decoded, store.counts().encoded), (6, 6));
+}
+
+#[test]
 fn an_encoder_that_is_trained_is_never_read_from_a_cache() {
     let (lalm, dir) = (lalm(), tempfile::tempdir().unwrap());
     let rows = examples(&clips(&lalm, &recordings(dir.path(), 4)));

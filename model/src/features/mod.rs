@@ -221,10 +221,13 @@ impl FeatureStore {
     ) -> Result<Vec<Tensor<2>>, ModelError> {
         let keys: Vec<String> = loaded.iter().map(|loaded| loaded.key.clone()).collect();
         let mut ready: BTreeMap<String, Tensor<2>> = BTreeMap::new();
-        // A clip that is asked for several times is encoded once.
-        let mut missing: BTreeMap<String, (Clip, Arc<LogMel>)> = BTreeMap::new();
+        let mut missing: Vec<(String, Clip, Arc<LogMel>)> = Vec::new();
         let mut damaged = BTreeSet::new();
         for LoadedClip { clip, key, found } in loaded {
+            // A clip that is asked for several times is encoded once.
+            if ready.contains_key(&key) || missing.iter().any(|(known, ..)| *known == key) {
+                continue;
+            }
             let kept = self.memory().features(&key);
             let features = match (kept, found) {
                 (Some(features), _) => features,
@@ -242,16 +245,16 @@ impl FeatureStore {
                         // They were forgotten meanwhile.
                         _ => self.mel(&clip, &encoder.lalm.mel)?,
                     };
-                    missing.insert(key, (clip, mel));
+                    missing.push((key, clip, mel));
                     continue;
                 }
             };
             ready.insert(key, features);
         }
-        let mels: Vec<&LogMel> = missing.values().map(|(_, mel)| &**mel).collect();
+        let mels: Vec<&LogMel> = missing.iter().map(|(_, _, mel)| &**mel).collect();
         let encoded = encoder.encode(&mels)?;
         self.encoded.fetch_add(mels.len() as u64, Ordering::Relaxed);
-        for ((key, (clip, _)), features) in missing.into_iter().zip(encoded) {
+        for ((key, clip, _), features) in missing.into_iter().zip(encoded) {
             self.store(&key, &features, encoder.values(&clip), damaged.contains(&key), warn)?;
             self.keep_in_memory(encoder, &clip, &key, &features);
             ready.insert(key, features);

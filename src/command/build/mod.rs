@@ -1,0 +1,126 @@
+//! `idk-build RECIPE`: the IDK dataset, or one machine's part of it; and what can be done with it without a model.
+
+mod compose;
+mod dataset;
+mod shards;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use idk_dataset_builder::Part;
+
+use super::args::{RecipeArgs, exit_codes, reject_next_to};
+use crate::recipe::Recipe;
+use crate::run::{Options, Run};
+use crate::stage::dataset::{complete, describe};
+use crate::terminal::{self, Failure, print_result};
+use compose::ComposeArguments;
+use dataset::{ExportArguments, InspectArguments, RelabelArguments};
+use shards::MergeArguments;
+
+/// Builds the IDK dataset: samples the base model, judges, labels K of N
+#[derive(Parser)]
+#[command(name = "idk-build", version, after_help = AFTER_HELP)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    recipe: RecipeArgs,
+    /// Moves an earlier run in the output folder aside and starts anew
+    #[arg(long)]
+    fresh: bool,
+    /// Goes on with an earlier run in the output folder, which happens without it too
+    #[arg(long, conflicts_with = "fresh")]
+    resume: bool,
+    /// Samples only part i of n, into the folder `shard-i-of-n` of the run; `idk-build merge` brings them together
+    #[arg(long, value_name = "I/N")]
+    shard: Option<Part>,
+    /// Prints the counts as one JSON object; errors too
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Renders questions with their clips from a bank of recordings
+    Compose(ComposeArguments),
+    /// Labels the samples of a run anew, without the model: another K, refusal, balance, split
+    Relabel(RelabelArguments),
+    /// Shows counts, the K curve, the IDK share of groups and a few rows of a dataset
+    Inspect(InspectArguments),
+    /// Writes the rows of a dataset for another trainer
+    Export(ExportArguments),
+    /// Makes the dataset from the parts that `--shard i/n` has sampled
+    Merge(MergeArguments),
+}
+
+const AFTER_HELP: &str = concat!(
+    "\
+Examples:
+  idk-build recipes/sound.toml
+  idk-build recipes/sound.toml --set build.n_samples=10 --set build.k=8
+  idk-build recipes/sound.toml --shard 2/8
+  idk-build merge recipes/sound.toml
+  idk-build relabel runs/sound --k 3 --out runs/sound-k3
+  idk-build inspect runs/sound
+  idk-build export runs/sound --format ms-swift --out /tmp/sound-swift
+  idk-build compose --split test --out /tmp/test
+
+A build that was stopped goes on where it was: give the same command again.
+
+",
+    exit_codes!()
+);
+
+/// `idk-build`.
+#[must_use]
+pub fn main() -> ExitCode {
+    idk_model::tune_allocator();
+    let arguments = Arguments::parse();
+    terminal::run(|| arguments.run(), arguments.json)
+}
+
+impl Arguments {
+    fn run(&self) -> Result<(), Failure> {
+        let json = self.json;
+        if let Some(command) = &self.command {
+            self.reject_options_of_build()?;
+            return match command {
+                Command::Compose(compose) => compose.run(json),
+                Command::Relabel(relabel) => relabel.run(json),
+                Command::Inspect(inspect) => inspect.run(json),
+                Command::Export(export) => export.run(json),
+                Command::Merge(merge) => merge.run(json),
+            };
+        }
+        let recipe = self.recipe.load()?;
+        let options = Options { fresh: self.fresh, json, allow_changes: &[] };
+        match self.shard {
+            Some(part) => shards::sample_part(&recipe, part, &options),
+            None => build(&recipe, &options),
+        }
+    }
+
+    fn reject_options_of_build(&self) -> Result<(), Failure> {
+        let given = [
+            ("a recipe before its name", self.recipe.recipe.is_some()),
+            ("--set before its name", !self.recipe.set.is_empty()),
+            ("--fresh", self.fresh),
+            ("--resume", self.resume),
+            ("--shard", self.shard.is_some()),
+        ];
+        Ok(reject_next_to("a subcommand", &given)?)
+    }
+}
+
+/// Questions to dataset.
+fn build(recipe: &Recipe, options: &Options<'_>) -> Result<(), Failure> {
+    let run = Run::start(recipe, &recipe.output.dir, options)?;
+    complete_and_print(&run, options.json)
+}
+
+/// Builds what is missing of the dataset and prints its counts.
+fn complete_and_print(run: &Run<'_>, json: bool) -> Result<(), Failure> {
+    let manifest = complete(run)?;
+    Ok(print_result(json, &manifest, || describe(&manifest, &run.dir.dataset()))?)
+}

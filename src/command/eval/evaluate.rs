@@ -1,0 +1,230 @@
+//! `idk-eval`: the test set of a recipe, or any question set, answered and compared.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use idk_common::RunDir;
+use idk_evaluator::{
+    ADAPTER_NAME_RULE, ALL, Format, Grouping, Method, Results, View, is_adapter_name, render, results_file,
+};
+use idk_questions::metrics::Counts;
+use serde_json::{Value, json};
+
+use crate::command::args::{RecipeArgs, one_of};
+use crate::recipe::Recipe;
+use crate::run::questions::{self, Set};
+use crate::run::same_run::check_model_of_run;
+use crate::run::{Run, RunError, inputs};
+use crate::stage::evaluate::{Evaluation, load_adapters, with_own};
+use crate::terminal::{Failure, print_result, say};
+
+/// Options of `idk-eval` without a subcommand.
+#[derive(Args)]
+pub(super) struct EvaluateArguments {
+    #[command(flatten)]
+    recipe: RecipeArgs,
+    /// Base model folder, in place of a recipe's
+    #[arg(long)]
+    model: Option<PathBuf>,
+    /// Adapter folder (PEFT); may be given again, then with names [default with a recipe: the run's own]
+    #[arg(long, value_name = "[NAME=]FOLDER")]
+    adapter: Vec<String>,
+    /// Question set, MMAU-shaped JSON or JSONL, in place of a recipe's
+    #[arg(long)]
+    questions: Option<PathBuf>,
+    /// Folder for answers and results, in place of the run's eval/
+    #[arg(long)]
+    out: Option<PathBuf>,
+    #[command(flatten)]
+    view: ViewArguments,
+}
+
+#[derive(Args)]
+struct ViewArguments {
+    /// Form of the tables
+    #[arg(long, default_value = "markdown", value_parser = one_of([
+        ("markdown", Format::Markdown), ("csv", Format::Csv), ("latex", Format::Latex),
+    ]))]
+    format: Format,
+    /// Adds a table by groups of questions; CSV and LaTeX have these rows in place of the tasks
+    #[arg(long, value_parser = one_of([
+        ("sub-category", Grouping::SubCategory), ("difficulty", Grouping::Difficulty),
+    ]))]
+    by: Option<Grouping>,
+    /// Adds what became of every answer: from correct, wrong, refused to each of the three
+    #[arg(long)]
+    transitions: bool,
+    /// Adds the p-values of every two methods (McNemar's exact test)
+    #[arg(long)]
+    p_values: bool,
+}
+
+impl ViewArguments {
+    fn view(&self) -> View {
+        let Self { format, by, transitions, p_values } = *self;
+        View { format, by, transitions, pairs: p_values }
+    }
+}
+
+impl EvaluateArguments {
+    /// What of it was given, in words.
+    pub(super) fn given(&self) -> [(&'static str, bool); 6] {
+        [
+            ("a recipe before its name", self.recipe.recipe.is_some()),
+            ("--set before its name", !self.recipe.set.is_empty()),
+            ("--model", self.model.is_some()),
+            ("--adapter", !self.adapter.is_empty()),
+            ("--format, --by, --transitions or --p-values", self.view.view() != View::default()),
+            ("--out", self.out.is_some()),
+        ]
+    }
+
+    /// Answers the test set and prints its tables.
+    ///
+    /// # Errors
+    /// What does not go together, before anything is read; whatever is missing, before anything is written;
+    /// `results.json` is written last.
+    pub(super) fn run(&self, json: bool) -> Result<(), Failure> {
+        let of_run = self.recipe.recipe.is_some();
+        let mut recipe = self.recipe.load_or_default()?;
+        self.check(&recipe, json)?;
+        if let Some(model) = &self.model {
+            model.clone_into(&mut recipe.model.path);
+        }
+        if let Some(questions) = &self.questions {
+            recipe.data.test = questions.display().to_string();
+        }
+        let dir = RunDir::new(&recipe.output.dir);
+        questions::check(&recipe.data, &[Set::Test])?;
+        inputs::check_evaluation(&recipe)?;
+        let labelled = of_run && dir.dataset().join(idk_dataset_builder::MANIFEST_FILE).is_file();
+        let folder = self.out.as_ref().unwrap_or(&dir.root);
+        let (run, adapters) = Run::open(&recipe, folder, |model| {
+            if labelled && self.out.is_none() {
+                check_model_of_run(&dir, &model.sha256)?;
+            }
+            load_adapters(&self.named_adapters(&recipe, &dir)?, &model.lalm)
+        })?;
+        let evaluation = Evaluation {
+            run: &run,
+            adapters,
+            dataset: labelled.then(|| dir.dataset()),
+            eval_dir: self.out.clone().unwrap_or_else(|| dir.eval()),
+            run_dir: self.out.is_none().then(|| dir.root.clone()),
+        };
+        print_results(&evaluation.results()?, json, &self.view.view())?;
+        say(&format!("results   {}", results_file(&evaluation.eval_dir).display()));
+        Ok(())
+    }
+
+    /// The adapters that were given; else a recipe's own run is evaluated, if it has an adapter yet, with the recipe's
+    /// `eval.adapters`, else the base model alone.
+    fn named_adapters(&self, recipe: &Recipe, dir: &RunDir) -> Result<Vec<(String, PathBuf)>, Failure> {
+        if !self.adapter.is_empty() {
+            return Ok(named_adapters(&self.adapter)?);
+        }
+        let own = Some(dir.adapter()).filter(|path| self.recipe.recipe.is_some() && path.is_dir());
+        with_own(own.as_deref(), recipe)
+    }
+
+    /// The `eval/` of a run is for its own model, adapter and test set; others go elsewhere.
+    fn check(&self, recipe: &Recipe, json: bool) -> Result<(), RunError> {
+        if json && self.view.view() != View::default() {
+            let what =
+                "--json prints everything: it goes without --format, --by, --transitions and --p-values";
+            return Err(RunError::usage(what));
+        }
+        if self.recipe.recipe.is_none() {
+            return self.check_free_standing();
+        }
+        let own_adapter = RunDir::new(&recipe.output.dir).adapter();
+        let others = [
+            ("--model", self.model.as_ref().is_some_and(|path| *path != recipe.model.path)),
+            ("--adapter", self.adapter.iter().any(|entry| Path::new(entry) != own_adapter)),
+            ("--questions", self.questions.as_ref().is_some_and(|path| path != Path::new(&recipe.data.test))),
+        ];
+        match others.iter().find(|(_, other)| *other && self.out.is_none()) {
+            Some((option, _)) => {
+                let rule = "needs --out: the run's eval/ is for its own results";
+                Err(RunError::usage(format!("{option} with a recipe {rule}")))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Without a recipe nothing says which model, questions and folder are meant.
+    fn check_free_standing(&self) -> Result<(), RunError> {
+        let needed = [("--model", &self.model), ("--questions", &self.questions), ("--out", &self.out)];
+        let missing = needed.into_iter().filter(|(_, value)| value.is_none());
+        let missing: Vec<&str> = missing.map(|(name, _)| name).collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        Err(RunError::usage(format!("without a recipe, {} must be given", missing.join(" and "))))
+    }
+}
+
+/// Names and folders of `--adapter`. A name stands before the first `=`; a folder without one is called `adapter`, also
+/// where its path has a `=` behind what cannot be a name.
+fn named_adapters(given: &[String]) -> Result<Vec<(String, PathBuf)>, RunError> {
+    let mut named: Vec<(String, PathBuf)> = Vec::new();
+    for entry in given {
+        let is_path = |name: &str| name.contains(std::path::is_separator) || Path::new(entry).is_dir();
+        let (name, folder) = match entry.split_once('=') {
+            Some((name, folder)) if is_adapter_name(name) => (name, folder),
+            Some((name, _)) if !is_path(name) => {
+                let what = format!("--adapter: `{name}` cannot name an adapter: {ADAPTER_NAME_RULE}");
+                return Err(RunError::Usage { what });
+            }
+            _ => (Method::Adapter.name(), entry.as_str()),
+        };
+        if named.iter().any(|(other, _)| other == name) {
+            let what = format!("two adapters are called `{name}`: write `--adapter NAME=FOLDER`");
+            return Err(RunError::Usage { what });
+        }
+        named.push((name.to_owned(), PathBuf::from(folder)));
+    }
+    Ok(named)
+}
+
+/// Prints results: the tables of `view`, or everything as one JSON object.
+pub(in crate::command) fn print_results(results: &Results, json: bool, view: &View) -> Result<(), Failure> {
+    let text = || render(results, view).trim().to_owned();
+    Ok(print_result(json, &if json { with_headline(results) } else { Value::Null }, text)?)
+}
+
+/// The results with the numbers of the adapter (else of the first method) over all tasks at the top, under the keys of
+/// `idk-eval score`; without a method the base model's numbers before, and nothing after.
+fn with_headline(results: &Results) -> Value {
+    let mut object = serde_json::to_value(results).unwrap_or_default();
+    let adapter = results.methods.iter().find(|result| result.method == Method::Adapter);
+    let headline = match adapter.or(results.methods.first()) {
+        Some(result) => {
+            object["method"] = result.name.clone().into();
+            let all = result.tasks.iter().find(|row| row.task == ALL);
+            serde_json::to_value(all.map(|row| &row.comparison)).unwrap_or_default()
+        }
+        None => {
+            let counts = results.base.iter().find(|row| row.task == ALL).map(|row| row.counts);
+            let percent = |value: fn(&Counts) -> Option<f64>| {
+                json!({
+                    "before": counts.as_ref().and_then(value).map(|share| 100.0 * share),
+                    "after": null,
+                })
+            };
+            json!({
+                "acc": percent(Counts::acc),
+                "tru": percent(Counts::tru),
+                "rel": percent(Counts::rel),
+                "refusal_rate": percent(Counts::refusal_rate),
+                "rgi_reason": "no method was compared",
+            })
+        }
+    };
+    if let (Some(object), Value::Object(headline)) = (object.as_object_mut(), headline) {
+        for (key, value) in headline {
+            object.entry(key).or_insert(value);
+        }
+    }
+    object
+}

@@ -1,0 +1,91 @@
+//! `idk-eval RECIPE`, `idk-eval --model DIR --questions FILE --out DIR`, and the verbs on stored answers and finished runs.
+
+pub(super) mod evaluate;
+mod plot;
+mod score;
+mod sweep;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use super::args::{exit_codes, reject_next_to};
+use crate::terminal::{self, Failure};
+use evaluate::EvaluateArguments;
+use plot::PlotArguments;
+use score::ScoreArguments;
+use sweep::{PickArguments, SweepArguments};
+
+/// Answers a question set and reports accuracy, truthfulness, reliability and the Reliability Gain Index
+#[derive(Parser)]
+#[command(name = "idk-eval", version, after_help = AFTER_HELP)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    evaluate: EvaluateArguments,
+    /// Prints the results as one JSON object; errors too
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Scores stored answers without any model: this program's, MMAU submissions, lmms-eval's samples
+    Score(ScoreArguments),
+    /// Answers val with the run's adapter at several scales, and refuses below several thresholds; no training
+    Sweep(SweepArguments),
+    /// Recommends the adapter's scale with the best RGI on val, and can write the adapter with it
+    Pick(PickArguments),
+    /// Writes every plot of a run, an evaluation or a transfer experiment as SVG and PNG, without any model
+    Plot(PlotArguments),
+}
+
+const AFTER_HELP: &str = concat!(
+    "\
+Examples:
+  idk-eval recipes/sound.toml
+  idk-eval recipes/sound.toml --by sub-category --transitions --p-values
+  idk-eval recipes/sound.toml --adapter k3=runs/k3/adapter --adapter k5=runs/sound/adapter --out my/k --format csv
+  idk-eval --model checkpoints/mini-lalm --adapter runs/sound/adapter --questions my/questions.json --out my/eval
+  idk-eval sweep recipes/sound.toml --test
+  idk-eval pick runs/sound --write runs/sound-picked
+  idk-eval score --questions my/questions.json --before base.jsonl --after method.jsonl --json
+  idk-eval plot runs/sound --out my/plots
+
+",
+    exit_codes!()
+);
+
+/// `idk-eval`.
+#[must_use]
+pub fn main() -> ExitCode {
+    idk_model::tune_allocator();
+    let arguments = Arguments::parse();
+    terminal::run(|| arguments.run(), arguments.json)
+}
+
+impl Arguments {
+    fn run(&self) -> Result<(), Failure> {
+        let json = self.json;
+        let Some(command) = &self.command else { return self.evaluate.run(json) };
+        reject_next_to(&format!("`{}`", command.name()), &self.evaluate.given())?;
+        match command {
+            Command::Score(score) => score.run(json),
+            Command::Sweep(sweep) => sweep.run(json),
+            Command::Pick(pick) => pick.run(json),
+            Command::Plot(plot) => plot.run(json),
+        }
+    }
+}
+
+impl Command {
+    const fn name(&self) -> &'static str {
+        match self {
+            Self::Score(_) => "score",
+            Self::Sweep(_) => "sweep",
+            Self::Pick(_) => "pick",
+            Self::Plot(_) => "plot",
+        }
+    }
+}

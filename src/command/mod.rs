@@ -1,0 +1,6 @@
+//! The command lines of the programs: one folder for each, one file for each verb with its options and its body.
+
+mod args;
+pub(crate) mod build;
+pub(crate) mod eval;
+pub(crate) mod train;

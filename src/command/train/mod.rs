@@ -1,0 +1,131 @@
+//! `idk-train RECIPE`: build the dataset, train, evaluate.
+
+mod environment;
+mod merge;
+mod warm_up;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use idk_evaluator::View;
+
+use super::args::{RecipeArgs, exit_codes};
+use super::eval::evaluate::print_results;
+use crate::experiment::{k_sweep, transfer};
+use crate::preflight::{check, plan};
+use crate::recipe::Recipe;
+use crate::run::{Options, Run, allow};
+use crate::stage::{self, summary::summary};
+use crate::terminal::{self, Failure, print_line, say};
+use merge::MergeArguments;
+use warm_up::WarmUpArguments;
+
+/// Teaches a large audio language model to say "I don't know" when it does not know
+#[derive(Parser)]
+#[command(name = "idk-train", version, after_help = AFTER_HELP)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    recipe: RecipeArgs,
+    /// Prints the recipe with every default filled in, and stops
+    #[arg(long)]
+    print_config: bool,
+    /// Looks at everything that the run would read, says all problems at once, and stops
+    #[arg(long, conflicts_with_all = ["print_config", "fresh"])]
+    check: bool,
+    /// As --check, and says what the run would do: stages, rows, steps, tokens, trained parameters, memory
+    #[arg(long, conflicts_with_all = ["print_config", "fresh", "check"])]
+    dry_run: bool,
+    /// Lets a run go on although this key of its recipe has changed, e.g. `train.learning_rate`; may be given again
+    #[arg(long = "allow-change", value_name = "KEY", conflicts_with = "fresh")]
+    allow_change: Vec<String>,
+    /// Prints what a bug report needs to know of program and machine, and stops
+    #[arg(long, conflicts_with_all = ["recipe", "print_config", "check", "dry_run", "fresh", "allow_change"])]
+    env: bool,
+    /// Moves an earlier run in the output folder aside and starts anew
+    #[arg(long)]
+    fresh: bool,
+    /// Prints the results as JSON instead of a table; errors too
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Folds a run's adapter into its base model: a Hugging Face folder that needs no PEFT
+    Merge(MergeArguments),
+    /// Compiles and chooses a GPU's kernels for a recipe, so that the run itself starts at once
+    WarmUp(WarmUpArguments),
+}
+
+const AFTER_HELP: &str = concat!(
+    "\
+Examples:
+  idk-train recipes/sound.toml
+  idk-train recipes/sound.toml --set lora.rank=16 --set output.dir=runs/rank16
+  idk-train recipes/sound.toml --check
+  idk-train recipes/sound.toml --dry-run
+  idk-train recipes/sound.toml --print-config
+  idk-train --env
+  idk-train merge runs/sound --out models/sound
+  idk-train warm-up recipes/qwen2-audio/sound.toml
+
+A run that was stopped goes on where it was: give the same command again.
+
+",
+    exit_codes!()
+);
+
+/// `idk-train`.
+#[must_use]
+pub fn main() -> ExitCode {
+    idk_model::tune_allocator();
+    let arguments = Arguments::parse();
+    terminal::run(|| arguments.run(), arguments.json)
+}
+
+impl Arguments {
+    fn run(&self) -> Result<(), Failure> {
+        let json = self.json;
+        match &self.command {
+            Some(Command::Merge(merge)) => return merge.run(json),
+            Some(Command::WarmUp(warm_up)) => return warm_up.run(json),
+            None => {}
+        }
+        if self.env {
+            return environment::print(json);
+        }
+        if self.print_config {
+            return Ok(print_line(self.recipe.load_or_default()?.to_toml()?.trim_end())?);
+        }
+        let recipe = self.recipe.load()?;
+        allow::check_keys(&self.allow_change)?;
+        let allow_changes = self.allow_change.as_slice();
+        if self.check {
+            return check::run(&recipe, allow_changes, json);
+        }
+        if self.dry_run {
+            return plan::run(&recipe, allow_changes, json);
+        }
+        train(&recipe, &Options { fresh: self.fresh, json, allow_changes })
+    }
+}
+
+/// Questions to report, or an experiment of several runs.
+fn train(recipe: &Recipe, options: &Options<'_>) -> Result<(), Failure> {
+    if recipe.base.is_some() {
+        return crate::base_run::train_base(recipe, options);
+    }
+    if let Some(transfer) = &recipe.transfer {
+        return transfer::run(recipe, transfer, options);
+    }
+    if let Some(sweep) = recipe.sweep.as_ref().filter(|sweep| !sweep.k.is_empty()) {
+        return k_sweep::run(recipe, sweep, options);
+    }
+    let run = Run::start(recipe, &recipe.output.dir, options)?;
+    let (report, results) = stage::all(&run)?;
+    print_results(&results, options.json, &View::default())?;
+    say(&summary(recipe, &run.dir, &report, &results));
+    Ok(())
+}

@@ -1,0 +1,5 @@
+//! Experiments: several runs of one recipe, or one run answered with several settings.
+
+pub(crate) mod k_sweep;
+pub(crate) mod sweep;
+pub(crate) mod transfer;

@@ -1,0 +1,273 @@
+//! Sweeps of a run: the adapter's scale and the confidence threshold on val, without training; which scale to take.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use idk_common::RunDir;
+use idk_evaluator::{
+    AccuracyFloor, Choice, EvalConfig, Method, NamedAdapter, Picked, Prepared, Subject, Sweep, SweepKind,
+    SweepPoint, SweepSet, Sweeper, alpha_steps, pick, prepare, sweep_table,
+};
+use idk_model::Adapters;
+
+use crate::recipe::{DataSection, Recipe, SweepConfig};
+use crate::run::questions::{self, Set, val_source};
+use crate::run::same_run::check_model_of_run;
+use crate::run::{BaseModel, Run, RunError};
+use crate::stage::evaluate::load_adapters;
+use crate::terminal::{Failure, print_result, progress, say};
+
+/// What `idk-eval sweep` was asked for, besides the recipe.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Request {
+    /// Answer the test set too.
+    pub(crate) test: bool,
+    /// Print JSON on stdout instead of tables.
+    pub(crate) json: bool,
+}
+
+/// `idk-eval sweep`: the alpha and the threshold of a finished run, on val and if asked on the test set.
+///
+/// # Errors
+/// A run without an adapter; a recipe without val questions; whatever stops the answers, of which those that are there
+/// are kept.
+pub(crate) fn sweep(recipe: &Recipe, request: Request) -> Result<(), Failure> {
+    let sets: &[Set] = if request.test { &[Set::Val, Set::Test] } else { &[Set::Val] };
+    let run = SweptRun::open(recipe, sets)?;
+    let config = recipe.sweep.clone().unwrap_or_default();
+    let val = run.prepared(SweepSet::Val)?;
+    let test = if request.test { Some(run.prepared(SweepSet::Test)?) } else { None };
+    let alpha = run.alpha(&config, SweepSet::Val, &val)?;
+    let picked = match pick(&alpha, AccuracyFloor::OfBase(config.min_accuracy))? {
+        Choice::Best(picked) => Some(picked),
+        Choice::None { why, .. } => {
+            say(&format!("no alpha is picked: {why}"));
+            None
+        }
+    };
+    run.publish(&Sweep { picked: picked.clone(), ..alpha }, request.json)?;
+    if let Some(test) = &test {
+        let alpha = run.alpha(&config, SweepSet::Test, test)?;
+        run.publish(&Sweep { picked, ..alpha }, request.json)?;
+    }
+    run.thresholds(&val, test.as_ref(), request.json)
+}
+
+/// What `idk-eval pick` was asked for, besides the recipe.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct PickRequest<'a> {
+    /// The least accuracy; without it `min_accuracy` of `[sweep]`.
+    pub(crate) floor: Option<AccuracyFloor>,
+    /// Folder for the adapter with the picked alpha in its scale.
+    pub(crate) write: Option<&'a Path>,
+    /// Print JSON on stdout instead of text.
+    pub(crate) json: bool,
+}
+
+/// `idk-eval pick`: the alpha to take, by val alone. Answers of an earlier sweep are used again.
+///
+/// # Errors
+/// As [`sweep`]; [`RunError::NothingPicked`] if an adapter is to be written and no alpha helps; a folder that is taken.
+pub(crate) fn pick_alpha(recipe: &Recipe, request: &PickRequest<'_>) -> Result<(), Failure> {
+    if let Some(dir) = request.write.filter(|dir| dir.exists()) {
+        let what = format!("`{}` is there already: --write makes a new folder", dir.display());
+        return Err(RunError::Usage { what }.into());
+    }
+    let run = SweptRun::open(recipe, &[Set::Val])?;
+    let config = recipe.sweep.clone().unwrap_or_default();
+    let sweep = run.alpha(&config, SweepSet::Val, &run.prepared(SweepSet::Val)?)?;
+    let floor = request.floor.unwrap_or(AccuracyFloor::OfBase(config.min_accuracy));
+    let choice = pick(&sweep, floor)?;
+    let picked = match &choice {
+        Choice::Best(picked) => Some(picked.clone()),
+        Choice::None { .. } => None,
+    };
+    let sweep = Sweep { picked, ..sweep };
+    sweep.write(&run.run.dir.root)?;
+    print_result(request.json, &sweep, || advice(&sweep, &choice))?;
+    match (choice, request.write) {
+        (Choice::Best(picked), Some(dir)) => {
+            write_adapter(&run.adapter.adapters, &picked, dir, &recipe.model.path)
+        }
+        (Choice::None { why, below_floor }, Some(_)) => {
+            Err(RunError::NothingPicked { why, below_floor }.into())
+        }
+        (_, None) => Ok(()),
+    }
+}
+
+/// The recommendation in words: what changes against the adapter as it was trained.
+fn advice(sweep: &Sweep, choice: &Choice) -> String {
+    let picked = match choice {
+        Choice::Best(picked) => picked,
+        Choice::None { why, .. } => {
+            return format!("{}\nNo alpha is recommended: {why}.", sweep_table(sweep));
+        }
+    };
+    let at = |value: f64| sweep.points.iter().find(|point| point.value == value);
+    let mut text = format!("{}\nalpha {}: {}.", sweep_table(sweep), picked.value, picked.why);
+    if picked.value == 1.0 {
+        text.push_str("\nThat is the adapter as it was trained: nothing changes.");
+    } else if let (Some(now), Some(then)) = (at(1.0), at(picked.value)) {
+        let percent = |value: fn(&SweepPoint) -> Option<f64>| {
+            let shown = |point| value(point).map_or("-".to_owned(), |value| format!("{value:.1} %"));
+            format!("{} -> {}", shown(now), shown(then))
+        };
+        let rgi = |point: &SweepPoint| match point.rgi {
+            Some(rgi) => format!("{rgi:+.2}"),
+            None => point.rgi_reason.clone().unwrap_or_else(|| "-".to_owned()),
+        };
+        text.push_str(&format!(
+            "\nAgainst alpha 1 on val: RGI {} -> {}, accuracy {}, refused {}.",
+            rgi(now),
+            rgi(then),
+            percent(|point| point.acc),
+            percent(|point| point.refusal_rate)
+        ));
+    }
+    text
+}
+
+/// A finished run whose sweeps are made; its folder is locked.
+struct SweptRun<'a> {
+    run: Run<'a>,
+    adapter: NamedAdapter,
+}
+
+impl<'a> SweptRun<'a> {
+    /// `sets`: those that will be answered.
+    fn open(recipe: &'a Recipe, sets: &[Set]) -> Result<Self, Failure> {
+        let (data, _) = val_source(recipe)?;
+        questions::check(&data, sets)?;
+        let dir = RunDir::new(&recipe.output.dir);
+        drop(idk_common::fs::open(&dir.adapter().join("adapter_config.json"))?);
+        let (run, ()) = Run::open(recipe, &dir.root, |model| {
+            let labelled = dir.dataset().join(idk_dataset_builder::MANIFEST_FILE).is_file();
+            if labelled { check_model_of_run(&dir, &model.sha256) } else { Ok(()) }
+        })?;
+        let named = (Method::Adapter.name().to_owned(), dir.adapter());
+        let mut adapters = load_adapters(&[named], &run.model.lalm)?;
+        Ok(Self { run, adapter: adapters.remove(0) })
+    }
+
+    /// The questions of a set, ready to be answered. `limit` of [eval] is for the test set.
+    fn prepared(&self, set: SweepSet) -> Result<Prepared, Failure> {
+        let recipe = self.run.recipe;
+        let (data, source) = match set {
+            SweepSet::Val => val_source(recipe)?,
+            SweepSet::Test => (recipe.data.clone(), Set::Test),
+        };
+        prepare_set(&self.run.model, recipe, &data, source, &self.run.questions)
+    }
+
+    fn with_sweeper<T>(&self, job: impl FnOnce(&Sweeper<'_>) -> Result<T, Failure>) -> Result<T, Failure> {
+        let recipe = self.run.recipe;
+        job(&Sweeper {
+            subject: &bare_subject(&self.run.model),
+            config: &recipe.eval,
+            seed: recipe.data.seed,
+            eval_dir: &self.run.dir.eval(),
+            progress,
+        })
+    }
+
+    fn alpha(&self, config: &SweepConfig, set: SweepSet, prepared: &Prepared) -> Result<Sweep, Failure> {
+        let steps = alpha_steps(&self.adapter, &config.alpha);
+        self.with_sweeper(|sweeper| Ok(sweeper.adapters(SweepKind::Alpha, &steps, set, prepared)?))
+    }
+
+    /// The thresholds come from val and are the same on the test set.
+    fn thresholds(&self, val: &Prepared, test: Option<&Prepared>, json: bool) -> Result<(), Failure> {
+        self.with_sweeper(|sweeper| {
+            let Some(thresholds) = sweeper.thresholds(val)? else {
+                say("no threshold sweep: the questions have no options");
+                return Ok(());
+            };
+            for (set, prepared) in [(SweepSet::Val, Some(val)), (SweepSet::Test, test)] {
+                if let Some(prepared) = prepared {
+                    self.publish(&sweeper.below(&thresholds, set, prepared)?, json)?;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn publish(&self, sweep: &Sweep, json: bool) -> Result<(), Failure> {
+        publish(sweep, &self.run.dir.root, json)
+    }
+}
+
+/// Writes the adapter with the picked alpha in its scale.
+fn write_adapter(adapters: &Adapters, picked: &Picked, dir: &Path, model: &Path) -> Result<(), Failure> {
+    adapters.scaled(picked.value as f32).save(dir, &model.display().to_string())?;
+    say(&format!("adapter   {} (alpha {} in its scale)", dir.display(), picked.value));
+    Ok(())
+}
+
+/// Writes a sweep into the run folder and prints it.
+pub(super) fn publish(sweep: &Sweep, root: &Path, json: bool) -> Result<(), Failure> {
+    let path = sweep.write(root)?;
+    print_result(json, sweep, || sweep_table(sweep))?;
+    say(&format!("sweep     {}", path.display()));
+    Ok(())
+}
+
+/// A subject without adapters, labels and val: all that a sweep needs.
+pub(super) fn bare_subject(model: &BaseModel) -> Subject<'_> {
+    static NONE: BTreeMap<String, f64> = BTreeMap::new();
+    static NO_NAMES: BTreeMap<String, String> = BTreeMap::new();
+    Subject {
+        lalm: &model.lalm,
+        model_sha256: &model.sha256,
+        device: &model.device,
+        adapters: &[],
+        known_share: &NONE,
+        run_dir: None,
+        val: None,
+        samples: None,
+        provenance: &NO_NAMES,
+    }
+}
+
+/// Loads and encodes a set of questions. `limit` of [eval] is for the test set.
+pub(super) fn prepare_set(
+    model: &BaseModel,
+    recipe: &Recipe,
+    data: &DataSection,
+    set: Set,
+    questions_dir: &Path,
+) -> Result<Prepared, Failure> {
+    let limit = recipe.eval.limit.filter(|_| set == Set::Test);
+    let config = EvalConfig { limit, ..recipe.eval.clone() };
+    let loaded = questions::load(data, set, questions_dir, config.max_rejected_share)?;
+    Ok(prepare(&model.lalm, &loaded.set, &config, recipe.build.prompt, data.seed, progress)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use idk_model::Lalm;
+
+    use super::*;
+
+    #[test]
+    fn a_written_adapter_has_the_picked_alpha_in_its_lora_alpha_and_the_same_weights() {
+        let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/qwen2-audio-tiny");
+        let lalm = Lalm::load(&fixture, &idk_model::device("cpu").unwrap()).unwrap();
+        let trained = Adapters::load(&fixture.join("lora_adapter"), &lalm).unwrap();
+        let root = tempfile::tempdir().unwrap();
+        let written = |value: f64| {
+            let (dir, picked) = (root.path().join(value.to_string()), Picked { value, why: String::new() });
+            write_adapter(&trained, &picked, &dir, Path::new("base")).unwrap();
+            let config: serde_json::Value =
+                idk_common::json::read_json(&dir.join("adapter_config.json")).unwrap();
+            let weights = idk_common::fs::read(&dir.join("adapter_model.safetensors")).unwrap();
+            (config["lora_alpha"].as_f64().unwrap(), weights, Adapters::load(&dir, &lalm).unwrap())
+        };
+        let (alpha, weights, same) = written(1.0);
+        let (half_alpha, half_weights, half) = written(0.5);
+        assert_eq!((half_alpha, half_weights), (alpha / 2.0, weights));
+        for (name, pair) in &trained.modules {
+            assert_eq!((same.modules[name].scale, half.modules[name].scale), (pair.scale, pair.scale / 2.0));
+        }
+    }
+}

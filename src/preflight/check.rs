@@ -1,0 +1,272 @@
+//! `idk-train RECIPE --check`: reports every problem that can be found before a long run, all at once.
+
+use std::path::Path;
+
+use idk_benchmark::Bank;
+use idk_common::diagnose::ExitKind;
+use idk_common::lock::{LOCK_FILE, RunLock};
+use idk_common::{Problem, RunDir};
+use idk_model::Outline;
+use idk_questions::reason;
+use serde::Serialize;
+
+use super::questions::{Glimpse, glimpse};
+use crate::recipe::Recipe;
+use crate::run::questions::{Set, no_questions};
+use crate::run::rendered::bank_dir;
+use crate::run::same_run::check_same_run;
+use crate::run::{RunError, inputs, model_sha256};
+use crate::terminal::{Failure, grouped, print_line};
+
+/// Questions of a set that are looked at more closely.
+const LOOKED_AT: usize = 24;
+
+/// One thing that was looked at and found good.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Fact {
+    /// `model`, `train`, ...
+    pub(crate) what: &'static str,
+    /// What it is.
+    pub(crate) found: String,
+}
+
+/// What a look at a recipe's inputs gave.
+#[derive(Default)]
+pub(crate) struct Checked {
+    /// In the order of the run.
+    pub(crate) facts: Vec<Fact>,
+    problems: Vec<(Problem, ExitKind)>,
+    /// The base model, if it can be used.
+    pub(crate) outline: Option<Outline>,
+    /// The training questions, if they can be used.
+    pub(crate) train: Option<Glimpse>,
+    /// The test questions, if they can be used.
+    pub(crate) test: Option<Glimpse>,
+}
+
+/// `--check`: looks at every input of a run and at its folder; trains and writes nothing.
+///
+/// # Errors
+/// [`RunError::Problems`] with everything that is wrong and the exit code of the first of it: that of the run, if
+/// nothing else is wrong.
+pub(crate) fn run(recipe: &Recipe, allowed: &[String], json: bool) -> Result<(), Failure> {
+    let checked = Checked::of(recipe, allowed);
+    if !json {
+        checked.print_facts()?;
+    }
+    checked.or_problems()?;
+    if json {
+        let found = serde_json::json!({ "checked": checked.facts, "problems": [] });
+        print_line(&found.to_string())?;
+    } else {
+        print_line("no problem found; nothing was written")?;
+    }
+    Ok(())
+}
+
+impl Checked {
+    /// Looks at everything.
+    pub(crate) fn of(recipe: &Recipe, allowed: &[String]) -> Self {
+        let mut checked = Self::default();
+        checked.model(recipe);
+        checked.questions(recipe);
+        if recipe.base.is_none() {
+            checked.evaluation(recipe);
+            checked.training(recipe);
+        }
+        checked.folder(recipe, allowed);
+        checked
+    }
+
+    /// One line a fact on stdout.
+    pub(crate) fn print_facts(&self) -> Result<(), Failure> {
+        for fact in &self.facts {
+            let found = idk_common::text::terminal_safe(&fact.found);
+            print_line(&format!("{:<9} {found}", fact.what))?;
+        }
+        Ok(())
+    }
+
+    /// Fails if anything is wrong.
+    pub(crate) fn or_problems(&self) -> Result<(), RunError> {
+        let Some((_, kind)) = self.problems.first() else { return Ok(()) };
+        let problems = self.problems.iter().map(|(problem, _)| problem.clone()).collect();
+        Err(RunError::Problems { problems, kind: *kind })
+    }
+
+    fn fact(&mut self, what: &'static str, found: String) {
+        self.facts.push(Fact { what, found });
+    }
+
+    fn problem(&mut self, key: &'static str, failure: &Failure) {
+        let problem = Problem { hint: failure.hint(), ..Problem::new(key, failure.chain().join(": ")) };
+        // A file that is read for two purposes is said to be wrong once.
+        if !self.problems.iter().any(|(known, _)| known.what == problem.what) {
+            self.problems.push((problem, failure.exit_kind()));
+        }
+    }
+
+    fn model(&mut self, recipe: &Recipe) {
+        if let Err(error) = idk_model::device(&recipe.model.device) {
+            self.problem("device", &error.into());
+        }
+        if recipe.base.is_some() && recipe.init.is_some() {
+            return self.fact("model", "new, of the sizes in [init]".to_owned());
+        }
+        let path = &recipe.model.path;
+        match Outline::read(path) {
+            Ok(outline) => {
+                self.fact(
+                    "model",
+                    format!(
+                        "{}: {} parameters, {} layers of width {}, {} tokens, {} mel channels, {} s window",
+                        path.display(),
+                        grouped(outline.parameters),
+                        outline.config.text.num_hidden_layers,
+                        outline.config.text.hidden_size,
+                        grouped(outline.tokenizer.vocab_size() as u64),
+                        outline.mel.config().feature_size,
+                        outline.mel.config().chunk_length,
+                    ),
+                );
+                self.fact("chat", format!("rendered by {}", outline.tokenizer.chat_template()));
+                if recipe.base.is_none()
+                    && let Err(error) = outline.adapted(&recipe.lora)
+                {
+                    self.problem("lora", &error.into());
+                }
+                self.outline = Some(outline);
+            }
+            Err(problems) => problems.into_iter().for_each(|error| self.problem("model", &error.into())),
+        }
+    }
+
+    fn questions(&mut self, recipe: &Recipe) {
+        let data = &recipe.data;
+        let sets = [Set::Train, Set::Val, Set::Test].into_iter();
+        let sets: Vec<Set> = sets.filter(|set| recipe.base.is_none() && !set.spec(data).is_empty()).collect();
+        let from_bank = recipe.base.is_some() || sets.iter().any(|set| set.spec(data).starts_with("bank:"));
+        let mut bank = None;
+        if from_bank {
+            let dir = bank_dir(data);
+            match Bank::load(&dir) {
+                Ok(found) => {
+                    self.fact("bank", format!("{}: {}", dir.display(), found.modalities().join(", ")));
+                    bank = Some(found);
+                }
+                Err(error) => self.problem("bank", &error.into()),
+            }
+        }
+        for set in sets {
+            match glimpse(data, set, bank.as_ref(), LOOKED_AT) {
+                Ok(found) => self.set(recipe, set, found),
+                Err(failure) => self.problem(set.key(), &failure),
+            }
+        }
+    }
+
+    fn set(&mut self, recipe: &Recipe, set: Set, found: Glimpse) {
+        let reasons = reason::listed(&reason::counts(&found.rejected));
+        let limit = match set {
+            Set::Train => recipe.build.max_rejected_share,
+            _ => recipe.eval.max_rejected_share,
+        };
+        let rejected = found.rejected.len();
+        if rejected as f64 > limit * found.rows as f64 || (rejected > 0 && found.questions == 0) {
+            let path = set.spec(&recipe.data).into();
+            let failure: Failure = RunError::TooManyRejected { path, rejected, total: found.rows }.into();
+            let first = found
+                .rejected
+                .first()
+                .map_or(String::new(), |row| format!("; the first is row {}: {}", row.line, row.detail));
+            let problem = Problem::new(set.key(), format!("{failure}: {reasons}{first}"))
+                .with_hint("correct them, or raise `max_rejected_share`");
+            self.problems.push((problem, failure.exit_kind()));
+            return;
+        }
+        if found.questions == 0 {
+            let path = Path::new(set.spec(&recipe.data));
+            return self.problem(set.key(), &no_questions(&recipe.data, set, path).into());
+        }
+        let rejected = if reasons.is_empty() { String::new() } else { format!(", rejected: {reasons}") };
+        let spec = set.spec(&recipe.data);
+        self.fact(set.key(), format!("{spec}: {} questions{rejected}", grouped(found.questions as u64)));
+        match set {
+            Set::Train => self.train = Some(found),
+            Set::Test => self.test = Some(found),
+            Set::Val => {}
+        }
+    }
+
+    /// Prompts and adapters that the evaluation reads.
+    fn evaluation(&mut self, recipe: &Recipe) {
+        if let Err(error) = recipe.eval.prompts.check() {
+            self.problem("eval.prompts", &error.into());
+        }
+        for (_, dir) in recipe.eval.named_adapters().unwrap_or_default() {
+            if let Err(error) = idk_common::fs::open(&dir.join("adapter_config.json")) {
+                self.problem("eval.adapters", &error.into());
+            }
+        }
+    }
+
+    /// The adapter that DPO starts from, and the folder for audio features.
+    fn training(&mut self, recipe: &Recipe) {
+        let start = inputs::check_start_files(recipe).and_then(|()| match &self.outline {
+            Some(outline) => {
+                let linears = outline.config.linears();
+                inputs::check_start_shape(recipe, &linears, |dir| outline.adapters(dir))
+            }
+            None => Ok(()),
+        });
+        if let Err(failure) = start {
+            self.problem("dpo.init", &failure);
+        }
+        let adapted = self.outline.as_ref().and_then(|outline| outline.adapted(&recipe.lora).ok());
+        let adapted: Vec<String> = adapted.unwrap_or_default().into_keys().collect();
+        if let Err(failure) = inputs::check_feature_cache(recipe, &adapted) {
+            self.problem("train.feature_cache_dir", &failure);
+        }
+    }
+
+    fn folder(&mut self, recipe: &Recipe, allowed: &[String]) {
+        let root = &recipe.output.dir;
+        if let Err(failure) = writable(root) {
+            return self.problem("output", &failure);
+        }
+        let dir = RunDir::new(root);
+        if !dir.recipe().is_file() || recipe.base.is_some() || self.outline.is_none() {
+            return self.fact("output", format!("{}: can be written", root.display()));
+        }
+        let differing = model_sha256(&recipe.model.path)
+            .map_err(Failure::from)
+            .and_then(|sha256| check_same_run(recipe, &dir, &sha256, allowed));
+        match differing {
+            Ok(()) => self.fact("output", format!("{}: holds a run of this recipe", root.display())),
+            Err(failure) => self.problem("output", &failure),
+        }
+    }
+}
+
+/// Whether a run can write its folder, and nobody else does.
+fn writable(root: &Path) -> Result<(), Failure> {
+    inputs::try_writing(root)?;
+    if root.join(LOCK_FILE).is_file() {
+        drop(RunLock::acquire(root)?);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_look_at_a_folder_leaves_nothing_in_it() {
+        let dir = tempfile::tempdir().unwrap();
+        writable(&dir.path().join("runs/a")).unwrap();
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+        idk_common::fs::write_atomic(&dir.path().join("file"), b"x").unwrap();
+        assert!(writable(&dir.path().join("file/run")).is_err(), "a file is no folder");
+    }
+}

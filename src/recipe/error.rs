@@ -1,0 +1,89 @@
+//! What can be wrong with a recipe: all of it, each mistake with its line.
+
+use std::path::{Path, PathBuf};
+
+use idk_common::diagnose::{Diagnose, ExitKind};
+use idk_common::{CommonError, Problem};
+
+use super::Places;
+
+/// One mistake in a recipe.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecipeProblem {
+    /// Line of the file, counted from 1; none for a `--set`.
+    pub line: Option<usize>,
+    /// What is wrong with which key.
+    pub problem: Problem,
+}
+
+impl RecipeProblem {
+    /// The problem, placed at the line of its key.
+    pub fn at(places: &Places, problem: Problem) -> Self {
+        Self { line: places.line(&problem.key), problem }
+    }
+}
+
+/// A recipe that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum RecipeError {
+    /// The file could not be read.
+    #[error("cannot read the recipe `{}`", path.display())]
+    Unreadable {
+        /// The recipe.
+        path: PathBuf,
+        /// Why.
+        source: CommonError,
+    },
+    /// The file has mistakes; all of them.
+    #[error("{}", list_problems(path, problems))]
+    Invalid {
+        /// The recipe.
+        path: PathBuf,
+        /// Every mistake, in the order of the file.
+        problems: Vec<RecipeProblem>,
+    },
+    /// The recipe has no TOML form.
+    #[error("cannot print the recipe: {what}")]
+    Unprintable {
+        /// What the TOML writer said.
+        what: String,
+    },
+}
+
+fn list_problems(path: &Path, problems: &[RecipeProblem]) -> String {
+    let count = problems.len();
+    let mut text =
+        format!("the recipe `{}` has {count} mistake{}", path.display(), if count == 1 { "" } else { "s" });
+    for RecipeProblem { line, problem } in problems {
+        let place = match line {
+            Some(line) => format!("{}:{line}", path.display()),
+            None => "--set".to_owned(),
+        };
+        text.push_str(&format!("\n  {place}: {problem}{}", hint_line(problem)));
+    }
+    text
+}
+
+/// The hint of a problem on a line of its own.
+pub(crate) fn hint_line(problem: &Problem) -> String {
+    problem.hint.as_ref().map_or(String::new(), |hint| format!("\n    hint: {hint}"))
+}
+
+impl Diagnose for RecipeError {
+    fn exit_kind(&self) -> ExitKind {
+        match self {
+            Self::Unreadable { source, .. } => source.exit_kind(),
+            Self::Invalid { .. } | Self::Unprintable { .. } => ExitKind::Usage,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Unreadable { .. } => Some("recipes that come with the program are in recipes/".to_owned()),
+            Self::Invalid { .. } => {
+                Some("nothing was read or written; correct the recipe and run again".to_owned())
+            }
+            Self::Unprintable { .. } => None,
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! The sections that belong to no crate: the model, the question sets, the run folder.
+
+use std::path::PathBuf;
+
+use idk_common::{Problem, Problems};
+use idk_model::WeightDtype;
+use idk_questions::DuplicateChoices;
+use serde::{Deserialize, Serialize};
+
+/// A model's kernels gain nothing from wider steps.
+const MAX_PAD_TO: usize = 1024;
+
+/// `[model]`: the base model and where it runs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ModelSection {
+    /// Folder in the Hugging Face layout. Default: the embedded `checkpoints/mini-lalm`.
+    pub path: PathBuf,
+    /// `cpu`, `cuda`, `cuda:N` or `wgpu`. Default `cpu`.
+    pub device: String,
+    /// Type of the base model's weights: "f32", "bf16", or "auto", which is f32 on the CPU and, on a GPU, bf16 if they are
+    /// stored in 16 bits. Norms, softmax, loss and LoRA are f32 in any case, as is everything when a whole model is
+    /// trained. Default "auto".
+    pub dtype: WeightDtype,
+    /// Pad sequences to a multiple of this many tokens, so that a GPU meets few shapes and its kernels are compiled and
+    /// chosen once; results change by rounding only. 0 is 64 on a GPU and 1 (no padding) on the CPU. Default 0.
+    pub pad_to: usize,
+    /// Folder for what a GPU's kernels are compiled to and for which of them turned out fastest, shared by all runs: a
+    /// first start on a machine compiles for minutes, later ones do not. Default "": `$XDG_CACHE_HOME/idk/kernels`, or
+    /// `~/.cache/idk/kernels`.
+    pub kernel_cache_dir: PathBuf,
+}
+
+impl Default for ModelSection {
+    fn default() -> Self {
+        Self {
+            path: PathBuf::from("checkpoints/mini-lalm"),
+            device: "cpu".to_owned(),
+            dtype: WeightDtype::Auto,
+            pad_to: 0,
+            kernel_cache_dir: PathBuf::new(),
+        }
+    }
+}
+
+impl ModelSection {
+    /// What is wrong with the values of `[model]`, all of it.
+    pub fn problems(&self) -> Vec<Problem> {
+        let mut problems = Problems::of_section("model");
+        problems.require(!self.path.as_os_str().is_empty(), "path", "must name a folder");
+        problems.require(self.pad_to <= MAX_PAD_TO, "pad_to", format!("must be at most {MAX_PAD_TO} tokens"));
+        problems.into_vec()
+    }
+}
+
+/// `[data]`: the question sets. `bank:SPLIT` renders a split of the built-in recordings.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DataSection {
+    /// Questions that are sampled, labelled and trained on: `bank:idk` or a question file.
+    pub train: String,
+    /// Questions to choose by, such as `bank:val`; neither the training nor the test questions. `threshold` in [eval] is
+    /// fitted on them, whatever their task. With `eval_every` of 1 or more in [train] those of the recipe's `tasks` are
+    /// answered while training, every so many steps and after the last one; with 0 training leaves them alone, as
+    /// answering them takes a while. Default: none.
+    pub val: String,
+    /// Questions that the evaluator answers. Default `bank:test`.
+    pub test: String,
+    /// Tasks of the training and validation questions (`sound`, `music`, `speech`); all when empty.
+    pub tasks: Vec<String>,
+    /// Folder of recordings with a `manifest.jsonl`; the built-in bank when empty.
+    pub bank: String,
+    /// Seed of the questions that are rendered from the bank, apart from the run's own seed, so that runs
+    /// with different seeds answer the same questions.
+    pub seed: u64,
+    /// How many training questions of each task are rendered from the bank. Default: the split's own number.
+    pub train_questions: Option<usize>,
+    /// The same for a `val` that is a split of the bank, which has few questions of its own; of every task of the bank,
+    /// whatever `tasks` says. Default: the split's own number.
+    pub val_questions: Option<usize>,
+    /// At most this many questions of each task, for a quick look.
+    pub limit_per_task: Option<usize>,
+    /// Questions with an option that is there twice: `reject` them, or `merge` the equal options. Default `reject`.
+    pub duplicate_choices: DuplicateChoices,
+    /// How many annotators must give an answer for it to count, in sets that list the answers of several. Default 2.
+    pub agreement: usize,
+}
+
+impl Default for DataSection {
+    fn default() -> Self {
+        Self {
+            train: "bank:idk".to_owned(),
+            val: String::new(),
+            test: "bank:test".to_owned(),
+            tasks: Vec::new(),
+            bank: String::new(),
+            seed: 0,
+            train_questions: None,
+            val_questions: None,
+            limit_per_task: None,
+            duplicate_choices: DuplicateChoices::default(),
+            agreement: 2,
+        }
+    }
+}
+
+impl DataSection {
+    /// What is wrong with the values of `[data]`, all of it.
+    pub fn problems(&self) -> Vec<Problem> {
+        let mut problems = Problems::of_section("data");
+        problems.at_least_one([
+            ("train_questions", self.train_questions.unwrap_or(1)),
+            ("val_questions", self.val_questions.unwrap_or(1)),
+            ("limit_per_task", self.limit_per_task.unwrap_or(1)),
+            ("agreement", self.agreement),
+        ]);
+        let apart = self.val.is_empty() || ![&self.train, &self.test].contains(&&self.val);
+        problems.require(apart, "val", "must be other questions than `train` and `test`");
+        problems.into_vec()
+    }
+}
+
+/// `[output]`: the run folder.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct OutputSection {
+    /// Folder of the run; made when missing. Default `runs/default`.
+    pub dir: PathBuf,
+}
+
+impl Default for OutputSection {
+    fn default() -> Self {
+        Self { dir: PathBuf::from("runs/default") }
+    }
+}
+
+impl OutputSection {
+    /// What is wrong with the values of `[output]`, all of it.
+    pub fn problems(&self) -> Vec<Problem> {
+        let mut problems = Problems::of_section("output");
+        problems.require(!self.dir.as_os_str().is_empty(), "dir", "must name a folder");
+        problems.into_vec()
+    }
+}

@@ -1,0 +1,215 @@
+//! What can go wrong with a run above the crates: its folder, its inputs, what the command line asks for.
+
+use std::path::PathBuf;
+
+use idk_common::diagnose::{Diagnose, ExitKind};
+use idk_common::identity::lines;
+use idk_common::{Difference, Problem};
+
+use crate::recipe::hint_line;
+
+/// A run folder that does not fit the recipe.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RunError {
+    /// The folder holds a run of another recipe, model or data.
+    #[error("`{}` holds another run; what differs:{}", dir.display(), lines(differences))]
+    OtherRun {
+        /// The run folder.
+        dir: PathBuf,
+        /// Every key that differs.
+        differences: Vec<Difference>,
+        /// Whether the run could resume with all of them, if that were asked for.
+        can_be_allowed: bool,
+    },
+    /// The folder holds a run that does not say which program and model made it.
+    #[error("`{}` holds another run: it has no identity.json, so an earlier version of the program made it", dir.display())]
+    NoIdentity {
+        /// The run folder.
+        dir: PathBuf,
+    },
+    /// A question source that is neither `bank:SPLIT` nor a file.
+    #[error("[data] {key} = `{value}`: {what}")]
+    Source {
+        /// `train`, `val` or `test`.
+        key: &'static str,
+        /// As written.
+        value: String,
+        /// What is wrong.
+        what: String,
+    },
+    /// A question file of which too much cannot be used.
+    #[error("{rejected} of the {total} rows of `{}` cannot be used", path.display())]
+    TooManyRejected {
+        /// The question file.
+        path: PathBuf,
+        /// Rows that cannot be used.
+        rejected: usize,
+        /// All rows.
+        total: usize,
+    },
+    /// A question file of which nothing can be used.
+    #[error("no row of `{}` can be used: {reasons}; the first is {first}", path.display())]
+    AllRejected {
+        /// The question file.
+        path: PathBuf,
+        /// How many rows for which reason.
+        reasons: String,
+        /// The first of them.
+        first: String,
+    },
+    /// No question was left to work on.
+    #[error("no question is left in {what}")]
+    NoQuestions {
+        /// Which set, and after which filter.
+        what: String,
+    },
+    /// A signal stopped the training; it can go on.
+    #[error("stopped by a signal after step {step}; everything is saved in `{}`", dir.display())]
+    Interrupted {
+        /// The run folder.
+        dir: PathBuf,
+        /// The last step that was done.
+        step: u64,
+        /// SIGTERM rather than Ctrl-C.
+        terminated: bool,
+    },
+    /// A signal stopped the sampling; it can go on.
+    #[error("stopped by a signal {} (`{}`)", idk_dataset_builder::stopped_at(*sampled, *total), dir.display())]
+    SamplingStopped {
+        /// The run folder.
+        dir: PathBuf,
+        /// Questions whose samples are saved; `None` if it did not come to that.
+        sampled: Option<usize>,
+        /// Questions to sample.
+        total: usize,
+        /// SIGTERM rather than Ctrl-C.
+        terminated: bool,
+    },
+    /// There is no folder of a `--shard i/n` where one is looked for.
+    #[error("no `shard-i-of-n` folder lies in `{}`", dir.display())]
+    NoParts {
+        /// The run folder.
+        dir: PathBuf,
+    },
+    /// An adapter with the best alpha was to be written, and no alpha helps.
+    #[error("nothing was written: {why}")]
+    NothingPicked {
+        /// Why none was picked.
+        why: String,
+        /// Whether a lower floor would leave one.
+        below_floor: bool,
+    },
+    /// What a look at the inputs of a run found; all of it.
+    #[error("{} found:{}", count_of(problems.len()), problems.iter().map(|it| format!("\n  {}: {it}{}", it.key, hint_line(it))).collect::<String>())]
+    Problems {
+        /// Each with the input that it was found in for a key.
+        problems: Vec<Problem>,
+        /// The kind of the first.
+        kind: ExitKind,
+    },
+    /// The base model of an adapter is not where the adapter says.
+    #[error("the adapter `{}` names {}", adapter.display(), named.as_ref().map_or("no base model".to_owned(), |named| format!("the base model `{named}`, which is no folder here")))]
+    NoBase {
+        /// The adapter folder.
+        adapter: PathBuf,
+        /// The base as the adapter names it.
+        named: Option<String>,
+    },
+    /// The base model of an adapter is not the one that it was trained on.
+    #[error("`{}` is not the model that the adapter was trained on: its sha256 is {found}, not {expected}", base.display())]
+    OtherBase {
+        /// The base folder.
+        base: PathBuf,
+        /// Its hash.
+        found: String,
+        /// The hash that the run has noted.
+        expected: String,
+    },
+    /// The command line asks for what does not go together.
+    #[error("{what}")]
+    Usage {
+        /// What to write instead.
+        what: String,
+    },
+}
+
+impl RunError {
+    /// [`Self::Usage`] of a text.
+    pub(crate) fn usage(what: impl Into<String>) -> Self {
+        Self::Usage { what: what.into() }
+    }
+}
+
+fn count_of(problems: usize) -> String {
+    format!("{problems} problem{}", if problems == 1 { "" } else { "s" })
+}
+
+impl Diagnose for RunError {
+    fn exit_kind(&self) -> ExitKind {
+        match self {
+            Self::OtherRun { .. }
+            | Self::NoIdentity { .. }
+            | Self::NoQuestions { .. }
+            | Self::TooManyRejected { .. }
+            | Self::AllRejected { .. }
+            | Self::NothingPicked { .. }
+            | Self::OtherBase { .. } => ExitKind::BadData,
+            Self::Interrupted { terminated: false, .. } | Self::SamplingStopped { terminated: false, .. } => {
+                ExitKind::Interrupted
+            }
+            Self::Interrupted { .. } | Self::SamplingStopped { .. } => ExitKind::Terminated,
+            Self::NoParts { .. } | Self::NoBase { .. } => ExitKind::MissingInput,
+            Self::Problems { kind, .. } => *kind,
+            Self::Source { .. } | Self::Usage { .. } => ExitKind::Usage,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::OtherRun { can_be_allowed: true, .. } => Some(
+                "give `--allow-change KEY` for each of these to resume with the new values, choose another folder with \
+                 `--set output.dir=DIR`, or `--fresh` to move this one aside"
+                    .to_owned(),
+            ),
+            Self::NoIdentity { .. } => Some(
+                "choose another folder with `--set output.dir=DIR`, or `--fresh` to move this one aside; `idk-train merge` \
+                 takes its adapter with `--base DIR`"
+                    .to_owned(),
+            ),
+            Self::OtherRun { .. } => Some(
+                "choose another folder with `--set output.dir=DIR`, or `--fresh` to move this one aside"
+                    .to_owned(),
+            ),
+            Self::Source { .. } => {
+                Some("write `bank:idk`, `bank:test` or the path of a question file".to_owned())
+            }
+            Self::TooManyRejected { .. } => Some(
+                "run without `tasks` and `limit_per_task` to get them listed in rejected.jsonl".to_owned(),
+            ),
+            Self::AllRejected { .. } => {
+                Some("correct the rows; docs/reference/question-sets.md has the keys, docs/reference/dataset.md the reasons".to_owned())
+            }
+            Self::NoQuestions { .. } => Some("look at `tasks` and `limit_per_task` in [data]".to_owned()),
+            Self::Interrupted { .. } | Self::SamplingStopped { .. } => {
+                Some("give the same command again to go on".to_owned())
+            }
+            Self::NoParts { .. } => {
+                Some("run `idk-build RECIPE --shard i/n` first, or name the folders to merge".to_owned())
+            }
+            Self::NothingPicked { below_floor: true, .. } => Some(
+                "lower --min-accuracy, or try another K or fewer unknown questions (docs/guide/sweeps.md)"
+                    .to_owned(),
+            ),
+            Self::NothingPicked { below_floor: false, .. } => Some(
+                "a lower --min-accuracy changes nothing: try other `alpha` in [sweep], or train with another K or fewer \
+                 unknown questions (docs/guide/sweeps.md)"
+                    .to_owned(),
+            ),
+            Self::NoBase { .. } => Some("give the base model's folder with `--base DIR`".to_owned()),
+            Self::OtherBase { .. } => {
+                Some("give the folder with `--base DIR` to merge into it all the same".to_owned())
+            }
+            Self::Problems { .. } | Self::Usage { .. } => None,
+        }
+    }
+}

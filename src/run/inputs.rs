@@ -1,0 +1,94 @@
+//! What a run reads and writes besides its questions, looked at before hours are spent: the adapter that DPO starts
+//! from, the folder for audio features, prompts and adapters of the evaluation.
+
+use std::path::Path;
+
+use idk_common::fs::AtomicFile;
+use idk_model::{Adapters, Linears, ModelError};
+use idk_trainer::{Method, check_start_adapter};
+
+use super::RunError;
+use super::questions::{self, Set};
+use crate::recipe::Recipe;
+use crate::terminal::Failure;
+
+/// The folder of the adapter, if the recipe names one that will be read.
+fn start_dir(recipe: &Recipe) -> Option<&Path> {
+    let dir = recipe.dpo.init.as_path();
+    (recipe.train.method == Method::Dpo && !dir.as_os_str().is_empty()).then_some(dir)
+}
+
+/// Whether its files are there.
+///
+/// # Errors
+/// A file that cannot be opened.
+pub(crate) fn check_start_files(recipe: &Recipe) -> Result<(), Failure> {
+    let Some(dir) = start_dir(recipe) else { return Ok(()) };
+    for name in ["adapter_config.json", "adapter_model.safetensors"] {
+        drop(idk_common::fs::open(&dir.join(name))?);
+    }
+    Ok(())
+}
+
+/// Whether the run can go on from it: its layers, rank and scale are those of [lora]. `linears` are the linear layers
+/// of the base model, for which `load` reads an adapter.
+///
+/// # Errors
+/// An adapter that cannot be read, or that is of another shape.
+pub(crate) fn check_start_shape(
+    recipe: &Recipe,
+    linears: &Linears,
+    load: impl FnOnce(&Path) -> Result<Adapters, ModelError>,
+) -> Result<(), Failure> {
+    let Some(dir) = start_dir(recipe) else { return Ok(()) };
+    Ok(check_start_adapter(dir, &load(dir)?, &recipe.lora, linears)?)
+}
+
+/// Looks whether the folder for audio features can be written, before hours are spent on the dataset. `adapted` are the
+/// layers that are trained: with any before the decoder no features are kept.
+///
+/// # Errors
+/// [`idk_common::CommonError::Io`].
+pub(crate) fn check_feature_cache(recipe: &Recipe, adapted: &[String]) -> Result<(), Failure> {
+    let dir = &recipe.train.feature_cache_dir;
+    let kept = !idk_model::adapt_audio(adapted.iter());
+    if kept && !dir.as_os_str().is_empty() { try_writing(dir) } else { Ok(()) }
+}
+
+/// Refuses a recipe whose evaluation names files that cannot be used, before hours are spent on what comes first.
+///
+/// # Errors
+/// Prompts and adapters that are not there, and what [`check_val`] finds.
+pub(crate) fn check_evaluation(recipe: &Recipe) -> Result<(), Failure> {
+    recipe.eval.prompts.check()?;
+    for (_, dir) in recipe.eval.named_adapters()? {
+        drop(idk_common::fs::open(&dir.join("adapter_config.json"))?);
+    }
+    check_val(recipe)
+}
+
+/// Refuses a `val` that cannot be loaded, or that is the test set.
+fn check_val(recipe: &Recipe) -> Result<(), Failure> {
+    if !recipe.eval.fits_on_val() {
+        return Ok(());
+    }
+    // `--questions` may have put another test set in the recipe's place.
+    if recipe.data.val == recipe.data.test {
+        return Err(val_is_test().into());
+    }
+    questions::check(&recipe.data, &[Set::Val])
+}
+
+pub(crate) fn val_is_test() -> RunError {
+    let what = "`val` in [data] is the test set: a threshold must not be fitted on what it is judged by";
+    RunError::Usage { what: what.to_owned() }
+}
+
+/// Whether a folder can be written, or made: tried with an empty file in the nearest folder that is there, removed at
+/// once.
+pub(crate) fn try_writing(dir: &Path) -> Result<(), Failure> {
+    let there = dir.ancestors().find(|path| path.exists()).filter(|path| !path.as_os_str().is_empty());
+    let there = there.unwrap_or(Path::new("."));
+    drop(AtomicFile::create(&there.join(".idk-check"))?);
+    Ok(())
+}

@@ -1,0 +1,266 @@
+//! Where questions come from: a file, or a split of the bank rendered into the run folder.
+
+use std::path::{Path, PathBuf};
+
+use idk_questions::{QuestionSet, ReadOptions, read_questions_with, reason};
+
+use super::RunError;
+use super::model::folder_name;
+use super::rendered::{check_split, render};
+use crate::recipe::{DataSection, Recipe};
+use crate::terminal::{Failure, say};
+
+/// The question sets of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Set {
+    /// Sampled, labelled and trained on.
+    Train,
+    /// Chosen by: answered while training, and what thresholds are fitted on; may be none.
+    Val,
+    /// Answered by the evaluator.
+    Test,
+}
+
+impl Set {
+    /// The recipe key in [data].
+    pub(crate) const fn key(self) -> &'static str {
+        match self {
+            Self::Train => "train",
+            Self::Val => "val",
+            Self::Test => "test",
+        }
+    }
+
+    pub(crate) fn spec(self, data: &DataSection) -> &str {
+        match self {
+            Self::Train => &data.train,
+            Self::Val => &data.val,
+            Self::Test => &data.test,
+        }
+    }
+
+    /// Questions of each modality to render; `None` is the split's own number.
+    pub(crate) fn rendered(self, data: &DataSection) -> Option<usize> {
+        let asked = match self {
+            Self::Train => data.train_questions,
+            Self::Val => data.val_questions,
+            Self::Test => None,
+        };
+        match asked {
+            Some(count) => Some(data.limit_per_task.map_or(count, |limit| limit.min(count))),
+            None => data.limit_per_task,
+        }
+    }
+
+    /// Training and validation keep to the recipe's tasks; the test set is answered whole.
+    pub(crate) fn tasks(self, data: &DataSection) -> &[String] {
+        if self == Self::Test { &[] } else { &data.tasks }
+    }
+
+    /// Tasks that are rendered from the bank. Validation is rendered whole: who fits a threshold wants all of it.
+    fn rendered_tasks(self, data: &DataSection) -> &[String] {
+        if self == Self::Train { &data.tasks } else { &[] }
+    }
+}
+
+/// Questions of a set, with where they were read from.
+pub(crate) struct Loaded {
+    /// The questions and what was rejected.
+    pub(crate) set: QuestionSet,
+    /// The question file.
+    pub(crate) path: PathBuf,
+}
+
+/// Loads a set. `bank:SPLIT` is rendered into `questions_dir/SPLIT` first.
+///
+/// # Errors
+/// A source that is neither; a bank or file that cannot be read; no question left after the filters.
+pub(crate) fn load(
+    data: &DataSection,
+    set: Set,
+    questions_dir: &Path,
+    max_rejected_share: f64,
+) -> Result<Loaded, Failure> {
+    let spec = set.spec(data);
+    let path = match spec.strip_prefix("bank:") {
+        Some(split) => {
+            check_split(split, set, spec)?;
+            render(data, split, set.rendered_tasks(data), set.rendered(data), &questions_dir.join(split))?
+        }
+        None => PathBuf::from(spec),
+    };
+    let mut read = read_file(&path, data)?;
+    let in_file = read.questions.len();
+    filter(&mut read, data, set);
+    if read.questions.len() < in_file {
+        check_whole_file(&mut read, in_file, &path, max_rejected_share)?;
+    }
+    if read.questions.is_empty() {
+        if let Some(rejected) = all_rejected(&read, in_file, &path) {
+            return Err(rejected.into());
+        }
+        return Err(no_questions(data, set, &path).into());
+    }
+    Ok(Loaded { set: read, path })
+}
+
+pub(crate) fn read_file(path: &Path, data: &DataSection) -> Result<QuestionSet, Failure> {
+    let options = ReadOptions {
+        duplicate_choices: data.duplicate_choices,
+        agreement: data.agreement,
+        ..ReadOptions::default()
+    };
+    Ok(read_questions_with(path, &options)?)
+}
+
+/// Keeps the tasks and the number of questions that the recipe asks for.
+pub(crate) fn filter(read: &mut QuestionSet, data: &DataSection, set: Set) {
+    let tasks = set.tasks(data);
+    if !tasks.is_empty() {
+        read.questions.retain(|question| tasks.contains(&question.task));
+    }
+    if let Some(limit) = data.limit_per_task {
+        keep_first_of_each_task(read, limit);
+    }
+}
+
+pub(crate) fn no_questions(data: &DataSection, set: Set, path: &Path) -> RunError {
+    let tasks = set.tasks(data);
+    let filter = if tasks.is_empty() { String::new() } else { format!(" with task {}", tasks.join(", ")) };
+    RunError::NoQuestions { what: format!("`{}`{filter}", path.display()) }
+}
+
+/// What to say where no row of a file can be used.
+fn all_rejected(set: &QuestionSet, in_file: usize, path: &Path) -> Option<RunError> {
+    let first = set.rejected.first().filter(|_| in_file == 0)?;
+    Some(RunError::AllRejected {
+        path: path.to_owned(),
+        reasons: reason::listed(&reason::counts(&set.rejected)),
+        first: format!("row {}: {}", first.line, first.detail),
+    })
+}
+
+/// A part of a file is taken from a file that is sound as a whole; its unusable rows belong to no part and are only
+/// counted, else a few questions would stand beside all the bad rows.
+fn check_whole_file(
+    set: &mut QuestionSet,
+    in_file: usize,
+    path: &Path,
+    max_rejected_share: f64,
+) -> Result<(), Failure> {
+    let (rejected, total) = (set.rejected.len(), set.rejected.len() + in_file);
+    if rejected as f64 > max_rejected_share * total as f64 {
+        return Err(RunError::TooManyRejected { path: path.to_owned(), rejected, total }.into());
+    }
+    if rejected > 0 {
+        say(&format!("{rejected} of {total} rows of {} cannot be used", path.display()));
+    }
+    set.rejected.clear();
+    Ok(())
+}
+
+/// Refuses those of `sets` that cannot be loaded, before hours are spent on the others.
+///
+/// # Errors
+/// [`RunError::Source`] for a split that no bank has; a file that is not there.
+pub(crate) fn check(data: &DataSection, sets: &[Set]) -> Result<(), Failure> {
+    for &set in sets {
+        let spec = set.spec(data);
+        match spec.strip_prefix("bank:") {
+            None if set == Set::Val && spec.is_empty() => {}
+            Some(split) => check_split(split, set, spec)?,
+            None => drop(idk_common::fs::open(Path::new(spec))?),
+        }
+    }
+    Ok(())
+}
+
+/// What of two `[data]` sections decides the dataset. Question files are left to their hashes: one file has many paths.
+pub(crate) fn identity(before: &DataSection, now: &DataSection) -> (DataSection, DataSection) {
+    let defaults = DataSection::default();
+    let files = [before, now].iter().all(|data| !data.train.starts_with("bank:"));
+    let strip = |data: &DataSection| DataSection {
+        train: if files { defaults.train.clone() } else { data.train.clone() },
+        val: defaults.val.clone(),
+        test: defaults.test.clone(),
+        val_questions: None,
+        ..data.clone()
+    };
+    (strip(before), strip(now))
+}
+
+fn keep_first_of_each_task(set: &mut QuestionSet, limit: usize) {
+    let mut seen = std::collections::BTreeMap::<String, usize>::new();
+    set.questions.retain(|question| {
+        let count = seen.entry(question.task.clone()).or_default();
+        *count += 1;
+        *count <= limit
+    });
+}
+
+/// The data section and the set that something is picked on: `val` of [data], else the bank's own where the test set is
+/// the bank's.
+///
+/// # Errors
+/// [`RunError::Usage`] if there is no such set, or if it is the training or the test set.
+pub(crate) fn val_source(recipe: &Recipe) -> Result<(DataSection, Set), RunError> {
+    let data = &recipe.data;
+    let val = match data.val.as_str() {
+        "" if data.test.starts_with("bank:") && data.train != "bank:val" => "bank:val",
+        "" => {
+            let what =
+                "a sweep needs questions that are neither trained on nor tested on: give `val` in [data]";
+            return Err(RunError::Usage { what: what.to_owned() });
+        }
+        given => given,
+    };
+    if val == data.test || val == data.train {
+        let what = format!("`{val}` is the training or the test set: nothing may be picked on it");
+        return Err(RunError::Usage { what });
+    }
+    Ok((DataSection { val: val.to_owned(), ..data.clone() }, Set::Val))
+}
+
+/// A source as it may stand in results: `bank:SPLIT`, or a file's name without its folder.
+pub(crate) fn display_name(spec: &str) -> String {
+    if spec.starts_with("bank:") { spec.to_owned() } else { folder_name(Path::new(spec)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn val_of_the_bank_has_as_many_questions_of_each_task_as_are_asked_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let count = |val_questions, limit_per_task| {
+            let val = "bank:val".to_owned();
+            let data = DataSection { val, val_questions, limit_per_task, ..DataSection::default() };
+            load(&data, Set::Val, dir.path(), 0.0).unwrap().set.questions.len()
+        };
+        assert_eq!(count(Some(130), None), 3 * 130, "more than the 120 of the split");
+        assert_eq!((count(Some(4), Some(2)), count(None, Some(2))), (6, 6));
+    }
+
+    #[test]
+    fn how_many_val_questions_there_are_is_no_part_of_what_made_the_dataset() {
+        let more = DataSection { val_questions: Some(600), ..DataSection::default() };
+        let (before, now) = identity(&DataSection::default(), &more);
+        assert_eq!(before, now);
+    }
+
+    #[test]
+    fn a_sweep_answers_the_recipes_val_questions_and_never_those_of_the_test() {
+        let recipe = |train: &str, val: &str, test: &str| {
+            let mut recipe = Recipe::default();
+            recipe.data.train = train.to_owned();
+            recipe.data.val = val.to_owned();
+            recipe.data.test = test.to_owned();
+            val_source(&recipe).map(|(data, _)| data.val).map_err(|error| error.to_string())
+        };
+        assert_eq!(recipe("bank:idk", "", "bank:test").unwrap(), "bank:val");
+        assert_eq!(recipe("a.json", "b.json", "d.json").unwrap(), "b.json");
+        assert!(recipe("a.json", "", "d.json").unwrap_err().contains("give `val`"));
+        assert!(recipe("a.json", "d.json", "d.json").unwrap_err().contains("`d.json`"));
+    }
+}

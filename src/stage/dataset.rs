@@ -1,0 +1,111 @@
+//! The first stage of a run: questions to the IDK dataset.
+
+use std::path::Path;
+
+use idk_common::text::display_path;
+use idk_dataset_builder::{
+    BuildConfig, BuildError, BuildInputs, Control, DatasetManifest, MANIFEST_FILE, Part, PartReport,
+    Provenance, Sampled, read_manifest, relabel, remove_shards, verify,
+};
+
+use super::sampling::sampling;
+use crate::run::questions::{self, Loaded, Set};
+use crate::run::same_run::check_dataset;
+use crate::run::{Run, folder_name};
+use crate::terminal::Failure;
+
+/// The IDK dataset: kept if complete and of this recipe, else built.
+///
+/// # Errors
+/// A dataset of another recipe; whatever stops the sampling, of which complete shards are kept.
+pub(crate) fn complete(run: &Run<'_>) -> Result<DatasetManifest, Failure> {
+    let (loaded, provenance) = training_questions(run)?;
+    let out = run.dir.dataset();
+    if out.join(MANIFEST_FILE).is_file() {
+        // Left where a build was killed in its last moment.
+        remove_shards(&out)?;
+        let manifest = verify(&out)?;
+        let made = (&manifest.config, &manifest.provenance, manifest.seed);
+        check_dataset(run.recipe, &run.dir, made, &provenance)?;
+        return Ok(manifest);
+    }
+    if Sampled::is_in(&out) {
+        label(run, &out, &provenance)?;
+        remove_shards(&out)?;
+    } else {
+        sample(run, &loaded, &provenance, |inputs, control| {
+            idk_dataset_builder::build(inputs, &out, control)
+        })?;
+    }
+    Ok(read_manifest(&out)?)
+}
+
+/// Samples one part of the training questions.
+///
+/// # Errors
+/// As [`complete`].
+pub(crate) fn sample_part(run: &Run<'_>, part: Part) -> Result<PartReport, Failure> {
+    let (loaded, provenance) = training_questions(run)?;
+    sample(run, &loaded, &provenance, |inputs, control| {
+        idk_dataset_builder::sample_part(inputs, part, &run.dir.dataset(), control)
+    })
+}
+
+/// A dataset in one line.
+pub(crate) fn describe(manifest: &DatasetManifest, dir: &Path) -> String {
+    let counts = &manifest.counts;
+    format!(
+        "dataset   {}: {} questions, {} known, {} unknown at {}@{}; {} rejected",
+        display_path(dir),
+        counts.kept,
+        counts.known,
+        counts.unknown,
+        manifest.config.k,
+        manifest.config.n_samples,
+        counts.rejected
+    )
+}
+
+/// The training questions and where they come from.
+fn training_questions(run: &Run<'_>) -> Result<(Loaded, Provenance), Failure> {
+    let recipe = run.recipe;
+    let (data, max_rejected) = (&recipe.data, recipe.build.max_rejected_share);
+    let loaded = questions::load(data, Set::Train, &run.questions, max_rejected)?;
+    let provenance = Provenance {
+        model: folder_name(&recipe.model.path),
+        model_sha256: run.model.sha256.clone(),
+        questions: questions::display_name(&data.train),
+        questions_sha256: idk_common::hash::sha256_file(&loaded.path)?,
+    };
+    Ok((loaded, provenance))
+}
+
+fn sample<T>(
+    run: &Run<'_>,
+    loaded: &Loaded,
+    provenance: &Provenance,
+    job: impl FnOnce(&BuildInputs<'_>, &Control<'_>) -> Result<T, BuildError>,
+) -> Result<T, Failure> {
+    let recipe = run.recipe;
+    let (lalm, set, config, seed) = (&run.model.lalm, &loaded.set, &recipe.build, recipe.seed);
+    let inputs = BuildInputs { lalm, set, config, seed, provenance };
+    sampling(&inputs, &run.dir.root, |control| job(&inputs, control))
+}
+
+/// Labels samples that are complete.
+fn label(run: &Run<'_>, out: &Path, provenance: &Provenance) -> Result<(), Failure> {
+    let sampled = Sampled::read(out)?;
+    let build = &run.recipe.build;
+    let made = (&sampled.config.labelled_as(build), &sampled.provenance, sampled.seed);
+    check_dataset(run.recipe, &run.dir, made, provenance)?;
+    Ok(finish_labels(&sampled, out, build)?)
+}
+
+fn finish_labels(sampled: &Sampled, out: &Path, config: &BuildConfig) -> Result<(), BuildError> {
+    if sampled.config == *config {
+        idk_dataset_builder::complete(out)?;
+    } else {
+        relabel(out, config, || Ok(()))?;
+    }
+    Ok(())
+}

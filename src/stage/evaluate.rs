@@ -1,0 +1,141 @@
+//! The last stage of a run: the test set answered by the base model, by training-free methods and by adapters, and
+//! compared.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use idk_evaluator::{
+    Method, NamedAdapter, Prepared, Results, Samples, Subject, evaluate, known_shares, prepare,
+};
+use idk_model::{Adapters, Lalm};
+
+use super::self_consistency;
+use crate::recipe::{DataSection, Recipe};
+use crate::run::inputs::val_is_test;
+use crate::run::questions::{self, Loaded, Set};
+use crate::run::{Run, folder_name, model_sha256};
+use crate::terminal::{Failure, progress};
+
+/// What is answered, and where the results go.
+pub(crate) struct Evaluation<'a> {
+    pub(crate) run: &'a Run<'a>,
+    pub(crate) adapters: Vec<NamedAdapter>,
+    /// The folder of the labels, if the questions' shares of known answers are wanted.
+    pub(crate) dataset: Option<PathBuf>,
+    pub(crate) eval_dir: PathBuf,
+    /// The run that `eval_dir` belongs to.
+    pub(crate) run_dir: Option<PathBuf>,
+}
+
+impl Evaluation<'_> {
+    /// Answers, scores and compares; `results.json` is written last.
+    ///
+    /// # Errors
+    /// Questions that cannot be loaded; whatever stops the answers, of which those so far are kept.
+    pub(crate) fn results(&self) -> Result<Results, Failure> {
+        let (recipe, model) = (self.run.recipe, &self.run.model);
+        let (data, config) = (&recipe.data, &recipe.eval);
+        let loaded = questions::load(data, Set::Test, &self.run.questions, config.max_rejected_share)?;
+        let mut provenance = BTreeMap::from([
+            ("model".to_owned(), folder_name(&recipe.model.path)),
+            ("model_sha256".to_owned(), model.sha256.clone()),
+            ("questions".to_owned(), questions::display_name(&data.test)),
+            ("questions_sha256".to_owned(), idk_common::hash::sha256_file(&loaded.path)?),
+        ]);
+        for adapter in &self.adapters {
+            let key = match adapter.name.as_str() {
+                name if name == Method::Adapter.name() => "adapter_sha256".to_owned(),
+                name => format!("adapter_{name}_sha256"),
+            };
+            provenance.insert(key, adapter.sha256.clone());
+        }
+        let known_share = match &self.dataset {
+            Some(dir) => known_shares(&idk_dataset_builder::read_labels(dir)?),
+            None => BTreeMap::new(),
+        };
+        let prepared = self.prepare(&loaded)?;
+        let val = self.val(&mut provenance)?;
+        let samples = self.samples(&prepared, val.as_ref())?;
+        let subject = Subject {
+            lalm: &model.lalm,
+            model_sha256: &model.sha256,
+            device: &model.device,
+            adapters: &self.adapters,
+            known_share: &known_share,
+            run_dir: self.run_dir.as_deref(),
+            val: val.as_ref(),
+            samples: samples.as_ref(),
+            provenance: &provenance,
+        };
+        Ok(evaluate(&subject, &prepared, config, data.seed, &self.eval_dir, progress)?)
+    }
+
+    fn prepare(&self, loaded: &Loaded) -> Result<Prepared, Failure> {
+        let recipe = self.run.recipe;
+        let (style, seed) = (recipe.build.prompt, recipe.data.seed);
+        Ok(prepare(&self.run.model.lalm, &loaded.set, &recipe.eval, style, seed, progress)?)
+    }
+
+    /// Samples of the base model on the questions of test and val, if the recipe has `agreement`.
+    fn samples(&self, test: &Prepared, val: Option<&Prepared>) -> Result<Option<Samples>, Failure> {
+        let recipe = self.run.recipe;
+        let Some(val) = val.filter(|_| recipe.eval.methods.contains(&Method::Agreement)) else {
+            return Ok(None);
+        };
+        let of = |set: &Prepared| self_consistency::sample(&self.run.model, recipe, set, &self.eval_dir);
+        Ok(Some(Samples { test: of(test)?, val: of(val)? }))
+    }
+
+    /// The questions that thresholds are fitted on, if the recipe has a method with one.
+    fn val(&self, provenance: &mut BTreeMap<String, String>) -> Result<Option<Prepared>, Failure> {
+        let recipe = self.run.recipe;
+        if !recipe.eval.fits_on_val() {
+            return Ok(None);
+        }
+        // Whatever their task: the test set, too, is answered whole.
+        let data = DataSection { tasks: Vec::new(), ..recipe.data.clone() };
+        let max_rejected = recipe.eval.max_rejected_share;
+        let loaded = questions::load(&data, Set::Val, &self.run.questions, max_rejected)?;
+        let sha256 = idk_common::hash::sha256_file(&loaded.path)?;
+        if provenance.get("questions_sha256") == Some(&sha256) {
+            return Err(val_is_test().into());
+        }
+        provenance.insert("val".to_owned(), questions::display_name(&data.val));
+        provenance.insert("val_sha256".to_owned(), sha256);
+        Ok(Some(self.prepare(&loaded)?))
+    }
+}
+
+/// Loads adapters. Their files are hashed by name and content; a README among them does not count.
+pub(crate) fn load_adapters(named: &[(String, PathBuf)], lalm: &Lalm) -> Result<Vec<NamedAdapter>, Failure> {
+    let load = |(name, dir): &(String, PathBuf)| {
+        let adapters = Adapters::load(dir, lalm)?;
+        let sha256 = model_sha256(dir)?;
+        Ok(NamedAdapter { name: name.clone(), adapters, sha256 })
+    };
+    named.iter().map(load).collect()
+}
+
+/// Evaluates the adapter of a run in progress.
+///
+/// # Errors
+/// As [`Evaluation::results`]; an adapter that cannot be loaded.
+pub(super) fn results_of_run(run: &Run<'_>) -> Result<Results, Failure> {
+    let named = with_own(Some(&run.dir.adapter()), run.recipe)?;
+    let evaluation = Evaluation {
+        run,
+        adapters: load_adapters(&named, &run.model.lalm)?,
+        dataset: Some(run.dir.dataset()),
+        eval_dir: run.dir.eval(),
+        run_dir: Some(run.dir.root.clone()),
+    };
+    evaluation.results()
+}
+
+/// The run's own adapter, called `adapter`, and those of the recipe.
+pub(crate) fn with_own(own: Option<&Path>, recipe: &Recipe) -> Result<Vec<(String, PathBuf)>, Failure> {
+    let mut named: Vec<(String, PathBuf)> =
+        own.map(|path| (Method::Adapter.name().to_owned(), path.to_owned())).into_iter().collect();
+    named.extend(recipe.eval.named_adapters()?);
+    Ok(named)
+}

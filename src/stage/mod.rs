@@ -1,0 +1,70 @@
+//! The stages of a run and their hand-offs: questions -> dataset -> adapter -> answers -> report.
+//!
+//! A stage whose output is complete and was made from the same inputs is kept; see docs/decisions/0003.
+
+pub(crate) mod dataset;
+pub(crate) mod evaluate;
+mod model_card;
+mod sampling;
+mod self_consistency;
+pub(crate) mod summary;
+mod training;
+mod validation;
+
+use std::path::Path;
+
+use idk_dataset_builder::DatasetManifest;
+use idk_evaluator::Results;
+use idk_trainer::TrainReport;
+
+use crate::recipe::Recipe;
+use crate::run::{Options, Run};
+use crate::terminal::{Failure, say};
+use model_card::{CARD_FILE, Card};
+
+pub(crate) use model_card::{markdown, quoted};
+
+/// Does every stage of a run that is not done yet.
+///
+/// # Errors
+/// Whatever stops a stage; what was written before stays, and the same recipe resumes there.
+pub(crate) fn all(run: &Run<'_>) -> Result<(TrainReport, Results), Failure> {
+    let dataset = dataset::complete(run)?;
+    say(&dataset::describe(&dataset, &run.dir.dataset()));
+    let report = training::train_adapter(run)?;
+    idk_evaluator::write_curves(&run.dir.root, &run.dir.curves())?;
+    // What is measured on an adapter that was there before stays on its card.
+    let has_new_steps = report.resumed_from.is_none_or(|step| step < report.steps);
+    if has_new_steps || !run.dir.adapter().join(CARD_FILE).is_file() {
+        write_card(run, &dataset, &report, None)?;
+    }
+    let results = evaluate::results_of_run(run)?;
+    write_card(run, &dataset, &report, Some(&results))?;
+    Ok((report, results))
+}
+
+/// One run of an experiment of several: every stage, with the clips rendered into `questions`.
+///
+/// # Errors
+/// As [`all`] and [`Run::start`].
+pub(crate) fn cell(recipe: &Recipe, questions: &Path, options: &Options<'_>) -> Result<Results, Failure> {
+    let options = Options { fresh: false, ..*options };
+    let mut run = Run::start(recipe, &recipe.output.dir, &options)?;
+    run.questions = questions.to_owned();
+    Ok(all(&run)?.1)
+}
+
+/// Writes the card of the run's adapter, with what was measured on it if that is known.
+fn write_card(
+    run: &Run<'_>,
+    dataset: &DatasetManifest,
+    report: &TrainReport,
+    results: Option<&Results>,
+) -> Result<(), Failure> {
+    let steps = report.best.map_or(report.steps, |best| best.step);
+    let found = idk_trainer::checkpoint::load_newest(&run.dir)?;
+    let mut changes = found.map(|found| found.state.allowed_changes).unwrap_or_default();
+    // Of an earlier best step's adapter later changes say nothing.
+    changes.retain(|change| change.step < steps);
+    Card { recipe: run.recipe, dataset, steps, changes: &changes, results }.write(&run.dir.adapter())
+}

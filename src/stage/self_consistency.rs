@@ -1,0 +1,66 @@
+//! Samples of the base model on questions that are evaluated, for the method `agreement`.
+
+use std::path::Path;
+
+use idk_common::hash::sha256_hex;
+use idk_common::identity::sha256_of;
+use idk_dataset_builder::{BuildConfig, BuildInputs, Provenance, SamplingSettings, sample_answers};
+use idk_evaluator::{Prepared, SampledAnswers, said};
+use idk_questions::QuestionSet;
+use idk_questions::rows::SampleRow;
+
+use super::sampling::sampling;
+use crate::recipe::Recipe;
+use crate::run::{BaseModel, folder_name};
+use crate::terminal::Failure;
+
+/// The hidden folder of samples in an evaluation's folder; each set of questions has one of its own below it. Whoever
+/// removes it loses nothing but time.
+const SAMPLES_DIR: &str = ".samples";
+
+/// Samples the base model on the prepared questions, as `[build]` says; what was sampled before is used again.
+///
+/// # Errors
+/// As a build: [`crate::run::RunError::SamplingStopped`] by a signal, whatever stops the model.
+pub(super) fn sample(
+    model: &BaseModel,
+    recipe: &Recipe,
+    prepared: &Prepared,
+    eval_dir: &Path,
+) -> Result<SampledAnswers, Failure> {
+    // Agreement needs every sample, whatever the labels need.
+    let config = BuildConfig { stop_when_decided: false, ..recipe.build.clone() };
+    let questions: Vec<_> = prepared.questions.iter().map(|question| question.original.clone()).collect();
+    let provenance = Provenance {
+        model: folder_name(&recipe.model.path),
+        model_sha256: model.sha256.clone(),
+        questions: String::new(),
+        questions_sha256: questions_sha256(prepared),
+    };
+    let key = sha256_of(&serde_json::json!([
+        provenance,
+        SamplingSettings::of(&config),
+        recipe.seed,
+        model.device,
+        env!("CARGO_PKG_VERSION")
+    ]));
+    let dir = eval_dir.join(SAMPLES_DIR).join(&key[..32]);
+    let set = QuestionSet { questions, rejected: Vec::new() };
+    let (lalm, seed) = (&model.lalm, recipe.seed);
+    let inputs = BuildInputs { lalm, set: &set, config: &config, seed, provenance: &provenance };
+    let answers = sampling(&inputs, &dir, |control| sample_answers(&inputs, &dir, control))?;
+    let rows = answers.into_iter().map(|(question, samples)| {
+        let said_by = |row: &SampleRow| said(&question.choices, row.choice, row.verdict, &row.text);
+        (question.id.clone(), samples.iter().map(said_by).collect())
+    });
+    Ok(rows.collect())
+}
+
+/// Everything about the questions that a sample depends on.
+fn questions_sha256(prepared: &Prepared) -> String {
+    let rows = prepared.questions.iter().map(|question| {
+        let asked = &question.original;
+        serde_json::json!([asked.id, asked.question, asked.choices, question.audio_sha256]).to_string()
+    });
+    sha256_hex(rows.collect::<Vec<_>>().join("\n").as_bytes())
+}
