@@ -6,12 +6,13 @@ use idk_common::RunDir;
 use idk_common::text::terminal_safe;
 use idk_dataset_builder::{DatasetManifest, MANIFEST_FILE, Sampled, partial_sampling, read_manifest};
 use idk_model::Outline;
-use idk_trainer::{MemoryInput, Method, checkpoint, estimate_memory};
+use idk_trainer::{MemoryInput, estimate_memory, load_newest};
 use serde::Serialize;
 
 use super::check::Checked;
 use super::preview::{Preview, mean};
 use crate::recipe::Recipe;
+use crate::run::rows::{most_rows, row_count};
 use crate::terminal::{Failure, grouped, print_line};
 
 /// Rows that are shown as they will be learnt.
@@ -203,14 +204,9 @@ fn mib(bytes: u64) -> String {
 fn rows(recipe: &Recipe, checked: &Checked, manifest: Option<&DatasetManifest>) -> (Option<u64>, bool) {
     let counts = manifest.map(|manifest| &manifest.counts);
     let questions = checked.train.as_ref().map(|glimpse| glimpse.questions as u64);
-    match (recipe.train.method, counts) {
-        (Method::Sft, Some(counts)) => (Some(counts.sft_rows as u64), true),
-        (Method::Dpo, Some(counts)) => (Some(counts.dpo_rows as u64), true),
-        (Method::Sft, None) => (questions, false),
-        (Method::Dpo, None) => {
-            let pairs = recipe.build.max_pairs_per_question.unwrap_or(recipe.build.n_samples);
-            (questions.map(|questions| questions * pairs.max(1) as u64), false)
-        }
+    match counts {
+        Some(counts) => (Some(row_count(recipe, counts) as u64), true),
+        None => (questions.map(|questions| most_rows(recipe, questions)), false),
     }
 }
 
@@ -334,13 +330,12 @@ fn dataset_stage(
 }
 
 fn training_stage(recipe: &Recipe, dir: &RunDir, steps: Option<u64>) -> Result<Stage, Failure> {
-    let method = match (recipe.base.is_some(), recipe.train.method) {
-        (true, _) => "all parameters",
-        (_, Method::Sft) => "LoRA, SFT",
-        (_, Method::Dpo) => "LoRA, DPO",
+    let method = match recipe.base.is_some() {
+        true => "all parameters".to_owned(),
+        false => format!("LoRA, {}", recipe.train.method.describe().name),
     };
     let total = steps.map_or("an unknown number of".to_owned(), grouped);
-    let Some(found) = checkpoint::load_newest(dir)? else {
+    let Some(found) = load_newest(dir)? else {
         return Ok(Stage { name: "training", state: "to do", what: format!("{method}: {total} steps") });
     };
     let done = found.state.step;

@@ -4,14 +4,13 @@
 use std::path::Path;
 
 use idk_common::text::terminal_safe_lines;
-use idk_dataset_builder::{read_dpo, read_sft};
 use idk_model::{Message, Outline};
 use idk_questions::prompt_text;
-use idk_trainer::Method;
 use rayon::prelude::*;
 
 use super::questions::{Glimpse, Seen};
 use crate::recipe::Recipe;
+use crate::run::rows::{DatasetRow, training_rows};
 use crate::terminal::Failure;
 
 /// Rows of a dataset that are looked at.
@@ -72,29 +71,14 @@ pub(crate) fn mean(counts: &[usize]) -> f64 {
 }
 
 fn dataset_rows(recipe: &Recipe, dir: &Path) -> Result<Vec<Row>, Failure> {
-    let files = |paths: &[String]| paths.iter().cloned().map(Clip::File).collect();
-    let text = |answer: &[Message]| answer.iter().map(Message::tagged).collect::<String>();
-    Ok(match recipe.train.method {
-        Method::Sft => {
-            let rows = read_sft(dir)?;
-            let stride = rows.len().div_ceil(LOOKED_AT).max(1);
-            let row = |row: &idk_questions::rows::SftRow| {
-                let (prompt, answer) = row.messages.split_at(row.messages.len().saturating_sub(1));
-                Row { messages: prompt.to_vec(), answers: vec![text(answer)], clips: files(&row.audios) }
-            };
-            rows.iter().step_by(stride).map(row).collect()
-        }
-        Method::Dpo => {
-            let rows = read_dpo(dir)?;
-            let stride = rows.len().div_ceil(LOOKED_AT).max(1);
-            let row = |row: &idk_dataset_builder::DpoRow| Row {
-                messages: row.prompt.clone(),
-                answers: vec![text(&row.chosen), text(&row.rejected)],
-                clips: files(&row.audios),
-            };
-            rows.iter().step_by(stride).map(row).collect()
-        }
-    })
+    let rows = training_rows(recipe, dir)?;
+    let stride = rows.len().div_ceil(LOOKED_AT).max(1);
+    let row = |row: DatasetRow| Row {
+        messages: row.messages,
+        answers: row.answers,
+        clips: row.audios.into_iter().map(Clip::File).collect(),
+    };
+    Ok(rows.into_iter().step_by(stride).map(row).collect())
 }
 
 /// A question with the answer that it would have if it were known.
@@ -106,7 +90,7 @@ fn question_row(recipe: &Recipe, seen: &Seen) -> Row {
     };
     let prompt = Message::user(clips.len(), &prompt_text(question, recipe.build.prompt));
     let mut answers = vec![question.answer.clone()];
-    if recipe.train.method == Method::Dpo {
+    if recipe.train.method.describe().answers_per_row > 1 {
         answers.push(recipe.build.refusal.clone());
     }
     Row { messages: vec![prompt], answers, clips }

@@ -67,7 +67,9 @@ fn log_probs_losses_and_rewards_of_pairs_agree() {
     let mut sums = [0.0; 6];
     for pair in 0..batch.len() {
         let reference = [0, 1].map(|it| side(it)[pair]);
-        for (sum, value) in sums.iter_mut().zip(pair_sums(config.beta, [chosen[pair], rejected[pair]], reference)) {
+        for (sum, value) in
+            sums.iter_mut().zip(pair_sums(config.beta, [chosen[pair], rejected[pair]], reference))
+        {
             *sum += value;
         }
     }
@@ -92,8 +94,9 @@ fn the_other_losses_of_the_golden_pairs_are_what_their_formulas_give() {
     let (adapters, batch) = (adapters(&fixture), pair_batch(&fixture));
     let of = |name: &str| &fixture.get(&format!("dpo.{name}")).values;
     let margins = |divide: bool| -> Vec<f64> {
-        let length =
-            |pair: usize, side: usize| if divide { batch.answers[side * batch.len() + pair].len() as f64 } else { 1.0 };
+        let length = |pair: usize, side: usize| {
+            if divide { batch.answers[side * batch.len() + pair].len() as f64 } else { 1.0 }
+        };
         let gain = |pair: usize, side: usize, policy: &str, reference: &str| {
             (of(policy)[pair] - of(reference)[pair]) / length(pair, side)
         };

@@ -5,9 +5,11 @@ mod support;
 
 use idk_model::{Adapters, ForwardContext, Lalm, LoraConfig, Message};
 use idk_trainer::testing::{
-    Batch, Gradients, StepGradients, answer_nll, dpo_metrics, make_trainable, Totals,
+    Batch, Gradients, StepGradients, Totals, answer_nll, dpo_metrics, make_trainable,
 };
-use idk_trainer::{BestMetric, Clip, DpoConfig, DpoLoss, Row, TrainConfig, TrainError, TrainReport, Validation};
+use idk_trainer::{
+    BestMetric, Clip, DpoConfig, DpoLoss, Row, TrainConfig, TrainError, TrainReport, Validation,
+};
 use serde_json::Value;
 use support::{
     Setup, assert_same_gradients, assert_same_tree, clip, dpo_gradients, fixture, kill_after, lalm, lora,
@@ -98,8 +100,7 @@ fn four_times_one_pair_is_one_batch_of_four_for_every_loss_although_answers_diff
     let one = [batch(&lalm, &pairs)];
     let four: Vec<Batch> = pairs.chunks(1).map(|pairs| batch(&lalm, pairs)).collect();
     for loss in [DpoLoss::Sigmoid, DpoLoss::Ipo, DpoLoss::Hinge] {
-        let step =
-            |batches: &[Batch]| dpo_gradients(&lalm, &adapters, batches, &of_loss(loss));
+        let step = |batches: &[Batch]| dpo_gradients(&lalm, &adapters, batches, &of_loss(loss));
         let (one, four) = (step(&one), step(&four));
         assert_same_step(&one, &four, 1e-6 * one.loss.max(1.0));
     }
@@ -110,9 +111,7 @@ fn padding_and_the_order_of_pairs_change_neither_loss_nor_gradient() {
     let lalm = lalm();
     let adapters = trained_adapters(&lalm);
     let pairs = pairs(&lalm, 4);
-    let step = |batch: Batch| {
-        dpo_gradients(&lalm, &adapters, &[batch], &of_loss(DpoLoss::Sigmoid))
-    };
+    let step = |batch: Batch| dpo_gradients(&lalm, &adapters, &[batch], &of_loss(DpoLoss::Sigmoid));
     let together = step(batch(&lalm, &pairs));
     let mut padded = batch(&lalm, &pairs);
     for (ids, mask) in padded.prompts.ids.iter_mut().zip(&mut padded.prompts.mask) {

@@ -49,7 +49,10 @@ impl Bench {
             id: format!("pair-{index}"),
             audio: vec![clips[index % 3].clone()],
             messages: question(index),
-            answers: vec![["dog", "I don't know", "a"][index % 3].to_owned(), ["I don't know", "two cats", "rain"][index % 3].to_owned()],
+            answers: vec![
+                ["dog", "I don't know", "a"][index % 3].to_owned(),
+                ["I don't know", "two cats", "rain"][index % 3].to_owned(),
+            ],
         };
         let (examples, pairs) = ((0..14).map(example).collect(), (0..14).map(pair).collect());
         Self { lalm, lora: LoraConfig { dropout, ..lora() }, examples, pairs }

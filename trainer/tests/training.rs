@@ -53,7 +53,10 @@ fn golden_batch(lalm: &Lalm, golden: &SafeTensors<'_>) -> Batch {
     let is_answer = |row: usize, column: usize| labels[row][column] != -100;
     let real = |row: usize, answer: bool| -> Vec<u32> {
         let columns = (0..ids[row].len()).filter(|&column| mask[row][column] == 1);
-        columns.filter(|&column| is_answer(row, column) == answer).map(|column| ids[row][column] as u32).collect()
+        columns
+            .filter(|&column| is_answer(row, column) == answer)
+            .map(|column| ids[row][column] as u32)
+            .collect()
     };
     let prompts = [real(0, false), real(1, false)];
     let batch = Batch {
@@ -205,7 +208,8 @@ fn the_order_of_rows_changes_neither_loss_nor_gradient() {
     let adapters = trained_adapters(&lalm);
     let rows = examples(&lalm, 4);
     let reversed: Vec<Row> = rows.iter().rev().cloned().collect();
-    let [one, other] = [rows, reversed].map(|rows| sft_gradients(&lalm, &adapters, &[batch(&lalm, &rows)], &[]));
+    let [one, other] =
+        [rows, reversed].map(|rows| sft_gradients(&lalm, &adapters, &[batch(&lalm, &rows)], &[]));
     assert_same_step(&one, &other, 1e-5);
 }
 

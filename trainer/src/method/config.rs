@@ -35,8 +35,8 @@ pub struct Description {
     pub unit: &'static str,
     /// Answers of a row, which all go through the model.
     pub answers_per_row: usize,
-    /// Keys of its section that a model card lists.
-    pub card_keys: &'static [&'static str],
+    /// Keys of `[dpo]` that it reads and a model card lists.
+    pub dpo_keys: &'static [&'static str],
 }
 
 impl MethodKind {
@@ -48,14 +48,14 @@ impl MethodKind {
                 rows: RowKind::Chat,
                 unit: "training chats",
                 answers_per_row: 1,
-                card_keys: &[],
+                dpo_keys: &[],
             },
             Self::Dpo => Description {
                 name: "DPO",
                 rows: RowKind::Pair,
                 unit: "preference pairs",
                 answers_per_row: 2,
-                card_keys: &["beta", "loss", "label_smoothing", "sft_weight"],
+                dpo_keys: &["beta", "loss", "label_smoothing", "sft_weight"],
             },
         }
     }

@@ -62,7 +62,8 @@ pub fn train_adapters(
         }
     };
     let audio = RowAudio::new(lalm, method.start(), store, run.warn);
-    let loader = |rows, start| Loader::new(lalm, &audio, rows, start, &|row, tokens| method.check(row, tokens));
+    let loader =
+        |rows, start| Loader::new(lalm, &audio, rows, start, &|row, tokens| method.check(row, tokens));
     let (training, held_out) = (loader(rows, 0)?, loader(validation.rows, rows.len())?);
     audio.keep(rows.iter().chain(validation.rows), |clips| run.progress("encode audio", clips))?;
 
@@ -110,7 +111,11 @@ impl Task<'_> {
                 let outcome = self.step(&mut adapters, &mut session, batches)?;
                 if let Some(bad) = outcome.not_finite {
                     session.save_before_failure(&mut |dir| Ok(adapters.save(dir, run.base_name)?))?;
-                    return Err(TrainError::NonFinite { quantity: bad.quantity, step: step + 1, ids: bad.ids });
+                    return Err(TrainError::NonFinite {
+                        quantity: bad.quantity,
+                        step: step + 1,
+                        ids: bad.ids,
+                    });
                 }
                 session.finish_step(&outcome, samples)?;
                 if session.wants_eval() {
@@ -142,10 +147,8 @@ impl Task<'_> {
             self.method.prepare(batch, adapters, step)?;
         }
         let seeds = dropout_seeds(session.run.seed, self.lora, step, batches.len());
-        let size = StepSize {
-            learning_rate: session.learning_rate(),
-            max_grad_norm: session.config.max_grad_norm,
-        };
+        let size =
+            StepSize { learning_rate: session.learning_rate(), max_grad_norm: session.config.max_grad_norm };
         let gradients = adapter_gradients(self.lalm, adapters, &batches, &seeds, &|nll, batch, totals| {
             self.method.loss(nll, batch, totals)
         })?;
@@ -163,8 +166,7 @@ impl Task<'_> {
         let step = session.state.step;
         let mut values = self.validate(adapters, session)?;
         if let Some(measure) = measure {
-            let measured =
-                measure(step, adapters).map_err(|source| TrainError::Measure { step, source })?;
+            let measured = measure(step, adapters).map_err(|source| TrainError::Measure { step, source })?;
             values.extend(measured);
         }
         Ok(values)

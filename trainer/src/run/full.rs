@@ -78,10 +78,8 @@ fn train_loop(
         let rows = batches.next().ok_or_else(gone)??;
         let samples = rows.len();
         let micro_batches = micro_batches(lalm, &rows, session.config.batch_size)?;
-        let size = StepSize {
-            learning_rate: session.learning_rate(),
-            max_grad_norm: session.config.max_grad_norm,
-        };
+        let size =
+            StepSize { learning_rate: session.learning_rate(), max_grad_norm: session.config.max_grad_norm };
         let gradients = full_gradients(lalm, &micro_batches, &sft_loss)?;
         let metrics = sft_metrics(&gradients.sums, Totals::of_batches(&micro_batches));
         let outcome = update(lalm, gradients, metrics, &micro_batches, &mut session.optimizer, size)?;

@@ -13,8 +13,7 @@ pub type Sums = Vec<f64>;
 
 /// Turns log-probabilities into the part of the loss that a micro-batch adds, `[1]`, and what else is measured of it.
 /// The totals are those of the step.
-pub type Loss<'a> =
-    dyn Fn(&AnswerNll, &Batch, Totals) -> Result<(Tensor<1>, Sums), TrainError> + Sync + 'a;
+pub type Loss<'a> = dyn Fn(&AnswerNll, &Batch, Totals) -> Result<(Tensor<1>, Sums), TrainError> + Sync + 'a;
 
 /// Loss and gradients of one optimiser step, before clipping.
 #[derive(Debug, Clone)]

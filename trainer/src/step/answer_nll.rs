@@ -30,11 +30,7 @@ pub struct AnswerNll {
 ///
 /// # Errors
 /// [`TrainError::Labels`] for an empty prompt; those of the model, e.g. an audio clip that does not fit its placeholders.
-pub fn answer_nll(
-    lalm: &Lalm,
-    context: &ForwardContext<'_>,
-    batch: &Batch,
-) -> Result<AnswerNll, TrainError> {
+pub fn answer_nll(lalm: &Lalm, context: &ForwardContext<'_>, batch: &Batch) -> Result<AnswerNll, TrainError> {
     if let Some(row) = batch.prompts.mask.iter().position(|mask| !mask.contains(&true)) {
         let reason = format!("the prompt of `{}` is empty", batch.ids[row]);
         return Err(TrainError::Labels { reason });
@@ -250,8 +246,12 @@ mod tests {
         let audio = AudioInput::Features(vec![Vec::new(); 2]);
         let batch = Batch::collate(vec![String::new(); 2], vec![0, 1], &tokens, audio, PAD);
         let rows = WholeRows::of(&batch, PAD);
-        let expected =
-            [vec![1, 2, 3, 4, 5], vec![PAD, PAD, PAD, 1, 7], vec![PAD, 1, 2, 3, 6], vec![PAD, PAD, PAD, 1, 8]];
+        let expected = [
+            vec![1, 2, 3, 4, 5],
+            vec![PAD, PAD, PAD, 1, 7],
+            vec![PAD, 1, 2, 3, 6],
+            vec![PAD, PAD, PAD, 1, 8],
+        ];
         assert_eq!(rows.tokens.ids, expected);
         assert_eq!(rows.tokens.mask[1], [false, false, false, true, true]);
         assert_eq!(rows.targets, [4, 5, 7, 6, 8]);

@@ -96,8 +96,7 @@ pub(crate) fn log_probs(
     let found = loader.audio_in_order(PAIRS_AT_ONCE, |audio| {
         let mut found = Vec::with_capacity(pairs.len());
         for (pairs, audio) in pairs.chunks(PAIRS_AT_ONCE).zip(audio) {
-            let tokens =
-                pairs.iter().map(|pair| RowTokens::of(lalm, pair)).collect::<Result<Vec<_>, _>>()?;
+            let tokens = pairs.iter().map(|pair| RowTokens::of(lalm, pair)).collect::<Result<Vec<_>, _>>()?;
             let features = features(lalm, adapters, audio?)?;
             let answers: Vec<Vec<Vec<u32>>> = tokens.iter().map(|tokens| tokens.answers.clone()).collect();
             let prompts = tokens.into_iter().zip(features);
