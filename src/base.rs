@@ -182,7 +182,7 @@ impl BaseRows<'_> {
             id: format!("base-{index}"),
             audio: audio.into_iter().collect(),
             messages: vec![Message::user(usize::from(with_audio), &text)],
-            target,
+            answers: vec![target],
         }
     }
 

@@ -10,6 +10,7 @@ use idk_dataset_builder::{
 use super::RunError;
 use super::allow::{allows, can_be_allowed};
 use super::questions;
+use super::rows::row_count;
 use crate::recipe::Recipe;
 use crate::terminal::Failure;
 

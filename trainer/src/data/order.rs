@@ -9,7 +9,7 @@ use crate::config::TrainConfig;
 /// Order of the `n` rows in `epoch`: a permutation that depends on the arguments alone.
 ///
 /// No loader state exists, so a checkpoint needs only the step number to go on with the same rows.
-pub fn epoch_order(run_seed: u64, epoch: u64, n: usize, shuffle: bool) -> Vec<usize> {
+pub(crate) fn epoch_order(run_seed: u64, epoch: u64, n: usize, shuffle: bool) -> Vec<usize> {
     if !shuffle {
         return (0..n).collect();
     }
@@ -20,7 +20,7 @@ pub fn epoch_order(run_seed: u64, epoch: u64, n: usize, shuffle: bool) -> Vec<us
 /// Where step `step` (counted from 0) lies: its epoch, and the part of that epoch's order that it takes.
 ///
 /// The last step of an epoch takes what is left; rows of two epochs never mix in a step.
-pub fn step_rows(step: u64, n: usize, rows_per_step: usize) -> (u64, Range<usize>) {
+pub(crate) fn step_rows(step: u64, n: usize, rows_per_step: usize) -> (u64, Range<usize>) {
     let steps_per_epoch = n.div_ceil(rows_per_step.max(1)).max(1) as u64;
     let start = (step % steps_per_epoch) as usize * rows_per_step;
     (step / steps_per_epoch, start.min(n)..(start + rows_per_step).min(n))
@@ -28,7 +28,7 @@ pub fn step_rows(step: u64, n: usize, rows_per_step: usize) -> (u64, Range<usize
 
 /// Sorts the rows of every `window_steps` steps by length. With `shuffle_seed` the steps of a window then follow each
 /// other at random; a last one that is not full stays the last. 0 steps: the order stays as it is.
-pub fn group_by_length(
+pub(crate) fn group_by_length(
     order: &mut [usize],
     lengths: &[usize],
     rows_per_step: usize,

@@ -20,7 +20,7 @@ pub struct Row {
 /// Hash of everything that the rows make a model learn: ids, answers, chats and clips, in order.
 ///
 /// A resumed run compares it with the hash of the rows that it was started with.
-pub fn fingerprint(rows: &[Row]) -> String {
+pub(crate) fn fingerprint(rows: &[Row]) -> String {
     let mut fields = Fields::default();
     for row in rows {
         fields.text(&row.id);

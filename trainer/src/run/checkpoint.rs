@@ -28,7 +28,7 @@ const BEST_FILE: &str = "best";
 ///
 /// # Errors
 /// Any failed write; checkpoints of other steps are then untouched.
-pub fn save(
+pub(crate) fn save(
     run: &RunDir,
     state: &TrainState,
     optimizer: &AdamW,
@@ -60,7 +60,7 @@ pub fn save(
 ///
 /// # Errors
 /// [`TrainError::Common`] or [`TrainError::Io`] names what could not be written or removed.
-pub fn settle(run: &RunDir, state: &TrainState, keep_last: usize) -> Result<(), TrainError> {
+pub(crate) fn settle(run: &RunDir, state: &TrainState, keep_last: usize) -> Result<(), TrainError> {
     let parent = run.checkpoints();
     remove_leftovers(&parent)?;
     fs::write_atomic(&parent.join(LAST_FILE), format!("{}\n", step_folder(state.step)).as_bytes())?;
@@ -134,7 +134,7 @@ pub fn load_newest(run: &RunDir) -> Result<Option<Checkpoint>, TrainError> {
 ///
 /// # Errors
 /// [`TrainError::Common`] names the first file that is missing or differs.
-pub fn verified(run: &RunDir, step: u64) -> Result<PathBuf, TrainError> {
+pub(crate) fn verified(run: &RunDir, step: u64) -> Result<PathBuf, TrainError> {
     let path = run.checkpoint(step);
     manifest::verify_dir(&path)?;
     Ok(path)
@@ -144,7 +144,7 @@ pub fn verified(run: &RunDir, step: u64) -> Result<PathBuf, TrainError> {
 ///
 /// # Errors
 /// [`TrainError::Io`] if the folder cannot be listed.
-pub fn any(run: &RunDir) -> Result<bool, TrainError> {
+pub(crate) fn any(run: &RunDir) -> Result<bool, TrainError> {
     Ok(!step_folders(&run.checkpoints())?.is_empty())
 }
 

@@ -14,7 +14,7 @@ use crate::run::tensorboard::EventFile;
 ///
 /// `metrics.jsonl` holds no wall times: the same run writes the same bytes, resumed or not. The events carry them.
 #[derive(Debug)]
-pub struct Logs {
+pub(crate) struct Logs {
     path: PathBuf,
     file: File,
     /// Made with the first row: a run that is opened when it is done leaves no empty file.
@@ -31,7 +31,7 @@ impl Logs {
     ///
     /// # Errors
     /// [`TrainError::Io`] or [`TrainError::Common`] if the files cannot be read or written.
-    pub fn open(run: &RunDir, step: u64) -> Result<Self, TrainError> {
+    pub(crate) fn open(run: &RunDir, step: u64) -> Result<Self, TrainError> {
         let path = run.metrics();
         let text = if path.exists() { fs::read_to_string(&path)? } else { String::new() };
         let kept = rows_up_to(&text, step);
@@ -45,7 +45,7 @@ impl Logs {
     ///
     /// # Errors
     /// [`TrainError::Io`] if a file cannot be written.
-    pub fn train_row(
+    pub(crate) fn train_row(
         &mut self,
         step: u64,
         epoch: Option<f64>,
@@ -58,7 +58,7 @@ impl Logs {
     ///
     /// # Errors
     /// [`TrainError::Io`] if a file cannot be written.
-    pub fn eval_row(
+    pub(crate) fn eval_row(
         &mut self,
         step: u64,
         epoch: Option<f64>,
@@ -71,7 +71,7 @@ impl Logs {
     ///
     /// # Errors
     /// [`TrainError::Io`] if the disk refuses.
-    pub fn sync(&self) -> Result<(), TrainError> {
+    pub(crate) fn sync(&self) -> Result<(), TrainError> {
         self.file.sync_data().map_err(TrainError::io(&self.path, "syncing the metrics"))
     }
 

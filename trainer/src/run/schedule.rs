@@ -5,7 +5,7 @@ use crate::config::{Schedule, TrainConfig};
 /// Steps of linear warm-up in a run of `total_steps`.
 ///
 /// `warmup_steps` if it is set, else `warmup_ratio` of the run rounded up, as the Hugging Face trainer counts it.
-pub fn warmup_steps(config: &TrainConfig, total_steps: u64) -> u64 {
+pub(crate) fn warmup_steps(config: &TrainConfig, total_steps: u64) -> u64 {
     config.warmup_steps.unwrap_or_else(|| (config.warmup_ratio * total_steps as f64).ceil() as u64)
 }
 
@@ -13,7 +13,7 @@ pub fn warmup_steps(config: &TrainConfig, total_steps: u64) -> u64 {
 ///
 /// A pure function, so a resumed run needs no scheduler state. Warm-up step `i` of `w` has `(i + 1) / w` of the
 /// peak: unlike the Hugging Face schedules, no step is spent at a rate of 0.
-pub fn learning_rate(config: &TrainConfig, step: u64, total_steps: u64) -> f64 {
+pub(crate) fn learning_rate(config: &TrainConfig, step: u64, total_steps: u64) -> f64 {
     let peak = config.learning_rate;
     let warmup = warmup_steps(config, total_steps);
     if step < warmup {

@@ -12,7 +12,7 @@ use crate::run::on_resume::{AllowedChange, on_resume};
 use crate::run::selection::{EarlyEnd, Selection};
 
 /// Version of the checkpoint format that this program writes and reads.
-pub const FORMAT_VERSION: u32 = 1;
+pub(crate) const FORMAT_VERSION: u32 = 1;
 
 /// Where a run stands. Holds no wall times, so that it is the same for the same run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

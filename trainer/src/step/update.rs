@@ -7,7 +7,7 @@ use crate::step::optimizer::AdamW;
 use crate::step::parameters::Parameters;
 
 /// Metrics under TRL's names.
-pub type Metrics = Vec<(&'static str, f64)>;
+pub(crate) type Metrics = Vec<(&'static str, f64)>;
 
 /// What one optimiser step did.
 #[derive(Debug, Clone)]

@@ -48,7 +48,7 @@ pub fn pair_losses(config: &DpoConfig, policy: &PairLogProbs, reference: &PairLo
 
 /// Whether log-probabilities are means over the answer's tokens and not sums: TRL does so for IPO, whose squared loss
 /// would else grow with the length of the answers.
-pub fn per_token(loss: DpoLoss) -> bool {
+pub(crate) fn per_token(loss: DpoLoss) -> bool {
     loss == DpoLoss::Ipo
 }
 
