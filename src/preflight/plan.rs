@@ -17,8 +17,6 @@ use crate::terminal::{Failure, grouped, print_line};
 
 /// Rows that are shown as they will be learnt.
 const SHOWN_ROWS: usize = 3;
-/// Bytes of a trained number: the value, its gradient and AdamW's two moments, all in float32.
-const BYTES_PER_TRAINED: u64 = 16;
 
 /// A stage of the run.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -125,7 +123,7 @@ impl Plan {
             tokens_per_step: looked.then(|| mean(&preview.tokens) * rows_per_step as f64),
             trained_parameters: trained,
         };
-        let memory_bytes = memory(recipe, outline, adapted.as_ref(), &training, &preview);
+        let memory_bytes = memory(recipe, outline, &preview)?;
         let stages = stages(recipe, &dir, checked, manifest.as_ref(), training.steps)?;
         Ok(Self { stages, training, memory_bytes, shown: preview.shown })
     }
@@ -210,30 +208,16 @@ fn rows(recipe: &Recipe, checked: &Checked, manifest: Option<&DatasetManifest>) 
     }
 }
 
-fn memory(
-    recipe: &Recipe,
-    outline: Option<&Outline>,
-    adapted: Option<&BTreeMap<String, u64>>,
-    training: &Training,
-    preview: &Preview,
-) -> Memory {
-    let encoder_is_trained = adapted.is_none_or(|adapted| idk_model::adapt_audio(adapted.keys()));
-    let features = outline.zip(training.rows).filter(|_| !encoder_is_trained).map(|(outline, rows)| {
-        let bytes = rows as f64 * mean(&preview.audio_tokens) * outline.config.text.hidden_size as f64 * 4.0;
-        bytes as u64
-    });
-    Memory {
-        weights: outline.map(|outline| outline.parameters * if in_half(recipe) { 2 } else { 4 }),
-        trained: training.trained_parameters.map(|count| count * BYTES_PER_TRAINED),
-        // Above the limit they are not kept at all.
-        features: features.filter(|bytes| *bytes <= recipe.train.feature_cache_mib << 20),
-        peak: outline.filter(|_| recipe.base.is_none() && training.trained_parameters.is_some()).map(
-            |outline| {
-                let clips = if encoder_is_trained { 0 } else { training.rows.unwrap_or_default() };
-                estimate_memory(&memory_input(recipe, outline, training, preview, clips)).total
-            },
-        ),
-    }
+/// Nothing of a run that trains no adapters, or whose model is unknown.
+fn memory(recipe: &Recipe, outline: Option<&Outline>, preview: &Preview) -> Result<Memory, Failure> {
+    let Some(outline) = outline.filter(|_| recipe.base.is_none()) else { return Ok(Memory::default()) };
+    let estimate = estimate_memory(&memory_input(recipe, outline, preview))?;
+    Ok(Memory {
+        weights: Some(estimate.weights),
+        trained: Some(estimate.lora + estimate.optimiser),
+        features: Some(estimate.features),
+        peak: Some(estimate.total),
+    })
 }
 
 /// Whether the weights will be bfloat16, those on an NVIDIA GPU being taken to be stored in 16 bits.
@@ -245,30 +229,23 @@ fn on_gpu(recipe: &Recipe) -> bool {
     recipe.model.device != "cpu"
 }
 
-/// What the training of adapters holds at its peak depends on this; the longest row that was looked at stands for all.
-fn memory_input<'a>(
-    recipe: &Recipe,
-    outline: &'a Outline,
-    training: &Training,
-    preview: &Preview,
-    clips: u64,
-) -> MemoryInput<'a> {
+/// The longest of the rows that were looked at stand for all.
+fn memory_input<'a>(recipe: &'a Recipe, outline: &'a Outline, preview: &Preview) -> MemoryInput<'a> {
     let on_gpu = on_gpu(recipe);
     let half = in_half(recipe);
-    let audio_tokens = preview.audio_tokens.iter().max().copied().unwrap_or_default();
-    let features = clips * audio_tokens as u64 * outline.config.text.hidden_size as u64 * 4;
-    let kept = features <= recipe.train.feature_cache_mib << 20;
     let threads = if on_gpu { 1 } else { rayon::current_num_threads() };
     MemoryInput {
         model: &outline.config,
+        lora: &recipe.lora,
         weight_bytes: if half { 2 } else { 4 },
         fused: !on_gpu && !half,
-        lora_parameters: training.trained_parameters.unwrap_or_default() as usize,
-        audio_tokens,
-        text_tokens: training.longest_row_tokens.unwrap_or_default().saturating_sub(audio_tokens),
+        audio_tokens: preview.most_audio_tokens,
+        text_tokens: preview.most_text_tokens,
         batch_size: recipe.train.batch_size,
+        answers_per_row: recipe.train.method.describe().answers_per_row,
         at_once: recipe.train.accumulation.min(threads).max(1),
-        cached_clips: if kept { clips as usize } else { 0 },
+        clip_tokens: preview.clip_tokens,
+        feature_limit_bytes: recipe.train.feature_cache_mib.saturating_mul(1 << 20),
         pad_to: recipe.run_settings().bucket(on_gpu),
         recompute: recipe.train.recompute,
     }

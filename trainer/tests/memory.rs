@@ -84,19 +84,22 @@ fn peak_of_a_step(lalm: &Lalm, adapters: &Adapters, batch: &Batch) -> usize {
 #[test]
 fn layers_that_run_again_hold_far_less_and_the_estimate_of_both_is_about_right() {
     let mut lalm = Lalm::load(&folder(), &cpu()).unwrap();
-    let adapters = Adapters::init(&lalm, &LoraConfig::default(), 1).unwrap();
+    let lora = LoraConfig::default();
+    let adapters = Adapters::init(&lalm, &lora, 1).unwrap();
     let batch = batch(&lalm);
     let (tokens, text) = (WholeRows::of(&batch, 0).tokens.seq(), lalm.config.text.clone());
     let input = MemoryInput {
         model: &lalm.config.clone(),
+        lora: &lora,
         weight_bytes: 4,
         fused: true,
-        lora_parameters: adapters.num_params(),
         audio_tokens: tokens - 90,
         text_tokens: 90,
         batch_size: ROWS,
+        answers_per_row: 1,
         at_once: 1,
-        cached_clips: 0,
+        clip_tokens: 0,
+        feature_limit_bytes: 0,
         pad_to: 1,
         recompute: false,
     };
@@ -107,10 +110,11 @@ fn layers_that_run_again_hold_far_less_and_the_estimate_of_both_is_about_right()
     // Four layers: the best that is possible is one layer and four inputs.
     assert!(text.num_hidden_layers == 4 && again * 2 < kept, "{again} {kept}");
     for (recompute, measured) in [(false, kept), (true, again)] {
-        let estimate = estimate_memory(&MemoryInput { recompute, ..input.clone() });
+        let estimate = estimate_memory(&MemoryInput { recompute, ..input.clone() }).unwrap();
         let ratio = measured as f64 / (estimate.activations + estimate.optimiser / 3) as f64;
         assert!((0.6..1.5).contains(&ratio), "recompute {recompute}: {measured} measured, {estimate:?}");
     }
-    let parameters = estimate_memory(&input).weights;
+    assert_eq!(estimate_memory(&input).unwrap().lora, 4 * adapters.num_params() as u64);
+    let parameters = estimate_memory(&input).unwrap().weights;
     assert!(parameters > lalm.num_params() as u64 * 4, "{parameters}");
 }

@@ -5,8 +5,10 @@
 
 use std::fmt;
 
-use idk_model::LalmConfig;
+use idk_model::{LalmConfig, LoraConfig, adapt_audio};
 use serde::Serialize;
+
+use crate::error::TrainError;
 
 /// Tokens of the answer, which carry the loss.
 const ANSWER_TOKENS: usize = 10;
@@ -22,22 +24,26 @@ const QUERY_BLOCK: usize = 256;
 pub struct MemoryInput<'a> {
     /// Sizes of the model.
     pub model: &'a LalmConfig,
+    /// The adapters.
+    pub lora: &'a LoraConfig,
     /// Bytes of a weight of the base model: 2 (bfloat16) or 4 (float32).
     pub weight_bytes: usize,
     /// Whether the CPU's fused operations are used: float32 on the CPU.
     pub fused: bool,
-    /// Numbers in all adapters.
-    pub lora_parameters: usize,
-    /// Tokens of the longest clips.
+    /// Audio tokens of the longest row.
     pub audio_tokens: usize,
-    /// Tokens of the longest row besides its audio: system prompt, question, options and answer.
+    /// Tokens of the longest row besides its audio: system prompt, question, options and its longest answer.
     pub text_tokens: usize,
     /// Rows run through the model at once.
     pub batch_size: usize,
+    /// Answers of each row. They share its prompt, unless layers are run again in the backward pass.
+    pub answers_per_row: usize,
     /// Micro-batches that are computed at the same time: 1 on a GPU.
     pub at_once: usize,
-    /// Clips whose features are kept over the training; 0 if they are computed at each step.
-    pub cached_clips: usize,
+    /// Audio tokens of all distinct clips of the rows.
+    pub clip_tokens: u64,
+    /// Most bytes of features that are kept over the training; what needs more is computed at each step.
+    pub feature_limit_bytes: u64,
     /// Tokens to whose multiple sequences are padded.
     pub pad_to: usize,
     /// Whether layers are run again in the backward pass.
@@ -77,40 +83,59 @@ impl fmt::Display for MemoryEstimate {
     }
 }
 
-/// Memory of a LoRA SFT run. A DPO run of the same batch size has two answers a row: with `recompute` it takes what
-/// twice the batch size takes here.
-pub fn estimate_memory(input: &MemoryInput<'_>) -> MemoryEstimate {
+/// Memory of a run that trains adapters.
+///
+/// # Errors
+/// As [`LoraConfig::adapted`], if the adapters do not fit the model.
+pub fn estimate_memory(input: &MemoryInput<'_>) -> Result<MemoryEstimate, TrainError> {
     let text = &input.model.text;
     let rotary = text.max_position_embeddings * text.head_dim * 4; // cosines and sines of half a head each
     let weights = input.model.num_parameters() * input.weight_bytes + rotary;
-    let lora = input.lora_parameters * 4;
-    let features = input.cached_clips * input.audio_tokens * text.hidden_size * input.weight_bytes;
+    let linears = input.model.linears();
+    let adapted = input.lora.adapted(&linears)?;
+    let sides = adapted.iter().filter_map(|name| linears.get(name)).map(|[output, inputs]| output + inputs);
+    let lora = 4 * input.lora.rank * sides.sum::<usize>();
     let step = input.at_once * step_activations(input);
     let activations = step.max(encoding(input));
     let optimiser = 3 * lora;
+    let features = input.clip_tokens * (text.hidden_size * input.weight_bytes) as u64;
+    // While the encoder is trained, features change at each step.
+    let limit = if adapt_audio(adapted.iter()) { 0 } else { input.feature_limit_bytes };
+    let features = features.min(limit);
+    let [weights, lora, optimiser, activations] =
+        [weights, lora, optimiser, activations].map(|bytes| bytes as u64);
     let total = weights + lora + optimiser + activations + features;
-    let [weights, lora, optimiser, activations, features, total] =
-        [weights, lora, optimiser, activations, features, total].map(|bytes| bytes as u64);
-    MemoryEstimate { weights, lora, optimiser, activations, features, total }
+    Ok(MemoryEstimate { weights, lora, optimiser, activations, features, total })
 }
 
-/// Tokens of a row, padding included.
+/// Tokens of a row with its longest answer, padding included.
 fn seq(input: &MemoryInput<'_>) -> usize {
     (input.audio_tokens + input.text_tokens).next_multiple_of(input.pad_to.max(1))
+}
+
+/// Prompts that go through the model at once: where layers are run again, one for each answer.
+fn prompts(input: &MemoryInput<'_>) -> usize {
+    input.batch_size * if input.recompute { input.answers_per_row } else { 1 }
+}
+
+/// Tokens that go through the model at once.
+fn tokens(input: &MemoryInput<'_>) -> usize {
+    let further_answers = input.batch_size * input.answers_per_row - prompts(input);
+    prompts(input) * seq(input) + further_answers * ANSWER_TOKENS
 }
 
 /// Embeddings, what the layers keep for the backward pass, and the largest of what is needed for a moment: a layer's
 /// backward pass, or the logits of the labels.
 fn step_activations(input: &MemoryInput<'_>) -> usize {
     let text = &input.model.text;
-    let tokens = input.batch_size * seq(input);
+    let tokens = tokens(input);
     let state = tokens * text.hidden_size * input.weight_bytes;
     let layer = if input.fused { fused_layer(input, tokens) } else { graph_layer(input, tokens) };
     // Gradients on their way through a layer: the gated activation's three, or about that.
     let backward = 3 * tokens * text.intermediate_size * 4;
     let kept =
         if input.recompute { text.num_hidden_layers * state + layer } else { text.num_hidden_layers * layer };
-    let labels = input.batch_size * ANSWER_TOKENS;
+    let labels = input.batch_size * input.answers_per_row * ANSWER_TOKENS;
     // As they come, in float32, and their gradient; without fused operations also shifted and exponentiated.
     let logits = labels * text.vocab_size * if input.fused { 4 } else { input.weight_bytes + 4 * 4 };
     state + kept + backward.max(logits)
@@ -139,7 +164,7 @@ fn graph_layer(input: &MemoryInput<'_>, tokens: usize) -> usize {
     let copies = if blocks == 1 { 1 } else { 1 + blocks.div_ceil(2) };
     let single = 7 * text.hidden_size + queries + 3 * text.intermediate_size;
     let half = queries + copies * (queries + 2 * keys) + 2 * text.intermediate_size;
-    let block = input.batch_size * text.num_attention_heads * seq.min(QUERY_BLOCK) * seq;
+    let block = prompts(input) * text.num_attention_heads * seq.min(QUERY_BLOCK) * seq;
     // Scores, their exponentials, the weights and their gradients.
     tokens * (4 * single + input.weight_bytes * half) + 4 * 4 * block
 }
@@ -158,6 +183,8 @@ fn encoding(input: &MemoryInput<'_>) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use idk_model::AdaptedModules;
+
     use super::*;
 
     /// The published sizes of Qwen2-Audio-7B.
@@ -180,18 +207,24 @@ mod tests {
     }
 
     /// LoRA of rank 8 on all linear layers of the language model, ten-second clips, on a GPU.
-    fn input(model: &LalmConfig, batch_size: usize, recompute: bool) -> MemoryInput<'_> {
+    fn input<'a>(
+        model: &'a LalmConfig,
+        lora: &'a LoraConfig,
+        batch_size: usize,
+        recompute: bool,
+    ) -> MemoryInput<'a> {
         MemoryInput {
             model,
+            lora,
             weight_bytes: 2,
             fused: false,
-            // 32 layers of 8 * ((4096 + 4096) * 4 + (4096 + 11008) * 3)
-            lora_parameters: 19_988_480,
             audio_tokens: 250,
             text_tokens: 90,
             batch_size,
+            answers_per_row: 1,
             at_once: 1,
-            cached_clips: 1000,
+            clip_tokens: 1000 * 250,
+            feature_limit_bytes: 4 << 30,
             pad_to: 64,
             recompute,
         }
@@ -200,9 +233,11 @@ mod tests {
     #[test]
     fn the_7b_in_bfloat16_takes_what_a_hand_computation_gives() {
         let model = qwen2_audio_7b();
-        let estimate = estimate_memory(&input(&model, 1, true));
+        let lora = LoraConfig { rank: 8, ..LoraConfig::default() };
+        let estimate = estimate_memory(&input(&model, &lora, 1, true)).unwrap();
         // 8,397,094,912 weights of two bytes, and 8192 positions of 64 cosines and 64 sines of four.
         assert_eq!(estimate.weights, 16_794_189_824 + 4_194_304);
+        // 32 layers of 8 * ((4096 + 4096) * 4 + (4096 + 11008) * 3) numbers of four bytes
         assert_eq!(estimate.lora, 79_953_920);
         assert_eq!(estimate.optimiser, 3 * 79_953_920);
         // 250 rows of 4096 numbers of two bytes a clip
@@ -224,15 +259,44 @@ mod tests {
     #[test]
     fn recomputing_layers_lets_the_7b_train_on_a_card_of_24_gb_and_eight_clips_on_one_of_40() {
         let model = qwen2_audio_7b();
-        let total = |batch, recompute| estimate_memory(&input(&model, batch, recompute)).total as f64 / 1e9;
+        let lora = LoraConfig::default();
+        let total = |batch, recompute| {
+            estimate_memory(&input(&model, &lora, batch, recompute)).unwrap().total as f64 / 1e9
+        };
         assert!(total(1, true) < 24.0, "{}", total(1, true));
         assert!(total(8, true) < 40.0, "{}", total(8, true));
         assert!(total(8, false) > 40.0, "{}", total(8, false));
     }
 
     #[test]
+    fn features_stay_below_their_limit_and_are_not_kept_while_the_encoder_is_trained() {
+        let (model, lora) = (qwen2_audio_7b(), LoraConfig::default());
+        let features = |lora, feature_limit_bytes| {
+            let input = MemoryInput { feature_limit_bytes, ..input(&model, lora, 1, true) };
+            estimate_memory(&input).unwrap().features
+        };
+        assert_eq!(features(&lora, u64::MAX), 1000 * 250 * 4096 * 2);
+        assert_eq!(features(&lora, 1 << 20), 1 << 20);
+        let both = LoraConfig { modules: AdaptedModules::All, ..lora };
+        assert_eq!(features(&both, u64::MAX), 0);
+    }
+
+    #[test]
+    fn a_second_answer_takes_little_where_it_shares_the_prompt_and_as_much_as_a_row_where_it_does_not() {
+        let (model, lora) = (qwen2_audio_7b(), LoraConfig::default());
+        let activations = |batch, answers_per_row, recompute| {
+            let input = MemoryInput { answers_per_row, ..input(&model, &lora, batch, recompute) };
+            estimate_memory(&input).unwrap().activations
+        };
+        let [one, two] = [1, 2].map(|answers| activations(8, answers, false));
+        assert!(one < two && two < one + one / 10, "{one} {two}");
+        assert_eq!(activations(8, 2, true), activations(16, 1, true));
+    }
+
+    #[test]
     fn every_part_is_named_in_gigabytes() {
-        let text = estimate_memory(&input(&qwen2_audio_7b(), 1, true)).to_string();
+        let (model, lora) = (qwen2_audio_7b(), LoraConfig::default());
+        let text = estimate_memory(&input(&model, &lora, 1, true)).unwrap().to_string();
         assert!(text.contains("weights 16.80") && text.contains("adapters 0.08"), "{text}");
         assert!(text.contains("audio features 2.05"), "{text}");
     }
