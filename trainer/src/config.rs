@@ -98,9 +98,9 @@ pub struct TrainConfig {
     /// (what transformers calls `group_by_length`): a step then holds rows of like length, in an order that depends on
     /// the seed and the epoch alone. Not used by full-parameter training. Default 0.
     pub length_window_steps: u64,
-    /// Most memory in MiB for the audio features that are kept over epochs while the encoder is frozen. What needs more
-    /// goes to `feature_cache_dir` if there is one, and is else computed again at each step; the trained adapter is the
-    /// same. Default 2048.
+    /// Most memory in MiB for the audio features that are kept over epochs while the encoder is frozen. What they leave
+    /// holds the spectrograms of recordings that are not encoded yet. What needs more goes to `feature_cache_dir` if there
+    /// is one, and is else computed again at each step; the trained adapter is the same. Default 2048.
     pub feature_cache_mib: u64,
     /// Folder for the audio features of the frozen encoder, which any number of runs on the same model may share, by
     /// answers or by preferences: a recording is encoded once for all of them. Default "": nothing is stored.
