@@ -1,7 +1,5 @@
 //! `idk-train RECIPE --dry-run`: what a run would do, and which stages are already done.
 
-use std::collections::BTreeMap;
-
 use idk_common::RunDir;
 use idk_common::text::terminal_safe;
 use idk_dataset_builder::{DatasetManifest, MANIFEST_FILE, Sampled, partial_sampling, read_manifest};

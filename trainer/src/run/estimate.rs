@@ -277,7 +277,7 @@ mod tests {
         };
         assert_eq!(features(&lora, u64::MAX), 1000 * 250 * 4096 * 2);
         assert_eq!(features(&lora, 1 << 20), 1 << 20);
-        let both = LoraConfig { modules: AdaptedModules::All, ..lora };
+        let both = LoraConfig { modules: AdaptedModules::All, ..lora.clone() };
         assert_eq!(features(&both, u64::MAX), 0);
     }
 
