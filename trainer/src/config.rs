@@ -94,7 +94,7 @@ pub struct TrainConfig {
     /// Steps between rows of the metrics log; the last step is always logged. Default 1.
     pub log_every: u64,
     /// Sort the rows of so many steps by length before they are cut into micro-batches, which saves padding: 0 sorts
-    /// nothing, 1 the rows of each step (the same step, up to rounding), more mixes the rows of a window of steps anew
+    /// nothing, 1 the rows of each step (the same step, up to rounding), more mixes the rows of a window of steps
     /// (what transformers calls `group_by_length`): a step then holds rows of like length, in an order that depends on
     /// the seed and the epoch alone. Not used by full-parameter training. Default 0.
     pub length_window_steps: u64,
@@ -211,7 +211,7 @@ impl TrainConfig {
         problems.into_vec()
     }
 
-    /// Refuses values that cannot be trained with.
+    /// Rejects values that cannot be trained with.
     ///
     /// # Errors
     /// [`TrainError::Config`] with every problem in it.

@@ -32,7 +32,7 @@ impl<'a> Validation<'a> {
         Self { rows: &[], measure: None }
     }
 
-    /// Refuses a configuration that goes by what is not measured, before anything is trained.
+    /// Rejects a configuration that goes by what is not measured, before anything is trained.
     pub(crate) fn check(&self, config: &TrainConfig) -> Result<(), TrainError> {
         let missing = |key: &'static str, metric: &str, needs: &'static str| {
             Err(TrainError::NoValidation { key, metric: metric.to_owned(), needs })

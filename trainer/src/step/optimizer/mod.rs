@@ -10,7 +10,7 @@ use idk_model::Slot;
 use crate::config::TrainConfig;
 use crate::step::parameters::{Gradients, Parameters, flat};
 
-/// Most elements of a group: beside the moments, the old and the new weights, an update holds a few times this.
+/// Most elements of a group: besides the moments, the old and the new weights, an update holds a few times this.
 const MAX_GROUP: usize = 1 << 22;
 
 /// Running moments of some tensors, one after the other.
