@@ -59,7 +59,7 @@ impl RecipeArgs {
 pub(super) struct RunArgs {
     /// The recipe, or the folder of a finished run
     recipe: PathBuf,
-    /// Overrides a key of the recipe, e.g. `--set sweep.alpha=[0.5,1]`; may be given again
+    /// Overrides a key of the recipe, e.g. `--set sweep.adapter_scale=[0.5,1]`; may be given again
     #[arg(long = "set", value_name = "SECTION.KEY=VALUE")]
     set: Vec<String>,
 }

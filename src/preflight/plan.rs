@@ -241,11 +241,11 @@ fn memory_input<'a>(recipe: &'a Recipe, outline: &'a Outline, preview: &Preview)
         text_tokens: preview.most_text_tokens,
         batch_size: recipe.train.batch_size,
         answers_per_row: recipe.train.method.describe().answers_per_row,
-        at_once: recipe.train.accumulation.min(threads).max(1),
+        at_once: recipe.train.gradient_accumulation_steps.min(threads).max(1),
         clip_tokens: preview.clip_tokens,
         feature_limit_bytes: recipe.train.feature_cache_mib.saturating_mul(1 << 20),
-        pad_to: recipe.run_settings().bucket(on_gpu),
-        recompute: recipe.train.recompute,
+        pad_to: recipe.run_settings().pad_to(on_gpu),
+        gradient_checkpointing: recipe.train.gradient_checkpointing,
     }
 }
 

@@ -217,10 +217,8 @@ fn a_name_in_a_comment_or_a_test_is_no_literal_of_the_program() {
 }
 
 /// The folders of a crate's sources from top to bottom: a folder may use those below it, never those above.
-const FOLDERS: [(&str, &[&str]); 2] = [
-    ("src", &["command", "experiment", "preflight", "stage", "run", "recipe", "terminal"]),
-    ("trainer/src", &["run", "method", "step", "data"]),
-];
+const FOLDERS: [(&str, &[&str]); 1] =
+    [("src", &["command", "experiment", "preflight", "stage", "run", "recipe", "terminal"])];
 
 /// The folder that a file of `crate_src` is in, if it is in one.
 fn folder_of<'a>(crate_src: &Path, path: &Path, folders: &[&'a str]) -> Option<&'a str> {

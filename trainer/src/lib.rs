@@ -13,6 +13,8 @@ mod error;
 mod method;
 mod run;
 mod step;
+#[doc(hidden)]
+pub mod testing;
 mod train_run;
 
 pub use best_metric::BestMetric;
@@ -35,19 +37,3 @@ pub use run::selection::{Best, EarlyEnd, Selection};
 pub use run::state::TrainState;
 pub use run::validation::{Measure, Validation};
 pub use train_run::TrainRun;
-
-/// The pieces of a step, for tests that hold them against other programs. They may change at any time.
-#[doc(hidden)]
-pub mod testing {
-    pub use crate::data::batch::{AudioInput, Batch, Totals};
-    pub use crate::data::tokens::RowTokens;
-    pub use crate::method::dpo::loss::{PairLogProbs, pair_losses, pair_metrics, pair_sums};
-    pub use crate::method::dpo::{answer_log_probs, dpo_loss, dpo_metrics};
-    pub use crate::method::sft::{sft_loss, sft_metrics};
-    pub use crate::step::accumulate::{Loss, StepGradients, Sums, adapter_gradients, full_gradients};
-    pub use crate::step::answer_nll::{AnswerNll, WholeRows, answer_nll, whole_rows_nll};
-    pub use crate::step::evaluate::evaluate;
-    pub use crate::step::optimizer::AdamW;
-    pub use crate::step::parameters::{Gradients, Parameters, make_trainable};
-    pub use crate::step::update::{StepOutcome, StepSize, update};
-}

@@ -21,7 +21,7 @@ const LAST_FILE: &str = "last";
 const BEST_FILE: &str = "best";
 
 /// Writes the checkpoint after `state.step` steps, reads it back, records it in `last` and the best one in `best`, and
-/// only then removes checkpoints beyond the newest `keep_last` (0 keeps all), but never the best one.
+/// only then removes checkpoints beyond the newest `save_total_limit` (0 keeps all), but never the best one.
 ///
 /// `write_model` writes the trained tensors into the folder that it is given; it is called first and may replace
 /// that folder. An existing checkpoint of the same step is replaced.
@@ -32,7 +32,7 @@ pub(crate) fn save(
     run: &RunDir,
     state: &TrainState,
     optimizer: &AdamW,
-    keep_last: usize,
+    save_total_limit: usize,
     write_model: &mut dyn FnMut(&Path) -> Result<(), TrainError>,
 ) -> Result<PathBuf, TrainError> {
     let parent = run.checkpoints();
@@ -51,16 +51,16 @@ pub(crate) fn save(
     }
     fs::publish_dir(&temporary, &target)?;
     manifest::verify_dir(&target)?;
-    settle(run, state, keep_last)?;
+    settle(run, state, save_total_limit)?;
     Ok(target)
 }
 
 /// What a save ends with once its checkpoint is in place, and what a kill may have cut off: the newest and the best
-/// checkpoint are named, unfinished folders and those beyond the newest `keep_last` are removed.
+/// checkpoint are named, unfinished folders and those beyond the newest `save_total_limit` are removed.
 ///
 /// # Errors
 /// [`TrainError::Common`] or [`TrainError::Io`] names what could not be written or removed.
-pub(crate) fn settle(run: &RunDir, state: &TrainState, keep_last: usize) -> Result<(), TrainError> {
+pub(crate) fn settle(run: &RunDir, state: &TrainState, save_total_limit: usize) -> Result<(), TrainError> {
     let parent = run.checkpoints();
     remove_leftovers(&parent)?;
     fs::write_atomic(&parent.join(LAST_FILE), format!("{}\n", step_folder(state.step)).as_bytes())?;
@@ -68,8 +68,8 @@ pub(crate) fn settle(run: &RunDir, state: &TrainState, keep_last: usize) -> Resu
     if let Some(step) = best {
         fs::write_atomic(&parent.join(BEST_FILE), format!("{}\n", step_folder(step)).as_bytes())?;
     }
-    if keep_last > 0 {
-        prune(&parent, state.step, keep_last, best)?;
+    if save_total_limit > 0 {
+        prune(&parent, state.step, save_total_limit, best)?;
     }
     Ok(())
 }
@@ -184,11 +184,16 @@ fn remove_leftovers(parent: &Path) -> Result<(), TrainError> {
     Ok(())
 }
 
-/// Removes all but the best and the newest `keep_last` checkpoints up to `newest_step`. A killed removal leaves a folder that
+/// Removes all but the best and the newest `save_total_limit` checkpoints up to `newest_step`. A killed removal leaves a folder that
 /// does not verify; under its hidden name it is a leftover.
-fn prune(parent: &Path, newest_step: u64, keep_last: usize, best: Option<u64>) -> Result<(), TrainError> {
+fn prune(
+    parent: &Path,
+    newest_step: u64,
+    save_total_limit: usize,
+    best: Option<u64>,
+) -> Result<(), TrainError> {
     let folders = step_folders(parent)?;
-    let old = folders.range(..=newest_step).rev().skip(keep_last);
+    let old = folders.range(..=newest_step).rev().skip(save_total_limit);
     for (step, path) in old.filter(|(step, _)| Some(**step) != best) {
         let hidden = parent.join(format!(".tmp-{}", step_folder(*step)));
         std::fs::rename(path, &hidden).map_err(TrainError::io(path, "removing an old checkpoint"))?;
@@ -218,10 +223,10 @@ mod tests {
         TrainState { step, ..TrainState::new(Identity::default().with("model", "abc")) }
     }
 
-    fn save_steps(run: &RunDir, steps: &[u64], keep_last: usize) {
+    fn save_steps(run: &RunDir, steps: &[u64], save_total_limit: usize) {
         let optimizer = AdamW::new(&TrainConfig::default(), true);
         for &step in steps {
-            save(run, &state(step), &optimizer, keep_last, &mut |dir| {
+            save(run, &state(step), &optimizer, save_total_limit, &mut |dir| {
                 Ok(fs::write_atomic(&dir.join("weights.bin"), &[step as u8; 64])?)
             })
             .unwrap();

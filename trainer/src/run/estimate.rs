@@ -47,7 +47,7 @@ pub struct MemoryInput<'a> {
     /// Tokens to whose multiple sequences are padded.
     pub pad_to: usize,
     /// Whether layers are run again in the backward pass.
-    pub recompute: bool,
+    pub gradient_checkpointing: bool,
 }
 
 /// Bytes of each part of a training run.
@@ -115,7 +115,7 @@ fn seq(input: &MemoryInput<'_>) -> usize {
 
 /// Prompts that go through the model at once: where layers are run again, one for each answer.
 fn prompts(input: &MemoryInput<'_>) -> usize {
-    input.batch_size * if input.recompute { input.answers_per_row } else { 1 }
+    input.batch_size * if input.gradient_checkpointing { input.answers_per_row } else { 1 }
 }
 
 /// Tokens that go through the model at once.
@@ -133,8 +133,11 @@ fn step_activations(input: &MemoryInput<'_>) -> usize {
     let layer = if input.fused { fused_layer(input, tokens) } else { graph_layer(input, tokens) };
     // Gradients on their way through a layer: the gated activation's three, or about that.
     let backward = 3 * tokens * text.intermediate_size * 4;
-    let kept =
-        if input.recompute { text.num_hidden_layers * state + layer } else { text.num_hidden_layers * layer };
+    let kept = if input.gradient_checkpointing {
+        text.num_hidden_layers * state + layer
+    } else {
+        text.num_hidden_layers * layer
+    };
     let labels = input.batch_size * input.answers_per_row * ANSWER_TOKENS;
     // As they come, in float32, and their gradient; without fused operations also shifted and exponentiated.
     let logits = labels * text.vocab_size * if input.fused { 4 } else { input.weight_bytes + 4 * 4 };
@@ -211,7 +214,7 @@ mod tests {
         model: &'a LalmConfig,
         lora: &'a LoraConfig,
         batch_size: usize,
-        recompute: bool,
+        gradient_checkpointing: bool,
     ) -> MemoryInput<'a> {
         MemoryInput {
             model,
@@ -226,7 +229,7 @@ mod tests {
             clip_tokens: 1000 * 250,
             feature_limit_bytes: 4 << 30,
             pad_to: 64,
-            recompute,
+            gradient_checkpointing,
         }
     }
 
@@ -260,8 +263,8 @@ mod tests {
     fn recomputing_layers_lets_the_7b_train_on_a_card_of_24_gb_and_eight_clips_on_one_of_40() {
         let model = qwen2_audio_7b();
         let lora = LoraConfig::default();
-        let total = |batch, recompute| {
-            estimate_memory(&input(&model, &lora, batch, recompute)).unwrap().total as f64 / 1e9
+        let total = |batch, gradient_checkpointing| {
+            estimate_memory(&input(&model, &lora, batch, gradient_checkpointing)).unwrap().total as f64 / 1e9
         };
         assert!(total(1, true) < 24.0, "{}", total(1, true));
         assert!(total(8, true) < 40.0, "{}", total(8, true));
@@ -284,8 +287,9 @@ mod tests {
     #[test]
     fn a_second_answer_takes_little_where_it_shares_the_prompt_and_as_much_as_a_row_where_it_does_not() {
         let (model, lora) = (qwen2_audio_7b(), LoraConfig::default());
-        let activations = |batch, answers_per_row, recompute| {
-            let input = MemoryInput { answers_per_row, ..input(&model, &lora, batch, recompute) };
+        let activations = |batch, answers_per_row, gradient_checkpointing| {
+            let input =
+                MemoryInput { answers_per_row, ..input(&model, &lora, batch, gradient_checkpointing) };
             estimate_memory(&input).unwrap().activations
         };
         let [one, two] = [1, 2].map(|answers| activations(8, answers, false));

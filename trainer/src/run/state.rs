@@ -114,7 +114,7 @@ impl TrainState {
 }
 
 const BATCH_SIZE: &str = "train.batch_size";
-const ACCUMULATION: &str = "train.accumulation";
+const ACCUMULATION: &str = "train.gradient_accumulation_steps";
 
 /// Rows of one step. They must stay the same number: where the next step begins is counted in steps.
 fn rows_per_step(identity: &Identity) -> u64 {
@@ -172,8 +172,10 @@ mod tests {
 
     #[test]
     fn a_batch_may_be_split_in_another_way_but_not_grow() {
-        let split = |batch, parts| entries_of(&[("train.batch_size", batch), ("train.accumulation", parts)]);
-        let allowed = ["train.batch_size".to_owned(), "train.accumulation".to_owned()];
+        let split = |batch, parts| {
+            entries_of(&[("train.batch_size", batch), ("train.gradient_accumulation_steps", parts)])
+        };
+        let allowed = ["train.batch_size".to_owned(), "train.gradient_accumulation_steps".to_owned()];
         let mut state = TrainState::new(split("8", "1"));
         assert!(state.resume_with(&split("8", "2"), &allowed, Path::new("run")).is_err());
         assert_eq!(state.resume_with(&split("2", "4"), &allowed, Path::new("run")).unwrap().len(), 2);
