@@ -58,7 +58,10 @@ fn a_dpo_recipe_trains_validates_and_gives_the_same_bytes_on_one_thread() {
 #[test]
 fn a_dry_run_counts_the_features_of_a_recording_once_however_many_pairs_share_it() {
     let desk = desk();
-    let options = [&DPO[..], &["train.feature_cache_dir=cache"]].concat();
+    // Three different recordings.
+    question_set(&desk, "three", 3, |_| {});
+    let set = ["data.train=three/questions.json", "train.feature_cache_dir=cache"];
+    let options = [&DPO[..], &set].concat();
     desk.train(&options).succeeded();
     let pairs: Vec<Value> = read_jsonl(&desk.path("run/dataset/dpo.jsonl")).unwrap();
     // A hash in hexadecimal, then the numbers.
