@@ -4,13 +4,12 @@ use std::collections::BTreeMap;
 use std::error::Error;
 use std::path::Path;
 
-use idk_audio::LogMel;
 use idk_benchmark::{Bank, ComposeConfig, ComposedItem, Split, Stream};
 use idk_common::lock::RunLock;
 use idk_common::{Identity, RunDir};
 use idk_model::{
-    ForwardContext, Lalm, LalmConfig, LalmTokenizer, Message, Prompt, SamplingConfig, SaveDtype, generate,
-    train_word_bpe,
+    Answerer, Chat, Clip, FeatureLimits, FeatureStore, Lalm, LalmConfig, LalmTokenizer, Message,
+    SamplingConfig, SaveDtype, train_word_bpe,
 };
 use idk_questions::{PromptStyle, Verdict, judge, prompt_text};
 use idk_trainer::{TrainRun, train_full};
@@ -166,25 +165,18 @@ fn validation_items(bank: &Bank, recipe: &Recipe) -> Result<Vec<ComposedItem>, F
 
 /// One greedy answer to every item: was it right?
 fn answers(lalm: &Lalm, items: &[ComposedItem]) -> Result<Vec<bool>, Failure> {
-    let greedy = SamplingConfig {
-        temperature: 0.0,
-        top_k: 0,
-        top_p: 1.0,
-        repetition_penalty: 1.0,
-        max_new_tokens: 16,
-    };
+    let greedy = SamplingConfig { max_new_tokens: 16, ..SamplingConfig::default() };
+    // The model changes between two calls, so nothing that it hears may be kept.
+    let features = FeatureStore::new("", FeatureLimits::NONE);
+    let answerer = Answerer::base(lalm, &features);
     let mut right = Vec::with_capacity(items.len());
     for batch in items.chunks(VAL_BATCH) {
-        let mels: Vec<LogMel> = batch.par_iter().map(|item| lalm.mel.log_mel(&item.samples)).collect();
-        let features = lalm.encode_audio(&mels.iter().collect::<Vec<_>>(), &ForwardContext::default())?;
-        let mut prompts = Vec::with_capacity(batch.len());
-        for ((item, mel), audio) in batch.iter().zip(&mels).zip(features) {
-            let text = prompt_text(&item.question, PromptStyle::Lettered);
-            let ids = lalm.tokenizer.prompt_ids(&[Message::user(1, &text)], &[lalm.mel.tokens(mel)])?;
-            prompts.push(Prompt { ids, audio: vec![audio] });
-        }
-        let seeds = vec![vec![0]; prompts.len()];
-        let generated = generate(lalm, None, &prompts, &greedy, &seeds)?;
+        let chat = |item: &ComposedItem| Chat {
+            messages: vec![Message::user(1, &prompt_text(&item.question, PromptStyle::Lettered))],
+            clips: vec![Clip::of_mel(lalm.mel.log_mel(&item.samples), &lalm.mel)],
+        };
+        let prompts = answerer.prompts(&batch.par_iter().map(chat).collect::<Vec<Chat>>())?;
+        let generated = answerer.answer(&prompts, &greedy, &vec![vec![0]; prompts.len()])?;
         let verdicts = batch.iter().zip(&generated).map(|(item, answers)| {
             answers
                 .first()

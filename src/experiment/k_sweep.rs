@@ -8,7 +8,7 @@ use idk_common::RunDir;
 use idk_common::lock::RunLock;
 use idk_dataset_builder::{BuildConfig, relabel_to};
 use idk_evaluator::{
-    AccuracyFloor, Choice, Method, Results, Sweep, SweepKind, SweepPoint, SweepSet, SweepStep, Sweeper, pick,
+    AccuracyFloor, Method, Pick, Results, Sweep, SweepKind, SweepPoint, SweepSet, SweepStep, Sweeper, pick,
 };
 
 use super::sweep::{bare_subject, prepare_set, publish};
@@ -42,8 +42,8 @@ pub(crate) fn run(recipe: &Recipe, config: &SweepConfig, options: &Options) -> R
     }
     let mut val = on_val(recipe, root, &ks)?;
     match pick(&val, AccuracyFloor::OfBase(config.min_accuracy))? {
-        Choice::Best(picked) => val.picked = Some(picked),
-        Choice::None { why, .. } => say(&format!("no k is picked: {why}")),
+        Pick::Best(picked) => val.picked = Some(picked),
+        Pick::None { why, .. } => say(&format!("no k is picked: {why}")),
     }
     let test = Sweep { picked: val.picked.clone(), ..on_test(&results) };
     publish(&val, root, options.json)?;

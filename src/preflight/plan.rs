@@ -3,7 +3,7 @@
 use idk_common::RunDir;
 use idk_common::text::terminal_safe;
 use idk_dataset_builder::{DatasetManifest, MANIFEST_FILE, Sampled, partial_sampling, read_manifest};
-use idk_model::Outline;
+use idk_model::ModelInfo;
 use idk_trainer::{MemoryInput, estimate_memory, load_newest};
 use serde::Serialize;
 
@@ -44,7 +44,7 @@ struct Training {
 
 /// Memory in bytes, as far as it can be counted.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
-struct Memory {
+struct MemoryPlan {
     weights: Option<u64>,
     /// Trained values, gradients and moments.
     trained: Option<u64>,
@@ -59,7 +59,7 @@ struct Memory {
 struct Plan {
     stages: Vec<Stage>,
     training: Training,
-    memory_bytes: Memory,
+    memory_bytes: MemoryPlan,
     #[serde(skip)]
     shown: Vec<String>,
 }
@@ -171,7 +171,7 @@ impl Training {
     }
 }
 
-impl Memory {
+impl MemoryPlan {
     fn lines(&self) -> Vec<String> {
         let parts = [
             ("weights", self.weights),
@@ -207,10 +207,10 @@ fn rows(recipe: &Recipe, checked: &Checked, manifest: Option<&DatasetManifest>) 
 }
 
 /// Nothing of a run that trains no adapters, or whose model is unknown.
-fn memory(recipe: &Recipe, outline: Option<&Outline>, preview: &Preview) -> Result<Memory, Failure> {
-    let Some(outline) = outline.filter(|_| recipe.base.is_none()) else { return Ok(Memory::default()) };
+fn memory(recipe: &Recipe, outline: Option<&ModelInfo>, preview: &Preview) -> Result<MemoryPlan, Failure> {
+    let Some(outline) = outline.filter(|_| recipe.base.is_none()) else { return Ok(MemoryPlan::default()) };
     let estimate = estimate_memory(&memory_input(recipe, outline, preview))?;
-    Ok(Memory {
+    Ok(MemoryPlan {
         weights: Some(estimate.weights),
         trained: Some(estimate.lora + estimate.optimiser),
         features: Some(estimate.features),
@@ -228,7 +228,7 @@ fn on_gpu(recipe: &Recipe) -> bool {
 }
 
 /// The longest of the rows that were looked at stand for all.
-fn memory_input<'a>(recipe: &'a Recipe, outline: &'a Outline, preview: &Preview) -> MemoryInput<'a> {
+fn memory_input<'a>(recipe: &'a Recipe, outline: &'a ModelInfo, preview: &Preview) -> MemoryInput<'a> {
     let on_gpu = on_gpu(recipe);
     let half = in_half(recipe);
     let threads = if on_gpu { 1 } else { rayon::current_num_threads() };
@@ -338,8 +338,8 @@ mod tests {
 
     #[test]
     fn what_cannot_be_counted_is_left_out() {
-        assert_eq!(Memory::default().lines(), Vec::<String>::new());
-        let memory = Memory { trained: Some(16 << 20), peak: Some(1 << 30), ..Memory::default() };
+        assert_eq!(MemoryPlan::default().lines(), Vec::<String>::new());
+        let memory = MemoryPlan { trained: Some(16 << 20), peak: Some(1 << 30), ..MemoryPlan::default() };
         let said = memory.lines();
         assert_eq!(said[0], "memory    trained values, gradients and moments 16.0 MiB");
         assert_eq!(said[1], "peak      about 1.0 GiB");

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use idk_common::text::terminal_safe_lines;
-use idk_model::{Message, Outline};
+use idk_model::{Message, ModelInfo};
 use idk_questions::prompt_text;
 use rayon::prelude::*;
 
@@ -18,13 +18,13 @@ use crate::terminal::Failure;
 const LOOKED_AT: usize = 24;
 
 /// A row, its recordings aside.
-struct Row {
+struct PreviewRow {
     messages: Vec<Message>,
     answers: Vec<String>,
-    clips: Vec<Clip>,
+    clips: Vec<PreviewClip>,
 }
 
-enum Clip {
+enum PreviewClip {
     File(String),
     Samples(Vec<f32>),
 }
@@ -51,7 +51,7 @@ impl Preview {
     /// A row or recording that cannot be read.
     pub(crate) fn of(
         recipe: &Recipe,
-        outline: &Outline,
+        outline: &ModelInfo,
         dataset: Option<&Path>,
         questions: Option<&Glimpse>,
         show: usize,
@@ -80,39 +80,39 @@ pub(crate) fn mean(counts: &[usize]) -> f64 {
 }
 
 /// Some rows of a dataset, and how many distinct clips all of its rows have: pairs share those of their question.
-fn dataset_rows(recipe: &Recipe, dir: &Path) -> Result<(Vec<Row>, f64), Failure> {
+fn dataset_rows(recipe: &Recipe, dir: &Path) -> Result<(Vec<PreviewRow>, f64), Failure> {
     let rows = training_rows(recipe, dir)?;
     let clips = rows.iter().flat_map(|row| &row.audios).collect::<BTreeSet<_>>().len();
     let stride = rows.len().div_ceil(LOOKED_AT).max(1);
-    let row = |row: DatasetRow| Row {
+    let row = |row: DatasetRow| PreviewRow {
         messages: row.messages,
         answers: row.answers,
-        clips: row.audios.into_iter().map(Clip::File).collect(),
+        clips: row.audios.into_iter().map(PreviewClip::File).collect(),
     };
     Ok((rows.into_iter().step_by(stride).map(row).collect(), clips as f64))
 }
 
 /// Some questions as rows, and at most how many distinct clips all questions have.
-fn question_rows(recipe: &Recipe, glimpse: &Glimpse) -> (Vec<Row>, f64) {
-    let rows: Vec<Row> = glimpse.some.iter().map(|seen| question_row(recipe, seen)).collect();
+fn question_rows(recipe: &Recipe, glimpse: &Glimpse) -> (Vec<PreviewRow>, f64) {
+    let rows: Vec<PreviewRow> = glimpse.some.iter().map(|seen| question_row(recipe, seen)).collect();
     let seen: usize = rows.iter().map(|row| row.clips.len()).sum();
     let clips = glimpse.questions as f64 * seen as f64 / rows.len().max(1) as f64;
     (rows, clips)
 }
 
 /// A question with the answer that it would have if it were known.
-fn question_row(recipe: &Recipe, seen: &Seen) -> Row {
+fn question_row(recipe: &Recipe, seen: &Seen) -> PreviewRow {
     let question = &seen.question;
-    let clips: Vec<Clip> = match &seen.clip {
-        Some(samples) => vec![Clip::Samples(samples.clone())],
-        None => question.audio.iter().map(|path| Clip::File(path.display().to_string())).collect(),
+    let clips: Vec<PreviewClip> = match &seen.clip {
+        Some(samples) => vec![PreviewClip::Samples(samples.clone())],
+        None => question.audio.iter().map(|path| PreviewClip::File(path.display().to_string())).collect(),
     };
     let prompt = Message::user(clips.len(), &prompt_text(question, recipe.build.prompt));
     let mut answers = vec![question.answer.clone()];
     if recipe.train.method.describe().answers_per_row > 1 {
         answers.push(recipe.build.refusal.clone());
     }
-    Row { messages: vec![prompt], answers, clips }
+    PreviewRow { messages: vec![prompt], answers, clips }
 }
 
 /// Tokens of a row.
@@ -126,30 +126,30 @@ struct Counted {
 }
 
 /// Tokens of each distinct clip.
-fn distinct_clips(rows: &[Row], counted: &[Counted]) -> Vec<usize> {
+fn distinct_clips(rows: &[PreviewRow], counted: &[Counted]) -> Vec<usize> {
     let (mut files, mut rendered) = (BTreeMap::new(), Vec::new());
     for (row, counted) in rows.iter().zip(counted) {
         for (clip, &tokens) in row.clips.iter().zip(&counted.audio) {
             match clip {
-                Clip::File(path) => drop(files.insert(path, tokens)),
-                Clip::Samples(_) => rendered.push(tokens),
+                PreviewClip::File(path) => drop(files.insert(path, tokens)),
+                PreviewClip::Samples(_) => rendered.push(tokens),
             }
         }
     }
     files.into_values().chain(rendered).collect()
 }
 
-fn count(outline: &Outline, row: &Row) -> Result<Counted, Failure> {
+fn count(outline: &ModelInfo, row: &PreviewRow) -> Result<Counted, Failure> {
     let config = outline.mel.config();
     let (rate, window) = (config.sampling_rate as u32, config.window_samples());
     let mut audio = Vec::new();
     for clip in &row.clips {
         let mel = match clip {
-            Clip::File(path) => {
+            PreviewClip::File(path) => {
                 let recording = idk_audio::load_window(Path::new(path), rate, window)?;
                 outline.mel.log_mel(&recording.audio.samples)
             }
-            Clip::Samples(samples) => outline.mel.log_mel(samples),
+            PreviewClip::Samples(samples) => outline.mel.log_mel(samples),
         };
         audio.push(outline.mel.tokens(&mel));
     }
@@ -161,7 +161,7 @@ fn count(outline: &Outline, row: &Row) -> Result<Counted, Failure> {
     Ok(Counted { tokens: prompt + answers.iter().sum::<usize>(), audio, text })
 }
 
-fn render(outline: &Outline, row: &Row) -> Result<String, Failure> {
+fn render(outline: &ModelInfo, row: &PreviewRow) -> Result<String, Failure> {
     let tokenizer = &outline.tokenizer;
     let prompt = tokenizer.render(&row.messages, true)?;
     let learnt = |answer: &String| Ok(format!(">>>{}<<<", tokenizer.render_answer(&row.messages, answer)?));

@@ -3,7 +3,7 @@
 use idk_common::progress::Progress;
 use idk_model::{Adapters, FeatureStore, Lalm};
 use idk_trainer::{
-    AdapterConfig, Clip, EarlyEnd, Measure, Row, TrainReport, TrainRun, Validation, clips_of_rows,
+    AdapterConfig, Clip, EarlyEnd, Measure, TrainReport, TrainRun, TrainingRow, Validation, clips_of_rows,
     train_adapters,
 };
 
@@ -28,7 +28,6 @@ pub(super) fn train_adapter(run: &Run<'_>) -> Result<TrainReport, Failure> {
     });
     let measure = measure.as_mut().map(|measure| measure as &mut Measure<'_>);
     let stop = StopSignals::watch();
-    let features = recipe.train.feature_store(&run.model.sha256);
     let base_name = recipe.model.path.display().to_string();
     let train_run = TrainRun {
         dir: &run.dir,
@@ -39,12 +38,12 @@ pub(super) fn train_adapter(run: &Run<'_>) -> Result<TrainReport, Failure> {
         allow_changes: run.allow_changes,
         stop: Some(stop.flag()),
         warn: &|line| say(&format!("warning: {line}")),
-        features: Some(&features),
+        features: Some(&run.model.features),
         progress,
     };
     let dataset = run.dir.dataset();
-    let rows = read_rows(&run.model.lalm, &features, training_rows(recipe, &dataset)?)?;
-    let val = read_rows(&run.model.lalm, &features, validation_rows(recipe, &dataset)?)?;
+    let rows = read_rows(&run.model.lalm, &run.model.features, training_rows(recipe, &dataset)?)?;
+    let val = read_rows(&run.model.lalm, &run.model.features, validation_rows(recipe, &dataset)?)?;
     let config = AdapterConfig { lora: &recipe.lora, train: &recipe.train, method: recipe.method() };
     let validation = Validation { rows: &val, measure };
     let (_, report) = train_adapters(&run.model.lalm, config, &rows, validation, train_run)?;
@@ -74,11 +73,15 @@ fn describe_end(run: &Run<'_>, report: &TrainReport) {
 }
 
 /// Rows with their clips; one that cannot be used is found here, before anything is trained.
-fn read_rows(lalm: &Lalm, features: &FeatureStore, rows: Vec<DatasetRow>) -> Result<Vec<Row>, Failure> {
+fn read_rows(
+    lalm: &Lalm,
+    features: &FeatureStore,
+    rows: Vec<DatasetRow>,
+) -> Result<Vec<TrainingRow>, Failure> {
     let audios: Vec<(&str, &[String])> = rows.iter().map(|row| (row.id.as_str(), &*row.audios)).collect();
     let display = |files| if files == 0 { Progress::hidden() } else { progress("read audio", files) };
     let clips = clips_of_rows(&audios, features, &lalm.mel, display)?;
-    let row = |(row, audio): (DatasetRow, Vec<Clip>)| Row {
+    let row = |(row, audio): (DatasetRow, Vec<Clip>)| TrainingRow {
         id: row.id,
         audio,
         messages: row.messages,

@@ -2,8 +2,8 @@
 //! rewards and five steps.
 use idk_model::{Adapters, ForwardContext, Prompt, TokenBatch, answer_log_probs};
 use idk_trainer::testing::{
-    Batch, PairLogProbs, StepGradients, StepSize, adapter_gradients, answer_nll, dpo_loss, pair_losses,
-    pair_metrics, pair_sums, update,
+    PairLogProbs, StepGradients, StepSize, TrainingBatch, adapter_gradients, answer_nll, dpo_loss,
+    pair_losses, pair_metrics, pair_sums, update,
 };
 use idk_trainer::{DpoConfig, DpoLoss, testing};
 
@@ -12,7 +12,7 @@ use crate::fixture::{Fixture, Golden, assert_close, test_device, to_f64};
 use crate::train::{golden_batch, optimizer};
 
 /// The golden pairs, with the reference's log-probs as the base model gives them.
-fn pair_batch(fixture: &Fixture) -> Batch {
+fn pair_batch(fixture: &Fixture) -> TrainingBatch {
     let [chosen, rejected] = ["dpo.chosen", "dpo.rejected"].map(|prefix| golden_batch(fixture, prefix));
     let prompts: Vec<Prompt> = fixture.batch_names().iter().map(|name| fixture.prompt(name, None)).collect();
     let ids: Vec<Vec<u32>> = prompts.iter().map(|prompt| prompt.ids.clone()).collect();
@@ -21,7 +21,7 @@ fn pair_batch(fixture: &Fixture) -> Batch {
     let found = answer_log_probs(&fixture.lalm, None, &prompts, &candidates).unwrap();
     let sum = |log_probs: &Vec<f32>| log_probs.iter().map(|&value| f64::from(value)).sum::<f64>();
     let side = |side: usize| found.iter().map(move |pair| sum(&pair[side]));
-    Batch {
+    TrainingBatch {
         prompts: TokenBatch::left_padded(&ids, fixture.lalm.tokenizer.pad_id()),
         answers: [chosen.answers.as_slice(), &rejected.answers].concat(),
         prompt_of: [chosen.prompt_of.as_slice(), &rejected.prompt_of].concat(),
@@ -30,7 +30,12 @@ fn pair_batch(fixture: &Fixture) -> Batch {
     }
 }
 
-fn dpo_gradients(fixture: &Fixture, adapters: &Adapters, batch: &Batch, config: &DpoConfig) -> StepGradients {
+fn dpo_gradients(
+    fixture: &Fixture,
+    adapters: &Adapters,
+    batch: &TrainingBatch,
+    config: &DpoConfig,
+) -> StepGradients {
     let loss = |nll: &_, batch: &_, totals| dpo_loss(config, nll, batch, totals);
     adapter_gradients(&fixture.lalm, adapters, std::slice::from_ref(batch), &[], &loss).unwrap()
 }

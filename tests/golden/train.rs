@@ -1,16 +1,16 @@
 //! SFT: loss, gradients and AdamW steps of the trainer against PyTorch.
 use idk_model::{Adapters, ForwardContext, TokenBatch};
 use idk_trainer::testing::{
-    AdamW, AudioInput, Batch, Gradients, RowTokens, StepSize, Totals, WholeRows, adapter_gradients,
+    AdamW, AudioInput, Gradients, RowTokens, StepSize, Totals, TrainingBatch, WholeRows, adapter_gradients,
     answer_nll, evaluate, sft_loss, update,
 };
-use idk_trainer::{Clip, Row, TrainConfig};
+use idk_trainer::{Clip, TrainConfig, TrainingRow};
 
 use crate::TOLERANCE;
 use crate::fixture::{Fixture, assert_close, read_tensors, to_f64};
 
 /// The golden batch `prefix`, with features computed before the step. Its answers are what has labels.
-pub(crate) fn golden_batch(fixture: &Fixture, prefix: &str) -> Batch {
+pub(crate) fn golden_batch(fixture: &Fixture, prefix: &str) -> TrainingBatch {
     let names = fixture.batch_names();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let tokens = fixture.token_batch(prefix);
@@ -23,7 +23,7 @@ pub(crate) fn golden_batch(fixture: &Fixture, prefix: &str) -> Batch {
         answers.push(prompt.split_off(prompt.len() - count));
         prompts.push(prompt);
     }
-    Batch {
+    TrainingBatch {
         ids: names.iter().map(|&name| name.to_owned()).collect(),
         rows: (0..names.len()).collect(),
         prompts: TokenBatch::left_padded(&prompts, fixture.lalm.tokenizer.pad_id()),
@@ -57,7 +57,7 @@ fn rows_are_laid_out_and_labelled_as_the_reference_does() {
         .zip(&labels)
         .map(|(name, labels)| {
             let answer: Vec<u32> = labels.iter().filter_map(|&id| u32::try_from(id).ok()).collect();
-            let row = Row {
+            let row = TrainingRow {
                 id: name.clone(),
                 audio: fixture
                     .prompt_mels(name)
@@ -72,7 +72,7 @@ fn rows_are_laid_out_and_labelled_as_the_reference_does() {
         .collect();
     let pad_id = fixture.lalm.tokenizer.pad_id();
     let (ids, places) = (fixture.batch_names(), (0..rows.len()).collect());
-    let batch = Batch::collate(ids, places, &rows, AudioInput::Features(Vec::new()), pad_id);
+    let batch = TrainingBatch::collate(ids, places, &rows, AudioInput::Features(Vec::new()), pad_id);
     let found = WholeRows::of(&batch, pad_id);
     let expected = fixture.token_batch("batch");
     assert_eq!((&found.tokens.ids, &found.tokens.mask), (&expected.ids, &expected.mask));
@@ -87,7 +87,7 @@ fn rows_are_laid_out_and_labelled_as_the_reference_does() {
     assert_eq!((found.positions, found.targets), (positions, targets));
 }
 
-fn sft_evaluation(fixture: &Fixture, context: &ForwardContext<'_>, batch: Batch) -> f64 {
+fn sft_evaluation(fixture: &Fixture, context: &ForwardContext<'_>, batch: TrainingBatch) -> f64 {
     let totals = Totals::of_batches(std::slice::from_ref(&batch));
     evaluate(&fixture.lalm, context, std::iter::once(Ok(batch)), totals, &sft_loss).unwrap().0
 }

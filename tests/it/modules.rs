@@ -14,12 +14,12 @@ const ORDER: [(&str, &[&str]); 8] = [
     (
         "common",
         &[
-            "limits", "text", "chat", "diagnose", "error", "files", "identity", "prefetch", "problem", "progress",
-            "run_dir", "seed",
+            "limits", "text", "chat", "diagnose", "error", "files", "identity", "prefetch", "problem",
+            "progress", "run_dir", "seed",
         ],
     ),
     ("audio", &["error", "resample", "decode", "mel", "write"]),
-    ("questions", &["error", "question", "judge", "metrics", "reason", "readers", "rows", "score"]),
+    ("questions", &["error", "question", "judge", "metrics", "reason", "asked", "readers", "rows", "score"]),
     (
         "server",
         &[
@@ -57,10 +57,7 @@ const ORDER: [(&str, &[&str]); 8] = [
         "dataset-builder",
         &["control", "error", "config", "format", "label", "sample", "build", "export", "inspect"],
     ),
-    (
-        "trainer",
-        &["best_metric", "error", "config", "train_run", "data", "step", "method", "run", "testing"],
-    ),
+    ("trainer", &["best_metric", "error", "config", "train_run", "data", "step", "method", "run", "testing"]),
     ("evaluator", &["error", "method", "config", "answer", "compare", "sweep", "report", "evaluate"]),
 ];
 

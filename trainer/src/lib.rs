@@ -1,5 +1,9 @@
-//! Training: LoRA adapters on a frozen base model ([`train_adapters`]), by answers or by preferences, and whole models from
-//! scratch ([`train_full`]).
+#![doc = include_str!("../README.md")]
+//!
+//! # The parts
+//!
+//! [`train_adapters`] trains adapters on a frozen base model, by answers or by preferences; [`train_full`] trains whole models
+//! from scratch.
 //!
 //! Four folders, each using those after it: `run` (loop, checkpoints, logs) uses `method` (SFT, DPO), which uses `step`
 //! (log-probabilities, gradients, AdamW), which uses `data` (rows, batches). What a step does is a pure function of the seed,
@@ -20,7 +24,7 @@ mod train_run;
 pub use best_metric::BestMetric;
 pub use config::{MethodKind, Schedule, TrainConfig};
 pub use data::clips::clips_of_rows;
-pub use data::row::Row;
+pub use data::row::TrainingRow;
 pub use error::TrainError;
 pub use idk_model::Clip;
 pub use method::config::{Description, MethodConfig, RowKind};

@@ -1,6 +1,6 @@
 //! The pieces of a step, for tests that hold them against other programs. They may change at any time.
 
-pub use crate::data::batch::{AudioInput, Batch, Totals};
+pub use crate::data::batch::{AudioInput, Totals, TrainingBatch};
 pub use crate::data::tokens::RowTokens;
 pub use crate::method::dpo::loss::{PairLogProbs, pair_losses, pair_metrics, pair_sums};
 pub use crate::method::dpo::{answer_log_probs, dpo_loss, dpo_metrics};

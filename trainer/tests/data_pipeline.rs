@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 use idk_common::diagnose::Diagnose;
 use idk_common::progress::Progress;
 use idk_model::{AdaptedModules, Lalm, LoraConfig, Message, ModelError};
-use idk_trainer::{Clip, DpoConfig, Row, TrainConfig, TrainError, TrainRun, Validation, clips_of_rows};
+use idk_trainer::{
+    Clip, DpoConfig, TrainConfig, TrainError, TrainRun, TrainingRow, Validation, clips_of_rows,
+};
 use support::{Setup, fixture, kill_after, lalm, lora, train_dpo, train_lora, tree};
 
 /// Recordings of several lengths: the beginnings of one.
@@ -31,8 +33,8 @@ fn clips(lalm: &Lalm, paths: &[PathBuf]) -> Vec<Clip> {
 }
 
 /// Every recording is asked about by two rows that do not follow each other.
-fn examples(clips: &[Clip]) -> Vec<Row> {
-    let example = |index: usize| Row {
+fn examples(clips: &[Clip]) -> Vec<TrainingRow> {
+    let example = |index: usize| TrainingRow {
         id: format!("row-{index}"),
         audio: vec![clips[index % clips.len()].clone()],
         messages: vec![Message::from_tagged(
@@ -58,7 +60,11 @@ fn config() -> TrainConfig {
 }
 
 /// Trains in a folder of its own and returns the files that it leaves.
-fn trained(rows: &[Row], lora: &LoraConfig, config: &TrainConfig) -> (BTreeMap<String, Vec<u8>>, Setup) {
+fn trained(
+    rows: &[TrainingRow],
+    lora: &LoraConfig,
+    config: &TrainConfig,
+) -> (BTreeMap<String, Vec<u8>>, Setup) {
     let (lalm, setup) = (lalm(), Setup::new());
     let (train, val) = rows.split_at(rows.len() - 3);
     setup
@@ -105,13 +111,13 @@ fn a_recording_that_is_stored_is_not_encoded_again_by_another_method() {
         entries.map(|entry| (entry.path(), entry.metadata().unwrap().modified().unwrap())).collect()
     };
     let before = stored(&cache);
-    let pair = |index: usize| Row {
+    let pair = |index: usize| TrainingRow {
         id: format!("pair-{index}"),
         audio: vec![clips[index % 6].clone()],
         messages: vec![Message::from_tagged("user", "<audio>what is heard")],
         answers: vec!["dog".to_owned(), "I don't know".to_owned()],
     };
-    let pairs: Vec<Row> = (0..8).map(pair).collect();
+    let pairs: Vec<TrainingRow> = (0..8).map(pair).collect();
     let dpo = |config: &TrainConfig| {
         let setup = Setup::new();
         let (train, val) = pairs.split_at(6);

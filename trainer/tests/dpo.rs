@@ -5,10 +5,10 @@ mod support;
 
 use idk_model::{Adapters, ForwardContext, Lalm, LoraConfig, Message};
 use idk_trainer::testing::{
-    Batch, Gradients, StepGradients, Totals, answer_nll, dpo_metrics, make_trainable,
+    Gradients, StepGradients, Totals, TrainingBatch, answer_nll, dpo_metrics, make_trainable,
 };
 use idk_trainer::{
-    BestMetric, Clip, DpoConfig, DpoLoss, Row, TrainConfig, TrainError, TrainReport, Validation,
+    BestMetric, Clip, DpoConfig, DpoLoss, TrainConfig, TrainError, TrainReport, TrainingRow, Validation,
 };
 use serde_json::Value;
 use support::{
@@ -16,13 +16,13 @@ use support::{
     sft_gradients, train_dpo, trained_adapters, tree,
 };
 
-fn pairs(lalm: &Lalm, count: usize) -> Vec<Row> {
+fn pairs(lalm: &Lalm, count: usize) -> Vec<TrainingRow> {
     let clips = ["a.wav", "b.wav", "c.wav"].map(|name| Clip::of_mel(clip(lalm, name), &lalm.mel));
     let pair = |index: usize| {
         let question = ["what is heard", "how many", "is it loud and what is it then"][index / 3 % 3];
         let (chosen, rejected) =
             [("dog", "I don't know"), ("I don't know", "two cats"), ("a", "rain")][index % 3];
-        Row {
+        TrainingRow {
             id: format!("pair-{index}"),
             audio: vec![clips[index % 3].clone()],
             messages: vec![Message::from_tagged("user", &format!("<audio>{question}"))],
@@ -33,18 +33,20 @@ fn pairs(lalm: &Lalm, count: usize) -> Vec<Row> {
 }
 
 /// A batch with a made-up reference, which depends on the pair alone.
-fn batch(lalm: &Lalm, pairs: &[Row]) -> Batch {
+fn batch(lalm: &Lalm, pairs: &[TrainingRow]) -> TrainingBatch {
     let mut batch = support::batch(lalm, pairs);
-    let of_pair = |pair: &Row| pair.id.len() as f64 + f64::from(pair.id.as_bytes()[5]);
+    let of_pair = |pair: &TrainingRow| pair.id.len() as f64 + f64::from(pair.id.as_bytes()[5]);
     let side = |factor: f64| pairs.iter().map(move |pair| factor * of_pair(pair));
     batch.reference = side(-0.1).chain(side(-0.15)).collect();
     batch
 }
 
 /// Every answer as a row of its own, the chosen ones first.
-fn rows(pairs: &[Row]) -> Vec<Row> {
+fn rows(pairs: &[TrainingRow]) -> Vec<TrainingRow> {
     let side = |side: usize| {
-        pairs.iter().map(move |pair| Row { answers: vec![pair.answers[side].clone()], ..pair.clone() })
+        pairs
+            .iter()
+            .map(move |pair| TrainingRow { answers: vec![pair.answers[side].clone()], ..pair.clone() })
     };
     side(0).chain(side(1)).collect()
 }
@@ -98,9 +100,9 @@ fn four_times_one_pair_is_one_batch_of_four_for_every_loss_although_answers_diff
     let adapters = trained_adapters(&lalm);
     let pairs = pairs(&lalm, 4);
     let one = [batch(&lalm, &pairs)];
-    let four: Vec<Batch> = pairs.chunks(1).map(|pairs| batch(&lalm, pairs)).collect();
+    let four: Vec<TrainingBatch> = pairs.chunks(1).map(|pairs| batch(&lalm, pairs)).collect();
     for loss in [DpoLoss::Sigmoid, DpoLoss::Ipo, DpoLoss::Hinge] {
-        let step = |batches: &[Batch]| dpo_gradients(&lalm, &adapters, batches, &of_loss(loss));
+        let step = |batches: &[TrainingBatch]| dpo_gradients(&lalm, &adapters, batches, &of_loss(loss));
         let (one, four) = (step(&one), step(&four));
         assert_same_step(&one, &four, 1e-6 * one.loss.max(1.0));
     }
@@ -111,14 +113,14 @@ fn padding_and_the_order_of_pairs_change_neither_loss_nor_gradient() {
     let lalm = lalm();
     let adapters = trained_adapters(&lalm);
     let pairs = pairs(&lalm, 4);
-    let step = |batch: Batch| dpo_gradients(&lalm, &adapters, &[batch], &of_loss(DpoLoss::Sigmoid));
+    let step = |batch: TrainingBatch| dpo_gradients(&lalm, &adapters, &[batch], &of_loss(DpoLoss::Sigmoid));
     let together = step(batch(&lalm, &pairs));
     let mut padded = batch(&lalm, &pairs);
     for (ids, mask) in padded.prompts.ids.iter_mut().zip(&mut padded.prompts.mask) {
         ids.splice(0..0, [lalm.tokenizer.pad_id(); 7]);
         mask.splice(0..0, [false; 7]);
     }
-    let reversed: Vec<Row> = pairs.iter().rev().cloned().collect();
+    let reversed: Vec<TrainingRow> = pairs.iter().rev().cloned().collect();
     for other in [padded, batch(&lalm, &reversed)] {
         assert_same_step(&together, &step(other), 1e-5);
     }
@@ -257,7 +259,7 @@ fn a_dpo_run_is_not_resumed_with_other_preferences() {
 #[test]
 fn a_pair_that_cannot_be_learnt_from_is_named() {
     let lalm = lalm();
-    let run = |pairs: &[Row]| {
+    let run = |pairs: &[TrainingRow]| {
         let config = TrainConfig {
             batch_size: 1,
             gradient_accumulation_steps: 1,

@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use idk_audio::LogMel;
 use idk_model::{Adapters, Lalm, LoraConfig, Message, RunSettings};
-use idk_trainer::testing::{AudioInput, Batch, RowTokens, WholeRows};
-use idk_trainer::{Clip, MemoryInput, Row, estimate_memory};
+use idk_trainer::testing::{AudioInput, RowTokens, TrainingBatch, WholeRows};
+use idk_trainer::{Clip, MemoryInput, TrainingRow, estimate_memory};
 use support::{cpu, sft_gradients};
 
 static HELD: AtomicUsize = AtomicUsize::new(0);
@@ -53,27 +53,27 @@ const ROWS: usize = 8;
 const CLIP_S: f64 = 3.0;
 
 /// Rows of three seconds of noise each.
-fn batch(lalm: &Lalm) -> Batch {
+fn batch(lalm: &Lalm) -> TrainingBatch {
     let rate = lalm.mel.config().sampling_rate as f64;
     let samples: Vec<f32> =
         (0..(CLIP_S * rate) as usize).map(|i| ((i * i) as f32 * 0.37).sin() * 0.1).collect();
     let mel: LogMel = lalm.mel.log_mel(&samples);
-    let row = |index: usize| Row {
+    let row = |index: usize| TrainingRow {
         id: format!("row-{index}"),
         audio: vec![Clip::of_mel(mel.clone(), &lalm.mel)],
         messages: vec![Message::from_tagged("user", "<audio>Which of these is heard?")],
         answers: vec!["I don't know.".to_owned()],
     };
-    let rows: Vec<Row> = (0..ROWS).map(row).collect();
+    let rows: Vec<TrainingRow> = (0..ROWS).map(row).collect();
     let tokens: Vec<_> = rows.iter().map(|row| RowTokens::of(lalm, row).unwrap()).collect();
     let features = lalm.encode_audio(&[&mel; ROWS], &idk_model::ForwardContext::default()).unwrap();
     let audio = AudioInput::Features(features.into_iter().map(|clip| vec![clip]).collect());
     let ids = rows.into_iter().map(|row| row.id).collect();
-    Batch::collate(ids, (0..ROWS).collect(), &tokens, audio, lalm.tokenizer.pad_id())
+    TrainingBatch::collate(ids, (0..ROWS).collect(), &tokens, audio, lalm.tokenizer.pad_id())
 }
 
 /// The most bytes that a step holds beside what was there before.
-fn peak_of_a_step(lalm: &Lalm, adapters: &Adapters, batch: &Batch) -> usize {
+fn peak_of_a_step(lalm: &Lalm, adapters: &Adapters, batch: &TrainingBatch) -> usize {
     let before = HELD.load(Ordering::Relaxed);
     PEAK.store(before, Ordering::Relaxed);
     sft_gradients(lalm, adapters, std::slice::from_ref(batch), &[]);

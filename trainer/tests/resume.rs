@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use idk_common::RunDir;
 use idk_common::seed::Rng;
 use idk_model::{Adapters, Lalm, LoraConfig, Message};
-use idk_trainer::{Clip, DpoConfig, Row, TrainConfig, TrainError, TrainReport, TrainRun, Validation};
+use idk_trainer::{Clip, DpoConfig, TrainConfig, TrainError, TrainReport, TrainRun, TrainingRow, Validation};
 use support::{Setup, assert_same_tree, clip, kill_after, lalm, lora, mels, train_dpo, train_lora, tree};
 
 const STEPS: u64 = 24;
@@ -27,8 +27,8 @@ enum Task {
 struct Bench {
     lalm: Lalm,
     lora: LoraConfig,
-    examples: Vec<Row>,
-    pairs: Vec<Row>,
+    examples: Vec<TrainingRow>,
+    pairs: Vec<TrainingRow>,
 }
 
 impl Bench {
@@ -39,13 +39,13 @@ impl Bench {
             let text = ["what is heard", "how many", "is it loud and what is it then"][index / 3 % 3];
             vec![Message::from_tagged("user", &format!("<audio>{text}"))]
         };
-        let example = |index: usize| Row {
+        let example = |index: usize| TrainingRow {
             id: format!("row-{index}"),
             audio: vec![clips[index % 3].clone()],
             messages: question(index),
             answers: vec![["dog", "two cats", "I don't know"][index % 3].to_owned()],
         };
-        let pair = |index: usize| Row {
+        let pair = |index: usize| TrainingRow {
             id: format!("pair-{index}"),
             audio: vec![clips[index % 3].clone()],
             messages: question(index),

@@ -7,8 +7,8 @@ use burn::tensor::DType;
 use idk_model::{
     Adapters, ForwardContext, Lalm, Message, Prompt, RunSettings, SamplingConfig, WeightDtype, generate,
 };
-use idk_trainer::testing::{Batch, Gradients, StepGradients};
-use idk_trainer::{Clip, DpoConfig, Row};
+use idk_trainer::testing::{Gradients, StepGradients, TrainingBatch};
+use idk_trainer::{Clip, DpoConfig, TrainingRow};
 use support::{
     assert_same_gradients, batch, clip, cpu, dpo_gradients, fixture, flat_gradient, lalm, sft_gradients,
     trained_adapters,
@@ -20,14 +20,14 @@ fn load(settings: RunSettings) -> Lalm {
     Lalm::load_with(&fixture(), &cpu(), settings).unwrap()
 }
 
-fn four_rows(lalm: &Lalm) -> Batch {
-    let row = |index: usize| Row {
+fn four_rows(lalm: &Lalm) -> TrainingBatch {
+    let row = |index: usize| TrainingRow {
         id: format!("row-{index}"),
         audio: vec![Clip::of_mel(clip(lalm, ["a.wav", "b.wav", "c.wav"][index % 3]), &lalm.mel)],
         messages: vec![Message::from_tagged("user", "<audio>what is heard")],
         answers: vec![["dog", "two cats", "I don't know"][index % 3].to_owned()],
     };
-    let rows: Vec<Row> = (0..4).map(row).collect();
+    let rows: Vec<TrainingRow> = (0..4).map(row).collect();
     batch(lalm, &rows)
 }
 
@@ -63,7 +63,7 @@ fn layers_that_run_again_give_the_same_preference_gradients() {
     let (kept, again) = (lalm(), load(RECOMPUTED));
     let adapters = trained_adapters(&kept);
     let audio = vec![Clip::of_mel(clip(&kept, "a.wav"), &kept.mel)];
-    let pair = |id: &str, question: &str, [chosen, rejected]: [&str; 2]| Row {
+    let pair = |id: &str, question: &str, [chosen, rejected]: [&str; 2]| TrainingRow {
         id: id.to_owned(),
         audio: audio.clone(),
         messages: vec![Message::from_tagged("user", &format!("<audio>{question}"))],

@@ -9,11 +9,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use idk_model::{Adapters, ForwardContext, Lalm, LoraConfig, Message, TokenBatch};
 use idk_trainer::testing::{
-    AdamW, AudioInput, Batch, Gradients, StepGradients, StepSize, WholeRows, answer_nll, full_gradients,
-    make_trainable, sft_loss, update, whole_rows_nll,
+    AdamW, AudioInput, Gradients, StepGradients, StepSize, TrainingBatch, WholeRows, answer_nll,
+    full_gradients, make_trainable, sft_loss, update, whole_rows_nll,
 };
 use idk_trainer::{
-    BestMetric, Clip, EarlyEnd, Row, TrainConfig, TrainError, TrainRun, Validation, train_full,
+    BestMetric, Clip, EarlyEnd, TrainConfig, TrainError, TrainRun, TrainingRow, Validation, train_full,
 };
 use safetensors::SafeTensors;
 use support::{
@@ -47,7 +47,7 @@ fn integers(file: &SafeTensors<'_>, name: &str) -> Vec<Vec<i64>> {
 }
 
 /// The golden batch: each row is a prompt and the answer at its end, which has the labels.
-fn golden_batch(lalm: &Lalm, golden: &SafeTensors<'_>) -> Batch {
+fn golden_batch(lalm: &Lalm, golden: &SafeTensors<'_>) -> TrainingBatch {
     let (ids, mask) = (integers(golden, "batch.input_ids"), integers(golden, "batch.attention_mask"));
     let labels = integers(golden, "batch.labels");
     let is_answer = |row: usize, column: usize| labels[row][column] != -100;
@@ -59,7 +59,7 @@ fn golden_batch(lalm: &Lalm, golden: &SafeTensors<'_>) -> Batch {
             .collect()
     };
     let prompts = [real(0, false), real(1, false)];
-    let batch = Batch {
+    let batch = TrainingBatch {
         ids: vec!["a".to_owned(), "b".to_owned()],
         rows: vec![0, 1],
         prompts: TokenBatch::left_padded(&prompts, lalm.tokenizer.pad_id()),
@@ -137,10 +137,10 @@ fn five_sft_steps_give_the_losses_gradients_and_adapter_of_peft_and_torch() {
 
 // ---- rows of the tests below ----
 
-fn example(lalm: &Lalm, index: usize) -> Row {
+fn example(lalm: &Lalm, index: usize) -> TrainingRow {
     let file = ["a.wav", "b.wav", "c.wav"][index % 3];
     let question = ["what is heard", "how many", "is it loud and what is it then"][index / 3 % 3];
-    Row {
+    TrainingRow {
         id: format!("row-{index}"),
         audio: vec![Clip::of_mel(clip(lalm, file), &lalm.mel)],
         messages: vec![Message::from_tagged("user", &format!("<audio>{question}"))],
@@ -148,7 +148,7 @@ fn example(lalm: &Lalm, index: usize) -> Row {
     }
 }
 
-fn examples(lalm: &Lalm, count: usize) -> Vec<Row> {
+fn examples(lalm: &Lalm, count: usize) -> Vec<TrainingRow> {
     (0..count).map(|index| example(lalm, index)).collect()
 }
 
@@ -207,7 +207,7 @@ fn the_order_of_rows_changes_neither_loss_nor_gradient() {
     let lalm = lalm();
     let adapters = trained_adapters(&lalm);
     let rows = examples(&lalm, 4);
-    let reversed: Vec<Row> = rows.iter().rev().cloned().collect();
+    let reversed: Vec<TrainingRow> = rows.iter().rev().cloned().collect();
     let [one, other] =
         [rows, reversed].map(|rows| sft_gradients(&lalm, &adapters, &[batch(&lalm, &rows)], &[]));
     assert_same_step(&one, &other, 1e-5);
@@ -225,7 +225,7 @@ fn two_by_four_accumulation_equals_one_batch_of_eight_although_answers_differ_in
     let adapters = trained_adapters(&lalm);
     let rows = examples(&lalm, 8);
     let one = sft_gradients(&lalm, &adapters, &[batch(&lalm, &rows)], &[]);
-    let split: Vec<Batch> = rows.chunks(4).map(|rows| batch(&lalm, rows)).collect();
+    let split: Vec<TrainingBatch> = rows.chunks(4).map(|rows| batch(&lalm, rows)).collect();
     assert_ne!(split[0].answer_tokens(), split[1].answer_tokens(), "the test needs unequal label counts");
     assert_same_step(&one, &sft_gradients(&lalm, &adapters, &split, &[]), 1e-5);
 }

@@ -136,8 +136,10 @@ impl FeatureStore {
         let encoded = encoder.encode(&mels)?;
         self.encoded.fetch_add(mels.len() as u64, Ordering::Relaxed);
         for ((key, clip, _), features) in missing.into_iter().zip(encoded) {
-            self.store(&key, &features, encoder.values(&clip), damaged.contains(&key), warn)?;
-            self.keep_in_memory(encoder, &clip, &key, &features);
+            if encoder.is_kept() {
+                self.store(&key, &features, encoder.values(&clip), damaged.contains(&key), warn)?;
+                self.keep_in_memory(encoder, &clip, &key, &features);
+            }
             ready.insert(key, features);
         }
         Ok(keys.iter().filter_map(|key| ready.get(key).cloned()).collect())

@@ -7,7 +7,7 @@ use idk_common::progress::Progress;
 use idk_model::{Adapters, Clip, EncoderState, FeatureStore, Lalm, LoadedClip};
 use rayon::prelude::*;
 
-use crate::data::{AudioInput, Row};
+use crate::data::{AudioInput, TrainingRow};
 use crate::error::TrainError;
 
 /// Where the audio of rows comes from.
@@ -43,7 +43,7 @@ impl<'a> RowAudio<'a> {
     /// As [`FeatureStore::keep`].
     pub(crate) fn keep<'r>(
         &self,
-        rows: impl Iterator<Item = &'r Row>,
+        rows: impl Iterator<Item = &'r TrainingRow>,
         progress: impl FnOnce(u64) -> Progress,
     ) -> Result<(), TrainError> {
         if self.encoder_is_trained {

@@ -19,7 +19,7 @@ pub enum AudioInput {
 ///
 /// The first answers of all rows come first, then all second ones: for DPO all chosen answers, then all rejected ones.
 #[derive(Debug, Clone)]
-pub struct Batch {
+pub struct TrainingBatch {
     /// Ids of the rows, named when a loss is not finite.
     pub ids: Vec<String>,
     /// Index of each row among all rows of the run: those of training, then those of validation.
@@ -36,7 +36,7 @@ pub struct Batch {
     pub reference: Vec<f64>,
 }
 
-impl Batch {
+impl TrainingBatch {
     /// Joins rows into a batch. `rows` are their indices.
     pub fn collate(
         ids: Vec<String>,
@@ -106,7 +106,7 @@ pub struct Totals {
 
 impl Totals {
     /// Of the micro-batches of a step.
-    pub fn of_batches(batches: &[Batch]) -> Self {
+    pub fn of_batches(batches: &[TrainingBatch]) -> Self {
         let mut totals = Self::default();
         for batch in batches {
             totals.rows += batch.len();
@@ -128,14 +128,20 @@ impl Totals {
 mod tests {
     use super::*;
 
-    fn batch(rows: &[(&[u32], &[&[u32]])]) -> Batch {
+    fn batch(rows: &[(&[u32], &[&[u32]])]) -> TrainingBatch {
         let tokens = |&(prompt, answers): &(&[u32], &[&[u32]])| RowTokens {
             prompt: prompt.to_vec(),
             answers: answers.iter().map(|answer| answer.to_vec()).collect(),
         };
         let tokens: Vec<RowTokens> = rows.iter().map(tokens).collect();
         let no_audio = AudioInput::Features(vec![Vec::new(); rows.len()]);
-        Batch::collate(vec![String::new(); rows.len()], (0..rows.len()).collect(), &tokens, no_audio, 9)
+        TrainingBatch::collate(
+            vec![String::new(); rows.len()],
+            (0..rows.len()).collect(),
+            &tokens,
+            no_audio,
+            9,
+        )
     }
 
     #[test]

@@ -4,14 +4,14 @@ use idk_common::prefetch;
 use idk_model::{Clip, Lalm};
 
 use crate::data::audio::{LoadedRows, RowAudio};
-use crate::data::{AudioInput, Batch, Row, RowTokens, Totals};
+use crate::data::{AudioInput, RowTokens, Totals, TrainingBatch, TrainingRow};
 use crate::error::TrainError;
 
 /// Rows that can be made into batches.
 pub(crate) struct Loader<'a> {
     lalm: &'a Lalm,
     audio: &'a RowAudio<'a>,
-    pub(crate) rows: &'a [Row],
+    pub(crate) rows: &'a [TrainingRow],
     /// Index of the first of them among all rows of the run.
     start: usize,
     /// Tokens of each row, with the longest of its answers.
@@ -25,9 +25,9 @@ impl<'a> Loader<'a> {
     pub(crate) fn new(
         lalm: &'a Lalm,
         audio: &'a RowAudio<'a>,
-        rows: &'a [Row],
+        rows: &'a [TrainingRow],
         start: usize,
-        check: &dyn Fn(&Row, &RowTokens) -> Result<(), TrainError>,
+        check: &dyn Fn(&TrainingRow, &RowTokens) -> Result<(), TrainError>,
     ) -> Result<Self, TrainError> {
         let (mut lengths, mut totals) = (Vec::with_capacity(rows.len()), Totals::default());
         for row in rows {
@@ -43,7 +43,7 @@ impl<'a> Loader<'a> {
     pub(crate) fn stream<R>(
         &self,
         steps: impl Iterator<Item = Vec<Vec<usize>>> + Send,
-        consume: impl FnOnce(&mut dyn Iterator<Item = Result<Vec<Batch>, TrainError>>) -> R,
+        consume: impl FnOnce(&mut dyn Iterator<Item = Result<Vec<TrainingBatch>, TrainError>>) -> R,
     ) -> R {
         let load = |batches: Vec<Vec<usize>>| {
             let load = |indices: Vec<usize>| {
@@ -53,7 +53,7 @@ impl<'a> Loader<'a> {
             batches.into_iter().map(load).collect::<Result<Vec<_>, TrainError>>()
         };
         prefetch(steps.map(load), |steps| {
-            let finish = |(mut batch, loaded): (Batch, LoadedRows)| {
+            let finish = |(mut batch, loaded): (TrainingBatch, LoadedRows)| {
                 batch.audio = self.audio.input(loaded)?;
                 Ok(batch)
             };
@@ -62,24 +62,24 @@ impl<'a> Loader<'a> {
     }
 
     /// Rows as a batch, their audio aside.
-    fn collate(&self, indices: &[usize]) -> Result<Batch, TrainError> {
+    fn collate(&self, indices: &[usize]) -> Result<TrainingBatch, TrainError> {
         let rows = indices.iter().map(|&index| &self.rows[index]);
         let tokens = rows.clone().map(|row| RowTokens::of(self.lalm, row)).collect::<Result<Vec<_>, _>>()?;
         let ids = rows.map(|row| row.id.clone()).collect();
         let places = indices.iter().map(|&index| self.start + index).collect();
         let no_audio = AudioInput::Features(Vec::new());
-        Ok(Batch::collate(ids, places, &tokens, no_audio, self.lalm.tokenizer.pad_id()))
+        Ok(TrainingBatch::collate(ids, places, &tokens, no_audio, self.lalm.tokenizer.pad_id()))
     }
 
     /// Calls `consume` with all rows in their order, `batch_size` at once.
     pub(crate) fn in_order<R>(
         &self,
         batch_size: usize,
-        consume: impl FnOnce(&mut dyn Iterator<Item = Result<Batch, TrainError>>) -> R,
+        consume: impl FnOnce(&mut dyn Iterator<Item = Result<TrainingBatch, TrainError>>) -> R,
     ) -> R {
         let starts = (0..self.rows.len()).step_by(batch_size);
         let batches = starts.map(|start| vec![(start..(start + batch_size).min(self.rows.len())).collect()]);
-        let one = |step: Result<Vec<Batch>, TrainError>| {
+        let one = |step: Result<Vec<TrainingBatch>, TrainError>| {
             step.and_then(|batches| batches.into_iter().next().ok_or(TrainError::NoExamples))
         };
         self.stream(batches, |steps| consume(&mut steps.map(one)))

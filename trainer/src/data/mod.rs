@@ -9,8 +9,8 @@ pub(crate) mod row;
 pub(crate) mod tokens;
 
 pub(crate) use audio::RowAudio;
-pub(crate) use batch::{AudioInput, Batch, Totals};
+pub(crate) use batch::{AudioInput, Totals, TrainingBatch};
 pub(crate) use loader::Loader;
 pub(crate) use order::StepOrder;
-pub(crate) use row::{Row, fingerprint};
+pub(crate) use row::{TrainingRow, fingerprint};
 pub(crate) use tokens::RowTokens;

@@ -6,7 +6,7 @@ use idk_model::{Clip, Message, Part};
 
 /// A chat, its clips, and the answers that are learnt from.
 #[derive(Debug, Clone)]
-pub struct Row {
+pub struct TrainingRow {
     /// Id of the row, named in errors.
     pub id: String,
     /// Its clips, in the order in which the chat mentions them.
@@ -20,7 +20,7 @@ pub struct Row {
 /// Hash of everything that the rows make a model learn: ids, answers, chats and clips, in order.
 ///
 /// A resumed run compares it with the hash of the rows that it was started with.
-pub(crate) fn fingerprint(rows: &[Row]) -> String {
+pub(crate) fn fingerprint(rows: &[TrainingRow]) -> String {
     let mut fields = Fields::default();
     for row in rows {
         fields.text(&row.id);

@@ -2,7 +2,7 @@
 
 use idk_model::{Clip, Lalm};
 
-use crate::data::Row;
+use crate::data::TrainingRow;
 use crate::error::TrainError;
 
 /// Tokens of one row.
@@ -19,7 +19,7 @@ impl RowTokens {
     ///
     /// # Errors
     /// [`TrainError::Row`], [`TrainError::EmptyTarget`] or [`TrainError::TooLong`], each with the row's id.
-    pub fn of(lalm: &Lalm, row: &Row) -> Result<Self, TrainError> {
+    pub fn of(lalm: &Lalm, row: &TrainingRow) -> Result<Self, TrainError> {
         let audio_tokens: Vec<usize> = row.audio.iter().map(Clip::audio_tokens).collect();
         let failed = |source| TrainError::Row { id: row.id.clone(), source: Box::new(source) };
         let prompt = lalm.tokenizer.prompt_ids(&row.messages, &audio_tokens).map_err(failed)?;

@@ -9,7 +9,7 @@ use idk_common::Identity;
 use idk_common::seed::derive_seed;
 use idk_model::{Adapters, Lalm, LoraConfig};
 
-use crate::data::{Batch, Loader, Row, RowTokens, Totals};
+use crate::data::{Loader, RowTokens, Totals, TrainingBatch, TrainingRow};
 use crate::error::TrainError;
 use crate::step::{AnswerNll, Metrics, Sums};
 use crate::train_run::TrainRun;
@@ -17,16 +17,16 @@ use crate::train_run::TrainRun;
 pub(crate) use self::config::MethodConfig;
 
 /// A way to train adapters.
-pub(crate) trait Method: Sync {
+pub(crate) trait TrainingMethod: Sync {
     /// What the adapters start from.
     fn start(&self) -> &Adapters;
 
     /// What a resumed run must agree on, apart from `[lora]` and `[train]`. `val` are the validation rows; with `selects`
     /// they decide which adapter is kept.
-    fn identity(&self, rows: &[Row], val: &[Row], selects: bool) -> Identity;
+    fn identity(&self, rows: &[TrainingRow], val: &[TrainingRow], selects: bool) -> Identity;
 
     /// Rejects a row that cannot be learnt from.
-    fn check(&self, _row: &Row, _tokens: &RowTokens) -> Result<(), TrainError> {
+    fn check(&self, _row: &TrainingRow, _tokens: &RowTokens) -> Result<(), TrainError> {
         Ok(())
     }
 
@@ -37,12 +37,17 @@ pub(crate) trait Method: Sync {
 
     /// Adds to a batch what the loss needs besides the rows. A method that learns from the policy's own answers draws them
     /// here, from `policy` and `step` alone: a resumed run must draw the same.
-    fn prepare(&self, _batch: &mut Batch, _policy: &Adapters, _step: u64) -> Result<(), TrainError> {
+    fn prepare(&self, _batch: &mut TrainingBatch, _policy: &Adapters, _step: u64) -> Result<(), TrainError> {
         Ok(())
     }
 
     /// The part of the loss that a micro-batch adds, `[1]`, and what else is measured of it.
-    fn loss(&self, nll: &AnswerNll, batch: &Batch, totals: Totals) -> Result<(Tensor<1>, Sums), TrainError>;
+    fn loss(
+        &self,
+        nll: &AnswerNll,
+        batch: &TrainingBatch,
+        totals: Totals,
+    ) -> Result<(Tensor<1>, Sums), TrainError>;
 
     /// What is logged besides the loss.
     fn metrics(&self, sums: &[f64], totals: Totals) -> Metrics;
@@ -58,7 +63,7 @@ pub(crate) fn open<'a>(
     lalm: &'a Lalm,
     lora: &LoraConfig,
     seed: u64,
-) -> Result<Box<dyn Method + 'a>, TrainError> {
+) -> Result<Box<dyn TrainingMethod + 'a>, TrainError> {
     config.validate()?;
     let fresh = || Adapters::init(lalm, lora, derive_seed(seed, "lora", &[]));
     Ok(match config {

@@ -4,9 +4,9 @@ use burn::tensor::Tensor;
 use idk_common::Identity;
 use idk_model::Adapters;
 
-use crate::data::{Batch, Row, Totals, fingerprint};
+use crate::data::{Totals, TrainingBatch, TrainingRow, fingerprint};
 use crate::error::TrainError;
-use crate::method::Method;
+use crate::method::TrainingMethod;
 use crate::step::{AnswerNll, Metrics, Sums};
 
 /// Supervised fine-tuning.
@@ -14,17 +14,22 @@ pub(crate) struct Sft {
     pub(crate) start: Adapters,
 }
 
-impl Method for Sft {
+impl TrainingMethod for Sft {
     fn start(&self) -> &Adapters {
         &self.start
     }
 
-    fn identity(&self, rows: &[Row], val: &[Row], selects: bool) -> Identity {
+    fn identity(&self, rows: &[TrainingRow], val: &[TrainingRow], selects: bool) -> Identity {
         let identity = Identity::default().with("rows", fingerprint(rows));
         if selects { identity.with("val_rows", fingerprint(val)) } else { identity }
     }
 
-    fn loss(&self, nll: &AnswerNll, batch: &Batch, totals: Totals) -> Result<(Tensor<1>, Sums), TrainError> {
+    fn loss(
+        &self,
+        nll: &AnswerNll,
+        batch: &TrainingBatch,
+        totals: Totals,
+    ) -> Result<(Tensor<1>, Sums), TrainError> {
         sft_loss(nll, batch, totals)
     }
 
@@ -37,7 +42,7 @@ impl Method for Sft {
 ///
 /// # Errors
 /// None; the type is that of every method's loss.
-pub fn sft_loss(nll: &AnswerNll, _: &Batch, totals: Totals) -> Result<(Tensor<1>, Sums), TrainError> {
+pub fn sft_loss(nll: &AnswerNll, _: &TrainingBatch, totals: Totals) -> Result<(Tensor<1>, Sums), TrainError> {
     let loss = nll.tokens.clone().sum().div_scalar(totals.answer_tokens.max(1) as f64);
     Ok((loss, vec![nll.correct as f64]))
 }

@@ -8,9 +8,9 @@ use idk_common::seed::derive_seed;
 use idk_model::{Adapters, ForwardContext, Lalm, LoraConfig};
 
 use crate::config::TrainConfig;
-use crate::data::{Batch, Loader, Row, RowAudio, StepOrder, Totals};
+use crate::data::{Loader, RowAudio, StepOrder, Totals, TrainingBatch, TrainingRow};
 use crate::error::TrainError;
-use crate::method::{self, Method, MethodConfig};
+use crate::method::{self, MethodConfig, TrainingMethod};
 use crate::run::checkpoint::{self, Checkpoint};
 use crate::run::report::TrainReport;
 use crate::run::session::Session;
@@ -41,7 +41,7 @@ pub struct AdapterConfig<'a> {
 pub fn train_adapters(
     lalm: &Lalm,
     config: AdapterConfig<'_>,
-    rows: &[Row],
+    rows: &[TrainingRow],
     validation: Validation<'_>,
     run: TrainRun<'_>,
 ) -> Result<(Adapters, TrainReport), TrainError> {
@@ -72,20 +72,20 @@ pub fn train_adapters(
     let total_steps = train.total_steps(rows.len());
     let (session, found) = Session::open(train, run, Some(rows.len()), total_steps, true, inputs)?;
     method.begin([&training, &held_out], &run)?;
-    let task = Task { lalm, lora, method: &*method, training, held_out };
+    let task = AdapterTraining { lalm, lora, method: &*method, training, held_out };
     task.train(session, found, validation.measure)
 }
 
 /// What every step of a run needs.
-struct Task<'a> {
+struct AdapterTraining<'a> {
     lalm: &'a Lalm,
     lora: &'a LoraConfig,
-    method: &'a dyn Method,
+    method: &'a dyn TrainingMethod,
     training: Loader<'a>,
     held_out: Loader<'a>,
 }
 
-impl Task<'_> {
+impl AdapterTraining<'_> {
     /// Trains the adapters that the method starts from, or those of the checkpoint that was found, to the end of the run.
     fn train(
         &self,
@@ -107,7 +107,7 @@ impl Task<'_> {
                 let step = session.state.step;
                 let Some(batches) = batches.next() else { break };
                 let batches = batches?;
-                let samples = batches.iter().map(Batch::len).sum();
+                let samples = batches.iter().map(TrainingBatch::len).sum();
                 let outcome = self.step(&mut adapters, &mut session, batches)?;
                 if let Some(bad) = outcome.not_finite {
                     session.save_before_failure(&mut |dir| Ok(adapters.save(dir, run.base_name)?))?;
@@ -140,7 +140,7 @@ impl Task<'_> {
         &self,
         adapters: &mut Adapters,
         session: &mut Session<'_>,
-        mut batches: Vec<Batch>,
+        mut batches: Vec<TrainingBatch>,
     ) -> Result<StepOutcome, TrainError> {
         let step = session.state.step;
         for batch in &mut batches {

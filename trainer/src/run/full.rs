@@ -7,7 +7,7 @@ use idk_common::{Identity, Problem, prefetch};
 use idk_model::{Clip, Lalm};
 
 use crate::config::TrainConfig;
-use crate::data::{AudioInput, Batch, Row, RowTokens, Totals};
+use crate::data::{AudioInput, RowTokens, Totals, TrainingBatch, TrainingRow};
 use crate::error::TrainError;
 use crate::method::sft::{sft_loss, sft_metrics};
 use crate::run::report::TrainReport;
@@ -23,7 +23,7 @@ pub const MAX_SKIPPED_STEPS: u64 = 3;
 ///
 /// Its rows must depend on the step alone, so that a resumed run sees the rows that it would have seen.
 pub type NextBatch<'a> =
-    dyn Fn(u64) -> Result<Vec<Row>, Box<dyn std::error::Error + Send + Sync>> + Sync + 'a;
+    dyn Fn(u64) -> Result<Vec<TrainingRow>, Box<dyn std::error::Error + Send + Sync>> + Sync + 'a;
 
 /// Measures the model every `eval_every` steps and after the last one; the metrics go to the logs as `eval_<name>`.
 pub type Evaluate<'a> =
@@ -67,7 +67,7 @@ pub fn train_full(
 
 fn train_loop(
     lalm: &mut Lalm,
-    batches: &mut dyn Iterator<Item = Result<Vec<Row>, TrainError>>,
+    batches: &mut dyn Iterator<Item = Result<Vec<TrainingRow>, TrainError>>,
     mut evaluate: Option<&mut Evaluate<'_>>,
     session: &mut Session<'_>,
 ) -> Result<(), TrainError> {
@@ -105,18 +105,22 @@ fn train_loop(
     Ok(())
 }
 
-fn micro_batches(lalm: &Lalm, rows: &[Row], batch_size: usize) -> Result<Vec<Batch>, TrainError> {
+fn micro_batches(
+    lalm: &Lalm,
+    rows: &[TrainingRow],
+    batch_size: usize,
+) -> Result<Vec<TrainingBatch>, TrainError> {
     if rows.is_empty() {
         return Err(TrainError::NoExamples);
     }
-    let batch = |rows: &[Row]| {
+    let batch = |rows: &[TrainingRow]| {
         let tokens = rows.iter().map(|row| RowTokens::of(lalm, row)).collect::<Result<Vec<_>, _>>()?;
         let mel = |clip: &Clip| Ok(Arc::unwrap_or_clone(clip.mel(&lalm.mel)?));
-        let mels = |row: &Row| row.audio.iter().map(mel).collect::<Result<_, TrainError>>();
+        let mels = |row: &TrainingRow| row.audio.iter().map(mel).collect::<Result<_, TrainError>>();
         let mels = rows.iter().map(mels).collect::<Result<_, _>>()?;
         let ids = rows.iter().map(|row| row.id.clone()).collect();
         let places = (0..rows.len()).collect();
-        Ok(Batch::collate(ids, places, &tokens, AudioInput::Mels(mels), lalm.tokenizer.pad_id()))
+        Ok(TrainingBatch::collate(ids, places, &tokens, AudioInput::Mels(mels), lalm.tokenizer.pad_id()))
     };
     rows.chunks(batch_size).map(batch).collect()
 }

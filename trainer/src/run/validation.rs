@@ -6,7 +6,7 @@ use std::error::Error;
 use idk_model::Adapters;
 
 use crate::config::TrainConfig;
-use crate::data::Row;
+use crate::data::TrainingRow;
 use crate::error::TrainError;
 
 /// Measures the adapters after some number of steps; the metrics go to the logs as `eval_<name>`.
@@ -20,7 +20,7 @@ pub type Measure<'a> =
 /// `eval_loss`, and whatever the caller measures.
 pub struct Validation<'a> {
     /// Rows that are not trained on; may be empty.
-    pub rows: &'a [Row],
+    pub rows: &'a [TrainingRow],
     /// The caller's own measurement.
     pub measure: Option<&'a mut Measure<'a>>,
 }
@@ -53,7 +53,7 @@ impl<'a> Validation<'a> {
 
     /// The loss on `rows` is measured.
     #[must_use]
-    pub fn of_rows(rows: &'a [Row]) -> Self {
+    pub fn of_rows(rows: &'a [TrainingRow]) -> Self {
         Self { rows, measure: None }
     }
 }

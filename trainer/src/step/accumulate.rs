@@ -3,7 +3,7 @@
 use burn::tensor::{Device, Tensor};
 use idk_model::{Adapters, ForwardContext, Lalm, workers};
 
-use crate::data::{Batch, Totals};
+use crate::data::{Totals, TrainingBatch};
 use crate::error::TrainError;
 use crate::step::answer_nll::{AnswerNll, answer_nll};
 use crate::step::parameters::{Gradients, Parameters, make_trainable};
@@ -13,7 +13,8 @@ pub type Sums = Vec<f64>;
 
 /// Turns log-probabilities into the part of the loss that a micro-batch adds, `[1]`, and what else is measured of it.
 /// The totals are those of the step.
-pub type Loss<'a> = dyn Fn(&AnswerNll, &Batch, Totals) -> Result<(Tensor<1>, Sums), TrainError> + Sync + 'a;
+pub type Loss<'a> =
+    dyn Fn(&AnswerNll, &TrainingBatch, Totals) -> Result<(Tensor<1>, Sums), TrainError> + Sync + 'a;
 
 /// Loss and gradients of one optimiser step, before clipping.
 #[derive(Debug, Clone)]
@@ -39,7 +40,7 @@ pub struct StepGradients {
 pub fn adapter_gradients(
     lalm: &Lalm,
     adapters: &Adapters,
-    batches: &[Batch],
+    batches: &[TrainingBatch],
     dropout_seeds: &[u64],
     loss: &Loss<'_>,
 ) -> Result<StepGradients, TrainError> {
@@ -53,20 +54,24 @@ pub fn adapter_gradients(
 ///
 /// # Errors
 /// Those of [`answer_nll`] and of the loss.
-pub fn full_gradients(lalm: &Lalm, batches: &[Batch], loss: &Loss<'_>) -> Result<StepGradients, TrainError> {
+pub fn full_gradients(
+    lalm: &Lalm,
+    batches: &[TrainingBatch],
+    loss: &Loss<'_>,
+) -> Result<StepGradients, TrainError> {
     sum_over_batches(lalm, batches, &lalm.device, loss, &|leaves, _, batch| {
         answer_nll(leaves, &ForwardContext::default(), batch)
     })
 }
 
 /// Log-probabilities of a micro-batch from trainable parameters, its index and the batch.
-type Forward<'a, P> = dyn Fn(&P, usize, &Batch) -> Result<AnswerNll, TrainError> + Sync + 'a;
+type Forward<'a, P> = dyn Fn(&P, usize, &TrainingBatch) -> Result<AnswerNll, TrainError> + Sync + 'a;
 
 /// Runs the micro-batches, on the CPU several at once, and adds up losses and gradients in order: the sums do not depend
 /// on the number of threads.
 fn sum_over_batches<P: Parameters + Clone + Sync>(
     parameters: &P,
-    batches: &[Batch],
+    batches: &[TrainingBatch],
     device: &Device,
     loss: &Loss<'_>,
     forward: &Forward<'_, P>,
@@ -76,7 +81,7 @@ fn sum_over_batches<P: Parameters + Clone + Sync>(
         loss: 0.0,
         gradients: Gradients::default(),
         sums: Sums::new(),
-        num_tokens: batches.iter().map(Batch::num_tokens).sum(),
+        num_tokens: batches.iter().map(TrainingBatch::num_tokens).sum(),
         bad_rows: Vec::new(),
     };
     // Micro-batches at once.

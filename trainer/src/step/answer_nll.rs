@@ -6,7 +6,7 @@ use idk_common::seed::derive_seed;
 use idk_model::fused::label_nll;
 use idk_model::{Adapters, ForwardContext, KvCache, Lalm, TokenBatch, select_rows};
 
-use crate::data::{AudioInput, Batch};
+use crate::data::{AudioInput, TrainingBatch};
 use crate::error::TrainError;
 
 /// Log-probabilities of the answers of a batch.
@@ -30,7 +30,11 @@ pub struct AnswerNll {
 ///
 /// # Errors
 /// [`TrainError::Labels`] for an empty prompt; those of the model, e.g. an audio clip that does not fit its placeholders.
-pub fn answer_nll(lalm: &Lalm, context: &ForwardContext<'_>, batch: &Batch) -> Result<AnswerNll, TrainError> {
+pub fn answer_nll(
+    lalm: &Lalm,
+    context: &ForwardContext<'_>,
+    batch: &TrainingBatch,
+) -> Result<AnswerNll, TrainError> {
     if let Some(row) = batch.prompts.mask.iter().position(|mask| !mask.contains(&true)) {
         let reason = format!("the prompt of `{}` is empty", batch.ids[row]);
         return Err(TrainError::Labels { reason });
@@ -51,7 +55,7 @@ pub fn answer_nll(lalm: &Lalm, context: &ForwardContext<'_>, batch: &Batch) -> R
     whole_rows_nll(lalm, context, &rows, &audio)
 }
 
-fn per_answer<T: Clone>(of_prompts: &[T], batch: &Batch) -> Vec<T> {
+fn per_answer<T: Clone>(of_prompts: &[T], batch: &TrainingBatch) -> Vec<T> {
     batch.prompt_of.iter().map(|&prompt| of_prompts[prompt].clone()).collect()
 }
 
@@ -68,7 +72,7 @@ pub struct WholeRows {
 
 impl WholeRows {
     /// Lays out a batch.
-    pub fn of(batch: &Batch, pad_id: u32) -> Self {
+    pub fn of(batch: &TrainingBatch, pad_id: u32) -> Self {
         let answers = batch.answers.iter().zip(&batch.prompt_of);
         let ids: Vec<Vec<u32>> =
             answers.map(|(answer, &prompt)| [batch.prompt(prompt), answer.clone()].concat()).collect();
@@ -107,7 +111,7 @@ pub fn whole_rows_nll(
 fn shared_prompts_nll(
     lalm: &Lalm,
     context: &ForwardContext<'_>,
-    batch: &Batch,
+    batch: &TrainingBatch,
 ) -> Result<AnswerNll, TrainError> {
     let embeds = embed(lalm, context, &batch.prompts, &batch.audio)?;
     let (rows, seq, width) = (batch.len(), batch.prompts.seq(), lalm.config.text.hidden_size);
@@ -244,7 +248,7 @@ mod tests {
         };
         let tokens = [row(&[1, 2, 3], &[&[4, 5], &[6]]), row(&[1], &[&[7], &[8]])];
         let audio = AudioInput::Features(vec![Vec::new(); 2]);
-        let batch = Batch::collate(vec![String::new(); 2], vec![0, 1], &tokens, audio, PAD);
+        let batch = TrainingBatch::collate(vec![String::new(); 2], vec![0, 1], &tokens, audio, PAD);
         let rows = WholeRows::of(&batch, PAD);
         let expected = [
             vec![1, 2, 3, 4, 5],

@@ -2,7 +2,7 @@
 
 use idk_model::{ForwardContext, Lalm};
 
-use crate::data::{Batch, Totals};
+use crate::data::{Totals, TrainingBatch};
 use crate::error::TrainError;
 use crate::step::accumulate::{Loss, Sums, add_sums};
 use crate::step::answer_nll::answer_nll;
@@ -14,7 +14,7 @@ use crate::step::answer_nll::answer_nll;
 pub fn evaluate(
     lalm: &Lalm,
     context: &ForwardContext<'_>,
-    batches: impl Iterator<Item = Result<Batch, TrainError>>,
+    batches: impl Iterator<Item = Result<TrainingBatch, TrainError>>,
     totals: Totals,
     loss: &Loss<'_>,
 ) -> Result<(f64, Sums), TrainError> {

@@ -1,6 +1,6 @@
 //! The end of an optimiser step: clipping and update.
 
-use crate::data::Batch;
+use crate::data::TrainingBatch;
 use crate::error::TrainError;
 use crate::step::accumulate::StepGradients;
 use crate::step::optimizer::AdamW;
@@ -51,7 +51,7 @@ pub fn update(
     parameters: &mut impl Parameters,
     step: StepGradients,
     metrics: Metrics,
-    batches: &[Batch],
+    batches: &[TrainingBatch],
     optimizer: &mut AdamW,
     size: StepSize,
 ) -> Result<StepOutcome, TrainError> {

@@ -11,11 +11,11 @@ use idk_common::progress::Progress;
 use idk_common::{Identity, RunDir};
 use idk_model::{Adapters, Device, Lalm, LoraConfig, device};
 use idk_trainer::testing::{
-    AudioInput, Batch, Gradients, RowTokens, StepGradients, adapter_gradients, dpo_loss, sft_loss,
+    AudioInput, Gradients, RowTokens, StepGradients, TrainingBatch, adapter_gradients, dpo_loss, sft_loss,
 };
 use idk_trainer::{
-    AdapterConfig, Clip, DpoConfig, MethodConfig, Row, TrainConfig, TrainError, TrainReport, TrainRun,
-    Validation, train_adapters,
+    AdapterConfig, Clip, DpoConfig, MethodConfig, TrainConfig, TrainError, TrainReport, TrainRun,
+    TrainingRow, Validation, train_adapters,
 };
 
 pub(crate) fn fixture() -> PathBuf {
@@ -43,17 +43,17 @@ pub(crate) fn lora() -> LoraConfig {
 }
 
 /// Rows as a batch with their spectrograms.
-pub(crate) fn batch(lalm: &Lalm, rows: &[Row]) -> Batch {
+pub(crate) fn batch(lalm: &Lalm, rows: &[TrainingRow]) -> TrainingBatch {
     let tokens: Vec<RowTokens> = rows.iter().map(|row| RowTokens::of(lalm, row).unwrap()).collect();
     let audio = AudioInput::Mels(rows.iter().map(|row| mels(lalm, &row.audio)).collect());
     let ids = rows.iter().map(|row| row.id.clone()).collect();
-    Batch::collate(ids, (0..rows.len()).collect(), &tokens, audio, lalm.tokenizer.pad_id())
+    TrainingBatch::collate(ids, (0..rows.len()).collect(), &tokens, audio, lalm.tokenizer.pad_id())
 }
 
 pub(crate) fn sft_gradients(
     lalm: &Lalm,
     adapters: &Adapters,
-    batches: &[Batch],
+    batches: &[TrainingBatch],
     dropout_seeds: &[u64],
 ) -> StepGradients {
     adapter_gradients(lalm, adapters, batches, dropout_seeds, &sft_loss).unwrap()
@@ -62,7 +62,7 @@ pub(crate) fn sft_gradients(
 pub(crate) fn dpo_gradients(
     lalm: &Lalm,
     adapters: &Adapters,
-    batches: &[Batch],
+    batches: &[TrainingBatch],
     config: &DpoConfig,
 ) -> StepGradients {
     adapter_gradients(lalm, adapters, batches, &[], &|nll, batch, totals| {
@@ -74,7 +74,7 @@ pub(crate) fn dpo_gradients(
 pub(crate) fn train_lora(
     lalm: &Lalm,
     lora: &LoraConfig,
-    rows: &[Row],
+    rows: &[TrainingRow],
     validation: Validation<'_>,
     train: &TrainConfig,
     run: TrainRun<'_>,
@@ -85,7 +85,7 @@ pub(crate) fn train_lora(
 pub(crate) fn train_dpo(
     lalm: &Lalm,
     lora: &LoraConfig,
-    rows: &[Row],
+    rows: &[TrainingRow],
     validation: Validation<'_>,
     train: &TrainConfig,
     dpo: &DpoConfig,

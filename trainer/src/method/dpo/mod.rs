@@ -16,9 +16,9 @@ use idk_model::{Adapters, Lalm};
 use self::config::DpoConfig;
 use self::loss::{PairLogProbs, pair_losses, pair_metrics, pair_sums, per_token};
 use self::reference::{Reference, log_probs};
-use crate::data::{Batch, Loader, Row, RowTokens, Totals, fingerprint};
+use crate::data::{Loader, RowTokens, Totals, TrainingBatch, TrainingRow, fingerprint};
 use crate::error::TrainError;
-use crate::method::Method;
+use crate::method::TrainingMethod;
 use crate::step::{AnswerNll, Metrics, Sums, add_sums};
 use crate::train_run::TrainRun;
 
@@ -47,7 +47,7 @@ impl<'a> Dpo<'a> {
     }
 
     /// The reference depends on these and on the model, and on nothing else.
-    fn made_from(&self, rows: &[Row], val: &[Row]) -> Identity {
+    fn made_from(&self, rows: &[TrainingRow], val: &[TrainingRow]) -> Identity {
         Identity::default()
             .with("dpo.init", self.start_sha256.clone())
             .with("pairs", fingerprint(rows))
@@ -55,16 +55,16 @@ impl<'a> Dpo<'a> {
     }
 }
 
-impl Method for Dpo<'_> {
+impl TrainingMethod for Dpo<'_> {
     fn start(&self) -> &Adapters {
         &self.start
     }
 
-    fn identity(&self, rows: &[Row], val: &[Row], _selects: bool) -> Identity {
+    fn identity(&self, rows: &[TrainingRow], val: &[TrainingRow], _selects: bool) -> Identity {
         self.config.identity().as_texts().and(self.made_from(rows, val))
     }
 
-    fn check(&self, row: &Row, tokens: &RowTokens) -> Result<(), TrainError> {
+    fn check(&self, row: &TrainingRow, tokens: &RowTokens) -> Result<(), TrainError> {
         match tokens.answers.as_slice() {
             [chosen, rejected] if chosen == rejected => Err(TrainError::SameAnswers { id: row.id.clone() }),
             [_, _] => Ok(()),
@@ -82,7 +82,7 @@ impl Method for Dpo<'_> {
         Ok(())
     }
 
-    fn prepare(&self, batch: &mut Batch, _policy: &Adapters, _step: u64) -> Result<(), TrainError> {
+    fn prepare(&self, batch: &mut TrainingBatch, _policy: &Adapters, _step: u64) -> Result<(), TrainError> {
         let of_row = |side: usize| {
             batch.rows.iter().map(move |&row| self.reference.get(row).map_or(f64::NAN, |pair| pair[side]))
         };
@@ -90,7 +90,12 @@ impl Method for Dpo<'_> {
         Ok(())
     }
 
-    fn loss(&self, nll: &AnswerNll, batch: &Batch, totals: Totals) -> Result<(Tensor<1>, Sums), TrainError> {
+    fn loss(
+        &self,
+        nll: &AnswerNll,
+        batch: &TrainingBatch,
+        totals: Totals,
+    ) -> Result<(Tensor<1>, Sums), TrainError> {
         dpo_loss(self.config, nll, batch, totals)
     }
 
@@ -106,7 +111,7 @@ impl Method for Dpo<'_> {
 pub fn dpo_loss(
     config: &DpoConfig,
     nll: &AnswerNll,
-    batch: &Batch,
+    batch: &TrainingBatch,
     totals: Totals,
 ) -> Result<(Tensor<1>, Sums), TrainError> {
     let policy = answer_log_probs(&nll.tokens, batch, per_token(config.loss));
@@ -144,7 +149,7 @@ pub fn dpo_metrics(config: &DpoConfig, sums: &[f64], totals: Totals) -> Metrics 
 }
 
 /// The log-probabilities of whole answers from the `-log p` of their tokens: sums, or means with `per_token`.
-pub fn answer_log_probs(nll: &Tensor<1>, batch: &Batch, per_token: bool) -> PairLogProbs {
+pub fn answer_log_probs(nll: &Tensor<1>, batch: &TrainingBatch, per_token: bool) -> PairLogProbs {
     let (pairs, tokens) = (batch.len(), nll.dims()[0]);
     // One product with a constant matrix replaces a sum for each answer.
     let mut weights = vec![0.0_f32; 2 * pairs * tokens];
@@ -164,7 +169,7 @@ pub fn answer_log_probs(nll: &Tensor<1>, batch: &Batch, per_token: bool) -> Pair
 }
 
 /// The reference's log-probabilities of each pair as the loss wants them: sums or means.
-fn reference_of(batch: &Batch, config: &DpoConfig) -> Vec<[f64; 2]> {
+fn reference_of(batch: &TrainingBatch, config: &DpoConfig) -> Vec<[f64; 2]> {
     let of_answer = |answer: usize| {
         let tokens = batch.answers[answer].len().max(1) as f64;
         batch.reference[answer] / if per_token(config.loss) { tokens } else { 1.0 }
