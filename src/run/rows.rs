@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use idk_dataset_builder::{Counts, DpoRow, read_dpo, read_dpo_val, read_sft, read_sft_val};
+use idk_dataset_builder::{DatasetCounts, DpoRow, read_dpo, read_dpo_val, read_sft, read_sft_val};
 use idk_model::Message;
 use idk_questions::rows::SftRow;
 use idk_trainer::RowKind;
@@ -44,7 +44,7 @@ pub(crate) fn validation_rows(recipe: &Recipe, dir: &Path) -> Result<Vec<Dataset
 }
 
 /// How many training rows a dataset has.
-pub(crate) fn row_count(recipe: &Recipe, counts: &Counts) -> usize {
+pub(crate) fn row_count(recipe: &Recipe, counts: &DatasetCounts) -> usize {
     match recipe.train.method.describe().rows {
         RowKind::Chat => counts.sft_rows,
         RowKind::Pair => counts.dpo_rows,
