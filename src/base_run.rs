@@ -29,7 +29,7 @@ const VAL_BATCH: usize = 32;
 /// Trains a base model and writes it to `model/` in the run folder.
 ///
 /// # Errors
-/// Whatever stops it; checkpoints stay, and the same command goes on from the last one.
+/// Whatever stops it; checkpoints stay, and the same command resumes from the last one.
 pub(crate) fn train_base(recipe: &Recipe, options: &Options<'_>) -> Result<(), Failure> {
     let config = recipe.base.clone().unwrap_or_default();
     let bank_dir = bank_dir(&recipe.data);

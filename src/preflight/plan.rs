@@ -199,7 +199,7 @@ fn mib(bytes: u64) -> String {
 /// Rows of an epoch, and whether that is exact.
 fn rows(recipe: &Recipe, checked: &Checked, manifest: Option<&DatasetManifest>) -> (Option<u64>, bool) {
     let counts = manifest.map(|manifest| &manifest.counts);
-    let questions = checked.train.as_ref().map(|glimpse| glimpse.questions as u64);
+    let questions = checked.train.as_ref().map(|summary| summary.questions as u64);
     match counts {
         Some(counts) => (Some(row_count(recipe, counts) as u64), true),
         None => (questions.map(|questions| most_rows(recipe, questions)), false),
@@ -282,7 +282,7 @@ fn dataset_stage(
             format!("{} known, {} unknown at {}@{}", counts.known, counts.unknown, build.k, build.n_samples);
         return Stage { name: "dataset", state: "done", what };
     }
-    let questions = checked.train.as_ref().map_or(0, |glimpse| glimpse.questions as u64);
+    let questions = checked.train.as_ref().map_or(0, |summary| summary.questions as u64);
     let what = format!(
         "{} questions x {} samples, labelled {}@{}",
         grouped(questions),
@@ -321,7 +321,7 @@ fn training_stage(recipe: &Recipe, dir: &RunDir, steps: Option<u64>) -> Result<S
 
 fn evaluation_stage(recipe: &Recipe, dir: &RunDir, checked: &Checked, adapter_is_done: bool) -> Stage {
     let methods: Vec<&str> = recipe.eval.methods.iter().map(|method| method.name()).collect();
-    let questions = checked.test.as_ref().map_or(0, |glimpse| glimpse.questions as u64);
+    let questions = checked.test.as_ref().map_or(0, |summary| summary.questions as u64);
     let what = format!("base, {} on {} questions", methods.join(", "), grouped(questions));
     let done = adapter_is_done && idk_evaluator::results_file(&dir.eval()).is_file();
     Stage { name: "answers", state: if done { "done" } else { "to do" }, what }

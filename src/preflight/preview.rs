@@ -9,7 +9,7 @@ use idk_model::{Message, ModelInfo};
 use idk_questions::prompt_text;
 use rayon::prelude::*;
 
-use super::questions::{Glimpse, Seen};
+use super::questions::{Seen, SetSummary};
 use crate::recipe::Recipe;
 use crate::run::rows::{DatasetRow, training_rows};
 use crate::terminal::Failure;
@@ -53,12 +53,12 @@ impl Preview {
         recipe: &Recipe,
         outline: &ModelInfo,
         dataset: Option<&Path>,
-        questions: Option<&Glimpse>,
+        questions: Option<&SetSummary>,
         show: usize,
     ) -> Result<Self, Failure> {
         let (rows, clips) = match (dataset, questions) {
             (Some(dir), _) => dataset_rows(recipe, dir)?,
-            (None, Some(glimpse)) => question_rows(recipe, glimpse),
+            (None, Some(summary)) => question_rows(recipe, summary),
             (None, None) => (Vec::new(), 0.0),
         };
         let counted: Vec<Result<Counted, Failure>> = rows.par_iter().map(|row| count(outline, row)).collect();
@@ -93,10 +93,10 @@ fn dataset_rows(recipe: &Recipe, dir: &Path) -> Result<(Vec<PreviewRow>, f64), F
 }
 
 /// Some questions as rows, and at most how many distinct clips all questions have.
-fn question_rows(recipe: &Recipe, glimpse: &Glimpse) -> (Vec<PreviewRow>, f64) {
-    let rows: Vec<PreviewRow> = glimpse.some.iter().map(|seen| question_row(recipe, seen)).collect();
+fn question_rows(recipe: &Recipe, summary: &SetSummary) -> (Vec<PreviewRow>, f64) {
+    let rows: Vec<PreviewRow> = summary.some.iter().map(|seen| question_row(recipe, seen)).collect();
     let seen: usize = rows.iter().map(|row| row.clips.len()).sum();
-    let clips = glimpse.questions as f64 * seen as f64 / rows.len().max(1) as f64;
+    let clips = summary.questions as f64 * seen as f64 / rows.len().max(1) as f64;
     (rows, clips)
 }
 

@@ -62,7 +62,7 @@ impl Recipe {
     fn check_experiments(&self, found: &mut Vec<Problem>) {
         let is_base = self.base.is_some();
         if self.init.is_some() && !is_base {
-            found.push(Problem::new("init", "[init] needs a [base] section beside it"));
+            found.push(Problem::new("init", "[init] needs a [base] section next to it"));
         }
         if is_base && self.train.max_steps.is_none() {
             found.push(Problem::new("train.max_steps", "a [base] recipe needs `max_steps`"));

@@ -72,7 +72,7 @@ fn batch(lalm: &Lalm) -> TrainingBatch {
     TrainingBatch::collate(ids, (0..ROWS).collect(), &tokens, audio, lalm.tokenizer.pad_id())
 }
 
-/// The most bytes that a step holds beside what was there before.
+/// The most bytes that a step holds in addition to what was there before.
 fn peak_of_a_step(lalm: &Lalm, adapters: &Adapters, batch: &TrainingBatch) -> usize {
     let before = HELD.load(Ordering::Relaxed);
     PEAK.store(before, Ordering::Relaxed);

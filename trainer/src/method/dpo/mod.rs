@@ -151,7 +151,7 @@ pub fn dpo_metrics(config: &DpoConfig, sums: &[f64], totals: Totals) -> Metrics 
 /// The log-probabilities of whole answers from the `-log p` of their tokens: sums, or means with `per_token`.
 pub fn answer_log_probs(nll: &Tensor<1>, batch: &TrainingBatch, per_token: bool) -> PairLogProbs {
     let (pairs, tokens) = (batch.len(), nll.dims()[0]);
-    // One product with a constant matrix replaces a sum for each answer.
+    // One product with a constant matrix instead of a sum for each answer.
     let mut weights = vec![0.0_f32; 2 * pairs * tokens];
     let mut start = 0;
     for (row, answer) in batch.answers.iter().enumerate() {

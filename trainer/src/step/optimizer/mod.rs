@@ -5,7 +5,7 @@ mod state_file;
 use std::collections::BTreeMap;
 
 use burn::tensor::Tensor;
-use idk_model::Slot;
+use idk_model::TensorMut;
 
 use crate::config::TrainConfig;
 use crate::step::parameters::{Gradients, Parameters, flat};
@@ -98,9 +98,9 @@ impl AdamW {
             let Some(gradient) = gradients.by_name.remove(name) else { return };
             let decays = slot.dims().len() > 1 || self.decay_vectors;
             let weights = match slot {
-                Slot::R1(tensor) => tensor.clone().inner(),
-                Slot::R2(tensor) => flat(tensor.clone().inner()),
-                Slot::R3(tensor) => flat(tensor.clone().inner()),
+                TensorMut::R1(tensor) => tensor.clone().inner(),
+                TensorMut::R2(tensor) => flat(tensor.clone().inner()),
+                TensorMut::R3(tensor) => flat(tensor.clone().inner()),
             };
             updated.push(Updated { name: name.to_owned(), decays, weights, gradient });
         });
@@ -108,9 +108,9 @@ impl AdamW {
         parameters.for_each_tensor(&mut |name, slot| {
             let Some(weights) = moved.remove(name) else { return };
             match slot {
-                Slot::R1(tensor) => *tensor = weights,
-                Slot::R2(tensor) => *tensor = weights.reshape(tensor.dims()),
-                Slot::R3(tensor) => *tensor = weights.reshape(tensor.dims()),
+                TensorMut::R1(tensor) => *tensor = weights,
+                TensorMut::R2(tensor) => *tensor = weights.reshape(tensor.dims()),
+                TensorMut::R3(tensor) => *tensor = weights.reshape(tensor.dims()),
             }
         });
     }
@@ -248,9 +248,9 @@ mod tests {
     }
 
     impl Parameters for Toy {
-        fn for_each_tensor(&mut self, visit: &mut dyn FnMut(&str, Slot<'_>)) {
-            visit("matrix", Slot::R2(&mut self.matrix));
-            visit("vector", Slot::R1(&mut self.vector));
+        fn for_each_tensor(&mut self, visit: &mut dyn FnMut(&str, TensorMut<'_>)) {
+            visit("matrix", TensorMut::R2(&mut self.matrix));
+            visit("vector", TensorMut::R1(&mut self.vector));
         }
     }
 
