@@ -5,7 +5,6 @@ use std::error::Error;
 use std::path::Path;
 
 use idk_benchmark::{Bank, ComposeConfig, ComposedItem, Split, Stream};
-use idk_common::lock::RunLock;
 use idk_common::{Identity, RunDir};
 use idk_model::{
     Answerer, Chat, Clip, FeatureLimits, FeatureStore, Lalm, LalmConfig, LalmTokenizer, Message,
@@ -18,7 +17,7 @@ use rayon::prelude::*;
 use crate::base::{BaseRows, CAPTION_PROMPT, Dtype, InitConfig, REPEAT_PROMPT};
 use crate::recipe::Recipe;
 use crate::run::rendered::bank_dir;
-use crate::run::{Options, RunError, model_sha256, move_aside};
+use crate::run::{Options, RunError, folder_name, model_sha256, move_aside};
 use crate::terminal::{Failure, StopSignals, print_line, progress, say};
 
 /// Most ids of a new tokenizer.
@@ -43,8 +42,8 @@ pub(crate) fn train_base(recipe: &Recipe, options: &Options<'_>) -> Result<(), F
     if options.fresh {
         move_aside(&recipe.output.dir)?;
     }
-    let _lock = RunLock::acquire(&recipe.output.dir)?;
     let dir = RunDir::new(&recipe.output.dir);
+    let _lock = dir.claim()?;
     let mut identity = Identity::default()
         .with("bank", idk_common::hash::sha256_file(&bank_dir.join("manifest.jsonl"))?)
         .with("base", serde_json::to_string(&config).unwrap_or_default())
@@ -92,7 +91,7 @@ fn run_training(
     let next_batch = |step: u64| Ok(rows.batch(step as usize, batch_size));
     let mut evaluate = |_: u64, lalm: &Lalm| accuracy_by_task(lalm, val).map_err(boxed);
     let stop = StopSignals::watch();
-    let base_name = recipe.output.dir.display().to_string();
+    let base_name = folder_name(&recipe.output.dir);
     let run = TrainRun {
         dir,
         seed: recipe.seed,

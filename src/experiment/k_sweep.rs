@@ -5,7 +5,6 @@
 use std::path::{Path, PathBuf};
 
 use idk_common::RunDir;
-use idk_common::lock::RunLock;
 use idk_dataset_builder::{BuildConfig, relabel_to};
 use idk_evaluator::{
     AccuracyFloor, Method, Pick, Results, Sweep, SweepKind, SweepPoint, SweepSet, SweepStep, Sweeper, pick,
@@ -29,7 +28,7 @@ pub(crate) fn run(recipe: &Recipe, config: &SweepConfig, options: &Options) -> R
     if options.fresh {
         move_aside(root)?;
     }
-    let _lock = RunLock::acquire(root)?;
+    let _lock = RunDir::new(root).claim()?;
     let mut ks = config.k.clone();
     ks.sort_unstable();
     let samples = sample(recipe, root, options)?;

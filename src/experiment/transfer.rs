@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 
 use idk_common::RunDir;
 use idk_common::json::write_json;
-use idk_common::lock::RunLock;
 use idk_evaluator::{ALL, Results, TRANSFER_FILE, Transfer, report_file, write_transfer_report};
 
 use crate::recipe::{Recipe, TransferConfig};
@@ -23,7 +22,7 @@ pub(crate) fn run(recipe: &Recipe, config: &TransferConfig, options: &Options<'_
     if options.fresh {
         move_aside(root)?;
     }
-    let _lock = RunLock::acquire(root)?;
+    let _lock = RunDir::new(root).claim()?;
     let mut rows = Vec::new();
     for train in &config.train {
         let mut of_seeds = Vec::new();

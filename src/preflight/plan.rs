@@ -7,7 +7,7 @@ use idk_model::ModelInfo;
 use idk_trainer::{MemoryInput, estimate_memory, load_newest};
 use serde::Serialize;
 
-use super::check::Checked;
+use super::check::{Checked, Look};
 use super::preview::{Preview, mean};
 use crate::recipe::Recipe;
 use crate::run::rows::{most_rows, row_count};
@@ -69,7 +69,7 @@ struct Plan {
 /// # Errors
 /// As [`check::run`](super::check::run); checkpoints or dataset rows that cannot be read.
 pub(crate) fn run(recipe: &Recipe, allowed: &[String], json: bool) -> Result<(), Failure> {
-    let checked = Checked::of(recipe, allowed);
+    let checked = Checked::of(recipe, allowed, Look::Quick);
     if !json {
         checked.print_facts()?;
     }
