@@ -7,10 +7,10 @@ use std::path::Path;
 use idk_benchmark::{Bank, ComposeConfig, ComposedItem, Split, Stream};
 use idk_common::{Identity, RunDir};
 use idk_model::{
-    Answerer, Chat, Clip, FeatureLimits, FeatureStore, Lalm, LalmConfig, LalmTokenizer, Message,
-    SamplingConfig, SaveDtype, train_word_bpe,
+    Answerer, Chat, Clip, FeatureLimits, FeatureStore, Lalm, LalmConfig, LalmTokenizer, SamplingConfig,
+    SaveDtype, train_word_bpe,
 };
-use idk_questions::{PromptStyle, Verdict, judge, prompt_text};
+use idk_questions::{AskedQuestion, PromptStyle, Verdict, judge, prompt_text};
 use idk_trainer::{TrainRun, train_full};
 use rayon::prelude::*;
 
@@ -171,7 +171,7 @@ fn answers(lalm: &Lalm, items: &[ComposedItem]) -> Result<Vec<bool>, Failure> {
     let mut right = Vec::with_capacity(items.len());
     for batch in items.chunks(VAL_BATCH) {
         let chat = |item: &ComposedItem| Chat {
-            messages: vec![Message::user(1, &prompt_text(&item.question, PromptStyle::Lettered))],
+            messages: vec![AskedQuestion::new(item.question.clone(), None).message(PromptStyle::Lettered)],
             clips: vec![Clip::of_mel(lalm.mel.log_mel(&item.samples), &lalm.mel)],
         };
         let prompts = answerer.prompts(&batch.par_iter().map(chat).collect::<Vec<Chat>>())?;
