@@ -49,7 +49,6 @@ pub use nn::projector::Projector;
 pub use nn::rope::{Angles, Rope};
 pub use nn::slot::Slot;
 pub use outline::Outline;
-pub use text::bpe::{WordBpe, train_word_bpe};
 pub use text::tokenizer::LalmTokenizer;
 pub use weights::Weights;
 pub use weights::save::SaveDtype;

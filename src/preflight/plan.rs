@@ -97,32 +97,28 @@ impl Plan {
             None => rows.map(|rows| recipe.train.total_steps(rows as usize)),
         };
         let outline = checked.outline.as_ref();
-        let preview = match outline.filter(|_| recipe.base.is_none()) {
+        let preview = match outline {
             Some(outline) => {
                 let dataset = manifest.as_ref().map(|_| dataset.as_path());
                 Preview::of(recipe, outline, dataset, checked.train.as_ref(), SHOWN_ROWS)?
             }
             None => Preview::default(),
         };
-        let adapted = match outline.filter(|_| recipe.base.is_none()) {
+        let adapted = match outline {
             Some(outline) => Some(outline.adapted(&recipe.lora)?),
             None => None,
-        };
-        let trained = match &adapted {
-            Some(adapted) => Some(adapted.values().sum()),
-            None => outline.map(|outline| outline.parameters),
         };
         let rows_per_step = recipe.train.rows_per_step();
         let looked = !preview.tokens.is_empty();
         let training = Training {
             rows,
-            exact: exact || recipe.base.is_some(),
+            exact,
             steps,
             rows_per_step,
             mean_tokens_per_row: looked.then(|| mean(&preview.tokens)),
             longest_row_tokens: preview.tokens.iter().copied().max(),
             tokens_per_step: looked.then(|| mean(&preview.tokens) * rows_per_step as f64),
-            trained_parameters: trained,
+            trained_parameters: adapted.as_ref().map(|adapted| adapted.values().sum()),
         };
         let memory_bytes = memory(recipe, outline, adapted.as_ref(), &training, &preview);
         let stages = stages(recipe, &dir, checked, manifest.as_ref(), training.steps)?;
@@ -231,12 +227,10 @@ fn memory(
         trained: training.trained_parameters.map(|count| count * BYTES_PER_TRAINED),
         // Above the limit they are not kept at all.
         features: features.filter(|bytes| *bytes <= recipe.train.feature_cache_mib << 20),
-        peak: outline.filter(|_| recipe.base.is_none() && training.trained_parameters.is_some()).map(
-            |outline| {
-                let clips = if encoder_is_trained { 0 } else { training.rows.unwrap_or_default() };
-                estimate_memory(&memory_input(recipe, outline, training, preview, clips)).total
-            },
-        ),
+        peak: outline.filter(|_| training.trained_parameters.is_some()).map(|outline| {
+            let clips = if encoder_is_trained { 0 } else { training.rows.unwrap_or_default() };
+            estimate_memory(&memory_input(recipe, outline, training, preview, clips)).total
+        }),
     }
 }
 
@@ -285,17 +279,10 @@ fn stages(
     manifest: Option<&DatasetManifest>,
     steps: Option<u64>,
 ) -> Result<Vec<Stage>, Failure> {
-    let mut stages = Vec::new();
-    if recipe.base.is_none() {
-        stages.push(dataset_stage(recipe, dir, checked, manifest));
-    }
+    let dataset = dataset_stage(recipe, dir, checked, manifest);
     let trained = training_stage(recipe, dir, steps)?;
-    let adapter_is_done = trained.state == "done";
-    stages.push(trained);
-    if recipe.base.is_none() {
-        stages.push(evaluation_stage(recipe, dir, checked, adapter_is_done));
-    }
-    Ok(stages)
+    let answers = evaluation_stage(recipe, dir, checked, trained.state == "done");
+    Ok(vec![dataset, trained, answers])
 }
 
 fn dataset_stage(
@@ -334,10 +321,9 @@ fn dataset_stage(
 }
 
 fn training_stage(recipe: &Recipe, dir: &RunDir, steps: Option<u64>) -> Result<Stage, Failure> {
-    let method = match (recipe.base.is_some(), recipe.train.method) {
-        (true, _) => "all parameters",
-        (_, Method::Sft) => "LoRA, SFT",
-        (_, Method::Dpo) => "LoRA, DPO",
+    let method = match recipe.train.method {
+        Method::Sft => "LoRA, SFT",
+        Method::Dpo => "LoRA, DPO",
     };
     let total = steps.map_or("an unknown number of".to_owned(), grouped);
     let Some(found) = checkpoint::load_newest(dir)? else {

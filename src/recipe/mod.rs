@@ -18,7 +18,6 @@ use idk_trainer::{DpoConfig, TrainConfig};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::base::{BaseConfig, InitConfig};
 use read::{SectionReader, apply_override, check_top_level, key_lines, parse_toml};
 
 pub(crate) use error::hint_line;
@@ -48,12 +47,6 @@ pub struct Recipe {
     pub eval: EvalConfig,
     /// The run folder.
     pub output: OutputSection,
-    /// Present when the recipe trains a base model with all its parameters.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub base: Option<BaseConfig>,
-    /// Present when that base model starts from random weights.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub init: Option<InitConfig>,
     /// Present when the recipe is a cross-modal experiment of several runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub transfer: Option<TransferConfig>,
@@ -63,8 +56,8 @@ pub struct Recipe {
 }
 
 /// The names of the sections, in the order of the file.
-pub const SECTIONS: [&str; 12] =
-    ["model", "data", "build", "lora", "train", "dpo", "eval", "output", "base", "init", "transfer", "sweep"];
+pub const SECTIONS: [&str; 10] =
+    ["model", "data", "build", "lora", "train", "dpo", "eval", "output", "transfer", "sweep"];
 
 impl Recipe {
     /// How the base model is held in memory and run.
@@ -112,8 +105,6 @@ impl Recipe {
             dpo: reader.section("dpo"),
             eval: reader.section("eval"),
             output: reader.section("output"),
-            base: values.contains_key("base").then(|| reader.section("base")),
-            init: values.contains_key("init").then(|| reader.section("init")),
             transfer: values.contains_key("transfer").then(|| reader.section("transfer")),
             sweep: values.contains_key("sweep").then(|| reader.section("sweep")),
         };

@@ -1,4 +1,3 @@
 //! Chats, and text to ids and back.
-pub(crate) mod bpe;
 pub(crate) mod template;
 pub(crate) mod tokenizer;

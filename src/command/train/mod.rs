@@ -114,9 +114,6 @@ impl Arguments {
 
 /// Questions to report, or an experiment of several runs.
 fn train(recipe: &Recipe, options: &Options<'_>) -> Result<(), Failure> {
-    if recipe.base.is_some() {
-        return crate::base_run::train_base(recipe, options);
-    }
     if let Some(transfer) = &recipe.transfer {
         return transfer::run(recipe, transfer, options);
     }
