@@ -23,7 +23,7 @@ use crate::validate::{accuracy_by_task, accuracy_table, validation_items};
 /// # Errors
 /// Whatever stops it; checkpoints stay, and the same recipe resumes from the last one.
 pub(crate) fn train(recipe: &Recipe, stop: &AtomicBool) -> Result<String, PretrainError> {
-    let bank_dir = idk_benchmark::default_bank_dir();
+    let bank_dir = idk_benchmark::default_bank_dir(None);
     let bank = Bank::load(&bank_dir)?;
     let device = idk_model::device(&recipe.model.device)?;
     let lalm = match &recipe.init {

@@ -11,6 +11,7 @@ mod sections;
 use std::path::Path;
 
 use idk_common::Problem;
+use idk_common::paths::find;
 use idk_dataset_builder::BuildConfig;
 use idk_evaluator::EvalConfig;
 use idk_model::{LoraConfig, RunSettings};
@@ -74,7 +75,10 @@ impl Recipe {
     pub fn load(path: &Path, overrides: &[String]) -> Result<Self, RecipeError> {
         let text = idk_common::fs::read_to_string(path)
             .map_err(|source| RecipeError::Unreadable { path: path.to_owned(), source })?;
-        Self::parse(&text, path, overrides)
+        let mut recipe = Self::parse(&text, path, overrides)?;
+        recipe.model.path = find(&recipe.model.path, Some(path));
+        recipe.data.recipe = Some(path.to_owned());
+        Ok(recipe)
     }
 
     /// Like [`Recipe::load`] for a text that is already in memory; `path` is for messages only.

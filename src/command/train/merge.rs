@@ -6,6 +6,7 @@ use clap::Args;
 use idk_common::RunDir;
 use idk_common::hash::sha256_file;
 use idk_common::json::read_json;
+use idk_common::paths::find;
 use idk_model::{Merge, Merged, StoredDtype};
 use serde_json::{Value, json};
 
@@ -75,7 +76,7 @@ impl MergeArguments {
             return Ok(base.clone());
         }
         let named = config["base_model_name_or_path"].as_str().filter(|name| !name.is_empty());
-        let found = named.map(PathBuf::from).filter(|path| path.is_dir());
+        let found = named.map(|named| find(Path::new(named), Some(adapter))).filter(|path| path.is_dir());
         found.ok_or_else(|| RunError::NoBase { adapter: adapter.to_owned(), named: named.map(str::to_owned) })
     }
 

@@ -29,7 +29,7 @@ impl WarmUpArguments {
     pub(super) fn run(&self, json: bool) -> Result<(), Failure> {
         let mut recipe = self.recipe.load()?;
         if recipe.model.device == "cpu" {
-            let what = "the CPU has no kernels to compile; name a GPU: `--set model.device=cuda`".to_owned();
+            let what = "the CPU has no kernels to compile; name a GPU: `--device cuda`".to_owned();
             return Err(RunError::Usage { what }.into());
         }
         let dir =
@@ -73,8 +73,8 @@ mod tests {
 
     #[test]
     fn the_cpu_needs_no_warm_up() {
-        let recipe = RecipeArgs { recipe: Some("recipes/sound.toml".into()), set: Vec::new() };
+        let recipe = RecipeArgs { recipe: Some("recipes/sound.toml".into()), ..RecipeArgs::default() };
         let error = WarmUpArguments { recipe }.run(false).unwrap_err();
-        assert!(error.to_string().contains("model.device=cuda"), "{error}");
+        assert!(error.to_string().contains("--device cuda"), "{error}");
     }
 }
