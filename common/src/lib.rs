@@ -12,6 +12,7 @@
 //! - [`seed`]: random numbers as a pure function of (seed, stream, parts)
 //! - [`limits`]: the sizes above which input is rejected
 //! - [`text`]: text from data files, made safe for a terminal
+//! - [`prefetch()`]: the next items are made on another thread
 //! - [`progress`]: progress of a long job; displaying it is up to the program
 //! - [`problem`]: what is wrong with a configuration, all at once
 //! - [`diagnose`]: exit codes and hints of errors
@@ -22,6 +23,7 @@ mod error;
 mod files;
 pub mod identity;
 pub mod limits;
+mod prefetch;
 pub mod problem;
 pub mod progress;
 pub mod run_dir;
@@ -32,5 +34,6 @@ pub use diagnose::{Diagnose, ExitKind};
 pub use error::CommonError;
 pub use files::{fs, hash, json, lock, manifest, paths};
 pub use identity::{Difference, Identity};
+pub use prefetch::{ITEMS_AHEAD, prefetch};
 pub use problem::{Problem, Problems};
 pub use run_dir::RunDir;

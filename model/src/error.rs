@@ -17,6 +17,13 @@ pub enum ModelError {
     #[error(transparent)]
     Audio(#[from] idk_audio::AudioError),
 
+    /// A recording is not the one that was read before.
+    #[error("the recording {} was changed during the run", path.display())]
+    RecordingChanged {
+        /// The file.
+        path: PathBuf,
+    },
+
     /// The folder has neither `model.safetensors` nor `model.safetensors.index.json`.
     #[error("{}: no weights: neither model.safetensors nor model.safetensors.index.json is there", path.display())]
     NoWeights {
@@ -223,7 +230,8 @@ impl Diagnose for ModelError {
             }
             Self::Device { .. } | Self::NotEmpty { .. } | Self::NotOfMerge { .. } => ExitKind::Usage,
             Self::Compute { .. } => ExitKind::Io,
-            Self::NonFinite { .. }
+            Self::RecordingChanged { .. }
+            | Self::NonFinite { .. }
             | Self::Weights { .. }
             | Self::MissingTensor { .. }
             | Self::UnusedTensor { .. }
@@ -244,6 +252,7 @@ impl Diagnose for ModelError {
         let hint = match self {
             Self::Common(error) => return error.hint(),
             Self::Audio(error) => return error.hint(),
+            Self::RecordingChanged { .. } => "restore the recording, then rerun the same command to resume",
             Self::NoWeights { .. } => "give a Hugging Face folder of a model",
             Self::Weights { .. } => "the file may be cut short: copy or download it again",
             Self::MissingTensor { .. } | Self::UnusedTensor { .. } | Self::TensorShape { .. } => {

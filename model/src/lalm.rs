@@ -159,16 +159,20 @@ impl Lalm {
         Ok(encoded.places.iter().map(|&(start, tokens)| rows.clone().narrow(0, start, tokens)).collect())
     }
 
-    /// [`Lalm::encode_audio`] without adapters, each clip for itself: its features are the same to the last bit
-    /// whichever clips it is encoded with. On the CPU several clips at once.
+    /// [`Lalm::encode_audio`] of each clip for itself: its features are the same to the last bit whichever clips it is
+    /// encoded with. On the CPU several clips at once.
     ///
     /// # Shapes
     /// - each output: `[audio_tokens, hidden]`
     ///
     /// # Errors
     /// As [`Lalm::encode_audio`].
-    pub fn encode_each(&self, mels: &[&LogMel]) -> Result<Vec<Tensor<2>>, ModelError> {
-        let encode = |mel: &&LogMel| self.encode_audio(&[mel], &ForwardContext::default());
+    pub fn encode_each(
+        &self,
+        mels: &[&LogMel],
+        context: &ForwardContext<'_>,
+    ) -> Result<Vec<Tensor<2>>, ModelError> {
+        let encode = |mel: &&LogMel| self.encode_audio(&[mel], context);
         let encoded = map_on_one_thread_each(mels, workers(&self.device), encode);
         Ok(encoded.into_iter().collect::<Result<Vec<_>, _>>()?.concat())
     }

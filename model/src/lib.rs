@@ -1,4 +1,4 @@
-//! Large audio language models in burn: families, weights, encoder, projector, decoder, LoRA, KV cache, generation, chats.
+//! Large audio language models in burn: families, weights, features of clips, encoder, projector, decoder, LoRA, KV cache, generation, chats.
 //!
 //! A [`Lalm`] is loaded from a Hugging Face folder and holds plain (frozen) tensors. Its parts are plain structs: what
 //! trains is decided by whoever makes tensors autodiff leaves, either the base's own ([`Lalm::for_each_tensor`]) or
@@ -6,6 +6,7 @@
 mod arch;
 mod device;
 mod error;
+mod features;
 pub mod fused;
 mod generate;
 mod lalm;
@@ -28,6 +29,7 @@ pub use device::parallel::workers;
 pub use device::run_settings::{RunSettings, WeightDtype};
 pub use device::{Device, DeviceInfo, device, devices};
 pub use error::ModelError;
+pub use features::{Clip, EncoderState, FeatureCounts, FeatureLimits, FeatureStore, LoadedClip};
 pub use generate::defaults::GenerationDefaults;
 pub use generate::prefill::{Prompt, select_rows};
 pub use generate::sampling::{

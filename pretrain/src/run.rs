@@ -94,6 +94,7 @@ fn run_training(
         allow_changes: &[],
         stop: Some(stop),
         warn: &|line| say(&format!("warning: {line}")),
+        features: None,
         progress: |_, _| Progress::hidden(),
     };
     let (lalm, report) = train_full(lalm, &next_batch, Some(&mut evaluate), &recipe.train, run)?;

@@ -2,7 +2,7 @@
 
 use idk_common::progress::Progress;
 use idk_dataset_builder::{DpoRow, read_dpo, read_dpo_val, read_sft, read_sft_val};
-use idk_model::{Adapters, Lalm, Message};
+use idk_model::{Adapters, FeatureStore, Lalm, Message};
 use idk_questions::rows::SftRow;
 use idk_trainer::{
     Clip, EarlyEnd, Example, Measure, Method, Pair, TrainReport, TrainRun, Validation, clips_of_rows,
@@ -29,6 +29,7 @@ pub(super) fn train_adapter(run: &Run<'_>) -> Result<TrainReport, Failure> {
     });
     let measure = measure.as_mut().map(|measure| measure as &mut Measure<'_>);
     let stop = StopSignals::watch();
+    let features = recipe.train.feature_store(&run.model.sha256);
     let base_name = recipe.model.path.display().to_string();
     let train_run = TrainRun {
         dir: &run.dir,
@@ -39,21 +40,23 @@ pub(super) fn train_adapter(run: &Run<'_>) -> Result<TrainReport, Failure> {
         allow_changes: run.allow_changes,
         stop: Some(stop.flag()),
         warn: &|line| say(&format!("warning: {line}")),
+        features: Some(&features),
         progress,
     };
-    let (dataset, lalm) = (run.dir.dataset(), &run.model.lalm);
+    let source = (&run.model.lalm, &features);
+    let dataset = run.dir.dataset();
     let (lora, config) = (&recipe.lora, &recipe.train);
     let (_, report) = match config.method {
         Method::Sft => {
-            let rows = examples(lalm, &read_sft(&dataset)?)?;
-            let val = examples(lalm, &read_sft_val(&dataset)?)?;
-            train_lora(lalm, lora, &rows, Validation { rows: &val, measure }, config, train_run)?
+            let rows = examples(source, &read_sft(&dataset)?)?;
+            let val = examples(source, &read_sft_val(&dataset)?)?;
+            train_lora(&run.model.lalm, lora, &rows, Validation { rows: &val, measure }, config, train_run)?
         }
         Method::Dpo => {
-            let rows = pairs(lalm, &read_dpo(&dataset)?)?;
-            let val = pairs(lalm, &read_dpo_val(&dataset)?)?;
+            let rows = pairs(source, &read_dpo(&dataset)?)?;
+            let val = pairs(source, &read_dpo_val(&dataset)?)?;
             let validation = Validation { rows: &val, measure };
-            train_dpo(lalm, lora, &rows, validation, config, &recipe.dpo, train_run)?
+            train_dpo(&run.model.lalm, lora, &rows, validation, config, &recipe.dpo, train_run)?
         }
     };
     describe_end(run, &report);
@@ -81,8 +84,11 @@ fn describe_end(run: &Run<'_>, report: &TrainReport) {
     }
 }
 
+/// The model that reads recordings, and where it keeps them.
+type Source<'a> = (&'a Lalm, &'a FeatureStore);
+
 /// Answers to learn.
-fn examples(lalm: &Lalm, rows: &[SftRow]) -> Result<Vec<Example>, Failure> {
+fn examples(source: Source<'_>, rows: &[SftRow]) -> Result<Vec<Example>, Failure> {
     let audios: Vec<(&str, &[String])> = rows.iter().map(|row| (row.id.as_str(), &*row.audios)).collect();
     let example = |(row, audio): (&SftRow, Vec<Clip>)| {
         let (target, prompt) = match row.messages.split_last() {
@@ -91,11 +97,11 @@ fn examples(lalm: &Lalm, rows: &[SftRow]) -> Result<Vec<Example>, Failure> {
         };
         Example { id: row.id.clone(), audio, messages: prompt.to_vec(), target }
     };
-    Ok(rows.iter().zip(clips(lalm, &audios)?).map(example).collect())
+    Ok(rows.iter().zip(clips(source, &audios)?).map(example).collect())
 }
 
 /// Preference pairs.
-fn pairs(lalm: &Lalm, rows: &[DpoRow]) -> Result<Vec<Pair>, Failure> {
+fn pairs(source: Source<'_>, rows: &[DpoRow]) -> Result<Vec<Pair>, Failure> {
     let audios: Vec<(&str, &[String])> = rows.iter().map(|row| (row.id.as_str(), &*row.audios)).collect();
     let text = |answer: &[Message]| answer.first().map(Message::tagged).unwrap_or_default();
     let pair = |(row, audio): (&DpoRow, Vec<Clip>)| Pair {
@@ -105,11 +111,11 @@ fn pairs(lalm: &Lalm, rows: &[DpoRow]) -> Result<Vec<Pair>, Failure> {
         chosen: text(&row.chosen),
         rejected: text(&row.rejected),
     };
-    Ok(rows.iter().zip(clips(lalm, &audios)?).map(pair).collect())
+    Ok(rows.iter().zip(clips(source, &audios)?).map(pair).collect())
 }
 
 /// The clips of each row; one that cannot be used is found here, before anything is trained.
-fn clips(lalm: &Lalm, rows: &[(&str, &[String])]) -> Result<Vec<Vec<Clip>>, Failure> {
+fn clips((lalm, features): Source<'_>, rows: &[(&str, &[String])]) -> Result<Vec<Vec<Clip>>, Failure> {
     let display = |files| if files == 0 { Progress::hidden() } else { progress("read audio", files) };
-    Ok(clips_of_rows(rows, &lalm.mel, display)?)
+    Ok(clips_of_rows(rows, features, &lalm.mel, display)?)
 }

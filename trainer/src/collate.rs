@@ -1,8 +1,7 @@
 //! From training rows to a left-padded batch with its label positions.
 
-use idk_model::{Lalm, Message, TokenBatch};
+use idk_model::{Clip, Lalm, Message, TokenBatch};
 
-use crate::clip::Clip;
 use crate::error::TrainError;
 use crate::example::Example;
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use idk_common::identity::OnResume;
 use idk_common::{Identity, Problem, Problems};
+use idk_model::{FeatureLimits, FeatureStore};
 use serde::{Deserialize, Serialize};
 
 use crate::best::BestMetric;
@@ -232,6 +233,17 @@ impl TrainConfig {
     /// Optimiser steps of the whole run over `rows` rows.
     pub fn total_steps(&self, rows: usize) -> u64 {
         self.max_steps.unwrap_or_else(|| self.epochs * self.steps_per_epoch(rows))
+    }
+
+    /// A store for clips and their features with the limits of these keys, for the model with this hash.
+    pub fn feature_store(&self, model_sha256: &str) -> FeatureStore {
+        let bytes = |mib: u64| mib.saturating_mul(1 << 20);
+        let limits = FeatureLimits {
+            memory_bytes: bytes(self.feature_cache_mib),
+            disk_dir: self.feature_cache_dir.clone(),
+            disk_bytes: bytes(self.feature_cache_disk_mib),
+        };
+        FeatureStore::new(model_sha256, limits)
     }
 
     /// Whether evaluations decide which adapter is kept, or when the run ends.

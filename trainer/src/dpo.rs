@@ -4,12 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 use idk_common::Identity;
-use idk_common::hash::sha256_hex;
 use idk_common::seed::derive_seed;
 use idk_model::{Adapters, Lalm, LoraConfig};
 
 use crate::adapter_run::{AdapterTask, StepPlan, train_adapters};
-use crate::audio_store::{AudioStore, RowClips};
+use crate::audio::RowAudio;
 use crate::config::TrainConfig;
 use crate::dpo_config::DpoConfig;
 use crate::dpo_reference::{Reference, log_probs};
@@ -52,15 +51,20 @@ pub fn train_dpo(
         return Err(TrainError::NoExamples);
     }
     let start = start(lalm, lora, dpo, run.seed)?;
-    let all = pairs.iter().chain(validation.rows).map(|pair| pair.audio.as_slice());
-    let (mut store, mut clips) = AudioStore::new(lalm, &start.adapters, all);
-    let val_clips = clips.split_off(pairs.len());
-    let lengths = [lengths(lalm, pairs)?, lengths(lalm, validation.rows)?];
-    store.fill(config, &run)?;
+    let [train_lengths, val_lengths] = [lengths(lalm, pairs)?, lengths(lalm, validation.rows)?];
+    let own;
+    let store = match run.features {
+        Some(store) => store,
+        None => {
+            own = config.feature_store(run.identity.text("model").unwrap_or_default());
+            &own
+        }
+    };
+    let audio = RowAudio::new(lalm, &start.adapters, store);
+    audio.keep(pairs.iter().chain(validation.rows).map(|pair| pair.audio.as_slice()), &run)?;
     let reference = OnceLock::new();
-    let [train_lengths, val_lengths] = lengths;
-    let train = feed(lalm, &store, pairs, clips, train_lengths, (&reference, 0));
-    let val = feed(lalm, &store, validation.rows, val_clips, val_lengths, (&reference, 1));
+    let train = feed(lalm, &audio, pairs, train_lengths, (&reference, 0));
+    let val = feed(lalm, &audio, validation.rows, val_lengths, (&reference, 1));
 
     // The reference depends on these and on the model, and on nothing else.
     let made_from = Identity::default()
@@ -100,20 +104,8 @@ fn start(lalm: &Lalm, lora: &LoraConfig, dpo: &DpoConfig, seed: u64) -> Result<S
     let mut adapters = Adapters::load(&dpo.init, lalm)?;
     check_start_adapter(&dpo.init, &adapters, lora, &lalm.config.linears())?;
     adapters.config = lora.clone();
-    let sha256 = adapters_sha256(&adapters)?;
+    let sha256 = adapters.sha256()?;
     Ok(Start { adapters, is_reference: true, sha256 })
-}
-
-fn adapters_sha256(adapters: &Adapters) -> Result<String, TrainError> {
-    let mut listing = String::new();
-    for (name, pair) in &adapters.modules {
-        for tensor in [&pair.a, &pair.b] {
-            let values: Vec<f32> = tensor.try_to_vec_as().map_err(TrainError::device(name))?;
-            let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-            listing.push_str(&format!("{name} {} {}\n", pair.scale, sha256_hex(&bytes)));
-        }
-    }
-    Ok(sha256_hex(listing.as_bytes()))
 }
 
 /// Tokens of the longer row of each pair; a pair that cannot be learnt from is found here.
@@ -131,9 +123,8 @@ type References = [Vec<[f64; 2]>; 2];
 /// `part` says which of the references, once they are known, belong to the pairs.
 fn feed<'a>(
     lalm: &'a Lalm,
-    store: &'a AudioStore<'a>,
+    audio: &'a RowAudio<'a>,
     pairs: &'a [Pair],
-    clips: Vec<RowClips>,
     lengths: Vec<usize>,
     (references, part): (&'a OnceLock<References>, usize),
 ) -> Feed<'a, PairBatch> {
@@ -144,10 +135,11 @@ fn feed<'a>(
         let of_part = references.get().map_or(&[][..], |references| &references[part]);
         let reference =
             indices.iter().map(|&index| of_part.get(index).copied().unwrap_or([f64::NAN; 2])).collect();
-        let audio = AudioInput::Features(Vec::new());
-        Ok(PairBatch::collate(ids, &tokens, audio, reference, lalm.tokenizer.pad_id()))
+        let no_audio = AudioInput::Features(Vec::new());
+        Ok(PairBatch::collate(ids, &tokens, no_audio, reference, lalm.tokenizer.pad_id()))
     };
-    Feed { store, clips, lengths, collate: Box::new(join), audio: |batch| &mut batch.audio }
+    let clips = pairs.iter().map(|pair| pair.audio.as_slice()).collect();
+    Feed { audio, clips, lengths, collate: Box::new(join), slot: |batch| &mut batch.audio }
 }
 
 struct DpoTask<'a> {

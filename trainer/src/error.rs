@@ -99,15 +99,6 @@ pub enum TrainError {
         /// Why.
         source: Box<AudioError>,
     },
-    /// A recording that could be read before training cannot be read any more.
-    #[error(transparent)]
-    Recording(Box<AudioError>),
-    /// A recording is not the one that was read before training.
-    #[error("the recording {} was changed during the run", .path.display())]
-    RecordingChanged {
-        /// The file.
-        path: PathBuf,
-    },
     /// The source of rows failed.
     #[error("the rows of step {step} cannot be made")]
     Batch {
@@ -233,12 +224,11 @@ impl Diagnose for TrainError {
             | Self::Batch { .. }
             | Self::Labels { .. }
             | Self::Checkpoint { .. }
-            | Self::RecordingChanged { .. }
             | Self::Changed { .. } => ExitKind::BadData,
             Self::NonFinite { .. } => ExitKind::Numeric,
             Self::Device { .. } | Self::Io { .. } => ExitKind::Io,
             Self::Row { source, .. } => source.exit_kind(),
-            Self::Clip { source, .. } | Self::Recording(source) => source.exit_kind(),
+            Self::Clip { source, .. } => source.exit_kind(),
             Self::Model(error) => error.exit_kind(),
             Self::Common(error) => error.exit_kind(),
         }
@@ -274,9 +264,8 @@ impl Diagnose for TrainError {
                 "resume with the inputs that the run was started with, or start a new run"
             }
             Self::Io { .. } => "check that the disk has room and that the folder can be written",
-            Self::RecordingChanged { .. } => "put the recording back and start again: the run goes on",
             Self::Row { source, .. } => return source.hint(),
-            Self::Clip { source, .. } | Self::Recording(source) => return source.hint(),
+            Self::Clip { source, .. } => return source.hint(),
             Self::Model(error) => return error.hint(),
             Self::Common(error) => return error.hint(),
             Self::Config { .. }

@@ -2,9 +2,7 @@
 
 use idk_common::chat::AUDIO_TAG;
 use idk_common::hash::sha256_hex;
-use idk_model::{Message, Part};
-
-use crate::clip::Clip;
+use idk_model::{Clip, Message, Part};
 
 /// A chat, its clips, and the answer to learn.
 #[derive(Debug, Clone)]
@@ -58,7 +56,7 @@ impl Fields {
 
     pub(crate) fn clips(&mut self, clips: &[Clip]) {
         for clip in clips {
-            self.text(&clip.sha256());
+            self.text(clip.sha256());
         }
     }
 

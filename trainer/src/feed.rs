@@ -1,9 +1,11 @@
 //! From prepared rows to batches, whatever a row is: read and collated ahead on another thread, then given their audio.
 
-use crate::audio_store::{AudioStore, Loaded, RowClips};
+use idk_common::prefetch;
+use idk_model::Clip;
+
+use crate::audio::{LoadedRows, RowAudio};
 use crate::error::TrainError;
 use crate::forward::AudioInput;
-use crate::load_ahead::load_ahead;
 use crate::train_run::TrainRun;
 
 /// Joins the rows with these indices into a batch without audio.
@@ -11,14 +13,14 @@ pub(crate) type Collate<'a, B> = dyn Fn(&[usize]) -> Result<B, TrainError> + Sen
 
 /// Rows that can be made into batches `B`.
 pub(crate) struct Feed<'a, B> {
-    pub(crate) store: &'a AudioStore<'a>,
+    pub(crate) audio: &'a RowAudio<'a>,
     /// The clips of each row.
-    pub(crate) clips: Vec<RowClips>,
+    pub(crate) clips: Vec<&'a [Clip]>,
     /// Tokens of each row.
     pub(crate) lengths: Vec<usize>,
     pub(crate) collate: Box<Collate<'a, B>>,
     /// Where the audio goes.
-    pub(crate) audio: fn(&mut B) -> &mut AudioInput,
+    pub(crate) slot: fn(&mut B) -> &mut AudioInput,
 }
 
 impl<B: Send> Feed<'_, B> {
@@ -37,19 +39,20 @@ impl<B: Send> Feed<'_, B> {
     ) -> R {
         let load = |batches: Vec<Vec<usize>>| {
             let load = |indices: Vec<usize>| {
-                let loaded = self.store.load(&self.clips_of(&indices))?;
-                Ok(((self.collate)(&indices)?, indices, loaded))
+                let clips: Vec<&[Clip]> = indices.iter().map(|&index| self.clips[index]).collect();
+                let loaded = self.audio.load(&clips)?;
+                Ok(((self.collate)(&indices)?, indices.len(), loaded))
             };
             batches.into_iter().map(load).collect::<Result<Vec<_>, TrainError>>()
         };
-        load_ahead(steps.map(load), |steps| {
-            let finish = |(mut batch, indices, loaded): (B, Vec<usize>, Vec<Vec<Loaded>>)| {
-                *(self.audio)(&mut batch) = self.store.input(&self.clips_of(&indices), loaded, run)?;
+        prefetch(steps.map(load), |steps| {
+            let finish = |(mut batch, _, loaded): (B, usize, LoadedRows)| {
+                *(self.slot)(&mut batch) = self.audio.input(loaded, run)?;
                 Ok(batch)
             };
             consume(&mut steps.map(|loaded| {
                 let loaded = loaded?;
-                let samples = loaded.iter().map(|(_, indices, _)| indices.len()).sum();
+                let samples = loaded.iter().map(|(_, rows, _)| rows).sum();
                 Ok((samples, loaded.into_iter().map(finish).collect::<Result<_, TrainError>>()?))
             }))
         })
@@ -77,15 +80,8 @@ impl<B: Send> Feed<'_, B> {
         run: &TrainRun<'_>,
         consume: impl FnOnce(&mut dyn Iterator<Item = Result<AudioInput, TrainError>>) -> R,
     ) -> R {
-        let groups: Vec<Vec<&RowClips>> =
-            self.clips.chunks(at_once).map(|rows| rows.iter().collect()).collect();
-        load_ahead(groups.iter().map(|rows| self.store.load(rows)), |loaded| {
-            let audio = groups.iter().zip(loaded);
-            consume(&mut audio.map(|(rows, loaded)| self.store.input(rows, loaded?, run)))
+        prefetch(self.clips.chunks(at_once).map(|rows| self.audio.load(rows)), |loaded| {
+            consume(&mut loaded.map(|loaded| self.audio.input(loaded?, run)))
         })
-    }
-
-    fn clips_of(&self, indices: &[usize]) -> Vec<&RowClips> {
-        indices.iter().map(|&index| &self.clips[index]).collect()
     }
 }

@@ -3,16 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use idk_common::{Identity, Problem};
-use idk_model::Lalm;
+use idk_common::{Identity, Problem, prefetch};
+use idk_model::{Clip, Lalm};
 
-use crate::clip::Clip;
 use crate::collate::{collate, tokenize};
 use crate::config::TrainConfig;
 use crate::error::TrainError;
 use crate::example::Example;
 use crate::forward::{AudioInput, MicroBatch};
-use crate::load_ahead::load_ahead;
 use crate::session::Session;
 use crate::step::full_step;
 use crate::train_run::{TrainReport, TrainRun};
@@ -63,7 +61,7 @@ pub fn train_full(
     }
     let steps = session.state.step..total_steps;
     let make = |step| next_batch(step).map_err(|source| TrainError::Batch { step, source });
-    load_ahead(steps.map(make), |batches| train_loop(&mut lalm, batches, evaluate, &mut session))?;
+    prefetch(steps.map(make), |batches| train_loop(&mut lalm, batches, evaluate, &mut session))?;
     Ok((lalm, session.report()))
 }
 

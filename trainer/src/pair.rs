@@ -1,9 +1,8 @@
 //! One preference pair, and pairs as a batch.
 
 use idk_common::hash::sha256_hex;
-use idk_model::{Lalm, Message, TokenBatch};
+use idk_model::{Clip, Lalm, Message, TokenBatch};
 
-use crate::clip::Clip;
 use crate::collate::tokenize_answers;
 use crate::error::TrainError;
 use crate::example::Fields;

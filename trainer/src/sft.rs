@@ -7,7 +7,7 @@ use idk_common::seed::derive_seed;
 use idk_model::{Adapters, ForwardContext, Lalm, LoraConfig};
 
 use crate::adapter_run::{AdapterTask, StepPlan, train_adapters};
-use crate::audio_store::{AudioStore, RowClips};
+use crate::audio::RowAudio;
 use crate::collate::{collate, tokenize};
 use crate::config::TrainConfig;
 use crate::error::TrainError;
@@ -43,14 +43,19 @@ pub fn train_lora(
         return Err(TrainError::NoExamples);
     }
     let adapters = Adapters::init(lalm, lora, derive_seed(run.seed, "lora", &[]))?;
-    let all = examples.iter().chain(validation.rows).map(|example| example.audio.as_slice());
-    let (mut store, mut clips) = AudioStore::new(lalm, &adapters, all);
-    let val_clips = clips.split_off(examples.len());
-    let lengths = [lengths(lalm, examples)?, lengths(lalm, validation.rows)?];
-    store.fill(config, &run)?;
-    let [train_lengths, val_lengths] = lengths;
-    let train = feed(lalm, &store, examples, clips, train_lengths);
-    let val = feed(lalm, &store, validation.rows, val_clips, val_lengths);
+    let [train_lengths, val_lengths] = [lengths(lalm, examples)?, lengths(lalm, validation.rows)?];
+    let own;
+    let store = match run.features {
+        Some(store) => store,
+        None => {
+            own = config.feature_store(run.identity.text("model").unwrap_or_default());
+            &own
+        }
+    };
+    let audio = RowAudio::new(lalm, &adapters, store);
+    audio.keep(examples.iter().chain(validation.rows).map(|example| example.audio.as_slice()), &run)?;
+    let train = feed(lalm, &audio, examples, train_lengths);
+    let val = feed(lalm, &audio, validation.rows, val_lengths);
 
     let lora = Identity::default().with_section("lora", lora).as_texts();
     let mut inputs = lora.with("rows", fingerprint(examples));
@@ -71,9 +76,8 @@ fn lengths(lalm: &Lalm, examples: &[Example]) -> Result<Vec<usize>, TrainError> 
 
 fn feed<'a>(
     lalm: &'a Lalm,
-    store: &'a AudioStore<'a>,
+    audio: &'a RowAudio<'a>,
     examples: &'a [Example],
-    clips: Vec<RowClips>,
     lengths: Vec<usize>,
 ) -> Feed<'a, MicroBatch> {
     let join = |indices: &[usize]| {
@@ -83,7 +87,8 @@ fn feed<'a>(
         let audio = AudioInput::Features(Vec::new());
         Ok(MicroBatch { ids: rows.map(|row| row.id.clone()).collect(), tokens, labels, audio })
     };
-    Feed { store, clips, lengths, collate: Box::new(join), audio: |batch| &mut batch.audio }
+    let clips = examples.iter().map(|example| example.audio.as_slice()).collect();
+    Feed { audio, clips, lengths, collate: Box::new(join), slot: |batch| &mut batch.audio }
 }
 
 struct SftTask<'a> {

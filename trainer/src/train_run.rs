@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicBool;
 
 use idk_common::progress::{NewProgress, Progress};
 use idk_common::{Identity, RunDir};
+use idk_model::FeatureStore;
 use serde::Serialize;
 
 use crate::best::{Best, EarlyEnd};
@@ -30,6 +31,8 @@ pub struct TrainRun<'a> {
     pub stop: Option<&'a AtomicBool>,
     /// Receives warnings, one line each.
     pub warn: &'a dyn Fn(&str),
+    /// The clips and features that the run has so far; `None`: the training keeps its own, as its configuration says.
+    pub features: Option<&'a FeatureStore>,
     /// Makes the displays of its jobs.
     pub progress: NewProgress,
 }

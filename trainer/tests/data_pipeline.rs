@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use idk_common::diagnose::Diagnose;
 use idk_common::progress::Progress;
-use idk_model::{AdaptedModules, Lalm, LoraConfig, Message};
+use idk_model::{AdaptedModules, Lalm, LoraConfig, Message, ModelError};
 use idk_trainer::{
     Clip, DpoConfig, Example, Pair, TrainConfig, TrainError, TrainRun, Validation, clips_of_rows, train_dpo,
     train_lora,
@@ -151,6 +151,26 @@ fn a_damaged_entry_is_encoded_again_with_one_warning_and_repaired() {
 }
 
 #[test]
+fn trainings_that_share_the_features_of_a_run_decode_and_encode_a_recording_once() {
+    let (lalm, dir) = (lalm(), tempfile::tempdir().unwrap());
+    let paths = recordings(dir.path(), 6);
+    let store = config().feature_store("tiny");
+    let read = || -> Vec<Clip> { paths.iter().map(|path| store.clip(path, &lalm.mel).unwrap()).collect() };
+    let alone = trained(&examples(&read()), &lora(), &config()).0;
+    for _ in 0..2 {
+        let (rows, setup) = (examples(&read()), Setup::new());
+        let (train, val) = rows.split_at(rows.len() - 3);
+        let train = |run: TrainRun<'_>| {
+            let run = TrainRun { features: Some(&store), ..run };
+            train_lora(&lalm, &lora(), train, Validation::of_rows(val), &config(), run)
+        };
+        setup.with(false, None, train).unwrap();
+        assert!(alone == tree(&setup.run.root));
+    }
+    assert_eq!((store.counts().decoded, store.counts().encoded), (6, 6));
+}
+
+#[test]
 fn an_encoder_that_is_trained_is_never_read_from_a_cache() {
     let (lalm, dir) = (lalm(), tempfile::tempdir().unwrap());
     let rows = examples(&clips(&lalm, &recordings(dir.path(), 4)));
@@ -228,7 +248,9 @@ fn a_recording_that_cannot_be_used_is_found_before_training_and_named_with_its_r
     idk_audio::write_wav(&paths[3], &[0.1; 100], 16_000).unwrap();
     let names: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
     let row = |index: usize| (["a", "b", "c", "d"][index], &names[index..=index]);
-    let read = |rows: &[(&str, &[String])]| clips_of_rows(rows, &lalm.mel, |_| Progress::hidden());
+    let read = |rows: &[(&str, &[String])]| {
+        clips_of_rows(rows, &TrainConfig::default().feature_store(""), &lalm.mel, |_| Progress::hidden())
+    };
     assert_eq!(read(&[row(0), row(2), row(0)]).unwrap().len(), 3);
     for (bad, file, what) in [(1, "cut.wav", "cut off"), (3, "short.wav", "too short")] {
         let error = read(&[row(0), row(bad), row(2)]).unwrap_err();
@@ -250,10 +272,17 @@ fn a_recording_that_changes_or_goes_during_the_run_stops_it_and_is_named() {
     };
     std::fs::copy(&paths[0], &paths[1]).unwrap();
     let error = train();
-    assert!(matches!(&error, TrainError::RecordingChanged { path } if *path == paths[1]), "{error}");
+    assert!(
+        matches!(&error, TrainError::Model(model) if matches!(&**model, ModelError::RecordingChanged { path } if *path == paths[1])),
+        "{error}"
+    );
     assert!(error.hint().is_some());
     std::fs::remove_file(&paths[1]).unwrap();
     let error = train();
-    assert!(matches!(error, TrainError::Recording(_)) && error.to_string().contains("1.wav"), "{error}");
+    assert!(
+        matches!(&error, TrainError::Model(model) if matches!(**model, ModelError::Audio(_)))
+            && error.to_string().contains("1.wav"),
+        "{error}"
+    );
     assert!(fixture().exists());
 }

@@ -10,6 +10,7 @@ mod target;
 use std::collections::BTreeMap;
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
+use idk_common::hash::sha256_hex;
 use idk_common::identity::OnResume;
 use idk_common::limits::MAX_LORA_RANK;
 use idk_common::problem::joined;
@@ -227,6 +228,24 @@ impl Adapters {
     #[must_use]
     pub fn adapt_audio(&self) -> bool {
         names::adapt_audio(self.modules.keys())
+    }
+
+    /// SHA-256 of names, scales and values.
+    ///
+    /// # Errors
+    /// [`ModelError::Compute`] if a tensor cannot be read back from the device.
+    pub fn sha256(&self) -> Result<String, ModelError> {
+        let mut listing = String::new();
+        for (name, pair) in &self.modules {
+            for tensor in [&pair.a, &pair.b] {
+                let values: Vec<f32> = tensor.try_to_vec_as().map_err(|error| ModelError::Compute {
+                    what: format!("`{name}` cannot be read back: {error:?}"),
+                })?;
+                let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+                listing.push_str(&format!("{name} {} {}\n", pair.scale, sha256_hex(&bytes)));
+            }
+        }
+        Ok(sha256_hex(listing.as_bytes()))
     }
 
     /// Number of trainable numbers.

@@ -73,6 +73,7 @@ impl Setup {
             allow_changes: &[],
             stop,
             warn: &warn,
+            features: None,
             progress: |_, _| Progress::hidden(),
         })
     }

@@ -1,19 +1,19 @@
-//! Prefetching: a separate thread makes the next batches while the current one is computed.
+//! Prefetching: a separate thread makes the next items while the current one is used.
 
 use std::sync::mpsc::sync_channel;
 
 /// Items made ahead of the one that is used: memory does not grow with the number of items.
-pub(crate) const STEPS_AHEAD: usize = 2;
+pub const ITEMS_AHEAD: usize = 2;
 
-/// Makes `items` on another thread, [`STEPS_AHEAD`] of them in advance, while `consume` takes them one by one.
+/// Makes `items` on another thread, [`ITEMS_AHEAD`] of them in advance, while `consume` takes them one by one.
 ///
 /// The other thread ends as soon as `consume` does, however many items are left.
-pub(crate) fn load_ahead<T: Send, R>(
+pub fn prefetch<T: Send, R>(
     items: impl Iterator<Item = T> + Send,
     consume: impl FnOnce(&mut dyn Iterator<Item = T>) -> R,
 ) -> R {
     std::thread::scope(|scope| {
-        let (sender, receiver) = sync_channel(STEPS_AHEAD);
+        let (sender, receiver) = sync_channel(ITEMS_AHEAD);
         scope.spawn(move || {
             for item in items {
                 if sender.send(item).is_err() {
@@ -39,13 +39,13 @@ mod tests {
         let items = (0..1000).inspect(|_| {
             made.fetch_add(1, Ordering::SeqCst);
         });
-        let seen = load_ahead(items, |items| {
+        let seen = prefetch(items, |items| {
             let mut seen = Vec::new();
             for item in items.take(20) {
                 seen.push(item);
                 std::thread::sleep(std::time::Duration::from_millis(1));
                 // In the channel, one waiting to be sent, one being made.
-                assert!(made.load(Ordering::SeqCst) <= item + 1 + STEPS_AHEAD + 2);
+                assert!(made.load(Ordering::SeqCst) <= item + 1 + ITEMS_AHEAD + 2);
             }
             seen
         });
