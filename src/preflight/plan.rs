@@ -16,8 +16,6 @@ use crate::terminal::{Failure, grouped, print_line};
 
 /// Rows that are shown as they will be learnt.
 const SHOWN_ROWS: usize = 3;
-/// Bytes of a trained number: the value, its gradient and AdamW's two moments, all in float32.
-const BYTES_PER_TRAINED: u64 = 16;
 
 /// A stage of the run.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -120,7 +118,11 @@ impl Plan {
             tokens_per_step: looked.then(|| mean(&preview.tokens) * rows_per_step as f64),
             trained_parameters: adapted.as_ref().map(|adapted| adapted.values().sum()),
         };
-        let memory_bytes = memory(recipe, outline, adapted.as_ref(), &training, &preview);
+        let questions = match (&manifest, &checked.train) {
+            (Some(manifest), _) => manifest.counts.kept as u64,
+            (None, train) => train.as_ref().map_or(0, |found| found.questions as u64),
+        };
+        let memory_bytes = memory(recipe, outline, adapted.as_ref(), &training, &preview, questions);
         let stages = stages(recipe, &dir, checked, manifest.as_ref(), training.steps)?;
         Ok(Self { stages, training, memory_bytes, shown: preview.shown })
     }
@@ -210,27 +212,25 @@ fn rows(recipe: &Recipe, checked: &Checked, manifest: Option<&DatasetManifest>) 
     }
 }
 
+/// The trainer's own estimate; nothing without a model.
 fn memory(
     recipe: &Recipe,
     outline: Option<&Outline>,
     adapted: Option<&BTreeMap<String, u64>>,
     training: &Training,
     preview: &Preview,
+    questions: u64,
 ) -> Memory {
-    let encoder_is_trained = adapted.is_none_or(|adapted| idk_model::adapt_audio(adapted.keys()));
-    let features = outline.zip(training.rows).filter(|_| !encoder_is_trained).map(|(outline, rows)| {
-        let bytes = rows as f64 * mean(&preview.audio_tokens) * outline.config.text.hidden_size as f64 * 4.0;
-        bytes as u64
-    });
+    let (Some(outline), Some(adapted)) = (outline, adapted) else { return Memory::default() };
+    // Pairs of a question share its clip; with an adapted encoder no features are kept.
+    let clips = training.rows.unwrap_or_default().min(questions);
+    let clips = if idk_model::adapt_audio(adapted.keys()) { 0 } else { clips };
+    let estimate = estimate_memory(&memory_input(recipe, outline, training, preview, clips));
     Memory {
-        weights: outline.map(|outline| outline.parameters * if in_half(recipe) { 2 } else { 4 }),
-        trained: training.trained_parameters.map(|count| count * BYTES_PER_TRAINED),
-        // Above the limit they are not kept at all.
-        features: features.filter(|bytes| *bytes <= recipe.train.feature_cache_mib << 20),
-        peak: outline.filter(|_| training.trained_parameters.is_some()).map(|outline| {
-            let clips = if encoder_is_trained { 0 } else { training.rows.unwrap_or_default() };
-            estimate_memory(&memory_input(recipe, outline, training, preview, clips)).total
-        }),
+        weights: Some(estimate.weights),
+        trained: Some(estimate.lora + estimate.optimiser),
+        features: Some(estimate.features).filter(|bytes| *bytes > 0),
+        peak: Some(estimate.total),
     }
 }
 
@@ -254,17 +254,21 @@ fn memory_input<'a>(
     let on_gpu = on_gpu(recipe);
     let half = in_half(recipe);
     let audio_tokens = preview.audio_tokens.iter().max().copied().unwrap_or_default();
-    let features = clips * audio_tokens as u64 * outline.config.text.hidden_size as u64 * 4;
+    let weight_bytes = if half { 2 } else { 4 };
+    let features = clips * (audio_tokens * outline.config.text.hidden_size * weight_bytes) as u64;
+    // Above the limit they are not kept at all.
     let kept = features <= recipe.train.feature_cache_mib << 20;
+    // Rows of one prompt share it, unless layers are run again.
+    let twice = recipe.train.method == Method::Dpo && recipe.train.recompute;
     let threads = if on_gpu { 1 } else { rayon::current_num_threads() };
     MemoryInput {
         model: &outline.config,
-        weight_bytes: if half { 2 } else { 4 },
+        weight_bytes,
         fused: !on_gpu && !half,
         lora_parameters: training.trained_parameters.unwrap_or_default() as usize,
         audio_tokens,
         text_tokens: training.longest_row_tokens.unwrap_or_default().saturating_sub(audio_tokens),
-        batch_size: recipe.train.batch_size,
+        batch_size: recipe.train.batch_size * if twice { 2 } else { 1 },
         at_once: recipe.train.accumulation.min(threads).max(1),
         cached_clips: if kept { clips as usize } else { 0 },
         pad_to: recipe.run_settings().bucket(on_gpu),

@@ -37,7 +37,7 @@ impl WarmUpArguments {
         make_small(&mut recipe);
         recipe.output.dir = dir.path().join("run");
         let options = Options { json, ..Options::default() };
-        stage::cell(&recipe, &dir.path().join("questions"), &options)?;
+        stage::cell(&recipe, dir.path().join("questions"), &options)?;
         let line = kernels::line().unwrap_or_else(|| "kernels   none".to_owned());
         let row = serde_json::json!({ "type": "kernels", "message": line });
         Ok(print_result(json, &row, || line.clone())?)
