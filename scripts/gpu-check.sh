@@ -248,7 +248,7 @@ batch_size = 64
 rank = 8
 [train]
 learning_rate = 1e-4
-recompute = true
+gradient_checkpointing = true
 [output]
 dir = "$work/seven"
 TOML
@@ -328,7 +328,7 @@ training() { # name, what, its unit, batch size, settings...
 }
 
 sft() { # batch size, steps
-    training "sft-$1" "idk-train SFT, batch $1, recompute" rows "$1" --set train.max_steps="$2"
+    training "sft-$1" "idk-train SFT, batch $1, gradient_checkpointing" rows "$1" --set train.max_steps="$2"
 }
 
 # Kernels that sft-1 compiled and chose may be on the disk now.
@@ -345,7 +345,7 @@ autotune() {
 }
 
 dpo() { # steps
-    training dpo-1 "idk-train DPO, batch 1, recompute" pairs 1 --set train.method=dpo --set train.max_steps="$1"
+    training dpo-1 "idk-train DPO, batch 1, gradient_checkpointing" pairs 1 --set train.method=dpo --set train.max_steps="$1"
 }
 
 peers() {

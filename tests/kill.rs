@@ -11,11 +11,11 @@ use idk_common::fs::write_atomic;
 use idk_common::seed::Rng;
 use support::{Desk, TRAIN, assert_same, files, outputs, with_overrides};
 
-/// A run of 24 steps with dropout and accumulation, little else, and checkpoints on the way.
+/// A run of 24 steps with dropout and gradient accumulation, little else, and checkpoints on the way.
 const SFT: [&str; 7] = [
     "train.epochs=16",
     "train.batch_size=2",
-    "train.accumulation=2",
+    "train.gradient_accumulation_steps=2",
     "train.save_every=3",
     "lora.dropout=0.1",
     "eval.bootstrap_draws=10",

@@ -69,7 +69,7 @@ alpha = {2.0 * options.rank}
 [train]
 max_steps = {steps}
 batch_size = {options.batch}
-accumulation = {options.accumulation}
+gradient_accumulation_steps = {options.accumulation}
 schedule = "constant"
 warmup_ratio = 0.0
 shuffle = false

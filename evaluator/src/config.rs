@@ -15,7 +15,7 @@ use crate::method::{ADAPTER_NAME_RULE, Method, is_adapter_name};
 #[serde(deny_unknown_fields, default)]
 pub struct EvalConfig {
     /// Methods that are compared with the base model: `adapter`, `idk-prompt`, `mcot`, `mcot-few-shot`, `task-agent`,
-    /// `threshold`, `agreement`, `group`, `random`. The base itself is always answered, and `adapter` only where there is one.
+    /// `threshold`, `self-consistency`, `group`, `random`. The base itself is always answered, and `adapter` only where there is one.
     /// Default `["adapter"]`.
     pub methods: Vec<Method>,
     /// Most tokens of an answer. Default 16.
@@ -37,7 +37,7 @@ pub struct EvalConfig {
     pub max_rejected_share: f64,
     /// Adapters beside the run's own, each as `NAME=FOLDER`.
     pub adapters: Vec<String>,
-    /// What the thresholds of `threshold` and `agreement` make as large as possible on the questions of `val` in [data]:
+    /// What the thresholds of `threshold` and `self-consistency` make as large as possible on the questions of `val` in [data]:
     /// `youden` or `rgi`. Default `youden`.
     pub threshold_by: Criterion,
     /// `group` refuses the sub-categories of which the base model knows less than this share. Default 0.5.
@@ -147,7 +147,7 @@ impl EvalConfig {
 
     /// Whether one of the methods is fitted on val.
     pub fn fits_on_val(&self) -> bool {
-        self.methods.iter().any(|method| matches!(method, Method::Threshold | Method::Agreement))
+        self.methods.iter().any(|method| matches!(method, Method::Threshold | Method::SelfConsistency))
     }
 
     /// Names and folders of `adapters`.

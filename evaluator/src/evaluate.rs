@@ -8,17 +8,17 @@ use idk_common::json::{write_json, write_jsonl};
 use idk_common::progress::NewProgress;
 use idk_questions::Verdict;
 
-use crate::answer::agreement::agreement;
 use crate::answer::answers_file::{clear_answers, write_answers};
 use crate::answer::prepare::Prepared;
 use crate::answer::prompts::Prompts;
 use crate::answer::record::Answer;
+use crate::answer::self_consistency::self_consistency;
 use crate::answer::subject::{Evaluation, NamedAdapter, Subject};
 use crate::compare::groups::{Grouping, count_groups};
 use crate::compare::methods::{Yardsticks, compare_method};
 use crate::compare::pairs::pair_results;
 use crate::compare::results::{FORMAT, REJECTED_FILE, Results, base_results, results_file};
-use crate::compare::rules::{Rule, apply, fit_agreement, fit_on_val, group_rule};
+use crate::compare::rules::{Rule, apply, fit_on_val, fit_self_consistency, group_rule};
 use crate::config::EvalConfig;
 use crate::error::EvalError;
 use crate::method::{Contender, Method};
@@ -54,7 +54,7 @@ pub fn evaluate(
     let run = Evaluation { subject, config, prompts: &prompts, eval_dir, progress };
     let base = run.answers(&Method::Base.into(), prepared)?;
     write_answers(eval_dir, &Method::Base.into(), prepared, &base)?;
-    let agreement = subject.samples.map(|samples| agreement(prepared, &base, &samples.test));
+    let self_consistency = subject.samples.map(|samples| self_consistency(prepared, &base, &samples.test));
     let mut said: BTreeMap<&str, (Vec<Answer>, Option<Rule>)> = BTreeMap::new();
     for who in contenders.iter().filter(|who| !who.method.is_rule()) {
         let answers = run.answers(who, prepared)?;
@@ -65,7 +65,7 @@ pub fn evaluate(
         let first = contenders.iter().find(|who| !who.method.is_rule());
         let like = first.and_then(|who| Some((who.name.as_str(), said.get(who.name.as_str())?.0.as_slice())));
         let rule = rule(&run, who.method, prepared, like)?;
-        let answers = apply(&rule, prepared, &base, agreement.as_deref(), seed)?;
+        let answers = apply(&rule, prepared, &base, self_consistency.as_deref(), seed)?;
         write_answers(eval_dir, who, prepared, &answers)?;
         said.insert(&who.name, (answers, Some(rule)));
     }
@@ -73,7 +73,10 @@ pub fn evaluate(
     let mut all: Vec<(&str, &[Answer])> = vec![(Method::Base.name(), &base)];
     for who in &contenders {
         let Some((answers, rule)) = said.get(who.name.as_str()) else { continue };
-        let rules = Yardsticks { known_share: Some(subject.known_share), agreement: agreement.as_deref() };
+        let rules = Yardsticks {
+            known_share: Some(subject.known_share),
+            self_consistency: self_consistency.as_deref(),
+        };
         let mut result = compare_method(prepared, &base, who, answers, rules, config, seed)?;
         result.rule.clone_from(rule);
         methods.push(result);
@@ -112,11 +115,11 @@ fn rule(
         (Method::Threshold, Some(val)) => {
             fit_on_val(&run.answers(&Method::Base.into(), val)?, run.config.threshold_by)
         }
-        (Method::Agreement, Some(val)) => {
+        (Method::SelfConsistency, Some(val)) => {
             let base = run.answers(&Method::Base.into(), val)?;
             let none = BTreeMap::new();
             let samples = run.subject.samples.map_or(&none, |samples| &samples.val);
-            fit_agreement(&base, &agreement(val, &base, samples), run.config.threshold_by)
+            fit_self_consistency(&base, &self_consistency(val, &base, samples), run.config.threshold_by)
         }
         (Method::Group, _) => Ok(group_rule(prepared, run.subject.known_share, run.config.group_known_share)),
         _ => {
@@ -170,9 +173,9 @@ fn check_possible(
             "give `val` in [data]",
         );
     }
-    if has(Method::Agreement) && (subject.val.is_none() || subject.samples.is_none()) {
+    if has(Method::SelfConsistency) && (subject.val.is_none() || subject.samples.is_none()) {
         let what = "is fitted on samples of questions that were not given";
-        return lacks(Method::Agreement, what, "give `val` in [data]");
+        return lacks(Method::SelfConsistency, what, "give `val` in [data]");
     }
     if has(Method::Group) && subject.known_share.is_empty() {
         let hint = "evaluate a recipe whose dataset is built (`idk-build RECIPE`)";

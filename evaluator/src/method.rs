@@ -21,7 +21,7 @@ pub enum Method {
     /// The base model's answers; refused where the option that it chose is less likely than a threshold fitted on val.
     Threshold,
     /// The base model's answers; refused where fewer of its samples agree with them than a threshold fitted on val.
-    Agreement,
+    SelfConsistency,
     /// The base model's answers; refused in the sub-categories of which it knows too little.
     Group,
     /// The base model's answers; refused at random.
@@ -39,7 +39,7 @@ impl Method {
         Self::McotFewShot,
         Self::TaskAgent,
         Self::Threshold,
-        Self::Agreement,
+        Self::SelfConsistency,
         Self::Group,
         Self::Random,
         Self::Adapter,
@@ -54,7 +54,7 @@ impl Method {
             Self::McotFewShot => "mcot-few-shot",
             Self::TaskAgent => "task-agent",
             Self::Threshold => "threshold",
-            Self::Agreement => "agreement",
+            Self::SelfConsistency => "self-consistency",
             Self::Group => "group",
             Self::Random => "random",
             Self::Adapter => "adapter",
@@ -63,7 +63,7 @@ impl Method {
 
     /// Whether it runs no model but refuses some of the base model's answers.
     pub fn is_rule(self) -> bool {
-        matches!(self, Self::Threshold | Self::Agreement | Self::Group | Self::Random)
+        matches!(self, Self::Threshold | Self::SelfConsistency | Self::Group | Self::Random)
     }
 }
 

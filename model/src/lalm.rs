@@ -89,10 +89,10 @@ impl Lalm {
 
     /// Runs the model with other settings from now on; the type of its weights stays.
     pub fn set_run(&mut self, settings: RunSettings) {
-        let bucket = settings.bucket(is_gpu(&self.device));
-        self.decoder.bucket = bucket;
-        self.decoder.recompute = settings.recompute;
-        self.encoder.bucket = bucket;
+        let pad_to = settings.pad_to(is_gpu(&self.device));
+        self.decoder.pad_to = pad_to;
+        self.decoder.gradient_checkpointing = settings.gradient_checkpointing;
+        self.encoder.pad_to = pad_to;
     }
 
     /// Whether the weights are bfloat16 and not float32.
@@ -102,7 +102,7 @@ impl Lalm {
 
     /// Whether decoder layers are run again in the backward pass, which only whole sequences can be.
     pub fn recomputes(&self) -> bool {
-        self.decoder.recompute
+        self.decoder.gradient_checkpointing
     }
 
     /// Builds the model from named values.

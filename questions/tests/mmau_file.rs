@@ -29,7 +29,7 @@ fn path() -> Option<PathBuf> {
 }
 
 const WITHOUT_AUDIO: ReadOptions =
-    ReadOptions { require_audio: false, duplicate_choices: DuplicateChoices::Reject, agreement: 2 };
+    ReadOptions { require_audio: false, duplicate_choices: DuplicateChoices::Reject, min_annotators: 2 };
 
 fn mmau() -> Option<QuestionSet> {
     Some(read_questions_with(&path()?, &WITHOUT_AUDIO).unwrap())

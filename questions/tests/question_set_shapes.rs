@@ -261,8 +261,8 @@ fn clotho_aqa_answers_are_those_that_two_of_three_annotators_give() {
 #[test]
 fn clotho_aqa_agreement_can_be_asked_for_of_one_or_of_all() {
     let text = "file_name,QuestionText,answer\na.wav,Which?,dog\na.wav,Which?,cat\na.wav,Which?,dog\n";
-    let answers = |agreement| {
-        let (_dir, set) = table(text, &["a.wav"], ReadOptions { agreement, ..ReadOptions::default() });
+    let answers = |min_annotators| {
+        let (_dir, set) = table(text, &["a.wav"], ReadOptions { min_annotators, ..ReadOptions::default() });
         set.questions
             .iter()
             .flat_map(|q| q.right_answers().map(str::to_owned).collect::<Vec<_>>())
@@ -287,7 +287,7 @@ fn clotho_aqa_rows_that_are_torn_are_rejected_with_their_lines() {
         a.wav,Which <audio>?,dog\n\
         a.wav,\"Which?,dog\n\
         a.wav,Where?,dog\n";
-    let (_dir, set) = table(text, &["a.wav"], ReadOptions { agreement: 1, ..ReadOptions::default() });
+    let (_dir, set) = table(text, &["a.wav"], ReadOptions { min_annotators: 1, ..ReadOptions::default() });
     assert_eq!(set.questions.len(), 1);
     let expected = [
         (3, "", "missing-field"),

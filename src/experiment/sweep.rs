@@ -6,7 +6,7 @@ use std::path::Path;
 use idk_common::RunDir;
 use idk_evaluator::{
     AccuracyFloor, Choice, EvalConfig, Method, NamedAdapter, Picked, Prepared, Subject, Sweep, SweepKind,
-    SweepPoint, SweepSet, Sweeper, alpha_steps, pick, prepare, sweep_table,
+    SweepPoint, SweepSet, Sweeper, adapter_scale_steps, pick, prepare, sweep_table,
 };
 use idk_model::Adapters;
 
@@ -26,7 +26,7 @@ pub(crate) struct Request {
     pub(crate) json: bool,
 }
 
-/// `idk-eval sweep`: the alpha and the threshold of a finished run, on val and if asked on the test set.
+/// `idk-eval sweep`: the adapter's scale and the threshold of a finished run, on val and if asked on the test set.
 ///
 /// # Errors
 /// A run without an adapter; a recipe without val questions; whatever stops the answers, of which those that are there
@@ -37,18 +37,18 @@ pub(crate) fn sweep(recipe: &Recipe, request: Request) -> Result<(), Failure> {
     let config = recipe.sweep.clone().unwrap_or_default();
     let val = run.prepared(SweepSet::Val)?;
     let test = if request.test { Some(run.prepared(SweepSet::Test)?) } else { None };
-    let alpha = run.alpha(&config, SweepSet::Val, &val)?;
-    let picked = match pick(&alpha, AccuracyFloor::OfBase(config.min_accuracy))? {
+    let scales = run.adapter_scales(&config, SweepSet::Val, &val)?;
+    let picked = match pick(&scales, AccuracyFloor::OfBase(config.min_accuracy))? {
         Choice::Best(picked) => Some(picked),
         Choice::None { why, .. } => {
-            say(&format!("no alpha is picked: {why}"));
+            say(&format!("no adapter scale is picked: {why}"));
             None
         }
     };
-    run.publish(&Sweep { picked: picked.clone(), ..alpha }, request.json)?;
+    run.publish(&Sweep { picked: picked.clone(), ..scales }, request.json)?;
     if let Some(test) = &test {
-        let alpha = run.alpha(&config, SweepSet::Test, test)?;
-        run.publish(&Sweep { picked, ..alpha }, request.json)?;
+        let scales = run.adapter_scales(&config, SweepSet::Test, test)?;
+        run.publish(&Sweep { picked, ..scales }, request.json)?;
     }
     run.thresholds(&val, test.as_ref(), request.json)
 }
@@ -58,24 +58,24 @@ pub(crate) fn sweep(recipe: &Recipe, request: Request) -> Result<(), Failure> {
 pub(crate) struct PickRequest<'a> {
     /// The least accuracy; without it `min_accuracy` of `[sweep]`.
     pub(crate) floor: Option<AccuracyFloor>,
-    /// Folder for the adapter with the picked alpha in its scale.
+    /// Folder for the adapter with the picked scale.
     pub(crate) write: Option<&'a Path>,
     /// Print JSON on stdout instead of text.
     pub(crate) json: bool,
 }
 
-/// `idk-eval pick`: the alpha to take, by val alone. Answers of an earlier sweep are used again.
+/// `idk-eval pick`: the adapter's scale to take, by val alone. Answers of an earlier sweep are used again.
 ///
 /// # Errors
-/// As [`sweep`]; [`RunError::NothingPicked`] if an adapter is to be written and no alpha helps; a folder that is taken.
-pub(crate) fn pick_alpha(recipe: &Recipe, request: &PickRequest<'_>) -> Result<(), Failure> {
+/// As [`sweep`]; [`RunError::NothingPicked`] if an adapter is to be written and no scale helps; a folder that is taken.
+pub(crate) fn pick_adapter_scale(recipe: &Recipe, request: &PickRequest<'_>) -> Result<(), Failure> {
     if let Some(dir) = request.write.filter(|dir| dir.exists()) {
         let what = format!("`{}` is there already: --write makes a new folder", dir.display());
         return Err(RunError::Usage { what }.into());
     }
     let run = SweptRun::open(recipe, &[Set::Val])?;
     let config = recipe.sweep.clone().unwrap_or_default();
-    let sweep = run.alpha(&config, SweepSet::Val, &run.prepared(SweepSet::Val)?)?;
+    let sweep = run.adapter_scales(&config, SweepSet::Val, &run.prepared(SweepSet::Val)?)?;
     let floor = request.floor.unwrap_or(AccuracyFloor::OfBase(config.min_accuracy));
     let choice = pick(&sweep, floor)?;
     let picked = match &choice {
@@ -101,11 +101,11 @@ fn advice(sweep: &Sweep, choice: &Choice) -> String {
     let picked = match choice {
         Choice::Best(picked) => picked,
         Choice::None { why, .. } => {
-            return format!("{}\nNo alpha is recommended: {why}.", sweep_table(sweep));
+            return format!("{}\nNo adapter scale is recommended: {why}.", sweep_table(sweep));
         }
     };
     let at = |value: f64| sweep.points.iter().find(|point| point.value == value);
-    let mut text = format!("{}\nalpha {}: {}.", sweep_table(sweep), picked.value, picked.why);
+    let mut text = format!("{}\nadapter_scale {}: {}.", sweep_table(sweep), picked.value, picked.why);
     if picked.value == 1.0 {
         text.push_str("\nThat is the adapter as it was trained: nothing changes.");
     } else if let (Some(now), Some(then)) = (at(1.0), at(picked.value)) {
@@ -118,7 +118,7 @@ fn advice(sweep: &Sweep, choice: &Choice) -> String {
             None => point.rgi_reason.clone().unwrap_or_else(|| "-".to_owned()),
         };
         text.push_str(&format!(
-            "\nAgainst alpha 1 on val: RGI {} -> {}, accuracy {}, refused {}.",
+            "\nAgainst scale 1 on val: RGI {} -> {}, accuracy {}, refused {}.",
             rgi(now),
             rgi(then),
             percent(|point| point.acc),
@@ -171,9 +171,14 @@ impl<'a> SweptRun<'a> {
         })
     }
 
-    fn alpha(&self, config: &SweepConfig, set: SweepSet, prepared: &Prepared) -> Result<Sweep, Failure> {
-        let steps = alpha_steps(&self.adapter, &config.alpha);
-        self.with_sweeper(|sweeper| Ok(sweeper.adapters(SweepKind::Alpha, &steps, set, prepared)?))
+    fn adapter_scales(
+        &self,
+        config: &SweepConfig,
+        set: SweepSet,
+        prepared: &Prepared,
+    ) -> Result<Sweep, Failure> {
+        let steps = adapter_scale_steps(&self.adapter, &config.adapter_scale);
+        self.with_sweeper(|sweeper| Ok(sweeper.adapters(SweepKind::AdapterScale, &steps, set, prepared)?))
     }
 
     /// The thresholds come from val and are the same on the test set.
@@ -197,10 +202,10 @@ impl<'a> SweptRun<'a> {
     }
 }
 
-/// Writes the adapter with the picked alpha in its scale.
+/// Writes the adapter with the picked scale.
 fn write_adapter(adapters: &Adapters, picked: &Picked, dir: &Path, model: &Path) -> Result<(), Failure> {
     adapters.scaled(picked.value as f32).save(dir, &model.display().to_string())?;
-    say(&format!("adapter   {} (alpha {} in its scale)", dir.display(), picked.value));
+    say(&format!("adapter   {} (scale x {})", dir.display(), picked.value));
     Ok(())
 }
 
@@ -250,7 +255,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_written_adapter_has_the_picked_alpha_in_its_lora_alpha_and_the_same_weights() {
+    fn a_written_adapter_has_the_picked_scale_in_its_lora_alpha_and_the_same_weights() {
         let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/qwen2-audio-tiny");
         let lalm = Lalm::load(&fixture, &idk_model::device("cpu").unwrap()).unwrap();
         let trained = Adapters::load(&fixture.join("lora_adapter"), &lalm).unwrap();

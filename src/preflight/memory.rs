@@ -92,7 +92,7 @@ fn memory_input<'a>(
     // Above the limit they are not kept at all.
     let kept = features <= recipe.train.feature_cache_mib << 20;
     // Rows of one prompt share it, unless layers are run again.
-    let twice = recipe.train.method == Method::Dpo && recipe.train.recompute;
+    let twice = recipe.train.method == Method::Dpo && recipe.train.gradient_checkpointing;
     let threads = if on_gpu { 1 } else { rayon::current_num_threads() };
     MemoryInput {
         model: &outline.config,
@@ -102,10 +102,10 @@ fn memory_input<'a>(
         audio_tokens,
         text_tokens: preview.tokens.iter().max().copied().unwrap_or_default().saturating_sub(audio_tokens),
         batch_size: recipe.train.batch_size * if twice { 2 } else { 1 },
-        at_once: recipe.train.accumulation.min(threads).max(1),
+        at_once: recipe.train.gradient_accumulation_steps.min(threads).max(1),
         cached_clips: if kept { clips as usize } else { 0 },
-        pad_to: recipe.run_settings().bucket(on_gpu),
-        recompute: recipe.train.recompute,
+        pad_to: recipe.run_settings().pad_to(on_gpu),
+        gradient_checkpointing: recipe.train.gradient_checkpointing,
     }
 }
 

@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 pub struct SweepConfig {
     /// Factors before the run's adapter at inference: 1 as trained, 0 the base model. Default
     /// `[0, 0.25, 0.5, 0.75, 1, 2, 4]`.
-    pub alpha: Vec<f64>,
-    /// An alpha is picked only if it keeps at least this share of the base model's accuracy on val. Default 0.8.
+    pub adapter_scale: Vec<f64>,
+    /// A scale is picked only if it keeps at least this share of the base model's accuracy on val. Default 0.8.
     pub min_accuracy: f64,
     /// With values, `idk-train` trains an adapter for each K of K@N, all from the same samples. Default none.
     pub k: Vec<usize>,
@@ -19,22 +19,22 @@ pub struct SweepConfig {
 
 impl Default for SweepConfig {
     fn default() -> Self {
-        Self { alpha: vec![0.0, 0.25, 0.5, 0.75, 1.0, 2.0, 4.0], min_accuracy: 0.8, k: Vec::new() }
+        Self { adapter_scale: vec![0.0, 0.25, 0.5, 0.75, 1.0, 2.0, 4.0], min_accuracy: 0.8, k: Vec::new() }
     }
 }
 
-/// Greatest alpha; far beyond it a model only stammers.
-const MAX_ALPHA: f64 = 100.0;
+/// Greatest factor. Far beyond it a model writes no sentence.
+const MAX_ADAPTER_SCALE: f64 = 100.0;
 
 impl SweepConfig {
     /// What is wrong with the values of `[sweep]`, all of it. `n_samples` is that of `[build]`.
     pub fn problems(&self, n_samples: usize) -> Vec<Problem> {
         let k: Vec<f64> = self.k.iter().map(|&k| k as f64).collect();
         let mut problems = Problems::of_section("sweep");
-        let once = !self.alpha.is_empty() && !repeats(&self.alpha);
-        problems.require(once, "alpha", "must hold one or more numbers, each once");
-        let in_range = self.alpha.iter().all(|alpha| (0.0..=MAX_ALPHA).contains(alpha));
-        problems.require(in_range, "alpha", "may hold numbers between 0 and 100");
+        let once = !self.adapter_scale.is_empty() && !repeats(&self.adapter_scale);
+        problems.require(once, "adapter_scale", "must hold one or more numbers, each once");
+        let in_range = self.adapter_scale.iter().all(|scale| (0.0..=MAX_ADAPTER_SCALE).contains(scale));
+        problems.require(in_range, "adapter_scale", "may hold numbers between 0 and 100");
         problems.shares([("min_accuracy", self.min_accuracy)]);
         let in_range = !repeats(&k) && self.k.iter().all(|k| (1..=n_samples).contains(k));
         problems.require(in_range, "k", "may hold numbers between 1 and n_samples of [build], each once");
@@ -93,13 +93,19 @@ mod tests {
         };
         let base = SweepConfig::default;
         assert_eq!(keys(SweepConfig { k: vec![1, 5], ..base() }), Vec::<String>::new());
-        assert_eq!(keys(SweepConfig { alpha: vec![], k: vec![6], ..base() }), ["alpha", "k"]);
-        assert_eq!(keys(SweepConfig { alpha: vec![1.0, 1.0], k: vec![2, 2], ..base() }), ["alpha", "k"]);
+        assert_eq!(keys(SweepConfig { adapter_scale: vec![], k: vec![6], ..base() }), ["adapter_scale", "k"]);
         assert_eq!(
-            keys(SweepConfig { alpha: vec![-1.0], min_accuracy: 1.5, ..base() }),
-            ["alpha", "min_accuracy"]
+            keys(SweepConfig { adapter_scale: vec![1.0, 1.0], k: vec![2, 2], ..base() }),
+            ["adapter_scale", "k"]
         );
-        assert_eq!(keys(SweepConfig { alpha: vec![f64::NAN], k: vec![0], ..base() }), ["alpha", "k"]);
+        assert_eq!(
+            keys(SweepConfig { adapter_scale: vec![-1.0], min_accuracy: 1.5, ..base() }),
+            ["adapter_scale", "min_accuracy"]
+        );
+        assert_eq!(
+            keys(SweepConfig { adapter_scale: vec![f64::NAN], k: vec![0], ..base() }),
+            ["adapter_scale", "k"]
+        );
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod check;
 mod error;
 mod experiments;
 mod read;
+pub(crate) mod renamed;
 mod sections;
 
 use std::path::Path;
@@ -64,7 +65,7 @@ impl Recipe {
     /// How the base model is held in memory and run.
     pub fn run_settings(&self) -> RunSettings {
         let ModelSection { dtype, pad_to, .. } = self.model;
-        RunSettings { dtype, pad_to, recompute: self.train.recompute }
+        RunSettings { dtype, pad_to, gradient_checkpointing: self.train.gradient_checkpointing }
     }
 
     /// Reads a recipe file and applies `--set section.key=value` overrides in order.
@@ -206,7 +207,7 @@ mod tests {
         assert!(parse(text, &["data.val=bank:val"]).is_ok());
         let error = parse("[eval]\nval = \"bank:val\"\n", &[]).unwrap_err().to_string();
         assert!(error.contains("r.toml:2: unknown key `val` in [eval]"), "{error}");
-        assert!(error.contains("did you mean `val` in [data]?"), "{error}");
+        assert!(error.contains("its name is now `val` in [data]"), "{error}");
     }
 
     #[test]

@@ -8,10 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use super::{RecipeError, RecipeProblem, SECTIONS};
-
-/// Keys that stood elsewhere in earlier versions, and where they are now.
-const MOVED: [(&str, &str); 1] = [("eval.val", "`val` in [data]")];
+use super::{RecipeError, RecipeProblem, SECTIONS, renamed};
 
 /// Sections of the recipes of another program, which makes base models.
 const OF_PRETRAINING: [&str; 2] = ["base", "init"];
@@ -192,10 +189,8 @@ impl SectionReader<'_> {
         for (key, value) in given.into_iter().flatten() {
             let dotted = format!("{section}.{key}");
             if !defaults.contains_key(key) {
-                let hint = match MOVED.iter().find(|(old, _)| *old == dotted) {
-                    Some((_, now)) => format!("did you mean {now}?"),
-                    None => suggestion(key, defaults.keys().map(String::as_str)),
-                };
+                let near = || suggestion(key, defaults.keys().map(String::as_str));
+                let hint = renamed::key_hint(&dotted).unwrap_or_else(near);
                 let unknown = Problem::new(dotted, format!("unknown key `{key}` in [{section}]"));
                 self.problems.push(RecipeProblem::at(self.places, unknown.with_hint(hint)));
                 continue;
@@ -207,7 +202,9 @@ impl SectionReader<'_> {
                     accepted.insert(key.clone(), value.clone());
                 }
                 Err(error) => {
-                    let problem = Problem::new(dotted, format!("`{key}` in [{section}]: {error}"));
+                    let hint = renamed::value_hint(&dotted, value);
+                    let what = format!("`{key}` in [{section}]: {error}");
+                    let problem = Problem { hint, ..Problem::new(dotted, what) };
                     self.problems.push(RecipeProblem::at(self.places, problem));
                 }
             }

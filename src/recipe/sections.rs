@@ -86,7 +86,7 @@ pub struct DataSection {
     /// Questions with an option that is there twice: `reject` them, or `merge` the equal options. Default `reject`.
     pub duplicate_choices: DuplicateChoices,
     /// How many annotators must give an answer for it to count, in sets that list the answers of several. Default 2.
-    pub agreement: usize,
+    pub min_annotators: usize,
     /// The file that the recipe was read from: a relative `bank` may lie above it.
     #[serde(skip)]
     pub(crate) recipe: Option<PathBuf>,
@@ -105,7 +105,7 @@ impl Default for DataSection {
             val_questions: None,
             limit_per_task: None,
             duplicate_choices: DuplicateChoices::default(),
-            agreement: 2,
+            min_annotators: 2,
             recipe: None,
         }
     }
@@ -119,7 +119,7 @@ impl DataSection {
             ("train_questions", self.train_questions.unwrap_or(1)),
             ("val_questions", self.val_questions.unwrap_or(1)),
             ("limit_per_task", self.limit_per_task.unwrap_or(1)),
-            ("agreement", self.agreement),
+            ("min_annotators", self.min_annotators),
         ]);
         let apart = self.val.is_empty() || ![&self.train, &self.test].contains(&&self.val);
         problems.require(apart, "val", "must be other questions than `train` and `test`");

@@ -6,6 +6,7 @@ use idk_trainer::{known_keys, on_resume};
 use serde_json::Value;
 
 use super::RunError;
+use crate::recipe::renamed::key_now;
 use crate::recipe::{Recipe, SECTIONS, SweepConfig, TransferConfig};
 
 const OF_DATASET: &str = "the dataset is made by it; `idk-build relabel` makes another of the same samples";
@@ -22,8 +23,11 @@ pub(crate) fn check_keys(keys: &[String]) -> Result<(), RunError> {
     for key in keys {
         let meaning = on_resume(key);
         if meaning.is_none() && !is_known(key) {
-            let near = idk_common::text::did_you_mean(key, known_keys());
-            let hint = near.map_or(String::new(), |near| format!("; did you mean `{near}`?"));
+            let near = || idk_common::text::did_you_mean(key, known_keys());
+            let hint = match key_now(key) {
+                Some(now) => format!("; its name is now `{now}`"),
+                None => near().map_or(String::new(), |near| format!("; did you mean `{near}`?")),
+            };
             return usage(format!("--allow-change: there is no key `{key}`{hint}"));
         }
         let section = key.split_once('.').map_or(key.as_str(), |(section, _)| section);
@@ -85,6 +89,7 @@ mod tests {
             ("build.k", "idk-build relabel"),
             ("train.learning_rte", "did you mean `train.learning_rate`?"),
             ("lora.rnak", "did you mean `lora.rank`?"),
+            ("train.accumulation", "its name is now `train.gradient_accumulation_steps`"),
             ("zebra", "there is no key `zebra`"),
         ] {
             assert!(said(key).contains(part), "{key}: {}", said(key));

@@ -27,6 +27,14 @@ pub(crate) enum RunError {
         /// The run folder.
         dir: PathBuf,
     },
+    /// The folder holds a run of an earlier version, whose recipe has names that changed.
+    #[error("`{}` holds a run of an earlier version; in its recipe.toml:{}", dir.display(), list_renamed(problems))]
+    EarlierNames {
+        /// The run folder.
+        dir: PathBuf,
+        /// Every name that changed.
+        problems: Vec<Problem>,
+    },
     /// A question source that is neither `bank:SPLIT` nor a file.
     #[error("[data] {key} = `{value}`: {what}")]
     Source {
@@ -91,7 +99,7 @@ pub(crate) enum RunError {
         /// The run folder.
         dir: PathBuf,
     },
-    /// An adapter with the best alpha was to be written, and no alpha helps.
+    /// An adapter with the best scale was to be written, and no scale helps.
     #[error("nothing was written: {why}")]
     NothingPicked {
         /// Why none was picked.
@@ -144,11 +152,18 @@ fn count_of(problems: usize) -> String {
     format!("{problems} problem{}", if problems == 1 { "" } else { "s" })
 }
 
+/// One line per renamed key, with its new name.
+fn list_renamed(problems: &[Problem]) -> String {
+    let line = |it: &Problem| format!("\n  {it}: {}", it.hint.as_deref().unwrap_or_default());
+    problems.iter().map(line).collect()
+}
+
 impl Diagnose for RunError {
     fn exit_kind(&self) -> ExitKind {
         match self {
             Self::OtherRun { .. }
             | Self::NoIdentity { .. }
+            | Self::EarlierNames { .. }
             | Self::NoQuestions { .. }
             | Self::TooManyRejected { .. }
             | Self::AllRejected { .. }
@@ -176,7 +191,7 @@ impl Diagnose for RunError {
                  takes its adapter with `--base DIR`"
                     .to_owned(),
             ),
-            Self::OtherRun { .. } => Some(
+            Self::OtherRun { .. } | Self::EarlierNames { .. } => Some(
                 "choose another folder with `--set output.dir=DIR`, or `--fresh` to move this one aside"
                     .to_owned(),
             ),
@@ -201,7 +216,7 @@ impl Diagnose for RunError {
                     .to_owned(),
             ),
             Self::NothingPicked { below_floor: false, .. } => Some(
-                "a lower --min-accuracy changes nothing: try other `alpha` in [sweep], or train with another K or fewer \
+                "a lower --min-accuracy changes nothing: try other `adapter_scale` in [sweep], or train with another K or fewer \
                  unknown questions (docs/guide/sweeps.md)"
                     .to_owned(),
             ),

@@ -107,7 +107,7 @@ pub(crate) fn load(
 pub(crate) fn read_file(path: &Path, data: &DataSection) -> Result<QuestionSet, Failure> {
     let options = ReadOptions {
         duplicate_choices: data.duplicate_choices,
-        agreement: data.agreement,
+        min_annotators: data.min_annotators,
         ..ReadOptions::default()
     };
     Ok(read_questions_with(path, &options)?)

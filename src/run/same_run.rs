@@ -11,7 +11,8 @@ use idk_trainer::Method;
 use super::RunError;
 use super::allow::{allows, can_be_allowed};
 use super::questions;
-use crate::recipe::Recipe;
+use crate::recipe::renamed::is_renamed;
+use crate::recipe::{Recipe, RecipeError};
 use crate::terminal::Failure;
 
 /// What made a run beside its recipe: the content of `identity.json`.
@@ -48,9 +49,17 @@ pub(crate) fn check_same_run(
     allowed: &[String],
 ) -> Result<(), Failure> {
     let path = dir.recipe();
-    // A recipe.toml that cannot be read is of another version; the stages then compare their own inputs.
-    let Some(before) = path.is_file().then(|| Recipe::load(&path, &[]).ok()).flatten() else {
+    if !path.is_file() {
         return Ok(());
+    }
+    let before = match Recipe::load(&path, &[]) {
+        Ok(before) => before,
+        Err(RecipeError::Invalid { problems, .. }) if problems.iter().any(|it| is_renamed(&it.problem)) => {
+            let problems = problems.into_iter().map(|it| it.problem).filter(is_renamed).collect();
+            return Err(RunError::EarlierNames { dir: dir.root.clone(), problems }.into());
+        }
+        // A recipe.toml that cannot be read is of another version; the stages then compare their own inputs.
+        Err(_) => return Ok(()),
     };
     let (mut then, mut now) = (Identity::default(), Identity::default());
     if let Some((sampled, build_now)) = sampling_of(recipe, dir, &before)? {

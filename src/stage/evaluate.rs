@@ -76,10 +76,10 @@ impl Evaluation<'_> {
         Ok(prepare(&self.run.model.lalm, &loaded.set, &recipe.eval, style, seed, progress)?)
     }
 
-    /// Samples of the base model on the questions of test and val, if the recipe has `agreement`.
+    /// Samples of the base model on the questions of test and val, if the recipe has `self-consistency`.
     fn samples(&self, test: &Prepared, val: Option<&Prepared>) -> Result<Option<Samples>, Failure> {
         let recipe = self.run.recipe;
-        let Some(val) = val.filter(|_| recipe.eval.methods.contains(&Method::Agreement)) else {
+        let Some(val) = val.filter(|_| recipe.eval.methods.contains(&Method::SelfConsistency)) else {
             return Ok(None);
         };
         let of = |set: &Prepared| self_consistency::sample(&self.run.model, recipe, set, &self.eval_dir);

@@ -105,8 +105,15 @@ impl Card<'_> {
         let mut rows: Vec<(&str, String)> = vec![("seed", recipe.seed.to_string())];
         let keys: &[&str] = &["rank", "alpha", "dropout", "rslora", "modules", "target_modules", "init"];
         rows.extend(values(&recipe.lora, keys));
-        let keys =
-            ["method", "epochs", "max_steps", "batch_size", "accumulation", "learning_rate", "schedule"];
+        let keys = [
+            "method",
+            "epochs",
+            "max_steps",
+            "batch_size",
+            "gradient_accumulation_steps",
+            "learning_rate",
+            "schedule",
+        ];
         rows.extend(values(train, &keys));
         if train.method == Method::Dpo {
             rows.extend(values(&recipe.dpo, &["beta", "loss", "label_smoothing", "sft_weight"]));

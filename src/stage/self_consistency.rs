@@ -1,4 +1,4 @@
-//! Samples of the base model on questions that are evaluated, for the method `agreement`.
+//! Samples of the base model on questions that are evaluated, for the method `self-consistency`.
 
 use std::path::Path;
 
@@ -28,7 +28,7 @@ pub(super) fn sample(
     prepared: &Prepared,
     eval_dir: &Path,
 ) -> Result<SampledAnswers, Failure> {
-    // Agreement needs every sample, whatever the labels need.
+    // It needs every sample, whatever the labels need.
     let config = BuildConfig { stop_when_decided: false, ..recipe.build.clone() };
     let questions: Vec<_> = prepared.questions.iter().map(|question| question.original.clone()).collect();
     let provenance = Provenance {

@@ -133,7 +133,7 @@ fn a_recipe_that_makes_a_base_model_names_the_program_for_it() {
 /// Two wrong keys of every section, each with what is said about it.
 const TWO_WRONG_KEYS: [(&str, [(&str, &str); 2]); 10] = [
     ("model", [("path = ''", "must name a folder"), ("pad_to = 2000", "must be at most 1024 tokens")]),
-    ("data", [("val_questions = 0", "must be at least 1"), ("agreement = 0", "must be at least 1")]),
+    ("data", [("val_questions = 0", "must be at least 1"), ("min_annotators = 0", "must be at least 1")]),
     ("build", [("n_samples = 0", "must be at least 1"), ("top_p = 2", "must be above 0 and at most 1")]),
     ("lora", [("rank = 0", "must be between 1 and"), ("dropout = 1.0", "must be at least 0 and below 1")]),
     ("train", [("batch_size = 0", "must be at least 1"), ("eps = 0", "must be a number above 0")]),
@@ -147,7 +147,7 @@ const TWO_WRONG_KEYS: [(&str, [(&str, &str); 2]); 10] = [
     (
         "sweep",
         [
-            ("alpha = [-1]", "may hold numbers between 0 and 100"),
+            ("adapter_scale = [-1]", "may hold numbers between 0 and 100"),
             ("min_accuracy = 2", "must be between 0 and 1"),
         ],
     ),
@@ -227,7 +227,8 @@ fn infinity_and_nan_are_rejected_with_the_key_and_never_taken_for_not_set() {
             }
         }
     }
-    let elsewhere = ["seed=inf", "train.betas=[0.9, nan]", "train={max_steps = inf}", "sweep.alpha=[1, inf]"];
+    let elsewhere =
+        ["seed=inf", "train.betas=[0.9, nan]", "train={max_steps = inf}", "sweep.adapter_scale=[1, inf]"];
     for assignment in elsewhere {
         desk.train(&[assignment]).failed(2, &["--set: `", "must be a finite number, not `"]);
     }

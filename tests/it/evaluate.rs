@@ -11,7 +11,7 @@ use idk_common::fs::read;
 use serde_json::{Value, json};
 
 /// Every method but the one whose prompt is too long for the tiny model.
-const METHODS: &str = "eval.methods=[\"adapter\", \"idk-prompt\", \"mcot\", \"task-agent\", \"threshold\", \"agreement\", \"group\", \"random\"]";
+const METHODS: &str = "eval.methods=[\"adapter\", \"idk-prompt\", \"mcot\", \"task-agent\", \"threshold\", \"self-consistency\", \"group\", \"random\"]";
 
 /// `idk-eval quick.toml` with options after the overrides.
 fn evaluate(desk: &Desk, overrides: &[&str], options: &[&str]) -> Said {
@@ -41,8 +41,17 @@ fn every_method_has_answers_results_and_its_place_beside_every_other() {
     let found = results(&desk.path("run/eval"));
     let names: Vec<&str> =
         found["methods"].as_array().unwrap().iter().map(|row| row["name"].as_str().unwrap()).collect();
-    let expected =
-        ["adapter", "other", "idk-prompt", "mcot", "task-agent", "threshold", "agreement", "group", "random"];
+    let expected = [
+        "adapter",
+        "other",
+        "idk-prompt",
+        "mcot",
+        "task-agent",
+        "threshold",
+        "self-consistency",
+        "group",
+        "random",
+    ];
     assert_eq!(names, expected);
     for name in ["base"].into_iter().chain(expected) {
         let rows: Vec<Value> =
@@ -60,10 +69,10 @@ fn every_method_has_answers_results_and_its_place_beside_every_other() {
     let method = |name: &str| &found["methods"][expected.iter().position(|other| *other == name).unwrap()];
     assert_eq!(method("threshold")["rule"]["n"], 4);
     assert_eq!(
-        (&method("agreement")["rule"]["rule"], &method("agreement")["rule"]["n"]),
-        (&"agreement".into(), &4.into())
+        (&method("self-consistency")["rule"]["rule"], &method("self-consistency")["rule"]["n"]),
+        (&"self-consistency".into(), &4.into())
     );
-    assert!(found["methods"][0]["tasks"][3]["agreement"].is_object(), "a yardstick for every method");
+    assert!(found["methods"][0]["tasks"][3]["self_consistency"].is_object(), "a yardstick for every method");
     assert_eq!(method("random")["rule"]["like"], "adapter");
     let rate = |name: &str| method(name)["tasks"][3]["refusal_rate"]["after"].clone();
     assert_eq!(rate("random"), rate("adapter"));
@@ -95,7 +104,7 @@ fn every_method_has_answers_results_and_its_place_beside_every_other() {
         "| refused |",
         "McNemar",
         "as many as adapter",
-        "by the agreement of samples",
+        "by self-consistency",
     ] {
         assert!(said.stdout.contains(part), "`{part}` is not in {}", said.stdout);
     }
@@ -119,19 +128,21 @@ fn plots_of_a_run_are_drawn_without_a_model_and_its_sweeps_and_training_are_in_t
         json!({"value": value, "acc": 50.0, "tru": 60.0, "rel": 55.0, "refusal_rate": 10.0, "rgi": 0.1,
             "rgi_low": -0.1, "rgi_high": 0.3, "by_task": {"sound": {"acc": 50.0, "refusal_rate": 10.0, "rgi": 0.1}}})
     };
-    let sweep = json!({"schema": 1, "kind": "alpha", "parameter": "alpha", "set": "val", "questions": 6,
+    let sweep = json!({"schema": 1, "kind": "adapter_scale", "parameter": "adapter_scale", "set": "val", "questions": 6,
         "base": {"acc": 50.0}, "points": [point(0.5), point(1.0)], "picked": {"value": 0.5, "why": "the best"}});
-    idk_common::json::write_json(&desk.path("run/sweep/alpha.json"), &sweep).unwrap();
+    idk_common::json::write_json(&desk.path("run/sweep/adapter_scale.json"), &sweep).unwrap();
     evaluate(&desk, &[], &[]).succeeded();
-    assert!(page("run/eval/report.html").contains("Picked: alpha = 0.5 (the best)."));
+    assert!(page("run/eval/report.html").contains("Picked: adapter_scale = 0.5 (the best)."));
     // A folder of answers of its own is not that of the run.
     evaluate(&desk, &[], &["--out", "other"]).succeeded();
-    assert!(!page("other/report.html").contains("<h2>Alpha</h2>"));
+    assert!(!page("other/report.html").contains("<h2>Adapter scale</h2>"));
 
     let said = desk.run(EVAL, &["plot", "run", "--out", "plots"]).succeeded();
     let written = files(&desk.path("plots"));
     assert_eq!(said.stdout.lines().count(), written.len());
-    for name in ["rgi-forest", "reliability", "risk-coverage-all", "sweep-alpha-val-rgi", "training-loss"] {
+    for name in
+        ["rgi-forest", "reliability", "risk-coverage-all", "sweep-adapter-scale-val-rgi", "training-loss"]
+    {
         for ending in ["svg", "png"] {
             assert!(written.contains_key(&format!("{name}.{ending}")), "{name}.{ending}: {}", said.stdout);
         }
@@ -304,7 +315,7 @@ fn val_is_one_key_for_thresholds_and_training_and_training_asks_it_only_where_it
     desk.train(&[&both[..], &["train.eval_every=1", "output.dir=asked"]].concat()).succeeded();
     assert_eq!(evaluations("asked"), 2, "two epochs of one step");
     desk.train(&["eval.val=val/questions.json", "output.dir=old"])
-        .failed(2, &["did you mean `val` in [data]?"]);
+        .failed(2, &["its name is now `val` in [data]"]);
 }
 
 #[test]

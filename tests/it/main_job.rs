@@ -78,7 +78,7 @@ fn the_shipped_recipe_gives_the_same_bytes_again_elsewhere_and_on_one_thread() {
 fn random_weights_every_method_and_accumulated_steps_give_the_same_bytes_too() {
     let overrides = [
         "eval.methods=[\"adapter\", \"idk-prompt\"]",
-        "train.accumulation=2",
+        "train.gradient_accumulation_steps=2",
         "lora.dropout=0.2",
         "lora.rslora=true",
         "build.target=sampled",
@@ -258,6 +258,12 @@ fn a_run_names_program_and_model_in_a_file_of_its_own_and_one_that_does_not_is_a
     assert_eq!(identity, serde_json::json!({ "model": model, "program": env!("CARGO_PKG_VERSION") }));
     let recipe = idk_common::fs::read_to_string(&desk.path("run/recipe.toml")).unwrap();
     assert!(!recipe.contains(model.as_str().unwrap()), "{recipe}");
+
+    let of_earlier = recipe.replace("gradient_accumulation_steps", "accumulation");
+    desk.write("run/recipe.toml", of_earlier.as_bytes());
+    let names = ["a run of an earlier version", "`accumulation` in [train]", "`gradient_accumulation_steps`"];
+    desk.train(&[]).failed(65, &[&names[..], &["--fresh"]].concat());
+    desk.write("run/recipe.toml", recipe.as_bytes());
 
     std::fs::remove_file(desk.path("run/identity.json")).unwrap();
     let before = files(&desk.path("run"));

@@ -1,4 +1,4 @@
-//! Sweeps as a program: alpha and threshold of a finished run, which alpha to take, and K as an experiment of several runs.
+//! Sweeps as a program: adapter scale and threshold of a finished run, which scale to take, and K as an experiment of several runs.
 #![allow(clippy::unwrap_used, reason = "helpers of tests, which clippy does not count as tests")]
 
 use crate::support::{Desk, EVAL, assert_same, files, question_set, with_overrides};
@@ -20,25 +20,27 @@ fn numbers(sweep: &Value, key: &str) -> Vec<f64> {
 }
 
 #[test]
-fn a_sweep_answers_val_at_every_alpha_and_a_second_one_finds_the_answers_and_writes_the_same_bytes() {
+fn a_sweep_answers_val_at_every_scale_and_a_second_one_finds_the_answers_and_writes_the_same_bytes() {
     let desk = finished_run();
-    let alphas = "sweep.alpha=[1, 0, 0.5]";
+    let scales = "sweep.adapter_scale=[1, 0, 0.5]";
     let sweep = |place: &str, options: &[&str]| {
-        desk.run(EVAL, &[&["sweep"], &with_overrides(place, &[VAL, alphas])[..], options].concat())
+        desk.run(EVAL, &[&["sweep"], &with_overrides(place, &[VAL, scales])[..], options].concat())
             .succeeded()
     };
     let said = sweep("quick.toml", &["--test"]);
-    for part in
-        ["alpha sweep on val, 4 questions", "alpha sweep on test, 6 questions", "threshold sweep on val"]
-    {
+    for part in [
+        "adapter_scale sweep on val, 4 questions",
+        "adapter_scale sweep on test, 6 questions",
+        "threshold sweep on val",
+    ] {
         assert!(said.stdout.contains(part), "`{part}` is not in {}", said.stdout);
     }
     let read = |name: &str| read_json::<Value>(&desk.path(&format!("run/sweep/{name}.json"))).unwrap();
-    let (val, test) = (read("alpha"), read("alpha-test"));
+    let (val, test) = (read("adapter_scale"), read("adapter_scale-test"));
     assert_eq!((&val["set"], &test["set"]), (&"val".into(), &"test".into()));
     assert_eq!(numbers(&val, "value"), [0.0, 0.5, 1.0]);
     for sweep in [&val, &test] {
-        // Alpha 0 is the base model.
+        // Scale 0 is the base model.
         assert_eq!(
             (&sweep["points"][0]["acc"], &sweep["points"][0]["rgi_reason"]),
             (&sweep["base"]["acc"], &"changed nothing".into())
@@ -65,24 +67,27 @@ fn a_sweep_answers_val_at_every_alpha_and_a_second_one_finds_the_answers_and_wri
     let lines = sweep("quick.toml", &["--json"]).stdout;
     let kinds: Vec<Value> =
         lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["kind"].clone()).collect();
-    assert_eq!(kinds, ["alpha", "threshold"]);
+    assert_eq!(kinds, ["adapter_scale", "threshold"]);
 }
 
 #[test]
-fn pick_never_reads_the_test_set_and_says_so_when_no_alpha_helps() {
+fn pick_never_reads_the_test_set_and_says_so_when_no_scale_helps() {
     let desk = finished_run();
     std::fs::remove_file(desk.path("set/questions.json")).unwrap();
     let pick = |options: &[&str]| desk.run(EVAL, &[&["pick", "run"], options].concat());
     // The tiny model's weights are random: nothing that it learns is a refusal.
     let said = pick(&[]).succeeded();
     assert!(
-        said.stdout.contains("No alpha is recommended: no alpha gains more than it loses on val."),
+        said.stdout
+            .contains("No adapter scale is recommended: no adapter_scale gains more than it loses on val."),
         "{}",
         said.stdout
     );
     assert_eq!(pick(&["--json"]).succeeded().json()["picked"], Value::Null);
-    pick(&["--write", "picked"])
-        .failed(65, &["nothing was written", "no alpha gains", "a lower --min-accuracy changes nothing"]);
+    pick(&["--write", "picked"]).failed(
+        65,
+        &["nothing was written", "no adapter_scale gains", "a lower --min-accuracy changes nothing"],
+    );
     pick(&["--write", "set"]).failed(2, &["`set` is there already"]);
     assert!(!desk.path("picked").exists());
 }
@@ -96,7 +101,7 @@ fn what_cannot_be_swept_is_said_before_a_model_is_loaded() {
     sweep(&[]).failed(2, &["give `val` in [data]"]);
     sweep(&["data.val=set/questions.json"]).failed(2, &["val"]);
     sweep(&["data.val=none.json"]).failed(66, &["none.json"]);
-    sweep(&[VAL, "sweep.alpha=[-1]"]).failed(2, &["`alpha` in [sweep]", "between 0 and 100"]);
+    sweep(&[VAL, "sweep.adapter_scale=[-1]"]).failed(2, &["`adapter_scale` in [sweep]", "between 0 and 100"]);
     question_set(&desk, "val", 4, |_| {});
     sweep(&[VAL]).failed(66, &["adapter_config.json"]);
     desk.run(EVAL, &["sweep", "nowhere"]).failed(66, &["nowhere"]);

@@ -101,7 +101,12 @@ fn what_is_found_before_a_run_ends_the_check_and_the_run_with_one_code_and_write
             &["--set: `target_modules` in [lora] names `q_proj` twice"],
         ),
         ("lora.rank=0", 2, &["--set: `rank` in [lora] must be between 1 and"]),
-        ("train.length_window_steps=-1", 2, &["--set: `length_window_steps` in [train]"]),
+        ("train.group_by_length=-1", 2, &["--set: `group_by_length` in [train]"]),
+        (
+            "train.group_by_length=true",
+            2,
+            &["`group_by_length` in [train]", "write the steps to sort together, such as 50"],
+        ),
         ("data.val_questions=0", 2, &["--set: `val_questions` in [data] must be at least 1"]),
     ] {
         for options in [&["--check"][..], &[]] {
@@ -110,7 +115,7 @@ fn what_is_found_before_a_run_ends_the_check_and_the_run_with_one_code_and_write
     }
     assert_same(&before, &files(&desk.path("")));
     // More steps than there are: one window.
-    train(&desk, &["train.length_window_steps=9223372036854775807"], &[]).succeeded();
+    train(&desk, &["train.group_by_length=9223372036854775807"], &[]).succeeded();
 }
 
 #[test]

@@ -126,7 +126,7 @@ impl TrainState {
 }
 
 const BATCH_SIZE: &str = "train.batch_size";
-const ACCUMULATION: &str = "train.accumulation";
+const ACCUMULATION: &str = "train.gradient_accumulation_steps";
 
 /// Rows of one step. They must stay the same number: where the next step begins is counted in steps.
 fn rows_per_step(identity: &Identity) -> u64 {
@@ -135,7 +135,7 @@ fn rows_per_step(identity: &Identity) -> u64 {
 }
 
 /// Writes the checkpoint after `state.step` steps, reads it back, records it in `last` and the best one in `best`, and
-/// only then removes checkpoints beyond the newest `keep_last` (0 keeps all), but never the best one.
+/// only then removes checkpoints beyond the newest `save_total_limit` (0 keeps all), but never the best one.
 ///
 /// `write_model` writes the trained tensors into the folder that it is given; it is called first and may replace
 /// that folder. An existing checkpoint of the same step is replaced.
@@ -146,7 +146,7 @@ pub fn save(
     run: &RunDir,
     state: &TrainState,
     optimizer: &AdamW,
-    keep_last: usize,
+    save_total_limit: usize,
     write_model: &mut dyn FnMut(&Path) -> Result<(), TrainError>,
 ) -> Result<PathBuf, TrainError> {
     let parent = run.checkpoints();
@@ -165,16 +165,16 @@ pub fn save(
     }
     fs::publish_dir(&temporary, &target)?;
     manifest::verify_dir(&target)?;
-    settle(run, state, keep_last)?;
+    settle(run, state, save_total_limit)?;
     Ok(target)
 }
 
 /// What a save ends with once its checkpoint is in place, and what a kill may have cut off: the newest and the best
-/// checkpoint are named, unfinished folders and those beyond the newest `keep_last` are removed.
+/// checkpoint are named, unfinished folders and those beyond the newest `save_total_limit` are removed.
 ///
 /// # Errors
 /// [`TrainError::Common`] or [`TrainError::Io`] names what could not be written or removed.
-pub fn settle(run: &RunDir, state: &TrainState, keep_last: usize) -> Result<(), TrainError> {
+pub fn settle(run: &RunDir, state: &TrainState, save_total_limit: usize) -> Result<(), TrainError> {
     let parent = run.checkpoints();
     remove_leftovers(&parent)?;
     fs::write_atomic(&parent.join(LAST_FILE), format!("{}\n", step_folder(state.step)).as_bytes())?;
@@ -182,8 +182,8 @@ pub fn settle(run: &RunDir, state: &TrainState, keep_last: usize) -> Result<(), 
     if let Some(step) = best {
         fs::write_atomic(&parent.join(BEST_FILE), format!("{}\n", step_folder(step)).as_bytes())?;
     }
-    if keep_last > 0 {
-        prune(&parent, state.step, keep_last, best)?;
+    if save_total_limit > 0 {
+        prune(&parent, state.step, save_total_limit, best)?;
     }
     Ok(())
 }
@@ -298,11 +298,16 @@ fn remove_leftovers(parent: &Path) -> Result<(), TrainError> {
     Ok(())
 }
 
-/// Removes all but the best and the newest `keep_last` checkpoints up to `newest_step`. A killed removal leaves a folder that
+/// Removes all but the best and the newest `save_total_limit` checkpoints up to `newest_step`. A killed removal leaves a folder that
 /// does not verify; under its hidden name it is a leftover.
-fn prune(parent: &Path, newest_step: u64, keep_last: usize, best: Option<u64>) -> Result<(), TrainError> {
+fn prune(
+    parent: &Path,
+    newest_step: u64,
+    save_total_limit: usize,
+    best: Option<u64>,
+) -> Result<(), TrainError> {
     let folders = step_folders(parent)?;
-    let old = folders.range(..=newest_step).rev().skip(keep_last);
+    let old = folders.range(..=newest_step).rev().skip(save_total_limit);
     for (step, path) in old.filter(|(step, _)| Some(**step) != best) {
         let hidden = parent.join(format!(".tmp-{}", step_folder(*step)));
         std::fs::rename(path, &hidden).map_err(TrainError::io(path, "removing an old checkpoint"))?;
@@ -330,10 +335,10 @@ mod tests {
         TrainState { step, ..TrainState::new(Identity::default().with("model", "abc")) }
     }
 
-    fn save_steps(run: &RunDir, steps: &[u64], keep_last: usize) {
+    fn save_steps(run: &RunDir, steps: &[u64], save_total_limit: usize) {
         let optimizer = AdamW::new(&TrainConfig::default(), true);
         for &step in steps {
-            save(run, &state(step), &optimizer, keep_last, &mut |dir| {
+            save(run, &state(step), &optimizer, save_total_limit, &mut |dir| {
                 Ok(fs::write_atomic(&dir.join("weights.bin"), &[step as u8; 64])?)
             })
             .unwrap();
@@ -473,8 +478,10 @@ mod tests {
 
     #[test]
     fn a_batch_may_be_split_in_another_way_but_not_grow() {
-        let split = |batch, parts| entries_of(&[("train.batch_size", batch), ("train.accumulation", parts)]);
-        let allowed = ["train.batch_size".to_owned(), "train.accumulation".to_owned()];
+        let split = |batch, parts| {
+            entries_of(&[("train.batch_size", batch), ("train.gradient_accumulation_steps", parts)])
+        };
+        let allowed = ["train.batch_size".to_owned(), "train.gradient_accumulation_steps".to_owned()];
         let mut state = TrainState::new(split("8", "1"));
         assert!(state.resume_with(&split("8", "2"), &allowed, Path::new("run")).is_err());
         assert_eq!(state.resume_with(&split("2", "4"), &allowed, Path::new("run")).unwrap().len(), 2);

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use idk_common::identity::OnResume;
 use idk_common::{Identity, Problem, Problems};
 use idk_model::{FeatureLimits, FeatureStore};
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::best::BestMetric;
 use crate::error::TrainError;
@@ -48,9 +49,9 @@ pub struct TrainConfig {
     /// Rows run through the model at once (the micro-batch). Default 8.
     pub batch_size: usize,
     /// Micro-batches whose gradients are summed before one optimiser step; the effective batch is
-    /// `batch_size * accumulation`. Any split of the same effective batch gives the same step, up to rounding. On the
+    /// `batch_size * gradient_accumulation_steps`. Any split of the same effective batch gives the same step, up to rounding. On the
     /// CPU the micro-batches of a step run on several threads, so 4 x 2 is faster than 8 x 1. Default 1.
-    pub accumulation: usize,
+    pub gradient_accumulation_steps: usize,
     /// Peak learning rate. Default 1e-3, right for LoRA on the embedded base model; use about 1e-4 on a 7B model.
     pub learning_rate: f64,
     /// Learning rate after warm-up: "cosine", "linear" or "constant". Default "cosine".
@@ -74,7 +75,7 @@ pub struct TrainConfig {
     pub save_every: u64,
     /// Checkpoints kept; older ones are removed once a newer one has been read back and verified. 0 keeps all.
     /// Default 2.
-    pub keep_last: usize,
+    pub save_total_limit: usize,
     /// Steps between evaluations on the validation rows and questions; 0 evaluates only after the last step. Default 0.
     pub eval_every: u64,
     /// The adapter of the evaluation at which this metric is best becomes the run's adapter, in place of the last one:
@@ -93,11 +94,12 @@ pub struct TrainConfig {
     pub shuffle: bool,
     /// Steps between rows of the metrics log; the last step is always logged. Default 1.
     pub log_every: u64,
-    /// Sort the rows of so many steps by length before they are cut into micro-batches, which saves padding: 0 sorts
-    /// nothing, 1 the rows of each step (the same step, up to rounding), more mixes the rows of a window of steps anew
-    /// (what transformers calls `group_by_length`): a step then holds rows of like length, in an order that depends on
-    /// the seed and the epoch alone. Not used by full-parameter training. Default 0.
-    pub length_window_steps: u64,
+    /// Steps whose rows are sorted by length before they are cut into micro-batches, which saves padding. 0 sorts
+    /// nothing. 1 sorts within each step, which is the same step up to rounding. More put rows of similar length into
+    /// the same step; the steps of such a window then follow in an order that depends on seed and epoch alone.
+    /// transformers' `group_by_length = true` sorts 50 batches together. Not used by full-parameter training. Default 0.
+    #[serde(deserialize_with = "steps_to_group")]
+    pub group_by_length: u64,
     /// Most memory in MiB for the audio features that are kept over epochs while the encoder is frozen. What needs more
     /// goes to `feature_cache_dir` if there is one, and is else computed again at each step; the trained adapter is the
     /// same. Default 2048.
@@ -109,7 +111,14 @@ pub struct TrainConfig {
     pub feature_cache_disk_mib: u64,
     /// Keep only the input of each decoder layer for the backward pass and run the layer again there: much less memory for
     /// a third more work. For LoRA; not used by full-parameter training. Default false.
-    pub recompute: bool,
+    pub gradient_checkpointing: bool,
+}
+
+/// A number of steps. transformers takes `true` here, so the error says what to write.
+fn steps_to_group<'de, D: Deserializer<'de>>(value: D) -> Result<u64, D::Error> {
+    u64::deserialize(value).map_err(|error| {
+        D::Error::custom(format!("{error}: write the steps to sort together, such as 50; 0 is off"))
+    })
 }
 
 const OTHER_ROWS: &str = "the rows that the current epoch has left would be others";
@@ -121,7 +130,7 @@ impl Default for TrainConfig {
             epochs: 1,
             max_steps: None,
             batch_size: 8,
-            accumulation: 1,
+            gradient_accumulation_steps: 1,
             learning_rate: 1e-3,
             schedule: Schedule::Cosine,
             min_lr_ratio: 0.0,
@@ -132,18 +141,18 @@ impl Default for TrainConfig {
             eps: 1e-8,
             max_grad_norm: 1.0,
             save_every: 0,
-            keep_last: 2,
+            save_total_limit: 2,
             eval_every: 0,
             metric_for_best: None,
             early_stopping_patience: None,
             target_refusal_rate: None,
             shuffle: true,
             log_every: 1,
-            length_window_steps: 0,
+            group_by_length: 0,
             feature_cache_mib: 2048,
             feature_cache_dir: PathBuf::new(),
             feature_cache_disk_mib: 20480,
-            recompute: false,
+            gradient_checkpointing: false,
         }
     }
 }
@@ -155,7 +164,7 @@ impl TrainConfig {
         ("train.epochs", OnResume::Later),
         ("train.max_steps", OnResume::Later),
         ("train.batch_size", OnResume::Later),
-        ("train.accumulation", OnResume::Later),
+        ("train.gradient_accumulation_steps", OnResume::Later),
         ("train.learning_rate", OnResume::Later),
         ("train.schedule", OnResume::Later),
         ("train.min_lr_ratio", OnResume::Later),
@@ -166,18 +175,18 @@ impl TrainConfig {
         ("train.eps", OnResume::Later),
         ("train.max_grad_norm", OnResume::Later),
         ("train.save_every", OnResume::Free),
-        ("train.keep_last", OnResume::Free),
+        ("train.save_total_limit", OnResume::Free),
         ("train.eval_every", OnResume::Later),
         ("train.metric_for_best", OnResume::Never("the best evaluation so far was found by it")),
         ("train.early_stopping_patience", OnResume::Later),
         ("train.target_refusal_rate", OnResume::Later),
         ("train.shuffle", OnResume::Never(OTHER_ROWS)),
         ("train.log_every", OnResume::Free),
-        ("train.length_window_steps", OnResume::Never(OTHER_ROWS)),
+        ("train.group_by_length", OnResume::Never(OTHER_ROWS)),
         ("train.feature_cache_mib", OnResume::Free),
         ("train.feature_cache_dir", OnResume::Free),
         ("train.feature_cache_disk_mib", OnResume::Free),
-        ("train.recompute", OnResume::Free),
+        ("train.gradient_checkpointing", OnResume::Free),
     ];
 
     /// What is wrong with the values of `[train]`, all of it.
@@ -188,7 +197,7 @@ impl TrainConfig {
             ("epochs", epochs),
             ("max_steps", self.max_steps.unwrap_or(1)),
             ("batch_size", self.batch_size as u64),
-            ("accumulation", self.accumulation as u64),
+            ("gradient_accumulation_steps", self.gradient_accumulation_steps as u64),
         ]);
         problems.positive([("learning_rate", self.learning_rate)]);
         problems.shares([("min_lr_ratio", self.min_lr_ratio), ("warmup_ratio", self.warmup_ratio)]);
@@ -222,7 +231,7 @@ impl TrainConfig {
 
     /// Rows that go into one optimiser step.
     pub fn rows_per_step(&self) -> usize {
-        self.batch_size * self.accumulation
+        self.batch_size * self.gradient_accumulation_steps
     }
 
     /// Optimiser steps in one pass over `rows` rows; the last step of a pass may be smaller.
@@ -323,7 +332,12 @@ mod tests {
 
     #[test]
     fn the_last_partial_batch_of_an_epoch_is_a_step() {
-        let config = TrainConfig { batch_size: 4, accumulation: 2, epochs: 3, ..TrainConfig::default() };
+        let config = TrainConfig {
+            batch_size: 4,
+            gradient_accumulation_steps: 2,
+            epochs: 3,
+            ..TrainConfig::default()
+        };
         assert_eq!(config.steps_per_epoch(16), 2);
         assert_eq!(config.steps_per_epoch(17), 3);
         assert_eq!(config.total_steps(17), 9);

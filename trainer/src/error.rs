@@ -153,7 +153,7 @@ pub enum TrainError {
         "the run in {} was started with other inputs:{}{}",
         .path.display(),
         lines(.differences),
-        if *.same_rows { "" } else { "\n  batch_size * accumulation must stay the same" }
+        if *.same_rows { "" } else { "\n  batch_size * gradient_accumulation_steps must stay the same" }
     )]
     Changed {
         /// Folder of the checkpoint.

@@ -41,7 +41,7 @@ pub struct MemoryInput<'a> {
     /// Tokens to whose multiple sequences are padded.
     pub pad_to: usize,
     /// Whether layers are run again in the backward pass.
-    pub recompute: bool,
+    pub gradient_checkpointing: bool,
 }
 
 /// Bytes of each part of a training run.
@@ -77,7 +77,7 @@ impl fmt::Display for MemoryEstimate {
     }
 }
 
-/// Memory of a LoRA SFT run. A DPO run of the same batch size has two answers a row: with `recompute` it takes what
+/// Memory of a LoRA SFT run. A DPO run of the same batch size has two answers a row: with `gradient_checkpointing` it takes what
 /// twice the batch size takes here.
 pub fn estimate_memory(input: &MemoryInput<'_>) -> MemoryEstimate {
     let text = &input.model.text;
@@ -108,8 +108,11 @@ fn step_activations(input: &MemoryInput<'_>) -> usize {
     let layer = if input.fused { fused_layer(input, tokens) } else { graph_layer(input, tokens) };
     // Gradients on their way through a layer: the gated activation's three, or about that.
     let backward = 3 * tokens * text.intermediate_size * 4;
-    let kept =
-        if input.recompute { text.num_hidden_layers * state + layer } else { text.num_hidden_layers * layer };
+    let kept = if input.gradient_checkpointing {
+        text.num_hidden_layers * state + layer
+    } else {
+        text.num_hidden_layers * layer
+    };
     let labels = input.batch_size * ANSWER_TOKENS;
     // As they come, in float32, and their gradient; without fused operations also shifted and exponentiated.
     let logits = labels * text.vocab_size * if input.fused { 4 } else { input.weight_bytes + 4 * 4 };
@@ -180,7 +183,7 @@ mod tests {
     }
 
     /// LoRA of rank 8 on all linear layers of the language model, ten-second clips, on a GPU.
-    fn input(model: &LalmConfig, batch_size: usize, recompute: bool) -> MemoryInput<'_> {
+    fn input(model: &LalmConfig, batch_size: usize, gradient_checkpointing: bool) -> MemoryInput<'_> {
         MemoryInput {
             model,
             weight_bytes: 2,
@@ -193,7 +196,7 @@ mod tests {
             at_once: 1,
             cached_clips: 1000,
             pad_to: 64,
-            recompute,
+            gradient_checkpointing,
         }
     }
 
@@ -224,7 +227,9 @@ mod tests {
     #[test]
     fn recomputing_layers_lets_the_7b_train_on_a_card_of_24_gb_and_eight_clips_on_one_of_40() {
         let model = qwen2_audio_7b();
-        let total = |batch, recompute| estimate_memory(&input(&model, batch, recompute)).total as f64 / 1e9;
+        let total = |batch, gradient_checkpointing| {
+            estimate_memory(&input(&model, batch, gradient_checkpointing)).total as f64 / 1e9
+        };
         assert!(total(1, true) < 24.0, "{}", total(1, true));
         assert!(total(8, true) < 40.0, "{}", total(8, true));
         assert!(total(8, false) > 40.0, "{}", total(8, false));

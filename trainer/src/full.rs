@@ -31,7 +31,7 @@ pub type Evaluate<'a> =
 
 /// Trains every tensor of the model, except the fixed positions of the encoder, for `max_steps` steps.
 ///
-/// The rows of a step are run in micro-batches of `batch_size`; `accumulation`, `epochs` and `shuffle` are not used:
+/// The rows of a step are run in micro-batches of `batch_size`; `gradient_accumulation_steps`, `epochs` and `shuffle` are not used:
 /// the stream decides. They are made ahead on another thread, since rendering audio takes about as long as a small
 /// model's step. Weight decay acts on matrices and kernels, not on biases and norm weights. Checkpoints hold the
 /// whole model as a Hugging Face folder in f32.

@@ -76,7 +76,7 @@ impl<'a> StepOrder<'a> {
         if self.epoch != Some(epoch) {
             self.order = epoch_order(self.run_seed, epoch, self.lengths.len(), shuffle);
             let seed = shuffle.then(|| derive_seed(self.run_seed, "windows", &[&epoch.to_string()]));
-            let window = self.config.length_window_steps;
+            let window = self.config.group_by_length;
             group_by_length(&mut self.order, self.lengths, rows_per_step, window, seed);
             self.epoch = Some(epoch);
         }
@@ -128,8 +128,12 @@ mod tests {
 
     #[test]
     fn micro_batches_of_a_step_do_not_depend_on_the_steps_asked_for_before() {
-        let config =
-            TrainConfig { batch_size: 2, accumulation: 2, length_window_steps: 2, ..TrainConfig::default() };
+        let config = TrainConfig {
+            batch_size: 2,
+            gradient_accumulation_steps: 2,
+            group_by_length: 2,
+            ..TrainConfig::default()
+        };
         let mut all = StepOrder::new(3, &config, &LENGTHS);
         let whole: Vec<_> = (0..7).map(|step| all.micro_batches(step)).collect();
         for (step, expected) in whole.iter().enumerate() {

@@ -98,7 +98,7 @@ impl<'a> Session<'a> {
                     let shown: Vec<String> = shown.collect();
                     (run.warn)(&format!("after step {} the run has {}", state.step, shown.join("; ")));
                 }
-                checkpoint::settle(run.dir, &state, config.keep_last)?;
+                checkpoint::settle(run.dir, &state, config.save_total_limit)?;
                 state
             }
             None => TrainState::new(identity),
@@ -225,7 +225,13 @@ impl<'a> Session<'a> {
         let ends = self.is_done() || self.stopped();
         if due || ends {
             self.logs.sync()?;
-            checkpoint::save(self.run.dir, &self.state, &self.optimizer, self.config.keep_last, write_model)?;
+            checkpoint::save(
+                self.run.dir,
+                &self.state,
+                &self.optimizer,
+                self.config.save_total_limit,
+                write_model,
+            )?;
         }
         self.pace.next_step();
         Ok(ends)

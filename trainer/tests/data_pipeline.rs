@@ -51,10 +51,10 @@ fn config() -> TrainConfig {
     TrainConfig {
         epochs: 2,
         batch_size: 2,
-        accumulation: 2,
+        gradient_accumulation_steps: 2,
         learning_rate: 5e-3,
         save_every: 1,
-        keep_last: 0,
+        save_total_limit: 0,
         eval_every: 2,
         ..TrainConfig::default()
     }
@@ -185,7 +185,7 @@ fn an_encoder_that_is_trained_is_never_read_from_a_cache() {
 fn a_run_over_files_that_is_killed_and_resumed_with_another_cache_leaves_the_same_bytes() {
     let (lalm, dir) = (lalm(), tempfile::tempdir().unwrap());
     let rows = examples(&clips(&lalm, &recordings(dir.path(), 6)));
-    let config = TrainConfig { length_window_steps: 2, ..config() };
+    let config = TrainConfig { group_by_length: 2, ..config() };
     let lora = LoraConfig { dropout: 0.2, ..lora() };
     let whole = Setup::new();
     let train = |setup: &Setup, resume: bool, config: &TrainConfig| {
@@ -208,8 +208,8 @@ fn a_run_over_files_that_is_killed_and_resumed_with_another_cache_leaves_the_sam
 fn sorting_the_rows_of_a_step_by_length_changes_its_loss_by_rounding_alone() {
     let (lalm, dir) = (lalm(), tempfile::tempdir().unwrap());
     let rows = examples(&clips(&lalm, &recordings(dir.path(), 6)));
-    let losses = |length_window_steps: u64| -> Vec<f64> {
-        let (_, setup) = trained(&rows, &lora(), &TrainConfig { length_window_steps, ..config() });
+    let losses = |group_by_length: u64| -> Vec<f64> {
+        let (_, setup) = trained(&rows, &lora(), &TrainConfig { group_by_length, ..config() });
         let rows = idk_trainer::logs::read_metrics(&setup.run).unwrap();
         rows.iter().filter_map(|row| row.get("loss")?.as_f64()).collect()
     };

@@ -143,11 +143,11 @@ fn short_config() -> TrainConfig {
     TrainConfig {
         epochs: 3,
         batch_size: 2,
-        accumulation: 2,
+        gradient_accumulation_steps: 2,
         learning_rate: 5e-3,
         weight_decay: 0.01,
         save_every: 1,
-        keep_last: 0,
+        save_total_limit: 0,
         eval_every: 2,
         metric_for_best: Some(BestMetric::RewardMargins),
         ..TrainConfig::default()
@@ -271,7 +271,12 @@ fn a_dpo_run_is_not_resumed_with_other_preferences() {
 fn a_pair_that_cannot_be_learnt_from_is_named() {
     let lalm = lalm();
     let run = |pairs: &[Pair]| {
-        let config = TrainConfig { batch_size: 1, accumulation: 1, shuffle: false, ..TrainConfig::default() };
+        let config = TrainConfig {
+            batch_size: 1,
+            gradient_accumulation_steps: 1,
+            shuffle: false,
+            ..TrainConfig::default()
+        };
         let (setup, dpo) = (Setup::new(), DpoConfig::default());
         setup
             .with(false, None, |run| train_dpo(&lalm, &lora(), pairs, Validation::none(), &config, &dpo, run))

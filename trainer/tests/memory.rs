@@ -100,18 +100,21 @@ fn layers_that_run_again_hold_far_less_and_the_estimate_of_both_is_about_right()
         at_once: 1,
         cached_clips: 0,
         pad_to: 1,
-        recompute: false,
+        gradient_checkpointing: false,
     };
     lora_gradients(&lalm, &adapters, std::slice::from_ref(&batch), &[]).unwrap(); // packs the weights
     let kept = peak_of_a_step(&lalm, &adapters, &batch);
-    lalm.set_run(RunSettings { recompute: true, ..RunSettings::PLAIN });
+    lalm.set_run(RunSettings { gradient_checkpointing: true, ..RunSettings::PLAIN });
     let again = peak_of_a_step(&lalm, &adapters, &batch);
     // Four layers: the best that is possible is one layer and four inputs.
     assert!(text.num_hidden_layers == 4 && again * 2 < kept, "{again} {kept}");
-    for (recompute, measured) in [(false, kept), (true, again)] {
-        let estimate = estimate_memory(&MemoryInput { recompute, ..input.clone() });
+    for (gradient_checkpointing, measured) in [(false, kept), (true, again)] {
+        let estimate = estimate_memory(&MemoryInput { gradient_checkpointing, ..input.clone() });
         let ratio = measured as f64 / (estimate.activations + estimate.optimiser / 3) as f64;
-        assert!((0.6..1.5).contains(&ratio), "recompute {recompute}: {measured} measured, {estimate:?}");
+        assert!(
+            (0.6..1.5).contains(&ratio),
+            "gradient_checkpointing {gradient_checkpointing}: {measured} measured, {estimate:?}"
+        );
     }
     let parameters = estimate_memory(&input).weights;
     assert!(parameters > lalm.num_params() as u64 * 4, "{parameters}");

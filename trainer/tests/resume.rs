@@ -84,11 +84,11 @@ fn config() -> TrainConfig {
     TrainConfig {
         epochs: 4,
         batch_size: 1,
-        accumulation: 2,
+        gradient_accumulation_steps: 2,
         learning_rate: 5e-3,
         weight_decay: 0.01,
         save_every: 1,
-        keep_last: 0,
+        save_total_limit: 0,
         eval_every: 5,
         ..TrainConfig::default()
     }
@@ -213,7 +213,7 @@ fn a_damaged_newest_checkpoint_costs_one_step_and_one_warning_in_either_task() {
 fn what_a_kill_cut_off_of_the_last_save_is_done_when_the_run_is_started_again() {
     let bench = Bench::new(0.2);
     let all = uncut(&bench, Task::Sft);
-    let (few, config) = (Setup::new(), TrainConfig { keep_last: 2, ..config() });
+    let (few, config) = (Setup::new(), TrainConfig { save_total_limit: 2, ..config() });
     few.with(false, None, |run| bench.train(Task::Sft, &config, run)).unwrap();
     // The last checkpoint is in place, but not yet named, and the old ones are still there.
     let cut = Setup::new();
@@ -230,7 +230,7 @@ fn what_a_kill_cut_off_of_the_last_save_is_done_when_the_run_is_started_again() 
 #[test]
 fn the_weights_before_a_loss_that_is_not_finite_are_kept_even_where_no_checkpoint_was_due() {
     let mut bench = Bench::new(0.0);
-    let config = TrainConfig { shuffle: false, save_every: 0, keep_last: 1, ..config() };
+    let config = TrainConfig { shuffle: false, save_every: 0, save_total_limit: 1, ..config() };
     let mut mel = mels(&bench.lalm, &bench.examples[9].audio).remove(0);
     mel.data[0] = f32::NAN;
     bench.examples[9].audio = vec![Clip::of_mel(mel, &bench.lalm.mel)];
@@ -242,7 +242,8 @@ fn the_weights_before_a_loss_that_is_not_finite_are_kept_even_where_no_checkpoin
 
     // They are those of a run of which the bad row is no part.
     let good = Bench::new(0.0);
-    let (whole, stopped) = (Setup::new(), TrainConfig { save_every: 1, keep_last: 0, ..config.clone() });
+    let (whole, stopped) =
+        (Setup::new(), TrainConfig { save_every: 1, save_total_limit: 0, ..config.clone() });
     whole.with(false, None, |run| good.train(Task::Sft, &stopped, run)).unwrap();
     let expected = Adapters::load(&whole.run.checkpoint(4), &good.lalm).unwrap();
     assert_eq!(distance(&kept, &expected), 0.0);
@@ -273,9 +274,14 @@ fn distance(left: &Adapters, right: &Adapters) -> f64 {
 fn eight_micro_batches_of_one_row_train_the_adapter_of_one_batch_of_eight() {
     let bench = Bench::new(0.0);
     for task in [Task::Sft, Task::Dpo] {
-        let train = |batch_size: usize, accumulation: usize| {
-            let config =
-                TrainConfig { batch_size, accumulation, max_steps: Some(6), eval_every: 0, ..config() };
+        let train = |batch_size: usize, gradient_accumulation_steps: usize| {
+            let config = TrainConfig {
+                batch_size,
+                gradient_accumulation_steps,
+                max_steps: Some(6),
+                eval_every: 0,
+                ..config()
+            };
             let setup = Setup::new();
             let (adapters, _) = setup.with(false, None, |run| bench.train(task, &config, run)).unwrap();
             let rows = idk_trainer::logs::read_metrics(&setup.run).unwrap();

@@ -16,7 +16,7 @@ use idk_trainer::step::{StepGradients, lora_gradients};
 use idk_trainer::{Clip, DpoConfig, Example, Pair};
 use support::{assert_same_gradients, clip, cpu, fixture, flat_gradient, lalm, mels, trained_adapters};
 
-const RECOMPUTED: RunSettings = RunSettings { recompute: true, ..RunSettings::PLAIN };
+const RECOMPUTED: RunSettings = RunSettings { gradient_checkpointing: true, ..RunSettings::PLAIN };
 
 fn load(settings: RunSettings) -> Lalm {
     Lalm::load_with(&fixture(), &cpu(), settings).unwrap()
@@ -149,8 +149,8 @@ fn a_base_in_bfloat16_gives_nearly_the_loss_and_gradients_of_float32_and_adapter
     let full = lalm();
     let adapters = trained_adapters(&full);
     let expected = gradients(&full, &adapters, &[]);
-    for recompute in [false, true] {
-        let half = load(RunSettings { dtype: WeightDtype::Bf16, pad_to: 16, recompute });
+    for gradient_checkpointing in [false, true] {
+        let half = load(RunSettings { dtype: WeightDtype::Bf16, pad_to: 16, gradient_checkpointing });
         assert_eq!(half.decoder.dtype(), DType::BF16);
         assert!(adapters.modules.values().all(|pair| pair.a.dtype() == DType::F32));
         let found = gradients(&half, &adapters, &[]);

@@ -149,7 +149,7 @@ fn micro_batch(lalm: &Lalm, rows: &[Example]) -> MicroBatch {
     }
 }
 
-// ---- labels, padding, accumulation ----
+// ---- labels, padding, gradient accumulation ----
 
 #[test]
 fn the_labels_of_a_row_are_its_answer_and_the_end_token_and_nothing_else() {
@@ -257,11 +257,11 @@ fn short_config() -> TrainConfig {
     TrainConfig {
         epochs: 2,
         batch_size: 2,
-        accumulation: 2,
+        gradient_accumulation_steps: 2,
         learning_rate: 5e-3,
         weight_decay: 0.01,
         save_every: 1,
-        keep_last: 0,
+        save_total_limit: 0,
         eval_every: 3,
         ..TrainConfig::default()
     }
@@ -346,7 +346,8 @@ fn a_loss_that_is_not_finite_stops_a_lora_run_and_names_the_rows() {
     mel.data[0] = f32::NAN;
     rows[2].audio[0] = Clip::of_mel(mel, &lalm.mel);
     let setup = Setup::new();
-    let config = TrainConfig { batch_size: 1, accumulation: 1, shuffle: false, ..short_config() };
+    let config =
+        TrainConfig { batch_size: 1, gradient_accumulation_steps: 1, shuffle: false, ..short_config() };
     let error = setup
         .with(false, None, |run| train_lora(&lalm, &lora(), &rows, Validation::none(), &config, run))
         .unwrap_err();
@@ -365,7 +366,7 @@ fn full_training_learns_and_a_run_told_to_stop_resumes_to_the_same_bytes() {
         learning_rate: 2e-3,
         weight_decay: 0.05,
         save_every: 2,
-        keep_last: 0,
+        save_total_limit: 0,
         eval_every: 1,
         ..TrainConfig::default()
     };
@@ -460,7 +461,7 @@ fn adapter_of(setup: &Setup, step: u64) -> Vec<u8> {
 fn the_adapter_of_the_best_evaluation_is_kept_and_exported_however_the_run_is_cut() {
     let best = |config: &mut TrainConfig| {
         config.metric_for_best = Some(BestMetric::Rgi);
-        (config.save_every, config.keep_last) = (0, 1);
+        (config.save_every, config.save_total_limit) = (0, 1);
     };
     let whole = Setup::new();
     let report = measured_run(&whole, false, best);

@@ -1,6 +1,5 @@
 //! Answers a test set: prompts in, judged answers out, each stored by the hash of what it depends on.
 
-pub(crate) mod agreement;
 pub(crate) mod answers_file;
 pub(crate) mod ask;
 pub(crate) mod key;
@@ -8,6 +7,7 @@ pub(crate) mod prepare;
 pub(crate) mod prompts;
 pub(crate) mod record;
 pub(crate) mod run;
+pub(crate) mod self_consistency;
 pub(crate) mod store;
 pub(crate) mod stored;
 pub(crate) mod subject;

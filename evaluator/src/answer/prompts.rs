@@ -98,7 +98,7 @@ impl PromptName {
             }
             Method::Base
             | Method::Threshold
-            | Method::Agreement
+            | Method::SelfConsistency
             | Method::Group
             | Method::Random
             | Method::Adapter => &[],

@@ -6,13 +6,13 @@ use std::path::Path;
 use idk_common::progress::NewProgress;
 use idk_model::{Adapters, Lalm};
 
-use crate::answer::agreement::Samples;
 use crate::answer::ask::Asker;
 use crate::answer::key::contender_key;
 use crate::answer::prepare::Prepared;
 use crate::answer::prompts::Prompts;
 use crate::answer::record::Answer;
 use crate::answer::run::answer_all;
+use crate::answer::self_consistency::Samples;
 use crate::answer::store::Store;
 use crate::config::EvalConfig;
 use crate::error::EvalError;
@@ -44,9 +44,9 @@ pub struct Subject<'a> {
     pub known_share: &'a BTreeMap<String, f64>,
     /// The folder of the run whose evaluation this is: the report shows its sweeps and its training too.
     pub run_dir: Option<&'a Path>,
-    /// The prepared questions that `threshold` and `agreement` are fitted on.
+    /// The prepared questions that `threshold` and `self-consistency` are fitted on.
     pub val: Option<&'a Prepared>,
-    /// Samples of the base model on both sets, for `agreement`.
+    /// Samples of the base model on both sets, for `self-consistency`.
     pub samples: Option<&'a Samples>,
     /// Names and hashes of model, adapter and questions, copied to `results.json`.
     pub provenance: &'a BTreeMap<String, String>,

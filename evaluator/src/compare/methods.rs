@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use idk_questions::metrics::{
-    Comparison, Counts, RiskCoverage, agreement_refuser, auroc, compare, group_refuser, risk_coverage,
+    Comparison, Counts, RiskCoverage, auroc, compare, group_refuser, risk_coverage, self_consistency_refuser,
     threshold_refuser, within_group_auroc,
 };
 use idk_questions::rows::{Label, LabelRow};
@@ -65,7 +65,7 @@ pub struct TaskResult {
     pub threshold: Option<RuleResult>,
     /// Refuses the questions whose answer the fewest samples of the base model agree with. `None` if nothing was sampled.
     #[serde(default)]
-    pub agreement: Option<RuleResult>,
+    pub self_consistency: Option<RuleResult>,
     /// Refuses whole sub-categories, those that the base model knows least first. `None` if none of these
     /// sub-categories was labelled.
     pub group: Option<RuleResult>,
@@ -109,7 +109,7 @@ pub struct Yardsticks<'a> {
     /// That of [`known_shares`]; none if no labelled set is at hand.
     pub known_share: Option<&'a BTreeMap<String, f64>>,
     /// For each question the share of samples that agree with the base model's answer; none if nothing was sampled.
-    pub agreement: Option<&'a [f64]>,
+    pub self_consistency: Option<&'a [f64]>,
 }
 
 /// Compares the answers of `who` with those of the base model.
@@ -137,7 +137,7 @@ pub fn compare_method(
             shown: &question.shown,
             before,
             after,
-            agreement: rules.agreement.and_then(|shares| shares.get(place)).copied(),
+            self_consistency: rules.self_consistency.and_then(|shares| shares.get(place)).copied(),
         })
         .collect();
     let none = BTreeMap::new();
@@ -176,7 +176,7 @@ struct Item<'a> {
     shown: &'a Question,
     before: &'a Answer,
     after: &'a Answer,
-    agreement: Option<f64>,
+    self_consistency: Option<f64>,
 }
 
 fn compare_items(
@@ -203,9 +203,11 @@ fn compare_items(
     } else {
         None
     };
-    let agreement: Option<Vec<f64>> = items.iter().map(|item| item.agreement).collect();
-    let agreement = match agreement {
-        Some(shares) => Some(rule(&verdicts, &agreement_refuser(&verdicts, &shares, &ids, refusals)?)?),
+    let self_consistency: Option<Vec<f64>> = items.iter().map(|item| item.self_consistency).collect();
+    let self_consistency = match self_consistency {
+        Some(shares) => {
+            Some(rule(&verdicts, &self_consistency_refuser(&verdicts, &shares, &ids, refusals)?)?)
+        }
         None => None,
     };
     let group = if groups.iter().any(|group| known_share.contains_key(group)) {
@@ -226,7 +228,15 @@ fn compare_items(
     };
     let answers = items.iter().map(|item| item.after);
     let risk_coverage = forced_choice(answers.zip(items.iter().map(|item| item.shown)))?;
-    Ok(TaskResult { task: task.to_owned(), comparison, threshold, agreement, group, auroc, risk_coverage })
+    Ok(TaskResult {
+        task: task.to_owned(),
+        comparison,
+        threshold,
+        self_consistency,
+        group,
+        auroc,
+        risk_coverage,
+    })
 }
 
 /// The risk-coverage curve of the likeliest options: each question answered with the option that the model finds most
@@ -318,8 +328,8 @@ mod tests {
     fn compared(known_share: &BTreeMap<String, f64>) -> MethodResult {
         let (prepared, before, after) = case();
         let config = EvalConfig { bootstrap_draws: 20, ..EvalConfig::default() };
-        let agreement = [1.0, 0.8, 0.8, 0.6, 0.6, 0.4, 0.2, 0.0, 1.0];
-        let rules = Yardsticks { known_share: Some(known_share), agreement: Some(&agreement) };
+        let self_consistency = [1.0, 0.8, 0.8, 0.6, 0.6, 0.4, 0.2, 0.0, 1.0];
+        let rules = Yardsticks { known_share: Some(known_share), self_consistency: Some(&self_consistency) };
         compare_method(&prepared, &before, &Method::Adapter.into(), &after, rules, &config, 0).unwrap()
     }
 
@@ -343,7 +353,7 @@ mod tests {
         assert_eq!((threshold.rgi, threshold.rgi_reason.as_deref()), (None, Some("lost nothing")));
         assert_eq!(threshold.dhum, Some(50.0));
         // The fewest samples agree with q7 (right), q6 and q5 (wrong); q3 and q4, both wrong, tie for the fourth place.
-        assert_eq!(sound.agreement.unwrap().rgi, Some(3.0_f64.log10()));
+        assert_eq!(sound.self_consistency.unwrap().rgi, Some(3.0_f64.log10()));
         assert_eq!(sound.group.unwrap().rgi, Some(3.0_f64.log10()));
     }
 

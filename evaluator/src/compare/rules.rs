@@ -24,7 +24,7 @@ pub enum Rule {
         probability: Option<f64>,
     },
     /// Refuses where too few samples give the same answer.
-    Agreement {
+    SelfConsistency {
         /// The threshold on val, a share of the samples, and what it did there.
         #[serde(flatten)]
         fit: ThresholdFit,
@@ -61,13 +61,13 @@ pub(crate) fn fit_on_val(val: &[Answer], criterion: Criterion) -> Result<Rule, E
 ///
 /// # Errors
 /// [`EvalError::Questions`] (never for as many shares as answers).
-pub(crate) fn fit_agreement(
+pub(crate) fn fit_self_consistency(
     val: &[Answer],
-    agreement: &[f64],
+    shares: &[f64],
     criterion: Criterion,
 ) -> Result<Rule, EvalError> {
     let verdicts: Vec<Verdict> = val.iter().map(|answer| answer.judgement.verdict).collect();
-    Ok(Rule::Agreement { fit: fit_threshold(&verdicts, agreement, criterion)? })
+    Ok(Rule::SelfConsistency { fit: fit_threshold(&verdicts, shares, criterion)? })
 }
 
 /// The rule that refuses the sub-categories of which the base model knows less than `below`. Sub-categories without a
@@ -78,7 +78,7 @@ pub(crate) fn group_rule(prepared: &Prepared, known_share: &BTreeMap<String, f64
     Rule::Group { known_share_below: below, refused }
 }
 
-/// The answers after a rule, in the same order. `agreement`: the share of samples that agree with each answer; none if
+/// The answers after a rule, in the same order. `self_consistency`: the share of samples that agree with each answer; none if
 /// nothing was sampled.
 ///
 /// # Errors
@@ -87,7 +87,7 @@ pub(crate) fn apply(
     rule: &Rule,
     prepared: &Prepared,
     base: &[Answer],
-    agreement: Option<&[f64]>,
+    self_consistency: Option<&[f64]>,
     seed: u64,
 ) -> Result<Vec<Answer>, EvalError> {
     let is_refused: Vec<bool> = match rule {
@@ -95,8 +95,8 @@ pub(crate) fn apply(
             let below = |answer: &Answer| fit.threshold.is_some_and(|least| answer.confidence() < least);
             base.iter().map(below).collect()
         }
-        Rule::Agreement { fit } => {
-            let shares = agreement.unwrap_or_default();
+        Rule::SelfConsistency { fit } => {
+            let shares = self_consistency.unwrap_or_default();
             let below = |index: usize| {
                 let share = shares.get(index).copied().unwrap_or(0.0);
                 fit.threshold.is_some_and(|least| share < least)
@@ -197,11 +197,11 @@ mod tests {
     #[test]
     fn answers_that_few_samples_agree_with_are_refused_below_the_share_fitted_on_val() {
         // On val the wrong answers have 3 of 5 and none, the right ones all and 4 of 5: half-way is 0.7.
-        let rule = fit_agreement(&case().1, &[1.0, 0.8, 0.6, 0.0], Criterion::Youden).unwrap();
-        let Rule::Agreement { fit } = &rule else { panic!("{rule:?}") };
+        let rule = fit_self_consistency(&case().1, &[1.0, 0.8, 0.6, 0.0], Criterion::Youden).unwrap();
+        let Rule::SelfConsistency { fit } = &rule else { panic!("{rule:?}") };
         assert!((fit.threshold.unwrap() - 0.7).abs() < 1e-12, "{fit:?}");
         assert_eq!(refused(&rule), [2, 3]);
-        assert_eq!(serde_json::to_value(&rule).unwrap()["rule"], "agreement");
+        assert_eq!(serde_json::to_value(&rule).unwrap()["rule"], "self-consistency");
     }
 
     #[test]

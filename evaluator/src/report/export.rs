@@ -69,7 +69,7 @@ pub(crate) fn as_csv(results: &Results, by: Option<Grouping>) -> String {
         "rgi_relative",
         "random_rgi",
         "threshold_rgi",
-        "agreement_rgi",
+        "self_consistency_rgi",
         "group_rgi",
         "prudence",
         "over_conservativeness",
@@ -124,7 +124,7 @@ fn csv_line(method: &MethodResult, (test, row, task): Row<'_>) -> Vec<Cell> {
     line.extend([number(row.rgi_relative), number(row.random_rgi)]);
     let rule = |rule: Option<&RuleResult>| number(rule.and_then(|rule| rule.rgi));
     line.push(rule(task.and_then(|task| task.threshold.as_ref())));
-    line.push(rule(task.and_then(|task| task.agreement.as_ref())));
+    line.push(rule(task.and_then(|task| task.self_consistency.as_ref())));
     line.push(rule(task.and_then(|task| task.group.as_ref())));
     line.extend([number(row.prudence), number(row.over_conservativeness), number(row.honesty)]);
     line.push(number(task.and_then(|task| task.risk_coverage.aurc)));

@@ -68,7 +68,6 @@ mod tests {
     use super::*;
     use crate::report::html::report_file;
     use crate::report::table::tests::golden_results;
-    use crate::sweep::file::SweepKind;
 
     fn names(paths: &[PathBuf]) -> Vec<String> {
         paths.iter().map(|path| path.file_name().unwrap().to_string_lossy().into_owned()).collect()
@@ -84,8 +83,8 @@ mod tests {
             "rgi-forest",
             "reliability",
             "transitions-adapter-sound",
-            &format!("sweep-{}-val-rgi", SweepKind::Alpha.name()),
-            "sweep-alpha-val-shares",
+            "sweep-adapter-scale-val-rgi",
+            "sweep-adapter-scale-val-shares",
         ];
         let expected: Vec<String> = expected
             .iter()

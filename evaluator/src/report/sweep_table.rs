@@ -72,7 +72,7 @@ fn tasks(sweep: &Sweep) -> Vec<String> {
 fn row(sweep: &Sweep, point: &SweepPoint, tasks: &[String]) -> Vec<Cell> {
     let value = match sweep.kind {
         SweepKind::Threshold => format!("{:.3}", point.value),
-        SweepKind::Alpha | SweepKind::K => point.value.to_string(),
+        SweepKind::AdapterScale | SweepKind::K => point.value.to_string(),
     };
     let star = if is_picked(sweep, point) { " *" } else { "" };
     let rgi = match (point.rgi, point.rgi_low, point.rgi_high) {
@@ -112,10 +112,10 @@ mod tests {
 
     #[test]
     fn every_value_has_a_row_and_the_picked_one_a_star() {
-        let mut sweep = sweep(SweepKind::Alpha, [0.0, 0.5, 1.0].into_iter());
+        let mut sweep = sweep(SweepKind::AdapterScale, [0.0, 0.5, 1.0].into_iter());
         sweep.picked = Some(Picked { value: 0.5, why: "because".to_owned() });
         let table = sweep_table(&sweep);
-        assert!(table.starts_with("alpha sweep on val, 300 questions; base Acc 61.0 %\n"), "{table}");
+        assert!(table.starts_with("adapter_scale sweep on val, 300 questions; base Acc 61.0 %\n"), "{table}");
         let cells = |line: &str| {
             line.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect::<Vec<_>>()
         };

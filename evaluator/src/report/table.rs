@@ -106,7 +106,7 @@ pub fn method_table(result: &MethodResult) -> String {
         terminal_safe(&result.name),
         aligned(&rows),
         result.rule.as_ref().map(rule_note).unwrap_or_default(),
-        agreement_note(&result.tasks),
+        self_consistency_note(&result.tasks),
         unparsed.join(", "),
         auroc.join(", ")
     )
@@ -122,7 +122,7 @@ fn rule_note(rule: &Rule) -> String {
         Rule::Threshold { fit, .. } => {
             format!("Refuses nothing: {}.\n", fit.reason.as_deref().unwrap_or("no threshold"))
         }
-        Rule::Agreement { fit } => match fit.threshold {
+        Rule::SelfConsistency { fit } => match fit.threshold {
             Some(share) => format!(
                 "Refuses answers that fewer than {:.0} % of the samples agree with, fitted on {} questions of val.\n",
                 100.0 * share,
@@ -159,17 +159,17 @@ fn method_row(task: &TaskResult) -> Vec<String> {
     ]
 }
 
-/// The rule by agreement stands below the table, which has no room for another column.
-fn agreement_note(tasks: &[TaskResult]) -> String {
+/// The line below the table, which has no room for another column.
+fn self_consistency_note(tasks: &[TaskResult]) -> String {
     let notes: Vec<String> = tasks
         .iter()
-        .filter(|task| task.agreement.is_some())
-        .map(|task| format!("{} {}", name(&task.task), rule_rgi(task.agreement.as_ref())))
+        .filter(|task| task.self_consistency.is_some())
+        .map(|task| format!("{} {}", name(&task.task), rule_rgi(task.self_consistency.as_ref())))
         .collect();
     if notes.is_empty() {
         return String::new();
     }
-    format!("RGI of refusing as many by the agreement of samples: {}\n", notes.join(", "))
+    format!("RGI of refusing as many by self-consistency: {}\n", notes.join(", "))
 }
 
 fn auroc_note(task: &TaskResult) -> String {
@@ -265,7 +265,7 @@ pub(crate) mod tests {
             task: task.to_owned(),
             comparison: compare(&before, &after, None, 0, 200).unwrap(),
             threshold: Some(rule),
-            agreement: None,
+            self_consistency: None,
             group: None,
             auroc: Auroc { refusal_within: Some(0.523), ..Auroc::default() },
             risk_coverage: RiskCoverage::default(),

@@ -17,10 +17,10 @@ const SCHEMA: u32 = 1;
 
 /// What is turned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 pub enum SweepKind {
     /// The factor before the adapter at inference; 1 as trained, 0 the base model.
-    Alpha,
+    AdapterScale,
     /// The probability of the chosen option below which the base model's answer is refused.
     Threshold,
     /// K of K@N: how many of N samples must be right for a question to be known; an adapter is trained for each.
@@ -29,12 +29,12 @@ pub enum SweepKind {
 
 impl SweepKind {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Alpha, Self::Threshold, Self::K];
+    pub const ALL: [Self; 3] = [Self::AdapterScale, Self::Threshold, Self::K];
 
     /// The name in files and tables.
     pub fn name(self) -> &'static str {
         match self {
-            Self::Alpha => "alpha",
+            Self::AdapterScale => "adapter_scale",
             Self::Threshold => "threshold",
             Self::K => "k",
         }
@@ -215,7 +215,7 @@ impl Sweep {
     }
 }
 
-/// The file of a sweep in a run folder: `sweep/alpha.json`, `sweep/alpha-test.json`.
+/// The file of a sweep in a run folder: `sweep/k.json`, `sweep/k-test.json`.
 pub fn sweep_file(run_dir: &Path, kind: SweepKind, set: SweepSet) -> PathBuf {
     let suffix = match set {
         SweepSet::Val => "",
@@ -245,7 +245,7 @@ mod tests {
     fn sweep() -> Sweep {
         let (sound, all) = (comparison(3, 1), comparison(4, 0));
         let point = |value| SweepPoint::new(value, [("sound", &sound), (ALL, &all)]);
-        Sweep::new(SweepKind::Alpha, SweepSet::Val, 10, Some(50.0), vec![point(1.0), point(0.5)])
+        Sweep::new(SweepKind::AdapterScale, SweepSet::Val, 10, Some(50.0), vec![point(1.0), point(0.5)])
     }
 
     #[test]
@@ -254,14 +254,14 @@ mod tests {
         let mut sweep = sweep();
         sweep.picked = Some(Picked { value: 0.5, why: "best".to_owned() });
         let path = sweep.write(dir.path()).unwrap();
-        assert_eq!(path, dir.path().join("sweep/alpha.json"));
+        assert_eq!(path, dir.path().join("sweep/adapter_scale.json"));
         assert_eq!(Sweep::read(&path).unwrap(), sweep);
         let json: Value = read_json(&path).unwrap();
         let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>().join(" ");
         assert_eq!(keys(&json), "schema kind parameter set questions base points picked");
         assert_eq!(
             (&json["kind"], &json["set"], &json["base"]["acc"]),
-            (&json!("alpha"), &json!("val"), &json!(50.0))
+            (&json!("adapter_scale"), &json!("val"), &json!(50.0))
         );
         let first = &json["points"][0];
         assert_eq!(keys(first), "value acc tru rel refusal_rate rgi rgi_reason rgi_low rgi_high by_task");
@@ -290,6 +290,6 @@ mod tests {
         let other = read_to_string(&path).unwrap().replace("\"schema\": 1", "\"schema\": 2");
         write_atomic(&path, other.as_bytes()).unwrap();
         let error = Sweep::read(&path).unwrap_err().to_string();
-        assert!(error.contains("alpha.json") && error.contains("`schema` is 2"), "{error}");
+        assert!(error.contains("adapter_scale.json") && error.contains("`schema` is 2"), "{error}");
     }
 }

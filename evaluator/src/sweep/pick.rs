@@ -113,7 +113,7 @@ mod tests {
     }
 
     fn sweep(points: Vec<SweepPoint>) -> Sweep {
-        Sweep::new(SweepKind::Alpha, SweepSet::Val, 100, Some(60.0), points)
+        Sweep::new(SweepKind::AdapterScale, SweepSet::Val, 100, Some(60.0), points)
     }
 
     fn value(choice: Choice) -> Option<f64> {
@@ -140,7 +140,10 @@ mod tests {
         else {
             panic!()
         };
-        assert_eq!(why, "every alpha that gains more than it loses on val has an accuracy below 59.0 %");
+        assert_eq!(
+            why,
+            "every adapter_scale that gains more than it loses on val has an accuracy below 59.0 %"
+        );
     }
 
     #[test]
@@ -151,7 +154,7 @@ mod tests {
         else {
             panic!()
         };
-        assert_eq!(why, "no alpha gains more than it loses on val");
+        assert_eq!(why, "no adapter_scale gains more than it loses on val");
     }
 
     #[test]

@@ -45,15 +45,15 @@ pub struct SweepStep {
     pub adapter: Option<NamedAdapter>,
 }
 
-/// The steps of an alpha sweep: the adapter with its scale times each of `alphas`. At 0 it is left out, so that the
+/// The steps of a sweep over the adapter's scale: the adapter with its scale times each of `factors`. At 0 it is left out, so that the
 /// answers are the base model's own, bit for bit.
-pub fn alpha_steps(adapter: &NamedAdapter, alphas: &[f64]) -> Vec<SweepStep> {
-    let step = |&alpha: &f64| {
-        let adapters = adapter.adapters.scaled(alpha as f32);
+pub fn adapter_scale_steps(adapter: &NamedAdapter, factors: &[f64]) -> Vec<SweepStep> {
+    let step = |&factor: &f64| {
+        let adapters = adapter.adapters.scaled(factor as f32);
         let scaled = NamedAdapter { adapters, ..adapter.clone() };
-        SweepStep { value: alpha, adapter: (alpha != 0.0).then_some(scaled) }
+        SweepStep { value: factor, adapter: (factor != 0.0).then_some(scaled) }
     };
-    alphas.iter().map(step).collect()
+    factors.iter().map(step).collect()
 }
 
 /// What a threshold sweep works with: thresholds from val, and the one that is fitted there.
@@ -241,10 +241,10 @@ mod tests {
     }
 
     #[test]
-    fn at_alpha_0_the_answers_are_the_base_models_and_nothing_changes() {
+    fn at_scale_0_the_answers_are_the_base_models_and_nothing_changes() {
         with_sweeper(|sweeper, adapter, prepared| {
-            let steps = alpha_steps(adapter, &[2.0, 0.0]);
-            let sweep = sweeper.adapters(SweepKind::Alpha, &steps, SweepSet::Val, prepared).unwrap();
+            let steps = adapter_scale_steps(adapter, &[2.0, 0.0]);
+            let sweep = sweeper.adapters(SweepKind::AdapterScale, &steps, SweepSet::Val, prepared).unwrap();
             let zero = &sweep.points[0];
             assert_eq!((zero.value, zero.acc, zero.rgi), (0.0, sweep.base.acc, None));
             assert_eq!(zero.rgi_reason.as_deref(), Some("changed nothing"));
@@ -261,7 +261,7 @@ mod tests {
                 let answers = sweeper.answers("x", Some(adapter), prepared).unwrap();
                 answers.iter().map(|answer| answer.log_prob).collect()
             };
-            let steps = alpha_steps(adapter, &[2.0, 1.0]);
+            let steps = adapter_scale_steps(adapter, &[2.0, 1.0]);
             assert_eq!(log_probs(steps[0].adapter.as_ref().unwrap()), log_probs(&doubled));
             assert_eq!(log_probs(steps[1].adapter.as_ref().unwrap()), log_probs(adapter));
             assert_ne!(log_probs(&doubled), log_probs(adapter));

@@ -4,7 +4,7 @@ use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
 /// Tokens to whose multiple sequences are padded on a GPU.
-const GPU_BUCKET: usize = 64;
+const GPU_PAD_TO: usize = 64;
 
 /// The type of the base model's weights and of most of its arithmetic. Norms, softmax, loss and LoRA are float32 always.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,12 +27,12 @@ pub struct RunSettings {
     /// Sequences are padded to a multiple of this many tokens; 0 is 64 on a GPU and 1 on the CPU.
     pub pad_to: usize,
     /// Keep only the input of each decoder layer for the backward pass, and run the layer again there.
-    pub recompute: bool,
+    pub gradient_checkpointing: bool,
 }
 
 impl RunSettings {
     /// float32 without padding: what tests compare with.
-    pub const PLAIN: Self = Self { dtype: WeightDtype::F32, pad_to: 1, recompute: false };
+    pub const PLAIN: Self = Self { dtype: WeightDtype::F32, pad_to: 1, gradient_checkpointing: false };
 
     /// Whether weights are held in bfloat16; `half` if they are stored in 16 bits and the device computes in bfloat16.
     #[must_use]
@@ -46,9 +46,9 @@ impl RunSettings {
 
     /// The multiple of tokens that sequences are padded to.
     #[must_use]
-    pub fn bucket(&self, on_gpu: bool) -> usize {
+    pub fn pad_to(&self, on_gpu: bool) -> usize {
         match self.pad_to {
-            0 if on_gpu => GPU_BUCKET,
+            0 if on_gpu => GPU_PAD_TO,
             0 => 1,
             given => given,
         }
@@ -68,8 +68,8 @@ mod tests {
     fn by_default_the_cpu_computes_in_float32_and_pads_nothing() {
         let (settings, on_gpu) = (RunSettings::default(), is_gpu(&Device::flex()));
         assert!(!on_gpu && !settings.bf16(on_gpu, true));
-        assert_eq!(settings.bucket(on_gpu), 1);
-        assert_eq!(RunSettings { pad_to: 8, ..settings }.bucket(on_gpu), 8);
+        assert_eq!(settings.pad_to(on_gpu), 1);
+        assert_eq!(RunSettings { pad_to: 8, ..settings }.pad_to(on_gpu), 8);
         assert!(RunSettings { dtype: WeightDtype::Bf16, ..settings }.bf16(on_gpu, false));
     }
 
@@ -77,7 +77,7 @@ mod tests {
     fn by_default_a_gpu_keeps_what_is_stored_in_16_bits_and_pads_to_64_tokens() {
         let settings = RunSettings::default();
         assert_eq!([true, false].map(|half| settings.bf16(true, half)), [true, false]);
-        assert_eq!(settings.bucket(true), 64);
+        assert_eq!(settings.pad_to(true), 64);
         assert!(!RunSettings { dtype: WeightDtype::F32, ..settings }.bf16(true, true));
     }
 }

@@ -89,10 +89,10 @@ pub(crate) fn prefill(
     let embeds = lalm.embed(&batch, &audio)?;
     let (rows, seq) = (batch.rows(), batch.seq());
     let dtype = lalm.decoder.dtype();
-    let bucket = lalm.decoder.bucket;
-    let capacity = (seq.next_multiple_of(bucket) + new_tokens).next_multiple_of(bucket);
+    let pad_to = lalm.decoder.pad_to;
+    let capacity = (seq.next_multiple_of(pad_to) + new_tokens).next_multiple_of(pad_to);
     let cache = KvCache::new(&lalm.config.text, rows, capacity, &lalm.device, dtype);
-    let mut cache = cache.in_buckets_of(bucket);
+    let mut cache = cache.padded_to(pad_to);
     let hidden = lalm.decoder.hidden(embeds, &batch.mask, context, Some(&mut cache));
     let last = hidden.narrow(1, seq - 1, 1).reshape([rows, lalm.config.text.hidden_size]);
     Ok((lalm.decoder.logits(last), cache))

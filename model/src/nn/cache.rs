@@ -15,7 +15,7 @@ pub struct KvCache {
     mask: Vec<Vec<bool>>,
     len: usize,
     capacity: usize,
-    bucket: usize,
+    pad_to: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -34,25 +34,25 @@ impl KvCache {
             values: Tensor::zeros(shape, (device, dtype)),
         };
         let layers = (0..config.num_hidden_layers).map(|_| layer()).collect();
-        Self { layers, mask: vec![Vec::with_capacity(capacity); rows], len: 0, capacity, bucket: 1 }
+        Self { layers, mask: vec![Vec::with_capacity(capacity); rows], len: 0, capacity, pad_to: 1 }
     }
 
-    /// Shows a single new token keys up to a multiple of `bucket`, those behind it masked: so the shapes of decoding
-    /// repeat, and with them a GPU's kernels. The capacity must allow a prompt padded to a multiple of `bucket`.
+    /// Shows a single new token keys up to a multiple of `pad_to`, those behind it masked: so the shapes of decoding
+    /// repeat, and with them a GPU's kernels. The capacity must allow a prompt padded to a multiple of `pad_to`.
     #[must_use]
-    pub(crate) fn in_buckets_of(mut self, bucket: usize) -> Self {
-        self.bucket = bucket.max(1);
+    pub(crate) fn padded_to(mut self, pad_to: usize) -> Self {
+        self.pad_to = pad_to.max(1);
         self
     }
 
-    /// Whether a prompt may be padded to a multiple of the bucket.
+    /// Whether a prompt may be padded to a multiple of `pad_to`.
     pub(crate) fn has_room_for_padding(&self) -> bool {
-        self.bucket > 1
+        self.pad_to > 1
     }
 
     /// Keys that `seq` new tokens are shown when the cache holds `end`.
     fn shown(&self, seq: usize, end: usize) -> usize {
-        if seq == 1 { end.next_multiple_of(self.bucket).min(self.capacity) } else { end }
+        if seq == 1 { end.next_multiple_of(self.pad_to).min(self.capacity) } else { end }
     }
 
     /// Sequences in the cache.
@@ -97,7 +97,7 @@ impl KvCache {
     ///
     /// # Shapes
     /// - `keys`, `values`: `[rows, kv_heads, seq, head_dim]`
-    /// - output: `[rows, kv_heads, len + seq, head_dim]` each, more of them in buckets
+    /// - output: `[rows, kv_heads, len + seq, head_dim]` each, more of them when padded
     pub(crate) fn append(
         &mut self,
         layer: usize,

@@ -31,9 +31,9 @@ pub struct Decoder {
     /// Output head; `None` if it is tied to the embedding.
     pub lm_head: Option<Linear>,
     /// Sequences are padded to a multiple of this many tokens.
-    pub(crate) bucket: usize,
+    pub(crate) pad_to: usize,
     /// Whether layers are run again in the backward pass.
-    pub(crate) recompute: bool,
+    pub(crate) gradient_checkpointing: bool,
     config: TextConfig,
     rope: Rope,
 }
@@ -72,8 +72,8 @@ impl Decoder {
         let lm_head = if tied { None } else { Some(source.linear(HEAD.to_owned())?) };
         let rope =
             Rope::new(config.head_dim, config.rope_theta, config.max_position_embeddings, source.device);
-        let (bucket, recompute, config) = (1, false, config.clone());
-        Ok(Self { embed_tokens, layers, norm, lm_head, bucket, recompute, config, rope })
+        let (pad_to, gradient_checkpointing, config) = (1, false, config.clone());
+        Ok(Self { embed_tokens, layers, norm, lm_head, pad_to, gradient_checkpointing, config, rope })
     }
 
     /// Type that the model computes in: that of its weights.
@@ -147,7 +147,7 @@ impl Decoder {
             mask.len() == batch && mask.iter().all(|row| row.len() == seq),
             "mask and embeddings differ in shape"
         );
-        let padding = seq.next_multiple_of(self.bucket) - seq;
+        let padding = seq.next_multiple_of(self.pad_to) - seq;
         // Only in front of a whole sequence, and where the cache has been given room for it.
         let fits = cache.as_ref().is_none_or(|cache| cache.is_empty() && cache.has_room_for_padding());
         if padding == 0 || !fits || trace.is_some() {
@@ -187,7 +187,9 @@ impl Decoder {
                 states.push(x.clone().reshape([batch, seq, hidden]));
             }
             x = match cache.as_deref_mut() {
-                None if self.recompute && !layer.is_trained() => layer.forward_again(x, &self.config, &pass),
+                None if self.gradient_checkpointing && !layer.is_trained() => {
+                    layer.forward_again(x, &self.config, &pass)
+                }
                 cache => layer.forward(x, &self.config, &pass, cache.map(|cache| (cache, index))),
             };
         }

@@ -32,7 +32,7 @@ pub struct AudioEncoder {
     layers: Vec<EncoderLayer>,
     layer_norm: LayerNorm,
     /// Positions are padded to a multiple of this.
-    pub(crate) bucket: usize,
+    pub(crate) pad_to: usize,
     config: AudioConfig,
     rule: AudioRule,
 }
@@ -94,7 +94,7 @@ impl AudioEncoder {
             embed_positions,
             layers,
             layer_norm,
-            bucket: 1,
+            pad_to: 1,
             config: config.clone(),
             rule,
         })
@@ -205,7 +205,7 @@ impl AudioEncoder {
         let lengths: Vec<usize> = mels.iter().map(|mel| self.positions(mel)).collect();
         let (clips, longest) = (mels.len(), lengths.iter().copied().max().unwrap_or(0));
         // Padded positions are masked as keys; their rows lie between the clips' and are never read.
-        let positions = longest.next_multiple_of(self.bucket).min(self.config.max_source_positions);
+        let positions = longest.next_multiple_of(self.pad_to).min(self.config.max_source_positions);
         let width = self.config.d_model;
         let pass = Pass {
             clips,

@@ -53,22 +53,22 @@ pub fn threshold_refuser(
 
 /// The verdicts of a rule that refuses the items that the fewest samples agree with until `refusals` are refused in all.
 ///
-/// `agreement`: the share of an item's samples that give its answer. Few samples make many ties; they are broken by
+/// `shares`: the share of an item's samples that give its answer. Few samples make many ties; they are broken by
 /// lots that depend on the ids alone. What `before` refuses stays refused.
 ///
 /// # Errors
 /// [`QuestionError::LengthMismatch`].
-pub fn agreement_refuser(
+pub fn self_consistency_refuser(
     before: &[Verdict],
-    agreement: &[f64],
+    shares: &[f64],
     ids: &[String],
     refusals: usize,
 ) -> Result<Vec<Verdict>, QuestionError> {
-    check_length("agreement", agreement.len(), before.len())?;
+    check_length("shares", shares.len(), before.len())?;
     check_length("ids", ids.len(), before.len())?;
     let lots: Vec<u64> = ids.iter().map(|id| derive_seed(0, "agreement-refuser", &[id])).collect();
     Ok(refuse_first(before, refusals, |a, b| {
-        let by_share = agreement[a].total_cmp(&agreement[b]);
+        let by_share = shares[a].total_cmp(&shares[b]);
         by_share.then_with(|| lots[a].cmp(&lots[b])).then_with(|| ids[a].cmp(&ids[b]))
     }))
 }
@@ -170,11 +170,11 @@ mod tests {
     #[test]
     fn what_the_fewest_samples_agree_with_is_refused_first_and_ties_by_lot_whatever_the_order() {
         let before = [Correct, Wrong, Correct, Wrong];
-        let after = agreement_refuser(&before, &[1.0, 0.2, 0.4, 0.0], &ids(4), 3).unwrap();
+        let after = self_consistency_refuser(&before, &[1.0, 0.2, 0.4, 0.0], &ids(4), 3).unwrap();
         assert_eq!(after, [Correct, Refused, Refused, Refused]);
-        assert!(agreement_refuser(&before, &[0.9], &ids(4), 2).is_err());
+        assert!(self_consistency_refuser(&before, &[0.9], &ids(4), 2).is_err());
         let refused = |names: &[String]| {
-            let after = agreement_refuser(&[Wrong; 40], &[0.6; 40], names, 13).unwrap();
+            let after = self_consistency_refuser(&[Wrong; 40], &[0.6; 40], names, 13).unwrap();
             let of = names.iter().zip(after).filter(|(_, verdict)| *verdict == Refused);
             of.map(|(id, _)| id.clone()).collect::<std::collections::BTreeSet<_>>()
         };

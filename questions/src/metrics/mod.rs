@@ -17,7 +17,7 @@ mod transition;
 
 pub use auroc::{auroc, within_group_auroc};
 pub use baselines::{
-    agreement_refuser, group_refuser, random_refuser, random_refuser_rgi, threshold_refuser,
+    group_refuser, random_refuser, random_refuser_rgi, self_consistency_refuser, threshold_refuser,
 };
 pub use bootstrap::{DEFAULT_DRAWS, rgi_interval};
 pub use comparison::{BeforeAfter, Comparison, compare};

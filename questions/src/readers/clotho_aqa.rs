@@ -148,10 +148,10 @@ impl Asked {
             }
             checked(text.clone(), column)?;
         }
-        let mut agreed = agreed(&self.answers, options.agreement);
+        let mut agreed = agreed(&self.answers, options.min_annotators);
         if agreed.is_empty() {
             let given = self.answers.join("`, `");
-            let detail = format!("no answer of `{given}` is given by {} annotators", options.agreement);
+            let detail = format!("no answer of `{given}` is given by {} annotators", options.min_annotators);
             return Err((reason::NO_AGREEMENT, detail));
         }
         for answer in &agreed {
@@ -177,8 +177,8 @@ impl Asked {
     }
 }
 
-/// The answers that at least `agreement` annotators give, the most frequent first, as the first of them wrote it.
-fn agreed(answers: &[String], agreement: usize) -> Vec<String> {
+/// The answers that at least `min_annotators` annotators give, the most frequent first, as the first of them wrote it.
+fn agreed(answers: &[String], min_annotators: usize) -> Vec<String> {
     let mut votes: Vec<(String, &String, usize)> = Vec::new();
     for answer in answers.iter().filter(|answer| !answer.is_empty()) {
         let text = normalise(answer);
@@ -187,7 +187,7 @@ fn agreed(answers: &[String], agreement: usize) -> Vec<String> {
             None => votes.push((text, answer, 1)),
         }
     }
-    votes.retain(|(_, _, count)| *count >= agreement);
+    votes.retain(|(_, _, count)| *count >= min_annotators);
     votes.sort_by_key(|(_, _, count)| std::cmp::Reverse(*count));
     votes.into_iter().map(|(_, answer, _)| answer.clone()).collect()
 }
@@ -198,8 +198,8 @@ mod tests {
 
     #[test]
     fn answers_count_as_soon_as_enough_annotators_give_them() {
-        let agreed = |answers: &[&str], agreement| {
-            agreed(&answers.iter().map(|&answer| answer.to_owned()).collect::<Vec<_>>(), agreement)
+        let agreed = |answers: &[&str], min_annotators| {
+            agreed(&answers.iter().map(|&answer| answer.to_owned()).collect::<Vec<_>>(), min_annotators)
         };
         assert_eq!(agreed(&["yes", "Yes ", "no"], 2), ["yes"]);
         assert_eq!(agreed(&["no", "yes", "yes"], 1), ["yes", "no"]);

@@ -41,12 +41,12 @@ pub struct ReadOptions {
     /// What happens to questions with an option that is there twice.
     pub duplicate_choices: DuplicateChoices,
     /// How many annotators must give an answer for it to count, in sets that list the answers of several.
-    pub agreement: usize,
+    pub min_annotators: usize,
 }
 
 impl Default for ReadOptions {
     fn default() -> Self {
-        Self { require_audio: true, duplicate_choices: DuplicateChoices::default(), agreement: 2 }
+        Self { require_audio: true, duplicate_choices: DuplicateChoices::default(), min_annotators: 2 }
     }
 }
 

@@ -12,7 +12,7 @@ use crate::question::AnswerMatch;
 use crate::question::write_questions;
 
 const WITHOUT_AUDIO: ReadOptions =
-    ReadOptions { require_audio: false, duplicate_choices: DuplicateChoices::Reject, agreement: 2 };
+    ReadOptions { require_audio: false, duplicate_choices: DuplicateChoices::Reject, min_annotators: 2 };
 
 fn folder() -> TempDir {
     let dir = tempfile::tempdir().unwrap();

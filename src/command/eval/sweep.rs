@@ -6,7 +6,7 @@ use clap::Args;
 use idk_evaluator::AccuracyFloor;
 
 use crate::command::args::RunArgs;
-use crate::experiment::sweep::{PickRequest, Request, pick_alpha, sweep};
+use crate::experiment::sweep::{PickRequest, Request, pick_adapter_scale, sweep};
 use crate::run::RunError;
 use crate::terminal::Failure;
 
@@ -41,7 +41,7 @@ pub(super) struct PickArguments {
 }
 
 impl PickArguments {
-    /// See [`pick_alpha`].
+    /// See [`pick_adapter_scale`].
     pub(super) fn run(&self, json: bool) -> Result<(), Failure> {
         let recipe = self.run.load()?;
         if let Some(percent) = self.min_accuracy.filter(|percent| !(0.0..=100.0).contains(percent)) {
@@ -49,6 +49,6 @@ impl PickArguments {
             return Err(RunError::Usage { what }.into());
         }
         let floor = self.min_accuracy.map(AccuracyFloor::Percent);
-        pick_alpha(&recipe, &PickRequest { floor, write: self.write.as_deref(), json })
+        pick_adapter_scale(&recipe, &PickRequest { floor, write: self.write.as_deref(), json })
     }
 }

@@ -10,8 +10,8 @@ use super::page::{figure, figures, paragraph, row, section, table};
 /// What is turned, and what it means.
 fn note(kind: SweepKind) -> &'static str {
     match kind {
-        SweepKind::Alpha => {
-            "Alpha is the factor before the adapter when the model answers, without training anew: 0 is the base model, 1 \
+        SweepKind::AdapterScale => {
+            "A factor before the adapter when the model answers, without another training: 0 is the base model, 1 \
              the adapter as it was trained."
         }
         SweepKind::Threshold => {
@@ -83,7 +83,7 @@ mod tests {
         let val = sweep("sound");
         let html = sections(&[val.clone(), Sweep { set: SweepSet::Test, ..val }]);
         assert_eq!((html.matches("<h2>").count(), html.matches("role=\"img\"").count()), (1, 4));
-        assert_eq!(html.matches("Picked: alpha = 0.5 (best).").count(), 1, "{html}");
+        assert_eq!(html.matches("Picked: adapter_scale = 0.5 (best).").count(), 1, "{html}");
         let cells =
             ["55.0", "65.0", "62.0", "10.0", "+0.30 [+0.20,+0.40]"].map(|cell| format!("<td>{cell}</td>"));
         assert!(html.contains(&cells.concat()) && html.contains("<td>lost nothing</td>"), "{html}");

@@ -14,7 +14,7 @@ use super::draw::{Key, Plot, file_name};
 /// A value of a point, if it has one.
 type Value<'a> = &'a dyn Fn(&SweepPoint) -> Option<f64>;
 
-/// The sweeps of a run: of alpha, of the threshold and of K, each on val and on the test set, as far as they are there.
+/// The sweeps of a run: of the adapter's scale, of the threshold and of K, each on val and on the test set, as far as they are there.
 ///
 /// # Errors
 /// [`EvalError::Common`], [`EvalError::Sweep`] if a file cannot be used.
@@ -39,7 +39,7 @@ pub(crate) fn plots(sweep: &Sweep) -> [Plot; 2] {
 /// What was turned, as the start of a title.
 pub(crate) fn name(kind: SweepKind) -> &'static str {
     match kind {
-        SweepKind::Alpha => "alpha",
+        SweepKind::AdapterScale => "the adapter scale",
         SweepKind::Threshold => "the threshold",
         SweepKind::K => "K",
     }
@@ -61,7 +61,7 @@ fn positions(sweep: &Sweep) -> Positions {
 
 fn across_name(kind: SweepKind, positions: &Positions) -> String {
     let (name, meaning) = match kind {
-        SweepKind::Alpha => ("alpha", "the adapter's strength"),
+        SweepKind::AdapterScale => ("adapter scale", "factor before the adapter"),
         SweepKind::Threshold => ("threshold", "least probability of an answer"),
         SweepKind::K => ("K", "right samples of a known question"),
     };
@@ -201,7 +201,7 @@ pub(crate) mod tests {
         };
         let points =
             vec![point(0.25, Some(0.1)), point(0.5, Some(0.3)), point(1.0, None), point(2.0, Some(-0.1))];
-        let mut sweep = Sweep::new(SweepKind::Alpha, SweepSet::Val, 600, Some(55.0), points);
+        let mut sweep = Sweep::new(SweepKind::AdapterScale, SweepSet::Val, 600, Some(55.0), points);
         sweep.picked = Some(Picked { value: 0.5, why: "best".to_owned() });
         sweep
     }
@@ -226,10 +226,10 @@ pub(crate) mod tests {
             assert_eq!(inline(plot).matches(">picked</text>").count(), 1);
         }
         assert!(inline(&shares).contains("class=\"base\""));
-        assert_eq!(rgi.title, "RGI over alpha (val, 600 questions)");
+        assert_eq!(rgi.title, "RGI over the adapter scale (val, 600 questions)");
         assert_eq!(
             (rgi.file.as_str(), shares.file.as_str()),
-            ("sweep-alpha-val-rgi", "sweep-alpha-val-shares")
+            ("sweep-adapter-scale-val-rgi", "sweep-adapter-scale-val-shares")
         );
         let svg = crate::report::plot::draw::svg::document(&rgi);
         assert!(!svg.contains("<img") && svg.contains("&lt;img src=x&gt;"), "{svg}");

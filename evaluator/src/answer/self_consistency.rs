@@ -1,4 +1,4 @@
-//! Agreement: how many of the base model's samples give the answer that it gives (self-consistency, Wang et al. 2022,
+//! Self-consistency: how many of the base model's samples give the answer that it gives (Wang et al. 2022,
 //! arXiv 2203.11171, taken as a measure of doubt).
 
 use std::collections::BTreeMap;
@@ -34,7 +34,7 @@ pub fn said(choices: &[String], choice: Option<usize>, verdict: Verdict, text: &
 
 /// For each answer of the base model the share of that question's samples that say the same, 0 to 1. It is 0 for an
 /// answer that chooses no option, and for a question without samples.
-pub(crate) fn agreement(prepared: &Prepared, base: &[Answer], samples: &SampledAnswers) -> Vec<f64> {
+pub(crate) fn self_consistency(prepared: &Prepared, base: &[Answer], samples: &SampledAnswers) -> Vec<f64> {
     let shares = prepared.questions.iter().zip(base).map(|(question, answer)| {
         let judgement = &answer.judgement;
         let own = said(&question.shown.choices, judgement.choice, judgement.verdict, &answer.text)?;
@@ -53,7 +53,7 @@ mod tests {
     use crate::answer::prepare::PreparedQuestion;
 
     #[test]
-    fn agreement_is_the_share_of_samples_that_say_the_same_in_any_order_of_options() {
+    fn self_consistency_is_the_share_of_samples_that_say_the_same_in_any_order_of_options() {
         let choices = ["dog", "cat", "rain"].map(str::to_owned).to_vec();
         let rows = [
             // Options, answer, what the samples say, and the share by hand.
@@ -90,7 +90,7 @@ mod tests {
             samples.insert(id, others.into_iter().map(|other| other.map(str::to_owned)).collect());
             expected.push(share);
         }
-        assert_eq!(agreement(&prepared, &base, &samples), expected);
+        assert_eq!(self_consistency(&prepared, &base, &samples), expected);
         // The same option under another letter is the same answer.
         let turned = ["rain", "cat", "dog"].map(str::to_owned);
         assert_eq!(said(&turned, Some(2), Verdict::Correct, "(C)"), Some("dog".to_owned()));
