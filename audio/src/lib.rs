@@ -1,4 +1,6 @@
-//! Decoding, resampling and Whisper log-mel features.
+#![doc = include_str!("../README.md")]
+//!
+//! # The parts
 //!
 //! The path of a clip: a file's bytes become mono samples ([`decode_file`]), samples at the model's rate
 //! ([`load`], [`resample`]), and the log-mel spectrogram that the audio encoder reads

@@ -1,6 +1,6 @@
 //! Every number that sets how hard the benchmark is, in one place.
 //!
-//! A family has one [`Level`] for each difficulty. To make a family harder, lower `snr_db`, choose [`Options::Near`],
+//! A family has one [`Level`] for each difficulty. To make a family harder, lower `snr_db`, choose [`Distractors::Near`],
 //! add an interferer, or move `step` in the direction that its comment says.
 
 use std::fmt;
@@ -61,7 +61,7 @@ impl fmt::Display for Difficulty {
 
 /// How the wrong options are chosen among the labels of the class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Options {
+pub(crate) enum Distractors {
     /// All options sound different.
     Far,
     /// Any labels.
@@ -70,7 +70,7 @@ pub(crate) enum Options {
     Near,
 }
 
-impl Options {
+impl Distractors {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Far => "far",
@@ -86,21 +86,21 @@ pub(crate) struct Level {
     /// Level of the sounds over that of the background noise.
     pub(crate) snr_db: f64,
     /// The wrong options.
-    pub(crate) options: Options,
+    pub(crate) options: Distractors,
     /// Another recording plays at this gain at the same time; its label is never an option.
     pub(crate) interferer_db: Option<f64>,
     /// What makes this family hard; its unit is in the family's comment.
     pub(crate) step: f64,
 }
 
-const fn level(snr_db: f64, options: Options, interferer_db: Option<f64>, step: f64) -> Level {
+const fn level(snr_db: f64, options: Distractors, interferer_db: Option<f64>, step: f64) -> Level {
     Level { snr_db, options, interferer_db, step }
 }
 
 /// Easy, medium, hard.
 pub(crate) type Levels = [Level; 3];
 
-use Options::{Far, Mixed, Near};
+use Distractors::{Far, Mixed, Near};
 
 // sound
 

@@ -8,7 +8,7 @@ use crate::bank::{Bank, Split};
 use crate::deck::{Card, Offers};
 use crate::dials::{Difficulty, GENERIC_EVERY, OPTIONS};
 use crate::error::ComposeError;
-use crate::family::{Draw, Family, families};
+use crate::family::{Family, SkillDraw, families};
 use crate::scene::{Scene, render};
 use crate::wording;
 
@@ -28,7 +28,7 @@ pub struct ComposedItem {
 }
 
 /// A question that is drawn up but not rendered: cheap to make one after the other.
-pub(crate) struct Plan {
+pub(crate) struct ItemPlan {
     question: Question,
     scene: Scene,
 }
@@ -42,9 +42,9 @@ pub(crate) fn plan(
     id: String,
     rng: &mut Rng,
     offers: Option<&mut Offers>,
-) -> Plan {
+) -> ItemPlan {
     let level = family.levels[card.difficulty as usize];
-    let scene = family.draw_up(card.answer, &mut Draw { bank, split, level, rng, offers });
+    let scene = family.draw_up(card.answer, &mut SkillDraw { bank, split, level, rng, offers });
     let answer = scene.options[0].clone();
     let mut choices: Vec<String> = scene.options[1..].to_vec();
     rng.shuffle(&mut choices);
@@ -76,14 +76,14 @@ pub(crate) fn plan(
         extra: Map::from_iter([("idk".to_owned(), own)]),
         ..Question::default()
     };
-    Plan { question, scene }
+    ItemPlan { question, scene }
 }
 
 fn rounded(value: f64) -> Value {
     json!((value * 10.0).round() / 10.0)
 }
 
-impl Plan {
+impl ItemPlan {
     /// Renders the clip.
     pub(crate) fn render(self, bank: &Bank) -> ComposedItem {
         ComposedItem {

@@ -1,4 +1,6 @@
-//! The embedded benchmark: questions composed from single recordings.
+#![doc = include_str!("../README.md")]
+//!
+//! # The parts
 //!
 //! A bank is a folder of short clips and a `manifest.jsonl`. [`Bank::load`] decodes it and deals its recordings over
 //! four splits; [`compose`] makes a question set of a split, balanced exactly; [`Stream`] gives endless items for

@@ -6,7 +6,7 @@ use crate::mix::{self, LEVEL_RMS, amplitude, samples_of};
 
 /// One recording in a clip.
 #[derive(Clone, Debug)]
-pub(crate) struct Event {
+pub(crate) struct SoundEvent {
     pub(crate) clip: usize,
     pub(crate) at_s: f64,
     /// It is cut off after this.
@@ -19,7 +19,7 @@ pub(crate) struct Event {
 /// A clip before it is rendered, and what it is asked for.
 #[derive(Clone, Debug)]
 pub(crate) struct Scene {
-    pub(crate) events: Vec<Event>,
+    pub(crate) events: Vec<SoundEvent>,
     pub(crate) snr_db: f64,
     pub(crate) pink: bool,
     pub(crate) noise_offset: usize,

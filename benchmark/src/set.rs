@@ -9,7 +9,7 @@ use crate::deck::{Offers, deal};
 use crate::dials::MAX_COMPOSED_QUESTIONS;
 use crate::error::ComposeError;
 use crate::family::{Family, families};
-use crate::item::{ComposedItem, Plan, id_part, plan};
+use crate::item::{ComposedItem, ItemPlan, id_part, plan};
 
 /// What to compose.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,7 +43,7 @@ pub fn compose(bank: &Bank, config: &ComposeConfig) -> Result<Vec<ComposedItem>,
 }
 
 /// The questions of a set, drawn up one after the other but not rendered.
-pub(crate) fn plans(bank: &Bank, config: &ComposeConfig) -> Result<Vec<Plan>, ComposeError> {
+pub(crate) fn plans(bank: &Bank, config: &ComposeConfig) -> Result<Vec<ItemPlan>, ComposeError> {
     let split: Split = config.split.parse()?;
     if let Some(asked) =
         config.questions_per_modality.filter(|asked| !(1..=MAX_COMPOSED_QUESTIONS).contains(asked))
@@ -74,7 +74,7 @@ fn plan_modality(
     split: Split,
     modality: &str,
     config: &ComposeConfig,
-) -> Result<Vec<Plan>, ComposeError> {
+) -> Result<Vec<ItemPlan>, ComposeError> {
     let families = families(bank, modality, split);
     if families.is_empty() {
         return Err(ComposeError::NothingToAsk { modality: modality.to_owned(), split: split.name() });
@@ -98,7 +98,7 @@ fn plan_family(
     offset: usize,
     seed: u64,
     offers: &mut Offers,
-) -> Vec<Plan> {
+) -> Vec<ItemPlan> {
     let parts = [split.name(), &family.modality, &family.name];
     let mut rng = Rng::new(derive_seed(seed, "compose-deck", &parts));
     let cards = deal(count, &family.answer_weights(bank, split), offset, &mut rng);

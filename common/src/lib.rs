@@ -1,5 +1,6 @@
-//! The ground floor of the workspace: what every other crate needs and what knows nothing about audio, questions
-//! or models.
+#![doc = include_str!("../README.md")]
+//!
+//! # The parts
 //!
 //! - [`fs`]: files that are either complete or absent; reading with errors that name the file
 //! - [`identity`]: what a stage was made from, compared with what is requested

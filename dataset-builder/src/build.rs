@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::control::Control;
 use crate::error::BuildError;
 use crate::label::finish::{BuildReport, finish};
-use crate::sample::part::Part;
+use crate::sample::part::SamplingPart;
 use crate::sample::shards::remove_shards;
 use crate::sample::stage::{BuildInputs, sample_shards, screen_set, write_questions};
 
@@ -19,12 +19,11 @@ use crate::sample::stage::{BuildInputs, sample_shards, screen_set, write_questio
 /// # Errors
 /// [`BuildError::Config`] before anything is read; [`BuildError::TooManyRejected`] before anything is sampled, with
 /// `rejected.jsonl` written; [`BuildError::OtherSampling`] if `out` holds shards of another build;
-/// [`BuildError::Stopped`] if `control` says so; [`BuildError::Model`], [`BuildError::Common`] and
-/// [`BuildError::AudioChanged`] later.
+/// [`BuildError::Stopped`] if `control` says so; [`BuildError::Model`] and [`BuildError::Common`] later.
 pub fn build(inputs: &BuildInputs<'_>, out: &Path, control: &Control<'_>) -> Result<BuildReport, BuildError> {
     let BuildInputs { config, seed, provenance, .. } = *inputs;
     let (screened, input) = screen_set(inputs, out, control)?;
-    let shards = sample_shards(inputs, &screened, Part::WHOLE, out, control)?;
+    let shards = sample_shards(inputs, &screened, SamplingPart::WHOLE, out, control)?;
     shards.join(out)?;
     write_questions(out, &screened, config)?;
     let report = finish(out, &config.identity(), seed, provenance, &screened.counts(input))?;

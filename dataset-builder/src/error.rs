@@ -72,15 +72,6 @@ pub enum BuildError {
         rejected: usize,
     },
 
-    /// A recording could be read at the start of the build, but not later.
-    #[error("{}: the recording changed while the build was running", path.display())]
-    AudioChanged {
-        /// The recording.
-        path: PathBuf,
-        /// What is wrong now.
-        source: AudioError,
-    },
-
     /// The folder holds samples that were drawn with something else.
     #[error("`{}` holds samples of another build; what differs:{}", dir.display(), lines(differences))]
     OtherSampling {
@@ -176,10 +167,10 @@ pub enum BuildError {
 impl BuildError {
     /// A recording that could be read before cannot be used: it changed, or it could not be read this time.
     pub(crate) fn recording(path: &Path, source: AudioError) -> Self {
-        match source.is_about_the_file() {
-            true => Self::AudioChanged { path: path.to_owned(), source },
-            false => Self::Model(source.into()),
-        }
+        Self::Model(match source.is_about_the_file() {
+            true => ModelError::RecordingChanged { path: path.to_owned() },
+            false => source.into(),
+        })
     }
 }
 
@@ -224,7 +215,6 @@ impl Diagnose for BuildError {
             | Self::NoQuestions
             | Self::TooManyRejected { .. }
             | Self::Unaccounted { .. }
-            | Self::AudioChanged { .. }
             | Self::OtherSampling { .. }
             | Self::MissingShards { .. }
             | Self::PathNotText { .. }
@@ -247,9 +237,6 @@ impl Diagnose for BuildError {
             )),
             Self::Unaccounted { .. } => {
                 Some("this is a bug of the dataset builder, please report it".to_owned())
-            }
-            Self::AudioChanged { .. } => {
-                Some("leave the recordings alone while a build runs, then run it again".to_owned())
             }
             Self::OtherSampling { .. } => Some(
                 "build into another folder, or start anew with `--fresh`, which moves this one aside"

@@ -18,7 +18,7 @@ const DATASET_INFO_FILE: &str = "dataset_info.json";
 
 /// Who is to read the files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
+pub enum ExportFormat {
     /// ms-swift: `messages` + `audios`, pairs with `rejected_response`.
     MsSwift,
     /// LLaMA-Factory: ShareGPT with OpenAI's tags, and `dataset_info.json`.
@@ -27,7 +27,7 @@ pub enum Format {
     Trl,
 }
 
-impl Format {
+impl ExportFormat {
     /// What the program can open: LLaMA-Factory joins paths to its media folder, which is the dataset's by default; the
     /// others open them as they stand, from whatever folder they were started in.
     #[must_use]
@@ -62,7 +62,7 @@ pub struct Exported {
 /// # Errors
 /// Those of [`verify`]; [`BuildError::Taken`] if `out` is the dataset's own folder; [`BuildError::PathNotText`];
 /// [`BuildError::Common`].
-pub fn export(dir: &Path, out: &Path, format: Format, paths: Paths) -> Result<Exported, BuildError> {
+pub fn export(dir: &Path, out: &Path, format: ExportFormat, paths: Paths) -> Result<Exported, BuildError> {
     let manifest = verify(dir)?;
     fs::create_dir_all(out)?;
     if real(dir)? == real(out)? {
@@ -92,7 +92,7 @@ pub fn export(dir: &Path, out: &Path, format: Format, paths: Paths) -> Result<Ex
         exported.files.push((file.to_owned(), writer.rows()));
         writer.commit()?;
     }
-    if format == Format::LlamaFactory {
+    if format == ExportFormat::LlamaFactory {
         write_json(&out.join(DATASET_INFO_FILE), &dataset_info(&exported))?;
     }
     Ok(exported)
@@ -116,9 +116,9 @@ fn named(dir: &Path, out: &Path, audio: &str, paths: Paths) -> Result<String, Bu
 }
 
 /// A chat. ms-swift and LLaMA-Factory read the same keys; our `label` would be a class number to ms-swift.
-fn chat(row: &SftRow, audios: &[String], format: Format) -> Value {
+fn chat(row: &SftRow, audios: &[String], format: ExportFormat) -> Value {
     match (format, row.messages.split_last()) {
-        (Format::Trl, Some((answer, prompt))) => {
+        (ExportFormat::Trl, Some((answer, prompt))) => {
             json!({ "prompt": prompt, "completion": [answer], "audios": audios })
         }
         _ => json!({ "messages": row.messages, "audios": audios }),
@@ -126,20 +126,20 @@ fn chat(row: &SftRow, audios: &[String], format: Format) -> Value {
 }
 
 /// A preference pair.
-fn pair(row: &DpoRow, audios: &[String], format: Format) -> Value {
+fn pair(row: &DpoRow, audios: &[String], format: ExportFormat) -> Value {
     let last = |messages: &[Message]| messages.last().map(Message::tagged).unwrap_or_default();
     match format {
-        Format::MsSwift => {
+        ExportFormat::MsSwift => {
             let messages: Vec<&Message> = row.prompt.iter().chain(&row.chosen).collect();
             json!({ "messages": messages, "rejected_response": last(&row.rejected), "audios": audios })
         }
-        Format::LlamaFactory => json!({
+        ExportFormat::LlamaFactory => json!({
             "messages": row.prompt,
             "chosen": row.chosen.last(),
             "rejected": row.rejected.last(),
             "audios": audios,
         }),
-        Format::Trl => {
+        ExportFormat::Trl => {
             json!({ "prompt": row.prompt, "chosen": row.chosen, "rejected": row.rejected, "audios": audios })
         }
     }

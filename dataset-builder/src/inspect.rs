@@ -8,6 +8,7 @@ use idk_common::chat::Message;
 use idk_common::json::JsonlReader;
 use idk_common::seed::{Rng, derive_seed};
 use idk_common::text::{ellipsis, terminal_safe};
+use idk_questions::metrics::show_with;
 use idk_questions::rows::{Label, LabelRow, SftRow};
 use serde::Serialize;
 
@@ -190,7 +191,7 @@ fn push_groups(text: &mut String, shares: &IdkShares, k: usize) {
         let width = groups.keys().map(|key| name(key).chars().count()).max().unwrap_or_default();
         let _ = writeln!(text, "\nIDK share by {title}");
         for (key, share) in groups {
-            let at_k = share.unknown.get(&k).map_or_else(|| "-".to_owned(), |share| percent(*share));
+            let at_k = show_with(share.unknown.get(&k), |share| percent(*share));
             let key = name(key);
             let pad = " ".repeat(width - key.chars().count());
             let _ = writeln!(text, "  {key}{pad}  {at_k:>7}  of {:>6}  {}", share.n, share.sparkline());

@@ -1,5 +1,11 @@
-//! Builds the IDK dataset: samples a base model N times for each question, judges every answer, labels a
-//! question *known* if at least K of the N are right, and writes the rows that teach the model to refuse the rest.
+#![doc = include_str!("../README.md")]
+//!
+//! # The parts
+//!
+//! - [`build()`]: samples, labels and rows, in one call that resumes
+//! - [`sample_part`], [`SampledParts`]: the same sampling spread over machines
+//! - [`relabel()`], [`relabel_to`]: another K, target or split for the same samples, without a model
+//! - [`inspect()`], [`export()`]: what a dataset holds, and rows for other trainers
 
 mod build;
 mod config;
@@ -17,13 +23,13 @@ pub use build::build;
 pub use config::{BuildConfig, OptionOrder, Sampler, Target};
 pub use control::Control;
 pub use error::{BuildError, stopped_at};
-pub use export::{Exported, Format, Paths, export};
+pub use export::{ExportFormat, Exported, Paths, export};
 pub use format::chats::{read_labels, read_manifest, read_sft, read_sft_val, verify};
 pub use format::files::{
     DPO_FILE, DPO_VAL_FILE, LABELS_FILE, MANIFEST_FILE, QUESTIONS_FILE, README_FILE, REJECTED_FILE,
     SAMPLES_FILE, SFT_FILE, SFT_VAL_FILE,
 };
-pub use format::manifest::{Counts, DatasetManifest};
+pub use format::manifest::{DatasetCounts, DatasetManifest};
 pub use format::pairs::{DpoRow, read_dpo, read_dpo_val};
 pub use format::question_row::QuestionRow;
 pub use format::sampled::{Provenance, Sampled, Screening};
@@ -34,6 +40,6 @@ pub use label::relabel::{relabel, relabel_to};
 pub use sample::answers::sample_answers;
 pub use sample::identity::{SamplingIdentity, SamplingSettings};
 pub use sample::merge::SampledParts;
-pub use sample::part::Part;
+pub use sample::part::SamplingPart;
 pub use sample::shards::{partial_sampling, remove_shards};
 pub use sample::stage::{BuildInputs, PartReport, sample_part};

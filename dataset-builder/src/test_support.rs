@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use idk_common::fs;
-use idk_model::{Lalm, device};
+use idk_model::{Answerer, FeatureLimits, FeatureStore, Lalm, device};
 use idk_questions::{Question, QuestionSet};
 
 use crate::build::build;
@@ -53,6 +53,11 @@ pub(crate) fn three_samples() -> BuildConfig {
     BuildConfig { n_samples: 3, k: 2, max_new_tokens: 6, ..BuildConfig::default() }
 }
 
+/// A store that keeps nothing.
+pub(crate) fn features() -> FeatureStore {
+    FeatureStore::new("", FeatureLimits::NONE)
+}
+
 /// Builds with seed 7.
 pub(crate) fn run(
     lalm: &Lalm,
@@ -60,7 +65,10 @@ pub(crate) fn run(
     config: &BuildConfig,
     out: &Path,
 ) -> Result<BuildReport, BuildError> {
-    let inputs = BuildInputs { lalm, set, config, seed: 7, provenance: &Provenance::default() };
+    let features = features();
+    let answerer = Answerer::base(lalm, &features);
+    let inputs =
+        BuildInputs { answerer: &answerer, set, config, seed: 7, provenance: &Provenance::default() };
     build(&inputs, out, &Control::silent())
 }
 

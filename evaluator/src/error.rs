@@ -5,10 +5,11 @@ use std::path::PathBuf;
 
 use idk_common::diagnose::{Diagnose, ExitKind};
 use idk_common::problem::joined;
-use idk_common::text::{display_path, terminal_safe};
+use idk_common::text::display_path;
 use idk_common::{CommonError, Problem};
 use idk_model::ModelError;
 use idk_questions::QuestionError;
+use idk_questions::reason::listed_with_first;
 
 /// Everything that can go wrong while a test set is answered or scored.
 #[derive(Debug, thiserror::Error)]
@@ -99,7 +100,7 @@ pub enum EvalError {
     },
 
     /// More of the questions than allowed cannot be used.
-    #[error("{rejected} of {total} questions cannot be used, more than the allowed {percent} %: {list}", percent = 100.0 * max_share, list = list_reasons(reasons))]
+    #[error("{rejected} of {total} questions cannot be used, more than the allowed {percent} %: {list}", percent = 100.0 * max_share, list = listed_with_first(reasons))]
     TooManyRejected {
         /// Questions that cannot be used.
         rejected: usize,
@@ -117,13 +118,6 @@ pub enum EvalError {
         /// The method.
         method: String,
     },
-}
-
-fn list_reasons(reasons: &BTreeMap<String, (usize, String)>) -> String {
-    let part = |(reason, (count, first)): (&String, &(usize, String))| {
-        format!("{count} {reason} (the first: {})", terminal_safe(first))
-    };
-    reasons.iter().map(part).collect::<Vec<_>>().join(", ")
 }
 
 impl Diagnose for EvalError {

@@ -212,7 +212,7 @@ pub(crate) mod tests {
 
     use idk_common::progress::Progress;
     use idk_common::{fs, json::read_json, paths::regular_files};
-    use idk_model::{Adapters, Lalm, device};
+    use idk_model::{Adapters, Answerer, FeatureLimits, FeatureStore, Lalm, device};
     use idk_questions::{PromptStyle, Question, QuestionSet};
 
     use super::*;
@@ -261,6 +261,11 @@ pub(crate) mod tests {
         }
     }
 
+    pub(crate) fn features() -> FeatureStore {
+        let limits = FeatureLimits { memory_bytes: 1 << 20, ..FeatureLimits::NONE };
+        FeatureStore::new("", limits)
+    }
+
     pub(crate) fn lalm() -> Lalm {
         Lalm::load(&fixture(), &device("cpu").unwrap()).unwrap()
     }
@@ -271,7 +276,10 @@ pub(crate) mod tests {
     }
 
     pub(crate) fn prepared(lalm: &Lalm, config: &EvalConfig) -> Prepared {
-        prepare(lalm, &questions(), config, PromptStyle::default(), 7, |_, _| Progress::hidden()).unwrap()
+        let features = features();
+        let answerer = Answerer::base(lalm, &features);
+        prepare(&answerer, &questions(), config, PromptStyle::default(), 7, |_, _| Progress::hidden())
+            .unwrap()
     }
 
     fn try_run(
@@ -282,9 +290,12 @@ pub(crate) mod tests {
         eval_dir: &Path,
     ) -> Result<Results, EvalError> {
         let hidden: NewProgress = |_, _| Progress::hidden();
-        let prepared = prepare(lalm, &questions(), config, PromptStyle::default(), 7, hidden)?;
+        let features = features();
+        let answerer = Answerer::base(lalm, &features);
+        let prepared = prepare(&answerer, &questions(), config, PromptStyle::default(), 7, hidden)?;
         let subject = Subject {
             lalm,
+            features: &features,
             model_sha256: "m",
             device: "cpu",
             adapters,
@@ -349,11 +360,15 @@ pub(crate) mod tests {
         let answers = |batch_size: usize| {
             let config = EvalConfig { batch_size, ..config() };
             let hidden: NewProgress = |_, _| Progress::hidden();
-            let prepared = prepare(&lalm, &questions(), &config, PromptStyle::default(), 7, hidden).unwrap();
+            let features = features();
+            let answerer = Answerer::base(&lalm, &features);
+            let prepared =
+                prepare(&answerer, &questions(), &config, PromptStyle::default(), 7, hidden).unwrap();
             let dir = tempfile::tempdir().unwrap();
             let run = Evaluation {
                 subject: &Subject {
                     lalm: &lalm,
+                    features: &features,
                     model_sha256: "m",
                     device: "cpu",
                     adapters: &[],

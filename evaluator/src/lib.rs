@@ -1,5 +1,12 @@
-//! Answers a test set with the base model, training-free methods and adapters, scores the answers with refusals as a
-//! class of their own, and compares each method with the base model and with simple rules at the same refusal rate.
+#![doc = include_str!("../README.md")]
+//!
+//! # The parts
+//!
+//! - [`prepare`]: questions as they will be asked; [`evaluate`]: every [`Method`] answers them
+//! - [`compare_method`]: a method compared with the base model, per task and group
+//! - [`Results`], [`tables`], [`plot_folder`]: what is written
+//! - [`Sweeper`], [`pick`]: one number at several values, and which to take
+//! - [`score_files`]: stored answers, without a model
 
 mod answer;
 mod compare;
@@ -11,7 +18,7 @@ mod report;
 mod sweep;
 
 pub use answer::answers_file::{answers_file, write_answers};
-pub use answer::prepare::{Prepared, PreparedQuestion, prepare};
+pub use answer::prepare::{Prepared, prepare};
 pub use answer::record::{Answer, Step};
 pub use answer::run::answer_plainly;
 pub use answer::self_consistency::{SampledAnswers, Samples, said};
@@ -34,8 +41,8 @@ pub use report::html::{REPORT_FILE, report_file, write_transfer_report};
 pub use report::plot::training::write_curves;
 pub use report::plot_files::{PLOT_DIR, plot_folder};
 pub use report::sweep_table::sweep_table;
-pub use report::table::{Format, View, method_table, render, tables};
+pub use report::table::{TableFormat, View, method_table, render, tables};
 pub use sweep::file::{Picked, Sweep, SweepBase, SweepKind, SweepPoint, SweepSet, TaskPoint, sweep_file};
-pub use sweep::pick::{AccuracyFloor, Choice, pick};
+pub use sweep::pick::{AccuracyFloor, Pick, pick};
 pub use sweep::run::{SweepStep, Sweeper, Thresholds, adapter_scale_steps};
-pub use sweep::transfer::{Cell, TRANSFER_FILE, Transfer};
+pub use sweep::transfer::{TRANSFER_FILE, Transfer, TransferCell};

@@ -1,8 +1,11 @@
-//! Large audio language models in burn: families, weights, features of clips, encoder, projector, decoder, LoRA, KV cache, generation, chats.
+#![doc = include_str!("../README.md")]
+//!
+//! # The parts
 //!
 //! A [`Lalm`] is loaded from a Hugging Face folder and holds plain (frozen) tensors. Its parts are plain structs: what
 //! trains is decided by whoever makes tensors autodiff leaves, either the base's own ([`Lalm::for_each_tensor`]) or
 //! those of [`Adapters`] handed over in a [`ForwardContext`].
+mod answer;
 mod arch;
 mod device;
 mod error;
@@ -18,6 +21,7 @@ mod weights;
 
 pub use idk_common::chat::{Message, Part, audio_count};
 
+pub use answer::{Answerer, Chat, batches_by_length};
 pub use arch::audio::{AudioRule, FeatureExtractor};
 pub use arch::config::{AudioConfig, LalmConfig, ProjectorConfig, TextConfig};
 pub use arch::names::{ENCODER_POSITIONS, Names, Role, adapt_audio};
@@ -50,7 +54,7 @@ pub use nn::norm::{LayerNorm, RmsNorm};
 pub use nn::projector::Projector;
 pub use nn::rope::{Angles, Rope};
 pub use nn::slot::Slot;
-pub use outline::Outline;
+pub use outline::ModelInfo;
 pub use text::tokenizer::LalmTokenizer;
 pub use weights::Weights;
 pub use weights::save::SaveDtype;

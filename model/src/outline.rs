@@ -16,7 +16,7 @@ use crate::weights::Weights;
 
 /// A model folder, read up to its weights.
 #[derive(Clone, Debug)]
-pub struct Outline {
+pub struct ModelInfo {
     /// Sizes and special ids.
     pub config: LalmConfig,
     /// Text to ids and back.
@@ -27,7 +27,7 @@ pub struct Outline {
     pub parameters: u64,
 }
 
-impl Outline {
+impl ModelInfo {
     /// Reads configuration, tokenizer and feature settings, and the headers of the weights.
     ///
     /// # Errors
@@ -95,7 +95,7 @@ mod tests {
     #[test]
     fn the_outline_tells_what_the_loaded_model_tells() {
         let lalm = Lalm::load(&fixture(), &device("cpu").unwrap()).unwrap();
-        let outline = Outline::read(&fixture()).unwrap();
+        let outline = ModelInfo::read(&fixture()).unwrap();
         assert_eq!(outline.parameters, lalm.config.num_parameters() as u64);
         let lora = LoraConfig { rank: 4, ..LoraConfig::default() };
         let trained = Adapters::init(&lalm, &lora, 0).unwrap().num_params() as u64;
@@ -107,7 +107,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let config = idk_common::fs::read(&fixture().join("config.json")).unwrap();
         idk_common::fs::write_atomic(&dir.path().join("config.json"), &config).unwrap();
-        let problems = Outline::read(dir.path()).unwrap_err();
+        let problems = ModelInfo::read(dir.path()).unwrap_err();
         let said: Vec<String> = problems.iter().map(ToString::to_string).collect();
         assert_eq!(said.len(), 3, "{said:?}");
         for (text, part) in said.iter().zip(["tokenizer.json", "preprocessor_config.json", "no weights"]) {

@@ -23,7 +23,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag::{register, register_conditional_shutdown};
 
 use error::PretrainError;
-use recipe::Recipe;
+use recipe::PretrainRecipe;
 
 /// Trains a small base model from scratch, as the embedded one was made
 #[derive(Parser)]
@@ -36,7 +36,7 @@ struct Arguments {
 fn main() -> ExitCode {
     idk_model::tune_allocator();
     let stop = stop_flag();
-    match Recipe::load(&Arguments::parse().recipe).and_then(|recipe| run::train(&recipe, &stop)) {
+    match PretrainRecipe::load(&Arguments::parse().recipe).and_then(|recipe| run::train(&recipe, &stop)) {
         Ok(table) => {
             let _ = write!(std::io::stdout(), "{table}");
             ExitCode::SUCCESS

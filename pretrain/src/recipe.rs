@@ -14,11 +14,11 @@ use crate::rows::BaseConfig;
 /// A whole recipe.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(crate) struct Recipe {
+pub(crate) struct PretrainRecipe {
     /// Seed of weights and rows.
     pub(crate) seed: u64,
     /// The model to start from, unless `init` says that it is new.
-    pub(crate) model: ModelSection,
+    pub(crate) model: StartSection,
     /// The sizes of a new model.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) init: Option<InitConfig>,
@@ -27,20 +27,20 @@ pub(crate) struct Recipe {
     /// The optimiser and its schedule.
     pub(crate) train: TrainConfig,
     /// The run folder.
-    pub(crate) output: OutputSection,
+    pub(crate) output: FolderSection,
 }
 
 /// `[model]`: what is trained, and where.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(crate) struct ModelSection {
+pub(crate) struct StartSection {
     /// Folder of the model of an earlier stage.
     pub(crate) path: PathBuf,
     /// `cpu`, `cuda`, `cuda:N` or `wgpu`.
     pub(crate) device: String,
 }
 
-impl Default for ModelSection {
+impl Default for StartSection {
     fn default() -> Self {
         Self { path: PathBuf::from("checkpoints/mini-lalm"), device: "cpu".to_owned() }
     }
@@ -49,18 +49,18 @@ impl Default for ModelSection {
 /// `[output]`: the run folder.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(crate) struct OutputSection {
+pub(crate) struct FolderSection {
     /// Made when missing; the model goes into `model/` in it.
     pub(crate) dir: PathBuf,
 }
 
-impl Default for OutputSection {
+impl Default for FolderSection {
     fn default() -> Self {
         Self { dir: PathBuf::from("runs/base") }
     }
 }
 
-impl Recipe {
+impl PretrainRecipe {
     /// Reads a recipe.
     ///
     /// # Errors
@@ -105,9 +105,9 @@ mod tests {
     fn the_recipes_of_the_embedded_model_can_be_read_and_print_as_themselves() {
         let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../recipes/base");
         for name in ["1-listen", "2-answer", "3-choose", "4-choose-more"] {
-            let recipe = Recipe::load(&dir.join(format!("{name}.toml"))).unwrap();
+            let recipe = PretrainRecipe::load(&dir.join(format!("{name}.toml"))).unwrap();
             assert_eq!(recipe.init.is_some(), name == "1-listen");
-            assert_eq!(toml::from_str::<Recipe>(&recipe.to_toml().unwrap()).unwrap(), recipe);
+            assert_eq!(toml::from_str::<PretrainRecipe>(&recipe.to_toml().unwrap()).unwrap(), recipe);
         }
     }
 
@@ -118,7 +118,7 @@ mod tests {
         let said = |text: &str| {
             let path = dir.join("r.toml");
             idk_common::fs::write_atomic(&path, text.as_bytes()).unwrap();
-            Recipe::load(&path).unwrap_err().to_string()
+            PretrainRecipe::load(&path).unwrap_err().to_string()
         };
         let both = said("[base]\nrepeat = -1\n[train]\nepochs = 1\n");
         assert!(both.contains("max_steps") && both.contains("repeat"), "{both}");

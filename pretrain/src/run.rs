@@ -13,7 +13,7 @@ use idk_trainer::{TrainRun, train_full};
 
 use crate::error::PretrainError;
 use crate::init::new_model;
-use crate::recipe::Recipe;
+use crate::recipe::PretrainRecipe;
 use crate::rows::{BaseRows, Dtype};
 use crate::say;
 use crate::validate::{accuracy_by_task, accuracy_table, validation_items};
@@ -22,7 +22,7 @@ use crate::validate::{accuracy_by_task, accuracy_table, validation_items};
 ///
 /// # Errors
 /// Whatever stops it; checkpoints stay, and the same recipe resumes from the last one.
-pub(crate) fn train(recipe: &Recipe, stop: &AtomicBool) -> Result<String, PretrainError> {
+pub(crate) fn train(recipe: &PretrainRecipe, stop: &AtomicBool) -> Result<String, PretrainError> {
     let bank_dir = idk_benchmark::default_bank_dir(None);
     let bank = Bank::load(&bank_dir)?;
     let device = idk_model::device(&recipe.model.device)?;
@@ -51,7 +51,7 @@ pub(crate) fn train(recipe: &Recipe, stop: &AtomicBool) -> Result<String, Pretra
 }
 
 /// What a checkpoint depends on besides `[train]`.
-fn identity(recipe: &Recipe, bank_dir: &Path) -> Result<Identity, PretrainError> {
+fn identity(recipe: &PretrainRecipe, bank_dir: &Path) -> Result<Identity, PretrainError> {
     let mut identity = Identity::default()
         .with("bank", sha256_file(&bank_dir.join("manifest.jsonl"))?)
         .with_section("base", &recipe.base)
@@ -62,12 +62,12 @@ fn identity(recipe: &Recipe, bank_dir: &Path) -> Result<Identity, PretrainError>
     Ok(identity)
 }
 
-fn write_recipe(recipe: &Recipe, dir: &RunDir) -> Result<(), PretrainError> {
+fn write_recipe(recipe: &PretrainRecipe, dir: &RunDir) -> Result<(), PretrainError> {
     Ok(idk_common::fs::write_atomic(&dir.recipe(), recipe.to_toml()?.as_bytes())?)
 }
 
 fn run_training(
-    recipe: &Recipe,
+    recipe: &PretrainRecipe,
     lalm: Lalm,
     bank: &Bank,
     val: &[ComposedItem],

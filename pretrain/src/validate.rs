@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use idk_audio::LogMel;
 use idk_benchmark::{Bank, ComposeConfig, ComposedItem};
-use idk_model::{ForwardContext, Lalm, Message, Prompt, SamplingConfig, generate};
+use idk_model::{Answerer, Chat, Clip, FeatureLimits, FeatureStore, Lalm, Message, SamplingConfig};
 use idk_questions::{PromptStyle, Verdict, judge, prompt_text};
 use rayon::prelude::*;
 
@@ -29,25 +28,18 @@ pub(crate) fn validation_items(bank: &Bank) -> Result<Vec<ComposedItem>, Pretrai
 
 /// One greedy answer to every item: was it right?
 fn answers(lalm: &Lalm, items: &[ComposedItem]) -> Result<Vec<bool>, PretrainError> {
-    let greedy = SamplingConfig {
-        temperature: 0.0,
-        top_k: 0,
-        top_p: 1.0,
-        repetition_penalty: 1.0,
-        max_new_tokens: 16,
-    };
+    let greedy = SamplingConfig { max_new_tokens: 16, ..SamplingConfig::default() };
+    // The model changes between two calls, so nothing that it hears may be kept.
+    let features = FeatureStore::new("", FeatureLimits::NONE);
+    let answerer = Answerer::base(lalm, &features);
     let mut right = Vec::with_capacity(items.len());
     for batch in items.chunks(VAL_BATCH) {
-        let mels: Vec<LogMel> = batch.par_iter().map(|item| lalm.mel.log_mel(&item.samples)).collect();
-        let features = lalm.encode_audio(&mels.iter().collect::<Vec<_>>(), &ForwardContext::default())?;
-        let mut prompts = Vec::with_capacity(batch.len());
-        for ((item, mel), audio) in batch.iter().zip(&mels).zip(features) {
-            let text = prompt_text(&item.question, PromptStyle::Lettered);
-            let ids = lalm.tokenizer.prompt_ids(&[Message::user(1, &text)], &[lalm.mel.tokens(mel)])?;
-            prompts.push(Prompt { ids, audio: vec![audio] });
-        }
-        let seeds = vec![vec![0]; prompts.len()];
-        let generated = generate(lalm, None, &prompts, &greedy, &seeds)?;
+        let chat = |item: &ComposedItem| Chat {
+            messages: vec![Message::user(1, &prompt_text(&item.question, PromptStyle::Lettered))],
+            clips: vec![Clip::of_mel(lalm.mel.log_mel(&item.samples), &lalm.mel)],
+        };
+        let prompts = answerer.prompts(&batch.par_iter().map(chat).collect::<Vec<Chat>>())?;
+        let generated = answerer.answer(&prompts, &greedy, &vec![vec![0]; prompts.len()])?;
         let verdicts = batch.iter().zip(&generated).map(|(item, answers)| {
             answers
                 .first()

@@ -1,13 +1,16 @@
-//! Questions about audio clips: their records and readers, prompts, the reading of answers, and the metrics.
+#![doc = include_str!("../README.md")]
+//!
+//! # The parts
 //!
 //! - [`Question`], [`read_questions`], [`write_questions`]: question sets, read in the shapes of several benchmarks
-//! - [`prompt_text`], [`shuffled`]: what the model is asked, and in which order it sees the options
+//! - [`AskedQuestion`], [`prompt_text`], [`shuffled`]: what the model is asked, and in which order it sees the options
 //! - [`judge`], [`is_refusal`]: what an answer says; options first, then refusals, never a guess
 //! - [`judge_with`]: the same by another [`Scorer`]
 //! - [`rows`]: the rows of the files of a run
 //! - [`metrics`]: accuracy, truthfulness, reliability, RGI and what they are compared with
 //! - [`score`]: metrics of stored answers
 
+mod asked;
 mod error;
 mod judge;
 pub mod metrics;
@@ -17,6 +20,7 @@ pub mod reason;
 pub mod rows;
 pub mod score;
 
+pub use asked::AskedQuestion;
 pub use error::QuestionError;
 pub use judge::{Judgement, REFUSAL, Scorer, Verdict, is_refusal, judge, judge_with, normalise};
 pub use question::{

@@ -4,6 +4,8 @@
 
 use std::collections::BTreeMap;
 
+use idk_common::text::terminal_safe;
+
 use crate::Rejection;
 
 // Of the reader.
@@ -121,4 +123,24 @@ pub fn counts(rejected: &[Rejection]) -> BTreeMap<String, usize> {
 pub fn listed(counts: &BTreeMap<String, usize>) -> String {
     let parts: Vec<String> = counts.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
     parts.join(", ")
+}
+
+/// How many questions each code has rejected, and the first of them: its id and what is wrong with it.
+#[must_use]
+pub fn with_first(rejected: &[Rejection]) -> BTreeMap<String, (usize, String)> {
+    let mut reasons: BTreeMap<String, (usize, String)> = BTreeMap::new();
+    for rejection in rejected {
+        let first = || (0, format!("`{}`: {}", rejection.id, rejection.detail));
+        reasons.entry(rejection.reason.clone()).or_insert_with(first).0 += 1;
+    }
+    reasons
+}
+
+/// Those as text: `1 bad-path (the first: ...)`.
+#[must_use]
+pub fn listed_with_first(reasons: &BTreeMap<String, (usize, String)>) -> String {
+    let part = |(reason, (count, first)): (&String, &(usize, String))| {
+        format!("{count} {reason} (the first: {})", terminal_safe(first))
+    };
+    reasons.iter().map(part).collect::<Vec<_>>().join(", ")
 }

@@ -1,9 +1,11 @@
-//! Asks a model that a server has, such as vLLM with Qwen2-Audio, through the API of OpenAI.
+#![doc = include_str!("../README.md")]
 //!
-//! One request asks for all answers to a question, so a recording is sent and encoded once. [`Server::answer_all`] keeps
-//! several requests under way, sends again what failed for a while, and rejects a reply that is not what was asked for.
-//! Nothing here knows a recipe, a dataset or a local model: messages with WAV bytes go in, texts with log-probabilities
-//! come out.
+//! # The parts
+//!
+//! - [`Server::answer`] asks one question, [`Server::answer_all`] many, several at a time
+//! - [`ServerPrompt`], [`Decoding`]: what is asked, and how answers are drawn
+//! - [`wav_bytes`]: a recording as it is sent
+//! - [`ServerError`], [`ServerFailure`], [`ServerFault`]: what went wrong, and whether a retry could help
 
 mod client;
 mod concurrent;

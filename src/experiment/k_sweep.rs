@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use idk_common::RunDir;
 use idk_dataset_builder::{BuildConfig, relabel_to};
 use idk_evaluator::{
-    AccuracyFloor, Choice, Method, Results, Sweep, SweepKind, SweepPoint, SweepSet, SweepStep, Sweeper, pick,
+    AccuracyFloor, Method, Pick, Results, Sweep, SweepKind, SweepPoint, SweepSet, SweepStep, Sweeper, pick,
 };
 
 use super::grid::Grid;
@@ -36,8 +36,8 @@ pub(crate) fn run(recipe: &Recipe, config: &SweepConfig, options: &Options<'_>) 
     }
     let mut val = on_val(recipe, &grid, &ks)?;
     match pick(&val, AccuracyFloor::OfBase(config.min_accuracy))? {
-        Choice::Best(picked) => val.picked = Some(picked),
-        Choice::None { why, .. } => say(&format!("no k is picked: {why}")),
+        Pick::Best(picked) => val.picked = Some(picked),
+        Pick::None { why, .. } => say(&format!("no k is picked: {why}")),
     }
     let test = Sweep { picked: val.picked.clone(), ..on_test(&results) };
     publish(&val, &grid.dir.root, options.json)?;

@@ -5,10 +5,11 @@ use std::path::Path;
 
 use idk_common::RunDir;
 use idk_evaluator::{
-    AccuracyFloor, Choice, EvalConfig, Method, NamedAdapter, Picked, Prepared, Subject, Sweep, SweepKind,
+    AccuracyFloor, EvalConfig, Method, NamedAdapter, Pick, Picked, Prepared, Subject, Sweep, SweepKind,
     SweepPoint, SweepSet, Sweeper, adapter_scale_steps, pick, prepare, sweep_table,
 };
 use idk_model::Adapters;
+use idk_questions::metrics::{show_rgi, show_with};
 
 use crate::recipe::{DataSection, Recipe, SweepConfig};
 use crate::run::questions::{self, Set, val_source};
@@ -39,8 +40,8 @@ pub(crate) fn sweep(recipe: &Recipe, request: Request) -> Result<(), Failure> {
     let test = if request.test { Some(run.prepared(SweepSet::Test)?) } else { None };
     let scales = run.adapter_scales(&config, SweepSet::Val, &val)?;
     let picked = match pick(&scales, AccuracyFloor::OfBase(config.min_accuracy))? {
-        Choice::Best(picked) => Some(picked),
-        Choice::None { why, .. } => {
+        Pick::Best(picked) => Some(picked),
+        Pick::None { why, .. } => {
             say(&format!("no adapter scale is picked: {why}"));
             None
         }
@@ -79,17 +80,17 @@ pub(crate) fn pick_adapter_scale(recipe: &Recipe, request: &PickRequest<'_>) -> 
     let floor = request.floor.unwrap_or(AccuracyFloor::OfBase(config.min_accuracy));
     let choice = pick(&sweep, floor)?;
     let picked = match &choice {
-        Choice::Best(picked) => Some(picked.clone()),
-        Choice::None { .. } => None,
+        Pick::Best(picked) => Some(picked.clone()),
+        Pick::None { .. } => None,
     };
     let sweep = Sweep { picked, ..sweep };
     sweep.write(&run.run.dir.root)?;
     print_result(request.json, &sweep, || advice(&sweep, &choice))?;
     match (choice, request.write) {
-        (Choice::Best(picked), Some(dir)) => {
+        (Pick::Best(picked), Some(dir)) => {
             write_adapter(&run.adapter.adapters, &picked, dir, &recipe.model.path)
         }
-        (Choice::None { why, below_floor }, Some(_)) => {
+        (Pick::None { why, below_floor }, Some(_)) => {
             Err(RunError::NothingPicked { why, below_floor }.into())
         }
         (_, None) => Ok(()),
@@ -97,10 +98,10 @@ pub(crate) fn pick_adapter_scale(recipe: &Recipe, request: &PickRequest<'_>) -> 
 }
 
 /// The recommendation in words: what changes against the adapter as it was trained.
-fn advice(sweep: &Sweep, choice: &Choice) -> String {
+fn advice(sweep: &Sweep, choice: &Pick) -> String {
     let picked = match choice {
-        Choice::Best(picked) => picked,
-        Choice::None { why, .. } => {
+        Pick::Best(picked) => picked,
+        Pick::None { why, .. } => {
             return format!("{}\nNo adapter scale is recommended: {why}.", sweep_table(sweep));
         }
     };
@@ -110,13 +111,10 @@ fn advice(sweep: &Sweep, choice: &Choice) -> String {
         text.push_str("\nThat is the adapter as it was trained: nothing changes.");
     } else if let (Some(now), Some(then)) = (at(1.0), at(picked.value)) {
         let percent = |value: fn(&SweepPoint) -> Option<f64>| {
-            let shown = |point| value(point).map_or("-".to_owned(), |value| format!("{value:.1} %"));
+            let shown = |point| show_with(value(point), |value| format!("{value:.1} %"));
             format!("{} -> {}", shown(now), shown(then))
         };
-        let rgi = |point: &SweepPoint| match point.rgi {
-            Some(rgi) => format!("{rgi:+.2}"),
-            None => point.rgi_reason.clone().unwrap_or_else(|| "-".to_owned()),
-        };
+        let rgi = |point: &SweepPoint| show_rgi(point.rgi, None, point.rgi_reason.as_deref());
         text.push_str(&format!(
             "\nAgainst scale 1 on val: RGI {} -> {}, accuracy {}, refused {}.",
             rgi(now),
@@ -223,6 +221,7 @@ pub(super) fn bare_subject(model: &BaseModel) -> Subject<'_> {
     static NO_NAMES: BTreeMap<String, String> = BTreeMap::new();
     Subject {
         lalm: &model.lalm,
+        features: &model.features,
         model_sha256: &model.sha256,
         device: &model.device,
         adapters: &[],
@@ -234,7 +233,7 @@ pub(super) fn bare_subject(model: &BaseModel) -> Subject<'_> {
     }
 }
 
-/// Loads and encodes a set of questions. `limit` of [eval] is for the test set.
+/// Loads a set of questions and its recordings. `limit` of [eval] is for the test set.
 pub(super) fn prepare_set(
     model: &BaseModel,
     recipe: &Recipe,
@@ -245,7 +244,7 @@ pub(super) fn prepare_set(
     let limit = recipe.eval.limit.filter(|_| set == Set::Test);
     let config = EvalConfig { limit, ..recipe.eval.clone() };
     let loaded = questions::load(data, set, questions_dir, config.max_rejected_share)?;
-    Ok(prepare(&model.lalm, &loaded.set, &config, recipe.build.prompt, data.seed, progress)?)
+    Ok(prepare(&model.answerer(), &loaded.set, &config, recipe.build.prompt, data.seed, progress)?)
 }
 
 #[cfg(test)]

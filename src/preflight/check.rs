@@ -6,7 +6,7 @@ use idk_benchmark::Bank;
 use idk_common::diagnose::ExitKind;
 use idk_common::lock::{LOCK_FILE, RunLock};
 use idk_common::{Problem, RunDir};
-use idk_model::Outline;
+use idk_model::ModelInfo;
 use idk_questions::reason;
 use serde::Serialize;
 
@@ -37,7 +37,7 @@ pub(crate) struct Checked {
     pub(crate) facts: Vec<Fact>,
     problems: Vec<(Problem, ExitKind)>,
     /// The base model, if it can be used.
-    pub(crate) outline: Option<Outline>,
+    pub(crate) outline: Option<ModelInfo>,
     /// The training questions, if they can be used.
     pub(crate) train: Option<Glimpse>,
     /// The test questions, if they can be used.
@@ -109,7 +109,7 @@ impl Checked {
             self.problem("device", &error.into());
         }
         let path = &recipe.model.path;
-        match Outline::read(path) {
+        match ModelInfo::read(path) {
             Ok(outline) => {
                 self.fact(
                     "model",

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use idk_model::Outline;
+use idk_model::ModelInfo;
 use idk_trainer::{MemoryInput, Method, estimate_memory};
 use serde::Serialize;
 
@@ -11,7 +11,7 @@ use crate::recipe::Recipe;
 
 /// Memory in bytes, as far as it can be counted.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub(super) struct Memory {
+pub(super) struct MemoryPlan {
     weights: Option<u64>,
     /// Trained values, gradients and moments.
     trained: Option<u64>,
@@ -21,7 +21,7 @@ pub(super) struct Memory {
     peak: Option<u64>,
 }
 
-impl Memory {
+impl MemoryPlan {
     pub(super) fn lines(&self) -> Vec<String> {
         let parts = [
             ("weights", self.weights),
@@ -49,17 +49,17 @@ fn mib(bytes: u64) -> String {
 /// The trainer's own estimate; nothing without a model. `clips` are those of an epoch.
 pub(super) fn memory(
     recipe: &Recipe,
-    outline: Option<&Outline>,
+    outline: Option<&ModelInfo>,
     adapted: Option<&BTreeMap<String, u64>>,
     preview: &Preview,
     clips: u64,
-) -> Memory {
-    let (Some(outline), Some(adapted)) = (outline, adapted) else { return Memory::default() };
+) -> MemoryPlan {
+    let (Some(outline), Some(adapted)) = (outline, adapted) else { return MemoryPlan::default() };
     // With an adapted encoder no features are kept.
     let clips = if idk_model::adapt_audio(adapted.keys()) { 0 } else { clips };
     let trained: u64 = adapted.values().sum();
     let estimate = estimate_memory(&memory_input(recipe, outline, trained, preview, clips));
-    Memory {
+    MemoryPlan {
         weights: Some(estimate.weights),
         trained: Some(estimate.lora + estimate.optimiser),
         features: Some(estimate.features).filter(|bytes| *bytes > 0),
@@ -79,7 +79,7 @@ fn on_gpu(recipe: &Recipe) -> bool {
 /// What the training of adapters holds at its peak depends on this; the longest row that was looked at stands for all.
 fn memory_input<'a>(
     recipe: &Recipe,
-    outline: &'a Outline,
+    outline: &'a ModelInfo,
     trained: u64,
     preview: &Preview,
     clips: u64,
@@ -120,8 +120,8 @@ mod tests {
 
     #[test]
     fn what_cannot_be_counted_is_left_out() {
-        assert_eq!(Memory::default().lines(), Vec::<String>::new());
-        let memory = Memory { trained: Some(16 << 20), peak: Some(1 << 30), ..Memory::default() };
+        assert_eq!(MemoryPlan::default().lines(), Vec::<String>::new());
+        let memory = MemoryPlan { trained: Some(16 << 20), peak: Some(1 << 30), ..MemoryPlan::default() };
         let said = memory.lines();
         assert_eq!(said[0], "memory    trained values, gradients and moments 16.0 MiB");
         assert_eq!(said[1], "peak      about 1.0 GiB");

@@ -7,7 +7,7 @@ use idk_trainer::{Method, checkpoint};
 use serde::Serialize;
 
 use super::check::Checked;
-use super::memory::{Memory, memory};
+use super::memory::{MemoryPlan, memory};
 use super::preview::{Preview, mean};
 use crate::recipe::Recipe;
 use crate::terminal::{Failure, grouped, print_line};
@@ -46,7 +46,7 @@ struct Training {
 struct Plan {
     stages: Vec<Stage>,
     training: Training,
-    memory_bytes: Memory,
+    memory_bytes: MemoryPlan,
     #[serde(skip)]
     shown: Vec<String>,
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use idk_common::text::terminal_safe_lines;
 use idk_dataset_builder::{read_dpo, read_sft};
-use idk_model::{Message, Outline};
+use idk_model::{Message, ModelInfo};
 use idk_questions::prompt_text;
 use idk_trainer::Method;
 use rayon::prelude::*;
@@ -18,13 +18,13 @@ use crate::terminal::Failure;
 const LOOKED_AT: usize = 24;
 
 /// A row, its recordings aside.
-struct Row {
+struct PreviewRow {
     messages: Vec<Message>,
     answers: Vec<String>,
-    clips: Vec<Clip>,
+    clips: Vec<PreviewClip>,
 }
 
-enum Clip {
+enum PreviewClip {
     File(String),
     Samples(Vec<f32>),
 }
@@ -47,7 +47,7 @@ impl Preview {
     /// A row or recording that cannot be read.
     pub(crate) fn of(
         recipe: &Recipe,
-        outline: &Outline,
+        outline: &ModelInfo,
         dataset: Option<&Path>,
         questions: Option<&Glimpse>,
         show: usize,
@@ -71,8 +71,8 @@ pub(crate) fn mean(counts: &[usize]) -> f64 {
     counts.iter().sum::<usize>() as f64 / counts.len().max(1) as f64
 }
 
-fn dataset_rows(recipe: &Recipe, dir: &Path) -> Result<Vec<Row>, Failure> {
-    let files = |paths: &[String]| paths.iter().cloned().map(Clip::File).collect();
+fn dataset_rows(recipe: &Recipe, dir: &Path) -> Result<Vec<PreviewRow>, Failure> {
+    let files = |paths: &[String]| paths.iter().cloned().map(PreviewClip::File).collect();
     let text = |answer: &[Message]| answer.iter().map(Message::tagged).collect::<String>();
     Ok(match recipe.train.method {
         Method::Sft => {
@@ -80,14 +80,18 @@ fn dataset_rows(recipe: &Recipe, dir: &Path) -> Result<Vec<Row>, Failure> {
             let stride = rows.len().div_ceil(LOOKED_AT).max(1);
             let row = |row: &idk_questions::rows::SftRow| {
                 let (prompt, answer) = row.messages.split_at(row.messages.len().saturating_sub(1));
-                Row { messages: prompt.to_vec(), answers: vec![text(answer)], clips: files(&row.audios) }
+                PreviewRow {
+                    messages: prompt.to_vec(),
+                    answers: vec![text(answer)],
+                    clips: files(&row.audios),
+                }
             };
             rows.iter().step_by(stride).map(row).collect()
         }
         Method::Dpo => {
             let rows = read_dpo(dir)?;
             let stride = rows.len().div_ceil(LOOKED_AT).max(1);
-            let row = |row: &idk_dataset_builder::DpoRow| Row {
+            let row = |row: &idk_dataset_builder::DpoRow| PreviewRow {
                 messages: row.prompt.clone(),
                 answers: vec![text(&row.chosen), text(&row.rejected)],
                 clips: files(&row.audios),
@@ -98,32 +102,32 @@ fn dataset_rows(recipe: &Recipe, dir: &Path) -> Result<Vec<Row>, Failure> {
 }
 
 /// A question with the answer that it would have if it were known.
-fn question_row(recipe: &Recipe, seen: &Seen) -> Row {
+fn question_row(recipe: &Recipe, seen: &Seen) -> PreviewRow {
     let question = &seen.question;
-    let clips: Vec<Clip> = match &seen.clip {
-        Some(samples) => vec![Clip::Samples(samples.clone())],
-        None => question.audio.iter().map(|path| Clip::File(path.display().to_string())).collect(),
+    let clips: Vec<PreviewClip> = match &seen.clip {
+        Some(samples) => vec![PreviewClip::Samples(samples.clone())],
+        None => question.audio.iter().map(|path| PreviewClip::File(path.display().to_string())).collect(),
     };
     let prompt = Message::user(clips.len(), &prompt_text(question, recipe.build.prompt));
     let mut answers = vec![question.answer.clone()];
     if recipe.train.method == Method::Dpo {
         answers.push(recipe.build.refusal.clone());
     }
-    Row { messages: vec![prompt], answers, clips }
+    PreviewRow { messages: vec![prompt], answers, clips }
 }
 
 /// Tokens of a row, and how many of them stand for audio.
-fn count(outline: &Outline, row: &Row) -> Result<(usize, usize), Failure> {
+fn count(outline: &ModelInfo, row: &PreviewRow) -> Result<(usize, usize), Failure> {
     let config = outline.mel.config();
     let (rate, window) = (config.sampling_rate as u32, config.window_samples());
     let mut audio = Vec::new();
     for clip in &row.clips {
         let mel = match clip {
-            Clip::File(path) => {
+            PreviewClip::File(path) => {
                 let recording = idk_audio::load_window(Path::new(path), rate, window)?;
                 outline.mel.log_mel(&recording.audio.samples)
             }
-            Clip::Samples(samples) => outline.mel.log_mel(samples),
+            PreviewClip::Samples(samples) => outline.mel.log_mel(samples),
         };
         audio.push(outline.mel.tokens(&mel));
     }
@@ -134,7 +138,7 @@ fn count(outline: &Outline, row: &Row) -> Result<(usize, usize), Failure> {
     Ok((tokens, audio.iter().sum()))
 }
 
-fn render(outline: &Outline, row: &Row) -> Result<String, Failure> {
+fn render(outline: &ModelInfo, row: &PreviewRow) -> Result<String, Failure> {
     let tokenizer = &outline.tokenizer;
     let prompt = tokenizer.render(&row.messages, true)?;
     let learnt = |answer: &String| Ok(format!(">>>{}<<<", tokenizer.render_answer(&row.messages, answer)?));

@@ -3,11 +3,11 @@
 use idk_common::Problem;
 use idk_trainer::{BestMetric, Method};
 
-use super::{Places, Recipe, RecipeProblem, TransferConfig};
+use super::{KeyLines, Recipe, RecipeProblem, TransferConfig};
 
 impl Recipe {
     /// Checks that need the meaning of a value, not only its type: each section alone, then sections together.
-    pub(super) fn check_values(&self, places: &Places, problems: &mut Vec<RecipeProblem>) {
+    pub(super) fn check_values(&self, places: &KeyLines, problems: &mut Vec<RecipeProblem>) {
         let mut found = self.of_sections();
         self.check_evaluations(&mut found);
         self.check_experiments(&mut found);

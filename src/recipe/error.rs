@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use idk_common::diagnose::{Diagnose, ExitKind};
 use idk_common::{CommonError, Problem};
 
-use super::Places;
+use super::KeyLines;
 
 /// One mistake in a recipe.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub struct RecipeProblem {
 
 impl RecipeProblem {
     /// The problem, placed at the line of its key.
-    pub fn at(places: &Places, problem: Problem) -> Self {
+    pub fn at(places: &KeyLines, problem: Problem) -> Self {
         Self { line: places.line(&problem.key), problem }
     }
 }

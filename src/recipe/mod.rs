@@ -25,7 +25,7 @@ use read::{SectionReader, apply_override, check_top_level, key_lines, parse_toml
 pub(crate) use error::hint_line;
 pub use error::{RecipeError, RecipeProblem};
 pub use experiments::{SweepConfig, TransferConfig};
-pub use read::Places;
+pub use read::KeyLines;
 pub use sections::{DataSection, ModelSection, OutputSection};
 
 /// A whole recipe with every default filled in.

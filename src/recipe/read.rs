@@ -15,9 +15,9 @@ const OF_PRETRAINING: [&str; 2] = ["base", "init"];
 
 /// Where each `section.key` stands: a line of the file, or the `--set` that gave it.
 #[derive(Debug, Default)]
-pub struct Places(BTreeMap<String, usize>);
+pub struct KeyLines(BTreeMap<String, usize>);
 
-impl Places {
+impl KeyLines {
     /// The line of a dotted key, if it stands in the file.
     pub fn line(&self, dotted_key: &str) -> Option<usize> {
         self.0.get(dotted_key).copied()
@@ -27,7 +27,7 @@ impl Places {
 pub(super) fn parse_toml(
     text: &str,
     path: &Path,
-    places: &Places,
+    places: &KeyLines,
     problems: &mut Vec<RecipeProblem>,
 ) -> Result<Map<String, Value>, RecipeError> {
     let syntax = |line, message: String| RecipeError::Invalid {
@@ -81,7 +81,7 @@ fn line_of(text: &str, offset: usize) -> usize {
     text.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1
 }
 
-pub(super) fn key_lines(text: &str) -> Places {
+pub(super) fn key_lines(text: &str) -> KeyLines {
     let mut places = BTreeMap::new();
     if let Ok(table) = toml::de::DeTable::parse(text) {
         for (name, value) in table.get_ref() {
@@ -95,14 +95,14 @@ pub(super) fn key_lines(text: &str) -> Places {
             }
         }
     }
-    Places(places)
+    KeyLines(places)
 }
 
 /// Applies one `section.key=value`; the value is TOML, or a bare word taken as a string.
 pub(super) fn apply_override(
     assignment: &str,
     values: &mut Map<String, Value>,
-    places: &mut Places,
+    places: &mut KeyLines,
     problems: &mut Vec<RecipeProblem>,
 ) {
     if let Err(problem) = try_override(assignment, values, places) {
@@ -113,7 +113,7 @@ pub(super) fn apply_override(
 fn try_override(
     assignment: &str,
     values: &mut Map<String, Value>,
-    places: &mut Places,
+    places: &mut KeyLines,
 ) -> Result<(), Problem> {
     let wrong = |what: String| Problem::new(assignment, what);
     let (dotted, text) = assignment
@@ -144,7 +144,7 @@ fn try_override(
 
 pub(super) fn check_top_level(
     values: &Map<String, Value>,
-    places: &Places,
+    places: &KeyLines,
     problems: &mut Vec<RecipeProblem>,
 ) {
     let known = || SECTIONS.iter().copied().chain(["seed"]);
@@ -173,7 +173,7 @@ fn suggestion<'a>(word: &str, known: impl Iterator<Item = &'a str> + Clone) -> S
 
 pub(super) struct SectionReader<'a> {
     pub(super) values: &'a Map<String, Value>,
-    pub(super) places: &'a Places,
+    pub(super) places: &'a KeyLines,
     pub(super) problems: &'a mut Vec<RecipeProblem>,
 }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use idk_common::CommonError;
-use idk_model::Lalm;
+use idk_model::{Answerer, FeatureStore, Lalm};
 
 use crate::recipe::Recipe;
 use crate::terminal::{Failure, kernels, say};
@@ -11,6 +11,8 @@ use crate::terminal::{Failure, kernels, say};
 /// A base model, with what stored samples and answers say of it.
 pub(crate) struct BaseModel {
     pub(crate) lalm: Lalm,
+    /// The recordings of every stage and their features.
+    pub(crate) features: FeatureStore,
     /// See [`model_sha256`].
     pub(crate) sha256: String,
     /// Where answers are computed: the device, and the type of the weights unless it is float32.
@@ -32,7 +34,14 @@ impl BaseModel {
             say(&format!("device    {}, weights in {dtype}", section.device));
         }
         let device = if lalm.is_bf16() { format!("{} bf16", section.device) } else { section.device.clone() };
-        Ok(Self { sha256: model_sha256(&section.path)?, lalm, device })
+        let sha256 = model_sha256(&section.path)?;
+        let features = recipe.train.feature_store(&sha256);
+        Ok(Self { lalm, features, sha256, device })
+    }
+
+    /// The base model as it answers, without an adapter.
+    pub(crate) fn answerer(&self) -> Answerer<'_> {
+        Answerer::base(&self.lalm, &self.features)
     }
 }
 

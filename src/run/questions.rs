@@ -64,7 +64,7 @@ impl Set {
 }
 
 /// Questions of a set, with where they were read from.
-pub(crate) struct Loaded {
+pub(crate) struct LoadedQuestions {
     /// The questions and what was rejected.
     pub(crate) set: QuestionSet,
     /// The question file.
@@ -80,7 +80,7 @@ pub(crate) fn load(
     set: Set,
     questions_dir: &Path,
     max_rejected_share: f64,
-) -> Result<Loaded, Failure> {
+) -> Result<LoadedQuestions, Failure> {
     let spec = set.spec(data);
     let path = match spec.strip_prefix("bank:") {
         Some(split) => {
@@ -101,7 +101,7 @@ pub(crate) fn load(
         }
         return Err(no_questions(data, set, &path).into());
     }
-    Ok(Loaded { set: read, path })
+    Ok(LoadedQuestions { set: read, path })
 }
 
 pub(crate) fn read_file(path: &Path, data: &DataSection) -> Result<QuestionSet, Failure> {

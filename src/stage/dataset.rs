@@ -4,12 +4,12 @@ use std::path::Path;
 
 use idk_common::text::display_path;
 use idk_dataset_builder::{
-    BuildConfig, BuildError, BuildInputs, Control, DatasetManifest, MANIFEST_FILE, Part, PartReport,
-    Provenance, Sampled, read_manifest, relabel, remove_shards, verify,
+    BuildConfig, BuildError, BuildInputs, Control, DatasetManifest, MANIFEST_FILE, PartReport, Provenance,
+    Sampled, SamplingPart, read_manifest, relabel, remove_shards, verify,
 };
 
 use super::sampling::sampling;
-use crate::run::questions::{self, Loaded, Set};
+use crate::run::questions::{self, LoadedQuestions, Set};
 use crate::run::same_run::check_dataset;
 use crate::run::{Run, folder_name};
 use crate::terminal::Failure;
@@ -44,7 +44,7 @@ pub(crate) fn complete(run: &Run<'_>) -> Result<DatasetManifest, Failure> {
 ///
 /// # Errors
 /// As [`complete`].
-pub(crate) fn sample_part(run: &Run<'_>, part: Part) -> Result<PartReport, Failure> {
+pub(crate) fn sample_part(run: &Run<'_>, part: SamplingPart) -> Result<PartReport, Failure> {
     let (loaded, provenance) = training_questions(run)?;
     sample(run, &loaded, &provenance, |inputs, control| {
         idk_dataset_builder::sample_part(inputs, part, &run.dir.dataset(), control)
@@ -67,7 +67,7 @@ pub(crate) fn describe(manifest: &DatasetManifest, dir: &Path) -> String {
 }
 
 /// The training questions and where they come from.
-fn training_questions(run: &Run<'_>) -> Result<(Loaded, Provenance), Failure> {
+fn training_questions(run: &Run<'_>) -> Result<(LoadedQuestions, Provenance), Failure> {
     let recipe = run.recipe;
     let (data, max_rejected) = (&recipe.data, recipe.build.max_rejected_share);
     let loaded = questions::load(data, Set::Train, &run.questions, max_rejected)?;
@@ -82,13 +82,13 @@ fn training_questions(run: &Run<'_>) -> Result<(Loaded, Provenance), Failure> {
 
 fn sample<T>(
     run: &Run<'_>,
-    loaded: &Loaded,
+    loaded: &LoadedQuestions,
     provenance: &Provenance,
     job: impl FnOnce(&BuildInputs<'_>, &Control<'_>) -> Result<T, BuildError>,
 ) -> Result<T, Failure> {
     let recipe = run.recipe;
-    let (lalm, set, config, seed) = (&run.model.lalm, &loaded.set, &recipe.build, recipe.seed);
-    let inputs = BuildInputs { lalm, set, config, seed, provenance };
+    let (answerer, set) = (&run.model.answerer(), &loaded.set);
+    let inputs = BuildInputs { answerer, set, config: &recipe.build, seed: recipe.seed, provenance };
     sampling(&inputs, &run.dir.root, |control| job(&inputs, control))
 }
 

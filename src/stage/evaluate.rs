@@ -12,12 +12,12 @@ use idk_model::{Adapters, Lalm};
 use super::self_consistency;
 use crate::recipe::{DataSection, Recipe};
 use crate::run::inputs::val_is_test;
-use crate::run::questions::{self, Loaded, Set};
+use crate::run::questions::{self, LoadedQuestions, Set};
 use crate::run::{Run, folder_name, model_sha256};
 use crate::terminal::{Failure, progress};
 
 /// What is answered, and where the results go.
-pub(crate) struct Evaluation<'a> {
+pub(crate) struct EvaluationStage<'a> {
     pub(crate) run: &'a Run<'a>,
     pub(crate) adapters: Vec<NamedAdapter>,
     /// The folder of the labels, if the questions' shares of known answers are wanted.
@@ -27,7 +27,7 @@ pub(crate) struct Evaluation<'a> {
     pub(crate) run_dir: Option<PathBuf>,
 }
 
-impl Evaluation<'_> {
+impl EvaluationStage<'_> {
     /// Answers, scores and compares; `results.json` is written last.
     ///
     /// # Errors
@@ -58,6 +58,7 @@ impl Evaluation<'_> {
         let samples = self.samples(&prepared, val.as_ref())?;
         let subject = Subject {
             lalm: &model.lalm,
+            features: &model.features,
             model_sha256: &model.sha256,
             device: &model.device,
             adapters: &self.adapters,
@@ -70,10 +71,10 @@ impl Evaluation<'_> {
         Ok(evaluate(&subject, &prepared, config, data.seed, &self.eval_dir, progress)?)
     }
 
-    fn prepare(&self, loaded: &Loaded) -> Result<Prepared, Failure> {
+    fn prepare(&self, loaded: &LoadedQuestions) -> Result<Prepared, Failure> {
         let recipe = self.run.recipe;
         let (style, seed) = (recipe.build.prompt, recipe.data.seed);
-        Ok(prepare(&self.run.model.lalm, &loaded.set, &recipe.eval, style, seed, progress)?)
+        Ok(prepare(&self.run.model.answerer(), &loaded.set, &recipe.eval, style, seed, progress)?)
     }
 
     /// Samples of the base model on the questions of test and val, if the recipe has `self-consistency`.
@@ -119,10 +120,10 @@ pub(crate) fn load_adapters(named: &[(String, PathBuf)], lalm: &Lalm) -> Result<
 /// Evaluates the adapter of a run in progress.
 ///
 /// # Errors
-/// As [`Evaluation::results`]; an adapter that cannot be loaded.
+/// As [`EvaluationStage::results`]; an adapter that cannot be loaded.
 pub(super) fn results_of_run(run: &Run<'_>) -> Result<Results, Failure> {
     let named = with_own(Some(&run.dir.adapter()), run.recipe)?;
-    let evaluation = Evaluation {
+    let evaluation = EvaluationStage {
         run,
         adapters: load_adapters(&named, &run.model.lalm)?,
         dataset: Some(run.dir.dataset()),

@@ -20,7 +20,7 @@ use idk_trainer::TrainReport;
 use crate::recipe::Recipe;
 use crate::run::{Options, Run};
 use crate::terminal::{Failure, say};
-use model_card::{CARD_FILE, Card};
+use model_card::{CARD_FILE, ModelCard};
 
 pub(crate) use model_card::{markdown, quoted};
 
@@ -38,8 +38,12 @@ pub(crate) fn all(run: &Run<'_>) -> Result<(TrainReport, Results), Failure> {
     if has_new_steps || !run.dir.adapter().join(CARD_FILE).is_file() {
         write_card(run, &dataset, &report, None)?;
     }
+    // The evaluation hears other recordings than the training.
+    run.model.features.clear_if_full();
     let results = evaluate::results_of_run(run)?;
     write_card(run, &dataset, &report, Some(&results))?;
+    let counts = run.model.features.counts();
+    say(&format!("audio     {} recordings decoded, {} encoded", counts.decoded, counts.encoded));
     Ok((report, results))
 }
 
@@ -65,5 +69,5 @@ fn write_card(
     let mut changes = found.map(|found| found.state.allowed_changes).unwrap_or_default();
     // Of an earlier best step's adapter later changes say nothing.
     changes.retain(|change| change.step < steps);
-    Card { recipe: run.recipe, dataset, steps, changes: &changes, results }.write(&run.dir.adapter())
+    ModelCard { recipe: run.recipe, dataset, steps, changes: &changes, results }.write(&run.dir.adapter())
 }

@@ -9,6 +9,7 @@ use idk_common::fs;
 use idk_common::text::terminal_safe;
 use idk_dataset_builder::DatasetManifest;
 use idk_evaluator::{Method as EvalMethod, Results};
+use idk_questions::metrics::{show, show_signed, show_with};
 use idk_trainer::{AllowedChange, Method};
 use serde_json::Value;
 
@@ -24,7 +25,7 @@ const LICENCE_KEYS: [&str; 3] = ["license", "license_name", "license_link"];
 const MAX_VALUE_CHARS: usize = 200;
 
 /// What a card is about.
-pub(crate) struct Card<'a> {
+pub(crate) struct ModelCard<'a> {
     pub(crate) recipe: &'a Recipe,
     pub(crate) dataset: &'a DatasetManifest,
     /// Optimiser steps of the adapter.
@@ -35,7 +36,7 @@ pub(crate) struct Card<'a> {
     pub(crate) results: Option<&'a Results>,
 }
 
-impl Card<'_> {
+impl ModelCard<'_> {
     /// Writes the card into the adapter's folder.
     ///
     /// # Errors
@@ -149,7 +150,7 @@ impl Card<'_> {
              | test | n | Acc | Tru | Rel | refused | RGI | at random |\n|---|---:|---:|---:|---:|---:|---:|---:|\n",
             code(questions)
         );
-        let percent = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.1}"));
+        let percent = |value: Option<f64>| show(value, 1);
         for row in &adapter.tasks {
             let found = &row.comparison;
             let both = |pair: &idk_questions::metrics::BeforeAfter<Option<f64>>| {
@@ -158,7 +159,7 @@ impl Card<'_> {
             let rgi = match (found.rgi, found.rgi_ci95) {
                 (Some(rgi), Some([low, high])) => format!("{rgi:+.2} [{low:+.2}, {high:+.2}]"),
                 (Some(rgi), None) => format!("{rgi:+.2}"),
-                (None, _) => found.rgi_reason.clone().unwrap_or_else(|| "-".to_owned()),
+                (None, _) => show_with(found.rgi_reason.clone(), |reason| reason),
             };
             let _ = writeln!(
                 text,
@@ -169,7 +170,7 @@ impl Card<'_> {
                 both(&found.tru),
                 both(&found.rel),
                 both(&found.refusal_rate),
-                found.random_rgi_beside().map_or("-".to_owned(), |rgi| format!("{rgi:+.2}")),
+                show_signed(found.random_rgi_beside(), 2),
             );
         }
     }

@@ -6,6 +6,7 @@ use idk_common::hash::sha256_hex;
 use idk_common::identity::sha256_of;
 use idk_dataset_builder::{BuildConfig, BuildInputs, Provenance, SamplingSettings, sample_answers};
 use idk_evaluator::{Prepared, SampledAnswers, said};
+use idk_model::Clip;
 use idk_questions::QuestionSet;
 use idk_questions::rows::SampleRow;
 
@@ -46,8 +47,8 @@ pub(super) fn sample(
     ]));
     let dir = eval_dir.join(SAMPLES_DIR).join(&key[..32]);
     let set = QuestionSet { questions, rejected: Vec::new() };
-    let (lalm, seed) = (&model.lalm, recipe.seed);
-    let inputs = BuildInputs { lalm, set: &set, config: &config, seed, provenance: &provenance };
+    let (answerer, seed) = (&model.answerer(), recipe.seed);
+    let inputs = BuildInputs { answerer, set: &set, config: &config, seed, provenance: &provenance };
     let answers = sampling(&inputs, &dir, |control| sample_answers(&inputs, &dir, control))?;
     let rows = answers.into_iter().map(|(question, samples)| {
         let said_by = |row: &SampleRow| said(&question.choices, row.choice, row.verdict, &row.text);
@@ -58,9 +59,10 @@ pub(super) fn sample(
 
 /// Everything about the questions that a sample depends on.
 fn questions_sha256(prepared: &Prepared) -> String {
-    let rows = prepared.questions.iter().map(|question| {
+    let rows = prepared.questions.iter().zip(&prepared.clips).map(|(question, clips)| {
         let asked = &question.original;
-        serde_json::json!([asked.id, asked.question, asked.choices, question.audio_sha256]).to_string()
+        let audio_sha256: Vec<&str> = clips.iter().map(Clip::sha256).collect();
+        serde_json::json!([asked.id, asked.question, asked.choices, audio_sha256]).to_string()
     });
     sha256_hex(rows.collect::<Vec<_>>().join("\n").as_bytes())
 }

@@ -3,7 +3,7 @@
 use idk_common::RunDir;
 use idk_common::text::{display_path, shell_path};
 use idk_evaluator::{Method, REPORT_FILE, Results, results_file};
-use idk_questions::metrics::Comparison;
+use idk_questions::metrics::{Comparison, show};
 use idk_trainer::TrainReport;
 
 use crate::recipe::Recipe;
@@ -66,7 +66,7 @@ fn minutes(seconds: f64) -> String {
 }
 
 fn metrics(row: &Comparison) -> String {
-    let percent = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.1}"));
+    let percent = |value: Option<f64>| show(value, 1);
     let both = |pair: &idk_questions::metrics::BeforeAfter<Option<f64>>| {
         format!("{} -> {}", percent(pair.before), percent(pair.after))
     };

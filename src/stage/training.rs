@@ -29,7 +29,6 @@ pub(super) fn train_adapter(run: &Run<'_>) -> Result<TrainReport, Failure> {
     });
     let measure = measure.as_mut().map(|measure| measure as &mut Measure<'_>);
     let stop = StopSignals::watch();
-    let features = recipe.train.feature_store(&run.model.sha256);
     let base_name = recipe.model.path.display().to_string();
     let train_run = TrainRun {
         dir: &run.dir,
@@ -40,10 +39,10 @@ pub(super) fn train_adapter(run: &Run<'_>) -> Result<TrainReport, Failure> {
         allow_changes: run.allow_changes,
         stop: Some(stop.flag()),
         warn: &|line| say(&format!("warning: {line}")),
-        features: Some(&features),
+        features: Some(&run.model.features),
         progress,
     };
-    let source = (&run.model.lalm, &features);
+    let source = (&run.model.lalm, &run.model.features);
     let dataset = run.dir.dataset();
     let (lora, config) = (&recipe.lora, &recipe.train);
     let (_, report) = match config.method {

@@ -9,13 +9,13 @@ use idk_questions::metrics::{Counts, Transition};
 use idk_questions::{Judgement, Verdict};
 
 use crate::run::Run;
-use crate::run::questions::{self, Loaded, Set};
+use crate::run::questions::{self, LoadedQuestions, Set};
 use crate::terminal::{Failure, progress};
 
 /// The questions of `val` in [data]. They are encoded, and answered by the base model, when they are first asked.
 pub(super) struct ValidationQuestions<'a> {
     run: &'a Run<'a>,
-    loaded: Loaded,
+    loaded: LoadedQuestions,
     asked: Option<Asked>,
 }
 
@@ -70,7 +70,7 @@ impl<'a> ValidationQuestions<'a> {
         let (run, recipe) = (self.run, self.run.recipe);
         let (config, seed) = (eval_config(run), recipe.data.seed);
         let prepared =
-            prepare(&run.model.lalm, &self.loaded.set, &config, recipe.build.prompt, seed, progress)?;
+            prepare(&run.model.answerer(), &self.loaded.set, &config, recipe.build.prompt, seed, progress)?;
         let bar = progress("validation of the base model", prepared.questions.len() as u64);
         let base = answers(run, None, &prepared, &bar)?;
         bar.finish();
@@ -89,6 +89,11 @@ fn answers(
     prepared: &Prepared,
     progress: &Progress,
 ) -> Result<Vec<Judgement>, Failure> {
-    let answers = answer_plainly(&run.model.lalm, adapters, prepared, &eval_config(run), progress)?;
+    let base = run.model.answerer();
+    let answerer = match adapters {
+        Some(adapters) => base.adapted(adapters)?,
+        None => base,
+    };
+    let answers = answer_plainly(&answerer, prepared, &eval_config(run), progress)?;
     Ok(answers.into_iter().map(|answer| answer.judgement).collect())
 }

@@ -35,15 +35,15 @@ pub(crate) fn line() -> Option<String> {
     counts.any().then(|| counts.line())
 }
 
-static LISTENER: Listener = Listener { counts: Mutex::new(Counts::new()) };
+static LISTENER: Listener = Listener { counts: Mutex::new(KernelCounts::new()) };
 
 struct Listener {
-    counts: Mutex<Counts>,
+    counts: Mutex<KernelCounts>,
 }
 
 /// What has been heard so far.
 #[derive(Debug)]
-struct Counts {
+struct KernelCounts {
     compiled: usize,
     from_cache: usize,
     tuned: usize,
@@ -81,7 +81,7 @@ fn event(level: Level, target: &str, message: &str) -> Option<Event> {
     }
 }
 
-impl Counts {
+impl KernelCounts {
     const fn new() -> Self {
         Self { compiled: 0, from_cache: 0, tuned: 0, tuning: String::new(), since: None, last_line: None }
     }
@@ -178,7 +178,7 @@ mod tests {
     fn a_line_comes_every_few_seconds_while_kernels_are_compiled_and_none_if_all_are_there() {
         let start = Instant::now();
         let after = |seconds| start + Duration::from_secs(seconds);
-        let mut counts = Counts::new();
+        let mut counts = KernelCounts::new();
         assert_eq!(counts.add(Event::FromCache, start), None);
         assert_eq!(counts.add(Event::FromCache, after(9)), None);
         let line = counts.add(Event::Compiled, after(10)).unwrap();
@@ -198,7 +198,7 @@ mod tests {
 
     #[test]
     fn warnings_are_always_said() {
-        let line = Counts::new().add(Event::Warning("disk full".to_owned()), Instant::now());
+        let line = KernelCounts::new().add(Event::Warning("disk full".to_owned()), Instant::now());
         assert_eq!(line.as_deref(), Some("warning: GPU runtime: disk full"));
     }
 }

@@ -75,6 +75,26 @@ fn the_shipped_recipe_gives_the_same_bytes_again_elsewhere_and_on_one_thread() {
 }
 
 #[test]
+fn every_recording_of_a_run_is_decoded_once_and_encoded_once() {
+    let desk = Desk::new();
+    let model = format!("model.path={}", base_model().display());
+    let mut command = desk.command(TRAIN, &[]);
+    command.arg(repo("recipes/sound.toml"));
+    let overrides =
+        [&model, "output.dir=run", "data.limit_per_task=4", "data.val=bank:val", "train.eval_every=2"];
+    command.args(overrides.iter().flat_map(|text| ["--set", text]));
+    command.args(["--set", "eval.methods=[\"adapter\", \"idk-prompt\", \"threshold\"]"]);
+    let stderr = said(command).succeeded().stderr;
+    let files = files(&desk.path("run/questions"));
+    let clips: Vec<&Vec<u8>> =
+        files.iter().filter(|(name, _)| name.ends_with(".wav")).map(|(_, bytes)| bytes).collect();
+    assert!(clips.len() > 20, "idk, val and test were rendered: {}", clips.len());
+    let distinct: std::collections::BTreeSet<&Vec<u8>> = clips.iter().copied().collect();
+    let expected = format!("audio     {} recordings decoded, {} encoded", clips.len(), distinct.len());
+    assert!(stderr.lines().any(|line| line == expected), "{expected}\n{stderr}");
+}
+
+#[test]
 fn random_weights_every_method_and_accumulated_steps_give_the_same_bytes_too() {
     let overrides = [
         "eval.methods=[\"adapter\", \"idk-prompt\"]",

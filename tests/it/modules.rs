@@ -14,12 +14,12 @@ const ORDER: [(&str, &[&str]); 8] = [
     (
         "common",
         &[
-            "limits", "text", "chat", "diagnose", "error", "files", "identity", "prefetch", "problem", "progress",
-            "run_dir", "seed",
+            "limits", "text", "chat", "diagnose", "error", "files", "identity", "prefetch", "problem",
+            "progress", "run_dir", "seed",
         ],
     ),
     ("audio", &["error", "resample", "decode", "mel", "write"]),
-    ("questions", &["error", "question", "judge", "metrics", "reason", "readers", "rows", "score"]),
+    ("questions", &["error", "question", "judge", "metrics", "reason", "asked", "readers", "rows", "score"]),
     (
         "server",
         &[
@@ -68,8 +68,7 @@ const OF_TESTS: [&str; 5] = ["fake", "replays", "test_fixture", "test_support", 
 const MAX_ENTRIES: usize = 14;
 
 /// Folders that may hold more, and why.
-const CROWDED: [(&str, &str); 1] =
-    [("trainer/src", "until its files are in folders")];
+const CROWDED: [(&str, &str); 1] = [("trainer/src", "until its files are in folders")];
 
 /// The modules that a crate shows as modules. Everything else is shown by name in lib.rs.
 const PUBLIC: [(&str, &[&str]); 9] = [

@@ -1,5 +1,8 @@
-//! Training: LoRA adapters on a frozen base model, by answers ([`train_lora`]) or by preferences ([`train_dpo`]), and whole
-//! models from scratch ([`train_full`]).
+#![doc = include_str!("../README.md")]
+//!
+//! # The parts
+//!
+//! [`train_lora`] learns from answers, [`train_dpo`] from preferences; [`train_full`] trains whole models from scratch.
 //!
 //! The path of a row: [`Example`] -> [`collate`] (tokens, labels on the answer only), on a thread that is ahead of the step -> [`forward`] (loss at the
 //! labels) -> [`step`] (gradients, AdamW) -> [`checkpoint`] and [`logs`]. What a step does is a pure function of the

@@ -1,19 +1,19 @@
 //! A class of labels, and which of them each split can ask for.
 
-use super::clip::Clip;
+use super::clip::BankClip;
 use super::split::Split;
 use crate::dials;
 
 /// One label and its clips.
 #[derive(Debug)]
-pub(crate) struct Label {
+pub(crate) struct ClassLabel {
     pub(crate) text: String,
     /// The clips of each split.
     pub(crate) clips: [Vec<usize>; 4],
 }
 
-impl Label {
-    pub(crate) fn new(text: String, ids: &[usize], clips: &[Clip]) -> Self {
+impl ClassLabel {
+    pub(crate) fn new(text: String, ids: &[usize], clips: &[BankClip]) -> Self {
         let of = |split: Split| ids.iter().copied().filter(|id| clips[*id].split == Some(split)).collect();
         Self { text, clips: Split::ALL.map(of) }
     }
@@ -29,7 +29,7 @@ impl Label {
 pub(crate) struct Class {
     pub(crate) modality: String,
     pub(crate) name: String,
-    pub(crate) labels: Vec<Label>,
+    pub(crate) labels: Vec<ClassLabel>,
     /// The labels with a clip in each split, by number.
     pub(crate) present: [Vec<usize>; 4],
     /// The labels that may stand among the options in each split.
@@ -41,7 +41,7 @@ pub(crate) struct Class {
 }
 
 impl Class {
-    pub(crate) fn new(modality: String, name: String, labels: Vec<Label>) -> Self {
+    pub(crate) fn new(modality: String, name: String, labels: Vec<ClassLabel>) -> Self {
         let of = |split: Split| {
             (0..labels.len())
                 .filter(|label| !labels[*label].clips[split as usize].is_empty())

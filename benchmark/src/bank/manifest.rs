@@ -12,7 +12,7 @@ const MAX_LABEL_CHARS: usize = 64;
 
 /// A row of the manifest; other keys are ignored.
 #[derive(Debug, Deserialize)]
-pub(crate) struct Row {
+pub(crate) struct ManifestRow {
     pub(crate) path: String,
     pub(crate) modality: String,
     pub(crate) family: String,
@@ -28,7 +28,7 @@ pub(crate) struct Row {
 }
 
 /// Rejects a row whose values cannot be used.
-pub(crate) fn check(manifest: &Path, row: &Row) -> Result<(), ComposeError> {
+pub(crate) fn check(manifest: &Path, row: &ManifestRow) -> Result<(), ComposeError> {
     let bad =
         |what: String| Err(ComposeError::BadRow { path: manifest.to_owned(), clip: row.path.clone(), what });
     for (key, text) in [("modality", &row.modality), ("family", &row.family), ("label", &row.label)] {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::catalog::{self, class_of};
-use super::manifest::Row;
+use super::manifest::ManifestRow;
 use super::split::{LabelRecordings, Split, deal_class};
 
 /// Modality and class.
@@ -12,12 +12,12 @@ type ClassKey = (String, String);
 type SourcedRecording = (String, String);
 
 /// What must not cross splits: package and recording.
-pub(crate) fn recording_key(row: &Row) -> String {
+pub(crate) fn recording_key(row: &ManifestRow) -> String {
     format!("{}/{}", row.package, row.recording)
 }
 
 /// The split of every recording.
-pub(crate) fn deal(rows: &[Row]) -> BTreeMap<String, Split> {
+pub(crate) fn deal(rows: &[ManifestRow]) -> BTreeMap<String, Split> {
     let mut classes: BTreeMap<ClassKey, BTreeMap<String, BTreeSet<SourcedRecording>>> = BTreeMap::new();
     for row in rows {
         let (class, label) = class_of(&row.family, &row.label);
@@ -49,7 +49,7 @@ type Members = BTreeMap<ClassKey, BTreeMap<String, Vec<usize>>>;
 
 /// The clips of every label of every class, the two derived classes of speech included: English words are also clips
 /// of the language, and every speaker of the word classes is a voice.
-pub(crate) fn members(rows: &[Row]) -> Members {
+pub(crate) fn members(rows: &[ManifestRow]) -> Members {
     let mut classes = Members::new();
     for (id, row) in rows.iter().enumerate() {
         let (class, label) = class_of(&row.family, &row.label);

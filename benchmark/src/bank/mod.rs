@@ -15,21 +15,21 @@ use idk_common::json;
 use idk_common::paths::{self, find};
 use rayon::prelude::*;
 
-use self::class::Label;
-use self::manifest::{Row, check};
+use self::class::ClassLabel;
+use self::manifest::{ManifestRow, check};
 use self::members::{deal, members, recording_key};
 use crate::error::ComposeError;
 use crate::mix::{self, Noise, SAMPLE_RATE_HZ};
 
 pub(crate) use self::class::Class;
-pub(crate) use self::clip::Clip;
+pub(crate) use self::clip::BankClip;
 pub use self::manifest::MANIFEST_FILE;
 pub use self::split::Split;
 
 /// The recordings that question sets are rendered from.
 #[derive(Debug)]
 pub struct Bank {
-    pub(crate) clips: Vec<Clip>,
+    pub(crate) clips: Vec<BankClip>,
     pub(crate) classes: Vec<Class>,
     pub(crate) noise: Noise,
 }
@@ -46,7 +46,7 @@ impl Bank {
     /// missing, outside `dir`, silent or cannot be decoded.
     pub fn load(dir: &Path) -> Result<Self, ComposeError> {
         let manifest = dir.join(MANIFEST_FILE);
-        let rows: Vec<Row> = json::read_jsonl(&manifest)?;
+        let rows: Vec<ManifestRow> = json::read_jsonl(&manifest)?;
         if rows.is_empty() {
             return Err(ComposeError::EmptyBank { path: manifest });
         }
@@ -58,22 +58,23 @@ impl Bank {
         Ok(Self::of(&rows, samples))
     }
 
-    fn of(rows: &[Row], samples: Vec<Vec<f32>>) -> Self {
+    fn of(rows: &[ManifestRow], samples: Vec<Vec<f32>>) -> Self {
         let splits = deal(rows);
-        let clips: Vec<Clip> = rows
+        let clips: Vec<BankClip> = rows
             .iter()
             .zip(samples)
             .map(|(row, samples)| {
                 let recording = recording_key(row);
                 let split = splits.get(&recording).copied();
-                Clip { recording, split, samples }
+                BankClip { recording, split, samples }
             })
             .collect();
         let features = similar::features(&clips);
         let mut classes: Vec<Class> = members(rows)
             .into_iter()
             .map(|((modality, name), labels)| {
-                let labels = labels.into_iter().map(|(text, ids)| Label::new(text, &ids, &clips)).collect();
+                let labels =
+                    labels.into_iter().map(|(text, ids)| ClassLabel::new(text, &ids, &clips)).collect();
                 Class::new(modality, name, labels)
             })
             .collect();
@@ -124,7 +125,7 @@ pub fn default_bank_dir(near: Option<&Path>) -> PathBuf {
     find(Path::new("dataset-builder/bank"), near)
 }
 
-fn decode(dir: &Path, manifest: &Path, row: &Row) -> Result<Vec<f32>, ComposeError> {
+fn decode(dir: &Path, manifest: &Path, row: &ManifestRow) -> Result<Vec<f32>, ComposeError> {
     let path = paths::resolve_inside(dir, &row.path)?;
     let audio = idk_audio::load(&path, SAMPLE_RATE_HZ)?;
     mix::prepare(&audio.samples).ok_or_else(|| ComposeError::BadRow {

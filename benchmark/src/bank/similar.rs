@@ -4,7 +4,7 @@ use idk_audio::{MelConfig, MelExtractor};
 use rayon::prelude::*;
 
 use super::class::Class;
-use super::clip::Clip;
+use super::clip::BankClip;
 use crate::mix::SAMPLE_RATE_HZ;
 
 const BANDS: usize = 32;
@@ -15,7 +15,7 @@ const FEATURES: usize = 2 * BANDS + 1;
 const MIN_SAMPLES: usize = 321;
 
 /// A coarse picture of every clip.
-pub(crate) fn features(clips: &[Clip]) -> Vec<[f32; FEATURES]> {
+pub(crate) fn features(clips: &[BankClip]) -> Vec<[f32; FEATURES]> {
     let config = MelConfig {
         feature_size: BANDS,
         sampling_rate: SAMPLE_RATE_HZ as usize,

@@ -1,9 +1,9 @@
 //! How many sounds, notes or words are heard.
 
 use super::draw::with_labels;
-use super::skill::{Answers, Draw, Family, Skill};
+use super::skill::{Answers, Family, Skill, SkillDraw};
 use crate::dials::OPTIONS;
-use crate::scene::{Event, Scene};
+use crate::scene::{Scene, SoundEvent};
 
 /// How often a sound is heard.
 pub(crate) const TIMES: Skill = Skill {
@@ -49,14 +49,14 @@ fn texts(noun: &str) -> Vec<String> {
 }
 
 /// Sounds are one recording again and again; notes one recording at changing pitch; words are different words.
-fn draw_up(family: &Family, answer: usize, draw: &mut Draw) -> Scene {
+fn draw_up(family: &Family, answer: usize, draw: &mut SkillDraw) -> Scene {
     let noun = family.skill.noun;
     let (class, number, step_s) = (family.class, answer + 1, draw.level.step);
     let label = draw.label(class, &[]);
     let clip = draw.take(class, label);
     let mut heard = vec![label];
     let start_s = draw.start(step_s * (number - 1) as f64 + SOUND_S);
-    let mut events: Vec<Event> = Vec::new();
+    let mut events: Vec<SoundEvent> = Vec::new();
     for i in 0..number {
         let at_s = (start_s + step_s * (i as f64 + draw.spread(JITTER))).max(0.0);
         let mut event = match noun {
@@ -69,7 +69,7 @@ fn draw_up(family: &Family, answer: usize, draw: &mut Draw) -> Scene {
             "note" => {
                 let semitones = draw.spread(MELODY_SEMITONES).round();
                 let event = draw.event(clip, at_s, NOTE_S);
-                Event { semitones: event.semitones + semitones, ..event }
+                SoundEvent { semitones: event.semitones + semitones, ..event }
             }
             _ => draw.event(clip, at_s, SOUND_S),
         };

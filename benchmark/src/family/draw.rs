@@ -1,11 +1,11 @@
 //! Draws that several skills share.
 
-use super::skill::Draw;
+use super::skill::SkillDraw;
 use crate::bank::Class;
-use crate::dials::{self, CLIP_S, Options};
-use crate::scene::{Event, Scene};
+use crate::dials::{self, CLIP_S, Distractors};
+use crate::scene::{Scene, SoundEvent};
 
-impl<'a> Draw<'a> {
+impl<'a> SkillDraw<'a> {
     pub(crate) fn class(&self, class: usize) -> &'a Class {
         &self.bank.classes[class]
     }
@@ -44,9 +44,9 @@ impl<'a> Draw<'a> {
     }
 
     /// Places a clip, with the random change of pitch that every sound gets.
-    pub(crate) fn event(&mut self, clip: usize, at_s: f64, max_s: f64) -> Event {
+    pub(crate) fn event(&mut self, clip: usize, at_s: f64, max_s: f64) -> SoundEvent {
         let semitones = self.spread(dials::PITCH_SPREAD_SEMITONES);
-        Event { clip, at_s, max_s, gain_db: 0.0, semitones }
+        SoundEvent { clip, at_s, max_s, gain_db: 0.0, semitones }
     }
 
     /// A number within `spread` of 0.
@@ -70,12 +70,12 @@ impl<'a> Draw<'a> {
             if far { distances.fold(f32::INFINITY, f32::min) } else { distances.sum() }
         };
         let kept = match self.level.options {
-            Options::Mixed => candidates.len(),
-            Options::Far => {
+            Distractors::Mixed => candidates.len(),
+            Distractors::Far => {
                 candidates.sort_by(|a, b| distance(*b, true).total_cmp(&distance(*a, true)));
                 candidates.len().div_ceil(2)
             }
-            Options::Near => {
+            Distractors::Near => {
                 candidates.sort_by(|a, b| distance(*a, false).total_cmp(&distance(*b, false)));
                 (candidates.len() / 4).max(3)
             }
@@ -105,7 +105,7 @@ impl<'a> Draw<'a> {
     }
 
     /// Adds another recording of the modality as an interferer, if the level has one: of none of the `heard` labels.
-    pub(crate) fn interfere(&mut self, class: usize, heard: &[usize], events: &mut Vec<Event>) {
+    pub(crate) fn interfere(&mut self, class: usize, heard: &[usize], events: &mut Vec<SoundEvent>) {
         let Some(gain_db) = self.level.interferer_db else { return };
         let own = self.class(class).present(self.split);
         if own.iter().all(|label| heard.contains(label)) {
@@ -123,7 +123,7 @@ impl<'a> Draw<'a> {
     /// Finishes a scene: noise, gain, and whether base training meets all that is asked about.
     pub(crate) fn scene(
         &mut self,
-        events: Vec<Event>,
+        events: Vec<SoundEvent>,
         options: Vec<String>,
         caption: String,
         class: usize,

@@ -1,9 +1,9 @@
 //! Which label of a class is heard.
 
-use super::skill::{Answers, Draw, Family, Skill};
+use super::skill::{Answers, Family, Skill, SkillDraw};
 use crate::bank::catalog;
 use crate::dials::{self, CLIP_S, Levels};
-use crate::scene::{Event, Scene};
+use crate::scene::{Scene, SoundEvent};
 
 /// A take is never cut shorter than this.
 const MIN_TAKE_S: f64 = 1.0;
@@ -32,11 +32,11 @@ pub(crate) fn of_class(name: &str) -> (Skill, Levels) {
 }
 
 /// One or more takes of the label after each other, until `step` seconds are heard.
-fn draw_up(family: &Family, answer: usize, draw: &mut Draw) -> Scene {
+fn draw_up(family: &Family, answer: usize, draw: &mut SkillDraw) -> Scene {
     let class = family.class;
     let label = draw.class(class).present(draw.split)[answer];
     let wanted_s = draw.level.step;
-    let mut events: Vec<Event> = Vec::new();
+    let mut events: Vec<SoundEvent> = Vec::new();
     let mut length_s = 0.0;
     let mut heard_s = 0.0;
     while heard_s < wanted_s || events.is_empty() {

@@ -12,7 +12,7 @@ mod skill;
 use crate::bank::{Bank, Class, Split, catalog};
 use crate::dials::{self, Levels};
 
-pub(crate) use self::skill::{Draw, Family, Skill};
+pub(crate) use self::skill::{Family, Skill, SkillDraw};
 
 /// The question families of a modality in a split, in a fixed order.
 pub(crate) fn families(bank: &Bank, modality: &str, split: Split) -> Vec<Family> {

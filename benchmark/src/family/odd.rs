@@ -1,10 +1,10 @@
 //! Which of four sounds is another sound; which of four words is in another voice.
 
 use super::draw::with_labels;
-use super::skill::{Answers, Draw, Family, Skill};
+use super::skill::{Answers, Family, Skill, SkillDraw};
 use crate::bank::catalog;
 use crate::dials::OPTIONS;
-use crate::scene::{Event, Scene};
+use crate::scene::{Scene, SoundEvent};
 
 /// Which sound differs.
 pub(crate) const SOUND: Skill = Skill {
@@ -36,7 +36,7 @@ fn texts(noun: &str) -> Vec<String> {
 
 /// Three sounds of one label and one of another, whose place is the answer. The three are one recording where sounds
 /// are compared, and different words where voices are.
-fn draw_up(family: &Family, answer: usize, draw: &mut Draw) -> Scene {
+fn draw_up(family: &Family, answer: usize, draw: &mut SkillDraw) -> Scene {
     let noun = family.skill.noun;
     let class = family.class;
     let same = draw.label(class, &[]);
@@ -47,7 +47,7 @@ fn draw_up(family: &Family, answer: usize, draw: &mut Draw) -> Scene {
     let max_s = step_s + 0.05;
     let start_s = draw.start(step_s * OPTIONS as f64);
     let clip = draw.take(class, same);
-    let mut events: Vec<Event> = Vec::new();
+    let mut events: Vec<SoundEvent> = Vec::new();
     for place in 0..OPTIONS {
         let clip = match (place == answer, voices) {
             (true, _) => draw.take(class, other),

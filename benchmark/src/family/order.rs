@@ -4,9 +4,9 @@
 //! be told from the texts.
 
 use super::draw::neighbours;
-use super::skill::{Answers, Draw, Family, Skill};
-use crate::dials::{OPTIONS, Options};
-use crate::scene::{Event, Scene};
+use super::skill::{Answers, Family, Skill, SkillDraw};
+use crate::dials::{Distractors, OPTIONS};
+use crate::scene::{Scene, SoundEvent};
 
 /// Which of two comes first.
 pub(crate) const ORDER: Skill = Skill {
@@ -49,8 +49,8 @@ fn and_text(a: &str, b: &str) -> String {
 }
 
 /// Takes of the labels one after the other, each overlapping the one before by `step`.
-fn in_a_row(class: usize, labels: &[usize], max_s: f64, draw: &mut Draw) -> Vec<Event> {
-    let mut events: Vec<Event> = Vec::new();
+fn in_a_row(class: usize, labels: &[usize], max_s: f64, draw: &mut SkillDraw) -> Vec<SoundEvent> {
+    let mut events: Vec<SoundEvent> = Vec::new();
     let mut end_s: f64 = 0.0;
     for label in labels {
         let clip = draw.take(class, *label);
@@ -67,12 +67,12 @@ fn in_a_row(class: usize, labels: &[usize], max_s: f64, draw: &mut Draw) -> Vec<
 }
 
 /// Two events; `pig then door` among the same and another pair, either way round.
-fn draw_up_order(family: &Family, answer: usize, draw: &mut Draw) -> Scene {
+fn draw_up_order(family: &Family, answer: usize, draw: &mut SkillDraw) -> Scene {
     let class = family.class;
     let a = draw.class(class).present(draw.split)[answer];
     let b = partner(class, a, draw);
     let events = in_a_row(class, &[a, b], EVENT_S, draw);
-    let pairs = if draw.level.options == Options::Far {
+    let pairs = if draw.level.options == Distractors::Far {
         let others = draw.wrong_options(class, &[a, b], 2);
         match others[..] {
             [c, d] => [(a, b), (b, a), (c, d), (d, c)],
@@ -90,20 +90,20 @@ fn draw_up_order(family: &Family, answer: usize, draw: &mut Draw) -> Scene {
 }
 
 /// Two instruments at once; the second is `step` decibels softer.
-fn draw_up_duo(family: &Family, answer: usize, draw: &mut Draw) -> Scene {
+fn draw_up_duo(family: &Family, answer: usize, draw: &mut SkillDraw) -> Scene {
     let class = family.class;
     let a = draw.class(class).present(draw.split)[answer];
     let b = partner(class, a, draw);
-    let mut events: Vec<Event> = Vec::new();
+    let mut events: Vec<SoundEvent> = Vec::new();
     let start_s = draw.start(DUO_NOTES as f64 * NOTE_S);
     for (label, gain_db) in [(a, 0.0), (b, -draw.level.step)] {
         for note in 0..DUO_NOTES {
             let clip = draw.take(class, label);
             let at_s = start_s + note as f64 * NOTE_S + draw.rng.range(0.0, 0.1);
-            events.push(Event { gain_db, ..draw.event(clip, at_s, NOTE_S) });
+            events.push(SoundEvent { gain_db, ..draw.event(clip, at_s, NOTE_S) });
         }
     }
-    let pairs = if draw.level.options == Options::Far { far_pairs(class, a, b, draw) } else { None };
+    let pairs = if draw.level.options == Distractors::Far { far_pairs(class, a, b, draw) } else { None };
     let pairs = pairs.unwrap_or_else(|| {
         let (c, d) = alternatives(class, a, b, draw);
         [(a, b), (a, d), (c, b), (c, d)]
@@ -115,7 +115,7 @@ fn draw_up_duo(family: &Family, answer: usize, draw: &mut Draw) -> Scene {
 }
 
 /// Four pairs with no instrument in common, if the class has eight.
-fn far_pairs(class: usize, a: usize, b: usize, draw: &mut Draw) -> Option<[(usize, usize); OPTIONS]> {
+fn far_pairs(class: usize, a: usize, b: usize, draw: &mut SkillDraw) -> Option<[(usize, usize); OPTIONS]> {
     if draw.class(class).options[draw.split as usize].len() < 2 * OPTIONS {
         return None;
     }
@@ -127,7 +127,7 @@ fn far_pairs(class: usize, a: usize, b: usize, draw: &mut Draw) -> Option<[(usiz
 
 /// Three digits. Easy: the options differ in every place where the class is large enough. Else in two places, with
 /// two labels each.
-fn draw_up_sequence(family: &Family, answer: usize, draw: &mut Draw) -> Scene {
+fn draw_up_sequence(family: &Family, answer: usize, draw: &mut SkillDraw) -> Scene {
     let class = family.class;
     let a = draw.class(class).present(draw.split)[answer];
     let b = draw.label(class, &[a]);
@@ -136,7 +136,7 @@ fn draw_up_sequence(family: &Family, answer: usize, draw: &mut Draw) -> Scene {
     draw.rng.shuffle(&mut row);
     let events = in_a_row(class, &row, DIGIT_S, draw);
     let mut rows = vec![row];
-    if draw.level.options == Options::Far {
+    if draw.level.options == Distractors::Far {
         while rows.len() < OPTIONS {
             let mut other = row;
             for place in 0..row.len() {
@@ -169,13 +169,13 @@ fn draw_up_sequence(family: &Family, answer: usize, draw: &mut Draw) -> Scene {
 }
 
 /// A second label that is heard beside `a`.
-fn partner(class: usize, a: usize, draw: &mut Draw) -> usize {
+fn partner(class: usize, a: usize, draw: &mut SkillDraw) -> usize {
     let present = draw.class(class).present(draw.split).to_vec();
     draw.option(class, &[a], &present).unwrap_or(a)
 }
 
 /// One label in place of `a` and another in place of `b`.
-fn alternatives(class: usize, a: usize, b: usize, draw: &mut Draw) -> (usize, usize) {
+fn alternatives(class: usize, a: usize, b: usize, draw: &mut SkillDraw) -> (usize, usize) {
     match draw.wrong_options(class, &[a, b], 2)[..] {
         [c, d] => (c, d),
         _ => (a, b),
@@ -183,7 +183,7 @@ fn alternatives(class: usize, a: usize, b: usize, draw: &mut Draw) -> (usize, us
 }
 
 /// A label in the place of one of the row's.
-fn replacement(class: usize, row: &[usize; 3], place: usize, draw: &mut Draw) -> usize {
+fn replacement(class: usize, row: &[usize; 3], place: usize, draw: &mut SkillDraw) -> usize {
     let from: Vec<usize> =
         draw.class(class).options[draw.split as usize].iter().copied().filter(|l| !row.contains(l)).collect();
     draw.option(class, &[row[place]], &from).unwrap_or(row[place])

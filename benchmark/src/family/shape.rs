@@ -1,9 +1,9 @@
 //! Changes over time: of loudness, of pitch, of tempo. Each has four shapes, which are the options of every row.
 
 use super::draw::with_labels;
-use super::skill::{Answers, Draw, Family, Skill};
+use super::skill::{Answers, Family, Skill, SkillDraw};
 use crate::dials::{CLIP_S, OPTIONS};
-use crate::scene::{Event, Scene};
+use crate::scene::{Scene, SoundEvent};
 
 /// How loudness changes.
 pub(crate) const LOUDNESS: Skill = Skill {
@@ -59,24 +59,24 @@ fn shapes(texts: [&str; 4], answer: usize) -> Vec<String> {
 }
 
 /// One sound five times at changing gain; `step` is the whole change in decibels.
-fn draw_up_loudness(family: &Family, answer: usize, draw: &mut Draw) -> Scene {
+fn draw_up_loudness(family: &Family, answer: usize, draw: &mut SkillDraw) -> Scene {
     let class = family.class;
     let label = draw.label(class, &[]);
     let clip = draw.take(class, label);
     let last = (HITS - 1) as f64;
     let start_s = draw.start(HIT_STEP_S * last + HIT_S);
-    let mut events: Vec<Event> = Vec::new();
+    let mut events: Vec<SoundEvent> = Vec::new();
     for hit in 0..HITS {
         let along = hit as f64 / last;
         let shape = [along, 1.0 - along, 0.5, 1.0 - (2.0 * along - 1.0).abs()][answer];
         let gain_db = draw.level.step * (shape - 0.5) + draw.spread(HIT_SPREAD_DB);
-        events.push(Event { gain_db, ..draw.event(clip, start_s + HIT_STEP_S * hit as f64, HIT_S) });
+        events.push(SoundEvent { gain_db, ..draw.event(clip, start_s + HIT_STEP_S * hit as f64, HIT_S) });
     }
     finish(LOUDNESS_SHAPES, answer, class, label, events, draw)
 }
 
 /// One note five times at changing pitch; `step` is the mean interval in semitones.
-fn draw_up_contour(family: &Family, answer: usize, draw: &mut Draw) -> Scene {
+fn draw_up_contour(family: &Family, answer: usize, draw: &mut SkillDraw) -> Scene {
     let class = family.class;
     let label = draw.label(class, &[]);
     let clip = draw.take(class, label);
@@ -92,7 +92,7 @@ fn draw_up_contour(family: &Family, answer: usize, draw: &mut Draw) -> Scene {
     // Centred, so that a high or low start tells nothing about where it goes.
     let (lowest, highest) = pitches.iter().fold((0.0_f64, 0.0_f64), |(lo, hi), p| (lo.min(*p), hi.max(*p)));
     let shift = draw.spread(3.0) - (lowest + highest) / 2.0;
-    let place = |(note, pitch): (usize, &f64)| Event {
+    let place = |(note, pitch): (usize, &f64)| SoundEvent {
         clip,
         at_s: start_s + NOTE_STEP_S * note as f64,
         max_s: NOTE_S,
@@ -104,7 +104,7 @@ fn draw_up_contour(family: &Family, answer: usize, draw: &mut Draw) -> Scene {
 }
 
 /// One hit seven times at changing intervals; `step` is the longest interval over the shortest.
-fn draw_up_tempo(family: &Family, answer: usize, draw: &mut Draw) -> Scene {
+fn draw_up_tempo(family: &Family, answer: usize, draw: &mut SkillDraw) -> Scene {
     let class = family.class;
     let label = draw.label(class, &[]);
     let clip = draw.take(class, label);
@@ -123,10 +123,10 @@ fn draw_up_tempo(family: &Family, answer: usize, draw: &mut Draw) -> Scene {
     let total_s = draw.rng.range(BEATS_S.0, BEATS_S.1);
     let unit_s = total_s / intervals.iter().sum::<f64>();
     let mut at_s = draw.rng.range(0.0, CLIP_S - total_s - BEAT_S);
-    let mut events: Vec<Event> = Vec::new();
+    let mut events: Vec<SoundEvent> = Vec::new();
     let semitones = draw.spread(1.0);
     for interval in intervals.iter().chain([&0.0]) {
-        events.push(Event { clip, at_s, max_s: BEAT_S, gain_db: draw.spread(HIT_SPREAD_DB), semitones });
+        events.push(SoundEvent { clip, at_s, max_s: BEAT_S, gain_db: draw.spread(HIT_SPREAD_DB), semitones });
         at_s += interval * unit_s;
     }
     finish(TEMPO_SHAPES, answer, class, label, events, draw)
@@ -137,8 +137,8 @@ fn finish(
     answer: usize,
     class: usize,
     label: usize,
-    mut events: Vec<Event>,
-    draw: &mut Draw,
+    mut events: Vec<SoundEvent>,
+    draw: &mut SkillDraw,
 ) -> Scene {
     draw.interfere(class, &[label], &mut events);
     let caption = format!("{} {}", draw.text(class, label), texts[answer]);

@@ -17,7 +17,7 @@ pub(crate) struct Skill {
     /// Labels that a split must have.
     pub(crate) min_labels: usize,
     /// Draws up a question whose answer has this number.
-    pub(crate) draw_up: fn(&Family, usize, &mut Draw) -> Scene,
+    pub(crate) draw_up: fn(&Family, usize, &mut SkillDraw) -> Scene,
     /// The question in its own words; `{}` is the family's name.
     pub(crate) wordings: [&'static str; 2],
     /// Options and captions by noun and labels; between them they have every word in every frame.
@@ -46,7 +46,7 @@ pub(crate) struct Family {
 }
 
 /// What a family needs to draw up one question.
-pub(crate) struct Draw<'a> {
+pub(crate) struct SkillDraw<'a> {
     pub(crate) bank: &'a Bank,
     pub(crate) split: Split,
     pub(crate) level: Level,
@@ -66,7 +66,7 @@ impl Family {
     }
 
     /// Draws up a question with the given answer.
-    pub(crate) fn draw_up(&self, answer: usize, draw: &mut Draw) -> Scene {
+    pub(crate) fn draw_up(&self, answer: usize, draw: &mut SkillDraw) -> Scene {
         (self.skill.draw_up)(self, answer, draw)
     }
 

@@ -21,7 +21,7 @@ pub(crate) const FORMAT: u32 = 1;
 /// `kept = sft_rows + sft_val_rows + left_out`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Counts {
+pub struct DatasetCounts {
     /// Rows of the question set.
     pub input: usize,
     /// Questions that were sampled.
@@ -78,7 +78,7 @@ pub struct DatasetManifest {
     /// `[build]` with every default written out.
     pub config: BuildConfig,
     /// How many of everything.
-    pub counts: Counts,
+    pub counts: DatasetCounts,
     /// Share of unknown questions for every K from 1 to N that the samples decide.
     pub idk_share: IdkShares,
     /// Size and hash of every other file of the dataset.

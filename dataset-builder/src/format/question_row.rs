@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use idk_common::chat::Message;
-use idk_questions::Question;
+use idk_questions::{AskedQuestion, Question};
 use serde::{Deserialize, Serialize};
 
 use crate::error::BuildError;
@@ -41,12 +41,8 @@ impl QuestionRow {
     ///
     /// # Errors
     /// Those of [`relative_to`].
-    pub(crate) fn new(
-        original: &Question,
-        shown: &Question,
-        message: &Message,
-        dir: &Path,
-    ) -> Result<Self, BuildError> {
+    pub(crate) fn new(asked: &AskedQuestion, message: &Message, dir: &Path) -> Result<Self, BuildError> {
+        let AskedQuestion { original, shown } = asked;
         let audios = original.audio.iter().map(|path| relative_to(dir, path)).collect::<Result<_, _>>()?;
         let names: Vec<_> = original
             .audio

@@ -15,7 +15,7 @@ use crate::format::files::{
     mark_incomplete,
 };
 use crate::format::joined::Joined;
-use crate::format::manifest::{Counts, DatasetManifest, FORMAT};
+use crate::format::manifest::{DatasetCounts, DatasetManifest, FORMAT};
 use crate::format::pairs::DpoRow;
 use crate::format::question_row::QuestionRow;
 use crate::format::sampled::{Provenance, Sampled, Screening};
@@ -29,7 +29,7 @@ use crate::label::targets::{is_decided, label, preferences, refusal_text, target
 #[derive(Clone, Debug, PartialEq)]
 pub struct BuildReport {
     /// How many of everything.
-    pub counts: Counts,
+    pub counts: DatasetCounts,
     /// Share of unknown questions for every K.
     pub idk_share: IdkShares,
 }
@@ -88,7 +88,7 @@ pub(crate) struct Labelled {
     labels: JsonlWriter,
     train: RowFiles,
     val: Option<RowFiles>,
-    counts: Counts,
+    counts: DatasetCounts,
     idk_share: IdkShares,
 }
 
@@ -214,15 +214,15 @@ impl Labelled {
     }
 }
 
-fn screened_counts(screening: &Screening) -> Counts {
-    Counts {
+fn screened_counts(screening: &Screening) -> DatasetCounts {
+    DatasetCounts {
         input: screening.input,
         kept: screening.kept,
         rejected: screening.rejected,
         rejected_by_reason: screening.rejected_by_reason.clone(),
         cut_audio: screening.cut_audio,
         noted_audio: screening.noted_audio.clone(),
-        ..Counts::default()
+        ..DatasetCounts::default()
     }
 }
 

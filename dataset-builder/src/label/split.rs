@@ -20,7 +20,7 @@ pub(crate) enum Fold {
 }
 
 /// All that the choice needs to know of a question; a few bytes, as there may be a million of them.
-struct Item {
+struct SplitRow {
     unknown: bool,
     stratum: usize,
     /// Equal for the questions of one group, and their place in the draw for validation.
@@ -35,7 +35,7 @@ pub(crate) struct Folding {
     val_share: f64,
     max_idk_share: Option<f64>,
     strata: BTreeMap<(String, String), usize>,
-    items: Vec<Item>,
+    items: Vec<SplitRow>,
 }
 
 impl Folding {
@@ -62,7 +62,7 @@ impl Folding {
         }
         let next = self.strata.len();
         let key = (question.task.clone(), question.sub_category.clone());
-        self.items.push(Item {
+        self.items.push(SplitRow {
             unknown: label == Label::Unknown,
             stratum: *self.strata.entry(key).or_insert(next),
             group: derive_seed(self.seed, "val", &[&question.group]),

@@ -8,7 +8,7 @@ use crate::control::Control;
 use crate::error::BuildError;
 use crate::format::joined::Joined;
 use crate::format::question_row::QuestionRow;
-use crate::sample::part::Part;
+use crate::sample::part::SamplingPart;
 use crate::sample::stage::{BuildInputs, sample_shards, screen_set, write_questions};
 
 /// Samples the model on every question as [`crate::build`] does and returns each question that can be asked with its
@@ -23,7 +23,7 @@ pub fn sample_answers(
     control: &Control<'_>,
 ) -> Result<Vec<(QuestionRow, Vec<SampleRow>)>, BuildError> {
     let (screened, _) = screen_set(inputs, out, control)?;
-    let shards = sample_shards(inputs, &screened, Part::WHOLE, out, control)?;
+    let shards = sample_shards(inputs, &screened, SamplingPart::WHOLE, out, control)?;
     shards.join(out)?;
     write_questions(out, &screened, inputs.config)?;
     let mut joined = Joined::open(out, inputs.config.n_samples)?;
@@ -36,12 +36,13 @@ pub fn sample_answers(
 
 #[cfg(test)]
 mod tests {
+    use idk_model::Answerer;
     use idk_questions::QuestionSet;
 
     use super::*;
     use crate::format::files::{MANIFEST_FILE, SAMPLED_FILE};
     use crate::format::sampled::Provenance;
-    use crate::test_support::{copy_clips, question, three_samples, tiny_model};
+    use crate::test_support::{copy_clips, features, question, three_samples, tiny_model};
 
     #[test]
     fn samples_come_with_their_questions_and_are_there_the_next_time() {
@@ -50,8 +51,10 @@ mod tests {
         let questions = ["a.wav", "b.wav"].map(|name| question(name, &[audio.join(name)])).to_vec();
         let set = QuestionSet { questions, rejected: Vec::new() };
         let (lalm, config, provenance) = (tiny_model(), three_samples(), Provenance::default());
+        let features = features();
+        let answerer = Answerer::base(&lalm, &features);
         let inputs =
-            BuildInputs { lalm: &lalm, set: &set, config: &config, seed: 7, provenance: &provenance };
+            BuildInputs { answerer: &answerer, set: &set, config: &config, seed: 7, provenance: &provenance };
         let out = root.path().join("samples");
         let answers = sample_answers(&inputs, &out, &Control::silent()).unwrap();
         let ids: Vec<&str> = answers.iter().map(|(question, _)| question.id.as_str()).collect();

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{BuildConfig, OptionOrder, Sampler};
 use crate::format::sampled::Provenance;
-use crate::sample::screen::Usable;
+use crate::sample::screen::Screened;
 
 /// The values of `[build]` that decide what is sampled and how it is cut into shards. K, target, refusal and batch size
 /// are not among them, unless the sampling stops when the label for K is certain.
@@ -86,7 +86,7 @@ pub struct SamplingIdentity {
 }
 
 impl SamplingIdentity {
-    pub(crate) fn of(usable: &[Usable], config: &BuildConfig, seed: u64, provenance: &Provenance) -> Self {
+    pub(crate) fn of(usable: &[Screened], config: &BuildConfig, seed: u64, provenance: &Provenance) -> Self {
         Self {
             program: concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION")).to_owned(),
             model_sha256: provenance.model_sha256.clone(),
@@ -119,10 +119,10 @@ impl SamplingIdentity {
     }
 }
 
-fn prompts_sha256(usable: &[Usable]) -> String {
+fn prompts_sha256(usable: &[Screened]) -> String {
     let mut bytes = Vec::new();
     for question in usable {
-        bytes.extend(question.original.id.as_bytes());
+        bytes.extend(question.asked.id().as_bytes());
         bytes.push(0);
         bytes.extend((question.ids.len() as u64).to_le_bytes());
         bytes.extend(question.ids.iter().flat_map(|id| id.to_le_bytes()));

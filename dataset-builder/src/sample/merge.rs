@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::BuildError;
 use crate::sample::identity::SamplingIdentity;
-use crate::sample::shard_file::Found;
+use crate::sample::shard_file::ShardState;
 use crate::sample::shards::{Shards, partial_sampling};
 
 /// Every shard of one build, spread over several dataset folders.
@@ -58,7 +58,7 @@ fn holders(folders: &[Shards], count: usize) -> Result<Vec<usize>, BuildError> {
     for shard in 0..count {
         let mut holder = None;
         for (index, folder) in folders.iter().enumerate() {
-            if matches!(folder.read(shard)?, Found::Samples(_)) {
+            if matches!(folder.read(shard)?, ShardState::Samples(_)) {
                 holder = Some(index);
                 break;
             }
@@ -73,7 +73,7 @@ fn holders(folders: &[Shards], count: usize) -> Result<Vec<usize>, BuildError> {
 
 #[cfg(test)]
 mod tests {
-    use idk_model::Lalm;
+    use idk_model::{Answerer, Lalm};
     use idk_questions::QuestionSet;
 
     use super::*;
@@ -81,7 +81,7 @@ mod tests {
     use crate::control::Control;
     use crate::format::sampled::Provenance;
     use crate::sample::stage::{BuildInputs, sample_part};
-    use crate::test_support::{bytes_of, copy_clips, question, run, three_samples, tiny_model};
+    use crate::test_support::{bytes_of, copy_clips, features, question, run, three_samples, tiny_model};
 
     /// Nine questions in shards of two.
     fn nine(audio: &Path) -> (QuestionSet, BuildConfig) {
@@ -99,7 +99,10 @@ mod tests {
         part: &str,
         out: &Path,
     ) -> usize {
-        let inputs = BuildInputs { lalm, set, config, seed, provenance: &Provenance::default() };
+        let features = features();
+        let answerer = Answerer::base(lalm, &features);
+        let inputs =
+            BuildInputs { answerer: &answerer, set, config, seed, provenance: &Provenance::default() };
         sample_part(&inputs, part.parse().unwrap(), out, &Control::silent()).unwrap().questions
     }
 
@@ -159,7 +162,7 @@ mod tests {
         // A sound shard of other samples shows that it is kept and not drawn again.
         let identity = partial_sampling(&stopped).unwrap().unwrap();
         let shards = Shards::at(&stopped, identity);
-        let Found::Samples(bytes) = shards.read(2).unwrap() else { panic!("shard 2 is not there") };
+        let ShardState::Samples(bytes) = shards.read(2).unwrap() else { panic!("shard 2 is not there") };
         let text = String::from_utf8(bytes).unwrap();
         let mut rows: Vec<idk_questions::rows::SampleRow> =
             text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -191,8 +194,10 @@ mod tests {
         let (lalm, out) = (tiny_model(), root.path().join("dataset"));
         let stop = std::sync::atomic::AtomicBool::new(true);
         let control = Control { stop: Some(&stop), ..Control::silent() };
+        let features = features();
+        let answerer = Answerer::base(&lalm, &features);
         let inputs = BuildInputs {
-            lalm: &lalm,
+            answerer: &answerer,
             set: &set,
             config: &config,
             seed: 7,

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 /// Part `i` of `n`: every n-th shard, from the i-th on. Which questions that are depends on the set alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Part {
+pub struct SamplingPart {
     index: usize,
     of: usize,
 }
@@ -13,7 +13,7 @@ pub struct Part {
 /// Most parts of a build.
 const MAX_PARTS: usize = 10_000;
 
-impl Part {
+impl SamplingPart {
     /// All of the build.
     pub const WHOLE: Self = Self { index: 1, of: 1 };
 
@@ -35,13 +35,13 @@ impl Part {
     }
 }
 
-impl fmt::Display for Part {
+impl fmt::Display for SamplingPart {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.index, self.of)
     }
 }
 
-impl FromStr for Part {
+impl FromStr for SamplingPart {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -60,24 +60,25 @@ mod tests {
     #[test]
     fn the_parts_together_have_every_shard_once() {
         for of in 1..6 {
-            let parts: Vec<Part> = (1..=of).map(|index| format!("{index}/{of}").parse().unwrap()).collect();
+            let parts: Vec<SamplingPart> =
+                (1..=of).map(|index| format!("{index}/{of}").parse().unwrap()).collect();
             for shard in 0..20 {
                 assert_eq!(parts.iter().filter(|part| part.has(shard)).count(), 1, "{shard} of {of}");
             }
         }
-        assert!((0..20).all(|shard| Part::WHOLE.has(shard)));
+        assert!((0..20).all(|shard| SamplingPart::WHOLE.has(shard)));
     }
 
     #[test]
     fn a_part_is_read_from_what_it_prints_and_from_its_folder() {
-        let part: Part = "2/8".parse().unwrap();
+        let part: SamplingPart = "2/8".parse().unwrap();
         assert_eq!(part.to_string(), "2/8");
-        assert_eq!(Part::of_folder(&part.folder_name()), Some(part));
+        assert_eq!(SamplingPart::of_folder(&part.folder_name()), Some(part));
         for name in ["shard-2-of-8.old-1", "shard-9-of-8", "shard-02-of-8", "shards", "dataset"] {
-            assert_eq!(Part::of_folder(name), None, "{name}");
+            assert_eq!(SamplingPart::of_folder(name), None, "{name}");
         }
         for text in ["0/4", "5/4", "1/0", "4", "a/b", "-1/4", "1/20000", "1/4/2", ""] {
-            assert!(text.parse::<Part>().is_err(), "{text}");
+            assert!(text.parse::<SamplingPart>().is_err(), "{text}");
         }
     }
 }

@@ -2,25 +2,22 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
-use std::sync::mpsc::{Receiver, sync_channel};
 
-use idk_audio::LogMel;
+use idk_common::prefetch;
 use idk_common::progress::Progress;
 use idk_common::seed::derive_seed;
-use idk_model::{ForwardContext, Generated, Lalm, Prompt, generate_in_rounds};
+use idk_model::{Answerer, Clip, Generated, LoadedClip, Prompt, batches_by_length};
+use idk_questions::Verdict;
 use idk_questions::rows::SampleRow;
-use idk_questions::{Verdict, judge};
 use idk_server::Server;
-use rayon::prelude::*;
 
 use crate::config::BuildConfig;
 use crate::control::Control;
 use crate::error::BuildError;
 use crate::sample::early_stop::{answers_until_decided, deciding_answers};
-use crate::sample::part::Part;
-use crate::sample::screen::{Usable, load_mel};
+use crate::sample::part::SamplingPart;
+use crate::sample::screen::Screened;
 use crate::sample::served;
 use crate::sample::shards::Shards;
 
@@ -30,21 +27,12 @@ pub(crate) fn sample_seed(run_seed: u64, question_id: &str, sample: usize) -> u6
     derive_seed(run_seed, "sample", &[question_id, &sample.to_string()])
 }
 
-/// Batches of indices, questions of similar length together so that little padding is computed.
-///
-/// The length is known before the run, so the batches depend on the set and the batch size alone.
-pub(crate) fn batches_by_length(lengths: &[usize], batch_size: usize) -> Vec<Vec<usize>> {
-    let mut order: Vec<usize> = (0..lengths.len()).collect();
-    order.sort_by_key(|&index| (lengths[index], index));
-    order.chunks(batch_size.max(1)).map(<[usize]>::to_vec).collect()
-}
-
 /// What the samples of a build are drawn from.
 pub(crate) struct ShardSampler<'a> {
-    pub(crate) lalm: &'a Lalm,
-    /// Answers in place of the model.
+    pub(crate) answerer: &'a Answerer<'a>,
+    /// Answers instead of the local model.
     pub(crate) server: Option<&'a Server>,
-    pub(crate) usable: &'a [Usable],
+    pub(crate) usable: &'a [Screened],
     pub(crate) config: &'a BuildConfig,
     pub(crate) run_seed: u64,
 }
@@ -57,8 +45,8 @@ struct Batch {
     is_last_of_shard: bool,
 }
 
-/// The spectrograms of each question of a batch.
-type Loaded = Result<Vec<Vec<LogMel>>, BuildError>;
+/// The recordings of a batch, one question after the other.
+type Loaded = Result<Vec<LoadedClip>, BuildError>;
 
 impl ShardSampler<'_> {
     /// Samples the shards of `part` that are not done yet and keeps each as soon as it is whole.
@@ -71,7 +59,7 @@ impl ShardSampler<'_> {
     pub(crate) fn sample(
         &self,
         shards: &Shards,
-        part: Part,
+        part: SamplingPart,
         control: &Control<'_>,
     ) -> Result<(), BuildError> {
         let missing = shards.missing(part, control.warn)?;
@@ -90,15 +78,9 @@ impl ShardSampler<'_> {
         }
         let batches: Vec<Batch> =
             missing.iter().flat_map(|&shard| self.batches(shard, shards.questions(shard))).collect();
-        let result = std::thread::scope(|scope| {
-            // No room in the channel: the thread reads one batch ahead, not more.
-            let (sender, receiver) = sync_channel::<Loaded>(0);
-            scope.spawn(|| {
-                // The receiver is gone when the sampling has ended early. The sender ends with the thread.
-                let sender = sender;
-                batches.iter().map(|batch| self.load(batch)).all(|loaded| sender.send(loaded).is_ok())
-            });
-            self.sample_batches(&batches, receiver, shards, (done, total), control, &bar)
+        let loaded = batches.iter().map(|batch| self.load(batch));
+        let result = prefetch(loaded, |loaded| {
+            self.sample_batches(&batches, loaded, shards, (done, total), control, &bar)
         });
         bar.finish();
         result
@@ -117,8 +99,16 @@ impl ShardSampler<'_> {
         let never = AtomicBool::new(false);
         let stop = control.stop.unwrap_or(&never);
         for &shard in missing {
-            let questions: Vec<&Usable> = self.usable[shards.questions(shard)].iter().collect();
-            let rows = served::sample(server, self.lalm, &questions, self.config, self.run_seed, stop, bar)?;
+            let questions: Vec<&Screened> = self.usable[shards.questions(shard)].iter().collect();
+            let rows = served::sample(
+                server,
+                self.answerer.lalm,
+                &questions,
+                self.config,
+                self.run_seed,
+                stop,
+                bar,
+            )?;
             let Some(rows) = rows else { return Err(BuildError::Stopped { sampled: Some(done), total }) };
             shards.write(shard, &rows.into_iter().flatten().collect::<Vec<_>>())?;
             done += questions.len();
@@ -129,7 +119,7 @@ impl ShardSampler<'_> {
     fn sample_batches(
         &self,
         batches: &[Batch],
-        loaded: Receiver<Loaded>,
+        loaded: &mut dyn Iterator<Item = Loaded>,
         shards: &Shards,
         (mut done, total): (usize, usize),
         control: &Control<'_>,
@@ -140,7 +130,7 @@ impl ShardSampler<'_> {
             if control.stopped() && rows.is_empty() {
                 return Err(BuildError::Stopped { sampled: Some(done), total });
             }
-            rows.extend(self.answer(batch, &loaded?)?);
+            rows.extend(self.answer(batch, loaded?)?);
             bar.inc(batch.questions.len() as u64);
             if batch.is_last_of_shard {
                 done += rows.len();
@@ -167,10 +157,8 @@ impl ShardSampler<'_> {
 
     /// Reads the recordings of a batch.
     fn load(&self, batch: &Batch) -> Loaded {
-        let mel = &self.lalm.mel;
-        let load = |path: &PathBuf| load_mel(path, mel).map_err(|source| BuildError::recording(path, source));
-        let questions = batch.questions.par_iter();
-        questions.map(|&index| self.usable[index].shown.audio.iter().map(load).collect()).collect()
+        let clips = batch.questions.iter().flat_map(|&index| self.usable[index].clips.iter().cloned());
+        Ok(self.answerer.load(&clips.collect::<Vec<Clip>>())?)
     }
 
     /// The samples of each question of a batch, by its place among the usable ones.
@@ -180,13 +168,18 @@ impl ShardSampler<'_> {
     fn answer(
         &self,
         batch: &Batch,
-        loaded: &[Vec<LogMel>],
+        loaded: Vec<LoadedClip>,
     ) -> Result<Vec<(usize, Vec<SampleRow>)>, BuildError> {
         let config = self.config;
-        let questions: Vec<&Usable> = batch.questions.iter().map(|&index| &self.usable[index]).collect();
-        let prompts = encode_prompts(self.lalm, &questions, loaded)?;
-        let seeds = |question: &&Usable| -> Vec<u64> {
-            let seed = |sample| sample_seed(self.run_seed, &question.original.id, sample);
+        let questions: Vec<&Screened> = batch.questions.iter().map(|&index| &self.usable[index]).collect();
+        let mut features = self.answerer.hear(loaded)?.into_iter();
+        let prompt = |question: &&Screened| Prompt {
+            ids: question.ids.clone(),
+            audio: features.by_ref().take(question.clips.len()).collect(),
+        };
+        let prompts: Vec<Prompt> = questions.iter().map(prompt).collect();
+        let seeds = |question: &&Screened| -> Vec<u64> {
+            let seed = |sample| sample_seed(self.run_seed, question.asked.id(), sample);
             (0..config.n_samples).map(seed).collect()
         };
         let seeds: Vec<Vec<u64>> = questions.iter().map(seeds).collect();
@@ -194,13 +187,12 @@ impl ShardSampler<'_> {
             if !config.stop_when_decided {
                 return config.n_samples;
             }
-            let is_correct = |answer: &&Generated| {
-                judge(&answer.text, &questions[place].shown).verdict == Verdict::Correct
-            };
+            let is_correct =
+                |answer: &&Generated| questions[place].asked.judge(&answer.text).verdict == Verdict::Correct;
             let correct = so_far.iter().filter(is_correct).count();
             answers_until_decided(config.k, config.n_samples, correct, so_far.len())
         };
-        let answers = generate_in_rounds(self.lalm, None, &prompts, &config.sampling(), &seeds, &more)?;
+        let answers = self.answerer.answer_in_rounds(&prompts, &config.sampling(), &seeds, &more)?;
         let rows = |(place, &index): (usize, &usize)| {
             let mut rows = judge_samples(questions[place], &answers[place], &seeds[place]);
             if config.stop_when_decided {
@@ -213,25 +205,8 @@ impl ShardSampler<'_> {
     }
 }
 
-/// The prompts of a batch with their recordings encoded.
-fn encode_prompts(
-    lalm: &Lalm,
-    questions: &[&Usable],
-    loaded: &[Vec<LogMel>],
-) -> Result<Vec<Prompt>, BuildError> {
-    let mels: Vec<&LogMel> = loaded.iter().flatten().collect();
-    let features =
-        if mels.is_empty() { Vec::new() } else { lalm.encode_audio(&mels, &ForwardContext::default())? };
-    let mut features = features.into_iter();
-    let prompt = |(question, clips): (&&Usable, &Vec<LogMel>)| Prompt {
-        ids: question.ids.clone(),
-        audio: features.by_ref().take(clips.len()).collect(),
-    };
-    Ok(questions.iter().zip(loaded).map(prompt).collect())
-}
-
 /// Judged against the options as they were shown, which `choice` counts too.
-fn judge_samples(question: &Usable, answers: &[Generated], seeds: &[u64]) -> Vec<SampleRow> {
+fn judge_samples(question: &Screened, answers: &[Generated], seeds: &[u64]) -> Vec<SampleRow> {
     let row = |(sample, (answer, &seed)): (usize, (&Generated, &u64))| {
         sample_row(question, sample, seed, &answer.text, answer.log_prob)
     };
@@ -240,15 +215,15 @@ fn judge_samples(question: &Usable, answers: &[Generated], seeds: &[u64]) -> Vec
 
 /// One judged answer.
 pub(crate) fn sample_row(
-    question: &Usable,
+    question: &Screened,
     sample: usize,
     seed: u64,
     text: &str,
     log_prob: f64,
 ) -> SampleRow {
-    let judgement = judge(text, &question.shown);
+    let judgement = question.asked.judge(text);
     SampleRow {
-        id: question.original.id.clone(),
+        id: question.asked.id().to_owned(),
         sample,
         seed,
         text: text.to_owned(),
@@ -263,13 +238,14 @@ mod tests {
     use std::sync::Mutex;
 
     use idk_common::diagnose::Diagnose;
+    use idk_model::ModelError;
     use idk_questions::QuestionSet;
 
     use super::*;
     use crate::format::sampled::Provenance;
     use crate::sample::identity::SamplingIdentity;
     use crate::sample::screen::screen;
-    use crate::test_support::{copy_clips, question, three_samples, tiny_model};
+    use crate::test_support::{copy_clips, features, question, three_samples, tiny_model};
 
     #[test]
     fn a_samples_seed_depends_on_run_question_and_place_alone() {
@@ -277,12 +253,6 @@ mod tests {
         assert_eq!(seed, sample_seed(7, "q1", 0));
         let others = [sample_seed(8, "q1", 0), sample_seed(7, "q2", 0), sample_seed(7, "q1", 1)];
         assert!(others.iter().all(|&other| other != seed));
-    }
-
-    #[test]
-    fn batches_hold_every_question_once_and_similar_lengths_together() {
-        let batches = batches_by_length(&[9, 1, 5, 1, 8], 2);
-        assert_eq!(batches, [vec![1, 3], vec![2, 4], vec![0]]);
     }
 
     #[test]
@@ -297,19 +267,21 @@ mod tests {
         let set = QuestionSet { questions: renamed.collect(), rejected: Vec::new() };
         let (lalm, config) = (tiny_model(), BuildConfig { shard_size: 2, batch_size: 1, ..three_samples() });
         let control = Control::silent();
-        let usable = screen(&lalm, &set, &config, 7, &control).unwrap().usable;
+        let features = features();
+        let answerer = Answerer::base(&lalm, &features);
+        let usable = screen(&answerer, &set, &config, 7, &control).unwrap().usable;
         std::fs::remove_file(audio.join("b.wav")).unwrap();
         let identity = SamplingIdentity::of(&usable, &config, 7, &Provenance::default());
         let shards = Shards::open(root.path(), identity, &|_| ()).unwrap();
         let sampler =
-            ShardSampler { server: None, lalm: &lalm, usable: &usable, config: &config, run_seed: 7 };
-        let error = sampler.sample(&shards, Part::WHOLE, &control).unwrap_err();
+            ShardSampler { server: None, answerer: &answerer, usable: &usable, config: &config, run_seed: 7 };
+        let error = sampler.sample(&shards, SamplingPart::WHOLE, &control).unwrap_err();
         assert!(
-            matches!(&error, BuildError::AudioChanged { path, .. } if path.ends_with("b.wav")),
+            matches!(&error, BuildError::Model(ModelError::RecordingChanged { path }) if path.ends_with("b.wav")),
             "{error:?}"
         );
         assert!(error.hint().is_some());
-        assert_eq!(shards.missing(Part::WHOLE, &|_| ()).unwrap(), [1, 2]);
+        assert_eq!(shards.missing(SamplingPart::WHOLE, &|_| ()).unwrap(), [1, 2]);
     }
 
     #[test]
@@ -327,15 +299,17 @@ mod tests {
             warnings.lock().unwrap().push(line.to_owned());
         };
         let control = Control { stop: Some(&stop), warn: &warn, ..Control::silent() };
-        let usable = screen(&lalm, &set, &config, 7, &control).unwrap().usable;
+        let features = features();
+        let answerer = Answerer::base(&lalm, &features);
+        let usable = screen(&answerer, &set, &config, 7, &control).unwrap().usable;
         let identity = SamplingIdentity::of(&usable, &config, 7, &Provenance::default());
         let shards = Shards::open(root.path(), identity, &|_| ()).unwrap();
         let sampler =
-            ShardSampler { server: None, lalm: &lalm, usable: &usable, config: &config, run_seed: 7 };
-        sampler.sample(&shards, Part::WHOLE, &Control::silent()).unwrap();
+            ShardSampler { server: None, answerer: &answerer, usable: &usable, config: &config, run_seed: 7 };
+        sampler.sample(&shards, SamplingPart::WHOLE, &Control::silent()).unwrap();
         let damaged = root.path().join("shards/00001.jsonl");
         idk_common::fs::write_atomic(&damaged, b"torn").unwrap();
-        let error = sampler.sample(&shards, Part::WHOLE, &control).unwrap_err();
+        let error = sampler.sample(&shards, SamplingPart::WHOLE, &control).unwrap_err();
         assert!(matches!(error, BuildError::Stopped { sampled: Some(4), total: 6 }), "{error:?}");
         assert_eq!(warnings.into_inner().unwrap().len(), 1);
     }

@@ -22,7 +22,7 @@ struct Header {
 
 /// What lies where a shard should be.
 #[derive(Debug, PartialEq)]
-pub(crate) enum Found {
+pub(crate) enum ShardState {
     /// The bytes of its rows, as they were written.
     Samples(Vec<u8>),
     /// Something else.
@@ -54,18 +54,22 @@ pub(crate) fn write_shard(
 /// Reads a shard and checks that it is the one that was written.
 ///
 /// # Errors
-/// [`CommonError`] if the file is there but cannot be read; a wrong content is [`Found::Damaged`].
-pub(crate) fn read_shard(path: &Path, shard: usize, sampling_sha256: &str) -> Result<Found, CommonError> {
+/// [`CommonError`] if the file is there but cannot be read; a wrong content is [`ShardState::Damaged`].
+pub(crate) fn read_shard(
+    path: &Path,
+    shard: usize,
+    sampling_sha256: &str,
+) -> Result<ShardState, CommonError> {
     let mut bytes = match fs::read(path) {
-        Err(CommonError::NotFound { .. }) => return Ok(Found::Nothing),
+        Err(CommonError::NotFound { .. }) => return Ok(ShardState::Nothing),
         read => read?,
     };
-    let Some(end) = bytes.iter().position(|&byte| byte == b'\n') else { return Ok(Found::Damaged) };
+    let Some(end) = bytes.iter().position(|&byte| byte == b'\n') else { return Ok(ShardState::Damaged) };
     let samples = bytes.split_off(end + 1);
     let expected =
         Header { shard, sampling_sha256: sampling_sha256.to_owned(), samples_sha256: sha256_hex(&samples) };
     let is_whole = serde_json::from_slice::<Header>(&bytes).is_ok_and(|header| header == expected);
-    Ok(if is_whole { Found::Samples(samples) } else { Found::Damaged })
+    Ok(if is_whole { ShardState::Samples(samples) } else { ShardState::Damaged })
 }
 
 #[cfg(test)]
@@ -91,11 +95,11 @@ mod tests {
     fn a_shard_gives_back_its_rows_as_json_lines() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("00004.jsonl");
-        assert_eq!(read_shard(&path, 4, "model").unwrap(), Found::Nothing);
+        assert_eq!(read_shard(&path, 4, "model").unwrap(), ShardState::Nothing);
         write_shard(&path, 4, "model", &rows()).unwrap();
         let lines = dir.path().join("rows.jsonl");
         idk_common::json::write_jsonl(&lines, &rows()).unwrap();
-        assert_eq!(read_shard(&path, 4, "model").unwrap(), Found::Samples(fs::read(&lines).unwrap()));
+        assert_eq!(read_shard(&path, 4, "model").unwrap(), ShardState::Samples(fs::read(&lines).unwrap()));
     }
 
     #[test]
@@ -109,7 +113,7 @@ mod tests {
             changed[at] ^= 1;
             for bytes in [&changed[..], &whole[..at]] {
                 fs::write_atomic(&path, bytes).unwrap();
-                assert_eq!(read_shard(&path, 4, "model").unwrap(), Found::Damaged, "byte {at}");
+                assert_eq!(read_shard(&path, 4, "model").unwrap(), ShardState::Damaged, "byte {at}");
             }
         }
     }
@@ -119,7 +123,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("00004.jsonl");
         write_shard(&path, 4, "model", &rows()).unwrap();
-        assert_eq!(read_shard(&path, 5, "model").unwrap(), Found::Damaged);
-        assert_eq!(read_shard(&path, 4, "another").unwrap(), Found::Damaged);
+        assert_eq!(read_shard(&path, 5, "model").unwrap(), ShardState::Damaged);
+        assert_eq!(read_shard(&path, 4, "another").unwrap(), ShardState::Damaged);
     }
 }

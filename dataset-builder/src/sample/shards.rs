@@ -13,8 +13,8 @@ use idk_questions::rows::SampleRow;
 use crate::error::BuildError;
 use crate::format::files::SAMPLES_FILE;
 use crate::sample::identity::SamplingIdentity;
-use crate::sample::part::Part;
-use crate::sample::shard_file::{Found, read_shard, write_shard};
+use crate::sample::part::SamplingPart;
+use crate::sample::shard_file::{ShardState, read_shard, write_shard};
 
 /// Folder of the shards in a dataset folder; it is gone once the dataset is complete.
 const SHARDS_DIR: &str = "shards";
@@ -86,7 +86,7 @@ impl Shards {
     }
 
     /// What lies where a shard should be.
-    pub(crate) fn read(&self, shard: usize) -> Result<Found, CommonError> {
+    pub(crate) fn read(&self, shard: usize) -> Result<ShardState, CommonError> {
         read_shard(&self.dir.join(Self::name(shard)), shard, &self.sampling_sha256)
     }
 
@@ -96,13 +96,13 @@ impl Shards {
     }
 
     /// The shards of a part that are still to be sampled; damaged ones with one warning for all of them.
-    pub(crate) fn missing(&self, part: Part, warn: &dyn Fn(&str)) -> Result<Vec<usize>, CommonError> {
+    pub(crate) fn missing(&self, part: SamplingPart, warn: &dyn Fn(&str)) -> Result<Vec<usize>, CommonError> {
         let (mut missing, mut damaged) = (Vec::new(), Vec::new());
         for shard in (0..self.count()).filter(|&shard| part.has(shard)) {
             match self.read(shard)? {
-                Found::Samples(_) => continue,
-                Found::Damaged => damaged.push(Self::name(shard)),
-                Found::Nothing => {}
+                ShardState::Samples(_) => continue,
+                ShardState::Damaged => damaged.push(Self::name(shard)),
+                ShardState::Nothing => {}
             }
             missing.push(shard);
         }
@@ -121,8 +121,8 @@ impl Shards {
         let mut samples = AtomicFile::create(&dataset.join(SAMPLES_FILE))?;
         for shard in 0..self.count() {
             match self.read(shard)? {
-                Found::Samples(rows) => samples.put(&rows)?,
-                Found::Damaged | Found::Nothing => {
+                ShardState::Samples(rows) => samples.put(&rows)?,
+                ShardState::Damaged | ShardState::Nothing => {
                     let missing = vec![Self::name(shard)];
                     return Err(BuildError::MissingShards { missing, total: self.count() });
                 }
@@ -210,12 +210,12 @@ mod tests {
     fn joined_shards_are_the_rows_in_the_order_of_the_questions_whatever_the_order_of_sampling() {
         let dir = tempfile::tempdir().unwrap();
         let shards = open(dir.path());
-        assert_eq!(shards.missing(Part::WHOLE, &|_| ()).unwrap(), [0, 1, 2]);
+        assert_eq!(shards.missing(SamplingPart::WHOLE, &|_| ()).unwrap(), [0, 1, 2]);
         for shard in [2, 0] {
             shards.write(shard, &rows(&shards, shard)).unwrap();
         }
         let again = open(dir.path());
-        assert_eq!(again.missing(Part::WHOLE, &|_| ()).unwrap(), [1]);
+        assert_eq!(again.missing(SamplingPart::WHOLE, &|_| ()).unwrap(), [1]);
         assert!(matches!(again.join(dir.path()), Err(BuildError::MissingShards { total: 3, .. })));
         assert!(!dir.path().join(SAMPLES_FILE).exists());
         again.write(1, &rows(&again, 1)).unwrap();
@@ -242,7 +242,7 @@ mod tests {
         }
         let warnings = RefCell::new(Vec::new());
         let missing =
-            shards.missing(Part::WHOLE, &|line| warnings.borrow_mut().push(line.to_owned())).unwrap();
+            shards.missing(SamplingPart::WHOLE, &|line| warnings.borrow_mut().push(line.to_owned())).unwrap();
         assert_eq!(missing, [0, 2]);
         let warnings = warnings.into_inner();
         assert_eq!(warnings.len(), 1, "{warnings:?}");
@@ -259,7 +259,7 @@ mod tests {
         assert_eq!(error.exit_kind(), ExitKind::BadData);
         let text = error.to_string();
         assert!(text.contains("seed: then 1, now 2") && text.contains("model_sha256"), "{text}");
-        assert_eq!(open(dir.path()).missing(Part::WHOLE, &|_| ()).unwrap(), [1, 2]);
+        assert_eq!(open(dir.path()).missing(SamplingPart::WHOLE, &|_| ()).unwrap(), [1, 2]);
     }
 
     #[test]
@@ -271,6 +271,6 @@ mod tests {
         let warnings = RefCell::new(0);
         Shards::open(dir.path(), identity(10), &|_| *warnings.borrow_mut() += 1).unwrap();
         assert_eq!(warnings.into_inner(), 1);
-        assert_eq!(open(dir.path()).missing(Part::WHOLE, &|_| ()).unwrap(), [1, 2]);
+        assert_eq!(open(dir.path()).missing(SamplingPart::WHOLE, &|_| ()).unwrap(), [1, 2]);
     }
 }

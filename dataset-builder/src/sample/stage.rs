@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use idk_common::json::{JsonlWriter, write_jsonl};
-use idk_model::Lalm;
+use idk_model::Answerer;
 use idk_questions::QuestionSet;
 
 use crate::config::BuildConfig;
@@ -13,17 +13,17 @@ use crate::format::files::{QUESTIONS_FILE, REJECTED_FILE, open_folder};
 use crate::format::question_row::QuestionRow;
 use crate::format::sampled::Provenance;
 use crate::sample::identity::SamplingIdentity;
-use crate::sample::part::Part;
+use crate::sample::part::SamplingPart;
 use crate::sample::sampler::ShardSampler;
-use crate::sample::screen::{Screened, screen};
+use crate::sample::screen::{ScreenedSet, screen};
 use crate::sample::served;
 use crate::sample::shards::Shards;
 
 /// What a build is made from.
 #[derive(Clone, Copy)]
 pub struct BuildInputs<'a> {
-    /// The model that is sampled.
-    pub lalm: &'a Lalm,
+    /// The base model that is sampled; of a model that a server has, the tokenizer and the audio settings.
+    pub answerer: &'a Answerer<'a>,
     /// The questions.
     pub set: &'a QuestionSet,
     /// How they are asked and labelled.
@@ -51,7 +51,7 @@ pub struct PartReport {
 /// As [`build`].
 pub fn sample_part(
     inputs: &BuildInputs<'_>,
-    part: Part,
+    part: SamplingPart,
     out: &Path,
     control: &Control<'_>,
 ) -> Result<PartReport, BuildError> {
@@ -70,8 +70,8 @@ pub(crate) fn screen_set(
     inputs: &BuildInputs<'_>,
     out: &Path,
     control: &Control<'_>,
-) -> Result<(Screened, usize), BuildError> {
-    let BuildInputs { lalm, set, config, seed, .. } = *inputs;
+) -> Result<(ScreenedSet, usize), BuildError> {
+    let BuildInputs { answerer, set, config, seed, .. } = *inputs;
     config.validate()?;
     // A key that is not set shows before the recordings are read.
     served::open(config)?;
@@ -79,7 +79,7 @@ pub(crate) fn screen_set(
     if input == 0 {
         return Err(BuildError::NoQuestions);
     }
-    let screened = screen(lalm, set, config, seed, control)?;
+    let screened = screen(answerer, set, config, seed, control)?;
     check_rejected(&screened, input, config, out)?;
     Ok((screened, input))
 }
@@ -87,25 +87,31 @@ pub(crate) fn screen_set(
 /// Samples what is left of a part.
 pub(crate) fn sample_shards(
     inputs: &BuildInputs<'_>,
-    screened: &Screened,
-    part: Part,
+    screened: &ScreenedSet,
+    part: SamplingPart,
     out: &Path,
     control: &Control<'_>,
 ) -> Result<Shards, BuildError> {
-    let BuildInputs { lalm, config, seed, provenance, .. } = *inputs;
+    let BuildInputs { answerer, config, seed, provenance, .. } = *inputs;
     let server = served::open(config)?;
     open_folder(out)?;
     let identity = SamplingIdentity::of(&screened.usable, config, seed, provenance);
     let shards = Shards::open(out, identity, control.warn)?;
-    let sampler =
-        ShardSampler { lalm, server: server.as_ref(), usable: &screened.usable, config, run_seed: seed };
+    let answerer = answerer.clone().warn_with(control.warn);
+    let sampler = ShardSampler {
+        answerer: &answerer,
+        server: server.as_ref(),
+        usable: &screened.usable,
+        config,
+        run_seed: seed,
+    };
     sampler.sample(&shards, part, control)?;
     Ok(shards)
 }
 
 /// Every question is either usable or listed, and not too many are listed.
 fn check_rejected(
-    screened: &Screened,
+    screened: &ScreenedSet,
     input: usize,
     config: &BuildConfig,
     out: &Path,
@@ -132,13 +138,13 @@ fn check_rejected(
 /// Writes what stands beside the samples: the questions that were asked, in their order, and those that were not.
 pub(crate) fn write_questions(
     out: &Path,
-    screened: &Screened,
+    screened: &ScreenedSet,
     config: &BuildConfig,
 ) -> Result<(), BuildError> {
     let mut file = JsonlWriter::create(&out.join(QUESTIONS_FILE))?;
     for question in &screened.usable {
-        let message = question.user_message(config);
-        file.put(&QuestionRow::new(&question.original, &question.shown, &message, out)?)?;
+        let asked = &question.asked;
+        file.put(&QuestionRow::new(asked, &asked.message(config.prompt), out)?)?;
     }
     file.commit()?;
     Ok(write_jsonl(&out.join(REJECTED_FILE), &screened.rejected)?)

@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 
 use idk_common::fs;
 use idk_common::json::{read_json, write_json, write_jsonl};
+use idk_questions::AskedQuestion;
 use idk_questions::rows::AnswerRow;
 use serde::Serialize;
 
-use crate::answer::prepare::{Prepared, PreparedQuestion};
+use crate::answer::prepare::Prepared;
 use crate::answer::record::{Answer, Step};
 use crate::answer::store::STORE_DIR;
 use crate::error::EvalError;
@@ -49,7 +50,7 @@ pub fn write_answers(
     Ok(write_jsonl(&answers_file(eval_dir, &who.name), &lines)?)
 }
 
-fn line<'a>(question: &'a PreparedQuestion, answer: &'a Answer) -> AnswerLine<'a> {
+fn line<'a>(question: &'a AskedQuestion, answer: &'a Answer) -> AnswerLine<'a> {
     let (shown, original) = (&question.shown, &question.original);
     let options = &answer.option_log_probs;
     AnswerLine {
@@ -125,9 +126,10 @@ mod tests {
             steps: vec![Step::new("reasoning", "woof")],
         };
         assert_eq!((said.judgement.verdict, said.confidence()), (Verdict::Correct, -0.25));
-        let question = PreparedQuestion { original, shown, features: Vec::new(), audio_sha256: Vec::new() };
+        let question = AskedQuestion { original, shown };
         let prepared = Prepared {
             questions: vec![question],
+            clips: Vec::new(),
             rejected: Vec::new(),
             cut_audio: 0,
             style: PromptStyle::default(),

@@ -1,12 +1,11 @@
 //! How each method gets its answers: one pass, or several in which a text of the model becomes part of the next prompt.
 //!
-//! Recordings are encoded once, before; every pass uses the same features. Only adapters that sit in the audio encoder have
-//! features of their own.
+//! The recordings of a batch are heard once, before; every pass uses the same features.
 
-use idk_model::{Adapters, Lalm, Message, Prompt, SamplingConfig, answer_log_probs, generate};
-use idk_questions::{PromptStyle, REFUSAL, judge, prompt_text};
+use burn::tensor::Tensor;
+use idk_model::{Answerer, Clip, Message, Prompt, SamplingConfig};
+use idk_questions::{AskedQuestion, PromptStyle, REFUSAL, prompt_text};
 
-use crate::answer::prepare::{PreparedQuestion, encoded_with};
 use crate::answer::prompts::{PromptName, Prompts};
 use crate::answer::record::{Answer, Step};
 use crate::config::EvalConfig;
@@ -16,11 +15,19 @@ use crate::method::Method;
 /// Most tokens of the name of a recording's kind.
 const TYPE_TOKENS: usize = 8;
 
+/// A question and its recordings.
+pub(crate) type Item<'a> = (&'a AskedQuestion, &'a [Clip]);
+
+/// A question whose recordings were heard.
+struct Heard<'a> {
+    asked: &'a AskedQuestion,
+    audio: Vec<Tensor<2>>,
+}
+
 /// A model in front of a test set: who answers, and how.
 #[derive(Clone, Copy)]
 pub(crate) struct Asker<'a> {
-    pub(crate) lalm: &'a Lalm,
-    pub(crate) adapters: Option<&'a Adapters>,
+    pub(crate) answerer: &'a Answerer<'a>,
     pub(crate) method: Method,
     pub(crate) prompts: &'a Prompts,
     pub(crate) style: PromptStyle,
@@ -34,22 +41,19 @@ impl Asker<'_> {
     ///
     /// # Errors
     /// [`EvalError::Model`].
-    pub(crate) fn answer(&self, questions: &[&PreparedQuestion]) -> Result<Vec<Answer>, EvalError> {
-        match self.adapters.filter(|adapters| adapters.adapt_audio()) {
-            None => self.answer_encoded(questions),
-            Some(adapters) => {
-                let heard = encoded_with(self.lalm, adapters, questions)?;
-                self.answer_encoded(&heard.iter().collect::<Vec<_>>())
-            }
+    pub(crate) fn answer(&self, items: &[Item<'_>]) -> Result<Vec<Answer>, EvalError> {
+        let clips: Vec<Clip> = items.iter().flat_map(|(_, clips)| clips.iter().cloned()).collect();
+        let mut features = self.answerer.hear(self.answerer.load(&clips)?)?.into_iter();
+        let mut heard = Vec::with_capacity(items.len());
+        for &(asked, clips) in items {
+            heard.push(Heard { asked, audio: features.by_ref().take(clips.len()).collect() });
         }
-    }
-
-    fn answer_encoded(&self, questions: &[&PreparedQuestion]) -> Result<Vec<Answer>, EvalError> {
+        let questions = heard.as_slice();
         let (prompts, steps) = match self.method {
             Method::Mcot | Method::McotFewShot => self.think(questions)?,
             Method::TaskAgent => self.note(questions)?,
             _ => {
-                let prompt = |question: &&PreparedQuestion| self.chat(question, &self.opening(question));
+                let prompt = |question: &Heard<'_>| self.chat(question, &self.opening(question.asked));
                 let prompts = questions.iter().map(prompt).collect::<Result<Vec<_>, _>>()?;
                 (prompts, vec![Vec::new(); questions.len()])
             }
@@ -63,8 +67,8 @@ impl Asker<'_> {
         let answers = questions.iter().zip(said).zip(steps).zip(options);
         Ok(answers
             .map(|(((question, (text, log_prob)), steps), option_log_probs)| Answer {
-                id: question.original.id.clone(),
-                judgement: judge(&text, &question.shown),
+                id: question.asked.id().to_owned(),
+                judgement: question.asked.judge(&text),
                 text,
                 log_prob: Some(log_prob),
                 option_log_probs,
@@ -74,7 +78,7 @@ impl Asker<'_> {
     }
 
     /// The text of the first prompt.
-    fn opening(&self, question: &PreparedQuestion) -> String {
+    fn opening(&self, question: &AskedQuestion) -> String {
         match self.method {
             Method::IdkPrompt => self.fill(PromptName::IdkPrompt, question, &[]),
             Method::Mcot => self.fill(PromptName::Mcot, question, &[]),
@@ -85,17 +89,21 @@ impl Asker<'_> {
     }
 
     /// Tokens of the first prompt.
-    pub(crate) fn opening_tokens(&self, question: &PreparedQuestion) -> Result<usize, EvalError> {
-        Ok(self.chat(question, &self.opening(question))?.ids.len())
+    pub(crate) fn opening_tokens(&self, (question, clips): Item<'_>) -> Result<usize, EvalError> {
+        self.tokens(clips, &self.opening(question))
+    }
+
+    /// Tokens of the prompt of a text.
+    fn tokens(&self, clips: &[Clip], text: &str) -> Result<usize, EvalError> {
+        let audio_tokens: Vec<usize> = clips.iter().map(Clip::audio_tokens).collect();
+        let message = Message::user(clips.len(), text);
+        Ok(self.answerer.lalm.tokenizer.prompt_ids(&[message], &audio_tokens)?.len())
     }
 
     /// The most positions that the question takes: every prompt without the texts that the model has yet to make, and
     /// what may follow it. Those texts are cut to what is left.
-    pub(crate) fn positions(&self, question: &PreparedQuestion) -> Result<usize, EvalError> {
-        let mut answer = self.config.max_new_tokens;
-        for choice in &question.shown.choices {
-            answer = answer.max(self.answer_ids(question, choice)?.len());
-        }
+    pub(crate) fn positions(&self, (question, clips): Item<'_>) -> Result<usize, EvalError> {
+        let answer = self.longest_answer(question)?;
         let thought = self.config.max_step_tokens;
         let agent = [("type", "speech"), ("content", "")];
         let mut prompts = vec![(self.opening(question), answer)];
@@ -115,20 +123,21 @@ impl Asker<'_> {
         }
         let mut most = 0;
         for (text, new_tokens) in prompts {
-            most = most.max(self.chat(question, &text)?.ids.len() + new_tokens);
+            most = most.max(self.tokens(clips, &text)? + new_tokens);
         }
         Ok(most)
     }
 
     /// Chain of thought: the prompts for the answers, and the thoughts that stand in them.
-    fn think(&self, questions: &[&PreparedQuestion]) -> Result<(Vec<Prompt>, Vec<Vec<Step>>), EvalError> {
-        let opening = |question: &&PreparedQuestion| self.chat(question, &self.opening(question));
+    fn think(&self, questions: &[Heard<'_>]) -> Result<(Vec<Prompt>, Vec<Vec<Step>>), EvalError> {
+        let opening = |question: &Heard<'_>| self.chat(question, &self.opening(question.asked));
         let opening = questions.iter().map(opening).collect::<Result<Vec<_>, _>>()?;
         let thoughts = self.say(&opening, self.config.max_step_tokens)?;
         let mut prompts = Vec::new();
         let mut steps = Vec::new();
         for (question, (thought, _)) in questions.iter().zip(&thoughts) {
-            let text = |thought: &str| self.fill(PromptName::McotAnswer, question, &[("reasoning", thought)]);
+            let text =
+                |thought: &str| self.fill(PromptName::McotAnswer, question.asked, &[("reasoning", thought)]);
             prompts.push(self.fitting(question, thought, text)?);
             steps.push(vec![Step::new("reasoning", thought)]);
         }
@@ -136,16 +145,16 @@ impl Asker<'_> {
     }
 
     /// Task agent: the prompts for the answers, and the kind and the note that stand in them.
-    fn note(&self, questions: &[&PreparedQuestion]) -> Result<(Vec<Prompt>, Vec<Vec<Step>>), EvalError> {
-        let opening = |question: &&PreparedQuestion| self.chat(question, &self.opening(question));
+    fn note(&self, questions: &[Heard<'_>]) -> Result<(Vec<Prompt>, Vec<Vec<Step>>), EvalError> {
+        let opening = |question: &Heard<'_>| self.chat(question, &self.opening(question.asked));
         let opening = questions.iter().map(opening).collect::<Result<Vec<_>, _>>()?;
         let named = self.say(&opening, TYPE_TOKENS)?;
         let kinds: Vec<&str> = named.iter().map(|(text, _)| kind_of(text)).collect();
         let name = |kind: &str| {
             if kind == "speech" { PromptName::AgentTranscript } else { PromptName::AgentCaption }
         };
-        let ask = |(question, kind): (&&PreparedQuestion, &&str)| {
-            self.chat(question, &self.fill(name(kind), question, &[("type", kind)]))
+        let ask = |(question, kind): (&Heard<'_>, &&str)| {
+            self.chat(question, &self.fill(name(kind), question.asked, &[("type", kind)]))
         };
         let ask = questions.iter().zip(&kinds).map(ask).collect::<Result<Vec<_>, _>>()?;
         let notes = self.say(&ask, self.config.max_step_tokens)?;
@@ -154,7 +163,7 @@ impl Asker<'_> {
         for (((question, kind), (said, _)), (note, _)) in questions.iter().zip(kinds).zip(&named).zip(&notes)
         {
             let text = |note: &str| {
-                self.fill(PromptName::AgentAnswer, question, &[("type", kind), ("content", note)])
+                self.fill(PromptName::AgentAnswer, question.asked, &[("type", kind), ("content", note)])
             };
             prompts.push(self.fitting(question, note, text)?);
             let content = if kind == "speech" { "transcript" } else { "caption" };
@@ -163,7 +172,7 @@ impl Asker<'_> {
         Ok((prompts, steps))
     }
 
-    fn fill(&self, name: PromptName, question: &PreparedQuestion, own: &[(&str, &str)]) -> String {
+    fn fill(&self, name: PromptName, question: &AskedQuestion, own: &[(&str, &str)]) -> String {
         let plain = prompt_text(&question.shown, self.style);
         let options = plain.strip_prefix(&question.shown.question).unwrap_or("").trim_start_matches('\n');
         self.prompts.fill(name, |placeholder| match placeholder {
@@ -176,35 +185,39 @@ impl Asker<'_> {
     }
 
     /// The chat of a question, ready for the model: its recordings, then `text`.
-    fn chat(&self, question: &PreparedQuestion, text: &str) -> Result<Prompt, EvalError> {
-        let message = Message::user(question.features.len(), text);
-        let audio_tokens: Vec<usize> = question.features.iter().map(|features| features.dims()[0]).collect();
-        let ids = self.lalm.tokenizer.prompt_ids(&[message], &audio_tokens)?;
-        Ok(Prompt { ids, audio: question.features.clone() })
+    fn chat(&self, question: &Heard<'_>, text: &str) -> Result<Prompt, EvalError> {
+        let message = Message::user(question.audio.len(), text);
+        Ok(self.answerer.prompt(&[message], question.audio.clone())?)
     }
 
     /// Tokens of an option as the whole answer.
-    fn answer_ids(&self, question: &PreparedQuestion, choice: &str) -> Result<Vec<u32>, EvalError> {
-        let chat = [Message::user(question.features.len(), &question.shown.question)];
-        Ok(self.lalm.tokenizer.answer_ids(&chat, choice)?)
+    fn answer_ids(&self, question: &AskedQuestion, choice: &str) -> Result<Vec<u32>, EvalError> {
+        let chat = [Message::user(question.shown.audio.len(), &question.shown.question)];
+        Ok(self.answerer.lalm.tokenizer.answer_ids(&chat, choice)?)
+    }
+
+    /// Tokens of the longest answer that is generated or scored.
+    fn longest_answer(&self, question: &AskedQuestion) -> Result<usize, EvalError> {
+        let mut longest = self.config.max_new_tokens;
+        for choice in &question.shown.choices {
+            longest = longest.max(self.answer_ids(question, choice)?.len());
+        }
+        Ok(longest)
     }
 
     /// The last prompt with as much of the model's own `note` as the model's positions hold.
     fn fitting(
         &self,
-        question: &PreparedQuestion,
+        question: &Heard<'_>,
         note: &str,
         text: impl Fn(&str) -> String,
     ) -> Result<Prompt, EvalError> {
-        let mut answer = self.config.max_new_tokens;
-        for choice in &question.shown.choices {
-            answer = answer.max(self.answer_ids(question, choice)?.len());
-        }
+        let answer = self.longest_answer(question.asked)?;
         let mut chars = note.chars().count();
         loop {
             let kept: String = note.chars().take(chars).collect();
             let prompt = self.chat(question, &text(&kept))?;
-            let most = self.lalm.config.text.max_position_embeddings;
+            let most = self.answerer.lalm.config.text.max_position_embeddings;
             if chars == 0 || prompt.ids.len() + answer <= most {
                 return Ok(prompt);
             }
@@ -217,7 +230,7 @@ impl Asker<'_> {
         let decoding = SamplingConfig { max_new_tokens, ..self.config.decoding() };
         // Greedy decoding draws nothing: the seed only says that there is one answer.
         let seeds = vec![vec![0]; prompts.len()];
-        let generated = generate(self.lalm, self.adapters, prompts, &decoding, &seeds)?;
+        let generated = self.answerer.answer(prompts, &decoding, &seeds)?;
         let said: Vec<(String, f64)> =
             generated.into_iter().flatten().map(|answer| (answer.text, answer.log_prob)).collect();
         if said.len() == prompts.len() {
@@ -229,16 +242,15 @@ impl Asker<'_> {
     /// Mean log-probability of the tokens of each option as the answer; normalised by length, else long options lose.
     fn option_log_probs(
         &self,
-        questions: &[&PreparedQuestion],
+        questions: &[Heard<'_>],
         prompts: &[Prompt],
     ) -> Result<Vec<Vec<f64>>, EvalError> {
-        let options: Vec<Vec<Vec<u32>>> = questions
-            .iter()
-            .map(|question| {
-                question.shown.choices.iter().map(|choice| self.answer_ids(question, choice)).collect()
-            })
-            .collect::<Result<_, _>>()?;
-        let log_probs = answer_log_probs(self.lalm, self.adapters, prompts, &options)?;
+        let ids = |question: &Heard<'_>| -> Result<Vec<Vec<u32>>, EvalError> {
+            let choices = question.asked.shown.choices.iter();
+            choices.map(|choice| self.answer_ids(question.asked, choice)).collect()
+        };
+        let options = questions.iter().map(ids).collect::<Result<Vec<_>, _>>()?;
+        let log_probs = self.answerer.log_probs(prompts, &options)?;
         let mean = |tokens: &Vec<f32>| {
             tokens.iter().map(|&value| f64::from(value)).sum::<f64>() / tokens.len().max(1) as f64
         };
@@ -258,7 +270,7 @@ fn kind_of(reply: &str) -> &'static str {
 mod tests {
     use std::path::{Path, PathBuf};
 
-    use idk_model::device;
+    use idk_model::{FeatureLimits, FeatureStore, Lalm, device};
     use idk_questions::Question;
 
     use super::*;
@@ -273,7 +285,7 @@ mod tests {
         }
     }
 
-    fn question() -> PreparedQuestion {
+    fn question() -> AskedQuestion {
         let question = Question {
             id: "q".to_owned(),
             question: "Which {prompt} is heard?".to_owned(),
@@ -281,12 +293,7 @@ mod tests {
             answer: "dog".to_owned(),
             ..Question::default()
         };
-        PreparedQuestion {
-            shown: question.clone(),
-            original: question,
-            features: Vec::new(),
-            audio_sha256: Vec::new(),
-        }
+        AskedQuestion::new(question, None)
     }
 
     fn with_asker<T>(method: Method, check: impl FnOnce(&Asker<'_>) -> T) -> T {
@@ -295,9 +302,10 @@ mod tests {
         let lalm = Lalm::load(&fixture, &device("cpu").unwrap()).unwrap();
         let prompts = Prompts::load(&PromptFiles::default()).unwrap();
         let config = EvalConfig { max_new_tokens: 4, max_step_tokens: 12, ..EvalConfig::default() };
+        let features = FeatureStore::new("", FeatureLimits::NONE);
+        let answerer = Answerer::base(&lalm, &features);
         check(&Asker {
-            lalm: &lalm,
-            adapters: None,
+            answerer: &answerer,
             method,
             prompts: &prompts,
             style: PromptStyle::Lettered,
@@ -325,7 +333,7 @@ mod tests {
         ] {
             with_asker(method, |asker| {
                 let question = question();
-                let answers = asker.answer(&[&question, &question]).unwrap();
+                let answers = asker.answer(&[(&question, &[]), (&question, &[])]).unwrap();
                 let names: Vec<&str> = answers[0].steps.iter().map(|step| step.step.as_str()).collect();
                 let names: Vec<&str> = names
                     .into_iter()
@@ -340,7 +348,8 @@ mod tests {
     #[test]
     fn a_note_that_is_too_long_for_the_model_is_cut_and_not_the_question() {
         with_asker(Method::Mcot, |asker| {
-            let (question, most) = (question(), asker.lalm.config.text.max_position_embeddings);
+            let (asked, most) = (question(), asker.answerer.lalm.config.text.max_position_embeddings);
+            let question = Heard { asked: &asked, audio: Vec::new() };
             let text = |note: &str| format!("start {note} end");
             let prompt = asker.fitting(&question, &"dog ".repeat(most), text).unwrap();
             assert!((most / 2..=most - 4).contains(&prompt.ids.len()), "{} of {most}", prompt.ids.len());

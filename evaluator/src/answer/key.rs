@@ -4,12 +4,11 @@ use std::collections::BTreeMap;
 
 use idk_common::identity::sha256_of;
 use idk_model::{Adapters, SamplingConfig};
-use idk_questions::PromptStyle;
+use idk_questions::{AskedQuestion, PromptStyle};
 use serde::Serialize;
 use serde_json::json;
 
 use crate::answer::ask::Asker;
-use crate::answer::prepare::PreparedQuestion;
 use crate::method::Method;
 
 /// Version of the keys; raised when the same inputs would give other answers.
@@ -43,7 +42,7 @@ pub(crate) fn contender_key(
         program: env!("CARGO_PKG_VERSION"),
         model_sha256,
         device,
-        adapter: asker.adapters.map(|adapters| (adapter_sha256.unwrap_or(""), scales(adapters))),
+        adapter: asker.answerer.adapters.map(|adapters| (adapter_sha256.unwrap_or(""), scales(adapters))),
         method: asker.method,
         prompts: asker.prompts.hashes(asker.method),
         style: asker.style,
@@ -58,10 +57,10 @@ fn scales(adapters: &Adapters) -> BTreeMap<&str, f64> {
     adapters.modules.iter().map(|(name, pair)| (name.as_str(), f64::from(pair.scale))).collect()
 }
 
-/// The key of one answer: who answers, what is asked, and what is heard.
-pub(crate) fn item_key(contender: &str, question: &PreparedQuestion) -> String {
+/// The key of one answer: who answers, what is asked, and what is heard (SHA-256 of each recording).
+pub(crate) fn item_key(contender: &str, question: &AskedQuestion, audio_sha256: &[&str]) -> String {
     let shown = &question.shown;
-    sha256_of(&json!([contender, shown.id, shown.question, shown.choices, question.audio_sha256]))
+    sha256_of(&json!([contender, shown.id, shown.question, shown.choices, audio_sha256]))
 }
 
 #[cfg(test)]
@@ -78,23 +77,21 @@ mod tests {
             choices: ["dog", "cat"].map(str::to_owned).to_vec(),
             ..Question::default()
         };
-        let prepared = |shown: Question, sha: &str| PreparedQuestion {
-            shown,
-            original: question.clone(),
-            features: Vec::new(),
-            audio_sha256: vec![sha.to_owned()],
+        let key = |contender: &str, shown: &Question, sha256: &str| {
+            let asked = AskedQuestion { shown: shown.clone(), original: question.clone() };
+            item_key(contender, &asked, &[sha256])
         };
         let mut turned = question.clone();
         turned.choices.reverse();
         let other = Question { question: "What?".to_owned(), ..question.clone() };
         let keys = std::collections::BTreeSet::from([
-            item_key("a", &prepared(question.clone(), "x")),
-            item_key("b", &prepared(question.clone(), "x")),
-            item_key("a", &prepared(question.clone(), "y")),
-            item_key("a", &prepared(turned, "x")),
-            item_key("a", &prepared(other, "x")),
+            key("a", &question, "x"),
+            key("b", &question, "x"),
+            key("a", &question, "y"),
+            key("a", &turned, "x"),
+            key("a", &other, "x"),
         ]);
         assert_eq!(keys.len(), 5);
-        assert!(keys.contains(&item_key("a", &prepared(question.clone(), "x"))));
+        assert!(keys.contains(&key("a", &question, "x")));
     }
 }

@@ -1,40 +1,27 @@
-//! A test set made ready once: recordings encoded, options put in order. Base and adapters answer the same thing.
+//! A test set made ready once: recordings read, options put in order. Base and adapters answer the same thing.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
-use burn::tensor::Tensor;
-use idk_audio::{AudioError, LogMel};
+use idk_audio::AudioError;
 use idk_common::progress::NewProgress;
-use idk_model::{Adapters, ForwardContext, Lalm, ModelError};
-use idk_questions::{PromptStyle, Question, QuestionSet, Rejection, reason, shuffled};
+use idk_model::{Answerer, Clip, ModelError};
+use idk_questions::{AskedQuestion, PromptStyle, Question, QuestionSet, Rejection, reason};
 use rayon::prelude::*;
 
-use crate::answer::ask::Asker;
+use crate::answer::ask::{Asker, Item};
 use crate::answer::prompts::Prompts;
 use crate::config::EvalConfig;
 use crate::error::EvalError;
 use crate::method::Method;
 
-/// One question with its recordings encoded.
-#[derive(Clone, Debug)]
-pub struct PreparedQuestion {
-    /// As it stands in the question file.
-    pub original: Question,
-    /// As the model sees it: the options may be in another order.
-    pub shown: Question,
-    /// Features of each recording, `[audio_tokens, hidden]`, as the decoder takes them.
-    pub features: Vec<Tensor<2>>,
-    /// SHA-256 of the file of each recording.
-    pub audio_sha256: Vec<String>,
-}
-
-/// A test set with its recordings encoded by the base model. Adapters on the language model share it; it holds
-/// `audio tokens x hidden size` numbers for each recording, about 4 MB for ten seconds on a 7B model.
+/// A test set whose recordings can be used. Their features are in the run's [`FeatureStore`](idk_model::FeatureStore),
+/// from the first answer on.
 #[derive(Clone, Debug)]
 pub struct Prepared {
     /// The usable questions, in the order of the file.
-    pub questions: Vec<PreparedQuestion>,
+    pub questions: Vec<AskedQuestion>,
+    /// The recordings of each of them.
+    pub clips: Vec<Vec<Clip>>,
     /// Rows that the reader rejected, then questions whose recordings cannot be used.
     pub rejected: Vec<Rejection>,
     /// Recordings that are longer than the model's window; only their beginning is heard.
@@ -43,7 +30,14 @@ pub struct Prepared {
     pub style: PromptStyle,
 }
 
-/// Encodes the recordings of a test set.
+impl Prepared {
+    /// Every usable question with its recordings.
+    pub(crate) fn items(&self) -> impl Iterator<Item = Item<'_>> {
+        self.questions.iter().zip(self.clips.iter().map(Vec::as_slice))
+    }
+}
+
+/// Reads the recordings of a test set for the base model `answerer`.
 ///
 /// Questions whose recording cannot be used are listed in [`Prepared::rejected`].
 ///
@@ -51,7 +45,7 @@ pub struct Prepared {
 /// [`EvalError::Config`]; [`EvalError::NoQuestions`]; [`EvalError::TooManyRejected`]; [`EvalError::Model`], also for a
 /// recording that could not be read this time, which says nothing about it.
 pub fn prepare(
-    lalm: &Lalm,
+    answerer: &Answerer<'_>,
     set: &QuestionSet,
     config: &EvalConfig,
     style: PromptStyle,
@@ -61,31 +55,63 @@ pub fn prepare(
     config.validate()?;
     let prompts = Prompts::load(&config.prompts)?;
     let chosen = limited(&set.questions, config.limit);
-    let mut prepared =
-        Prepared { questions: Vec::new(), rejected: set.rejected.clone(), cut_audio: 0, style };
+    let mut prepared = Prepared {
+        questions: Vec::new(),
+        clips: Vec::new(),
+        rejected: set.rejected.clone(),
+        cut_audio: 0,
+        style,
+    };
     if chosen.is_empty() {
         return Err(EvalError::NoQuestions { rejected: set.rejected.len() });
     }
-    let bar = progress("encoding audio", chosen.len() as u64);
-    for chunk in chosen.chunks(config.batch_size) {
-        let loaded: Vec<Result<Vec<Clip>, Rejection>> = chunk
-            .par_iter()
-            .map(|question| load_clips(question, lalm))
-            .collect::<Result<_, AudioError>>()
-            .map_err(ModelError::from)?;
-        let mut usable = Vec::new();
-        for (question, outcome) in chunk.iter().zip(loaded) {
-            match outcome {
-                Ok(clips) => usable.push((*question, clips)),
-                Err(rejection) => prepared.rejected.push(rejection),
-            }
-        }
-        encode(lalm, &usable, config, &prompts, seed, &mut prepared)?;
-        bar.inc(chunk.len() as u64);
-    }
+    let bar = progress("reading audio", chosen.len() as u64);
+    let read = |question: &&Question| {
+        let reason = |error: &AudioError| error.is_about_the_file().then(|| error.reason());
+        let clips = question.open_audio(|path| answerer.clip(path), reason);
+        bar.inc(1);
+        clips
+    };
+    let read: Vec<Result<Vec<Clip>, Rejection>> =
+        chosen.par_iter().map(read).collect::<Result<_, AudioError>>().map_err(ModelError::from)?;
     bar.finish();
+    for (question, clips) in chosen.iter().zip(read) {
+        let asked = AskedQuestion::new((*question).clone(), config.shuffle_options.then_some(seed));
+        let fits = match clips {
+            Ok(clips) => {
+                prepared.cut_audio += clips.iter().filter(|clip| clip.is_cut()).count();
+                let needed = positions(answerer, (&asked, &clips), config, &prompts, style)?;
+                let most = answerer.lalm.config.text.max_position_embeddings;
+                asked.original.check_length(needed, most).map(|()| clips)
+            }
+            Err(rejection) => Err(rejection),
+        };
+        match fits {
+            Ok(clips) => {
+                prepared.questions.push(asked);
+                prepared.clips.push(clips);
+            }
+            Err(rejection) => prepared.rejected.push(rejection),
+        }
+    }
     check_rejected(&prepared, chosen.len() + set.rejected.len(), config)?;
     Ok(prepared)
+}
+
+/// Positions of the question with the longest prompt and answer of any method.
+fn positions(
+    answerer: &Answerer<'_>,
+    item: Item<'_>,
+    config: &EvalConfig,
+    prompts: &Prompts,
+    style: PromptStyle,
+) -> Result<usize, EvalError> {
+    let mut needed = 0;
+    for &method in [Method::Base].iter().chain(&config.methods) {
+        let asker = Asker { answerer, method, prompts, style, with_options: false, config };
+        needed = needed.max(asker.positions(item)?);
+    }
+    Ok(needed)
 }
 
 /// The first `limit` questions of each task.
@@ -102,126 +128,11 @@ fn limited(questions: &[Question], limit: Option<usize>) -> Vec<&Question> {
     chosen
 }
 
-struct Clip {
-    mel: LogMel,
-    is_cut: bool,
-    sha256: String,
-}
-
-/// The clips of a question, or why it is rejected.
-///
-/// # Errors
-/// [`AudioError`] for a recording that could not be read this time: rejecting it would let luck choose the test set.
-fn load_clips(question: &Question, lalm: &Lalm) -> Result<Result<Vec<Clip>, Rejection>, AudioError> {
-    let mut clips = Vec::with_capacity(question.audio.len());
-    for path in &question.audio {
-        match lalm.mel.load(path) {
-            Ok(recording) => clips.push(Clip {
-                mel: lalm.mel.log_mel(&recording.audio.samples),
-                is_cut: recording.is_cut(),
-                sha256: recording.sha256,
-            }),
-            Err(error) if error.is_about_the_file() => {
-                return Ok(Err(Rejection {
-                    id: question.id.clone(),
-                    // A set may have been filtered, so the row of the file is not known any more.
-                    line: 0,
-                    reason: error.reason().to_owned(),
-                    detail: without_folders(&error.to_string(), question),
-                }));
-            }
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(Ok(clips))
-}
-
-/// The folders are left out: two evaluations of the same data in two places must write the same bytes.
-fn without_folders(message: &str, question: &Question) -> String {
-    let folders = question.audio.iter().filter_map(|path| path.parent());
-    folders.fold(message.to_owned(), |text, folder| text.replace(&format!("{}/", folder.display()), ""))
-}
-
-fn encode(
-    lalm: &Lalm,
-    usable: &[(&Question, Vec<Clip>)],
-    config: &EvalConfig,
-    prompts: &Prompts,
-    seed: u64,
-    prepared: &mut Prepared,
-) -> Result<(), EvalError> {
-    let mels: Vec<&LogMel> = usable.iter().flat_map(|(_, clips)| clips).map(|clip| &clip.mel).collect();
-    let features =
-        if mels.is_empty() { Vec::new() } else { lalm.encode_audio(&mels, &ForwardContext::default())? };
-    let mut features = features.into_iter();
-    for (question, clips) in usable {
-        prepared.cut_audio += clips.iter().filter(|clip| clip.is_cut).count();
-        let question = PreparedQuestion {
-            original: (*question).clone(),
-            shown: if config.shuffle_options { shuffled(question, seed) } else { (*question).clone() },
-            features: features.by_ref().take(clips.len()).collect(),
-            audio_sha256: clips.iter().map(|clip| clip.sha256.clone()).collect(),
-        };
-        match too_long(lalm, &question, config, prompts, prepared.style)? {
-            None => prepared.questions.push(question),
-            Some(detail) => prepared.rejected.push(Rejection {
-                id: question.original.id.clone(),
-                line: 0,
-                reason: reason::PROMPT_TOO_LONG.to_owned(),
-                detail,
-            }),
-        }
-    }
-    Ok(())
-}
-
-/// The questions with their recordings read again and encoded through adapters of the audio encoder or the projector.
-///
-/// # Errors
-/// [`EvalError::Model`], also for a recording that cannot be read any more.
-pub(crate) fn encoded_with(
-    lalm: &Lalm,
-    adapters: &Adapters,
-    questions: &[&PreparedQuestion],
-) -> Result<Vec<PreparedQuestion>, EvalError> {
-    let paths: Vec<&PathBuf> = questions.iter().flat_map(|question| &question.original.audio).collect();
-    let load = |path: &&PathBuf| Ok(lalm.mel.log_mel_file(path)?);
-    let mels: Vec<LogMel> = paths.par_iter().map(load).collect::<Result<_, ModelError>>()?;
-    let context = ForwardContext { adapters: Some(adapters), dropout_seed: None };
-    let mut features = lalm.encode_audio(&mels.iter().collect::<Vec<_>>(), &context)?.into_iter();
-    let with_features = |question: &&PreparedQuestion| PreparedQuestion {
-        features: features.by_ref().take(question.original.audio.len()).collect(),
-        ..(*question).clone()
-    };
-    Ok(questions.iter().map(with_features).collect())
-}
-
-/// Why a question does not fit the model's positions with the longest prompt and answer of any method, if it does not.
-fn too_long(
-    lalm: &Lalm,
-    question: &PreparedQuestion,
-    config: &EvalConfig,
-    prompts: &Prompts,
-    style: PromptStyle,
-) -> Result<Option<String>, EvalError> {
-    let mut needed = 0;
-    for &method in [Method::Base].iter().chain(&config.methods) {
-        let asker = Asker { lalm, adapters: None, method, prompts, style, with_options: false, config };
-        needed = needed.max(asker.positions(question)?);
-    }
-    let positions = lalm.config.text.max_position_embeddings;
-    Ok((needed > positions).then(|| format!("{needed} tokens, but the model has {positions} positions")))
-}
-
 /// A test set that shrinks unseen would compare with nobody's numbers.
 fn check_rejected(prepared: &Prepared, total: usize, config: &EvalConfig) -> Result<(), EvalError> {
     let rejected = prepared.rejected.len();
     if rejected as f64 > config.max_rejected_share * total as f64 {
-        let mut reasons: BTreeMap<String, (usize, String)> = BTreeMap::new();
-        for rejection in &prepared.rejected {
-            let first = || (0, format!("`{}`: {}", rejection.id, rejection.detail));
-            reasons.entry(rejection.reason.clone()).or_insert_with(first).0 += 1;
-        }
+        let reasons = reason::with_first(&prepared.rejected);
         return Err(EvalError::TooManyRejected {
             rejected,
             total,
@@ -263,6 +174,7 @@ mod tests {
         };
         let prepared = Prepared {
             questions: Vec::new(),
+            clips: Vec::new(),
             rejected: vec![rejection("a"), rejection("b")],
             cut_audio: 0,
             style: PromptStyle::default(),

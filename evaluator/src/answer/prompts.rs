@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::answer::template::Template;
+use crate::answer::template::PromptTemplate;
 use crate::config::PromptFiles;
 use crate::error::EvalError;
 use crate::method::Method;
@@ -118,7 +118,7 @@ impl PromptFiles {
 
 /// All prompts, read and checked.
 #[derive(Clone, Debug)]
-pub(crate) struct Prompts(BTreeMap<PromptName, Template>);
+pub(crate) struct Prompts(BTreeMap<PromptName, PromptTemplate>);
 
 impl Prompts {
     /// Reads the files that are named, and takes the defaults for the others.
@@ -130,9 +130,11 @@ impl Prompts {
         for name in PromptName::ALL {
             let template = match name.file(files) {
                 Some(path) => {
-                    Template::parse(&idk_common::fs::read_to_string(path)?, &name.placeholders(), path)?
+                    PromptTemplate::parse(&idk_common::fs::read_to_string(path)?, &name.placeholders(), path)?
                 }
-                None => Template::parse(name.default_text(), &name.placeholders(), Path::new(name.name()))?,
+                None => {
+                    PromptTemplate::parse(name.default_text(), &name.placeholders(), Path::new(name.name()))?
+                }
             };
             templates.insert(name, template);
         }

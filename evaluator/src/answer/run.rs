@@ -1,11 +1,11 @@
 //! Every question of a test set answered, batch by batch; batches that were answered before are taken as they are.
 
 use idk_common::progress::Progress;
-use idk_model::{Adapters, Lalm};
+use idk_model::{Answerer, Clip, batches_by_length};
 
-use crate::answer::ask::Asker;
+use crate::answer::ask::{Asker, Item};
 use crate::answer::key::item_key;
-use crate::answer::prepare::{Prepared, PreparedQuestion};
+use crate::answer::prepare::Prepared;
 use crate::answer::prompts::Prompts;
 use crate::answer::record::Answer;
 use crate::answer::store::Store;
@@ -27,17 +27,23 @@ pub(crate) fn answer_all(
 ) -> Result<Vec<Answer>, EvalError> {
     let mut answers: Vec<Option<Answer>> = vec![None; prepared.questions.len()];
     let mut reused = 0;
-    for batch in batches(asker, prepared)? {
-        let questions: Vec<&PreparedQuestion> =
-            batch.iter().map(|&index| &prepared.questions[index]).collect();
-        let keys: Vec<String> = questions.iter().map(|question| item_key(contender, question)).collect();
-        let said = match store.and_then(|store| store.find(&keys, &questions)) {
+    let items: Vec<Item<'_>> = prepared.items().collect();
+    let lengths: Vec<usize> =
+        items.iter().map(|&item| asker.opening_tokens(item)).collect::<Result<_, _>>()?;
+    for batch in batches_by_length(&lengths, asker.config.batch_size) {
+        let items: Vec<Item<'_>> = batch.iter().map(|&index| items[index]).collect();
+        let key = |(question, clips): &Item<'_>| {
+            let audio_sha256: Vec<&str> = clips.iter().map(Clip::sha256).collect();
+            item_key(contender, question, &audio_sha256)
+        };
+        let keys: Vec<String> = items.iter().map(key).collect();
+        let said = match store.and_then(|store| store.find(&keys, &items)) {
             Some(stored) => {
                 reused += stored.len();
                 stored
             }
             None => {
-                let said = asker.answer(&questions)?;
+                let said = asker.answer(&items)?;
                 if let Some(store) = store {
                     store.keep(&keys, &said)?;
                 }
@@ -62,24 +68,14 @@ pub(crate) fn answer_all(
 /// # Errors
 /// [`EvalError::Model`], [`EvalError::Common`].
 pub fn answer_plainly(
-    lalm: &Lalm,
-    adapters: Option<&Adapters>,
+    answerer: &Answerer<'_>,
     prepared: &Prepared,
     config: &EvalConfig,
     progress: &Progress,
 ) -> Result<Vec<Answer>, EvalError> {
-    let method = if adapters.is_some() { Method::Adapter } else { Method::Base };
+    let method = if answerer.adapters.is_some() { Method::Adapter } else { Method::Base };
     let prompts = Prompts::load(&config.prompts)?;
     let style = prepared.style;
-    let asker = Asker { lalm, adapters, method, prompts: &prompts, style, with_options: false, config };
+    let asker = Asker { answerer, method, prompts: &prompts, style, with_options: false, config };
     answer_all(&asker, prepared, "", None, progress)
-}
-
-/// Places of the questions, those of similar length together.
-fn batches(asker: &Asker<'_>, prepared: &Prepared) -> Result<Vec<Vec<usize>>, EvalError> {
-    let lengths: Vec<usize> =
-        prepared.questions.iter().map(|question| asker.opening_tokens(question)).collect::<Result<_, _>>()?;
-    let mut order: Vec<usize> = (0..lengths.len()).collect();
-    order.sort_by_key(|&index| (lengths[index], index));
-    Ok(order.chunks(asker.config.batch_size.max(1)).map(<[usize]>::to_vec).collect())
 }

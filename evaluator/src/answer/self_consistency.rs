@@ -50,7 +50,7 @@ mod tests {
     use idk_questions::{PromptStyle, Question, judge};
 
     use super::*;
-    use crate::answer::prepare::PreparedQuestion;
+    use idk_questions::AskedQuestion;
 
     #[test]
     fn self_consistency_is_the_share_of_samples_that_say_the_same_in_any_order_of_options() {
@@ -65,6 +65,7 @@ mod tests {
         ];
         let mut prepared = Prepared {
             questions: Vec::new(),
+            clips: Vec::new(),
             rejected: Vec::new(),
             cut_audio: 0,
             style: PromptStyle::default(),
@@ -81,12 +82,7 @@ mod tests {
                 option_log_probs: Vec::new(),
                 steps: Vec::new(),
             });
-            prepared.questions.push(PreparedQuestion {
-                original: shown.clone(),
-                shown,
-                features: Vec::new(),
-                audio_sha256: Vec::new(),
-            });
+            prepared.questions.push(AskedQuestion { original: shown.clone(), shown });
             samples.insert(id, others.into_iter().map(|other| other.map(str::to_owned)).collect());
             expected.push(share);
         }

@@ -7,10 +7,9 @@ use std::path::{Path, PathBuf};
 
 use idk_common::fs;
 use idk_common::hash::sha256_hex;
-use idk_questions::judge;
 use serde::{Deserialize, Serialize};
 
-use crate::answer::prepare::PreparedQuestion;
+use crate::answer::ask::Item;
 use crate::answer::record::{Answer, Step};
 use crate::error::EvalError;
 
@@ -23,7 +22,7 @@ pub(crate) struct Store {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Row {
+struct StoredRow {
     key: String,
     text: String,
     log_prob: Option<f64>,
@@ -50,20 +49,20 @@ impl Store {
     }
 
     /// The answers to exactly these questions in this order, if they are there and undamaged.
-    pub(crate) fn find(&self, keys: &[String], questions: &[&PreparedQuestion]) -> Option<Vec<Answer>> {
+    pub(crate) fn find(&self, keys: &[String], items: &[Item<'_>]) -> Option<Vec<Answer>> {
         // Whatever is wrong with the file, the batch is answered again and the file replaced.
         let text = fs::read_to_string(&self.path(keys)).ok()?;
         let (sum, rows) = text.split_once('\n')?;
         if sum != sha256_hex(rows.as_bytes()) {
             return None;
         }
-        let rows: Vec<Row> = rows.lines().map(serde_json::from_str).collect::<Result<_, _>>().ok()?;
+        let rows: Vec<StoredRow> = rows.lines().map(serde_json::from_str).collect::<Result<_, _>>().ok()?;
         if rows.len() != keys.len() || rows.iter().zip(keys).any(|(row, key)| row.key != *key) {
             return None;
         }
-        let answers = rows.into_iter().zip(questions).map(|(row, question)| Answer {
-            id: question.original.id.clone(),
-            judgement: judge(&row.text, &question.shown),
+        let answers = rows.into_iter().zip(items).map(|(row, (question, _))| Answer {
+            id: question.id().to_owned(),
+            judgement: question.judge(&row.text),
             text: row.text,
             log_prob: row.log_prob,
             option_log_probs: row.option_log_probs,
@@ -80,7 +79,7 @@ impl Store {
         let path = self.path(keys);
         let mut rows = String::new();
         for (key, answer) in keys.iter().zip(answers) {
-            let row = Row {
+            let row = StoredRow {
                 key: key.clone(),
                 text: answer.text.clone(),
                 log_prob: answer.log_prob,
@@ -99,30 +98,25 @@ impl Store {
 
 #[cfg(test)]
 mod tests {
-    use idk_questions::Question;
+    use idk_questions::{AskedQuestion, Question};
 
     use super::*;
 
-    fn question(id: &str) -> PreparedQuestion {
+    fn question(id: &str) -> AskedQuestion {
         let question = Question {
             id: id.to_owned(),
             choices: ["dog", "cat"].map(str::to_owned).to_vec(),
             answer: "dog".to_owned(),
             ..Question::default()
         };
-        PreparedQuestion {
-            shown: question.clone(),
-            original: question,
-            features: Vec::new(),
-            audio_sha256: Vec::new(),
-        }
+        AskedQuestion::new(question, None)
     }
 
     fn answer(id: &str, text: &str) -> Answer {
         Answer {
             id: id.to_owned(),
             text: text.to_owned(),
-            judgement: judge(text, &question(id).shown),
+            judgement: question(id).judge(text),
             log_prob: Some(-1.0 / 3.0),
             option_log_probs: vec![-0.1, f64::MIN_POSITIVE],
             steps: vec![Step::new("reasoning", "a\nb\u{1b}")],
@@ -136,14 +130,14 @@ mod tests {
         let (a, b) = (question("a"), question("b"));
         let keys = ["ka", "kb"].map(str::to_owned);
         let answers = vec![answer("a", "dog"), answer("b", "no idea")];
-        assert_eq!(store.find(&keys, &[&a, &b]), None);
+        assert_eq!(store.find(&keys, &[(&a, &[]), (&b, &[])]), None);
         store.keep(&keys, &answers).unwrap();
-        assert_eq!(store.find(&keys, &[&a, &b]), Some(answers));
+        assert_eq!(store.find(&keys, &[(&a, &[]), (&b, &[])]), Some(answers));
         let other = ["kb", "ka"].map(str::to_owned);
-        assert_eq!(store.find(&other, &[&b, &a]), None);
-        assert_eq!(store.find(&keys[..1], &[&a]), None);
+        assert_eq!(store.find(&other, &[(&b, &[]), (&a, &[])]), None);
+        assert_eq!(store.find(&keys[..1], &[(&a, &[])]), None);
         let elsewhere = Store::open(dir.path(), "another").unwrap();
-        assert_eq!(elsewhere.find(&keys, &[&a, &b]), None);
+        assert_eq!(elsewhere.find(&keys, &[(&a, &[]), (&b, &[])]), None);
     }
 
     #[test]
@@ -156,9 +150,9 @@ mod tests {
         let whole = fs::read_to_string(&path).unwrap();
         for damaged in [whole.replace("dog", "cat"), whole[..whole.len() / 2].to_owned(), String::new()] {
             fs::write_atomic(&path, damaged.as_bytes()).unwrap();
-            assert_eq!(store.find(&keys, &[&question]), None);
+            assert_eq!(store.find(&keys, &[(&question, &[])]), None);
         }
         fs::write_atomic(&path, whole.as_bytes()).unwrap();
-        assert!(store.find(&keys, &[&question]).is_some());
+        assert!(store.find(&keys, &[(&question, &[])]).is_some());
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use idk_common::progress::NewProgress;
-use idk_model::{Adapters, Lalm};
+use idk_model::{Adapters, Answerer, FeatureStore, Lalm};
 
 use crate::answer::ask::Asker;
 use crate::answer::key::contender_key;
@@ -34,6 +34,8 @@ pub struct NamedAdapter {
 pub struct Subject<'a> {
     /// The base model.
     pub lalm: &'a Lalm,
+    /// Where the features of recordings are kept.
+    pub features: &'a FeatureStore,
     /// SHA-256 of its files: what stored answers are known by.
     pub model_sha256: &'a str,
     /// Where it runs: other devices round differently.
@@ -79,9 +81,13 @@ impl Evaluation<'_> {
         adapter: Option<&NamedAdapter>,
         prepared: &Prepared,
     ) -> Result<Vec<Answer>, EvalError> {
+        let base = Answerer::base(self.subject.lalm, self.subject.features);
+        let answerer = match adapter {
+            Some(adapter) => base.adapted(&adapter.adapters)?,
+            None => base,
+        };
         let asker = Asker {
-            lalm: self.subject.lalm,
-            adapters: adapter.map(|adapter| &adapter.adapters),
+            answerer: &answerer,
             method,
             prompts: self.prompts,
             style: prepared.style,

@@ -12,18 +12,18 @@ const MAX_SHOWN_CHARS: usize = 40;
 
 /// A template that was read and checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Template {
-    pieces: Vec<Piece>,
+pub(crate) struct PromptTemplate {
+    pieces: Vec<TemplatePiece>,
     sha256: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Piece {
+enum TemplatePiece {
     Text(String),
     Value(String),
 }
 
-impl Template {
+impl PromptTemplate {
     /// Reads `text`: `{name}` stands for a value, `{{` and `}}` for braces. One line break at the end does not count.
     ///
     /// `path` is for errors only.
@@ -47,23 +47,23 @@ impl Template {
             let name = from.strip_prefix('{').and_then(|inside| inside.split_once('}')).map(|(name, _)| name);
             match name {
                 Some(name) if known.contains(&name) => {
-                    pieces.push(Piece::Text(std::mem::take(&mut plain)));
-                    pieces.push(Piece::Value(name.to_owned()));
+                    pieces.push(TemplatePiece::Text(std::mem::take(&mut plain)));
+                    pieces.push(TemplatePiece::Value(name.to_owned()));
                     rest = &from[name.len() + 2..];
                 }
                 _ => return Err(wrong_place(body, body.len() - from.len(), name, known, path)),
             }
         }
         plain.push_str(rest);
-        pieces.push(Piece::Text(plain));
+        pieces.push(TemplatePiece::Text(plain));
         Ok(Self { pieces, sha256: sha256_hex(text.as_bytes()) })
     }
 
     /// The text with every placeholder replaced by `value(name)`. Braces in a value stay as they are.
     pub(crate) fn fill<'v>(&self, value: impl Fn(&str) -> &'v str) -> String {
         let texts = self.pieces.iter().map(|piece| match piece {
-            Piece::Text(text) => text.clone(),
-            Piece::Value(name) => value(name).to_owned(),
+            TemplatePiece::Text(text) => text.clone(),
+            TemplatePiece::Value(name) => value(name).to_owned(),
         });
         texts.collect()
     }
@@ -91,8 +91,8 @@ fn wrong_place(body: &str, offset: usize, name: Option<&str>, known: &[&str], pa
 mod tests {
     use super::*;
 
-    fn parse(text: &str) -> Result<Template, EvalError> {
-        Template::parse(text, &["question", "options"], Path::new("my.txt"))
+    fn parse(text: &str) -> Result<PromptTemplate, EvalError> {
+        PromptTemplate::parse(text, &["question", "options"], Path::new("my.txt"))
     }
 
     #[test]

@@ -109,7 +109,7 @@ mod tests {
     use idk_questions::{PromptStyle, Verdict};
 
     use super::*;
-    use crate::answer::prepare::PreparedQuestion;
+    use idk_questions::AskedQuestion;
 
     fn case() -> (Prepared, Vec<Answer>, Vec<Answer>) {
         use Verdict::{Correct as C, Refused as R, Wrong as W};
@@ -131,6 +131,7 @@ mod tests {
         let mut case = (
             Prepared {
                 questions: Vec::new(),
+                clips: Vec::new(),
                 rejected: Vec::new(),
                 cut_audio: 0,
                 style: PromptStyle::default(),
@@ -146,12 +147,7 @@ mod tests {
                 difficulty: difficulty.to_owned(),
                 ..Question::default()
             };
-            case.0.questions.push(PreparedQuestion {
-                shown: question.clone(),
-                original: question,
-                features: Vec::new(),
-                audio_sha256: Vec::new(),
-            });
+            case.0.questions.push(AskedQuestion { shown: question.clone(), original: question });
             case.1.push(answer(id, before));
             case.2.push(answer(id, after));
         }

@@ -127,12 +127,12 @@ pub fn compare_method(
 ) -> Result<MethodResult, EvalError> {
     check_aligned(prepared, base, Method::Base.name())?;
     check_aligned(prepared, answers, &who.name)?;
-    let items: Vec<Item<'_>> = prepared
+    let items: Vec<Answered<'_>> = prepared
         .questions
         .iter()
         .zip(base.iter().zip(answers))
         .enumerate()
-        .map(|(place, (question, (before, after)))| Item {
+        .map(|(place, (question, (before, after)))| Answered {
             question: &question.original,
             shown: &question.shown,
             before,
@@ -144,7 +144,7 @@ pub fn compare_method(
     let known_share = rules.known_share.unwrap_or(&none);
     let mut tasks = Vec::new();
     for task in task_names(items.iter().map(|item| item.question.task.as_str())) {
-        let of_task: Vec<Item<'_>> =
+        let of_task: Vec<Answered<'_>> =
             items.iter().copied().filter(|item| item.question.task == task).collect();
         tasks.push(compare_items(&task, &of_task, known_share, config, seed)?);
     }
@@ -171,7 +171,7 @@ pub(crate) fn task_names<'a>(tasks: impl Iterator<Item = &'a str>) -> Vec<String
 
 /// One question with its answers.
 #[derive(Clone, Copy)]
-struct Item<'a> {
+struct Answered<'a> {
     question: &'a Question,
     shown: &'a Question,
     before: &'a Answer,
@@ -181,7 +181,7 @@ struct Item<'a> {
 
 fn compare_items(
     task: &str,
-    items: &[Item<'_>],
+    items: &[Answered<'_>],
     known_share: &BTreeMap<String, f64>,
     config: &EvalConfig,
     seed: u64,
@@ -271,9 +271,9 @@ mod tests {
     use idk_questions::PromptStyle;
 
     use super::*;
-    use crate::answer::prepare::PreparedQuestion;
+    use idk_questions::AskedQuestion;
 
-    fn question(id: usize, task: &str, sub_category: &str) -> PreparedQuestion {
+    fn question(id: usize, task: &str, sub_category: &str) -> AskedQuestion {
         let question = Question {
             id: format!("q{id}"),
             audio: vec![format!("{id}.wav").into()],
@@ -283,12 +283,7 @@ mod tests {
             sub_category: sub_category.to_owned(),
             ..Question::default()
         };
-        PreparedQuestion {
-            shown: question.clone(),
-            original: question,
-            features: Vec::new(),
-            audio_sha256: Vec::new(),
-        }
+        AskedQuestion { shown: question.clone(), original: question }
     }
 
     fn answer(id: usize, verdict: Verdict, confidence: f64) -> Answer {
@@ -320,8 +315,13 @@ mod tests {
         before.push(answer(8, Correct, -1.0));
         let mut after: Vec<_> = (0..8).map(|id| answer(id, is[id], 0.0)).collect();
         after.push(answer(8, Correct, 0.0));
-        let prepared =
-            Prepared { questions, rejected: Vec::new(), cut_audio: 0, style: PromptStyle::default() };
+        let prepared = Prepared {
+            questions,
+            clips: Vec::new(),
+            rejected: Vec::new(),
+            cut_audio: 0,
+            style: PromptStyle::default(),
+        };
         (prepared, before, after)
     }
 

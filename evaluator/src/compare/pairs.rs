@@ -66,7 +66,7 @@ mod tests {
     use idk_questions::{PromptStyle, Question};
 
     use super::*;
-    use crate::answer::prepare::PreparedQuestion;
+    use idk_questions::AskedQuestion;
 
     #[test]
     fn every_pair_is_tested_on_every_task_and_on_all() {
@@ -75,15 +75,11 @@ mod tests {
         let question = |(index, task): (usize, &&str)| {
             let question =
                 Question { id: index.to_string(), task: (*task).to_owned(), ..Question::default() };
-            PreparedQuestion {
-                shown: question.clone(),
-                original: question,
-                features: Vec::new(),
-                audio_sha256: Vec::new(),
-            }
+            AskedQuestion { shown: question.clone(), original: question }
         };
         let prepared = Prepared {
             questions: tasks.iter().enumerate().map(question).collect(),
+            clips: Vec::new(),
             rejected: Vec::new(),
             cut_audio: 0,
             style: PromptStyle::default(),

@@ -123,7 +123,7 @@ mod tests {
     use idk_questions::{Judgement, PromptStyle, Question};
 
     use super::*;
-    use crate::answer::prepare::PreparedQuestion;
+    use idk_questions::AskedQuestion;
 
     /// Four answers: two sure and right in `easy`, one unsure and wrong and one unreadable in `hard`.
     fn case() -> (Prepared, Vec<Answer>) {
@@ -142,12 +142,7 @@ mod tests {
                 sub_category: group.to_owned(),
                 ..Question::default()
             };
-            questions.push(PreparedQuestion {
-                shown: question.clone(),
-                original: question,
-                features: Vec::new(),
-                audio_sha256: Vec::new(),
-            });
+            questions.push(AskedQuestion { shown: question.clone(), original: question });
             answers.push(Answer {
                 id: format!("q{index}"),
                 text: format!("text {index}"),
@@ -157,8 +152,13 @@ mod tests {
                 steps: Vec::new(),
             });
         }
-        let prepared =
-            Prepared { questions, rejected: Vec::new(), cut_audio: 0, style: PromptStyle::default() };
+        let prepared = Prepared {
+            questions,
+            clips: Vec::new(),
+            rejected: Vec::new(),
+            cut_audio: 0,
+            style: PromptStyle::default(),
+        };
         (prepared, answers)
     }
 

@@ -1,7 +1,7 @@
 //! What is printed besides the main tables: groups, transitions, p-values.
 
 use idk_common::text::ellipsis;
-use idk_questions::metrics::McNemar;
+use idk_questions::metrics::{McNemar, show_with};
 
 use crate::compare::groups::{GroupResult, Grouping};
 use crate::compare::methods::{ALL, TaskResult};
@@ -122,7 +122,7 @@ fn p_value(test: &McNemar) -> String {
     match (test.p, &test.reason) {
         (Some(p), _) if p < 0.001 => "<0.001".to_owned(),
         (Some(p), _) => format!("{p:.3}"),
-        (None, reason) => reason.clone().unwrap_or_else(|| "-".to_owned()),
+        (None, reason) => show_with(reason.clone(), |reason| reason),
     }
 }
 

@@ -9,10 +9,10 @@ use crate::method::Method;
 use crate::report::grid::{Cell, Grid, csv, latex};
 
 /// What a row compares, and what only rows of tasks have.
-type Row<'a> = (&'a str, &'a Comparison, Option<&'a TaskResult>);
+type ExportRow<'a> = (&'a str, &'a Comparison, Option<&'a TaskResult>);
 
 /// The rows of a method: its tasks, or its groups.
-fn rows(method: &MethodResult, by: Option<Grouping>) -> Vec<Row<'_>> {
+fn rows(method: &MethodResult, by: Option<Grouping>) -> Vec<ExportRow<'_>> {
     let groups = match by {
         None => {
             let tasks = method.tasks.iter();
@@ -97,7 +97,7 @@ fn base_line(test: &str, counts: &Counts, columns: usize) -> Vec<Cell> {
     line
 }
 
-fn csv_line(method: &MethodResult, (test, row, task): Row<'_>) -> Vec<Cell> {
+fn csv_line(method: &MethodResult, (test, row, task): ExportRow<'_>) -> Vec<Cell> {
     let mut line = vec![Cell::name(&method.name), Cell::own(method.method.name()), Cell::name(test)];
     line.push(Cell::own(row.n.to_string()));
     for pair in [&row.acc, &row.tru, &row.rel, &row.refusal_rate] {

@@ -5,8 +5,9 @@ use std::path::Path;
 
 use crate::compare::methods::task_names;
 use crate::report::grid::{Cell, markdown};
-use crate::report::table::{name, percent, signed};
+use crate::report::table::{name, percent};
 use crate::sweep::file::{Sweep, SweepKind, SweepPoint, SweepSet, sweep_file};
+use idk_questions::metrics::{show_rgi, show_signed};
 
 /// Most rows of a table; a longer sweep is printed in steps.
 const MAX_ROWS: usize = 16;
@@ -75,15 +76,11 @@ fn row(sweep: &Sweep, point: &SweepPoint, tasks: &[String]) -> Vec<Cell> {
         SweepKind::AdapterScale | SweepKind::K => point.value.to_string(),
     };
     let star = if is_picked(sweep, point) { " *" } else { "" };
-    let rgi = match (point.rgi, point.rgi_low, point.rgi_high) {
-        (Some(rgi), Some(low), Some(high)) => format!("{rgi:+.2} [{low:+.2},{high:+.2}]"),
-        (Some(rgi), ..) => format!("{rgi:+.2}"),
-        (None, ..) => point.rgi_reason.clone().unwrap_or_else(|| "-".to_owned()),
-    };
+    let rgi = show_rgi(point.rgi, point.interval(), point.rgi_reason.as_deref());
     let mut cells = vec![value + star];
     cells.extend([point.acc, point.refusal_rate, point.tru, point.rel].map(percent));
     cells.push(rgi);
-    cells.extend(tasks.iter().map(|task| signed(point.by_task.get(task).and_then(|of| of.rgi))));
+    cells.extend(tasks.iter().map(|task| show_signed(point.by_task.get(task).and_then(|of| of.rgi), 2)));
     cells.into_iter().map(Cell::Own).collect()
 }
 

@@ -1,7 +1,7 @@
 //! The results as Markdown tables for a terminal, at most 120 columns wide.
 
 use idk_common::text::{ellipsis, terminal_safe};
-use idk_questions::metrics::{BeforeAfter, Comparison};
+use idk_questions::metrics::{BeforeAfter, Comparison, UNDEFINED, show, show_rgi, show_signed};
 
 use crate::compare::groups::Grouping;
 use crate::compare::methods::{MethodResult, RuleResult, TaskResult};
@@ -20,7 +20,7 @@ const RULES: &str = "rand., conf., group: RGI of refusing as many questions at r
 
 /// The form of what is printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Format {
+pub enum TableFormat {
     /// Markdown tables that fit a terminal.
     #[default]
     Markdown,
@@ -34,7 +34,7 @@ pub enum Format {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct View {
     /// The form.
-    pub format: Format,
+    pub format: TableFormat,
     /// Rows for groups: in Markdown after the tasks, else in their place.
     pub by: Option<Grouping>,
     /// The 3 x 3 tables of what became of every answer; in Markdown only, CSV has them in its columns.
@@ -46,9 +46,9 @@ pub struct View {
 /// The results in the form that was asked for.
 pub fn render(results: &Results, view: &View) -> String {
     match view.format {
-        Format::Csv => return as_csv(results, view.by),
-        Format::Latex => return as_latex(results, view.by),
-        Format::Markdown => {}
+        TableFormat::Csv => return as_csv(results, view.by),
+        TableFormat::Latex => return as_latex(results, view.by),
+        TableFormat::Markdown => {}
     }
     let mut text = tables(results);
     if let Some(by) = view.by {
@@ -153,7 +153,7 @@ fn method_row(task: &TaskResult) -> Vec<String> {
         percent(row.dcon),
         percent(row.dhum),
         rgi_with_interval(row),
-        signed(row.random_rgi_beside()),
+        show_signed(row.random_rgi_beside(), 2),
         rule_rgi(task.threshold.as_ref()),
         rule_rgi(task.group.as_ref()),
     ]
@@ -173,8 +173,7 @@ fn self_consistency_note(tasks: &[TaskResult]) -> String {
 }
 
 fn auroc_note(task: &TaskResult) -> String {
-    let number = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.2}"));
-    let (refusal, doubt) = (number(task.auroc.refusal_within), number(task.auroc.doubt_within));
+    let (refusal, doubt) = (show(task.auroc.refusal_within, 2), show(task.auroc.doubt_within, 2));
     format!("{} {refusal} (base's own doubt {doubt})", name(&task.task))
 }
 
@@ -202,27 +201,19 @@ pub(crate) fn change(values: &BeforeAfter<Option<f64>>) -> String {
 }
 
 pub(crate) fn percent(value: Option<f64>) -> String {
-    let text = value.map_or("-".to_owned(), |value| format!("{value:.1}"));
+    let text = show(value, 1);
     // One column less, which the table needs.
     if text == "100.0" { "100".to_owned() } else { text }
 }
 
-pub(crate) fn signed(value: Option<f64>) -> String {
-    value.map_or("-".to_owned(), |value| format!("{value:+.2}"))
-}
-
 /// `+0.27 [+0.10,+0.44]`, or the reason why there is no number.
 pub(crate) fn rgi_with_interval(row: &Comparison) -> String {
-    match (row.rgi, row.rgi_ci95) {
-        (Some(rgi), Some([low, high])) => format!("{rgi:+.2} [{low:+.2},{high:+.2}]"),
-        (Some(rgi), None) => format!("{rgi:+.2}"),
-        (None, _) => row.rgi_reason.clone().unwrap_or_else(|| "-".to_owned()),
-    }
+    show_rgi(row.rgi, row.rgi_ci95, row.rgi_reason.as_deref())
 }
 
 /// Short forms of the reasons: a rule's column is narrow.
 fn rule_rgi(rule: Option<&RuleResult>) -> String {
-    let Some(rule) = rule else { return "-".to_owned() };
+    let Some(rule) = rule else { return UNDEFINED.to_owned() };
     match (rule.rgi, rule.rgi_reason.as_deref()) {
         (Some(rgi), _) => format!("{rgi:+.2}"),
         (None, Some("lost nothing")) => "+inf".to_owned(),

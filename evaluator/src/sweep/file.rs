@@ -131,6 +131,11 @@ pub struct Picked {
 }
 
 impl SweepPoint {
+    /// The 95 % interval of RGI.
+    pub(crate) fn interval(&self) -> Option<[f64; 2]> {
+        Some([self.rgi_low?, self.rgi_high?])
+    }
+
     /// The point of a comparison with the base model on every task; the row named [`ALL`] covers them all.
     pub fn new<'a>(value: f64, rows: impl IntoIterator<Item = (&'a str, &'a Comparison)>) -> Self {
         let mut point = Self {

@@ -24,7 +24,7 @@ impl AccuracyFloor {
 
 /// What became of a choice.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Choice {
+pub enum Pick {
     /// This value is recommended.
     Best(Picked),
     /// None is.
@@ -41,7 +41,7 @@ pub enum Choice {
 ///
 /// # Errors
 /// [`EvalError::Sweep`] for a sweep of the test set: nothing is picked on that.
-pub fn pick(sweep: &Sweep, floor: AccuracyFloor) -> Result<Choice, EvalError> {
+pub fn pick(sweep: &Sweep, floor: AccuracyFloor) -> Result<Pick, EvalError> {
     if sweep.set != SweepSet::Val {
         let what = "a value is picked on val, not on the test set".to_owned();
         return Err(EvalError::Sweep { path: sweep.kind.name().into(), what });
@@ -57,11 +57,11 @@ pub fn pick(sweep: &Sweep, floor: AccuracyFloor) -> Result<Choice, EvalError> {
         .reduce(|best, next| if score(next) > score(best) { next } else { best });
     let name = &sweep.parameter;
     Ok(match best {
-        Some(point) => Choice::Best(Picked { value: point.value, why: reason(point, least) }),
+        Some(point) => Pick::Best(Picked { value: point.value, why: reason(point, least) }),
         None if gaining.is_empty() => {
-            Choice::None { why: format!("no {name} gains more than it loses on val"), below_floor: false }
+            Pick::None { why: format!("no {name} gains more than it loses on val"), below_floor: false }
         }
-        None => Choice::None {
+        None => Pick::None {
             why: format!(
                 "every {name} that gains more than it loses on val has an accuracy below {least:.1} %"
             ),
@@ -116,10 +116,10 @@ mod tests {
         Sweep::new(SweepKind::AdapterScale, SweepSet::Val, 100, Some(60.0), points)
     }
 
-    fn value(choice: Choice) -> Option<f64> {
+    fn value(choice: Pick) -> Option<f64> {
         match choice {
-            Choice::Best(picked) => Some(picked.value),
-            Choice::None { .. } => None,
+            Pick::Best(picked) => Some(picked.value),
+            Pick::None { .. } => None,
         }
     }
 
@@ -136,7 +136,7 @@ mod tests {
         assert_eq!(picked(AccuracyFloor::OfBase(0.8)), Some(0.75), "48 % at least; of equals the smaller");
         assert_eq!(picked(AccuracyFloor::OfBase(0.0)), Some(1.0));
         assert_eq!(picked(AccuracyFloor::Percent(51.0)), Some(0.5));
-        let Choice::None { why, below_floor: true } = pick(&sweep, AccuracyFloor::Percent(59.0)).unwrap()
+        let Pick::None { why, below_floor: true } = pick(&sweep, AccuracyFloor::Percent(59.0)).unwrap()
         else {
             panic!()
         };
@@ -150,8 +150,7 @@ mod tests {
     fn where_nothing_helps_nothing_is_picked_and_the_reason_is_said() {
         let sweep =
             sweep(vec![point(0.0, 60.0, None), point(1.0, 55.0, Some(-0.1)), point(2.0, 58.0, Some(0.0))]);
-        let Choice::None { why, below_floor: false } = pick(&sweep, AccuracyFloor::OfBase(0.5)).unwrap()
-        else {
+        let Pick::None { why, below_floor: false } = pick(&sweep, AccuracyFloor::OfBase(0.5)).unwrap() else {
             panic!()
         };
         assert_eq!(why, "no adapter_scale gains more than it loses on val");
@@ -167,7 +166,7 @@ mod tests {
         let best =
             |low| pick(&sweep(vec![clean(low), point(1.0, 55.0, Some(0.15))]), AccuracyFloor::OfBase(0.8));
         assert_eq!(value(best(0.2).unwrap()), Some(0.25));
-        let Choice::Best(picked) = best(0.1).unwrap() else { panic!() };
+        let Pick::Best(picked) = best(0.1).unwrap() else { panic!() };
         assert_eq!(picked.value, 1.0);
         assert!(picked.why.contains("+0.15") && picked.why.ends_with("it may be luck"), "{}", picked.why);
     }

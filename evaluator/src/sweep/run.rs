@@ -214,12 +214,13 @@ mod tests {
     use idk_common::progress::Progress;
 
     use super::*;
-    use crate::evaluate::tests::{config, lalm, named, prepared};
+    use crate::evaluate::tests::{config, features, lalm, named, prepared};
 
     fn with_sweeper<T>(check: impl FnOnce(&Sweeper<'_>, &NamedAdapter, &Prepared) -> T) -> T {
-        let (lalm, dir) = (lalm(), tempfile::tempdir().unwrap());
+        let (lalm, features, dir) = (lalm(), features(), tempfile::tempdir().unwrap());
         let subject = Subject {
             lalm: &lalm,
+            features: &features,
             model_sha256: "m",
             device: "cpu",
             adapters: &[],

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use idk_questions::metrics::Comparison;
+use idk_questions::metrics::{Comparison, show_with};
 use serde::{Deserialize, Serialize};
 
 use crate::compare::results::Results;
@@ -13,7 +13,7 @@ pub const TRANSFER_FILE: &str = "transfer.json";
 
 /// One adapter on one task of the test set.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Cell {
+pub struct TransferCell {
     /// What the adapter was trained on.
     pub train: String,
     /// What it was tested on: a task, or [`crate::ALL`].
@@ -44,7 +44,7 @@ pub struct Transfer {
     /// Accuracy of the base model on each task, in percent.
     pub base_acc: BTreeMap<String, Option<f64>>,
     /// Row by row.
-    pub cells: Vec<Cell>,
+    pub cells: Vec<TransferCell>,
 }
 
 impl Transfer {
@@ -73,7 +73,7 @@ impl Transfer {
     }
 
     /// The cell of a training set and a test set.
-    pub fn cell(&self, train: &str, test: &str) -> Option<&Cell> {
+    pub fn cell(&self, train: &str, test: &str) -> Option<&TransferCell> {
         self.cells.iter().find(|cell| cell.train == train && cell.test == test)
     }
 
@@ -99,14 +99,14 @@ impl Transfer {
         for train in self.trains() {
             text.push_str(&format!("| {train} |"));
             for test in &tests {
-                text.push_str(&format!(" {} |", self.cell(train, test).map_or("-".to_owned(), Cell::text)));
+                text.push_str(&format!(" {} |", show_with(self.cell(train, test), TransferCell::text)));
             }
             text.push('\n');
         }
         text.push_str("| base Acc |");
         for test in &tests {
             let acc = self.base_acc.get(*test).copied().flatten();
-            text.push_str(&format!(" {} |", acc.map_or_else(|| "-".to_owned(), |acc| format!("{acc:.1} %"))));
+            text.push_str(&format!(" {} |", show_with(acc, |acc| format!("{acc:.1} %"))));
         }
         text
     }
@@ -123,14 +123,14 @@ fn firsts<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     firsts
 }
 
-fn cell(train: &str, test: &str, of_seeds: &[Results]) -> Cell {
+fn cell(train: &str, test: &str, of_seeds: &[Results]) -> TransferCell {
     let found: Vec<_> = of_seeds.iter().map(|results| adapter_row(results, test)).collect();
     let values = |value: &dyn Fn(&Comparison) -> Option<f64>| -> Vec<Option<f64>> {
         found.iter().map(|row| row.and_then(value)).collect()
     };
     let rgi = values(&|row| row.rgi);
     let (rgi_mean, rgi_std) = mean_and_std(&rgi);
-    Cell {
+    TransferCell {
         train: train.to_owned(),
         test: test.to_owned(),
         rgi_ci95: found.iter().map(|row| row.and_then(|row| row.rgi_ci95)).collect(),
@@ -160,11 +160,11 @@ pub(crate) fn mean_and_std(values: &[Option<f64>]) -> (Option<f64>, Option<f64>)
     (Some(mean), (defined.len() > 1).then(|| (squares / (n - 1.0)).sqrt()))
 }
 
-impl Cell {
+impl TransferCell {
     /// RGI and refusal rate in a few words.
     pub(crate) fn text(&self) -> String {
         let refused = mean_and_std(&self.refusal_rate).0;
-        let refused = refused.map_or_else(|| "-".to_owned(), |rate| format!("{rate:.0} %"));
+        let refused = show_with(refused, |rate| format!("{rate:.0} %"));
         format!("{}, {refused}", self.rgi_text())
     }
 
@@ -195,7 +195,7 @@ pub(crate) mod tests {
     pub(crate) fn transfer(other: &str) -> Transfer {
         let cell = |train: &str, test: &str, rgi: [Option<f64>; 2]| {
             let (rgi_mean, rgi_std) = mean_and_std(&rgi);
-            Cell {
+            TransferCell {
                 train: train.to_owned(),
                 test: test.to_owned(),
                 rgi_ci95: rgi.map(|rgi| rgi.map(|rgi| [rgi - 0.3, rgi + 0.2])).to_vec(),

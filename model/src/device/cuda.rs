@@ -47,7 +47,7 @@ impl Missing {
 
 /// Where libraries and headers may lie.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Places {
+pub(crate) struct CudaPlaces {
     /// Folders of shared libraries.
     folders: Vec<PathBuf>,
     /// The loader's list of libraries, as it stands on disk.
@@ -56,7 +56,7 @@ pub(crate) struct Places {
     cuda: Option<PathBuf>,
 }
 
-impl Places {
+impl CudaPlaces {
     /// From the environment and the system's folders.
     pub(crate) fn of_this_machine() -> Self {
         let own = std::env::var_os("LD_LIBRARY_PATH").unwrap_or_default();
@@ -79,7 +79,7 @@ impl Places {
 }
 
 /// Why the driver shows no GPU.
-pub(crate) fn no_gpu(places: &Places) -> Missing {
+pub(crate) fn no_gpu(places: &CudaPlaces) -> Missing {
     if places.has_library(&DRIVER_NAMES) {
         Missing::new(
             "the NVIDIA driver is there but shows no GPU",
@@ -94,7 +94,7 @@ pub(crate) fn no_gpu(places: &Places) -> Missing {
 }
 
 /// The part of CUDA that is missing on a machine with a GPU.
-pub(crate) fn missing_part(places: &Places) -> Option<Missing> {
+pub(crate) fn missing_part(places: &CudaPlaces) -> Option<Missing> {
     if !places.has_library(&NVRTC_NAMES) {
         return Some(Missing::new(
             "the kernel compiler NVRTC was not found: no libnvrtc.so, libnvrtc.so.13 or libnvrtc.so.12",
@@ -121,7 +121,7 @@ pub(crate) fn missing_part(places: &Places) -> Option<Missing> {
 
 /// The version of NVRTC, such as `13.0`, from the name of the library that comes with it.
 #[cfg(any(feature = "cuda", feature = "wgpu", test))]
-pub(crate) fn nvrtc_version(places: &Places) -> Option<String> {
+pub(crate) fn nvrtc_version(places: &CudaPlaces) -> Option<String> {
     const BUILTINS: &str = "libnvrtc-builtins.so.";
     let of_name = |name: &str| {
         let version = name.strip_prefix(BUILTINS)?;
@@ -167,7 +167,7 @@ mod tests {
     fn what_is_missing_is_named_one_after_the_other_until_nothing_is() {
         let dir = tempfile::tempdir().unwrap();
         let lib = dir.path().join("lib");
-        let mut places = Places { folders: vec![lib.clone()], ..Places::default() };
+        let mut places = CudaPlaces { folders: vec![lib.clone()], ..CudaPlaces::default() };
         assert!(no_gpu(&places).what.contains("libcuda.so.1"));
         touch(&lib.join("libcuda.so.1"));
         assert!(no_gpu(&places).what.contains("shows no GPU"));
@@ -186,29 +186,33 @@ mod tests {
     #[test]
     fn the_kernel_compilers_version_is_that_of_the_library_beside_it() {
         let dir = tempfile::tempdir().unwrap();
-        let places =
-            Places { folders: vec![dir.path().join("none"), dir.path().to_owned()], ..Places::default() };
+        let places = CudaPlaces {
+            folders: vec![dir.path().join("none"), dir.path().to_owned()],
+            ..CudaPlaces::default()
+        };
         assert_eq!(nvrtc_version(&places), None);
         for name in ["libnvrtc.so.13", "libnvrtc-builtins.so.13.0", "libnvrtc-builtins.alt.so.13.0"] {
             touch(&dir.path().join(name));
         }
         assert_eq!(nvrtc_version(&places).as_deref(), Some("13.0"));
         let listed = b"x\0/usr/lib/libnvrtc-builtins.so.12.8\0libnvrtc.so.12\0".to_vec();
-        let places = Places { loader_cache: listed, ..Places::default() };
+        let places = CudaPlaces { loader_cache: listed, ..CudaPlaces::default() };
         assert_eq!(nvrtc_version(&places).as_deref(), Some("12.8"));
     }
 
     #[test]
     fn a_machine_that_shows_no_gpu_is_a_missing_input_with_a_way_out() {
-        let error = no_gpu(&Places::of_this_machine()).on("cuda:1");
+        let error = no_gpu(&CudaPlaces::of_this_machine()).on("cuda:1");
         assert_eq!(error.exit_kind(), ExitKind::MissingInput);
         assert!(error.to_string().contains("`cuda:1`") && error.hint().unwrap().contains("--gpus all"));
     }
 
     #[test]
     fn a_library_may_also_be_on_the_loaders_list() {
-        let places =
-            |path: &str| Places { loader_cache: format!("x\0{path}\0y").into_bytes(), ..Places::default() };
+        let places = |path: &str| CudaPlaces {
+            loader_cache: format!("x\0{path}\0y").into_bytes(),
+            ..CudaPlaces::default()
+        };
         assert!(places("/opt/nvidia/libnvrtc.so.13").has_library(&NVRTC_NAMES));
         assert!(!places("/opt/nvidia/libnvrtc.so.13.0.88").has_library(&NVRTC_NAMES));
         assert!(!places("/opt/nvidia/libnvrtc-builtins.so.13").has_library(&NVRTC_NAMES));

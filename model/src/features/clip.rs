@@ -106,17 +106,22 @@ impl Clip {
     /// Its spectrogram, read from its file unless it is held in memory.
     ///
     /// # Errors
-    /// [`ModelError::Audio`] if the file cannot be read any more, [`ModelError::RecordingChanged`] if it holds
-    /// something else than before.
+    /// [`ModelError::RecordingChanged`] if the file is gone or holds something else than before, [`ModelError::Audio`] if
+    /// it could not be read this time.
     pub fn mel(&self, extractor: &FeatureExtractor) -> Result<Arc<LogMel>, ModelError> {
         let file = match &self.source {
             Source::Memory(clip) => return Ok(Arc::clone(&clip.mel)),
             Source::File(file) => file,
         };
         let config = extractor.config();
-        let recording = load_window(&file.path, config.sampling_rate as u32, config.window_samples())?;
+        let changed = || ModelError::RecordingChanged { path: file.path.clone() };
+        let recording = load_window(&file.path, config.sampling_rate as u32, config.window_samples());
+        let recording = match recording {
+            Err(error) if error.is_about_the_file() => return Err(changed()),
+            recording => recording?,
+        };
         if recording.sha256 != file.sha256 {
-            return Err(ModelError::RecordingChanged { path: file.path.clone() });
+            return Err(changed());
         }
         Ok(Arc::new(extractor.log_mel(&recording.audio.samples)))
     }

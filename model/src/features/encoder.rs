@@ -16,6 +16,8 @@ pub struct EncoderState<'a> {
     /// Only adapters that change the audio path.
     adapters: Option<&'a Adapters>,
     identity: String,
+    /// Whether features of adapters are worth keeping.
+    heard_once: bool,
 }
 
 impl<'a> EncoderState<'a> {
@@ -23,7 +25,7 @@ impl<'a> EncoderState<'a> {
     #[must_use]
     pub fn base(lalm: &'a Lalm) -> Self {
         let identity = format!("{:?} {:?}", lalm.device, lalm.decoder.dtype());
-        Self { lalm, adapters: None, identity }
+        Self { lalm, adapters: None, identity, heard_once: false }
     }
 
     /// The audio path with adapters. If they change the language model alone, this is [`EncoderState::base`].
@@ -37,6 +39,17 @@ impl<'a> EncoderState<'a> {
         }
         let identity = format!("{}\nadapter {}", base.identity, adapters.sha256()?);
         Ok(Self { adapters: Some(adapters), identity, ..base })
+    }
+
+    /// The same, with nothing kept of what adapters hear; what the base model hears is kept.
+    #[must_use]
+    pub fn heard_once(self) -> Self {
+        Self { heard_once: self.adapters.is_some(), ..self }
+    }
+
+    /// Whether a store may keep the features.
+    pub(super) fn is_kept(&self) -> bool {
+        !self.heard_once
     }
 
     pub(super) fn identity(&self) -> &str {

@@ -12,6 +12,8 @@ pub(super) struct Memory {
     limit_bytes: u64,
     feature_bytes: u64,
     mel_bytes: u64,
+    /// There was no room for features.
+    is_full: bool,
     /// By everything that the features depend on.
     features: BTreeMap<String, Tensor<2>>,
     /// By the clip's hash.
@@ -20,7 +22,8 @@ pub(super) struct Memory {
 
 impl Memory {
     pub(super) fn new(limit_bytes: u64) -> Self {
-        Self { limit_bytes, feature_bytes: 0, mel_bytes: 0, features: BTreeMap::new(), mels: BTreeMap::new() }
+        let (features, mels) = (BTreeMap::new(), BTreeMap::new());
+        Self { limit_bytes, feature_bytes: 0, mel_bytes: 0, is_full: false, features, mels }
     }
 
     /// Bytes that features may still take; spectrograms make way for them.
@@ -57,7 +60,11 @@ impl Memory {
 
     /// Keeps the features of a clip, which take `bytes`, if there is room; its spectrogram is then not needed any more.
     pub(super) fn keep_features(&mut self, key: &str, clip_sha256: &str, features: &Tensor<2>, bytes: u64) {
-        if bytes > self.room_for_features() || self.features.contains_key(key) {
+        if self.features.contains_key(key) {
+            return;
+        }
+        if bytes > self.room_for_features() {
+            self.is_full = true;
             return;
         }
         self.feature_bytes += bytes;
@@ -69,6 +76,11 @@ impl Memory {
             let Some((_, mel)) = self.mels.pop_last() else { break };
             self.mel_bytes -= mel_bytes(&mel);
         }
+    }
+
+    /// Whether there was no room for features.
+    pub(super) fn is_full(&self) -> bool {
+        self.is_full
     }
 
     /// Forgets everything.

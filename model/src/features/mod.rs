@@ -46,6 +46,11 @@ pub struct FeatureLimits {
     pub disk_bytes: u64,
 }
 
+impl FeatureLimits {
+    /// Nothing is kept.
+    pub const NONE: Self = Self { memory_bytes: 0, disk_dir: PathBuf::new(), disk_bytes: 0 };
+}
+
 /// What a [`FeatureStore`] had to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FeatureCounts {
@@ -118,7 +123,9 @@ impl FeatureStore {
     /// # Errors
     /// As [`FeatureExtractor::load`].
     pub fn clip(&self, path: &Path, extractor: &FeatureExtractor) -> Result<Clip, AudioError> {
-        let file = Arc::clone(locked(&self.files).entry(path.to_owned()).or_default());
+        // A run names a file in several ways: as its question set does, and as seen from the dataset.
+        let name = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        let file = Arc::clone(locked(&self.files).entry(name).or_default());
         let mut file = locked(&file);
         let metadata = std::fs::metadata(path).ok();
         let stamp = metadata.and_then(|metadata| Some((metadata.len(), metadata.modified().ok()?)));
@@ -255,8 +262,10 @@ impl FeatureStore {
         let encoded = encoder.encode(&mels)?;
         self.encoded.fetch_add(mels.len() as u64, Ordering::Relaxed);
         for ((key, clip, _), features) in missing.into_iter().zip(encoded) {
-            self.store(&key, &features, encoder.values(&clip), damaged.contains(&key), warn)?;
-            self.keep_in_memory(encoder, &clip, &key, &features);
+            if encoder.is_kept() {
+                self.store(&key, &features, encoder.values(&clip), damaged.contains(&key), warn)?;
+                self.keep_in_memory(encoder, &clip, &key, &features);
+            }
             ready.insert(key, features);
         }
         Ok(keys.iter().filter_map(|key| ready.get(key).cloned()).collect())
@@ -359,6 +368,14 @@ impl FeatureStore {
     /// Forgets the features and spectrograms in memory: what a stage has left makes way for those of the next.
     pub fn clear(&self) {
         self.memory().clear();
+    }
+
+    /// [`FeatureStore::clear`] if there was no room for features since the last time.
+    pub fn clear_if_full(&self) {
+        let mut memory = self.memory();
+        if memory.is_full() {
+            memory.clear();
+        }
     }
 
     /// What was done so far.

@@ -105,7 +105,7 @@ pub fn generate_in_rounds(
 }
 
 /// One answer being produced.
-struct Row {
+struct Sequence {
     /// Row of the prefill.
     source: usize,
     sample: usize,
@@ -117,7 +117,7 @@ struct Row {
     finished: bool,
 }
 
-impl Row {
+impl Sequence {
     /// The drawing of its next token from row `row` of the logits.
     fn draw(&mut self, row: usize) -> Draw<'_> {
         Draw { row, seen: &self.seen, rng: &mut self.rng }
@@ -185,15 +185,15 @@ impl Call<'_> {
     }
 
     /// The rows of the next round.
-    fn next_rows(&self, job: &[usize], answers: &[Vec<Generated>]) -> Vec<Row> {
+    fn next_rows(&self, job: &[usize], answers: &[Vec<Generated>]) -> Vec<Sequence> {
         let wanted = self.fill(job, answers);
-        let mut rows: Vec<Row> = Vec::with_capacity(wanted.iter().sum());
+        let mut rows: Vec<Sequence> = Vec::with_capacity(wanted.iter().sum());
         for (source, &prompt) in job.iter().enumerate().filter(|&(source, _)| wanted[source] > 0) {
             let mut seen = self.prompts[prompt].ids.clone();
             seen.sort_unstable();
             seen.dedup();
             let drawn = answers[source].len();
-            rows.extend((drawn..drawn + wanted[source]).map(|sample| Row {
+            rows.extend((drawn..drawn + wanted[source]).map(|sample| Sequence {
                 source,
                 sample,
                 seen: seen.clone(),
@@ -229,10 +229,10 @@ impl Call<'_> {
     /// Decodes one round to its end. `logits` (a row for each prompt) and `cache` are those of the prefill.
     fn decode(
         &self,
-        mut rows: Vec<Row>,
+        mut rows: Vec<Sequence>,
         logits: &NextLogits,
         mut cache: KvCache,
-    ) -> Result<Vec<Row>, ModelError> {
+    ) -> Result<Vec<Sequence>, ModelError> {
         let eos = &self.lalm.generation.eos_token_ids;
         let draws = rows.iter_mut().map(|row| row.draw(row.source)).collect();
         for (drawn, row) in logits.draw(draws, self.config)?.into_iter().zip(&mut rows) {
@@ -269,7 +269,7 @@ impl Call<'_> {
 }
 
 /// Feeds every row's last token and returns the logits of the next ones, `[rows, vocab]`.
-fn decode_step(lalm: &Lalm, context: &ForwardContext, rows: &[Row], cache: &mut KvCache) -> Tensor<2> {
+fn decode_step(lalm: &Lalm, context: &ForwardContext, rows: &[Sequence], cache: &mut KvCache) -> Tensor<2> {
     let last: Vec<u32> = rows.iter().filter_map(|row| row.ids.last().copied()).collect();
     let hidden_size = lalm.config.text.hidden_size;
     let embeds = lalm.decoder.embed_ids(&last).reshape([rows.len(), 1, hidden_size]);

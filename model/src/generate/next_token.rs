@@ -196,12 +196,12 @@ impl Blocks {
         let all: Vec<usize> = (0..self.blocks).collect();
         let mut drawn = Vec::with_capacity(draws.len());
         for ((draw, (blocks, outside)), logits) in draws.into_iter().zip(&chosen).zip(fetched) {
-            let found = Found { blocks, logits, width: self.width };
+            let found = FetchedBlocks { blocks, logits, width: self.width };
             let found = if found.holds_the_likeliest(kept, *outside, draw.seen, config) {
                 found
             } else {
                 let logits = self.fetch(std::iter::once((draw.row, all.as_slice())))?.concat();
-                Found { blocks: &all, logits, width: self.width }
+                FetchedBlocks { blocks: &all, logits, width: self.width }
             };
             drawn.push(found.draw(draw.seen, draw.rng, config)?);
         }
@@ -282,7 +282,7 @@ fn walk(masses: impl Iterator<Item = f64>, mut left: f64) -> (usize, f64) {
 }
 
 /// Blocks of one row that were fetched.
-struct Found<'a> {
+struct FetchedBlocks<'a> {
     /// In rising order.
     blocks: &'a [usize],
     /// `[blocks * width]`
@@ -290,7 +290,7 @@ struct Found<'a> {
     width: usize,
 }
 
-impl Found<'_> {
+impl FetchedBlocks<'_> {
     /// The seen ids that lie in the blocks, as places in `logits`.
     fn places_of(&self, seen: &[u32]) -> Vec<u32> {
         let place = |&id: &u32| {

@@ -53,7 +53,7 @@ pub struct DecoderLayer {
 }
 
 /// What every layer of one pass shares.
-struct Pass<'a> {
+struct DecoderPass<'a> {
     batch: usize,
     seq: usize,
     angles: Angles,
@@ -180,7 +180,7 @@ impl Decoder {
         };
         let attention_mask = AttentionMask::causal(&key_mask);
         let angles = self.rope.angles(&places, embeds.dtype());
-        let pass = Pass { batch, seq, angles, attention_mask, context };
+        let pass = DecoderPass { batch, seq, angles, attention_mask, context };
         let mut x = embeds.reshape([batch * seq, hidden]);
         for (index, layer) in self.layers.iter().enumerate() {
             if let Some(states) = trace.as_deref_mut() {
@@ -243,7 +243,7 @@ impl DecoderLayer {
         &self,
         x: Tensor<2>,
         config: &TextConfig,
-        pass: &Pass,
+        pass: &DecoderPass,
         cache: Option<(&mut KvCache, usize)>,
     ) -> Tensor<2> {
         let attended = self.attend(self.input_layernorm.forward(x.clone()), config, pass, cache);
@@ -255,7 +255,7 @@ impl DecoderLayer {
     }
 
     /// [`DecoderLayer::forward`] that keeps its input alone for the backward pass, and runs the layer again there.
-    fn forward_again(&self, x: Tensor<2>, config: &TextConfig, pass: &Pass) -> Tensor<2> {
+    fn forward_again(&self, x: Tensor<2>, config: &TextConfig, pass: &DecoderPass) -> Tensor<2> {
         let (mut names, mut pairs) = (Vec::new(), Vec::new());
         for linear in self.linears() {
             let pair = pass.context.adapters.and_then(|adapters| adapters.modules.get(&linear.name));
@@ -276,7 +276,7 @@ impl DecoderLayer {
             let adapters = lora.clone().map(|(config, names)| Adapters { config, names, modules });
             let context = ForwardContext { adapters: adapters.as_ref(), dropout_seed };
             let (angles, attention_mask) = (angles.clone(), attention_mask.clone());
-            let pass = Pass { batch, seq, angles, attention_mask, context: &context };
+            let pass = DecoderPass { batch, seq, angles, attention_mask, context: &context };
             layer.forward(inputs[0].clone(), &config, &pass, None)
         });
         if pairs.is_empty() {
@@ -308,7 +308,7 @@ impl DecoderLayer {
         &self,
         x: Tensor<2>,
         config: &TextConfig,
-        pass: &Pass,
+        pass: &DecoderPass,
         cache: Option<(&mut KvCache, usize)>,
     ) -> Tensor<2> {
         let (batch, seq, width) = (pass.batch, pass.seq, config.head_dim);

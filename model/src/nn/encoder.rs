@@ -69,7 +69,7 @@ pub(crate) struct EncodedRows {
 }
 
 /// Sizes and mask of one batch.
-struct Pass<'a> {
+struct EncoderPass<'a> {
     clips: usize,
     positions: usize,
     heads: usize,
@@ -207,7 +207,7 @@ impl AudioEncoder {
         // Padded positions are masked as keys; their rows lie between the clips' and are never read.
         let positions = longest.next_multiple_of(self.pad_to).min(self.config.max_source_positions);
         let width = self.config.d_model;
-        let pass = Pass {
+        let pass = EncoderPass {
             clips,
             positions,
             heads: self.config.encoder_attention_heads,
@@ -260,13 +260,13 @@ impl EncoderLayer {
         })
     }
 
-    fn forward(&self, x: Tensor<2>, pass: &Pass) -> Tensor<2> {
+    fn forward(&self, x: Tensor<2>, pass: &EncoderPass) -> Tensor<2> {
         let x = x.clone() + self.attend(self.self_attn_layer_norm.forward(x), pass);
         let inner = self.fc1.forward(self.final_layer_norm.forward(x.clone()), pass.context);
         x + self.fc2.forward(gelu(inner), pass.context)
     }
 
-    fn attend(&self, x: Tensor<2>, pass: &Pass) -> Tensor<2> {
+    fn attend(&self, x: Tensor<2>, pass: &EncoderPass) -> Tensor<2> {
         let [rows, width] = x.dims();
         let head_dim = width / pass.heads;
         let split =

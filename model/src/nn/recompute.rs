@@ -17,10 +17,10 @@ use burn::backend::{
 };
 use burn::tensor::Tensor;
 
-type Recorded<B> = Autodiff<B, NoCheckpointing>;
+type Graph<B> = Autodiff<B, NoCheckpointing>;
 
 /// A part of the model: its inputs to its output. It must give the same output for the same inputs.
-pub(crate) type Part<const D: usize> = dyn Fn(&[Tensor<D>]) -> Tensor<D> + Send + Sync;
+pub(crate) type Segment<const D: usize> = dyn Fn(&[Tensor<D>]) -> Tensor<D> + Send + Sync;
 
 /// `part(parents, leaves)`, recorded as a single operation that keeps its inputs alone.
 ///
@@ -32,7 +32,7 @@ pub(crate) type Part<const D: usize> = dyn Fn(&[Tensor<D>]) -> Tensor<D> + Send 
 pub(crate) fn recompute<const D: usize, const N: usize>(
     parents: [Tensor<D>; N],
     leaves: Vec<Tensor<D>>,
-    part: Arc<Part<D>>,
+    part: Arc<Segment<D>>,
 ) -> Tensor<D> {
     let strategy = parents.iter().find_map(Tensor::gradient_checkpointing_strategy);
     let plain = matches!(strategy, None | Some(GradientCheckpointingStrategy::Disabled));
@@ -52,20 +52,20 @@ pub(crate) fn recompute<const D: usize, const N: usize>(
 fn record<B: Backend, const D: usize, const N: usize>(
     parents: [Tensor<D>; N],
     leaves: Vec<Tensor<D>>,
-    part: Arc<Part<D>>,
+    part: Arc<Segment<D>>,
 ) -> Tensor<D>
 where
-    DispatchTensor: DispatchKindConversion<B> + DispatchKindConversion<Recorded<B>>,
+    DispatchTensor: DispatchKindConversion<B> + DispatchKindConversion<Graph<B>>,
 {
     let plain: Vec<Tensor<D>> = parents.iter().chain(&leaves).map(|input| input.clone().inner()).collect();
     let out = primitive::<B, D>(part(&plain));
     let inputs: Vec<B::FloatTensorPrimitive> = plain.into_iter().map(primitive::<B, D>).collect();
-    let node = |leaf: Tensor<D>| match leaf.try_into_primitive::<Recorded<B>>() {
+    let node = |leaf: Tensor<D>| match leaf.try_into_primitive::<Graph<B>>() {
         Ok(leaf) => leaf.id(),
         Err(error) => unreachable!("a tracked tensor of this backend: {error:?}"),
     };
     let leaves = leaves.into_iter().map(|leaf| leaf.is_tracked().then(|| node(leaf))).collect();
-    let guards = parents.map(|parent| match parent.autodiff().try_into_primitive::<Recorded<B>>() {
+    let guards = parents.map(|parent| match parent.autodiff().try_into_primitive::<Graph<B>>() {
         Ok(parent) => parent.into_parts().1,
         Err(error) => unreachable!("a tensor of this backend: {error:?}"),
     });
@@ -73,7 +73,7 @@ where
         OpsKind::Tracked(prepared) => prepared.finish(State { inputs, leaves, part }, out),
         OpsKind::UnTracked(prepared) => prepared.finish(out),
     };
-    Tensor::from_primitive::<Recorded<B>>(out)
+    Tensor::from_primitive::<Graph<B>>(out)
 }
 
 fn primitive<B: Backend, const D: usize>(tensor: Tensor<D>) -> B::FloatTensorPrimitive
@@ -91,7 +91,7 @@ struct State<B: Backend, const D: usize> {
     inputs: Vec<B::FloatTensorPrimitive>,
     /// Nodes of the leaves that are tracked; they are the last of the inputs.
     leaves: Vec<Option<NodeId>>,
-    part: Arc<Part<D>>,
+    part: Arc<Segment<D>>,
 }
 
 impl<B: Backend, const D: usize> Clone for State<B, D> {
@@ -160,7 +160,8 @@ mod tests {
         let (x, w) = (leaf([2.0, 3.0]), leaf([5.0, 7.0]));
         let constant = Tensor::<1>::from_floats([1.0, 10.0], &Device::flex());
         // y = (x^2 w + c) twice over: dy/dx = 2 x w, dy/dw = x^2.
-        let part: Arc<Part<1>> = Arc::new(|inputs| inputs[0].clone() * inputs[2].clone() + inputs[1].clone());
+        let part: Arc<Segment<1>> =
+            Arc::new(|inputs| inputs[0].clone() * inputs[2].clone() + inputs[1].clone());
         let y = recompute([x.clone().square(), constant.clone()], vec![w.clone()], Arc::clone(&part));
         assert_eq!(values(y.clone().inner()), [21.0, 73.0]);
         // A part that follows another: its output is the parent.
@@ -174,7 +175,7 @@ mod tests {
     #[test]
     fn an_input_without_influence_gets_a_gradient_of_zero() {
         let (x, unused) = (leaf([1.0, 2.0]), leaf([3.0, 4.0]));
-        let part: Arc<Part<1>> = Arc::new(|inputs| inputs[0].clone().square());
+        let part: Arc<Segment<1>> = Arc::new(|inputs| inputs[0].clone().square());
         let y = recompute([x.clone(), unused.clone().square()], Vec::new(), part);
         let mut tape = y.sum().backward();
         assert_eq!(values(x.grad_remove(&mut tape).unwrap()), [2.0, 4.0]);
@@ -184,7 +185,7 @@ mod tests {
     #[test]
     fn nothing_is_recorded_for_inputs_that_are_not_tracked() {
         let x = Tensor::<1>::from_floats([1.0, 2.0], &Device::flex());
-        let part: Arc<Part<1>> = Arc::new(|inputs| inputs[0].clone().square());
+        let part: Arc<Segment<1>> = Arc::new(|inputs| inputs[0].clone().square());
         assert!(!recompute([x], Vec::new(), part).is_autodiff());
     }
 }

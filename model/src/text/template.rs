@@ -50,7 +50,7 @@ const DATE: [(&str, &str); 11] = [
 
 /// Where a chat template comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Origin {
+pub(crate) enum TemplateOrigin {
     /// `chat_template.jinja`.
     Jinja,
     /// `chat_template.json`.
@@ -61,7 +61,7 @@ pub(crate) enum Origin {
     Family(&'static str),
 }
 
-impl fmt::Display for Origin {
+impl fmt::Display for TemplateOrigin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Jinja => f.write_str(JINJA_FILE),
@@ -76,12 +76,16 @@ impl fmt::Display for Origin {
 ///
 /// # Errors
 /// What is wrong with the file that should hold it.
-pub(crate) fn own_template(files: &BTreeMap<String, Vec<u8>>) -> Result<Option<(Origin, String)>, String> {
+pub(crate) fn own_template(
+    files: &BTreeMap<String, Vec<u8>>,
+) -> Result<Option<(TemplateOrigin, String)>, String> {
     if let Some(bytes) = files.get(JINJA_FILE) {
         let source = std::str::from_utf8(bytes).map_err(|error| format!("{JINJA_FILE}: {error}"))?;
-        return Ok(Some((Origin::Jinja, source.to_owned())));
+        return Ok(Some((TemplateOrigin::Jinja, source.to_owned())));
     }
-    for (file, origin) in [(JSON_FILE, Origin::Json), (TOKENIZER_FILE, Origin::TokenizerConfig)] {
+    for (file, origin) in
+        [(JSON_FILE, TemplateOrigin::Json), (TOKENIZER_FILE, TemplateOrigin::TokenizerConfig)]
+    {
         let Some(bytes) = files.get(file) else { continue };
         let value: Json = serde_json::from_slice(bytes).map_err(|error| format!("{file}: {error}"))?;
         // One template, or several by name.
@@ -97,7 +101,7 @@ pub(crate) fn own_template(files: &BTreeMap<String, Vec<u8>>) -> Result<Option<(
         };
         match source {
             Some(source) => return Ok(Some((origin, source.to_owned()))),
-            None if origin == Origin::TokenizerConfig => {}
+            None if origin == TemplateOrigin::TokenizerConfig => {}
             None => {
                 return Err(format!("{file}: `{KEY}` holds no template, and none that is called `default`"));
             }
@@ -110,7 +114,7 @@ pub(crate) fn own_template(files: &BTreeMap<String, Vec<u8>>) -> Result<Option<(
 #[derive(Clone, Debug)]
 pub(crate) struct ChatTemplate {
     engine: Arc<Environment<'static>>,
-    pub(crate) origin: Origin,
+    pub(crate) origin: TemplateOrigin,
     /// Names of special tokens that templates may ask for, such as `bos_token`.
     tokens: BTreeMap<String, String>,
 }
@@ -121,7 +125,7 @@ impl ChatTemplate {
     /// # Errors
     /// What is wrong with it, with the line.
     pub(crate) fn new(
-        origin: Origin,
+        origin: TemplateOrigin,
         source: &str,
         tokens: BTreeMap<String, String>,
     ) -> Result<Self, String> {
@@ -253,7 +257,11 @@ mod tests {
     use crate::arch::ARCHITECTURES;
 
     fn template(source: &str) -> Result<ChatTemplate, String> {
-        ChatTemplate::new(Origin::Jinja, source, BTreeMap::from([("eos_token".to_owned(), "<e>".to_owned())]))
+        ChatTemplate::new(
+            TemplateOrigin::Jinja,
+            source,
+            BTreeMap::from([("eos_token".to_owned(), "<e>".to_owned())]),
+        )
     }
 
     /// What a template makes of one message of a user.

@@ -13,6 +13,7 @@ mod fit;
 mod mcnemar;
 mod rgi;
 mod risk_coverage;
+mod show;
 mod transition;
 
 pub use auroc::{auroc, within_group_auroc};
@@ -26,4 +27,5 @@ pub use fit::{Criterion, ThresholdFit, fit_threshold};
 pub use mcnemar::{McNemar, mcnemar};
 pub use rgi::Rgi;
 pub use risk_coverage::{RiskCoverage, risk_coverage};
+pub use show::{UNDEFINED, show, show_rgi, show_signed, show_with};
 pub use transition::Transition;

@@ -5,13 +5,13 @@ use serde_json::Value;
 
 use super::clips::Folder;
 use super::fields::{Row, checked, plain_text};
-use super::shape::Shape;
+use super::shape::FileShape;
 use super::{Fault, ReadOptions, choices};
 use crate::question::Question;
 use crate::reason;
 
 /// AVQA's rows.
-pub(super) const SHAPE: Shape = Shape {
+pub(super) const SHAPE: FileShape = FileShape {
     name: "AVQA / R1-AQA",
     keys: &[&["audio_path", "video_name"], &["question_text"], &["multi_choice"], &["answer"]],
     id: &["id"],

@@ -5,14 +5,14 @@ use serde_json::Value;
 
 use super::clips::Folder;
 use super::fields::{Row, plain_text};
-use super::shape::Shape;
+use super::shape::FileShape;
 use super::{Fault, ReadOptions, choices};
 use crate::question::Question;
 use crate::question::letter;
 use crate::reason;
 
 /// Rows with `choice_a` and so on.
-pub(super) const SHAPE: Shape = Shape {
+pub(super) const SHAPE: FileShape = FileShape {
     name: "MMSU / AIR-Bench",
     keys: &[&["path", "audio_path"], &["question"], &["choice_a"], &["answer_gt"]],
     id: &["id", "uniq_id"],

@@ -26,7 +26,7 @@ const CONFIDENCE: &[&str] = &["confidence"];
 const AUDIO_FOLDER: &str = "audio_files";
 
 /// What the annotators say about one question.
-struct Asked {
+struct AnnotatedQuestion {
     line: usize,
     file_name: String,
     question: String,
@@ -104,7 +104,7 @@ fn check_record(record: &csv::StringRecord, columns: usize) -> Result<(), Fault>
 /// The questions in the order in which they come up first.
 #[derive(Default)]
 struct Groups {
-    groups: Vec<Asked>,
+    groups: Vec<AnnotatedQuestion>,
     places: BTreeMap<(String, String), usize>,
     of_clip: BTreeMap<String, usize>,
 }
@@ -115,7 +115,7 @@ impl Groups {
         let place = *self.places.entry(key).or_insert_with(|| {
             let number = self.of_clip.entry(file_name.to_owned()).or_insert(0);
             *number += 1;
-            self.groups.push(Asked {
+            self.groups.push(AnnotatedQuestion {
                 line,
                 file_name: file_name.to_owned(),
                 question: question.to_owned(),
@@ -131,7 +131,7 @@ impl Groups {
     }
 }
 
-impl Asked {
+impl AnnotatedQuestion {
     fn read(&self, folder: &Folder, options: &ReadOptions) -> Read {
         let id = if self.file_name.is_empty() {
             String::new()

@@ -4,12 +4,12 @@ use serde_json::Value;
 
 use super::clips::Folder;
 use super::fields::{Row, texts};
-use super::shape::Shape;
+use super::shape::FileShape;
 use super::{Fault, ReadOptions, choices};
 use crate::question::Question;
 
 /// Rows with a question and an answer.
-pub(super) const SHAPE: Shape = Shape {
+pub(super) const SHAPE: FileShape = FileShape {
     name: "generic",
     keys: &[&["audio", "audio_path", "audio_id"], &["question"], &["answer"]],
     id: &["id"],

@@ -5,12 +5,12 @@
 use super::clips::Folder;
 use super::fields::Row;
 use super::generic::question_of;
-use super::shape::Shape;
+use super::shape::FileShape;
 use super::{Fault, ReadOptions};
 use crate::question::Question;
 
 /// MMAR's rows.
-pub(super) const SHAPE: Shape = Shape {
+pub(super) const SHAPE: FileShape = FileShape {
     name: "MMAR",
     keys: &[&["audio_path"], &["modality"], &["question"], &["choices"], &["answer"]],
     id: &["id"],

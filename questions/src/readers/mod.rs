@@ -31,7 +31,7 @@ use crate::reason;
 use clips::Folder;
 use fields::{Row, plain_text};
 use file::{Content, Rows};
-use shape::Shape;
+use shape::FileShape;
 
 /// How a question set is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,7 +126,7 @@ fn read_rows(
 fn read_row(
     line: usize,
     row: Result<Value, Fault>,
-    shape: Option<&Shape>,
+    shape: Option<&FileShape>,
     folder: &Folder,
     options: &ReadOptions,
 ) -> Read {

@@ -15,7 +15,7 @@ use crate::question::Question;
 type ReadRow = fn(Row, &Folder, &ReadOptions) -> Result<Question, Fault>;
 
 /// One shape of rows.
-pub(super) struct Shape {
+pub(super) struct FileShape {
     /// The set that it is known from.
     pub(super) name: &'static str,
     /// What a row must have to be of this shape: of each list one key.
@@ -29,11 +29,11 @@ pub(super) struct Shape {
 }
 
 /// Every shape of rows, those with the most telling keys first.
-pub(super) const SHAPES: [&Shape; 5] =
+pub(super) const SHAPES: [&FileShape; 5] =
     [&choice_columns::SHAPE, &avqa::SHAPE, &mmar::SHAPE, &mmau::SHAPE, &generic::SHAPE];
 
 /// The shape of the first row that has one; `None` for a file without any JSON object.
-pub(super) fn of_rows(path: &Path, rows: &Rows) -> Result<Option<&'static Shape>, QuestionError> {
+pub(super) fn of_rows(path: &Path, rows: &Rows) -> Result<Option<&'static FileShape>, QuestionError> {
     let mut first: Option<(usize, Map<String, Value>)> = None;
     for (line, row) in rows.iter() {
         let Ok(Value::Object(row)) = file::parse(row) else { continue };
@@ -52,7 +52,7 @@ pub(super) fn of_rows(path: &Path, rows: &Rows) -> Result<Option<&'static Shape>
 }
 
 /// The keys of `shape` that `row` lacks.
-fn lacks(row: &Map<String, Value>, shape: &Shape) -> Vec<String> {
+fn lacks(row: &Map<String, Value>, shape: &FileShape) -> Vec<String> {
     missing(shape.keys, |key| row.contains_key(key))
 }
 

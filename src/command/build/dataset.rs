@@ -6,8 +6,8 @@ use clap::Args;
 use idk_common::lock::RunLock;
 use idk_common::{CommonError, RunDir, fs};
 use idk_dataset_builder::{
-    BuildConfig, BuildError, Format, MANIFEST_FILE, Paths, Sampled, export, inspect, read_manifest, relabel,
-    relabel_to,
+    BuildConfig, BuildError, ExportFormat, MANIFEST_FILE, Paths, Sampled, export, inspect, read_manifest,
+    relabel, relabel_to,
 };
 use serde_json::json;
 
@@ -44,9 +44,9 @@ pub(super) struct ExportArguments {
     run: PathBuf,
     /// Who is to read the files
     #[arg(long, value_parser = one_of([
-        ("ms-swift", Format::MsSwift), ("llama-factory", Format::LlamaFactory), ("trl", Format::Trl),
+        ("ms-swift", ExportFormat::MsSwift), ("llama-factory", ExportFormat::LlamaFactory), ("trl", ExportFormat::Trl),
     ]))]
-    format: Format,
+    format: ExportFormat,
     /// Folder for the files
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
@@ -56,12 +56,12 @@ pub(super) struct ExportArguments {
 }
 
 /// A dataset on the disk, and the run that it belongs to, if any.
-struct Place {
+struct DatasetPlace {
     dataset: PathBuf,
     run: Option<PathBuf>,
 }
 
-impl Place {
+impl DatasetPlace {
     /// `path` is a run folder, its dataset folder, or a dataset folder of its own.
     fn find(path: &Path) -> Result<Self, Failure> {
         let holds_dataset = |dir: &Path| Sampled::is_in(dir) || dir.join(MANIFEST_FILE).is_file();
@@ -93,7 +93,7 @@ impl RelabelArguments {
     /// A key that does not belong to labelling or a value that cannot be used, before anything changes; a folder without
     /// samples; a K that the samples do not decide; files that cannot be read or written.
     pub(super) fn run(&self, json: bool) -> Result<(), Failure> {
-        let place = Place::find(&self.run)?;
+        let place = DatasetPlace::find(&self.run)?;
         let _lock = RunLock::acquire(place.root())?;
         let sampled = Sampled::read(&place.dataset)?;
         let mut overrides = self.set.clone();
@@ -114,7 +114,7 @@ impl RelabelArguments {
     }
 }
 
-fn relabel_in_place(place: &Place, config: &BuildConfig) -> Result<(), Failure> {
+fn relabel_in_place(place: &DatasetPlace, config: &BuildConfig) -> Result<(), Failure> {
     let recipe = place.run.as_deref().map(|run| new_recipe(run, config, None)).transpose()?.flatten();
     relabel(&place.dataset, config, || match &recipe {
         Some((path, text)) => fs::write_atomic(path, text.as_bytes()),
@@ -132,7 +132,7 @@ fn relabel_in_place(place: &Place, config: &BuildConfig) -> Result<(), Failure> 
 }
 
 /// A run gives a run, with a recipe of its own; a dataset gives a dataset.
-fn relabel_elsewhere(place: &Place, out: &Path, config: &BuildConfig) -> Result<PathBuf, Failure> {
+fn relabel_elsewhere(place: &DatasetPlace, out: &Path, config: &BuildConfig) -> Result<PathBuf, Failure> {
     let Some(run) = place.run.as_deref() else {
         relabel_to(&place.dataset, out, config)?;
         return Ok(out.to_owned());
@@ -197,7 +197,7 @@ impl InspectArguments {
     /// # Errors
     /// A folder without a complete dataset; files that cannot be read.
     pub(super) fn run(&self, json: bool) -> Result<(), Failure> {
-        let found = inspect(&Place::find(&self.run)?.dataset)?;
+        let found = inspect(&DatasetPlace::find(&self.run)?.dataset)?;
         Ok(print_result(json, &found, || found.text().trim_end().to_owned())?)
     }
 }
@@ -208,7 +208,7 @@ impl ExportArguments {
     /// # Errors
     /// A dataset that is incomplete or damaged; files that cannot be written.
     pub(super) fn run(&self, json: bool) -> Result<(), Failure> {
-        let dataset = Place::find(&self.run)?.dataset;
+        let dataset = DatasetPlace::find(&self.run)?.dataset;
         let paths = self.paths.unwrap_or(self.format.default_paths());
         for (file, rows) in &export(&dataset, &self.out, self.format, paths)?.files {
             let path = self.out.join(file).display().to_string();

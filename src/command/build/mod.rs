@@ -7,7 +7,7 @@ mod shards;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use idk_dataset_builder::Part;
+use idk_dataset_builder::SamplingPart;
 
 use super::args::{RecipeArgs, exit_codes, reject_next_to};
 use crate::recipe::Recipe;
@@ -16,7 +16,7 @@ use crate::stage::dataset::{complete, describe};
 use crate::terminal::{self, Failure, print_result};
 use compose::ComposeArguments;
 use dataset::{ExportArguments, InspectArguments, RelabelArguments};
-use shards::MergeArguments;
+use shards::MergeShardsArguments;
 
 /// Builds the IDK dataset: samples the base model, judges, labels K of N
 #[derive(Parser)]
@@ -34,7 +34,7 @@ struct Arguments {
     resume: bool,
     /// Samples only part i of n, into the folder `shard-i-of-n` of the run; `idk-build merge` brings them together
     #[arg(long, value_name = "I/N")]
-    shard: Option<Part>,
+    shard: Option<SamplingPart>,
     /// Prints the counts as one JSON object; errors too
     #[arg(long, global = true)]
     json: bool,
@@ -51,7 +51,7 @@ enum Command {
     /// Writes the rows of a dataset for another trainer
     Export(ExportArguments),
     /// Makes the dataset from the parts that `--shard i/n` has sampled
-    Merge(MergeArguments),
+    Merge(MergeShardsArguments),
 }
 
 const AFTER_HELP: &str = concat!(

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use idk_common::lock::RunLock;
 use idk_common::{CommonError, RunDir};
-use idk_dataset_builder::{MANIFEST_FILE, Part, SampledParts};
+use idk_dataset_builder::{MANIFEST_FILE, SampledParts, SamplingPart};
 use serde_json::json;
 
 use super::complete_and_print;
@@ -16,7 +16,7 @@ use crate::stage::dataset;
 use crate::terminal::{Failure, print_result, say};
 
 #[derive(Args)]
-pub(super) struct MergeArguments {
+pub(super) struct MergeShardsArguments {
     #[command(flatten)]
     recipe: RecipeArgs,
     /// Folders of the parts [default: every `shard-i-of-n` in the run folder]
@@ -28,7 +28,7 @@ pub(super) struct MergeArguments {
 ///
 /// # Errors
 /// As `idk-build RECIPE`.
-pub(super) fn sample_part(recipe: &Recipe, part: Part, options: &Options<'_>) -> Result<(), Failure> {
+pub(super) fn sample_part(recipe: &Recipe, part: SamplingPart, options: &Options<'_>) -> Result<(), Failure> {
     let root = recipe.output.dir.join(part.folder_name());
     let run = Run::start(recipe, &root, options)?;
     let report = dataset::sample_part(&run, part)?;
@@ -48,7 +48,7 @@ pub(super) fn sample_part(recipe: &Recipe, part: Part, options: &Options<'_>) ->
     })?)
 }
 
-impl MergeArguments {
+impl MergeShardsArguments {
     /// Makes the dataset of a recipe from its sampled parts, byte for byte what one machine would have made.
     ///
     /// # Errors
@@ -82,7 +82,7 @@ fn find_parts(run: &Path) -> Result<Vec<PathBuf>, Failure> {
     for entry in listing {
         let path = entry.map_err(CommonError::io("list", run))?.path();
         let name = path.file_name().and_then(|name| name.to_str());
-        if name.and_then(Part::of_folder).is_some() {
+        if name.and_then(SamplingPart::of_folder).is_some() {
             folders.push(path);
         }
     }

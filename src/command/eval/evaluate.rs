@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use idk_common::RunDir;
 use idk_evaluator::{
-    ADAPTER_NAME_RULE, ALL, Format, Grouping, Method, Results, View, is_adapter_name, render, results_file,
+    ADAPTER_NAME_RULE, ALL, Grouping, Method, Results, TableFormat, View, is_adapter_name, render,
+    results_file,
 };
 use idk_questions::metrics::Counts;
 use serde_json::{Value, json};
@@ -15,7 +16,7 @@ use crate::recipe::Recipe;
 use crate::run::questions::{self, Set};
 use crate::run::same_run::check_model_of_run;
 use crate::run::{Run, RunError, inputs};
-use crate::stage::evaluate::{Evaluation, load_adapters, with_own};
+use crate::stage::evaluate::{EvaluationStage, load_adapters, with_own};
 use crate::terminal::{Failure, print_result, say};
 
 /// Options of `idk-eval` without a subcommand.
@@ -43,9 +44,9 @@ pub(super) struct EvaluateArguments {
 struct ViewArguments {
     /// Form of the tables
     #[arg(long, default_value = "markdown", value_parser = one_of([
-        ("markdown", Format::Markdown), ("csv", Format::Csv), ("latex", Format::Latex),
+        ("markdown", TableFormat::Markdown), ("csv", TableFormat::Csv), ("latex", TableFormat::Latex),
     ]))]
-    format: Format,
+    format: TableFormat,
     /// Adds a table by groups of questions; CSV and LaTeX have these rows in place of the tasks
     #[arg(long, value_parser = one_of([
         ("sub-category", Grouping::SubCategory), ("difficulty", Grouping::Difficulty),
@@ -104,7 +105,7 @@ impl EvaluateArguments {
             }
             load_adapters(&self.named_adapters(&recipe, &dir)?, &model.lalm)
         })?;
-        let evaluation = Evaluation {
+        let evaluation = EvaluationStage {
             run: &run,
             adapters,
             dataset: labelled.then(|| dir.dataset()),

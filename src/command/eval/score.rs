@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use idk_evaluator::{EvalConfig, score_files};
 use idk_questions::Scorer;
-use idk_questions::metrics::Comparison;
+use idk_questions::metrics::{Comparison, show, show_with};
 
 use crate::command::args::one_of;
 use crate::terminal::{Failure, print_result, say};
@@ -48,10 +48,10 @@ impl ScoreArguments {
 }
 
 fn score_table(comparison: &Comparison) -> String {
-    let percent = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.2}"));
+    let percent = |value: Option<f64>| show(value, 2);
     let plain = |value: Option<f64>, reason: &Option<String>| match value {
         Some(value) => format!("{value:.4}"),
-        None => reason.clone().unwrap_or_else(|| "-".to_owned()),
+        None => show_with(reason.clone(), |reason| reason),
     };
     let mut text = format!("n {}\n\n|  | before | after |\n|---|---:|---:|\n", comparison.n);
     for (name, pair) in [

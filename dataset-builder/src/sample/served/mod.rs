@@ -9,17 +9,15 @@ mod tests;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use idk_common::chat::Message;
 use idk_common::progress::Progress;
 use idk_model::Lalm;
-use idk_questions::prompt_text;
 use idk_questions::rows::SampleRow;
 use idk_server::{Decoding, Server, ServerAnswer, ServerPrompt, ServerSettings, first_seed, wav_bytes};
 
 use crate::config::{BuildConfig, Sampler};
 use crate::error::BuildError;
 use crate::sample::sampler::sample_row;
-use crate::sample::screen::Usable;
+use crate::sample::screen::Screened;
 
 /// The server of a config, or `None` if the local model is sampled. Nothing is sent yet.
 ///
@@ -46,11 +44,11 @@ pub(crate) fn open(config: &BuildConfig) -> Result<Option<Server>, BuildError> {
 /// `None` if `stop` was set before all of them were answered.
 ///
 /// # Errors
-/// [`BuildError::Server`] for the first question in order that failed; [`BuildError::AudioChanged`].
+/// [`BuildError::Server`] for the first question in order that failed; [`BuildError::Model`] for a recording that changed.
 pub(crate) fn sample(
     server: &Server,
     lalm: &Lalm,
-    questions: &[&Usable],
+    questions: &[&Screened],
     config: &BuildConfig,
     run_seed: u64,
     stop: &AtomicBool,
@@ -60,7 +58,7 @@ pub(crate) fn sample(
     let answers =
         server.answer_all(questions.len(), &decoding(config, lalm), stop, &prompt, &|| progress.inc(1))?;
     let rows =
-        |(question, answers): (&&Usable, Vec<ServerAnswer>)| rows(question, &answers, config, run_seed);
+        |(question, answers): (&&Screened, Vec<ServerAnswer>)| rows(question, &answers, config, run_seed);
     Ok(answers.map(|answers| questions.iter().zip(answers).map(rows).collect()))
 }
 
@@ -81,35 +79,39 @@ fn decoding(config: &BuildConfig, lalm: &Lalm) -> Decoding {
 /// same prompt then. Each is sent at the model's rate and cut to its window, as the local encoder hears it.
 ///
 /// # Errors
-/// [`BuildError::AudioChanged`] if a recording cannot be read any more.
+/// [`BuildError::Model`] if a recording cannot be read any more.
 fn prompt(
-    question: &Usable,
+    question: &Screened,
     lalm: &Lalm,
     config: &BuildConfig,
     run_seed: u64,
 ) -> Result<ServerPrompt, BuildError> {
     let mel = lalm.mel.config();
     let rate_hz = mel.sampling_rate as u32;
-    let mut clips = Vec::with_capacity(question.shown.audio.len());
-    for path in &question.shown.audio {
+    let mut clips = Vec::with_capacity(question.asked.shown.audio.len());
+    for path in &question.asked.shown.audio {
         let recording = idk_audio::load_window(path, rate_hz, mel.window_samples())
             .map_err(|source| BuildError::recording(path, source))?;
         clips.push(wav_bytes(&recording.audio.samples, rate_hz));
     }
-    let message = Message::user(clips.len(), &prompt_text(&question.shown, config.prompt));
-    let id = question.original.id.clone();
+    let id = question.asked.id().to_owned();
     Ok(ServerPrompt {
         seed: first_seed(run_seed, &id),
         id,
-        messages: vec![message],
+        messages: vec![question.asked.message(config.prompt)],
         clips,
         token_ids: question.ids.clone(),
     })
 }
 
 /// The rows of one question. One greedy answer stands for all of them.
-fn rows(question: &Usable, answers: &[ServerAnswer], config: &BuildConfig, run_seed: u64) -> Vec<SampleRow> {
-    let first_seed = first_seed(run_seed, &question.original.id);
+fn rows(
+    question: &Screened,
+    answers: &[ServerAnswer],
+    config: &BuildConfig,
+    run_seed: u64,
+) -> Vec<SampleRow> {
+    let first_seed = first_seed(run_seed, question.asked.id());
     let rows = answers.iter().cycle().take(config.n_samples).enumerate().map(|(sample, answer)| {
         sample_row(question, sample, first_seed + sample as u64, &answer.text, answer.log_prob)
     });

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use idk_common::progress::Progress;
-use idk_model::{Lalm, device};
+use idk_model::{Answerer, FeatureLimits, FeatureStore, Lalm, device};
 use idk_questions::rows::SampleRow;
 use idk_questions::{Question, QuestionSet};
 use serde_json::json;
@@ -60,10 +60,12 @@ fn config(server: &FakeServer) -> BuildConfig {
 /// Screens `set` and samples it with seed 7.
 fn sample_set(set: &QuestionSet, config: &BuildConfig) -> Result<Vec<Vec<SampleRow>>, BuildError> {
     let lalm = tiny_model();
-    let screened = screen(&lalm, set, config, 7, &Control::silent())?;
+    let features = FeatureStore::new("", FeatureLimits::NONE);
+    let answerer = Answerer::base(&lalm, &features);
+    let screened = screen(&answerer, set, config, 7, &Control::silent())?;
     assert_eq!(screened.rejected, []);
     let server = open(config)?.unwrap();
-    let questions: Vec<&Usable> = screened.usable.iter().collect();
+    let questions: Vec<&Screened> = screened.usable.iter().collect();
     let rows = sample(&server, &lalm, &questions, config, 7, &AtomicBool::new(false), &Progress::hidden())?;
     Ok(rows.unwrap())
 }
@@ -174,9 +176,11 @@ fn a_question_with_a_special_token_is_rejected_where_a_server_would_read_it_as_o
     let mut set = three_questions();
     set.questions[1].question = "Which one is <|AUDIO|>?".to_owned();
     let remote = config(&server);
-    let screened = screen(&tiny_model(), &set, &remote, 7, &Control::silent()).unwrap();
+    let (lalm, features) = (tiny_model(), FeatureStore::new("", FeatureLimits::NONE));
+    let answerer = Answerer::base(&lalm, &features);
+    let screened = screen(&answerer, &set, &remote, 7, &Control::silent()).unwrap();
     assert_eq!(screened.usable.len(), 2);
     assert_eq!(screened.rejected[0].reason, "reserved-token");
     let local = BuildConfig { sampler: Sampler::Local, ..remote };
-    assert_eq!(screen(&tiny_model(), &set, &local, 7, &Control::silent()).unwrap().usable.len(), 3);
+    assert_eq!(screen(&answerer, &set, &local, 7, &Control::silent()).unwrap().usable.len(), 3);
 }

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use idk_common::seed::{Rng, derive_seed};
-use idk_questions::Verdict;
+use idk_questions::{AskedQuestion, Verdict};
 
-use crate::answer::prepare::{Prepared, PreparedQuestion};
+use crate::answer::prepare::Prepared;
 use crate::answer::record::Answer;
 use crate::compare::groups::sub_category_name;
 use crate::report::plot::draw::escape::escape;
@@ -105,7 +105,7 @@ pub(crate) fn examples(
     )
 }
 
-fn card(question: &PreparedQuestion, change: usize, players: &str, answers: [(&str, &Answer); 2]) -> String {
+fn card(question: &AskedQuestion, change: usize, players: &str, answers: [(&str, &Answer); 2]) -> String {
     let shown = &question.shown;
     let mut card = format!(
         "<article data-change=\"{change}\">\n<p class=\"faint\">{} · {}</p>\n<h3>{}</h3>\n{players}",
@@ -153,12 +153,7 @@ pub(crate) mod tests {
             sub_category: text.to_owned(),
             ..Question::default()
         };
-        let prepare = |question: Question| PreparedQuestion {
-            shown: question.clone(),
-            original: question,
-            features: Vec::new(),
-            audio_sha256: Vec::new(),
-        };
+        let prepare = |question: Question| AskedQuestion { shown: question.clone(), original: question };
         let answer = |index: usize, verdict: Verdict| Answer {
             id: format!("q{index}{text}"),
             text: text.to_owned(),
@@ -169,6 +164,7 @@ pub(crate) mod tests {
         };
         let prepared = Prepared {
             questions: (0..pairs.len()).map(|index| prepare(question(index))).collect(),
+            clips: Vec::new(),
             rejected: Vec::new(),
             cut_audio: 0,
             style: PromptStyle::default(),

@@ -1,6 +1,6 @@
 //! The tables of the page: every method on every task, transitions, groups, what was measured.
 
-use idk_questions::metrics::{Comparison, Counts, Transition};
+use idk_questions::metrics::{Comparison, Counts, Transition, show_signed, show_with};
 
 use crate::compare::groups::GroupResult;
 use crate::compare::methods::{MethodResult, RuleResult, TaskResult};
@@ -58,7 +58,7 @@ fn method_cells(task: &TaskResult) -> Vec<String> {
     let percents = [of.acc.after, of.tru.after, of.rel.after, of.refusal_rate.after, of.dcon, of.dhum];
     let mut cells: Vec<String> = percents.into_iter().map(percent).collect();
     cells.push(rgi_with_interval(of));
-    cells.push(of.random_rgi_beside().map_or("-".to_owned(), |rgi| format!("{rgi:+.2}")));
+    cells.push(show_signed(of.random_rgi_beside(), 2));
     cells.extend([&task.threshold, &task.group].map(|rule| rule_cell(rule.as_ref())));
     cells.push(of.unparsed.after.to_string());
     cells
@@ -69,7 +69,7 @@ fn rule_cell(rule: Option<&RuleResult>) -> String {
         Some(rgi) => Some(format!("{rgi:+.2}")),
         None => rule.rgi_reason.clone(),
     });
-    text.unwrap_or_else(|| "-".to_owned())
+    show_with(text, |text| text)
 }
 
 /// The nine counts of a table of transitions.

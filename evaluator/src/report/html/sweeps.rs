@@ -4,6 +4,7 @@ use crate::report::plot::draw::escape::escape;
 use crate::report::plot::sweeps::{name, plots, questions};
 use crate::report::table::percent;
 use crate::sweep::file::{Sweep, SweepKind, SweepPoint};
+use idk_questions::metrics::show_rgi;
 
 use super::page::{figure, figures, paragraph, row, section, table};
 
@@ -65,11 +66,7 @@ fn numbers(sweep: &Sweep) -> String {
 }
 
 fn rgi(point: &SweepPoint) -> String {
-    match (point.rgi, point.rgi_low, point.rgi_high) {
-        (Some(rgi), Some(low), Some(high)) => format!("{rgi:+.2} [{low:+.2},{high:+.2}]"),
-        (Some(rgi), _, _) => format!("{rgi:+.2}"),
-        (None, _, _) => point.rgi_reason.clone().unwrap_or_else(|| "-".to_owned()),
-    }
+    show_rgi(point.rgi, point.interval(), point.rgi_reason.as_deref())
 }
 
 #[cfg(test)]

@@ -3,12 +3,13 @@
 use std::path::Path;
 
 use idk_common::fs::write_atomic;
+use idk_questions::metrics::{show_signed, show_with};
 
 use crate::compare::methods::ALL;
 use crate::error::EvalError;
 use crate::report::plot::heat::heat;
 use crate::report::table::percent;
-use crate::sweep::transfer::{Cell, Transfer, mean_and_std};
+use crate::sweep::transfer::{Transfer, TransferCell, mean_and_std};
 
 use super::page::{page, paragraph, row, section, table, wide};
 use super::report_file;
@@ -46,8 +47,8 @@ fn report(transfer: &Transfer) -> String {
 
 /// What was found, in plain sentences.
 fn lead(transfer: &Transfer) -> String {
-    let named = |cell: &&Cell| cell.train == cell.test && cell.train != ALL;
-    let other = |cell: &&Cell| cell.train != cell.test && cell.train != ALL && cell.test != ALL;
+    let named = |cell: &&TransferCell| cell.train == cell.test && cell.train != ALL;
+    let other = |cell: &&TransferCell| cell.train != cell.test && cell.train != ALL && cell.test != ALL;
     let asked = format!(
         "Adapters were trained on {}, with {} each, and tested on every task.",
         list(&transfer.trains()),
@@ -62,7 +63,7 @@ fn lead(transfer: &Transfer) -> String {
             list(&own)
         )));
     }
-    let off: Vec<&Cell> = transfer.cells.iter().filter(other).collect();
+    let off: Vec<&TransferCell> = transfer.cells.iter().filter(other).collect();
     let means: Vec<f64> = off.iter().filter_map(|cell| cell.rgi_mean).collect();
     if !means.is_empty() {
         let (low, high) = means
@@ -81,13 +82,13 @@ fn lead(transfer: &Transfer) -> String {
     text
 }
 
-fn with_mean(cell: &Cell) -> String {
+fn with_mean(cell: &TransferCell) -> String {
     let mean = cell.rgi_mean.map_or("none".to_owned(), |mean| format!("{mean:+.2}"));
     format!("{mean} ({})", cell.test)
 }
 
 /// Every seed's interval lies above zero.
-fn is_above_zero(cell: &Cell) -> bool {
+fn is_above_zero(cell: &TransferCell) -> bool {
     cell.rgi_ci95.iter().all(|interval| interval.is_some_and(|[low, _]| low > 0.0))
 }
 
@@ -109,7 +110,7 @@ fn numbers(transfer: &Transfer) -> String {
     let head = ["trained on → tested on", "RGI", "seeds' intervals", "refused", "Acc", "base Acc"];
     let mut rows = String::new();
     for cell in &transfer.cells {
-        let interval = cell.hull().map_or("-".to_owned(), |[low, high]| format!("[{low:+.2},{high:+.2}]"));
+        let interval = show_with(cell.hull(), |[low, high]| format!("[{low:+.2},{high:+.2}]"));
         let mean = |values: &[Option<f64>]| percent(mean_and_std(values).0);
         let base = percent(transfer.base_acc.get(&cell.test).copied().flatten());
         let cells = [cell.rgi_text(), interval, mean(&cell.refusal_rate), mean(&cell.acc), base];
@@ -134,7 +135,7 @@ fn seeds(transfer: &Transfer) -> String {
                 (Some(rgi), None) => format!("{rgi:+.2}"),
                 (None, _) => "undefined".to_owned(),
             };
-            let random = of(&cell.random_rgi).map_or("-".to_owned(), |rgi| format!("{rgi:+.2}"));
+            let random = show_signed(of(&cell.random_rgi), 2);
             let cells =
                 [seed.to_string(), percent(of(&cell.acc)), percent(of(&cell.refusal_rate)), rgi, random];
             rows.push_str(&row("", &format!("{} → {}", cell.train, cell.test), &cells));

@@ -1,6 +1,7 @@
 //! Reliability of the base model and of every method, task by task, as bars.
 
 use idk_common::text::ellipsis;
+use idk_questions::metrics::show;
 
 use crate::compare::results::Results;
 
@@ -56,7 +57,7 @@ pub(crate) fn bars(results: &Results) -> Plot {
 fn bar(axis: &Axis, y: f64, colour: usize, name: &str, percent: Option<f64>) -> [Shape; 3] {
     let start = axis.at(0.0);
     let end = percent.map_or(start, |percent| axis.at(percent));
-    let number = percent.map_or("-".to_owned(), |percent| format!("{percent:.1}"));
+    let number = show(percent, 1);
     let class = format!("bar c{}", colour % 8);
     [
         text(start - 10.0, y, "end", &ellipsis(name, MAX_CHARS)),

@@ -1,6 +1,6 @@
 //! Risk-coverage curves: how the share of wrong answers grows with the share of questions answered, the surest first.
 
-use idk_questions::metrics::RiskCoverage;
+use idk_questions::metrics::{RiskCoverage, show};
 
 use crate::compare::results::Results;
 
@@ -44,7 +44,7 @@ fn plot(task: &str, curves: &[Curve<'_>], risk: &Axis) -> Plot {
         shapes.push(drawn(curve, &coverage, risk, *colour));
     }
     let key = curves.iter().map(|(name, colour, curve)| {
-        let area = curve.aurc.map_or("-".to_owned(), |area| format!("{area:.3}"));
+        let area = show(curve.aurc, 3);
         Key::line(&format!("curve c{}", colour % 8), &format!("{name}, AURC {area}"))
     });
     Plot {

@@ -1,8 +1,9 @@
 //! The heat map of a transfer experiment: what an adapter was trained on, what it was tested on, and RGI.
 
 use idk_common::text::ellipsis;
+use idk_questions::metrics::show_with;
 
-use crate::sweep::transfer::{Cell, Transfer, mean_and_std};
+use crate::sweep::transfer::{Transfer, TransferCell, mean_and_std};
 
 use super::draw::shape::{Shape, rectangle, text};
 use super::draw::style::STEPS;
@@ -47,7 +48,7 @@ pub(crate) fn heat(transfer: &Transfer) -> Plot {
     shapes.push(text(0.0, bottom, "faint", "base Acc"));
     for (column, test) in tests.iter().enumerate() {
         let acc = transfer.base_acc.get(*test).copied().flatten();
-        let acc = acc.map_or("-".to_owned(), |acc| format!("{acc:.1} %"));
+        let acc = show_with(acc, |acc| format!("{acc:.1} %"));
         shapes.push(text(x(column) + CELL[0] / 2.0, bottom, "middle faint", &acc));
     }
     let seeds = transfer.seeds.len();
@@ -75,16 +76,16 @@ fn class(rgi: Option<f64>) -> String {
 }
 
 /// The cell with its mean, spread, interval and share refused.
-fn cell_shapes(cell: &Cell, [left, top]: [f64; 2]) -> Vec<Shape> {
+fn cell_shapes(cell: &TransferCell, [left, top]: [f64; 2]) -> Vec<Shape> {
     let middle = left + CELL[0] / 2.0;
     let names = format!("trained on {}, tested on {}: {}", cell.train, cell.test, cell.text());
     let mut shapes = vec![rectangle([left, top], CELL[0], CELL[1], &class(cell.rgi_mean)).titled(names)];
     let value = cell.rgi_mean.map_or("undefined".to_owned(), |mean| format!("{mean:+.2}"));
     let spread = cell.rgi_std.map_or(String::new(), |std| format!(" ± {std:.2}"));
     shapes.push(text(middle, top + 21.0, "middle strong", &(value + &spread)));
-    let interval = cell.hull().map_or("-".to_owned(), |[low, high]| format!("[{low:+.2}, {high:+.2}]"));
+    let interval = show_with(cell.hull(), |[low, high]| format!("[{low:+.2}, {high:+.2}]"));
     shapes.push(text(middle, top + 37.0, "middle small", &interval));
-    let refused = mean_and_std(&cell.refusal_rate).0.map_or("-".to_owned(), |rate| format!("{rate:.0} %"));
+    let refused = show_with(mean_and_std(&cell.refusal_rate).0, |rate| format!("{rate:.0} %"));
     shapes.push(text(middle, top + 52.0, "middle small", &format!("{refused} refused")));
     shapes
 }

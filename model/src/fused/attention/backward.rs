@@ -10,15 +10,15 @@ use rayon::prelude::*;
 use super::super::buffer::values_mut;
 use super::super::math::{sum_pairs, vectorised};
 use super::super::raw::{Matrix, product};
-use super::heads::{Arrangement, Heads, Place, Sizes};
-use super::{BLOCK, Block, Pass, padded, with_dense_rows};
+use super::heads::{Arrangement, HeadPlace, Heads, Sizes};
+use super::{AttentionPass, BLOCK, Block, padded, with_dense_rows};
 
 /// Backward of [`attention`](super::attention()).
 #[derive(Debug)]
 pub(super) struct AttentionBackward;
 
 impl Backward<Flex, 3> for AttentionBackward {
-    type State = (Pass, [FlexTensor; 3]);
+    type State = (AttentionPass, [FlexTensor; 3]);
 
     /// With `P` the weights: `dv = P^T dy`, `dP = dy v^T`, `dS = P (dP - rowsum(P dP))`, `dq = scale dS k` and
     /// `dk = scale dS^T q`, the last two summed over the query heads of a key head.
@@ -35,7 +35,7 @@ impl Backward<Flex, 3> for AttentionBackward {
             let (row, kv_heads) = arrangement.task(index, &sizes);
             let mut scratch = Scratch::new(&sizes);
             for (index, kv_head) in kv_heads.enumerate() {
-                let task = Task { row, kv_head, index, q: q_place, kv: kv_place };
+                let task = HeadTask { row, kv_head, index, q: q_place, kv: kv_place };
                 pass.backward_head(&heads, &task, [&mut *q, &mut *k, &mut *v], &mut scratch);
             }
         };
@@ -55,12 +55,12 @@ impl Backward<Flex, 3> for AttentionBackward {
 }
 
 /// One key head of one batch row, and where it lies in the buffers.
-struct Task {
+struct HeadTask {
     row: usize,
     kv_head: usize,
     index: usize, // of the key head within the chunk
-    q: Place,
-    kv: Place,
+    q: HeadPlace,
+    kv: HeadPlace,
 }
 
 /// Buffers that one task needs, used again for every block.
@@ -104,9 +104,15 @@ impl Scratch {
     }
 }
 
-impl Pass {
+impl AttentionPass {
     /// The gradients of one key head and of its query heads, which replace the queries, keys and values in `q`, `k`, `v`.
-    fn backward_head(&self, d_out: &Heads, task: &Task, [q, k, v]: [&mut [f32]; 3], scratch: &mut Scratch) {
+    fn backward_head(
+        &self,
+        d_out: &Heads,
+        task: &HeadTask,
+        [q, k, v]: [&mut [f32]; 3],
+        scratch: &mut Scratch,
+    ) {
         let (sizes, width) = (&self.sizes, self.sizes.head_dim);
         scratch.d_keys.fill(0.0);
         scratch.d_values.fill(0.0);
@@ -142,7 +148,7 @@ impl Pass {
     }
 
     /// Zeroes the gradients of the blocks of queries that see no key and so were never visited.
-    fn clear_blind_queries(&self, task: &Task, member: usize, q: &mut [f32]) {
+    fn clear_blind_queries(&self, task: &HeadTask, member: usize, q: &mut [f32]) {
         let seen = self.blocks(task.row).next().map_or(self.sizes.seq, |block| block.queries.start);
         for query in 0..seen {
             let at = task.q.offset(task.index * self.sizes.group() + member, query);

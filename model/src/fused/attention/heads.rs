@@ -85,14 +85,14 @@ pub(super) enum Arrangement {
 
 /// Where the heads of one task lie in its chunk of a buffer.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Place {
+pub(super) struct HeadPlace {
     /// Values of one task.
     pub(super) chunk: usize,
     pub(super) row_stride: usize,
     head_stride: usize,
 }
 
-impl Place {
+impl HeadPlace {
     /// Offset of a row of a head, counted from the task's first head.
     pub(super) fn offset(&self, head: usize, row: usize) -> usize {
         head * self.head_stride + row * self.row_stride
@@ -121,13 +121,13 @@ impl Arrangement {
         (TASK_PRODUCTS / (heads * sizes.seq * sizes.keys * sizes.head_dim).max(1)).max(1)
     }
 
-    pub(super) fn place(self, heads: usize, rows: usize, sizes: &Sizes) -> Place {
+    pub(super) fn place(self, heads: usize, rows: usize, sizes: &Sizes) -> HeadPlace {
         let width = sizes.head_dim;
         match self {
             Self::HeadsInside => {
-                Place { chunk: rows * heads * width, row_stride: heads * width, head_stride: width }
+                HeadPlace { chunk: rows * heads * width, row_stride: heads * width, head_stride: width }
             }
-            Self::HeadsOutside => Place {
+            Self::HeadsOutside => HeadPlace {
                 chunk: heads / sizes.kv_heads * rows * width,
                 row_stride: width,
                 head_stride: rows * width,

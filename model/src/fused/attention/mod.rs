@@ -47,7 +47,7 @@ pub fn attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, scale: f64, mask: &At
     let ((q, q_node), (k, k_node)) = (operand(q, recorded), operand(k, recorded));
     let (v, v_node) = operand(v, recorded);
     let (q, k, v) = (with_dense_rows(q), with_dense_rows(k), with_dense_rows(v));
-    let pass = Pass { sizes, scale: scale as f32, mask: mask.clone() };
+    let pass = AttentionPass { sizes, scale: scale as f32, mask: mask.clone() };
     let out = pass.forward(&q, &k, &v);
     record(AttentionBackward, [q_node, k_node, v_node], out, || (pass, [q, k, v]))
 }
@@ -119,7 +119,7 @@ fn with_dense_rows(tensor: FlexTensor) -> FlexTensor {
 
 /// What the forward and the backward pass share besides the tensors.
 #[derive(Clone, Debug)]
-struct Pass {
+struct AttentionPass {
     sizes: Sizes,
     scale: f32,
     mask: AttentionMask,
@@ -133,7 +133,7 @@ struct Block {
     stride: usize, // of the scores: the keys, rounded up to whole vectors
 }
 
-impl Pass {
+impl AttentionPass {
     fn forward(&self, q: &FlexTensor, k: &FlexTensor, v: &FlexTensor) -> FlexTensor {
         let sizes = &self.sizes;
         let (q, k, v) = (Heads::of(q), Heads::of(k), Heads::of(v));

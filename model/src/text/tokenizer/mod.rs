@@ -21,7 +21,7 @@ use crate::arch::config::LalmConfig;
 use crate::arch::template::Template;
 use crate::arch::{Architecture, qwen2_audio};
 use crate::error::ModelError;
-use crate::text::template::{ChatTemplate, Origin, own_template};
+use crate::text::template::{ChatTemplate, TemplateOrigin, own_template};
 
 /// Files that belong to a tokenizer, copied when a model is saved; the first two are needed here.
 const TOKENIZER_JSON: &str = "tokenizer.json";
@@ -142,11 +142,11 @@ impl LalmTokenizer {
         let eos_id = id(&name(&config.eos_token, family.end_of_turn))?;
         let pad_id = id(&name(&config.pad_token, family.pad))?;
         let built_in =
-            || ChatTemplate::new(Origin::Family(architecture.name), family.built_in, config.names());
+            || ChatTemplate::new(TemplateOrigin::Family(architecture.name), family.built_in, config.names());
         let fail = |what| ModelError::ChatTemplate { path: path.to_owned(), what };
         let chat = match own_template(&files).map_err(fail)? {
             Some((origin, source)) => match ChatTemplate::new(origin, &source, config.names()) {
-                Err(_) if origin == Origin::TokenizerConfig => built_in(),
+                Err(_) if origin == TemplateOrigin::TokenizerConfig => built_in(),
                 own => own,
             },
             None => built_in(),
@@ -165,7 +165,7 @@ impl LalmTokenizer {
             end_of_turn_id: eos_id,
         };
         tokenizer.end_of_turn_id = match tokenizer.probe() {
-            Err(_) if tokenizer.chat.origin == Origin::TokenizerConfig => {
+            Err(_) if tokenizer.chat.origin == TemplateOrigin::TokenizerConfig => {
                 tokenizer.chat = built_in().map_err(fail)?;
                 tokenizer.probe()?
             }

@@ -48,7 +48,7 @@ pub(crate) fn tokens(text: &[Word], skip: impl Fn(&str) -> bool) -> Vec<Token> {
 }
 
 /// One word of a phrase.
-enum Part {
+enum PhrasePart {
     Word(String),
     Stem(String),
     Class(Vec<&'static str>),
@@ -56,7 +56,7 @@ enum Part {
     Gap,
 }
 
-impl Part {
+impl PhrasePart {
     fn fits(&self, token: &str) -> bool {
         match self {
             Self::Word(word) => word == token,
@@ -70,9 +70,9 @@ impl Part {
 
 /// Phrases of all languages.
 pub(crate) struct Phrases {
-    by_word: HashMap<String, Vec<Vec<Part>>>,
+    by_word: HashMap<String, Vec<Vec<PhrasePart>>>,
     /// Those that begin with a stem or a class.
-    others: Vec<Vec<Part>>,
+    others: Vec<Vec<PhrasePart>>,
 }
 
 impl Phrases {
@@ -83,7 +83,9 @@ impl Phrases {
             for phrase in list(language).split("; ").filter(|phrase| !phrase.is_empty()) {
                 let parts = parts(phrase, language);
                 match parts.first() {
-                    Some(Part::Word(word)) => phrases.by_word.entry(word.clone()).or_default().push(parts),
+                    Some(PhrasePart::Word(word)) => {
+                        phrases.by_word.entry(word.clone()).or_default().push(parts)
+                    }
                     _ => phrases.others.push(parts),
                 }
             }
@@ -115,27 +117,27 @@ impl Phrases {
 }
 
 /// The words of a phrase; each script is split as in a reply.
-fn parts(phrase: &str, language: &Language) -> Vec<Part> {
+fn parts(phrase: &str, language: &Language) -> Vec<PhrasePart> {
     let mut parts = Vec::new();
     for word in phrase.split(' ') {
         let mut classes = language.classes.iter().filter_map(|class| class.split_once(": "));
         let class = classes.find(|(name, _)| *name == word);
         let class = class.map(|(_, words)| words.split(' ').collect::<Vec<_>>());
         match (word, class, word.strip_suffix('*')) {
-            ("ANY", ..) => parts.push(Part::Any),
-            ("~", ..) => parts.push(Part::Gap),
-            (_, Some(words), _) => parts.push(Part::Class(words)),
-            (_, _, Some(stem)) => parts.push(Part::Stem(stem.to_owned())),
-            _ => parts.extend(words(word).into_iter().map(|word| Part::Word(word.text))),
+            ("ANY", ..) => parts.push(PhrasePart::Any),
+            ("~", ..) => parts.push(PhrasePart::Gap),
+            (_, Some(words), _) => parts.push(PhrasePart::Class(words)),
+            (_, _, Some(stem)) => parts.push(PhrasePart::Stem(stem.to_owned())),
+            _ => parts.extend(words(word).into_iter().map(|word| PhrasePart::Word(word.text))),
         }
     }
     parts
 }
 
-fn phrase_end(parts: &[Part], tokens: &[Token], at: usize) -> Option<usize> {
+fn phrase_end(parts: &[PhrasePart], tokens: &[Token], at: usize) -> Option<usize> {
     let mut end = at;
     for (index, part) in parts.iter().enumerate() {
-        if matches!(part, Part::Gap) {
+        if matches!(part, PhrasePart::Gap) {
             let rest = &parts[index + 1..];
             let reach = (end..=end + GAP).take_while(|&start| start == 0 || !tokens_end(tokens, start - 1));
             return reach.filter_map(|start| phrase_end(rest, tokens, start)).next();
