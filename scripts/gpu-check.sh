@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Everything that only a GPU can show, in two calls of a few minutes: golden values, the main job against the CPU, and speed and memory on a
-# model with the shapes of Qwen2-Audio-7B and random weights, beside transformers and PEFT. Leaves table.md for docs/gpu-log.md.
+# model with the shapes of Qwen2-Audio-7B and random weights, compared with transformers and PEFT. Leaves table.md for docs/gpu-log.md.
 #
 # Usage: scripts/gpu-check.sh [--call 1|2] [--bin FOLDER] [--out FOLDER] [--skip PART]... [--only PART]... [--minutes N] [--dry] [--rehearse]
 #   --call      1: whether it is right (machine golden-f32 golden-bf16 main-job), 6 minutes; 2: how fast it is (the rest), 6 minutes
@@ -81,7 +81,7 @@ wanted() { # part
     return 0
 }
 
-# Runs a command within its own limit and what is left of the whole; its output goes to a log, its process number beside it.
+# Runs a command within its own limit and what is left of the whole; its output goes to a log, its process number next to it.
 run() { # seconds, log, command...
     local limit=$1 log=$out/$2.log pid=$out/$2.pid left=$((deadline - SECONDS))
     shift 2
@@ -333,10 +333,10 @@ sft() { # batch size, steps
 
 # Kernels that sft-1 compiled and chose may be on the disk now.
 again() {
-    training again "idk-train SFT, batch 1, once more" rows 1 --set train.max_steps=10
+    training again "idk-train SFT, batch 1, again" rows 1 --set train.max_steps=10
 }
 
-# The first step's wait and the speed with every kernel tried, beside sft-1.
+# The first step's wait and the speed with every kernel tried, compared with sft-1.
 autotune() {
     program idk-train-autotune > /dev/null || return
     trainer=idk-train-autotune

@@ -4,8 +4,8 @@
 # Usage: scripts/pack-cuda.sh [FOLDER]        [default: .cuda]
 #   CARGO_TARGET_DIR  as for cargo            [default: target]
 #   FEATURES=         programs without GPU, for `scripts/gpu-check.sh --rehearse`   [default: cuda]
-#   FUSION=1          also the golden checks with fused GPU kernels (builds the GPU crates once more)
-#   AUTOTUNE=1        also idk-train with autotune (builds the GPU crates once more)
+#   FUSION=1          also the golden checks with fused GPU kernels (builds the GPU crates again)
+#   AUTOTUNE=1        also idk-train with autotune (builds the GPU crates again)
 #   KERNELS=FOLDER    a kernel cache to take along, such as one that tests/end_to_end/cuda-compile.sh filled (CACHE)
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -13,7 +13,7 @@ out=${1:-.cuda}
 features=${FEATURES-cuda}
 target=${CARGO_TARGET_DIR:-target}
 mkdir -p "$out"
-# What is packed now must not stand beside programs of another day.
+# What is packed now must not be mixed with programs of another day.
 rm -f "$out"/*.xz
 git rev-parse HEAD > "$out/commit"
 

@@ -114,7 +114,7 @@ fn a_loss_that_is_not_finite_ends_with_70_names_the_rows_and_keeps_the_last_good
         let kept: Vec<String> = files(&run.join("checkpoints")).into_keys().collect();
         assert!(kept.iter().any(|name| name.ends_with("adapter_model.safetensors")), "{kept:?}");
         assert!(!run.join("adapter").exists() && !run.join("eval").exists());
-        // The same command comes to the same end; it does not go on with weights that were never good.
+        // The same command comes to the same end; it does not continue with weights that were never good.
         desk.train(&astray).failed(70, &["is not finite at step"]);
     }
 }

@@ -1,4 +1,4 @@
-"""N answers to every question: transformers `generate(num_return_sequences=N)` beside idk-build, the same checkpoint,
+"""N answers to every question: transformers `generate(num_return_sequences=N)` and idk-build, the same checkpoint,
 questions, prompts and settings, two threads each, one after the other in one run.
 
     python -m venv /tmp/peers && /tmp/peers/bin/pip install torch==2.15.0 transformers==5.23.0 numpy soundfile
@@ -40,7 +40,7 @@ def arguments():
 
 
 def shorter_window(model: Path, out: Path, seconds: int):
-    """A copy of the checkpoint that hears `seconds` at most, in place of 30."""
+    """A copy of the checkpoint that hears `seconds` at most, instead of 30."""
     from safetensors.torch import load_file, save_file
 
     shutil.copytree(model, out)

@@ -1,4 +1,4 @@
-"""Compares `idk-eval score` with MMAU's two rules, written anew in Python, item by item.
+"""Compares `idk-eval score` with MMAU's two rules, written again in Python, item by item.
 
     python benches/peers/scorers.py --questions QUESTIONS.json [ANSWERS.jsonl ...]
 

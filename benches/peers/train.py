@@ -1,4 +1,4 @@
-"""A LoRA step of SFT: transformers + PEFT beside idk-train, the same checkpoint, rows, batches and LoRA layers, two threads
+"""A LoRA step of SFT: transformers + PEFT and idk-train, the same checkpoint, rows, batches and LoRA layers, two threads
 each, one after the other in one run, in several rounds.
 
     python -m venv /tmp/peers
@@ -196,7 +196,7 @@ def worker(options):
 
 
 def embedded(model, batch, torch):
-    """The batch with the encoder's outputs in the place of the audio: what only the language model is left to do."""
+    """The batch with the encoder's outputs instead of the audio: only the language model is left to run."""
     inner = model.get_base_model()
     found = {}
 

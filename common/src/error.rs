@@ -166,7 +166,7 @@ impl Diagnose for CommonError {
             Self::Json { .. } => "correct the file at that place",
             Self::Encode { .. } => return None,
             Self::Busy { .. } => "wait for the other process, or choose another output folder",
-            Self::Mismatch { .. } => "the file was changed or damaged: restore it, or make the folder anew",
+            Self::Mismatch { .. } => "the file was changed or damaged: restore it, or make the folder again",
             Self::OutsideFolder { .. } => "use a path relative to that folder, without `..`",
         };
         Some(hint.to_owned())

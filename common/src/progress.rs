@@ -7,13 +7,13 @@ pub type NewProgress = fn(&str, u64) -> Progress;
 
 /// Shows how far a job is. Must never fail and may be called from several threads.
 pub trait Display: fmt::Debug + Send + Sync {
-    /// The text beside the count.
+    /// The text next to the count.
     fn set_message(&self, message: &str);
     /// `units` were done before, as after a resume: they count as done but not for the rate.
     fn resume_at(&self, units: u64);
     /// `units` more are done.
     fn inc(&self, units: u64);
-    /// One line of text beside the display.
+    /// One line of text next to the display.
     fn line(&self, text: &str);
     /// The job is done; may be called again.
     fn finish(&self);
@@ -37,7 +37,7 @@ impl Progress {
         Self(None)
     }
 
-    /// The text beside the count, such as the current loss.
+    /// The text next to the count, such as the current loss.
     pub fn set_message(&self, message: impl AsRef<str>) {
         self.on_display(|display| display.set_message(message.as_ref()));
     }

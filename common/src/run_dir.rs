@@ -40,7 +40,7 @@ impl RunDir {
         self.root.join("recipe.toml")
     }
 
-    /// What made the run beside its recipe: hashes of program and model.
+    /// What made the run, besides its recipe: hashes of program and model.
     #[must_use]
     pub fn identity(&self) -> PathBuf {
         self.root.join("identity.json")

@@ -13,7 +13,7 @@ use crate::sample::stage::{BuildInputs, sample_shards, screen_set, write_questio
 ///
 /// The files depend on the arguments alone: not on the number of threads, not on where `out` is, and not on how often
 /// the build was stopped and started again. Samples are kept shard by shard while they are drawn, and a later build
-/// goes on after them. The files are written one by one, each whole or not at all, the manifest last; a dataset without
+/// resumes after them. The files are written one by one, each whole or not at all, the manifest last; a dataset without
 /// a manifest is not complete.
 ///
 /// # Errors

@@ -66,7 +66,7 @@ pub struct BuildConfig {
     pub max_new_tokens: usize,
     /// The answer that an unknown question is trained to give. Default "I don't know".
     pub refusal: String,
-    /// Several such answers, of which each question gets one by the seed, in place of `refusal`. Default none.
+    /// Several such answers, of which each question gets one by the seed, instead of `refusal`. Default none.
     pub refusals: Vec<String>,
     /// The answer that a known question is trained to give: `gold` or `sampled`. Default `gold`.
     pub target: Target,

@@ -81,7 +81,7 @@ pub enum BuildError {
         differences: Vec<Difference>,
     },
 
-    /// A signal stopped the build; it can go on.
+    /// A signal stopped the build; it can resume.
     #[error("the build was stopped {}", stopped_at(*sampled, *total))]
     Stopped {
         /// Questions whose samples are saved; `None` before the first is sampled or looked for.
@@ -141,7 +141,7 @@ pub enum BuildError {
     },
 
     /// Labelling was asked for what needs other samples.
-    #[error("`{key}` decides what is sampled, so it cannot be changed by labelling anew")]
+    #[error("`{key}` decides what is sampled, so another labelling cannot change it")]
     SamplingKey {
         /// The key of `[build]`.
         key: String,
@@ -239,10 +239,10 @@ impl Diagnose for BuildError {
                 Some("this is a bug of the dataset builder, please report it".to_owned())
             }
             Self::OtherSampling { .. } => Some(
-                "build into another folder, or start anew with `--fresh`, which moves this one aside"
+                "build into another folder, or start again with `--fresh`, which moves this one aside"
                     .to_owned(),
             ),
-            Self::Stopped { .. } => Some("give the same command again to go on".to_owned()),
+            Self::Stopped { .. } => Some("give the same command again to resume".to_owned()),
             Self::MissingShards { .. } | Self::NoShards { .. } => Some(
                 "run each `--shard i/n` of the recipe to its end, then merge all of their folders".to_owned(),
             ),

@@ -35,7 +35,7 @@ pub struct EvalConfig {
     pub limit: Option<usize>,
     /// Stop if more than this share of the questions cannot be used. Default 0.05.
     pub max_rejected_share: f64,
-    /// Adapters beside the run's own, each as `NAME=FOLDER`.
+    /// Adapters in addition to the run's own, each as `NAME=FOLDER`.
     pub adapters: Vec<String>,
     /// What the thresholds of `threshold` and `self-consistency` make as large as possible on the questions of `val` in [data]:
     /// `youden` or `rgi`. Default `youden`.
@@ -44,11 +44,11 @@ pub struct EvalConfig {
     pub group_known_share: f64,
     /// Share of the questions that `random` refuses. Default: as many as the first method that runs a model.
     pub random_rate: Option<f64>,
-    /// Files in place of the prompts of the training-free methods.
+    /// Files instead of the prompts of the training-free methods.
     pub prompts: PromptFiles,
 }
 
-/// `[eval.prompts]`: files in place of the default templates.
+/// `[eval.prompts]`: files instead of the default templates.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PromptFiles {
@@ -79,7 +79,7 @@ pub struct PromptFiles {
 }
 
 impl PromptFiles {
-    /// The same with file names in place of paths: results do not say where a file lay.
+    /// The same with file names instead of paths: results do not say where a file lay.
     pub(crate) fn without_folders(&self) -> Self {
         let name =
             |path: &Option<PathBuf>| path.as_ref().and_then(|path| path.file_name()).map(PathBuf::from);

@@ -21,9 +21,9 @@ use crate::compare::results::{FORMAT, REJECTED_FILE, Results, base_results, resu
 use crate::compare::rules::{Rule, apply, fit_on_val, fit_self_consistency, group_rule};
 use crate::config::EvalConfig;
 use crate::error::EvalError;
-use crate::method::{Contender, Method};
-use crate::report::beside::Beside;
+use crate::method::{Candidate, Method};
 use crate::report::html::{report_file, write_report};
+use crate::report::run_files::RunFiles;
 
 /// Answers the prepared questions with the base model and with every method of the recipe, compares them, and writes
 /// `answers-<name>.jsonl`, `rejected.jsonl`, `report.html` and, last, `results.json` into `eval_dir`.
@@ -43,10 +43,10 @@ pub fn evaluate(
 ) -> Result<Results, EvalError> {
     config.validate()?;
     let prompts = Prompts::load(&config.prompts)?;
-    let contenders = contenders(config, subject.adapters);
-    check_possible(subject, config, &contenders)?;
-    let names: Vec<&str> = contenders.iter().map(|who| who.name.as_str()).collect();
-    // Results beside answers that are not theirs would lie.
+    let candidates = candidates(config, subject.adapters);
+    check_possible(subject, config, &candidates)?;
+    let names: Vec<&str> = candidates.iter().map(|who| who.name.as_str()).collect();
+    // Results next to answers that are not theirs would mislead.
     fs::remove_if_exists(&results_file(eval_dir))?;
     fs::remove_if_exists(&report_file(eval_dir))?;
     fs::remove_if_exists(&eval_dir.join(REJECTED_FILE))?;
@@ -56,13 +56,13 @@ pub fn evaluate(
     write_answers(eval_dir, &Method::Base.into(), prepared, &base)?;
     let self_consistency = subject.samples.map(|samples| self_consistency(prepared, &base, &samples.test));
     let mut said: BTreeMap<&str, (Vec<Answer>, Option<Rule>)> = BTreeMap::new();
-    for who in contenders.iter().filter(|who| !who.method.is_rule()) {
+    for who in candidates.iter().filter(|who| !who.method.is_rule()) {
         let answers = run.answers(who, prepared)?;
         write_answers(eval_dir, who, prepared, &answers)?;
         said.insert(&who.name, (answers, None));
     }
-    for who in contenders.iter().filter(|who| who.method.is_rule()) {
-        let first = contenders.iter().find(|who| !who.method.is_rule());
+    for who in candidates.iter().filter(|who| who.method.is_rule()) {
+        let first = candidates.iter().find(|who| !who.method.is_rule());
         let like = first.and_then(|who| Some((who.name.as_str(), said.get(who.name.as_str())?.0.as_slice())));
         let rule = rule(&run, who.method, prepared, like)?;
         let answers = apply(&rule, prepared, &base, self_consistency.as_deref(), seed)?;
@@ -71,7 +71,7 @@ pub fn evaluate(
     }
     let mut methods = Vec::new();
     let mut all: Vec<(&str, &[Answer])> = vec![(Method::Base.name(), &base)];
-    for who in &contenders {
+    for who in &candidates {
         let Some((answers, rule)) = said.get(who.name.as_str()) else { continue };
         let rules = Yardsticks {
             known_share: Some(subject.known_share),
@@ -88,7 +88,7 @@ pub fn evaluate(
         seed,
         prompt: prepared.style,
         config: config.without_folders(),
-        provenance: provenance(subject, &contenders, &prompts),
+        provenance: provenance(subject, &candidates, &prompts),
         n: prepared.questions.len(),
         rejected: prepared.rejected.len(),
         cut_audio: prepared.cut_audio,
@@ -99,7 +99,7 @@ pub fn evaluate(
         pairs: pair_results(prepared, &all)?,
     };
     write_jsonl(&eval_dir.join(REJECTED_FILE), &prepared.rejected)?;
-    write_report(eval_dir, &results, prepared, &all, &Beside::read(subject.run_dir))?;
+    write_report(eval_dir, &results, prepared, &all, &RunFiles::read(subject.run_dir))?;
     write_json(&results_file(eval_dir), &results)?;
     Ok(results)
 }
@@ -137,35 +137,35 @@ fn rule(
 }
 
 /// The recipe's methods, each once, and every adapter where the recipe has `adapter`; the base is answered anyway.
-fn contenders(config: &EvalConfig, adapters: &[NamedAdapter]) -> Vec<Contender> {
-    let mut contenders: Vec<Contender> = Vec::new();
+fn candidates(config: &EvalConfig, adapters: &[NamedAdapter]) -> Vec<Candidate> {
+    let mut candidates: Vec<Candidate> = Vec::new();
     for &method in &config.methods {
-        let of_method: Vec<Contender> = match method {
+        let of_method: Vec<Candidate> = match method {
             Method::Base => Vec::new(),
             Method::Adapter => {
-                adapters.iter().map(|adapter| Contender { name: adapter.name.clone(), method }).collect()
+                adapters.iter().map(|adapter| Candidate { name: adapter.name.clone(), method }).collect()
             }
             _ => vec![method.into()],
         };
         for who in of_method {
-            if !contenders.contains(&who) {
-                contenders.push(who);
+            if !candidates.contains(&who) {
+                candidates.push(who);
             }
         }
     }
-    contenders
+    candidates
 }
 
 /// What a rule works with must be there before an earlier evaluation is taken away.
 fn check_possible(
     subject: &Subject<'_>,
     config: &EvalConfig,
-    contenders: &[Contender],
+    candidates: &[Candidate],
 ) -> Result<(), EvalError> {
     let lacks = |method: Method, what: &str, hint| {
         Err(EvalError::Lacks { method: method.name(), what: what.to_owned(), hint })
     };
-    let has = |method: Method| contenders.iter().any(|who| who.method == method);
+    let has = |method: Method| candidates.iter().any(|who| who.method == method);
     if has(Method::Threshold) && subject.val.is_none() {
         return lacks(
             Method::Threshold,
@@ -183,7 +183,7 @@ fn check_possible(
     }
     if has(Method::Random)
         && config.random_rate.is_none()
-        && contenders.iter().all(|who| who.method.is_rule())
+        && candidates.iter().all(|who| who.method.is_rule())
     {
         let hint = "give `random_rate` in [eval], or a method that runs a model";
         return lacks(Method::Random, "does not know how many questions to refuse", hint);
@@ -194,11 +194,11 @@ fn check_possible(
 /// What the caller gave, and the prompts that were used.
 fn provenance(
     subject: &Subject<'_>,
-    contenders: &[Contender],
+    candidates: &[Candidate],
     prompts: &Prompts,
 ) -> BTreeMap<String, String> {
     let mut provenance = subject.provenance.clone();
-    for who in contenders {
+    for who in candidates {
         for (name, sha256) in prompts.hashes(who.method) {
             provenance.insert(format!("prompt_{name}_sha256"), sha256.to_owned());
         }
@@ -227,7 +227,7 @@ pub(crate) mod tests {
         let all = vec![Method::Base, Method::Adapter, Method::IdkPrompt, Method::Adapter];
         let config = EvalConfig { methods: all, ..EvalConfig::default() };
         let names = |adapters: &[NamedAdapter]| {
-            contenders(&config, adapters).into_iter().map(|who| who.name).collect::<Vec<_>>()
+            candidates(&config, adapters).into_iter().map(|who| who.name).collect::<Vec<_>>()
         };
         assert_eq!(names(&[adapter("adapter"), adapter("k5")]), ["adapter", "k5", "idk-prompt"]);
         assert_eq!(names(&[]), ["idk-prompt"]);
@@ -434,7 +434,7 @@ pub(crate) mod tests {
             (row.acc.before, row.acc.after)
         };
         assert_eq!(acc(&run(&lalm, &adapter, &config, root.path())), (Some(100.0), Some(100.0)));
-        // Other weights, another scale and other decoding each answer anew.
+        // Other weights, another scale and other decoding each answer again.
         adapter.sha256 = "b".to_owned();
         assert_ne!(acc(&run(&lalm, &adapter, &config, root.path())).1, Some(100.0));
         adapter.sha256 = "a".to_owned();

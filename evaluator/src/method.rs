@@ -69,14 +69,14 @@ impl Method {
 
 /// One of those that are compared: a method, or one of several adapters.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Contender {
+pub struct Candidate {
     /// The method's name, or the adapter's own; unique, and part of the name of its file of answers.
     pub name: String,
     /// How it answers.
     pub method: Method,
 }
 
-impl From<Method> for Contender {
+impl From<Method> for Candidate {
     fn from(method: Method) -> Self {
         Self { name: method.name().to_owned(), method }
     }

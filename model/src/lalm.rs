@@ -18,8 +18,8 @@ use crate::nn::decoder::Decoder;
 use crate::nn::encoder::AudioEncoder;
 use crate::nn::linear::ForwardContext;
 use crate::nn::projector::Projector;
-use crate::nn::slot::Slot;
 use crate::nn::source::{TensorSource, Values};
+use crate::nn::tensor_mut::TensorMut;
 use crate::text::tokenizer::LalmTokenizer;
 use crate::weights::Weights;
 
@@ -59,7 +59,7 @@ impl Lalm {
     }
 
     /// [`Lalm::load`] with the weights in another type, and to be run as `settings` say. Tensors go to the device one by
-    /// one: beside the model the host holds the largest of them.
+    /// one: in addition to the model the host holds the largest of them.
     ///
     /// # Errors
     /// Any missing, unused, misshaped or non-finite tensor and any unsupported setting is an error that names it;
@@ -128,7 +128,7 @@ impl Lalm {
     /// Calls `f` with every tensor and its canonical (transformers 4, on-disk) name, in a fixed order.
     ///
     /// [`ENCODER_POSITIONS`](crate::ENCODER_POSITIONS) is among them; transformers keeps it frozen.
-    pub fn for_each_tensor(&mut self, f: &mut dyn FnMut(&str, Slot)) {
+    pub fn for_each_tensor(&mut self, f: &mut dyn FnMut(&str, TensorMut)) {
         self.encoder.for_each_tensor(f);
         self.projector.for_each_tensor(f);
         self.decoder.for_each_tensor(f);

@@ -53,7 +53,7 @@ pub use nn::linear::{ForwardContext, Linear};
 pub use nn::norm::{LayerNorm, RmsNorm};
 pub use nn::projector::Projector;
 pub use nn::rope::{Angles, Rope};
-pub use nn::slot::Slot;
+pub use nn::tensor_mut::TensorMut;
 pub use outline::ModelInfo;
 pub use text::tokenizer::LalmTokenizer;
 pub use weights::Weights;

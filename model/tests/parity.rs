@@ -492,9 +492,9 @@ fn gradients_reach_every_trained_tensor_of_the_full_model() {
     let grads = log_softmax(logits, 1).narrow(1, 0, 3).sum().backward();
     lalm.for_each_tensor(&mut |name, slot| {
         let found = match slot {
-            idk_model::Slot::R1(tensor) => tensor.grad(&grads).map(values),
-            idk_model::Slot::R2(tensor) => tensor.grad(&grads).map(values),
-            idk_model::Slot::R3(tensor) => tensor.grad(&grads).map(values),
+            idk_model::TensorMut::R1(tensor) => tensor.grad(&grads).map(values),
+            idk_model::TensorMut::R2(tensor) => tensor.grad(&grads).map(values),
+            idk_model::TensorMut::R3(tensor) => tensor.grad(&grads).map(values),
         };
         let grad = found.unwrap_or_else(|| panic!("{name} has no gradient"));
         assert!(

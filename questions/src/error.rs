@@ -12,7 +12,7 @@ pub enum QuestionError {
     /// The file cannot be read or written, or is not JSON; names file and line.
     #[error(transparent)]
     Common(#[from] CommonError),
-    /// Neither an array of questions, nor one question a line, nor a table.
+    /// Neither an array of questions, nor one question per line, nor a table.
     #[error(
         "`{}`, line {line}: a question set is a JSON array, one JSON object a line, or a csv table",
         display_path(path)
@@ -124,11 +124,11 @@ impl Diagnose for QuestionError {
                 "rename the keys to those of one shape; docs/reference/question-sets.md lists them all"
             }
             Self::TooMany { .. } => "split the set",
-            Self::AudioOutside { .. } => "put the clips beside the question set or below it",
+            Self::AudioOutside { .. } => "put the clips next to the question set or below it",
             Self::MissingAnswers { .. } => {
                 "answer every question, or leave the others out of the question set"
             }
-            Self::DuplicateAnswers { .. } => "keep one answer a question",
+            Self::DuplicateAnswers { .. } => "keep one answer per question",
             Self::OptionsDiffer { .. } => "use the question set that the answers were made for",
             Self::LengthMismatch { .. } => return None,
         };

@@ -71,7 +71,7 @@ pub struct SftRow {
     pub label: Label,
 }
 
-/// One stored answer (`answers-<method>.jsonl`). Only `id` and `text` are needed; scoring judges the text anew.
+/// One stored answer (`answers-<method>.jsonl`). Only `id` and `text` are needed; scoring judges the text again.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct AnswerRow {
     /// The question. A number is read as its digits.

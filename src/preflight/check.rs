@@ -10,7 +10,7 @@ use idk_model::ModelInfo;
 use idk_questions::reason;
 use serde::Serialize;
 
-use super::questions::{Glimpse, glimpse};
+use super::questions::{SetSummary, summary};
 use crate::recipe::Recipe;
 use crate::run::questions::{Set, no_questions};
 use crate::run::rendered::bank_dir;
@@ -39,9 +39,9 @@ pub(crate) struct Checked {
     /// The base model, if it can be used.
     pub(crate) outline: Option<ModelInfo>,
     /// The training questions, if they can be used.
-    pub(crate) train: Option<Glimpse>,
+    pub(crate) train: Option<SetSummary>,
     /// The test questions, if they can be used.
-    pub(crate) test: Option<Glimpse>,
+    pub(crate) test: Option<SetSummary>,
 }
 
 /// `--check`: looks at every input of a run and at its folder; trains and writes nothing.
@@ -151,14 +151,14 @@ impl Checked {
             }
         }
         for set in sets {
-            match glimpse(data, set, bank.as_ref(), LOOKED_AT) {
+            match summary(data, set, bank.as_ref(), LOOKED_AT) {
                 Ok(found) => self.set(recipe, set, found),
                 Err(failure) => self.problem(set.key(), &failure),
             }
         }
     }
 
-    fn set(&mut self, recipe: &Recipe, set: Set, found: Glimpse) {
+    fn set(&mut self, recipe: &Recipe, set: Set, found: SetSummary) {
         let reasons = reason::listed(&reason::counts(&found.rejected));
         let limit = match set {
             Set::Train => recipe.build.max_rejected_share,

@@ -163,7 +163,7 @@ impl Training {
 /// Rows of an epoch, and whether that is exact.
 fn rows(recipe: &Recipe, checked: &Checked, manifest: Option<&DatasetManifest>) -> (Option<u64>, bool) {
     let counts = manifest.map(|manifest| &manifest.counts);
-    let questions = checked.train.as_ref().map(|glimpse| glimpse.questions as u64);
+    let questions = checked.train.as_ref().map(|summary| summary.questions as u64);
     match (recipe.train.method, counts) {
         (Method::Sft, Some(counts)) => (Some(counts.sft_rows as u64), true),
         (Method::Dpo, Some(counts)) => (Some(counts.dpo_rows as u64), true),
@@ -201,7 +201,7 @@ fn dataset_stage(
             format!("{} known, {} unknown at {}@{}", counts.known, counts.unknown, build.k, build.n_samples);
         return Stage { name: "dataset", state: "done", what };
     }
-    let questions = checked.train.as_ref().map_or(0, |glimpse| glimpse.questions as u64);
+    let questions = checked.train.as_ref().map_or(0, |summary| summary.questions as u64);
     let what = format!(
         "{} questions x {} samples, labelled {}@{}",
         grouped(questions),
@@ -240,7 +240,7 @@ fn training_stage(recipe: &Recipe, dir: &RunDir, steps: Option<u64>) -> Result<S
 
 fn evaluation_stage(recipe: &Recipe, dir: &RunDir, checked: &Checked, adapter_is_done: bool) -> Stage {
     let methods: Vec<&str> = recipe.eval.methods.iter().map(|method| method.name()).collect();
-    let questions = checked.test.as_ref().map_or(0, |glimpse| glimpse.questions as u64);
+    let questions = checked.test.as_ref().map_or(0, |summary| summary.questions as u64);
     let what = format!("base, {} on {} questions", methods.join(", "), grouped(questions));
     let done = adapter_is_done && idk_evaluator::results_file(&dir.eval()).is_file();
     Stage { name: "answers", state: if done { "done" } else { "to do" }, what }

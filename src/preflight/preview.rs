@@ -10,7 +10,7 @@ use idk_questions::prompt_text;
 use idk_trainer::Method;
 use rayon::prelude::*;
 
-use super::questions::{Glimpse, Seen};
+use super::questions::{Seen, SetSummary};
 use crate::recipe::Recipe;
 use crate::terminal::Failure;
 
@@ -49,12 +49,12 @@ impl Preview {
         recipe: &Recipe,
         outline: &ModelInfo,
         dataset: Option<&Path>,
-        questions: Option<&Glimpse>,
+        questions: Option<&SetSummary>,
         show: usize,
     ) -> Result<Self, Failure> {
         let rows = match (dataset, questions) {
             (Some(dir), _) => dataset_rows(recipe, dir)?,
-            (None, Some(glimpse)) => glimpse.some.iter().map(|seen| question_row(recipe, seen)).collect(),
+            (None, Some(summary)) => summary.some.iter().map(|seen| question_row(recipe, seen)).collect(),
             (None, None) => Vec::new(),
         };
         let counted: Vec<Result<(usize, usize), Failure>> =

@@ -21,7 +21,7 @@ pub(crate) struct Seen {
 
 /// What is known of a set.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Glimpse {
+pub(crate) struct SetSummary {
     /// Questions after all filters.
     pub(crate) questions: usize,
     /// Rows of the file, before any filter; of a bank its questions.
@@ -37,12 +37,12 @@ pub(crate) struct Glimpse {
 ///
 /// # Errors
 /// A source that is neither a split nor a file, a file that cannot be read, no question left after the filters.
-pub(crate) fn glimpse(
+pub(crate) fn summary(
     data: &DataSection,
     set: Set,
     bank: Option<&Bank>,
     some: usize,
-) -> Result<Glimpse, Failure> {
+) -> Result<SetSummary, Failure> {
     let spec = set.spec(data);
     match spec.strip_prefix("bank:") {
         Some(split) => {
@@ -50,14 +50,20 @@ pub(crate) fn glimpse(
             match bank {
                 Some(bank) => of_bank(data, set, split, bank, some),
                 // What is wrong with the bank is said once, where it is loaded.
-                None => Ok(Glimpse::default()),
+                None => Ok(SetSummary::default()),
             }
         }
         None => of_file(data, set, some),
     }
 }
 
-fn of_bank(data: &DataSection, set: Set, split: &str, bank: &Bank, some: usize) -> Result<Glimpse, Failure> {
+fn of_bank(
+    data: &DataSection,
+    set: Set,
+    split: &str,
+    bank: &Bank,
+    some: usize,
+) -> Result<SetSummary, Failure> {
     let tasks = set.tasks(data);
     let number = set.rendered(data).unwrap_or(split.parse::<Split>()?.default_questions());
     let config = ComposeConfig {
@@ -69,7 +75,7 @@ fn of_bank(data: &DataSection, set: Set, split: &str, bank: &Bank, some: usize) 
     let items = idk_benchmark::compose(bank, &config)?;
     let modalities = if tasks.is_empty() { bank.modalities().len() } else { tasks.len() };
     let some = items.into_iter().map(|item| Seen { question: item.question, clip: Some(item.samples) });
-    Ok(Glimpse {
+    Ok(SetSummary {
         questions: number * modalities,
         rows: number * modalities,
         rejected: Vec::new(),
@@ -77,7 +83,7 @@ fn of_bank(data: &DataSection, set: Set, split: &str, bank: &Bank, some: usize) 
     })
 }
 
-fn of_file(data: &DataSection, set: Set, some: usize) -> Result<Glimpse, Failure> {
+fn of_file(data: &DataSection, set: Set, some: usize) -> Result<SetSummary, Failure> {
     let path = PathBuf::from(set.spec(data));
     let mut read = questions::read_file(&path, data)?;
     let rows = read.questions.len() + read.rejected.len();
@@ -89,5 +95,5 @@ fn of_file(data: &DataSection, set: Set, some: usize) -> Result<Glimpse, Failure
     // Spread over the file, which may be sorted by length or task.
     let stride = questions.div_ceil(some.max(1)).max(1);
     let some = read.questions.into_iter().step_by(stride).map(|question| Seen { question, clip: None });
-    Ok(Glimpse { questions, rows, some: some.collect(), rejected: read.rejected })
+    Ok(SetSummary { questions, rows, some: some.collect(), rejected: read.rejected })
 }

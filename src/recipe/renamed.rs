@@ -1,4 +1,4 @@
-//! Names of earlier versions: a recipe that has one is told what the key or the value is called now.
+//! Names of earlier versions: a recipe that has one is rejected with the name of today.
 
 use idk_common::Problem;
 use serde_json::Value;

@@ -71,7 +71,7 @@ pub(crate) enum RunError {
         /// Which set, and after which filter.
         what: String,
     },
-    /// A signal stopped the training; it can go on.
+    /// A signal stopped the training; it can resume.
     #[error("stopped by a signal after step {step}; everything is saved in `{}`", dir.display())]
     Interrupted {
         /// The run folder.
@@ -81,7 +81,7 @@ pub(crate) enum RunError {
         /// SIGTERM rather than Ctrl-C.
         terminated: bool,
     },
-    /// A signal stopped the sampling; it can go on.
+    /// A signal stopped the sampling; it can resume.
     #[error("stopped by a signal {} (`{}`)", idk_dataset_builder::stopped_at(*sampled, *total), dir.display())]
     SamplingStopped {
         /// The run folder.
@@ -206,7 +206,7 @@ impl Diagnose for RunError {
             }
             Self::NoQuestions { .. } => Some("look at `tasks` and `limit_per_task` in [data]".to_owned()),
             Self::Interrupted { .. } | Self::SamplingStopped { .. } => {
-                Some("give the same command again to go on".to_owned())
+                Some("give the same command again to resume".to_owned())
             }
             Self::NoParts { .. } => {
                 Some("run `idk-build RECIPE --shard i/n` first, or name the folders to merge".to_owned())

@@ -30,7 +30,7 @@ pub(crate) fn check_start_files(recipe: &Recipe) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Whether the run can go on from it: its layers, rank and scale are those of [lora]. `linears` are the linear layers
+/// Whether the run can start from it: its layers, rank and scale are those of [lora]. `linears` are the linear layers
 /// of the base model, for which `load` reads an adapter.
 ///
 /// # Errors

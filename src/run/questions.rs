@@ -141,7 +141,7 @@ fn all_rejected(set: &QuestionSet, in_file: usize, path: &Path) -> Option<RunErr
 }
 
 /// A part of a file is taken from a file that is sound as a whole; its unusable rows belong to no part and are only
-/// counted, else a few questions would stand beside all the bad rows.
+/// counted, else all the bad rows would count against a few questions.
 fn check_whole_file(
     set: &mut QuestionSet,
     in_file: usize,

@@ -15,7 +15,7 @@ use crate::recipe::renamed::is_renamed;
 use crate::recipe::{Recipe, RecipeError};
 use crate::terminal::Failure;
 
-/// What made a run beside its recipe: the content of `identity.json`.
+/// What made a run, besides its recipe: the content of `identity.json`.
 pub(crate) fn run_identity(model_sha256: &str) -> Identity {
     Identity::default().with("program", env!("CARGO_PKG_VERSION")).with("model", model_sha256)
 }
@@ -174,7 +174,7 @@ pub(crate) fn check_dataset(
     if differing.is_empty() { Ok(()) } else { Err(other_run(dir, differing)) }
 }
 
-/// Refuses to put answers of one model beside the dataset and adapter of another.
+/// Refuses to put answers of one model next to the dataset and adapter of another.
 pub(crate) fn check_model_of_run(dir: &RunDir, model_sha256: &str) -> Result<(), Failure> {
     let made_with = idk_dataset_builder::read_manifest(&dir.dataset())?.provenance.model_sha256;
     if made_with == model_sha256 {

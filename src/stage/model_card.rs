@@ -60,7 +60,7 @@ impl ModelCard<'_> {
         let _ = write!(
             text,
             "\n# \"I don't know\" for {name}\n\nA LoRA adapter that teaches {name} to say {refusals} where it does not know \
-             the answer to a question about a recording, and to go on answering where it does.\n"
+             the answer to a question about a recording, and to keep answering where it does.\n"
         );
         self.push_dataset(&mut text);
         self.push_settings(&mut text);
@@ -146,7 +146,7 @@ impl ModelCard<'_> {
         let _ = write!(
             text,
             "On `{}`, the base model before, the adapter after, in percent. RGI = log10(wrong answers gone / right answers \
-             lost), with its 95 % interval; beside it that of refusing as many questions at random.\n\n\
+             lost), with its 95 % interval; next to it that of refusing as many questions at random.\n\n\
              | test | n | Acc | Tru | Rel | refused | RGI | at random |\n|---|---:|---:|---:|---:|---:|---:|---:|\n",
             code(questions)
         );
@@ -170,7 +170,7 @@ impl ModelCard<'_> {
                 both(&found.tru),
                 both(&found.rel),
                 both(&found.refusal_rate),
-                show_signed(found.random_rgi_beside(), 2),
+                show_signed(found.random_rgi_of_refusals(), 2),
             );
         }
     }

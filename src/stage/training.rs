@@ -14,7 +14,7 @@ use crate::run::same_run::run_identity;
 use crate::run::{Run, RunError};
 use crate::terminal::{Failure, StopSignals, progress, say};
 
-/// Trains the adapter, or goes on where a stopped run was.
+/// Trains the adapter, or resumes a stopped run.
 pub(super) fn train_adapter(run: &Run<'_>) -> Result<TrainReport, Failure> {
     let recipe = run.recipe;
     let mut questions = ValidationQuestions::of(run)?;

@@ -13,7 +13,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 /// Lines that a job prints where there is no terminal: one per 5 %.
 const LINES_PER_JOB: u64 = 20;
 
-/// Longest message beside the bar, in characters: a terminal line holds little more.
+/// Longest message next to the bar, in characters: a terminal line holds little more.
 const MAX_MESSAGE_CHARS: usize = 120;
 
 /// Starts the clock of a job of `total` units and shows it on standard error: on a terminal as a bar, else as lines.

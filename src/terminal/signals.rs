@@ -37,7 +37,7 @@ impl Handlers {
     }
 }
 
-/// Lets a write that goes over the limit of `ulimit -f` fail with an error, in place of a signal that ends the program
+/// Lets a write that goes over the limit of `ulimit -f` fail with an error, instead of a signal that ends the program
 /// without a word.
 pub(super) fn survive_file_size_limit() {
     #[cfg(unix)]

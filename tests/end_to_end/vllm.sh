@@ -7,7 +7,7 @@
 #   BIN      folder of idk-build            [default: target/release, built when missing]
 #   KEEP     folder for runs and log        [default: a temporary one]
 #   QUESTIONS  of each modality             [default: 4]
-#   RECORD   1: records the replies in tests/fixtures/vllm anew
+#   RECORD   1: records the replies in tests/fixtures/vllm again
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 venv=${VENV:-$HOME/.cache/idk/vllm}

@@ -22,3 +22,4 @@ mod sweeps;
 mod train_options;
 mod type_names;
 mod what_is_left;
+mod words;

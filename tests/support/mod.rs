@@ -39,7 +39,7 @@ bootstrap_draws = 50
 dir = "run"
 "#;
 
-/// Questions rendered from the bank in place of the six of the quick recipe.
+/// Questions rendered from the bank instead of the six of the quick recipe.
 pub(crate) const FROM_BANK: [&str; 3] =
     ["data.train=bank:idk", "data.test=bank:test", "data.tasks=[\"sound\"]"];
 

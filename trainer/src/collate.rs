@@ -14,9 +14,9 @@ pub const IGNORE_INDEX: i64 = -100;
 /// predicted from the flat position `r * seq + c - 1`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Labels {
-    /// Flat position `row * seq + column` of the predicting hidden state, one entry a label, row by row.
+    /// Flat position `row * seq + column` of the predicting hidden state, one entry per label, row by row.
     pub positions: Vec<u32>,
-    /// Token to predict, one entry a label.
+    /// Token to predict, one entry per label.
     pub targets: Vec<u32>,
     /// Labels in each row; adds up to the length of the other two.
     pub per_row: Vec<usize>,

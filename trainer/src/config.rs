@@ -60,7 +60,7 @@ pub struct TrainConfig {
     pub min_lr_ratio: f64,
     /// Share of all steps spent rising linearly to the peak, 0 to 1. Default 0.1.
     pub warmup_ratio: f64,
-    /// Steps spent rising to the peak; takes the place of `warmup_ratio`. Default: not set.
+    /// Steps spent rising to the peak; replaces `warmup_ratio`. Default: not set.
     pub warmup_steps: Option<u64>,
     /// Decoupled weight decay of AdamW, per unit of learning rate. Default 0.
     pub weight_decay: f64,
@@ -78,7 +78,7 @@ pub struct TrainConfig {
     pub save_total_limit: usize,
     /// Steps between evaluations on the validation rows and questions; 0 evaluates only after the last step. Default 0.
     pub eval_every: u64,
-    /// The adapter of the evaluation at which this metric is best becomes the run's adapter, in place of the last one:
+    /// The adapter of the evaluation at which this metric is best becomes the run's adapter, instead of the last one:
     /// "eval_loss", "eval_acc", "eval_rel", "eval_rgi", and with "dpo" "eval_rewards/accuracies" or
     /// "eval_rewards/margins". The lowest loss, else the highest value is the best; an evaluation at which RGI is not
     /// defined never is, and if none is the best, the last adapter is kept. Not for full-parameter training. Default: not set.

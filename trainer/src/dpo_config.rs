@@ -34,7 +34,7 @@ pub struct DpoConfig {
     pub label_smoothing: f64,
     /// Weight of the SFT loss (mean `-log p` of the chosen answers' tokens) that is added, TRL's `rpo_alpha`. Default 0.
     pub sft_weight: f64,
-    /// Folder of an adapter to go on from, such as the `adapter` of an SFT run; it then is the reference, too. It must be
+    /// Folder of an adapter to start from, such as the `adapter` of an SFT run; it then is the reference, too. It must be
     /// of the shape that `[lora]` says. Default: a new adapter, with the base model as the reference.
     pub init: PathBuf,
 }

@@ -26,7 +26,7 @@ pub enum TrainError {
         id: String,
     },
     /// The adapter to start from does not have the shape that was asked for.
-    #[error("the adapter {} cannot be gone on from: {reason}", .path.display())]
+    #[error("the adapter {} cannot be continued: {reason}", .path.display())]
     InitAdapter {
         /// Its folder.
         path: PathBuf,
@@ -134,7 +134,7 @@ pub enum TrainError {
         /// The backend's message.
         message: String,
     },
-    /// The run folder has checkpoints and the run was not asked to go on from them.
+    /// The run folder has checkpoints and the run was not asked to resume from them.
     #[error("{} already holds checkpoints", .path.display())]
     RunNotEmpty {
         /// The folder of checkpoints.

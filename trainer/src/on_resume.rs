@@ -28,7 +28,7 @@ impl AllowedChange {
     }
 }
 
-/// What a run is made from beside the sections of its recipe.
+/// What a run is made from, besides the sections of its recipe.
 const INPUTS: [(&str, OnResume); 6] = [
     ("program", OnResume::Later),
     ("seed", OnResume::Never("the dataset and the order of its rows follow from it")),

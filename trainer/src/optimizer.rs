@@ -5,14 +5,14 @@ use std::path::Path;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use idk_common::fs;
-use idk_model::Slot;
+use idk_model::TensorMut;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
 use crate::config::TrainConfig;
 use crate::error::TrainError;
 use crate::parameters::{Gradients, Parameters, flat};
 
-/// Most elements of a group: beside the moments, the old and the new weights, an update holds a few times this.
+/// Most elements of a group: in addition to the moments, the old and the new weights, an update holds a few times this.
 const MAX_GROUP: usize = 1 << 22;
 
 /// Running moments of some tensors, one after the other.
@@ -100,9 +100,9 @@ impl AdamW {
             let Some(gradient) = gradients.by_name.remove(name) else { return };
             let decays = slot.dims().len() > 1 || self.decay_vectors;
             let weights = match slot {
-                Slot::R1(tensor) => tensor.clone().inner(),
-                Slot::R2(tensor) => flat(tensor.clone().inner()),
-                Slot::R3(tensor) => flat(tensor.clone().inner()),
+                TensorMut::R1(tensor) => tensor.clone().inner(),
+                TensorMut::R2(tensor) => flat(tensor.clone().inner()),
+                TensorMut::R3(tensor) => flat(tensor.clone().inner()),
             };
             updated.push(Updated { name: name.to_owned(), decays, weights, gradient });
         });
@@ -110,9 +110,9 @@ impl AdamW {
         parameters.for_each_tensor(&mut |name, slot| {
             let Some(weights) = moved.remove(name) else { return };
             match slot {
-                Slot::R1(tensor) => *tensor = weights,
-                Slot::R2(tensor) => *tensor = weights.reshape(tensor.dims()),
-                Slot::R3(tensor) => *tensor = weights.reshape(tensor.dims()),
+                TensorMut::R1(tensor) => *tensor = weights,
+                TensorMut::R2(tensor) => *tensor = weights.reshape(tensor.dims()),
+                TensorMut::R3(tensor) => *tensor = weights.reshape(tensor.dims()),
             }
         });
     }
@@ -345,9 +345,9 @@ mod tests {
     }
 
     impl Parameters for Toy {
-        fn for_each_tensor(&mut self, visit: &mut dyn FnMut(&str, Slot<'_>)) {
-            visit("matrix", Slot::R2(&mut self.matrix));
-            visit("vector", Slot::R1(&mut self.vector));
+        fn for_each_tensor(&mut self, visit: &mut dyn FnMut(&str, TensorMut<'_>)) {
+            visit("matrix", TensorMut::R2(&mut self.matrix));
+            visit("vector", TensorMut::R1(&mut self.vector));
         }
     }
 

@@ -8,7 +8,7 @@ use crate::config::TrainConfig;
 
 /// Order of the `n` rows in `epoch`: a permutation that depends on the arguments alone.
 ///
-/// No loader state exists, so a checkpoint needs only the step number to go on with the same rows.
+/// No loader state exists, so a checkpoint needs only the step number to resume with the same rows.
 pub fn epoch_order(run_seed: u64, epoch: u64, n: usize, shuffle: bool) -> Vec<usize> {
     if !shuffle {
         return (0..n).collect();

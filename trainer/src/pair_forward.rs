@@ -133,7 +133,7 @@ fn answer_states(
 /// `per_token`.
 pub fn answer_log_probs(nll: &Tensor<1>, batch: &PairBatch, per_token: bool) -> PairLogProbs {
     let (pairs, tokens) = (batch.len(), nll.dims()[0]);
-    // One product with a constant matrix in place of a sum for each answer.
+    // One product with a constant matrix instead of a sum for each answer.
     let mut weights = vec![0.0_f32; 2 * pairs * tokens];
     let mut start = 0;
     for (row, answer) in answers(batch).into_iter().enumerate() {

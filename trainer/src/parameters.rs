@@ -3,24 +3,24 @@
 use std::collections::BTreeMap;
 
 use burn::tensor::{Device, Gradients as Tape, Tensor};
-use idk_model::{Adapters, ENCODER_POSITIONS, Lalm, Slot};
+use idk_model::{Adapters, ENCODER_POSITIONS, Lalm, TensorMut};
 
 use crate::error::TrainError;
 
 /// Named tensors that a step updates, visited in an order that never changes.
 pub trait Parameters {
     /// Visits every trained tensor once under its name on disk.
-    fn for_each_tensor(&mut self, visit: &mut dyn FnMut(&str, Slot<'_>));
+    fn for_each_tensor(&mut self, visit: &mut dyn FnMut(&str, TensorMut<'_>));
 }
 
 impl Parameters for Adapters {
-    fn for_each_tensor(&mut self, visit: &mut dyn FnMut(&str, Slot<'_>)) {
-        Self::for_each_tensor(self, &mut |name, tensor| visit(name, Slot::R2(tensor)));
+    fn for_each_tensor(&mut self, visit: &mut dyn FnMut(&str, TensorMut<'_>)) {
+        Self::for_each_tensor(self, &mut |name, tensor| visit(name, TensorMut::R2(tensor)));
     }
 }
 
 impl Parameters for Lalm {
-    fn for_each_tensor(&mut self, visit: &mut dyn FnMut(&str, Slot<'_>)) {
+    fn for_each_tensor(&mut self, visit: &mut dyn FnMut(&str, TensorMut<'_>)) {
         Self::for_each_tensor(self, &mut |name, slot| {
             // Fixed sinusoids.
             if name != ENCODER_POSITIONS {
@@ -125,11 +125,11 @@ impl Gradients {
     }
 }
 
-fn take(slot: &Slot<'_>, tape: &mut Tape) -> Option<Tensor<1>> {
+fn take(slot: &TensorMut<'_>, tape: &mut Tape) -> Option<Tensor<1>> {
     match slot {
-        Slot::R1(tensor) => tensor.grad_remove(tape),
-        Slot::R2(tensor) => tensor.grad_remove(tape).map(flat),
-        Slot::R3(tensor) => tensor.grad_remove(tape).map(flat),
+        TensorMut::R1(tensor) => tensor.grad_remove(tape),
+        TensorMut::R2(tensor) => tensor.grad_remove(tape).map(flat),
+        TensorMut::R3(tensor) => tensor.grad_remove(tape).map(flat),
     }
 }
 

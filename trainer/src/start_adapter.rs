@@ -6,7 +6,7 @@ use idk_model::{Adapters, Linears, LoraConfig};
 
 use crate::error::TrainError;
 
-/// Refuses the adapter `found` in `dir` if training could not go on from it as `lora` says. `linears` are the model's
+/// Refuses the adapter `found` in `dir` if training could not start from it as `lora` says. `linears` are the model's
 /// linear layers.
 ///
 /// # Errors

@@ -62,7 +62,7 @@ pub struct StepSize {
 
 /// Loss and gradients of the adapters over the micro-batches of one step; the base model is a constant.
 ///
-/// `dropout_seeds` has one seed a micro-batch; without it LoRA dropout is off.
+/// `dropout_seeds` has one seed per micro-batch; without it LoRA dropout is off.
 ///
 /// # Errors
 /// Those of [`forward_nll`].

@@ -32,7 +32,7 @@ impl std::fmt::Debug for EventFile {
 impl EventFile {
     /// Starts a new event file in `dir`.
     ///
-    /// A run that goes on after `resumed_at` steps writes a session start for the step after it, which makes
+    /// A run that resumes after `resumed_at` steps writes a session start for the step after it, which makes
     /// TensorBoard forget what an earlier file says about that step and later ones.
     ///
     /// # Errors

@@ -22,7 +22,7 @@ pub struct TrainRun<'a> {
     /// Hashes of the caller's inputs (base model, dataset ...), compared when the run is resumed. That of the base model
     /// is named "model": features stored on the disk are found by it.
     pub identity: &'a Identity,
-    /// Go on from the newest good checkpoint if there is one; without it a run folder with checkpoints is refused.
+    /// Resume from the newest good checkpoint if there is one; without it a run folder with checkpoints is refused.
     pub resume: bool,
     /// Keys of the recipe whose values a resumed run takes although it was started with others; see
     /// [`on_resume`](crate::on_resume()) for which may.

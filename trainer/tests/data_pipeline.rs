@@ -93,7 +93,7 @@ fn the_adapter_is_the_same_bytes_with_features_in_memory_on_disk_in_both_or_nowh
     ] {
         assert!(in_memory == trained(&rows, &lora(), &config).0, "{what}");
     }
-    assert_eq!(std::fs::read_dir(&cache).unwrap().count(), 6, "one file a distinct recording");
+    assert_eq!(std::fs::read_dir(&cache).unwrap().count(), 6, "one file per distinct recording");
 }
 
 #[test]
@@ -126,7 +126,7 @@ fn a_recording_that_is_stored_is_not_encoded_again_by_another_method() {
         tree(&setup.run.root)
     };
     let from_disk = dpo(&config);
-    assert_eq!(before, stored(&cache), "nothing was written anew");
+    assert_eq!(before, stored(&cache), "nothing was written again");
     assert!(from_disk == dpo(&TrainConfig { feature_cache_dir: PathBuf::new(), ..config }));
 }
 

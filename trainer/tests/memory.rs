@@ -74,7 +74,7 @@ fn batch(lalm: &Lalm) -> MicroBatch {
     MicroBatch { ids: rows.into_iter().map(|row| row.id).collect(), tokens, labels, audio }
 }
 
-/// The most bytes that a step holds beside what was there before.
+/// The most bytes that a step holds in addition to what was there before.
 fn peak_of_a_step(lalm: &Lalm, adapters: &Adapters, batch: &MicroBatch) -> usize {
     let before = HELD.load(Ordering::Relaxed);
     PEAK.store(before, Ordering::Relaxed);

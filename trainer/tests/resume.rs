@@ -247,7 +247,7 @@ fn the_weights_before_a_loss_that_is_not_finite_are_kept_even_where_no_checkpoin
     whole.with(false, None, |run| good.train(Task::Sft, &stopped, run)).unwrap();
     let expected = Adapters::load(&whole.run.checkpoint(4), &good.lalm).unwrap();
     assert_eq!(distance(&kept, &expected), 0.0);
-    // Once more: the same end, and nothing else is written.
+    // Again: the same end, and nothing else is written.
     let again = setup.with(true, None, |run| bench.train(Task::Sft, &config, run)).unwrap_err();
     assert_eq!(again.to_string(), error.to_string());
     assert!(!setup.run.checkpoint(5).exists());

@@ -244,7 +244,7 @@ fn full_mode_has_a_gradient_for_every_tensor_but_the_encoder_positions_and_leave
         if !step.gradients.by_name.contains_key(name) {
             missing.push(name.to_owned());
         }
-        if let idk_model::Slot::R2(tensor) = slot {
+        if let idk_model::TensorMut::R2(tensor) = slot {
             assert!(!tensor.is_autodiff(), "{name}");
         }
     });

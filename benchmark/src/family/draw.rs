@@ -93,7 +93,7 @@ impl<'a> SkillDraw<'a> {
         }
     }
 
-    /// `count` labels that stand among the options beside `chosen`.
+    /// `count` labels that are options in addition to `chosen`.
     pub(crate) fn wrong_options(&mut self, class: usize, chosen: &[usize], count: usize) -> Vec<usize> {
         let from = self.class(class).options[self.split as usize].clone();
         let mut all = chosen.to_vec();

@@ -168,13 +168,13 @@ fn draw_up_sequence(family: &Family, answer: usize, draw: &mut SkillDraw) -> Sce
     draw.scene(events, options, caption, class, &row)
 }
 
-/// A second label that is heard beside `a`.
+/// A second label that is heard with `a`.
 fn partner(class: usize, a: usize, draw: &mut SkillDraw) -> usize {
     let present = draw.class(class).present(draw.split).to_vec();
     draw.option(class, &[a], &present).unwrap_or(a)
 }
 
-/// One label in place of `a` and another in place of `b`.
+/// One label instead of `a` and another instead of `b`.
 fn alternatives(class: usize, a: usize, b: usize, draw: &mut SkillDraw) -> (usize, usize) {
     match draw.wrong_options(class, &[a, b], 2)[..] {
         [c, d] => (c, d),
@@ -182,7 +182,7 @@ fn alternatives(class: usize, a: usize, b: usize, draw: &mut SkillDraw) -> (usiz
     }
 }
 
-/// A label in the place of one of the row's.
+/// A label that replaces one of the row's.
 fn replacement(class: usize, row: &[usize; 3], place: usize, draw: &mut SkillDraw) -> usize {
     let from: Vec<usize> =
         draw.class(class).options[draw.split as usize].iter().copied().filter(|l| !row.contains(l)).collect();

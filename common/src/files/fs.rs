@@ -147,7 +147,7 @@ pub fn remove_if_exists(path: &Path) -> Result<(), CommonError> {
     }
 }
 
-/// Puts the finished folder `from` in the place of `to`, which must not exist or be empty, and syncs their parent.
+/// Moves the finished folder `from` to `to`, which must not exist or be empty, and syncs their parent.
 ///
 /// Write every file of `from` with this module first (they are then on the disk); a reader of `to` sees all of them
 /// or none.

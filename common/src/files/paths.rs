@@ -24,7 +24,7 @@ pub fn resolve_inside(root: &Path, name: &str) -> Result<PathBuf, CommonError> {
     let path = root.join(name);
     let real_root = fs::canonicalize(root).map_err(CommonError::reading("read", root))?;
     let real_path = fs::canonicalize(&path).map_err(|source| match source.kind() {
-        // A file in the place of a folder, a name that no file can have: from a data file, both mean "not there".
+        // A file where a folder should be, a name that no file can have: from a data file, both mean "not there".
         ErrorKind::NotADirectory | ErrorKind::InvalidFilename => CommonError::NotFound { path: path.clone() },
         _ => CommonError::reading("read", &path)(source),
     })?;

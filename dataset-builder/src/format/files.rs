@@ -7,11 +7,11 @@ use idk_common::{CommonError, fs};
 
 use crate::error::BuildError;
 
-/// What was asked, row for row beside [`SAMPLES_FILE`].
+/// What was asked, in the order of [`SAMPLES_FILE`].
 pub const QUESTIONS_FILE: &str = "questions.jsonl";
 /// Every sampled answer.
 pub const SAMPLES_FILE: &str = "samples.jsonl";
-/// One label a question.
+/// One label per question.
 pub const LABELS_FILE: &str = "labels.jsonl";
 /// Chats for supervised fine-tuning.
 pub const SFT_FILE: &str = "sft.jsonl";

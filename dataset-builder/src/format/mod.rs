@@ -2,9 +2,9 @@
 
 pub(crate) mod chats;
 pub(crate) mod files;
-pub(crate) mod joined;
 pub(crate) mod manifest;
 pub(crate) mod pairs;
 pub(crate) mod question_row;
+pub(crate) mod questions_with_samples;
 pub(crate) mod sampled;
 pub(crate) mod shares;

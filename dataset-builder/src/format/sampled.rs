@@ -66,7 +66,7 @@ pub struct Sampled {
 }
 
 impl Sampled {
-    /// Hashes the three files of a finished sampling in `dir` and writes `sampling.json` beside them.
+    /// Hashes the three files of a finished sampling in `dir` and writes `sampling.json` next to them.
     pub(crate) fn seal(
         dir: &Path,
         config: &BuildConfig,

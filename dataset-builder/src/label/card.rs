@@ -54,7 +54,7 @@ configs:
 
 # IDK dataset
 
-Chats that teach one audio language model to say {refusal} where it does not know, and to go on answering where
+Chats that teach one audio language model to say {refusal} where it does not know, and to keep answering where
 it does. The set is specific to the model that was sampled: `{model}`.
 
 Each question was answered {n} times{until}. With at least {k} right answers it is *known* and its target is {target};
@@ -184,12 +184,12 @@ const FILES: &str = "
 |---|---|
 | `questions.jsonl` | what was asked, with answer, options and group |
 | `samples.jsonl` | every sampled answer with its seed, verdict and log-probability |
-| `labels.jsonl` | one label a question |
+| `labels.jsonl` | one label per question |
 | `sft.jsonl` | chats: `messages` with one `<audio>` tag for each recording, and `audios` |
 | `dpo.jsonl` | preference pairs: `prompt`, `chosen`, `rejected`, and `audios` |
 | `sft-val.jsonl`, `dpo-val.jsonl` | the same for the validation split, if there is one |
 | `rejected.jsonl` | what could not be used, with a reason code |
-| `sampling.json` | what `idk-build relabel` needs to label the samples anew |
+| `sampling.json` | what `idk-build relabel` needs to label the samples again |
 | `manifest.json` | counts, shares, settings, seed and hashes |
 
 The paths in `audios` are relative to this folder. The toolkit's own programs resolve them from anywhere;

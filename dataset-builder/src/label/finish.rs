@@ -14,14 +14,14 @@ use crate::format::files::{
     DPO_FILE, DPO_VAL_FILE, LABELS_FILE, README_FILE, SAMPLED_FILE, SFT_FILE, SFT_VAL_FILE, file_entry,
     mark_incomplete,
 };
-use crate::format::joined::Joined;
 use crate::format::manifest::{DatasetCounts, DatasetManifest, FORMAT};
 use crate::format::pairs::DpoRow;
 use crate::format::question_row::QuestionRow;
+use crate::format::questions_with_samples::QuestionsWithSamples;
 use crate::format::sampled::{Provenance, Sampled, Screening};
 use crate::format::shares::IdkShares;
 use crate::label::card::write_card;
-use crate::label::split::{Fold, Folding};
+use crate::label::split::{DatasetSplit, Splitter};
 use crate::label::tally::ShareTally;
 use crate::label::targets::{is_decided, label, preferences, refusal_text, target_text};
 
@@ -66,7 +66,7 @@ pub fn complete(dir: &Path) -> Result<BuildReport, BuildError> {
     Labelled::read(dir, &sampled)?.publish(dir, &sampled)
 }
 
-/// The files of a part of the questions: chats and preference pairs.
+/// The files of a split of the questions: chats and preference pairs.
 struct RowFiles {
     sft: JsonlWriter,
     dpo: JsonlWriter,
@@ -106,25 +106,31 @@ impl Labelled {
             counts: screened_counts(&sampled.screening),
             idk_share: IdkShares::default(),
         };
-        let parts = labelled.label_all(Joined::open(dir, config.n_samples)?, config, sampled.seed)?;
+        let splits =
+            labelled.label_all(QuestionsWithSamples::open(dir, config.n_samples)?, config, sampled.seed)?;
         if labelled.counts.known + labelled.counts.unknown != labelled.counts.kept {
             let (found, kept) = (labelled.counts.known + labelled.counts.unknown, labelled.counts.kept);
             let what = format!("{kept} questions were kept, but {found} are in the files");
             return Err(BuildError::Dataset { path: dir.join(SAMPLED_FILE), what });
         }
-        labelled.write_rows(Joined::open(dir, config.n_samples)?, parts.as_deref(), config, sampled.seed)?;
+        labelled.write_rows(
+            QuestionsWithSamples::open(dir, config.n_samples)?,
+            splits.as_deref(),
+            config,
+            sampled.seed,
+        )?;
         Ok(labelled)
     }
 
-    /// First pass: labels, counts and shares, and the part of every question.
+    /// First pass: labels, counts and shares, and the split of every question.
     fn label_all(
         &mut self,
-        mut joined: Joined,
+        mut joined: QuestionsWithSamples,
         config: &BuildConfig,
         seed: u64,
-    ) -> Result<Option<Vec<Fold>>, BuildError> {
+    ) -> Result<Option<Vec<DatasetSplit>>, BuildError> {
         let mut shares = ShareTally::new(config.n_samples);
-        let mut folding = Folding::new(config, seed);
+        let mut splitter = Splitter::new(config, seed);
         while let Some((question, samples)) = joined.next_question()? {
             let row = label(&question, &samples, config.k);
             if !is_decided(&row, config.k, config.n_samples) {
@@ -136,7 +142,7 @@ impl Labelled {
                 });
             }
             shares.add(&question, &row);
-            folding.push(&question, row.label);
+            splitter.push(&question, row.label);
             let counts = &mut self.counts;
             counts.samples += row.n;
             counts.correct += row.correct;
@@ -149,25 +155,25 @@ impl Labelled {
             self.labels.put(&row)?;
         }
         self.idk_share = shares.shares();
-        Ok(folding.folds())
+        Ok(splitter.splits())
     }
 
-    /// Second pass: the rows of every question in the files of its part.
+    /// Second pass: the rows of every question in the files of its split.
     fn write_rows(
         &mut self,
-        mut joined: Joined,
-        parts: Option<&[Fold]>,
+        mut joined: QuestionsWithSamples,
+        splits: Option<&[DatasetSplit]>,
         config: &BuildConfig,
         seed: u64,
     ) -> Result<(), BuildError> {
         let mut place = 0;
         while let Some((question, samples)) = joined.next_question()? {
-            let part = parts.and_then(|parts| parts.get(place)).copied().unwrap_or(Fold::Train);
+            let split = splits.and_then(|splits| splits.get(place)).copied().unwrap_or(DatasetSplit::Train);
             place += 1;
             let refusal = refusal_text(&question, config, seed)?;
-            let files = match (part, &mut self.val) {
-                (Fold::Train, _) => &mut self.train,
-                (Fold::Val, Some(val)) => val,
+            let files = match (split, &mut self.val) {
+                (DatasetSplit::Train, _) => &mut self.train,
+                (DatasetSplit::Val, Some(val)) => val,
                 _ => {
                     self.counts.left_out += 1;
                     continue;

@@ -17,7 +17,7 @@ use crate::format::question_row::QuestionRow;
 use crate::format::sampled::Sampled;
 use crate::label::finish::{BuildReport, Labelled, finish};
 
-/// Labels the samples of the dataset in `dir` anew, in place.
+/// Labels the samples of the dataset in `dir` again, in place.
 ///
 /// All is read and checked before anything changes. Then the manifest goes, `sampling.json` gets the new settings, and
 /// `between` is called, for what must change together with the dataset; the new files follow and the manifest comes
@@ -42,7 +42,7 @@ pub fn relabel(
     labelled.publish(dir, &sampled)
 }
 
-/// Labels the samples of the dataset in `dir` anew, as a dataset of its own in `out`. Recordings stay where they are.
+/// Labels the samples of the dataset in `dir` again, as a dataset of its own in `out`. Recordings stay where they are.
 ///
 /// # Errors
 /// As [`relabel`], and [`BuildError::Taken`] if `out` already holds a dataset.

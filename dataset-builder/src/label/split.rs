@@ -10,7 +10,7 @@ use crate::format::question_row::QuestionRow;
 
 /// Where the rows of a question go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fold {
+pub(crate) enum DatasetSplit {
     /// `sft.jsonl`, `dpo.jsonl`.
     Train,
     /// `sft-val.jsonl`, `dpo-val.jsonl`.
@@ -29,8 +29,8 @@ struct SplitRow {
     draw: u64,
 }
 
-/// Gathers the labelled questions and sorts them into parts.
-pub(crate) struct Folding {
+/// Gathers the labelled questions and sorts them into splits.
+pub(crate) struct Splitter {
     seed: u64,
     val_share: f64,
     max_idk_share: Option<f64>,
@@ -38,7 +38,7 @@ pub(crate) struct Folding {
     items: Vec<SplitRow>,
 }
 
-impl Folding {
+impl Splitter {
     /// `seed` is the run's.
     pub(crate) fn new(config: &BuildConfig, seed: u64) -> Self {
         Self {
@@ -70,22 +70,22 @@ impl Folding {
         });
     }
 
-    /// The part of every question in its order. `None` stands for "all are trained on".
-    pub(crate) fn folds(self) -> Option<Vec<Fold>> {
+    /// The split of every question in its order. `None` stands for "all are trained on".
+    pub(crate) fn splits(self) -> Option<Vec<DatasetSplit>> {
         if self.takes_all() {
             return None;
         }
-        let mut parts = vec![Fold::Train; self.items.len()];
-        self.validate(&mut parts);
+        let mut splits = vec![DatasetSplit::Train; self.items.len()];
+        self.validate(&mut splits);
         if let Some(share) = self.max_idk_share {
-            self.balance(share, &mut parts);
+            self.balance(share, &mut splits);
         }
-        Some(parts)
+        Some(splits)
     }
 
     /// Takes groups in the order of their draw, each that still fits, up to the share of the questions.
-    fn validate(&self, parts: &mut [Fold]) {
-        let wanted = (self.val_share * parts.len() as f64).round() as usize;
+    fn validate(&self, splits: &mut [DatasetSplit]) {
+        let wanted = (self.val_share * splits.len() as f64).round() as usize;
         let mut sizes: BTreeMap<u64, usize> = BTreeMap::new();
         for item in &self.items {
             *sizes.entry(item.group).or_default() += 1;
@@ -96,19 +96,19 @@ impl Folding {
             taken += if fits { *size } else { 0 };
             fits
         });
-        for (part, item) in parts.iter_mut().zip(&self.items) {
+        for (split, item) in splits.iter_mut().zip(&self.items) {
             if sizes.contains_key(&item.group) {
-                *part = Fold::Val;
+                *split = DatasetSplit::Val;
             }
         }
     }
 
     /// Leaves unknown questions out of training until they are at most `share` of it. Each stratum gives its share.
-    fn balance(&self, share: f64, parts: &mut [Fold]) {
-        let trained = |place: usize| parts[place] == Fold::Train;
-        let known = (0..parts.len()).filter(|&place| trained(place) && !self.items[place].unknown).count();
+    fn balance(&self, share: f64, splits: &mut [DatasetSplit]) {
+        let trained = |place: usize| splits[place] == DatasetSplit::Train;
+        let known = (0..splits.len()).filter(|&place| trained(place) && !self.items[place].unknown).count();
         let mut unknown: Vec<Vec<usize>> = vec![Vec::new(); self.strata.len()];
-        for place in (0..parts.len()).filter(|&place| trained(place) && self.items[place].unknown) {
+        for place in (0..splits.len()).filter(|&place| trained(place) && self.items[place].unknown) {
             unknown[self.items[place].stratum].push(place);
         }
         // In the order of the names, so that ties do not depend on the order of the questions.
@@ -119,13 +119,13 @@ impl Folding {
         for (places, quota) in unknown.iter_mut().zip(quotas(&counts, allowed)) {
             places.sort_by_key(|&place| (self.items[place].draw, place));
             for &place in &places[quota..] {
-                parts[place] = Fold::LeftOut;
+                splits[place] = DatasetSplit::LeftOut;
             }
         }
     }
 }
 
-/// The largest number of unknown questions that is at most `share` of all beside `known` known ones.
+/// The largest number of unknown questions that is at most `share` of all, with `known` known ones.
 fn most_unknown(share: f64, known: usize) -> usize {
     if share >= 1.0 {
         return usize::MAX;
@@ -180,7 +180,7 @@ mod tests {
     }
 
     /// `count` questions of a stratum, two to a group.
-    fn push(folding: &mut Folding, task: &str, sub_category: &str, label: Label, count: usize) {
+    fn push(splitter: &mut Splitter, task: &str, sub_category: &str, label: Label, count: usize) {
         for number in 0..count {
             let question = QuestionRow {
                 id: format!("{task}-{sub_category}-{label:?}-{number}"),
@@ -189,33 +189,36 @@ mod tests {
                 group: format!("{task}-{sub_category}-{}.wav", number / 2),
                 ..QuestionRow::default()
             };
-            folding.push(&question, label);
+            splitter.push(&question, label);
         }
     }
 
     /// 20 known questions, and 17 + 9 + 4 unknown ones in three strata.
-    fn fifty(config: &BuildConfig, seed: u64) -> Vec<Fold> {
-        let mut folding = Folding::new(config, seed);
-        push(&mut folding, "sound", "event", Label::Known, 20);
-        push(&mut folding, "sound", "event", Label::Unknown, 17);
-        push(&mut folding, "sound", "count", Label::Unknown, 4);
-        push(&mut folding, "music", "event", Label::Unknown, 9);
-        folding.folds().unwrap()
+    fn fifty(config: &BuildConfig, seed: u64) -> Vec<DatasetSplit> {
+        let mut splitter = Splitter::new(config, seed);
+        push(&mut splitter, "sound", "event", Label::Known, 20);
+        push(&mut splitter, "sound", "event", Label::Unknown, 17);
+        push(&mut splitter, "sound", "count", Label::Unknown, 4);
+        push(&mut splitter, "music", "event", Label::Unknown, 9);
+        splitter.splits().unwrap()
     }
 
-    fn left_out(parts: &[Fold]) -> usize {
-        parts.iter().filter(|&&part| part == Fold::LeftOut).count()
+    fn left_out(splits: &[DatasetSplit]) -> usize {
+        splits.iter().filter(|&&split| split == DatasetSplit::LeftOut).count()
     }
 
     #[test]
     fn a_third_of_unknown_questions_is_left_and_every_stratum_keeps_its_share() {
         let config = BuildConfig { max_idk_share: Some(1.0 / 3.0), ..BuildConfig::default() };
-        let parts = fifty(&config, 1);
+        let splits = fifty(&config, 1);
         // 20 known allow 10 unknown, of which the three strata get 6, 1 and 3 (see the quotas above).
-        assert_eq!(left_out(&parts[..20]), 0);
-        assert_eq!([left_out(&parts[20..37]), left_out(&parts[37..41]), left_out(&parts[41..])], [11, 3, 6]);
-        assert_eq!(parts, fifty(&config, 1));
-        assert_ne!(parts, fifty(&config, 2), "the seed chooses");
+        assert_eq!(left_out(&splits[..20]), 0);
+        assert_eq!(
+            [left_out(&splits[20..37]), left_out(&splits[37..41]), left_out(&splits[41..])],
+            [11, 3, 6]
+        );
+        assert_eq!(splits, fifty(&config, 1));
+        assert_ne!(splits, fifty(&config, 2), "the seed chooses");
         let loose = BuildConfig { max_idk_share: Some(0.6), ..BuildConfig::default() };
         assert_eq!(left_out(&fifty(&loose, 1)), 0, "30 of 50 are 60 %");
     }
@@ -223,30 +226,32 @@ mod tests {
     #[test]
     fn a_group_is_never_on_both_sides_and_the_share_is_kept() {
         let config = BuildConfig { val_share: 0.3, ..BuildConfig::default() };
-        let mut folding = Folding::new(&config, 5);
-        push(&mut folding, "sound", "event", Label::Known, 100);
-        let parts = folding.folds().unwrap();
-        assert_eq!(parts.iter().filter(|&&part| part == Fold::Val).count(), 30);
-        assert!(parts.chunks(2).all(|group| group[0] == group[1]));
-        let runs: BTreeSet<Vec<bool>> =
-            (0..5).map(|seed| fifty(&config, seed).iter().map(|&part| part == Fold::Val).collect()).collect();
+        let mut splitter = Splitter::new(&config, 5);
+        push(&mut splitter, "sound", "event", Label::Known, 100);
+        let splits = splitter.splits().unwrap();
+        assert_eq!(splits.iter().filter(|&&split| split == DatasetSplit::Val).count(), 30);
+        assert!(splits.chunks(2).all(|group| group[0] == group[1]));
+        let runs: BTreeSet<Vec<bool>> = (0..5)
+            .map(|seed| fifty(&config, seed).iter().map(|&split| split == DatasetSplit::Val).collect())
+            .collect();
         assert!(runs.len() > 1, "the seed chooses");
     }
 
     #[test]
     fn validation_keeps_its_unknown_questions_and_the_cap_holds_for_what_is_left() {
         let config = BuildConfig { val_share: 0.4, max_idk_share: Some(0.25), ..BuildConfig::default() };
-        let parts = fifty(&config, 3);
-        let trained =
-            |range: std::ops::Range<usize>| parts[range].iter().filter(|&&part| part == Fold::Train).count();
+        let splits = fifty(&config, 3);
+        let trained = |range: std::ops::Range<usize>| {
+            splits[range].iter().filter(|&&split| split == DatasetSplit::Train).count()
+        };
         assert_eq!(trained(20..50), trained(0..20) / 3);
-        assert!(parts[20..].contains(&Fold::Val));
+        assert!(splits[20..].contains(&DatasetSplit::Val));
     }
 
     #[test]
     fn without_a_cap_or_a_split_nothing_is_remembered() {
-        let mut folding = Folding::new(&BuildConfig::default(), 0);
-        push(&mut folding, "sound", "event", Label::Unknown, 3);
-        assert!(folding.items.is_empty() && folding.folds().is_none());
+        let mut splitter = Splitter::new(&BuildConfig::default(), 0);
+        push(&mut splitter, "sound", "event", Label::Unknown, 3);
+        assert!(splitter.items.is_empty() && splitter.splits().is_none());
     }
 }

@@ -6,8 +6,8 @@ use idk_questions::rows::SampleRow;
 
 use crate::control::Control;
 use crate::error::BuildError;
-use crate::format::joined::Joined;
 use crate::format::question_row::QuestionRow;
+use crate::format::questions_with_samples::QuestionsWithSamples;
 use crate::sample::part::SamplingPart;
 use crate::sample::stage::{BuildInputs, sample_shards, screen_set, write_questions};
 
@@ -26,7 +26,7 @@ pub fn sample_answers(
     let shards = sample_shards(inputs, &screened, SamplingPart::WHOLE, out, control)?;
     shards.join(out)?;
     write_questions(out, &screened, inputs.config)?;
-    let mut joined = Joined::open(out, inputs.config.n_samples)?;
+    let mut joined = QuestionsWithSamples::open(out, inputs.config.n_samples)?;
     let mut answers = Vec::new();
     while let Some(answered) = joined.next_question()? {
         answers.push(answered);

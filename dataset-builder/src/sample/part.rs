@@ -22,7 +22,7 @@ impl SamplingPart {
         shard % self.of == self.index - 1
     }
 
-    /// Name of the folder, beside the dataset of the run, in which this part is sampled.
+    /// Name of the folder, next to the dataset of the run, in which this part is sampled.
     pub fn folder_name(self) -> String {
         format!("shard-{}-of-{}", self.index, self.of)
     }

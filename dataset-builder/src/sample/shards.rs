@@ -50,7 +50,7 @@ impl Shards {
             Err(CommonError::NotFound { .. }) => {}
             // Each shard names its identity too, so those that belong here are still found.
             Err(error) if error.exit_kind() == ExitKind::BadData => {
-                warn(&format!("{error}; it is written anew"));
+                warn(&format!("{error}; it is written again"));
             }
             Err(error) => return Err(error.into()),
         }

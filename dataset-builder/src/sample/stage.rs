@@ -135,7 +135,7 @@ fn check_rejected(
     })
 }
 
-/// Writes what stands beside the samples: the questions that were asked, in their order, and those that were not.
+/// Writes the files next to the samples: the questions that were asked, in their order, and those that were not.
 pub(crate) fn write_questions(
     out: &Path,
     screened: &ScreenedSet,

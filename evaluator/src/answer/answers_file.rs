@@ -1,4 +1,4 @@
-//! `answers-<name>.jsonl`: the answers of one method or adapter, one a line.
+//! `answers-<name>.jsonl`: the answers of one method or adapter, one per line.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use crate::answer::prepare::Prepared;
 use crate::answer::record::{Answer, Step};
 use crate::answer::store::STORE_DIR;
 use crate::error::EvalError;
-use crate::method::{Contender, Method, is_adapter_name};
+use crate::method::{Candidate, Method, is_adapter_name};
 
 /// In the store: the names whose files of answers an evaluation has written here.
 const NAMES_FILE: &str = "names.json";
@@ -40,7 +40,7 @@ struct AnswerLine<'a> {
 /// [`EvalError::Misaligned`] if the answers are not those to the prepared questions; [`EvalError::Common`].
 pub fn write_answers(
     eval_dir: &Path,
-    who: &Contender,
+    who: &Candidate,
     prepared: &Prepared,
     answers: &[Answer],
 ) -> Result<(), EvalError> {

@@ -26,7 +26,7 @@ struct Heard<'a> {
 
 /// A model in front of a test set: who answers, and how.
 #[derive(Clone, Copy)]
-pub(crate) struct Asker<'a> {
+pub(crate) struct MethodRunner<'a> {
     pub(crate) answerer: &'a Answerer<'a>,
     pub(crate) method: Method,
     pub(crate) prompts: &'a Prompts,
@@ -36,7 +36,7 @@ pub(crate) struct Asker<'a> {
     pub(crate) config: &'a EvalConfig,
 }
 
-impl Asker<'_> {
+impl MethodRunner<'_> {
     /// Answers a batch of questions, in their order.
     ///
     /// # Errors
@@ -296,7 +296,7 @@ mod tests {
         AskedQuestion::new(question, None)
     }
 
-    fn with_asker<T>(method: Method, check: impl FnOnce(&Asker<'_>) -> T) -> T {
+    fn with_runner<T>(method: Method, check: impl FnOnce(&MethodRunner<'_>) -> T) -> T {
         let fixture: PathBuf =
             Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/qwen2-audio-tiny");
         let lalm = Lalm::load(&fixture, &device("cpu").unwrap()).unwrap();
@@ -304,7 +304,7 @@ mod tests {
         let config = EvalConfig { max_new_tokens: 4, max_step_tokens: 12, ..EvalConfig::default() };
         let features = FeatureStore::new("", FeatureLimits::NONE);
         let answerer = Answerer::base(&lalm, &features);
-        check(&Asker {
+        check(&MethodRunner {
             answerer: &answerer,
             method,
             prompts: &prompts,
@@ -317,11 +317,11 @@ mod tests {
     #[test]
     fn the_idk_prompt_is_the_question_and_one_sentence_and_braces_in_questions_stay() {
         let plain = "Which {prompt} is heard?\nChoose the correct option from the following options:\n(A) dog\n(B) cat";
-        with_asker(Method::IdkPrompt, |asker| {
+        with_runner(Method::IdkPrompt, |runner| {
             let expected = format!("{plain}\nIf you are not sure of the answer, answer \"I don't know\".");
-            assert_eq!(asker.opening(&question()), expected);
+            assert_eq!(runner.opening(&question()), expected);
         });
-        with_asker(Method::Adapter, |asker| assert_eq!(asker.opening(&question()), plain));
+        with_runner(Method::Adapter, |runner| assert_eq!(runner.opening(&question()), plain));
     }
 
     #[test]
@@ -331,9 +331,9 @@ mod tests {
             (Method::Mcot, vec!["reasoning"]),
             (Method::TaskAgent, vec!["type", "caption"]),
         ] {
-            with_asker(method, |asker| {
+            with_runner(method, |runner| {
                 let question = question();
-                let answers = asker.answer(&[(&question, &[]), (&question, &[])]).unwrap();
+                let answers = runner.answer(&[(&question, &[]), (&question, &[])]).unwrap();
                 let names: Vec<&str> = answers[0].steps.iter().map(|step| step.step.as_str()).collect();
                 let names: Vec<&str> = names
                     .into_iter()
@@ -347,14 +347,14 @@ mod tests {
 
     #[test]
     fn a_note_that_is_too_long_for_the_model_is_cut_and_not_the_question() {
-        with_asker(Method::Mcot, |asker| {
-            let (asked, most) = (question(), asker.answerer.lalm.config.text.max_position_embeddings);
+        with_runner(Method::Mcot, |runner| {
+            let (asked, most) = (question(), runner.answerer.lalm.config.text.max_position_embeddings);
             let question = Heard { asked: &asked, audio: Vec::new() };
             let text = |note: &str| format!("start {note} end");
-            let prompt = asker.fitting(&question, &"dog ".repeat(most), text).unwrap();
+            let prompt = runner.fitting(&question, &"dog ".repeat(most), text).unwrap();
             assert!((most / 2..=most - 4).contains(&prompt.ids.len()), "{} of {most}", prompt.ids.len());
-            let short = asker.fitting(&question, "dog", text).unwrap();
-            assert_eq!(short.ids, asker.chat(&question, "start dog end").unwrap().ids);
+            let short = runner.fitting(&question, "dog", text).unwrap();
+            assert_eq!(short.ids, runner.chat(&question, "start dog end").unwrap().ids);
         });
     }
 }

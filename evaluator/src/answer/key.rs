@@ -8,14 +8,14 @@ use idk_questions::{AskedQuestion, PromptStyle};
 use serde::Serialize;
 use serde_json::json;
 
-use crate::answer::ask::Asker;
+use crate::answer::ask::MethodRunner;
 use crate::method::Method;
 
 /// Version of the keys; raised when the same inputs would give other answers.
 const FORMAT: u32 = 1;
 
 #[derive(Serialize)]
-struct ContenderKey<'a> {
+struct CandidateKey<'a> {
     format: u32,
     program: &'static str,
     model_sha256: &'a str,
@@ -31,24 +31,24 @@ struct ContenderKey<'a> {
 }
 
 /// The key of whoever answers: model, adapter, prompts, settings.
-pub(crate) fn contender_key(
-    asker: &Asker<'_>,
+pub(crate) fn candidate_key(
+    runner: &MethodRunner<'_>,
     model_sha256: &str,
     device: &str,
     adapter_sha256: Option<&str>,
 ) -> String {
-    let key = ContenderKey {
+    let key = CandidateKey {
         format: FORMAT,
         program: env!("CARGO_PKG_VERSION"),
         model_sha256,
         device,
-        adapter: asker.answerer.adapters.map(|adapters| (adapter_sha256.unwrap_or(""), scales(adapters))),
-        method: asker.method,
-        prompts: asker.prompts.hashes(asker.method),
-        style: asker.style,
-        decoding: asker.config.decoding(),
-        max_step_tokens: asker.config.max_step_tokens,
-        with_options: asker.with_options,
+        adapter: runner.answerer.adapters.map(|adapters| (adapter_sha256.unwrap_or(""), scales(adapters))),
+        method: runner.method,
+        prompts: runner.prompts.hashes(runner.method),
+        style: runner.style,
+        decoding: runner.config.decoding(),
+        max_step_tokens: runner.config.max_step_tokens,
+        with_options: runner.with_options,
     };
     sha256_of(&json!(key))
 }
@@ -58,9 +58,9 @@ fn scales(adapters: &Adapters) -> BTreeMap<&str, f64> {
 }
 
 /// The key of one answer: who answers, what is asked, and what is heard (SHA-256 of each recording).
-pub(crate) fn item_key(contender: &str, question: &AskedQuestion, audio_sha256: &[&str]) -> String {
+pub(crate) fn item_key(candidate: &str, question: &AskedQuestion, audio_sha256: &[&str]) -> String {
     let shown = &question.shown;
-    sha256_of(&json!([contender, shown.id, shown.question, shown.choices, audio_sha256]))
+    sha256_of(&json!([candidate, shown.id, shown.question, shown.choices, audio_sha256]))
 }
 
 #[cfg(test)]
@@ -77,9 +77,9 @@ mod tests {
             choices: ["dog", "cat"].map(str::to_owned).to_vec(),
             ..Question::default()
         };
-        let key = |contender: &str, shown: &Question, sha256: &str| {
+        let key = |candidate: &str, shown: &Question, sha256: &str| {
             let asked = AskedQuestion { shown: shown.clone(), original: question.clone() };
-            item_key(contender, &asked, &[sha256])
+            item_key(candidate, &asked, &[sha256])
         };
         let mut turned = question.clone();
         turned.choices.reverse();

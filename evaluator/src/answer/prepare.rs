@@ -8,7 +8,7 @@ use idk_model::{Answerer, Clip, ModelError};
 use idk_questions::{AskedQuestion, PromptStyle, Question, QuestionSet, Rejection, reason};
 use rayon::prelude::*;
 
-use crate::answer::ask::{Asker, Item};
+use crate::answer::ask::{Item, MethodRunner};
 use crate::answer::prompts::Prompts;
 use crate::config::EvalConfig;
 use crate::error::EvalError;
@@ -108,8 +108,8 @@ fn positions(
 ) -> Result<usize, EvalError> {
     let mut needed = 0;
     for &method in [Method::Base].iter().chain(&config.methods) {
-        let asker = Asker { answerer, method, prompts, style, with_options: false, config };
-        needed = needed.max(asker.positions(item)?);
+        let runner = MethodRunner { answerer, method, prompts, style, with_options: false, config };
+        needed = needed.max(runner.positions(item)?);
     }
     Ok(needed)
 }

@@ -3,7 +3,7 @@
 use idk_common::progress::Progress;
 use idk_model::{Answerer, Clip, batches_by_length};
 
-use crate::answer::ask::{Asker, Item};
+use crate::answer::ask::{Item, MethodRunner};
 use crate::answer::key::item_key;
 use crate::answer::prepare::Prepared;
 use crate::answer::prompts::Prompts;
@@ -13,15 +13,15 @@ use crate::config::EvalConfig;
 use crate::error::EvalError;
 use crate::method::Method;
 
-/// Answers every prepared question; the result is in the order of `prepared`. `contender` is the key of whoever
+/// Answers every prepared question; the result is in the order of `prepared`. `candidate` is the key of whoever
 /// answers, `store` where its answers are kept; without one nothing is looked up and nothing kept.
 ///
 /// # Errors
 /// [`EvalError::Model`], [`EvalError::Common`].
 pub(crate) fn answer_all(
-    asker: &Asker<'_>,
+    runner: &MethodRunner<'_>,
     prepared: &Prepared,
-    contender: &str,
+    candidate: &str,
     store: Option<&Store>,
     progress: &Progress,
 ) -> Result<Vec<Answer>, EvalError> {
@@ -29,12 +29,12 @@ pub(crate) fn answer_all(
     let mut reused = 0;
     let items: Vec<Item<'_>> = prepared.items().collect();
     let lengths: Vec<usize> =
-        items.iter().map(|&item| asker.opening_tokens(item)).collect::<Result<_, _>>()?;
-    for batch in batches_by_length(&lengths, asker.config.batch_size) {
+        items.iter().map(|&item| runner.opening_tokens(item)).collect::<Result<_, _>>()?;
+    for batch in batches_by_length(&lengths, runner.config.batch_size) {
         let items: Vec<Item<'_>> = batch.iter().map(|&index| items[index]).collect();
         let key = |(question, clips): &Item<'_>| {
             let audio_sha256: Vec<&str> = clips.iter().map(Clip::sha256).collect();
-            item_key(contender, question, &audio_sha256)
+            item_key(candidate, question, &audio_sha256)
         };
         let keys: Vec<String> = items.iter().map(key).collect();
         let said = match store.and_then(|store| store.find(&keys, &items)) {
@@ -43,7 +43,7 @@ pub(crate) fn answer_all(
                 stored
             }
             None => {
-                let said = asker.answer(&items)?;
+                let said = runner.answer(&items)?;
                 if let Some(store) = store {
                     store.keep(&keys, &said)?;
                 }
@@ -59,7 +59,7 @@ pub(crate) fn answer_all(
         progress.line(&format!("{reused} of {} answers were there already", answers.len()));
     }
     let answers: Option<Vec<Answer>> = answers.into_iter().collect();
-    answers.ok_or_else(|| EvalError::Misaligned { method: asker.method.name().to_owned() })
+    answers.ok_or_else(|| EvalError::Misaligned { method: runner.method.name().to_owned() })
 }
 
 /// Answers every prepared question plainly, as the base model or with an adapter, and stores nothing: for measuring an
@@ -76,6 +76,6 @@ pub fn answer_plainly(
     let method = if answerer.adapters.is_some() { Method::Adapter } else { Method::Base };
     let prompts = Prompts::load(&config.prompts)?;
     let style = prepared.style;
-    let asker = Asker { answerer, method, prompts: &prompts, style, with_options: false, config };
-    answer_all(&asker, prepared, "", None, progress)
+    let runner = MethodRunner { answerer, method, prompts: &prompts, style, with_options: false, config };
+    answer_all(&runner, prepared, "", None, progress)
 }

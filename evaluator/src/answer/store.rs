@@ -31,12 +31,12 @@ struct StoredRow {
 }
 
 impl Store {
-    /// The answers of whoever has the key `contender` in an evaluation's folder; leftovers of killed writers go.
+    /// The answers of whoever has the key `candidate` in an evaluation's folder; leftovers of killed writers go.
     ///
     /// # Errors
     /// [`EvalError::Common`].
-    pub(crate) fn open(eval_dir: &Path, contender: &str) -> Result<Self, EvalError> {
-        let dir = eval_dir.join(STORE_DIR).join(contender.get(..32).unwrap_or(contender));
+    pub(crate) fn open(eval_dir: &Path, candidate: &str) -> Result<Self, EvalError> {
+        let dir = eval_dir.join(STORE_DIR).join(candidate.get(..32).unwrap_or(candidate));
         if dir.is_dir() {
             fs::remove_temporaries(&dir)?;
         }
@@ -126,7 +126,7 @@ mod tests {
     #[test]
     fn a_batch_is_found_bit_for_bit_by_its_keys_in_their_order_only() {
         let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(dir.path(), "contender").unwrap();
+        let store = Store::open(dir.path(), "candidate").unwrap();
         let (a, b) = (question("a"), question("b"));
         let keys = ["ka", "kb"].map(str::to_owned);
         let answers = vec![answer("a", "dog"), answer("b", "no idea")];
@@ -143,7 +143,7 @@ mod tests {
     #[test]
     fn a_damaged_file_is_as_good_as_none() {
         let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(dir.path(), "contender").unwrap();
+        let store = Store::open(dir.path(), "candidate").unwrap();
         let (question, keys) = (question("a"), ["ka".to_owned()]);
         store.keep(&keys, &[answer("a", "dog")]).unwrap();
         let path = store.path(&keys);

@@ -6,8 +6,8 @@ use std::path::Path;
 use idk_common::progress::NewProgress;
 use idk_model::{Adapters, Answerer, FeatureStore, Lalm};
 
-use crate::answer::ask::Asker;
-use crate::answer::key::contender_key;
+use crate::answer::ask::MethodRunner;
+use crate::answer::key::candidate_key;
 use crate::answer::prepare::Prepared;
 use crate::answer::prompts::Prompts;
 use crate::answer::record::Answer;
@@ -16,7 +16,7 @@ use crate::answer::self_consistency::Samples;
 use crate::answer::store::Store;
 use crate::config::EvalConfig;
 use crate::error::EvalError;
-use crate::method::{Contender, Method};
+use crate::method::{Candidate, Method};
 
 /// An adapter that is compared with the base model.
 #[derive(Clone, Debug)]
@@ -65,7 +65,7 @@ pub(crate) struct Evaluation<'a> {
 
 impl Evaluation<'_> {
     /// The answers of one that runs a model.
-    pub(crate) fn answers(&self, who: &Contender, prepared: &Prepared) -> Result<Vec<Answer>, EvalError> {
+    pub(crate) fn answers(&self, who: &Candidate, prepared: &Prepared) -> Result<Vec<Answer>, EvalError> {
         let adapter = self.subject.adapters.iter().find(|adapter| adapter.name == who.name);
         self.answers_of(&who.name, who.method, adapter.filter(|_| who.method == Method::Adapter), prepared)
     }
@@ -86,7 +86,7 @@ impl Evaluation<'_> {
             Some(adapter) => base.adapted(&adapter.adapters)?,
             None => base,
         };
-        let asker = Asker {
+        let runner = MethodRunner {
             answerer: &answerer,
             method,
             prompts: self.prompts,
@@ -96,10 +96,10 @@ impl Evaluation<'_> {
             config: self.config,
         };
         let adapter_sha256 = adapter.map(|adapter| adapter.sha256.as_str());
-        let key = contender_key(&asker, self.subject.model_sha256, self.subject.device, adapter_sha256);
+        let key = candidate_key(&runner, self.subject.model_sha256, self.subject.device, adapter_sha256);
         let store = Store::open(self.eval_dir, &key)?;
         let bar = (self.progress)(&format!("answers of {label}"), prepared.questions.len() as u64);
-        let answers = answer_all(&asker, prepared, &key, Some(&store), &bar)?;
+        let answers = answer_all(&runner, prepared, &key, Some(&store), &bar)?;
         bar.finish();
         Ok(answers)
     }

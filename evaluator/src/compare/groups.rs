@@ -20,7 +20,7 @@ pub enum Grouping {
     Difficulty,
 }
 
-/// A method beside the base model on the questions of one group.
+/// A method compared with the base model on the questions of one group.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct GroupResult {
     /// The group's name.

@@ -19,7 +19,7 @@ use crate::compare::groups::{GroupResult, Grouping, compare_groups, group_name, 
 use crate::compare::rules::Rule;
 use crate::config::EvalConfig;
 use crate::error::EvalError;
-use crate::method::{Contender, Method};
+use crate::method::{Candidate, Method};
 
 /// Name of the row that covers all tasks.
 pub const ALL: &str = "all";
@@ -53,7 +53,7 @@ pub struct Auroc {
     pub doubt_within: Option<f64>,
 }
 
-/// A method beside the base model on the questions of one task.
+/// A method compared with the base model on the questions of one task.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TaskResult {
     /// `sound`, `music`, `speech`, another task of the set, or [`ALL`].
@@ -84,7 +84,7 @@ pub struct MethodResult {
     pub method: Method,
     /// What a rule refused by; `null` for methods that run a model.
     pub rule: Option<Rule>,
-    /// One row a task in the order sound, music, speech, others by name; [`ALL`] last.
+    /// One row per task in the order sound, music, speech, others by name; [`ALL`] last.
     pub tasks: Vec<TaskResult>,
     /// One row for each sub-category, `task/sub-category`.
     pub sub_categories: Vec<GroupResult>,
@@ -103,7 +103,7 @@ pub fn known_shares(labels: &[LabelRow]) -> BTreeMap<String, f64> {
     counts.into_iter().map(|(group, (known, all))| (group, known as f64 / all as f64)).collect()
 }
 
-/// What the simple rules refuse by, beside the base model's confidence.
+/// What the simple rules refuse by, besides the base model's confidence.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Yardsticks<'a> {
     /// That of [`known_shares`]; none if no labelled set is at hand.
@@ -119,7 +119,7 @@ pub struct Yardsticks<'a> {
 pub fn compare_method(
     prepared: &Prepared,
     base: &[Answer],
-    who: &Contender,
+    who: &Candidate,
     answers: &[Answer],
     rules: Yardsticks<'_>,
     config: &EvalConfig,

@@ -24,21 +24,21 @@ pub struct PairResult {
     pub not_wrong: McNemar,
 }
 
-/// Compares every two of `contenders` (name and answers, in the order of the questions).
+/// Compares every two of `candidates` (name and answers, in the order of the questions).
 ///
 /// # Errors
 /// [`EvalError::Questions`] (never for answers to the prepared questions).
 pub(crate) fn pair_results(
     prepared: &Prepared,
-    contenders: &[(&str, &[Answer])],
+    candidates: &[(&str, &[Answer])],
 ) -> Result<Vec<PairResult>, EvalError> {
     let tasks: Vec<&str> =
         prepared.questions.iter().map(|question| question.original.task.as_str()).collect();
     let mut names = task_names(tasks.iter().copied());
     names.push(ALL.to_owned());
     let mut results = Vec::new();
-    for (place, (first, before)) in contenders.iter().enumerate() {
-        for (second, after) in &contenders[place + 1..] {
+    for (place, (first, before)) in candidates.iter().enumerate() {
+        for (second, after) in &candidates[place + 1..] {
             for task in &names {
                 let test = |has: fn(Verdict) -> bool| {
                     let of = |answers: &[Answer]| -> Vec<bool> {

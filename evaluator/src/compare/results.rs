@@ -62,9 +62,9 @@ pub struct Results {
     pub base_sub_categories: Vec<GroupCounts>,
     /// The base model on every difficulty.
     pub base_difficulties: Vec<GroupCounts>,
-    /// Every method beside the base model.
+    /// Every method, compared with the base model.
     pub methods: Vec<MethodResult>,
-    /// Every two of them, the base model included, beside each other.
+    /// Every two of them, the base model included, compared.
     pub pairs: Vec<PairResult>,
 }
 

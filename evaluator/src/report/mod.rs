@@ -1,11 +1,11 @@
 //! What is shown of results: tables, plots, `report.html`, one flat table for spreadsheets.
 
-pub(crate) mod beside;
 mod details;
 mod export;
 pub(crate) mod grid;
 pub(crate) mod html;
 pub(crate) mod plot;
 pub(crate) mod plot_files;
+pub(crate) mod run_files;
 pub(crate) mod sweep_table;
 pub(crate) mod table;

@@ -13,18 +13,18 @@ use crate::sweep::transfer::{TRANSFER_FILE, Transfer};
 use crate::report::plot::draw::{Plot, write_plots};
 use crate::report::plot::{bars, curves, flows, forest, heat, sweeps, training};
 
-/// Name of the folder of plots beside the results.
+/// Name of the folder of plots next to the results.
 pub const PLOT_DIR: &str = "plots";
 
 /// Writes every plot of `folder` as SVG and PNG and returns the paths, in the order of the report. The folder is that of a
 /// run, of an evaluation, or of a transfer experiment, whose `report.html` is written too. Without `out` the plots go
-/// into `plots/` beside the results.
+/// into `plots/` next to the results.
 ///
 /// # Errors
 /// [`EvalError::NoResults`] if the folder is none of these; [`EvalError::Common`] and [`EvalError::Sweep`] if a file in it
 /// cannot be read or one cannot be written.
 pub fn plot_folder(folder: &Path, out: Option<&Path>) -> Result<Vec<PathBuf>, EvalError> {
-    let to = |beside: &Path| out.map_or_else(|| beside.join(PLOT_DIR), Path::to_owned);
+    let to = |next_to: &Path| out.map_or_else(|| next_to.join(PLOT_DIR), Path::to_owned);
     let transfer = folder.join(TRANSFER_FILE);
     if transfer.is_file() {
         let transfer: Transfer = read_json(&transfer)?;
@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_has_every_plot_as_svg_and_png_beside_its_results() {
+    fn a_run_has_every_plot_as_svg_and_png_next_to_its_results() {
         let dir = tempfile::tempdir().unwrap();
         write_json(&results_file(&dir.path().join("eval")), &golden_results("sound")).unwrap();
         sweeps::tests::sweep("sound").write(dir.path()).unwrap();
@@ -107,7 +107,7 @@ mod tests {
         write_json(&dir.path().join(TRANSFER_FILE), &crate::sweep::transfer::tests::transfer("music"))
             .unwrap();
         assert_eq!(names(&plot_folder(dir.path(), None).unwrap()), ["transfer.svg", "transfer.png"]);
-        assert!(read_to_string(&report_file(dir.path())).unwrap().contains("Does refusing carry over?"));
+        assert!(read_to_string(&report_file(dir.path())).unwrap().contains("Does refusing transfer?"));
     }
 
     #[test]

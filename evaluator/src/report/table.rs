@@ -84,7 +84,7 @@ pub fn tables(results: &Results) -> String {
     text
 }
 
-/// One method beside the base model, a row for each task.
+/// One method compared with the base model, one row per task.
 ///
 /// Columns before RGI are in percent; the last three are the RGIs of rules that refuse as many questions.
 pub fn method_table(result: &MethodResult) -> String {
@@ -153,7 +153,7 @@ fn method_row(task: &TaskResult) -> Vec<String> {
         percent(row.dcon),
         percent(row.dhum),
         rgi_with_interval(row),
-        show_signed(row.random_rgi_beside(), 2),
+        show_signed(row.random_rgi_of_refusals(), 2),
         rule_rgi(task.threshold.as_ref()),
         rule_rgi(task.group.as_ref()),
     ]

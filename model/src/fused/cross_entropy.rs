@@ -30,7 +30,7 @@ pub fn cross_entropy_sum(logits: Tensor<2>, targets: &[u32]) -> Tensor<1> {
 /// becomes that of their gradient, so pass them without keeping another tensor that shares it.
 ///
 /// # Shapes
-/// - `logits`: `[labels, vocab]`, one row a label position
+/// - `logits`: `[labels, vocab]`, one row per label position
 /// - `targets`: `[labels]`
 /// - output: `[labels]`
 ///

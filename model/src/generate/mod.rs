@@ -63,7 +63,7 @@ pub fn generate(
 }
 
 /// Like [`generate`], in rounds: before each, `more` says how many further answers of a prompt are worth drawing. Where
-/// that would leave a batch almost empty, further ones are drawn beside them.
+/// that would leave a batch almost empty, further ones are drawn with them.
 ///
 /// A prompt is prefilled once for all of its rounds. Its answers come in the order of its seeds, so those that are
 /// drawn are the first ones of [`generate`], with log-probabilities that differ by rounding only.

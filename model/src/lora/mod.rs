@@ -36,7 +36,7 @@ pub struct LoraConfig {
     pub alpha: f64,
     /// Probability with which an element of the branch's input is zeroed while training.
     pub dropout: f64,
-    /// Scale by `alpha / sqrt(r)` in place of `alpha / r`.
+    /// Scale by `alpha / sqrt(r)` instead of `alpha / r`.
     pub rslora: bool,
     /// Part of the model that is adapted: "language_model", "audio_tower" (the audio encoder) or "all" (both and the
     /// projector between them). Default "language_model".

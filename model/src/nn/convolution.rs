@@ -6,8 +6,8 @@ use idk_audio::LogMel;
 use crate::arch::names::CONVOLUTIONS;
 use crate::error::ModelError;
 use crate::fused::{gelu, linear};
-use crate::nn::slot::Slot;
 use crate::nn::source::TensorSource;
+use crate::nn::tensor_mut::TensorMut;
 
 /// Both convolutions: from mel bands to the encoder's width, then halving the frames.
 #[derive(Clone, Debug)]
@@ -49,10 +49,10 @@ impl Convolutions {
         gelu(linear(unfolded, &weight, Some(&self.conv2.bias)))
     }
 
-    pub(crate) fn for_each_tensor(&mut self, f: &mut dyn FnMut(&str, Slot)) {
+    pub(crate) fn for_each_tensor(&mut self, f: &mut dyn FnMut(&str, TensorMut)) {
         for conv in [&mut self.conv1, &mut self.conv2] {
-            f(&format!("{}.weight", conv.name), Slot::R3(&mut conv.weight));
-            f(&format!("{}.bias", conv.name), Slot::R1(&mut conv.bias));
+            f(&format!("{}.weight", conv.name), TensorMut::R3(&mut conv.weight));
+            f(&format!("{}.bias", conv.name), TensorMut::R1(&mut conv.bias));
         }
     }
 }

@@ -16,8 +16,8 @@ use crate::nn::linear::{ForwardContext, Linear};
 use crate::nn::norm::RmsNorm;
 use crate::nn::recompute::recompute;
 use crate::nn::rope::{Angles, Rope};
-use crate::nn::slot::Slot;
 use crate::nn::source::TensorSource;
+use crate::nn::tensor_mut::TensorMut;
 
 /// The language model with its embedding and output head.
 #[derive(Clone, Debug)]
@@ -211,8 +211,8 @@ impl Decoder {
         }
     }
 
-    pub(crate) fn for_each_tensor(&mut self, f: &mut dyn FnMut(&str, Slot)) {
-        f(EMBEDDING, Slot::R2(&mut self.embed_tokens));
+    pub(crate) fn for_each_tensor(&mut self, f: &mut dyn FnMut(&str, TensorMut)) {
+        f(EMBEDDING, TensorMut::R2(&mut self.embed_tokens));
         for layer in &mut self.layers {
             layer.for_each_tensor(f);
         }
@@ -282,7 +282,7 @@ impl DecoderLayer {
         if pairs.is_empty() {
             return recompute([x], pairs, part);
         }
-        // In the first layer nothing but the adapters is tracked, so one of them is a parent beside `x`.
+        // In the first layer nothing but the adapters is tracked, so one of them is a parent as well as `x`.
         let first = pairs.remove(0);
         recompute([x, first], pairs, part)
     }
@@ -299,7 +299,7 @@ impl DecoderLayer {
         ]
     }
 
-    /// Whether the layer's own weights are trained, and not adapters beside them.
+    /// Whether the layer's own weights are trained, rather than adapters.
     fn is_trained(&self) -> bool {
         self.q_proj.weight.is_autodiff()
     }
@@ -327,7 +327,7 @@ impl DecoderLayer {
         self.o_proj.forward(out.swap_dims(1, 2).reshape([batch * seq, heads * width]), pass.context)
     }
 
-    fn for_each_tensor(&mut self, f: &mut dyn FnMut(&str, Slot)) {
+    fn for_each_tensor(&mut self, f: &mut dyn FnMut(&str, TensorMut)) {
         self.input_layernorm.for_each_tensor(f);
         for linear in [&mut self.q_proj, &mut self.k_proj, &mut self.v_proj, &mut self.o_proj] {
             linear.for_each_tensor(f);

@@ -15,8 +15,8 @@ use crate::fused::{AttentionMask, attention, gelu};
 use crate::nn::convolution::Convolutions;
 use crate::nn::linear::{ForwardContext, Linear};
 use crate::nn::norm::LayerNorm;
-use crate::nn::slot::Slot;
 use crate::nn::source::TensorSource;
+use crate::nn::tensor_mut::TensorMut;
 
 /// Most clips that are encoded as one batch.
 const MAX_CLIPS: usize = 16;
@@ -235,9 +235,9 @@ impl AudioEncoder {
         self.layer_norm.forward(pooled)
     }
 
-    pub(crate) fn for_each_tensor(&mut self, f: &mut dyn FnMut(&str, Slot)) {
+    pub(crate) fn for_each_tensor(&mut self, f: &mut dyn FnMut(&str, TensorMut)) {
         self.convolutions.for_each_tensor(f);
-        f(ENCODER_POSITIONS, Slot::R2(&mut self.embed_positions));
+        f(ENCODER_POSITIONS, TensorMut::R2(&mut self.embed_positions));
         for layer in &mut self.layers {
             layer.for_each_tensor(f);
         }
@@ -278,7 +278,7 @@ impl EncoderLayer {
         self.out_proj.forward(out.swap_dims(1, 2).reshape([rows, width]), pass.context)
     }
 
-    fn for_each_tensor(&mut self, f: &mut dyn FnMut(&str, Slot)) {
+    fn for_each_tensor(&mut self, f: &mut dyn FnMut(&str, TensorMut)) {
         self.self_attn_layer_norm.for_each_tensor(f);
         for linear in [&mut self.q_proj, &mut self.k_proj, &mut self.v_proj, &mut self.out_proj] {
             linear.for_each_tensor(f);

@@ -5,7 +5,7 @@ use idk_common::seed::{Rng, derive_seed};
 
 use crate::fused::linear;
 use crate::lora::Adapters;
-use crate::nn::slot::Slot;
+use crate::nn::tensor_mut::TensorMut;
 
 /// What a forward pass runs with besides the weights. The default is the base model.
 #[derive(Clone, Copy, Debug, Default)]
@@ -28,10 +28,10 @@ pub struct Linear {
 }
 
 impl Linear {
-    pub(crate) fn for_each_tensor(&mut self, f: &mut dyn FnMut(&str, Slot)) {
-        f(&format!("{}.weight", self.name), Slot::R2(&mut self.weight));
+    pub(crate) fn for_each_tensor(&mut self, f: &mut dyn FnMut(&str, TensorMut)) {
+        f(&format!("{}.weight", self.name), TensorMut::R2(&mut self.weight));
         if let Some(bias) = &mut self.bias {
-            f(&format!("{}.bias", self.name), Slot::R1(bias));
+            f(&format!("{}.bias", self.name), TensorMut::R1(bias));
         }
     }
 

@@ -9,5 +9,5 @@ pub(crate) mod norm;
 pub(crate) mod projector;
 pub(crate) mod recompute;
 pub(crate) mod rope;
-pub(crate) mod slot;
 pub(crate) mod source;
+pub(crate) mod tensor_mut;

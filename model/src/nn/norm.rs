@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 
 use crate::fused;
-use crate::nn::slot::Slot;
+use crate::nn::tensor_mut::TensorMut;
 
 /// `epsilon` of every LayerNorm of the encoder (PyTorch's default).
 pub(crate) const LAYER_NORM_EPSILON: f64 = 1e-5;
@@ -26,9 +26,9 @@ impl LayerNorm {
         fused::layer_norm(x, &self.weight, &self.bias, LAYER_NORM_EPSILON)
     }
 
-    pub(crate) fn for_each_tensor(&mut self, f: &mut dyn FnMut(&str, Slot)) {
-        f(&format!("{}.weight", self.name), Slot::R1(&mut self.weight));
-        f(&format!("{}.bias", self.name), Slot::R1(&mut self.bias));
+    pub(crate) fn for_each_tensor(&mut self, f: &mut dyn FnMut(&str, TensorMut)) {
+        f(&format!("{}.weight", self.name), TensorMut::R1(&mut self.weight));
+        f(&format!("{}.bias", self.name), TensorMut::R1(&mut self.bias));
     }
 }
 
@@ -52,8 +52,8 @@ impl RmsNorm {
         fused::rms_norm(x, &self.weight, self.epsilon)
     }
 
-    pub(crate) fn for_each_tensor(&mut self, f: &mut dyn FnMut(&str, Slot)) {
-        f(&format!("{}.weight", self.name), Slot::R1(&mut self.weight));
+    pub(crate) fn for_each_tensor(&mut self, f: &mut dyn FnMut(&str, TensorMut)) {
+        f(&format!("{}.weight", self.name), TensorMut::R1(&mut self.weight));
     }
 }
 

@@ -7,8 +7,8 @@ use crate::arch::names::projector_layer;
 use crate::error::ModelError;
 use crate::fused::gelu;
 use crate::nn::linear::{ForwardContext, Linear};
-use crate::nn::slot::Slot;
 use crate::nn::source::TensorSource;
+use crate::nn::tensor_mut::TensorMut;
 
 /// The projector.
 #[derive(Clone, Debug)]
@@ -31,7 +31,7 @@ impl Projector {
         layers.fold(x, |x, (index, layer)| layer.forward(if index == 0 { x } else { gelu(x) }, context))
     }
 
-    pub(crate) fn for_each_tensor(&mut self, f: &mut dyn FnMut(&str, Slot)) {
+    pub(crate) fn for_each_tensor(&mut self, f: &mut dyn FnMut(&str, TensorMut)) {
         self.layers.iter_mut().for_each(|layer| layer.for_each_tensor(f));
     }
 }

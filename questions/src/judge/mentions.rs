@@ -122,7 +122,7 @@ fn is_one_of_two_numbers(text: &[Word], at: usize) -> bool {
     digit(&text[at]) && joined && before.iter().any(digit)
 }
 
-/// Whether the word beside a mention belongs to a longer option that has its words as well: `drum bass` is neither `bass`
+/// Whether the word next to a mention belongs to a longer option that has its words as well: `drum bass` is neither `bass`
 /// nor `bass drum`.
 fn is_torn(text: &[Word], mention: &Mention, options: &[Vec<Word>]) -> bool {
     let own = &options[mention.choice];

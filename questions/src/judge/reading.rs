@@ -92,7 +92,7 @@ fn read_mentions(reply: &[Word], options: &[Vec<Word>], refused: &Refused) -> Re
     settled.or_else(|| concluded(reply, &found, &letters)).map_or(agreed, Reading::Choice)
 }
 
-/// Whether the options that are named beside the letters are only talked about: several, all in later sentences.
+/// Whether the options that are named as well as letters are only talked about: several, all in later sentences.
 fn discusses(reply: &[Word], found: &[Mention], letters: &[Mention]) -> bool {
     let Some(last) = letters.last() else { return false };
     let sentence_end = (last.start..reply.len()).find(|&at| reply[at].ends_sentence).unwrap_or(reply.len());

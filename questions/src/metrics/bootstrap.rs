@@ -20,7 +20,7 @@ struct Unit {
 /// The 95 % interval of RGI.
 ///
 /// Every draw takes as many questions as there are, with replacement, each with its answers before and after. With
-/// `clusters` (one name a question) whole clusters are drawn instead, for questions that share a clip. 0.5 is added
+/// `clusters` (one name per question) whole clusters are drawn instead, for questions that share a clip. 0.5 is added
 /// to both counts of a draw, so that RGI is defined in every draw; the interval is thus slightly drawn towards 0 in
 /// small sets. It depends on neither the order of the questions nor the number of threads.
 ///

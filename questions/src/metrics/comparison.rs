@@ -62,8 +62,8 @@ pub struct Comparison {
 }
 
 impl Comparison {
-    /// [`Self::random_rgi`], but `None` beside a method that refuses nothing: there it stands for nothing.
-    pub fn random_rgi_beside(&self) -> Option<f64> {
+    /// [`Self::random_rgi`], but `None` for a method that refuses nothing: there it means nothing.
+    pub fn random_rgi_of_refusals(&self) -> Option<f64> {
         self.random_rgi.filter(|_| self.refusal_rate.after.is_some_and(|rate| rate > 0.0))
     }
 }
@@ -143,9 +143,9 @@ mod tests {
     fn refusing_at_random_is_no_baseline_of_a_method_that_refuses_nothing() {
         use Verdict::{Correct as C, Refused as R, Wrong as W};
         let none = compare(&[C, W, W], &[W, C, W], None, 0, 50).unwrap();
-        assert_eq!((none.random_rgi.is_some(), none.random_rgi_beside()), (true, None));
+        assert_eq!((none.random_rgi.is_some(), none.random_rgi_of_refusals()), (true, None));
         let some = compare(&[C, W, W], &[C, R, W], None, 0, 50).unwrap();
-        assert_eq!(some.random_rgi_beside(), some.random_rgi);
+        assert_eq!(some.random_rgi_of_refusals(), some.random_rgi);
     }
 
     #[test]

@@ -9,10 +9,10 @@ use crate::question::Question;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PromptStyle {
-    /// The question, a line that asks to choose, then `(A) first` and so on, one a line; as MMAU is usually asked.
+    /// The question, a line that asks to choose, then `(A) first` and so on, one per line; as MMAU is usually asked.
     #[default]
     Lettered,
-    /// The question, then one option a line, without letters.
+    /// The question, then one option per line, without letters.
     Lines,
 }
 

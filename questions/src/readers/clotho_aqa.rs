@@ -22,7 +22,7 @@ pub(super) const NAME: &str = "Clotho-AQA (csv)";
 pub(super) const COLUMNS: &[&[&str]] = &[&["file_name"], &["QuestionText", "question"], &["answer"]];
 /// How sure the annotator was; kept if it is there.
 const CONFIDENCE: &[&str] = &["confidence"];
-/// The clips are in this folder beside the table, or beside the table itself.
+/// The clips are in this folder next to the table, or next to the table itself.
 const AUDIO_FOLDER: &str = "audio_files";
 
 /// What the annotators say about one question.

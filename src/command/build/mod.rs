@@ -26,10 +26,10 @@ struct Arguments {
     command: Option<Command>,
     #[command(flatten)]
     recipe: RecipeArgs,
-    /// Moves an earlier run in the output folder aside and starts anew
+    /// Moves an earlier run in the output folder aside and starts from scratch
     #[arg(long)]
     fresh: bool,
-    /// Goes on with an earlier run in the output folder, which happens without it too
+    /// Resumes the run in the output folder, which happens without it too
     #[arg(long, conflicts_with = "fresh")]
     resume: bool,
     /// Samples only part i of n, into the folder `shard-i-of-n` of the run; `idk-build merge` brings them together
@@ -44,7 +44,7 @@ struct Arguments {
 enum Command {
     /// Renders questions with their clips from a bank of recordings
     Compose(ComposeArguments),
-    /// Labels the samples of a run anew, without the model: another K, refusal, balance, split
+    /// Labels the samples of a run again, without the model: another K, refusal, balance, split
     Relabel(RelabelArguments),
     /// Shows counts, the K curve, the IDK share of groups and a few rows of a dataset
     Inspect(InspectArguments),
@@ -66,7 +66,7 @@ Examples:
   idk-build export runs/sound --format ms-swift --out /tmp/sound-swift
   idk-build compose --split test --out /tmp/test
 
-A build that was stopped goes on where it was: give the same command again.
+A build that was stopped resumes: give the same command again.
 
 ",
     exit_codes!()

@@ -24,16 +24,16 @@ use crate::terminal::{Failure, print_result, say};
 pub(super) struct EvaluateArguments {
     #[command(flatten)]
     recipe: RecipeArgs,
-    /// Base model folder, in place of a recipe's
+    /// Base model folder, instead of a recipe's
     #[arg(long)]
     model: Option<PathBuf>,
     /// Adapter folder (PEFT); may be given again, then with names [default with a recipe: the run's own]
     #[arg(long, value_name = "[NAME=]FOLDER")]
     adapter: Vec<String>,
-    /// Question set, MMAU-shaped JSON or JSONL, in place of a recipe's
+    /// Question set, MMAU-shaped JSON or JSONL, instead of a recipe's
     #[arg(long)]
     questions: Option<PathBuf>,
-    /// Folder for answers and results, in place of the run's eval/
+    /// Folder for answers and results, instead of the run's eval/
     #[arg(long)]
     out: Option<PathBuf>,
     #[command(flatten)]
@@ -47,7 +47,7 @@ struct ViewArguments {
         ("markdown", TableFormat::Markdown), ("csv", TableFormat::Csv), ("latex", TableFormat::Latex),
     ]))]
     format: TableFormat,
-    /// Adds a table by groups of questions; CSV and LaTeX have these rows in place of the tasks
+    /// Adds a table by groups of questions; CSV and LaTeX have these rows instead of the tasks
     #[arg(long, value_parser = one_of([
         ("sub-category", Grouping::SubCategory), ("difficulty", Grouping::Difficulty),
     ]))]

@@ -14,7 +14,7 @@ use crate::terminal::{Failure, print_result};
 pub(super) struct PlotArguments {
     /// Run folder, its eval/, or the folder of a transfer experiment
     folder: PathBuf,
-    /// Folder for the plots [default: plots/ beside the results]
+    /// Folder for the plots [default: plots/ next to the results]
     #[arg(long)]
     out: Option<PathBuf>,
 }

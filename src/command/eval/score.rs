@@ -69,7 +69,7 @@ fn score_table(comparison: &Comparison) -> String {
         percent(comparison.dhum),
         plain(comparison.rgi, &comparison.rgi_reason),
         plain(comparison.rgi_relative, &comparison.rgi_reason),
-        plain(comparison.random_rgi_beside(), &None),
+        plain(comparison.random_rgi_of_refusals(), &None),
     ));
     text
 }

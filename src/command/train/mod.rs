@@ -37,13 +37,13 @@ struct Arguments {
     /// As --check, and says what the run would do: stages, rows, steps, tokens, trained parameters, memory
     #[arg(long, conflicts_with_all = ["print_config", "fresh", "check"])]
     dry_run: bool,
-    /// Lets a run go on although this key of its recipe has changed, e.g. `train.learning_rate`; may be given again
+    /// Lets a run resume although this key of its recipe has changed, e.g. `train.learning_rate`; may be given again
     #[arg(long = "allow-change", value_name = "KEY", conflicts_with = "fresh")]
     allow_change: Vec<String>,
     /// Prints what a bug report needs to know of program and machine, and stops
     #[arg(long, conflicts_with_all = ["recipe", "print_config", "check", "dry_run", "fresh", "allow_change"])]
     env: bool,
-    /// Moves an earlier run in the output folder aside and starts anew
+    /// Moves an earlier run in the output folder aside and starts from scratch
     #[arg(long)]
     fresh: bool,
     /// Prints the results as JSON instead of a table; errors too
@@ -71,7 +71,7 @@ Examples:
   idk-train merge runs/sound --out models/sound
   idk-train warm-up recipes/qwen2-audio/sound.toml
 
-A run that was stopped goes on where it was: give the same command again.
+A run that was stopped resumes: give the same command again.
 
 ",
     exit_codes!()

@@ -100,7 +100,7 @@ fn a_request_writes_out_every_setting_and_puts_the_recordings_before_the_text() 
     let settings = BuildConfig { temperature: 0.7, top_p: 0.9, repetition_penalty: 1.1, ..config(&server) };
     run(&settings).unwrap();
     let seen = server.seen();
-    assert_eq!(seen.len(), 3, "one request a question");
+    assert_eq!(seen.len(), 3, "one request per question");
     assert!(seen[0].head.starts_with("POST /v1/chat/completions HTTP/1.1\r\n"), "{}", seen[0].head);
     assert!(!seen[0].head.to_ascii_lowercase().contains("authorization"));
     let mut body = seen[1].body.clone();

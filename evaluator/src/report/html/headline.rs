@@ -40,7 +40,7 @@ pub(crate) fn headline(results: &Results) -> String {
         method.and_then(|method| Some((method, method.tasks.iter().find(|row| row.task == ALL)?)))
     {
         text.push_str(&paragraph(&what_changed(&method.name, row)));
-        text.push_str(&paragraph(&beside_rules(row)));
+        text.push_str(&paragraph(&compared_with_rules(row)));
     }
     for (count, what) in [
         (results.rejected, "questions could not be used; see rejected.jsonl."),
@@ -79,7 +79,7 @@ fn what_changed(name: &str, row: &TaskResult) -> String {
 
 /// How the simple rules do at the same refusal rate, and whether the method is better than the best of them. Nothing
 /// where nothing was refused.
-fn beside_rules(row: &TaskResult) -> String {
+fn compared_with_rules(row: &TaskResult) -> String {
     if row.comparison.refusal_rate.after == Some(0.0) {
         return String::new();
     }

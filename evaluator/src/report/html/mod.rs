@@ -19,9 +19,9 @@ use crate::compare::methods::MethodResult;
 use crate::compare::results::Results;
 use crate::error::EvalError;
 use crate::method::Method;
-use crate::report::beside::Beside;
 use crate::report::plot::draw::escape::escape;
 use crate::report::plot::{bars, curves, flows, forest, training};
+use crate::report::run_files::RunFiles;
 
 use self::page::{figure, figures, section, wide};
 
@@ -45,12 +45,17 @@ pub(crate) fn write_report(
     results: &Results,
     prepared: &Prepared,
     answers: &[(&str, &[Answer])],
-    beside: &Beside,
+    run_files: &RunFiles,
 ) -> Result<(), EvalError> {
-    Ok(write_atomic(&report_file(eval_dir), report(results, prepared, answers, beside).as_bytes())?)
+    Ok(write_atomic(&report_file(eval_dir), report(results, prepared, answers, run_files).as_bytes())?)
 }
 
-fn report(results: &Results, prepared: &Prepared, answers: &[(&str, &[Answer])], beside: &Beside) -> String {
+fn report(
+    results: &Results,
+    prepared: &Prepared,
+    answers: &[(&str, &[Answer])],
+    run_files: &RunFiles,
+) -> String {
     let title = format!("Does {} know what it does not know?", headline::model_name(results));
     let groups: Vec<String> = results
         .methods
@@ -60,7 +65,7 @@ fn report(results: &Results, prepared: &Prepared, answers: &[(&str, &[Answer])],
         .collect();
     let curves: Vec<String> = curves::curves(results).iter().map(|plot| figure(plot, "")).collect();
     let training: Vec<String> =
-        training::plots(&beside.metrics).iter().map(|plot| figure(plot, "")).collect();
+        training::plots(&run_files.metrics).iter().map(|plot| figure(plot, "")).collect();
     let sections = [
         section("Every method", SUMMARY_NOTE, &summary::summary(results)),
         section(
@@ -68,7 +73,7 @@ fn report(results: &Results, prepared: &Prepared, answers: &[(&str, &[Answer])],
             FOREST_NOTE,
             &forest::forest(results).map_or(String::new(), |plot| wide(&plot)),
         ),
-        sweeps::sections(&beside.sweeps),
+        sweeps::sections(&run_files.sweeps),
         section("Reliability", BARS_NOTE, &wide(&bars::bars(results))),
         section("What became of every answer", FLOW_NOTE, &figures(&flow_figures(results))),
         section("Risk and coverage", CURVE_NOTE, &figures(&curves)),
@@ -78,7 +83,7 @@ fn report(results: &Results, prepared: &Prepared, answers: &[(&str, &[Answer])],
         section("What was measured", "", &summary::provenance(results)),
     ];
     let lead = headline::headline(results)
-        + &beside.problems.iter().map(|text| page::paragraph(text)).collect::<String>();
+        + &run_files.problems.iter().map(|text| page::paragraph(text)).collect::<String>();
     page::page(&title, &lead, &sections.concat())
 }
 
@@ -129,8 +134,8 @@ mod tests {
         let task = text.to_owned();
         let mut sweep = crate::report::plot::sweeps::tests::sweep(&task);
         sweep.picked = Some(Picked { value: 0.5, why: text.to_owned() });
-        let beside = Beside { sweeps: vec![sweep], problems: vec![task], ..Beside::default() };
-        report(&results, &prepared, &[("base", &before), ("adapter", &after)], &beside)
+        let run_files = RunFiles { sweeps: vec![sweep], problems: vec![task], ..RunFiles::default() };
+        report(&results, &prepared, &[("base", &before), ("adapter", &after)], &run_files)
     }
 
     #[test]
@@ -168,7 +173,7 @@ mod tests {
     fn every_part_is_there_and_nothing_else_without_a_method() {
         let page_of = |results: &Results| {
             let (prepared, before, after) = examples::tests::case(&[(Verdict::Wrong, Verdict::Refused)], "x");
-            report(results, &prepared, &[("base", &before), ("adapter", &after)], &Beside::default())
+            report(results, &prepared, &[("base", &before), ("adapter", &after)], &RunFiles::default())
         };
         let results = golden_results("all");
         let all = page_of(&results);

@@ -60,7 +60,7 @@ pub(super) fn wide(plot: &Plot) -> String {
     format!("<figure class=\"wide\">\n{}{}</figure>\n", key(plot), inline(plot))
 }
 
-/// Plots beside each other, as many as there is room for.
+/// Plots side by side, as many as there is room for.
 pub(super) fn figures(figures: &[String]) -> String {
     if figures.is_empty() {
         String::new()

@@ -58,7 +58,7 @@ fn method_cells(task: &TaskResult) -> Vec<String> {
     let percents = [of.acc.after, of.tru.after, of.rel.after, of.refusal_rate.after, of.dcon, of.dhum];
     let mut cells: Vec<String> = percents.into_iter().map(percent).collect();
     cells.push(rgi_with_interval(of));
-    cells.push(show_signed(of.random_rgi_beside(), 2));
+    cells.push(show_signed(of.random_rgi_of_refusals(), 2));
     cells.extend([&task.threshold, &task.group].map(|rule| rule_cell(rule.as_ref())));
     cells.push(of.unparsed.after.to_string());
     cells

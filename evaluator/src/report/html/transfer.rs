@@ -42,7 +42,7 @@ fn report(transfer: &Transfer) -> String {
         section("Trained on, tested on", MATRIX_NOTE, &plot),
         section("The numbers", &numbers_note(transfer), &(numbers(transfer) + &seeds)),
     ];
-    page("Does refusing carry over?", &lead(transfer), &sections.concat())
+    page("Does refusing transfer?", &lead(transfer), &sections.concat())
 }
 
 /// What was found, in plain sentences.

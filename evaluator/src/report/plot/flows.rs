@@ -89,7 +89,7 @@ fn shapes(moved: &Transition) -> Vec<Shape> {
     content
 }
 
-/// The verdicts of one side, with their counts beside them.
+/// The verdicts of one side, with their counts next to them.
 fn column(side: usize, sums: &[usize; 3], tops: [f64; 3], per_answer: f64) -> Vec<Shape> {
     let (x, class) =
         if side == 0 { (COLUMNS[0] - 8.0, "end") } else { (COLUMNS[1] + COLUMN_WIDTH + 8.0, "") };

@@ -91,7 +91,7 @@ pub(crate) fn forest(results: &Results) -> Option<Plot> {
     })
 }
 
-/// What stands in the place of the axis if there is no RGI: why.
+/// What replaces the axis if there is no RGI: the reason.
 fn no_rgi(results: &Results, bottom: f64) -> Shape {
     let rows = results.methods.iter().flat_map(|method| &method.tasks);
     let reasons: BTreeSet<&str> = rows.filter_map(|row| row.comparison.rgi_reason.as_deref()).collect();
@@ -100,7 +100,7 @@ fn no_rgi(results: &Results, bottom: f64) -> Shape {
     text(f64::midpoint(PLOT[0], PLOT[1]), bottom + 14.0, "middle faint", &format!("no RGI: {why}"))
 }
 
-/// The interval of an RGI that is a number: beside a reason there is none, as in the tables.
+/// The interval of an RGI that is a number: with a reason there is none, as in the tables.
 fn interval(task: &TaskResult) -> Option<[f64; 2]> {
     task.comparison.rgi.and(task.comparison.rgi_ci95)
 }

@@ -24,10 +24,10 @@ const SMOOTH: f64 = 0.05;
 const HEADROOM: f64 = 1.5;
 /// Curves of at most so many points have dots on them.
 const DOTTED: usize = 25;
-/// Charts beside each other in the picture of a run.
+/// Charts side by side in the picture of a run.
 const COLUMNS: usize = 2;
 
-/// The metrics of a run, one row a step; rows of the validation have names that begin with `eval_`.
+/// The metrics of a run, one row per step; rows of the validation have names that begin with `eval_`.
 pub(crate) type Metrics = Vec<Map<String, Value>>;
 
 /// Points of a curve, `[step, value]`.

@@ -17,7 +17,7 @@ const MARKER_FILE: &str = ".idk-merge";
 /// What becomes the target, in the hidden folder.
 const MODEL_DIR: &str = "model";
 
-/// A folder that is being written beside its place, within a hidden one; gone if it is dropped before it is published.
+/// A folder that is being written within a hidden folder next to its place; gone if it is dropped before it is published.
 ///
 /// The hidden folder holds a lock, then a marker, then the model; it is cleared in the opposite order. So whenever a
 /// process is killed, what it leaves has a marker, or nothing but a lock: anything else was made by someone else.

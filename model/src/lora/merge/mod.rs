@@ -170,7 +170,7 @@ impl Merge {
     /// (a larger tensor gets one of its own), the base's tokenizer and settings byte for byte (but `config.json` names
     /// the new type if there is one), and `readme`. `advanced` is told of every so many bytes.
     ///
-    /// A process that is killed leaves a hidden folder beside `out`, which the next merge into `out` removes.
+    /// A process that is killed leaves a hidden folder next to `out`, which the next merge into `out` removes.
     ///
     /// # Errors
     /// [`ModelError::NotEmpty`], [`ModelError::NonFinite`], or an error of reading or writing; `out` is then as it was.

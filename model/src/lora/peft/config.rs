@@ -98,7 +98,7 @@ impl PeftConfig {
         })
     }
 
-    /// Whether something beside `target_modules` decides which layers are adapted.
+    /// Whether something other than `target_modules` decides which layers are adapted.
     pub(super) fn narrows_target(&self) -> bool {
         self.exclude.is_some() || self.layers.is_some()
     }

@@ -228,8 +228,8 @@ fn module_keys(weights: &Weights, linears: &Linears) -> Result<BTreeMap<String, 
         .into_iter()
         .map(|(module, halves)| match halves {
             [Some(a), Some(b)] => Ok((module, [a, b])),
-            [None, Some(b)] => Err(format!("`{b}` has no lora_A beside it")),
-            [Some(a), None] => Err(format!("`{a}` has no lora_B beside it")),
+            [None, Some(b)] => Err(format!("`{b}` has no lora_A next to it")),
+            [Some(a), None] => Err(format!("`{a}` has no lora_B next to it")),
             [None, None] => Err(format!("{module} has no tensors")),
         })
         .collect()
@@ -438,7 +438,7 @@ mod tests {
             let loaded = load(&dir).unwrap();
             assert_same(&loaded, &adapters);
             assert_eq!((loaded.config.modules, loaded.config.init), (modules, LoraInit::Gaussian));
-            // What is loaded can be started from anew.
+            // What is loaded can be started from again.
             let again = Adapters::init_for(&linears(), &loaded.config, 7, &Device::flex()).unwrap();
             assert_same(&again, &adapters);
         }
@@ -533,7 +533,7 @@ mod tests {
         let (dir, _) = saved(LM);
         edit_weights(&dir, |rows| drop(rows.remove(1)));
         let error = load(&dir).unwrap_err().to_string();
-        assert!(error.contains("no lora_B beside it"), "{error}");
+        assert!(error.contains("no lora_B next to it"), "{error}");
 
         let (dir, _) = saved(LM);
         edit_weights(&dir, |rows| rows.retain(|(name, ..)| !name.contains("layers.1.self_attn.v_proj")));

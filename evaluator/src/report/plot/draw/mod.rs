@@ -17,7 +17,7 @@ use crate::error::EvalError;
 use self::raster::text_width;
 use self::shape::{Shape, line, text};
 
-/// A plot, and what stands beside it.
+/// A plot and its legend.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Plot {
     /// Name of its files, without the ending.

@@ -14,10 +14,10 @@ pub(crate) struct Panel {
     pub up: [f64; 2],
 }
 
-/// Several fit beside each other on a page.
+/// Several fit side by side on a page.
 pub(crate) const SMALL: Panel = Panel { size: [320.0, 232.0], across: [40.0, 310.0], up: [194.0, 26.0] };
 
-/// Two fit beside each other on a screen.
+/// Two fit side by side on a screen.
 pub(crate) const WIDE: Panel = Panel { size: [440.0, 212.0], across: [52.0, 430.0], up: [174.0, 26.0] };
 
 /// Between a curve's first or last point and the end of the axis.

@@ -11,7 +11,7 @@ use super::escape::escape;
 use super::style::{LIGHT, bold_classes, hex};
 use super::{Plot, svg};
 
-/// A part of DejaVu Sans Condensed; see the licence beside it.
+/// A part of DejaVu Sans Condensed; see the licence next to it.
 const FONT: &[u8] = include_bytes!("font/DejaVuSansCondensed-subset.ttf");
 
 /// The family of that font, which the SVG files name first.

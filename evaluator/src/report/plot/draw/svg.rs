@@ -13,7 +13,7 @@ pub(crate) fn px(value: f64) -> String {
     if text == "-0" { "0".to_owned() } else { text }
 }
 
-/// The shapes as SVG elements, one a line.
+/// The shapes as SVG elements, one per line.
 pub(crate) fn elements(shapes: &[Shape]) -> String {
     shapes.iter().map(element).collect()
 }
@@ -63,7 +63,7 @@ fn band_path(x: [f64; 2], tops: [f64; 2], thickness: f64) -> String {
     )
 }
 
-/// A plot inside a page, without title and key, which the page has beside it.
+/// A plot inside a page, without title and key, which are elsewhere on the page.
 pub(crate) fn inline(plot: &Plot) -> String {
     let ([width, height], label) = (plot.size.map(px), escape(&plot.label));
     let content = elements(&plot.shapes);

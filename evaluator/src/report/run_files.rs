@@ -8,7 +8,7 @@ use crate::sweep::file::Sweep;
 
 /// Sweeps and training of a run.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Beside {
+pub(crate) struct RunFiles {
     /// The sweeps that there are.
     pub sweeps: Vec<Sweep>,
     /// The metrics of the training, step by step; empty if there is no log.
@@ -17,24 +17,24 @@ pub(crate) struct Beside {
     pub problems: Vec<String>,
 }
 
-impl Beside {
-    /// Reads what a run has. An evaluation does not fail for a file beside it: what cannot be read is named.
+impl RunFiles {
+    /// Reads what a run has. An evaluation does not fail for such a file: what cannot be read is named.
     pub(crate) fn read(run_dir: Option<&Path>) -> Self {
-        let mut beside = Self::default();
-        let Some(run_dir) = run_dir else { return beside };
+        let mut run_files = Self::default();
+        let Some(run_dir) = run_dir else { return run_files };
         match read_sweeps(run_dir) {
-            Ok(sweeps) => beside.sweeps = sweeps,
-            Err(_) => beside.problems.push(
+            Ok(sweeps) => run_files.sweeps = sweeps,
+            Err(_) => run_files.problems.push(
                 "A file in sweep/ cannot be read, so the sweeps are left out. Run them again.".to_owned(),
             ),
         }
         match read_metrics(run_dir) {
-            Ok(metrics) => beside.metrics = metrics,
-            Err(_) => beside
+            Ok(metrics) => run_files.metrics = metrics,
+            Err(_) => run_files
                 .problems
                 .push("logs/metrics.jsonl cannot be read, so the training's curves are left out.".to_owned()),
         }
-        beside
+        run_files
     }
 }
 
@@ -47,10 +47,10 @@ mod tests {
     #[test]
     fn a_run_without_sweeps_and_logs_has_no_problem_and_damaged_ones_are_named() {
         let dir = tempfile::tempdir().unwrap();
-        assert_eq!(Beside::read(Some(dir.path())).problems, Vec::<String>::new());
+        assert_eq!(RunFiles::read(Some(dir.path())).problems, Vec::<String>::new());
         write_atomic(&dir.path().join("sweep/k.json"), b"{").unwrap();
         write_atomic(&dir.path().join("logs/metrics.jsonl"), b"{").unwrap();
-        let problems = Beside::read(Some(dir.path())).problems;
+        let problems = RunFiles::read(Some(dir.path())).problems;
         assert!(problems[0].contains("sweep/") && problems[1].contains("metrics.jsonl"), "{problems:?}");
     }
 }

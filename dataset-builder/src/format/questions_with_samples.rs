@@ -10,7 +10,7 @@ use crate::format::files::{QUESTIONS_FILE, SAMPLES_FILE};
 use crate::format::question_row::QuestionRow;
 
 /// Both files of a dataset, open at the same question.
-pub(crate) struct Joined {
+pub(crate) struct QuestionsWithSamples {
     questions: JsonlReader<QuestionRow>,
     samples: JsonlReader<SampleRow>,
     /// Read, but of a later question.
@@ -18,7 +18,7 @@ pub(crate) struct Joined {
     n_samples: usize,
 }
 
-impl Joined {
+impl QuestionsWithSamples {
     /// Opens the two files in `dir`; no question may have more than `n_samples` samples.
     pub(crate) fn open(dir: &Path, n_samples: usize) -> Result<Self, BuildError> {
         let questions = JsonlReader::open(&dir.join(QUESTIONS_FILE))?;
@@ -88,7 +88,7 @@ mod tests {
             .collect();
         write_jsonl(&dir.path().join(QUESTIONS_FILE), &asked).unwrap();
         write_jsonl(&dir.path().join(SAMPLES_FILE), &rows).unwrap();
-        let mut joined = Joined::open(dir.path(), 3).unwrap();
+        let mut joined = QuestionsWithSamples::open(dir.path(), 3).unwrap();
         let mut counts = Vec::new();
         while let Some((_, rows)) = joined.next_question().map_err(|error| error.to_string())? {
             counts.push(rows.len());

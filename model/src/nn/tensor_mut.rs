@@ -4,7 +4,7 @@ use burn::tensor::{Tensor, TensorData};
 
 /// One tensor of a model or of an adapter, to be read or replaced in place.
 #[derive(Debug)]
-pub enum Slot<'a> {
+pub enum TensorMut<'a> {
     /// A vector: biases and norm weights.
     R1(&'a mut Tensor<1>),
     /// A matrix: linear layers and embeddings.
@@ -13,7 +13,7 @@ pub enum Slot<'a> {
     R3(&'a mut Tensor<3>),
 }
 
-impl Slot<'_> {
+impl TensorMut<'_> {
     /// The tensor's shape.
     pub fn dims(&self) -> Vec<usize> {
         match self {
