@@ -34,4 +34,4 @@ pub use item::{ComposedItem, DATASET, Stream, family_names};
 pub use mix::SAMPLE_RATE_HZ;
 pub use set::{ComposeConfig, compose};
 pub use vocabulary::vocabulary;
-pub use write::{QUESTIONS_FILE, write};
+pub use write::{QUESTIONS_FILE, check, write};

@@ -40,6 +40,14 @@ pub fn write(bank: &Bank, config: &ComposeConfig, out_dir: &Path) -> Result<Path
     Ok(path)
 }
 
+/// Checks that [`write`] could compose the set; nothing is written.
+///
+/// # Errors
+/// As [`crate::compose`].
+pub fn check(bank: &Bank, config: &ComposeConfig) -> Result<(), ComposeError> {
+    plans(bank, config).map(drop)
+}
+
 /// The question with the paths that a reader of the written set would give it.
 fn resolved(question: &Question, out_dir: &Path) -> Question {
     let audio = question.audio.iter().map(|path| out_dir.join(path)).collect();

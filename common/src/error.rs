@@ -71,6 +71,12 @@ pub enum CommonError {
         /// The reason.
         source: serde_json::Error,
     },
+    /// A file or folder where the program is to write, and which it did not write.
+    #[error("`{}` already exists, and this program did not write it", display_path(path))]
+    NotOurs {
+        /// What is in the way.
+        path: PathBuf,
+    },
     /// Another process holds the folder's lock.
     #[error(
         "`{}` is in use by another process{}",
@@ -133,6 +139,7 @@ impl Diagnose for CommonError {
             Self::NotFound { .. } => ExitKind::MissingInput,
             Self::Io { .. } => ExitKind::Io,
             Self::Busy { .. } => ExitKind::Busy,
+            Self::NotOurs { .. } => ExitKind::Usage,
             Self::NotAFile { .. }
             | Self::TooLarge { .. }
             | Self::NotUtf8 { .. }
@@ -165,6 +172,7 @@ impl Diagnose for CommonError {
             Self::NotUtf8 { .. } => "save it as UTF-8",
             Self::Json { .. } => "correct the file at that place",
             Self::Encode { .. } => return None,
+            Self::NotOurs { .. } => "choose another output folder, or move what is in the way",
             Self::Busy { .. } => "wait for the other process, or choose another output folder",
             Self::Mismatch { .. } => "the file was changed or damaged: restore it, or make the folder again",
             Self::OutsideFolder { .. } => "use a path relative to that folder, without `..`",

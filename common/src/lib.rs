@@ -3,10 +3,12 @@
 //! # The parts
 //!
 //! - [`fs`]: files that are either complete or absent; reading with errors that name the file
+//! - [`faults`]: failures on purpose, for tests
 //! - [`identity`]: what a stage was made from, compared with what is requested
 //! - [`chat`]: messages, with clips between their texts
 //! - [`json`]: JSON and JSON Lines on top of it
-//! - [`lock`]: one process per run folder
+//! - [`lfs`]: pointers that Git leaves in the place of large files
+//! - [`lock`]: one process per run folder; [`owned`]: which files of a folder are the program's own
 //! - [`hash`], [`manifest`]: SHA-256 of bytes, files and folders; folders that can be verified
 //! - [`paths`]: names from data files that must stay inside a folder
 //! - [`run_dir`]: the layout of a run folder
@@ -33,7 +35,7 @@ pub mod text;
 
 pub use diagnose::{Diagnose, ExitKind};
 pub use error::CommonError;
-pub use files::{fs, hash, json, lock, manifest, paths};
+pub use files::{faults, fs, hash, json, lfs, lock, manifest, owned, paths};
 pub use identity::{Difference, Identity};
 pub use prefetch::{ITEMS_AHEAD, prefetch};
 pub use problem::{Problem, Problems};

@@ -55,9 +55,6 @@ pub const MAX_CLIPS: usize = 16;
 /// Longest question, option or id, in characters. Stops a prompt that no context window holds.
 pub const MAX_FIELD_CHARS: usize = 65_536;
 
-/// Most tokens in a prompt, audio tokens included. Stops an attention matrix of quadratic size.
-pub const MAX_PROMPT_TOKENS: usize = 32_768;
-
 /// Largest header of a safetensors file (the reference implementation's own limit). Stops a header length of 2^63.
 pub const MAX_SAFETENSORS_HEADER_BYTES: u64 = 100_000_000;
 
@@ -84,6 +81,19 @@ pub const MAX_TEMPLATE_BYTES: usize = 1 << 20;
 
 /// Longest target-module pattern, in bytes. Stops a regular expression that compiles to gigabytes.
 pub const MAX_PATTERN_BYTES: usize = 4_096;
+
+/// Most turns of all counted repeats of a regular expression together. Stops `((?=.*)){4294967295}`, which no limit on
+/// backtracking ends.
+pub const MAX_PATTERN_REPEATS: u64 = 1_000;
+
+/// Largest `tokenizer.json`, in bytes; the largest that is published has 33 MB. Its parser takes many times as much.
+pub const MAX_TOKENIZER_BYTES: u64 = 64 << 20;
+
+/// Most parts of a tokenizer's normalizer, of its pre-tokenizer and of its decoder. Stops lists of millions of numbers.
+pub const MAX_TOKENIZER_PARTS: usize = 10_000;
+
+/// How many times longer a tokenizer's normalizer may make a text. Stops nine nested replacements by ten letters.
+pub const MAX_TEXT_GROWTH: usize = 64;
 
 /// Longest word for which a similar one is looked up, in characters. Edit distance is quadratic.
 pub const MAX_SUGGESTION_CHARS: usize = 64;

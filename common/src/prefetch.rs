@@ -1,6 +1,7 @@
 //! Prefetching: a separate thread makes the next items while the current one is used.
 
 use std::sync::mpsc::sync_channel;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Items made ahead of the one that is used: memory does not grow with the number of items.
 pub const ITEMS_AHEAD: usize = 2;
@@ -14,17 +15,26 @@ pub fn prefetch<T: Send, R>(
 ) -> R {
     std::thread::scope(|scope| {
         let (sender, receiver) = sync_channel(ITEMS_AHEAD);
-        scope.spawn(move || {
-            for item in items {
+        let items = Arc::new(Mutex::new(Some(items)));
+        let theirs = Arc::clone(&items);
+        let thread = std::thread::Builder::new().spawn_scoped(scope, move || {
+            for item in take(&theirs).into_iter().flatten() {
                 if sender.send(item).is_err() {
                     return;
                 }
             }
         });
-        // Dropped with the closure that owns it, which is what ends the other thread.
-        let mut items = receiver.into_iter();
-        consume(&mut items)
+        match thread {
+            // Dropped with the closure that owns it, which is what ends the other thread.
+            Ok(_) => consume(&mut receiver.into_iter()),
+            // Where the system gives no thread, each item is made when it is needed.
+            Err(_) => consume(&mut take(&items).into_iter().flatten()),
+        }
     })
+}
+
+fn take<T>(slot: &Mutex<Option<T>>) -> Option<T> {
+    slot.lock().unwrap_or_else(PoisonError::into_inner).take()
 }
 
 #[cfg(test)]

@@ -2,6 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::error::CommonError;
+use crate::identity::Identity;
+use crate::json::read_json;
+use crate::lock::RunLock;
+use crate::owned::{self, OWNED_FILE};
+
 /// A run folder; an experiment of several runs has one of its own, with a run folder for each of its cells.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunDir {
@@ -14,6 +20,27 @@ const EVAL_DIR: &str = "eval";
 
 /// Name of the folder of the dataset.
 const DATASET_DIR: &str = "dataset";
+
+/// Everything that the program may write into a run folder, apart from the run folders in it. Reports of experiments
+/// and the folder of a new base model are among it.
+const ENTRIES: [&str; 13] = [
+    "recipe.toml",
+    "identity.json",
+    "questions",
+    DATASET_DIR,
+    "checkpoints",
+    "adapter",
+    "logs",
+    "curves.svg",
+    EVAL_DIR,
+    "sweep",
+    "model",
+    "report.html",
+    "transfer.json",
+];
+
+/// Files by which a dataset that was copied into a new run folder shows whose it is.
+const MARKS_OF_A_DATASET: [&str; 2] = ["sampling.json", "shards/sampling.json"];
 
 impl RunDir {
     /// The run folder at `root`; nothing is created.
@@ -32,6 +59,35 @@ impl RunDir {
     pub fn of_dataset(folder: &Path) -> Option<Self> {
         let run = folder.parent().map(Self::new).filter(|_| folder.ends_with(DATASET_DIR));
         run.filter(|run| run.recipe().is_file())
+    }
+
+    /// Locks the folder for a run and claims what a run writes in it; see [`owned::claim`].
+    ///
+    /// # Errors
+    /// Those of [`owned::claim`].
+    pub fn claim(&self) -> Result<RunLock, CommonError> {
+        self.check_claim()?;
+        owned::claim_unchecked(&self.root, &ENTRIES)
+    }
+
+    /// Checks that the folder holds nothing that a run would replace and that is not the program's. A folder with an
+    /// `identity.json` is a run, and so is a dataset of its own.
+    ///
+    /// # Errors
+    /// Those of [`owned::check`].
+    pub fn check_claim(&self) -> Result<(), CommonError> {
+        if self.is_run() && !self.root.join(OWNED_FILE).exists() {
+            return Ok(());
+        }
+        let is_dataset = MARKS_OF_A_DATASET.iter().any(|mark| self.dataset().join(mark).is_file());
+        let names: Vec<&str> =
+            ENTRIES.into_iter().filter(|&name| name != DATASET_DIR || !is_dataset).collect();
+        owned::check(&self.root, &names)
+    }
+
+    /// Whether the folder says that the program made it.
+    fn is_run(&self) -> bool {
+        read_json::<Identity>(&self.identity()).is_ok_and(|identity| identity.text("program").is_some())
     }
 
     /// The recipe as it was resolved.

@@ -21,6 +21,36 @@ pub fn terminal_safe_lines(text: &str) -> String {
     escape_if(text, |c| !matches!(c, '\n' | '\t') && is_unsafe(c))
 }
 
+/// Text that stays text in Markdown and in a cell of a table: no markup, no HTML, nothing that moves a cursor.
+#[must_use]
+pub fn markdown(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for c in terminal_safe(text).chars() {
+        match c {
+            '<' => safe.push_str("&lt;"),
+            '&' => safe.push_str("&amp;"),
+            '\\' | '`' | '*' | '_' | '[' | ']' | '|' | '#' | '~' | '!' => {
+                safe.push('\\');
+                safe.push(c);
+            }
+            c => safe.push(c),
+        }
+    }
+    safe
+}
+
+/// Text between backticks, in a cell of a table.
+#[must_use]
+pub fn markdown_code(text: &str) -> String {
+    terminal_safe(text).replace('`', "'").replace('|', "\\|")
+}
+
+/// A string in double quotes, as JSON, YAML and Python read it.
+#[must_use]
+pub fn quoted(text: &str) -> String {
+    serde_json::Value::from(terminal_safe(text)).to_string()
+}
+
 /// A path as shown in messages.
 #[must_use]
 pub fn display_path(path: &Path) -> String {

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use idk_common::chat::Message;
-use idk_common::json::{JsonlReader, JsonlWriter, write_json};
-use idk_common::{CommonError, fs};
+use idk_common::json::{JsonlReader, JsonlWriter, read_json, write_json};
+use idk_common::{CommonError, fs, owned};
 use idk_questions::rows::SftRow;
 use serde_json::{Map, Value, json};
 
@@ -15,6 +15,9 @@ use crate::format::pairs::DpoRow;
 
 /// The description of the files that LLaMA-Factory reads.
 const DATASET_INFO_FILE: &str = "dataset_info.json";
+
+/// The names of our entries in it.
+const INFO_NAMES: [&str; 4] = ["idk_sft", "idk_dpo", "idk_sft_val", "idk_dpo_val"];
 
 /// Who is to read the files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,11 +60,12 @@ pub struct Exported {
 
 /// Writes the rows of the dataset in `dir` for another trainer into the folder `out`.
 ///
-/// Every row is checked against the dataset's manifest first. Files of an earlier export are replaced, each whole.
+/// Every row is checked against the dataset's manifest first. Files of an earlier export are replaced, each whole; an
+/// existing `dataset_info.json` keeps its other entries.
 ///
 /// # Errors
 /// Those of [`verify`]; [`BuildError::Taken`] if `out` is the dataset's own folder; [`BuildError::PathNotText`];
-/// [`BuildError::Common`].
+/// [`CommonError::NotOurs`] for files of those names that no export wrote; [`BuildError::Common`].
 pub fn export(dir: &Path, out: &Path, format: ExportFormat, paths: Paths) -> Result<Exported, BuildError> {
     let manifest = verify(dir)?;
     fs::create_dir_all(out)?;
@@ -71,12 +75,21 @@ pub fn export(dir: &Path, out: &Path, format: ExportFormat, paths: Paths) -> Res
     let name = |audios: &[String]| -> Result<Vec<String>, BuildError> {
         audios.iter().map(|audio| named(dir, out, audio, paths)).collect()
     };
-    let mut exported = Exported::default();
-    for file in [SFT_FILE, DPO_FILE, SFT_VAL_FILE, DPO_VAL_FILE] {
-        if !manifest.files.contains_key(file) {
+    let (written, left_out): (Vec<&str>, Vec<&str>) = [SFT_FILE, DPO_FILE, SFT_VAL_FILE, DPO_VAL_FILE]
+        .into_iter()
+        .partition(|&file| manifest.files.contains_key(file));
+    let info = (format == ExportFormat::LlamaFactory)
+        .then(|| read_info(&out.join(DATASET_INFO_FILE)))
+        .transpose()?;
+    let _lock = owned::claim(out, &written)?;
+    for file in left_out {
+        // Of an earlier export.
+        if owned::is_owned(out, file)? {
             fs::remove_if_exists(&out.join(file))?;
-            continue;
         }
+    }
+    let mut exported = Exported::default();
+    for file in written {
         let mut writer = JsonlWriter::create(&out.join(file))?;
         if file == SFT_FILE || file == SFT_VAL_FILE {
             for row in JsonlReader::<SftRow>::open(&dir.join(file))? {
@@ -92,10 +105,20 @@ pub fn export(dir: &Path, out: &Path, format: ExportFormat, paths: Paths) -> Res
         exported.files.push((file.to_owned(), writer.rows()));
         writer.commit()?;
     }
-    if format == ExportFormat::LlamaFactory {
-        write_json(&out.join(DATASET_INFO_FILE), &dataset_info(&exported))?;
+    if let Some(mut info) = info {
+        info.retain(|name, _| !INFO_NAMES.contains(&name.as_str()));
+        info.extend(dataset_info(&exported));
+        write_json(&out.join(DATASET_INFO_FILE), &info)?;
     }
     Ok(exported)
+}
+
+/// What `dataset_info.json` describes so far: it may list any number of other datasets.
+fn read_info(path: &Path) -> Result<Map<String, Value>, CommonError> {
+    match read_json(path) {
+        Err(CommonError::NotFound { .. }) => Ok(Map::new()),
+        read => read,
+    }
 }
 
 fn real(path: &Path) -> Result<std::path::PathBuf, CommonError> {

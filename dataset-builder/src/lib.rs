@@ -26,8 +26,8 @@ pub use error::{BuildError, stopped_at};
 pub use export::{ExportFormat, Exported, Paths, export};
 pub use format::chats::{read_labels, read_manifest, read_sft, read_sft_val, verify};
 pub use format::files::{
-    DPO_FILE, DPO_VAL_FILE, LABELS_FILE, MANIFEST_FILE, QUESTIONS_FILE, README_FILE, REJECTED_FILE,
-    SAMPLES_FILE, SFT_FILE, SFT_VAL_FILE,
+    DATASET_FILES, DPO_FILE, DPO_VAL_FILE, LABELS_FILE, MANIFEST_FILE, QUESTIONS_FILE, README_FILE,
+    REJECTED_FILE, SAMPLES_FILE, SFT_FILE, SFT_VAL_FILE,
 };
 pub use format::manifest::{DatasetCounts, DatasetManifest};
 pub use format::pairs::{DpoRow, read_dpo, read_dpo_val};

@@ -2,18 +2,15 @@
 
 #![no_main]
 
+mod folder;
+
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
 use idk_audio::load_window;
 use libfuzzer_sys::fuzz_target;
 
-/// In memory where that can be, one for each process.
-static FILE: LazyLock<PathBuf> = LazyLock::new(|| {
-    let memory = PathBuf::from("/dev/shm");
-    let dir = if memory.is_dir() { memory } else { std::env::temp_dir() };
-    dir.join(format!("idk-fuzz-{}", std::process::id()))
-});
+static FILE: LazyLock<PathBuf> = LazyLock::new(|| folder::folder().join("recording"));
 
 const WINDOW: usize = 16_000;
 

@@ -31,6 +31,17 @@ pub enum ModelError {
         path: PathBuf,
     },
 
+    /// The folder has not both files of an adapter.
+    #[error("`{}` holds no adapter: {missing} is not there", path.display())]
+    NoAdapter {
+        /// The folder.
+        path: PathBuf,
+        /// The first file that is missing.
+        missing: &'static str,
+        /// What to do.
+        hint: String,
+    },
+
     /// A weights file is not valid safetensors, or the index does not fit its shards.
     #[error("{}: {what}", path.display())]
     Weights {
@@ -225,9 +236,10 @@ impl Diagnose for ModelError {
         match self {
             Self::Common(error) => error.exit_kind(),
             Self::Audio(error) => error.exit_kind(),
-            Self::NoWeights { .. } | Self::DeviceMissing { .. } | Self::DeviceCheck { .. } => {
-                ExitKind::MissingInput
-            }
+            Self::NoWeights { .. }
+            | Self::NoAdapter { .. }
+            | Self::DeviceMissing { .. }
+            | Self::DeviceCheck { .. } => ExitKind::MissingInput,
             Self::Device { .. } | Self::NotEmpty { .. } | Self::NotOfMerge { .. } => ExitKind::Usage,
             Self::Compute { .. } => ExitKind::Io,
             Self::RecordingChanged { .. }
@@ -252,6 +264,7 @@ impl Diagnose for ModelError {
         let hint = match self {
             Self::Common(error) => return error.hint(),
             Self::Audio(error) => return error.hint(),
+            Self::NoAdapter { hint, .. } => hint,
             Self::RecordingChanged { .. } => "restore the recording, then rerun the same command to resume",
             Self::NoWeights { .. } => "give a Hugging Face folder of a model",
             Self::Weights { .. } => "the file may be cut short: copy or download it again",

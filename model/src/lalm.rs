@@ -73,6 +73,7 @@ impl Lalm {
         // The embedding's stored type stands for the model's.
         let half = weights.is_half(EMBEDDING) && device.supports_dtype(DType::BF16);
         let bf16 = settings.bf16(is_gpu(device), half);
+        weights.check(&config.specs())?;
         check::check(device, if bf16 { DType::BF16 } else { DType::F32 })?;
         let mut lalm = Self::assemble(config, tokenizer, mel, generation, device, &mut |spec| {
             let (name, shape) = (&spec.name, &spec.shape);

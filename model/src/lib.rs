@@ -43,7 +43,7 @@ pub use generate::score::answer_log_probs;
 pub use generate::{Generated, MoreAnswers, generate, generate_in_rounds};
 pub use lalm::Lalm;
 pub use lora::merge::{Merge, Merged, StoredDtype};
-pub use lora::peft::EncoderNames;
+pub use lora::peft::{EncoderNames, check_adapter_files};
 pub use lora::{AdaptedModules, Adapters, LoraConfig, LoraInit, LoraPair, TargetModules};
 pub use nn::batch::TokenBatch;
 pub use nn::cache::KvCache;

@@ -43,6 +43,9 @@ impl ModelInfo {
         let mel = keep(MelConfig::from_dir(dir).map_err(ModelError::from), &mut problems);
         let names = config.as_ref().map(|config| &config.architecture.names);
         let weights = keep(Weights::open_dir(dir, names), &mut problems);
+        if let (Some(config), Some(weights)) = (&config, &weights) {
+            keep(weights.check(&config.specs()), &mut problems);
+        }
         match (config, tokenizer, mel, weights) {
             (Some(config), Some(tokenizer), Some(mel), Some(weights)) if problems.is_empty() => Ok(Self {
                 mel: FeatureExtractor::new(mel, config.architecture.audio),

@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use idk_benchmark::{Bank, ComposedItem, Split, Stream};
 use idk_common::hash::sha256_file;
-use idk_common::lock::RunLock;
 use idk_common::progress::Progress;
 use idk_common::{Identity, RunDir};
 use idk_model::{Lalm, SaveDtype};
@@ -30,8 +29,8 @@ pub(crate) fn train(recipe: &PretrainRecipe, stop: &AtomicBool) -> Result<String
         Some(init) => new_model(init, &bank, recipe.seed, &device)?,
         None => Lalm::load(&recipe.model.path, &device)?,
     };
-    let _lock = RunLock::acquire(&recipe.output.dir)?;
     let dir = RunDir::new(&recipe.output.dir);
+    let _lock = dir.claim()?;
     let identity = identity(recipe, &bank_dir)?;
     let val = validation_items(&bank)?;
     // An earlier run keeps its recipe until this one has proved to be the same.

@@ -32,9 +32,10 @@ impl<'a> Grid<'a> {
         if options.fresh {
             move_aside(root)?;
         }
-        let lock = RunLock::acquire(root)?;
+        let dir = RunDir::new(root);
+        let lock = dir.claim()?;
         let options = Options { fresh: false, ..*options };
-        Ok(Self { recipe, dir: RunDir::new(root), options, _lock: lock })
+        Ok(Self { recipe, dir, options, _lock: lock })
     }
 
     /// The recipe of a cell: that of the experiment with `change`, in the folder `name`.

@@ -8,13 +8,13 @@ use idk_evaluator::{
     AccuracyFloor, EvalConfig, Method, NamedAdapter, Pick, Picked, Prepared, Subject, Sweep, SweepKind,
     SweepPoint, SweepSet, Sweeper, adapter_scale_steps, pick, prepare, sweep_table,
 };
-use idk_model::Adapters;
+use idk_model::{Adapters, check_adapter_files};
 use idk_questions::metrics::{show_rgi, show_with};
 
 use crate::recipe::{DataSection, Recipe, SweepConfig};
 use crate::run::questions::{self, Set, val_source};
 use crate::run::same_run::check_model_of_run;
-use crate::run::{BaseModel, Run, RunError};
+use crate::run::{BaseModel, Run, RunError, claim_run};
 use crate::stage::evaluate::load_adapters;
 use crate::terminal::{Failure, print_result, progress, say};
 
@@ -138,8 +138,8 @@ impl<'a> SweptRun<'a> {
         let (data, _) = val_source(recipe)?;
         questions::check(&data, sets)?;
         let dir = RunDir::new(&recipe.output.dir);
-        drop(idk_common::fs::open(&dir.adapter().join("adapter_config.json"))?);
-        let (run, ()) = Run::open(recipe, &dir.root, |model| {
+        check_adapter_files(&dir.adapter())?;
+        let (run, ()) = Run::open(recipe, &dir.root, claim_run, |model| {
             let labelled = dir.dataset().join(idk_dataset_builder::MANIFEST_FILE).is_file();
             if labelled { check_model_of_run(&dir, &model.sha256) } else { Ok(()) }
         })?;

@@ -1,13 +1,18 @@
 //! `idk-train RECIPE --check`: reports every problem that can be found before a long run, all at once.
 
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 
+use clap::ValueEnum;
+use idk_audio::{AudioError, load_window};
 use idk_benchmark::Bank;
 use idk_common::diagnose::ExitKind;
 use idk_common::lock::{LOCK_FILE, RunLock};
+use idk_common::text::terminal_safe;
 use idk_common::{Problem, RunDir};
 use idk_model::ModelInfo;
-use idk_questions::reason;
+use idk_questions::{Rejection, reason};
+use rayon::prelude::*;
 use serde::Serialize;
 
 use super::questions::{SetSummary, summary};
@@ -20,6 +25,19 @@ use crate::terminal::{Failure, grouped, print_line};
 
 /// Questions of a set that are looked at more closely.
 const LOOKED_AT: usize = 24;
+
+/// Recordings of a set that a quick look opens.
+const OPENED_QUICKLY: usize = 64;
+
+/// How many recordings are opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Look {
+    /// Every one.
+    #[default]
+    Full,
+    /// Some of each set, spread over it.
+    Quick,
+}
 
 /// One thing that was looked at and found good.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -49,8 +67,8 @@ pub(crate) struct Checked {
 /// # Errors
 /// [`RunError::Problems`] with everything that is wrong and the exit code of the first of it: that of the run, if
 /// nothing else is wrong.
-pub(crate) fn run(recipe: &Recipe, allowed: &[String], json: bool) -> Result<(), Failure> {
-    let checked = Checked::of(recipe, allowed);
+pub(crate) fn run(recipe: &Recipe, allowed: &[String], look: Look, json: bool) -> Result<(), Failure> {
+    let checked = Checked::of(recipe, allowed, look);
     if !json {
         checked.print_facts()?;
     }
@@ -66,10 +84,10 @@ pub(crate) fn run(recipe: &Recipe, allowed: &[String], json: bool) -> Result<(),
 
 impl Checked {
     /// Looks at everything.
-    pub(crate) fn of(recipe: &Recipe, allowed: &[String]) -> Self {
+    pub(crate) fn of(recipe: &Recipe, allowed: &[String], look: Look) -> Self {
         let mut checked = Self::default();
         checked.model(recipe);
-        checked.questions(recipe);
+        checked.questions(recipe, look);
         checked.evaluation(recipe);
         checked.training(recipe);
         checked.folder(recipe, allowed);
@@ -79,7 +97,7 @@ impl Checked {
     /// One line a fact on stdout.
     pub(crate) fn print_facts(&self) -> Result<(), Failure> {
         for fact in &self.facts {
-            let found = idk_common::text::terminal_safe(&fact.found);
+            let found = terminal_safe(&fact.found);
             print_line(&format!("{:<9} {found}", fact.what))?;
         }
         Ok(())
@@ -134,7 +152,7 @@ impl Checked {
         }
     }
 
-    fn questions(&mut self, recipe: &Recipe) {
+    fn questions(&mut self, recipe: &Recipe, look: Look) {
         let data = &recipe.data;
         let sets = [Set::Train, Set::Val, Set::Test].into_iter();
         let sets: Vec<Set> = sets.filter(|set| !set.spec(data).is_empty()).collect();
@@ -152,10 +170,59 @@ impl Checked {
         }
         for set in sets {
             match summary(data, set, bank.as_ref(), LOOKED_AT) {
-                Ok(found) => self.set(recipe, set, found),
+                Ok(mut found) => {
+                    self.open_recordings(set, &mut found, look);
+                    self.set(recipe, set, found);
+                }
                 Err(failure) => self.problem(set.key(), &failure),
             }
         }
+    }
+
+    /// Opens the recordings of a set; questions about those that cannot be used are rejected, as the run would do.
+    fn open_recordings(&mut self, set: Set, found: &mut SetSummary, look: Look) {
+        let rate_hz =
+            self.outline.as_ref().map_or(16_000, |outline| outline.mel.config().sampling_rate as u32);
+        let needed = self.outline.as_ref().map_or(0, |outline| outline.mel.min_samples());
+        let stride = match look {
+            Look::Full => 1,
+            Look::Quick => found.clips.len().div_ceil(OPENED_QUICKLY).max(1),
+        };
+        let looked_at: Vec<&(String, Vec<PathBuf>)> = found.clips.iter().step_by(stride).collect();
+        let distinct: BTreeSet<&PathBuf> = looked_at.iter().flat_map(|(_, clips)| clips).collect();
+        let open = |path: &PathBuf| -> Option<AudioError> {
+            match load_window(path, rate_hz, 0) {
+                Err(error) => Some(error),
+                Ok(recording) if recording.total_samples < needed => {
+                    let samples = recording.total_samples;
+                    Some(AudioError::TooShort { path: path.clone(), samples, needed })
+                }
+                Ok(_) => None,
+            }
+        };
+        let distinct: Vec<&PathBuf> = distinct.into_iter().collect();
+        let errors: Vec<_> = distinct.par_iter().filter_map(|path| Some((*path, open(path)?))).collect();
+        let errors: BTreeMap<&PathBuf, AudioError> = errors.into_iter().collect();
+        let opened = looked_at.len();
+        let mut rejected = Vec::new();
+        for (id, clips) in looked_at {
+            let Some((path, error)) = clips.iter().find_map(|clip| errors.get_key_value(clip)) else {
+                continue;
+            };
+            if !error.is_about_the_file() {
+                let what = format!("{}: {error}", path.display());
+                self.problems.push((Problem::new(set.key(), what), ExitKind::Io));
+                return;
+            }
+            let (reason, detail) = (error.reason().to_owned(), error.to_string());
+            rejected.push(Rejection { id: id.clone(), line: 0, reason, detail });
+        }
+        found.questions -= rejected.len();
+        if look == Look::Quick && opened < found.clips.len() {
+            // As many of the others will be wrong.
+            found.rows = found.rejected.len() + opened;
+        }
+        found.rejected.extend(rejected);
     }
 
     fn set(&mut self, recipe: &Recipe, set: Set, found: SetSummary) {
@@ -171,7 +238,7 @@ impl Checked {
             let first = found
                 .rejected
                 .first()
-                .map_or(String::new(), |row| format!("; the first is row {}: {}", row.line, row.detail));
+                .map_or(String::new(), |row| format!("; the first is {}: {}", row_name(row), row.detail));
             let problem = Problem::new(set.key(), format!("{failure}: {reasons}{first}"))
                 .with_hint("correct them, or raise `max_rejected_share`");
             self.problems.push((problem, failure.exit_kind()));
@@ -197,7 +264,7 @@ impl Checked {
             self.problem("eval.prompts", &error.into());
         }
         for (_, dir) in recipe.eval.named_adapters().unwrap_or_default() {
-            if let Err(error) = idk_common::fs::open(&dir.join("adapter_config.json")) {
+            if let Err(error) = idk_model::check_adapter_files(&dir) {
                 self.problem("eval.adapters", &error.into());
             }
         }
@@ -241,8 +308,14 @@ impl Checked {
     }
 }
 
+/// Where a row is: its line, or its id where that is not known.
+fn row_name(row: &Rejection) -> String {
+    if row.line > 0 { format!("row {}", row.line) } else { format!("`{}`", terminal_safe(&row.id)) }
+}
+
 /// Whether a run can write its folder, and nobody else does.
 fn writable(root: &Path) -> Result<(), Failure> {
+    RunDir::new(root).check_claim()?;
     inputs::try_writing(root)?;
     if root.join(LOCK_FILE).is_file() {
         drop(RunLock::acquire(root)?);

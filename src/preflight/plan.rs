@@ -6,7 +6,7 @@ use idk_dataset_builder::{DatasetManifest, MANIFEST_FILE, Sampled, partial_sampl
 use idk_trainer::{Method, checkpoint};
 use serde::Serialize;
 
-use super::check::Checked;
+use super::check::{Checked, Look};
 use super::memory::{MemoryPlan, memory};
 use super::preview::{Preview, mean};
 use crate::recipe::Recipe;
@@ -56,7 +56,7 @@ struct Plan {
 /// # Errors
 /// As [`check::run`](super::check::run); checkpoints or dataset rows that cannot be read.
 pub(crate) fn run(recipe: &Recipe, allowed: &[String], json: bool) -> Result<(), Failure> {
-    let checked = Checked::of(recipe, allowed);
+    let checked = Checked::of(recipe, allowed, Look::Quick);
     if !json {
         checked.print_facts()?;
     }

@@ -30,6 +30,8 @@ pub(crate) struct SetSummary {
     pub(crate) rejected: Vec<Rejection>,
     /// Some of the questions.
     pub(crate) some: Vec<Seen>,
+    /// The clips of every question of a file, with the question's id.
+    pub(crate) clips: Vec<(String, Vec<PathBuf>)>,
 }
 
 /// Looks at a set. `bank` is the bank, if it could be loaded; at most `some` questions (of each modality, where they are
@@ -80,6 +82,7 @@ fn of_bank(
         rows: number * modalities,
         rejected: Vec::new(),
         some: some.collect(),
+        clips: Vec::new(),
     })
 }
 
@@ -92,8 +95,9 @@ fn of_file(data: &DataSection, set: Set, some: usize) -> Result<SetSummary, Fail
         return Err(questions::no_questions(data, set, &path).into());
     }
     let questions = read.questions.len();
+    let clips = read.questions.iter().map(|question| (question.id.clone(), question.audio.clone())).collect();
     // Spread over the file, which may be sorted by length or task.
     let stride = questions.div_ceil(some.max(1)).max(1);
     let some = read.questions.into_iter().step_by(stride).map(|question| Seen { question, clip: None });
-    Ok(SetSummary { questions, rows, some: some.collect(), rejected: read.rejected })
+    Ok(SetSummary { questions, rows, some: some.collect(), rejected: read.rejected, clips })
 }

@@ -12,6 +12,7 @@ mod sections;
 use std::path::Path;
 
 use idk_common::Problem;
+use idk_common::limits::MAX_RECIPE_BYTES;
 use idk_common::paths::find;
 use idk_dataset_builder::BuildConfig;
 use idk_evaluator::EvalConfig;
@@ -74,7 +75,7 @@ impl Recipe {
     /// [`RecipeError`] with every problem found: TOML syntax, unknown sections and keys (with the nearest
     /// known name) and values of the wrong type, each with its line.
     pub fn load(path: &Path, overrides: &[String]) -> Result<Self, RecipeError> {
-        let text = idk_common::fs::read_to_string(path)
+        let text = idk_common::fs::read_text_limited(path, MAX_RECIPE_BYTES)
             .map_err(|source| RecipeError::Unreadable { path: path.to_owned(), source })?;
         let mut recipe = Self::parse(&text, path, overrides)?;
         recipe.model.path = find(&recipe.model.path, Some(path));

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use idk_common::fs::AtomicFile;
-use idk_model::{Adapters, Linears, ModelError};
+use idk_model::{Adapters, Linears, ModelError, check_adapter_files};
 use idk_trainer::{Method, check_start_adapter};
 
 use super::RunError;
@@ -24,10 +24,7 @@ fn start_dir(recipe: &Recipe) -> Option<&Path> {
 /// A file that cannot be opened.
 pub(crate) fn check_start_files(recipe: &Recipe) -> Result<(), Failure> {
     let Some(dir) = start_dir(recipe) else { return Ok(()) };
-    for name in ["adapter_config.json", "adapter_model.safetensors"] {
-        drop(idk_common::fs::open(&dir.join(name))?);
-    }
-    Ok(())
+    Ok(check_adapter_files(dir)?)
 }
 
 /// Whether the run can start from it: its layers, rank and scale are those of [lora]. `linears` are the linear layers
@@ -62,7 +59,7 @@ pub(crate) fn check_feature_cache(recipe: &Recipe, adapted: &[String]) -> Result
 pub(crate) fn check_evaluation(recipe: &Recipe) -> Result<(), Failure> {
     recipe.eval.prompts.check()?;
     for (_, dir) in recipe.eval.named_adapters()? {
-        drop(idk_common::fs::open(&dir.join("adapter_config.json"))?);
+        check_adapter_files(&dir)?;
     }
     check_val(recipe)
 }

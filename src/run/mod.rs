@@ -10,8 +10,8 @@ pub(crate) mod same_run;
 
 use std::path::{Path, PathBuf};
 
-use idk_common::RunDir;
 use idk_common::lock::RunLock;
+use idk_common::{CommonError, RunDir};
 use idk_model::Adapters;
 
 use crate::recipe::Recipe;
@@ -45,20 +45,25 @@ pub(crate) struct Run<'a> {
     _lock: RunLock,
 }
 
+/// How a folder is locked and claimed.
+pub(crate) type Claim = fn(&Path) -> Result<RunLock, CommonError>;
+
 impl<'a> Run<'a> {
-    /// Loads the model, gives it to `before`, and locks the folder `root`, which is made if it is missing: what `before`
-    /// rejects leaves no folder behind.
+    /// Loads the model, gives it to `before`, and locks the folder `root` with `claim`, which makes it if it is missing:
+    /// what `before` rejects leaves no folder behind.
     ///
     /// # Errors
-    /// Those of `before`; a model that cannot be loaded; a folder that another process holds.
+    /// Those of `before`; a model that cannot be loaded; a folder that another process holds, or that holds files of
+    /// someone else.
     pub(crate) fn open<T>(
         recipe: &'a Recipe,
         root: &Path,
+        claim: Claim,
         before: impl FnOnce(&BaseModel) -> Result<T, Failure>,
     ) -> Result<(Self, T), Failure> {
         let model = BaseModel::load(recipe)?;
         let found = before(&model)?;
-        let lock = RunLock::acquire(root)?;
+        let lock = claim(root)?;
         let dir = RunDir::new(root);
         let questions = dir.questions();
         Ok((Self { recipe, dir, model, questions, allow_changes: &[], _lock: lock }, found))
@@ -72,7 +77,10 @@ impl<'a> Run<'a> {
         questions::check(&recipe.data, &[Set::Train, Set::Val, Set::Test])?;
         inputs::check_evaluation(recipe)?;
         inputs::check_start_files(recipe)?;
-        let (mut run, ()) = Self::open(recipe, root, |model| {
+        if !options.fresh {
+            RunDir::new(root).check_claim()?;
+        }
+        let (mut run, ()) = Self::open(recipe, root, claim_run, |model| {
             let lalm = &model.lalm;
             let linears = lalm.config.linears();
             inputs::check_feature_cache(recipe, &recipe.lora.adapted(&linears)?)?;
@@ -80,7 +88,6 @@ impl<'a> Run<'a> {
             if options.fresh { move_aside(root) } else { Ok(()) }
         })?;
         run.allow_changes = options.allow_changes;
-        remove_temporaries(&run.dir)?;
         check_same_run(recipe, &run.dir, &run.model.sha256, run.allow_changes)?;
         run.write_recipe()?;
         Ok(run)
@@ -97,13 +104,9 @@ impl<'a> Run<'a> {
     }
 }
 
-/// Removes what killed writers left in the folders of a run.
-fn remove_temporaries(dir: &RunDir) -> Result<(), Failure> {
-    let folders = [dir.root.clone(), dir.dataset(), dir.checkpoints(), dir.logs(), dir.adapter(), dir.eval()];
-    for folder in folders.iter().filter(|folder| folder.is_dir()) {
-        idk_common::fs::remove_temporaries(folder)?;
-    }
-    Ok(())
+/// Claims a folder as a run's.
+pub(crate) fn claim_run(root: &Path) -> Result<RunLock, CommonError> {
+    RunDir::new(root).claim()
 }
 
 /// Renames a run folder to the first free `NAME.old-N`.

@@ -1,5 +1,6 @@
 //! Whether a run folder holds the run that a recipe describes, so that it can resume.
 
+use idk_common::diagnose::{Diagnose, ExitKind};
 use idk_common::identity::{Difference, differences};
 use idk_common::json::{read_json, write_json};
 use idk_common::{CommonError, Identity, RunDir};
@@ -58,6 +59,7 @@ pub(crate) fn check_same_run(
             let problems = problems.into_iter().map(|it| it.problem).filter(is_renamed).collect();
             return Err(RunError::EarlierNames { dir: dir.root.clone(), problems }.into());
         }
+        Err(error) if error.exit_kind() == ExitKind::Io => return Err(error.into()),
         // A recipe.toml that cannot be read is of another version; the stages then compare their own inputs.
         Err(_) => return Ok(()),
     };

@@ -4,6 +4,8 @@
 
 pub(crate) mod dataset;
 pub(crate) mod evaluate;
+#[cfg(test)]
+mod faults;
 mod model_card;
 mod sampling;
 mod self_consistency;
@@ -21,8 +23,6 @@ use crate::recipe::Recipe;
 use crate::run::{Options, Run};
 use crate::terminal::{Failure, say};
 use model_card::{CARD_FILE, ModelCard};
-
-pub(crate) use model_card::{markdown, quoted};
 
 /// Does every stage of a run that is not done yet.
 ///

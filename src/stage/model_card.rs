@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use idk_common::fs;
-use idk_common::text::terminal_safe;
+use idk_common::text::{markdown, markdown_code as code, quoted};
 use idk_dataset_builder::DatasetManifest;
 use idk_evaluator::{Method as EvalMethod, Results};
 use idk_questions::metrics::{show, show_signed, show_with};
@@ -226,9 +226,7 @@ struct Base {
 impl Base {
     /// Reads the folder; what is not there, or not readable, is not known.
     fn of(dir: &Path) -> Self {
-        let config = idk_common::json::read_json::<Value>(&dir.join("config.json")).unwrap_or_default();
-        let on_hub = config.get("_name_or_path").and_then(Value::as_str).filter(|name| is_hub_name(name));
-        let name = on_hub.map_or_else(|| folder_name(dir), str::to_owned);
+        let name = hub_name(dir).unwrap_or_else(|| folder_name(dir));
         let card = fs::read_to_string(&dir.join(CARD_FILE)).unwrap_or_default();
         Self { name, licence: licence(&card) }
     }
@@ -245,6 +243,21 @@ impl Base {
         text.push_str("tags:\n- lora\n- audio\n- question-answering\n- refusal\n---\n");
         text
     }
+}
+
+/// What an adapter calls its base model: the model's name on the Hub if its folder says so, else a path below the current
+/// folder as it stands, else the folder's name. An adapter is published, and must not say where its maker keeps files.
+pub(crate) fn base_name(dir: &Path) -> String {
+    let below = dir.to_str().filter(|path| idk_common::paths::is_plain_relative(path));
+    let own = || below.map_or_else(|| folder_name(dir), str::to_owned);
+    hub_name(dir).unwrap_or_else(own)
+}
+
+/// The name of a model folder on the Hub, as its configuration has it.
+fn hub_name(dir: &Path) -> Option<String> {
+    let config = idk_common::json::read_json::<Value>(&dir.join("config.json")).ok()?;
+    let name = config.get("_name_or_path")?.as_str()?;
+    is_hub_name(name).then(|| name.to_owned())
 }
 
 /// `owner/name`, as the Hub names models.
@@ -272,33 +285,6 @@ fn licence(card: &str) -> Vec<(String, String)> {
         LICENCE_KEYS.contains(key) && one_value && value.chars().count() <= MAX_VALUE_CHARS
     });
     wanted.map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
-}
-
-/// A string in double quotes, as JSON, YAML and Python read it.
-pub(crate) fn quoted(text: &str) -> String {
-    Value::from(terminal_safe(text)).to_string()
-}
-
-/// Text that stays text in Markdown and in a cell of a table.
-pub(crate) fn markdown(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for c in terminal_safe(text).chars() {
-        match c {
-            '<' => safe.push_str("&lt;"),
-            '&' => safe.push_str("&amp;"),
-            '\\' | '`' | '*' | '_' | '[' | ']' | '|' | '#' | '~' | '!' => {
-                safe.push('\\');
-                safe.push(c);
-            }
-            c => safe.push(c),
-        }
-    }
-    safe
-}
-
-/// Text between backticks, in a cell of a table.
-fn code(text: &str) -> String {
-    terminal_safe(text).replace('`', "'").replace('|', "\\|")
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use idk_trainer::{
     train_dpo, train_lora,
 };
 
+use super::model_card::base_name;
 use super::validation::ValidationQuestions;
 use crate::run::same_run::run_identity;
 use crate::run::{Run, RunError};
@@ -29,7 +30,7 @@ pub(super) fn train_adapter(run: &Run<'_>) -> Result<TrainReport, Failure> {
     });
     let measure = measure.as_mut().map(|measure| measure as &mut Measure<'_>);
     let stop = StopSignals::watch();
-    let base_name = recipe.model.path.display().to_string();
+    let base_name = base_name(&recipe.model.path);
     let train_run = TrainRun {
         dir: &run.dir,
         seed: recipe.seed,

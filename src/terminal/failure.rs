@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use idk_common::diagnose::{Diagnose, ExitKind};
 
-use super::print::{multi_line_safe, print_line};
+use super::print::{multi_line_safe, print_line, say};
 
 /// Any failure of a program, with its exit code and hint.
 #[derive(Debug)]
@@ -55,9 +55,22 @@ impl<E: Diagnose + Send + Sync + 'static> From<E> for Failure {
     }
 }
 
+/// `RAYON_NUM_THREADS` may ask for more threads than there are cores, but not for so many that the machine hangs.
+fn limit_threads() {
+    const MAX_PER_CORE: usize = 4;
+    let most = MAX_PER_CORE * std::thread::available_parallelism().map_or(1, usize::from);
+    let asked = std::env::var("RAYON_NUM_THREADS").ok().and_then(|text| text.trim().parse::<usize>().ok());
+    if asked.is_some_and(|asked| asked > most) {
+        say(&format!("warning: RAYON_NUM_THREADS is too high for this machine: {most} threads are started"));
+        // Fails only if threads were started before, which nothing does.
+        let _ = rayon::ThreadPoolBuilder::new().num_threads(most).build_global();
+    }
+}
+
 /// Runs a program's body and turns its failure into a message and an exit code.
 pub(crate) fn run(body: impl FnOnce() -> Result<(), Failure>, json: bool) -> ExitCode {
     super::signals::survive_file_size_limit();
+    limit_threads();
     match body() {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {

@@ -24,7 +24,9 @@ pub(crate) fn progress(label: &str, total: u64) -> Progress {
     let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
     // Hidden means: no terminal, or one that cannot redraw a line.
     if bar.is_hidden() {
-        return to_writer(label, total, Box::new(io::stderr()));
+        let out: Box<dyn Write + Send> =
+            if cfg!(test) { Box::new(io::sink()) } else { Box::new(io::stderr()) };
+        return to_writer(label, total, out);
     }
     let first_position = Arc::new(AtomicU64::new(0));
     let first = Arc::clone(&first_position);

@@ -84,7 +84,8 @@ impl StopSignals {
         }
         let over = AtomicBool::new(false);
         std::thread::scope(|scope| {
-            let watch = scope.spawn(|| {
+            // Without a thread the job runs unwatched; it still sees the flag.
+            let watch = std::thread::Builder::new().spawn_scoped(scope, || {
                 loop {
                     // In this order, so that what stopped the job is always said.
                     let is_over = over.load(Ordering::Relaxed);
@@ -101,7 +102,9 @@ impl StopSignals {
                 let _over = Over(&over);
                 job()
             };
-            watch.thread().unpark();
+            if let Ok(watch) = watch {
+                watch.thread().unpark();
+            }
             result
         })
     }

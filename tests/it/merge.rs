@@ -71,19 +71,26 @@ fn what_cannot_be_merged_is_refused_with_its_reason_before_anything_is_written()
     assert!(warned.stderr.contains("warning: `other` is not the model"), "{}", warned.stderr);
     std::fs::remove_dir_all(desk.path("out")).unwrap();
     let config = desk.path("run/adapter/adapter_config.json");
-    for (named, code, reason) in [
-        (Value::from("other"), 65, "`other` is not the model that the adapter was trained on"),
-        (
-            Value::from("Qwen/Qwen2-Audio-7B-Instruct"),
-            66,
-            "`Qwen/Qwen2-Audio-7B-Instruct`, which is no folder",
-        ),
-        (Value::Null, 66, "names no base model"),
-    ] {
+    let rename = |named: Value| {
         let mut changed: Value = read_json(&config).unwrap();
         changed["base_model_name_or_path"] = named;
         write_json(&config, &changed).unwrap();
-        merge(&desk, &["run", "--out", "out"]).failed(code, &[reason, "--base"]);
+    };
+    rename(Value::from("other"));
+    merge(&desk, &["run", "--out", "out"])
+        .failed(65, &["`other` is not the model that the adapter was trained on", "--base"]);
+    for (named, reason) in [
+        (Value::from("Qwen/Qwen2-Audio-7B-Instruct"), "`Qwen/Qwen2-Audio-7B-Instruct`, which is no folder"),
+        (Value::Null, "names no base model"),
+    ] {
+        rename(named);
+        for (name, bytes) in files(&desk.path("run/adapter")) {
+            desk.write(&format!("alone/{name}"), &bytes);
+        }
+        merge(&desk, &["alone", "--out", "out"]).failed(66, &[reason, "--base"]);
+        // The run knows where its base model lies.
+        merge(&desk, &["run", "--out", "of-run"]).succeeded();
+        std::fs::remove_dir_all(desk.path("of-run")).unwrap();
     }
     assert!(!desk.path("out").exists());
     merge(&desk, &["run/adapter", "--out", "out", "--base", &model]).succeeded();

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use crate::server::{Act, FakeServer};
-use crate::support::{BUILD, Desk, Said, files, said, stop, with_overrides};
+use crate::support::{BUILD, Desk, Said, assert_same, files, said, stop, with_overrides};
 
 /// Overrides that sample `server`.
 fn settings(server: &FakeServer) -> Vec<String> {
@@ -48,6 +48,46 @@ fn a_dataset_is_built_from_a_servers_answers_and_does_not_say_where_the_server_w
         files(&desk.path("again/dataset")) == first,
         "another server of the same answers gives other bytes"
     );
+}
+
+#[test]
+fn a_dataset_of_a_server_is_relabelled_without_the_server_and_the_run_then_resumes() {
+    let (desk, server) = (Desk::new(), FakeServer::start(|_, request| Act::good(request)));
+    build(&desk, &settings(&server), &["output.dir=k1", "build.k=1"]).succeeded();
+    build(&desk, &settings(&server), &[]).succeeded();
+    let asked = server.seen().len();
+    desk.run(BUILD, &["relabel", "run", "--k", "1", "--out", "other"]).succeeded();
+    desk.run(BUILD, &["relabel", "run", "--set", "build.server_url=http://a"]).failed(2, &["server_url"]);
+    desk.run(BUILD, &["relabel", "run", "--k", "1"]).succeeded();
+    for run in ["run", "other"] {
+        assert_same(&files(&desk.path("k1/dataset")), &files(&desk.path(run).join("dataset")));
+        let recipe = desk.path(run).join("recipe.toml");
+        let text = String::from_utf8(idk_common::fs::read(&recipe).unwrap()).unwrap();
+        assert!(text.contains(&server.url), "the recipe of the run still names the server: {text}");
+        desk.run(BUILD, &[recipe.to_str().unwrap()]).succeeded();
+    }
+    assert_eq!(server.seen().len(), asked, "samples were asked for again");
+}
+
+#[test]
+fn a_build_from_a_server_that_is_killed_after_its_last_sample_resumes_at_any_address() {
+    let (desk, server) = (Desk::new(), FakeServer::start(|_, request| Act::good(request)));
+    build(&desk, &settings(&server), &[]).succeeded();
+    let first = files(&desk.path("run/dataset"));
+    // What is written after the last sample, in the order of writing.
+    let written = ["sampling.json", "labels.jsonl", "sft.jsonl", "dpo.jsonl", "README.md", "manifest.json"];
+    for (count, k) in (1..written.len()).flat_map(|count| [(count, "build.k=2"), (count, "build.k=1")]) {
+        for name in &written[count..] {
+            std::fs::remove_file(desk.path("run/dataset").join(name)).unwrap();
+        }
+        let moved = FakeServer::start(|_, request| Act::good(request));
+        let patient = ["build.server_timeout_s=9", "build.server_concurrency=1", k];
+        build(&desk, &settings(&moved), &patient).succeeded();
+        assert_eq!(moved.seen().len(), 0, "samples were asked for again after {}", written[count - 1]);
+        if k == "build.k=2" {
+            assert_same(&first, &files(&desk.path("run/dataset")));
+        }
+    }
 }
 
 #[test]

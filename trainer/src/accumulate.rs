@@ -76,11 +76,16 @@ fn run_together<T: Sync, R: Send>(items: &[T], f: impl Fn(usize, &T) -> R + Sync
     }
     std::thread::scope(|scope| {
         let f = &f;
-        let threads: Vec<_> =
-            items.iter().enumerate().map(|(index, item)| scope.spawn(move || f(index, item))).collect();
-        let join = |thread: std::thread::ScopedJoinHandle<'_, R>| {
-            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        let start = |(index, item)| {
+            let thread = std::thread::Builder::new().spawn_scoped(scope, move || f(index, item));
+            // Where the system gives no more threads, this one does the work.
+            thread.map_err(|_| f(index, item))
         };
-        threads.into_iter().map(join).collect()
+        let results: Vec<_> = items.iter().enumerate().map(start).collect();
+        let join = |result: Result<std::thread::ScopedJoinHandle<'_, R>, R>| match result {
+            Ok(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+            Err(done) => done,
+        };
+        results.into_iter().map(join).collect()
     })
 }

@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use idk_common::diagnose::{Diagnose, ExitKind};
 use idk_common::identity::{Difference, OnResume, differences};
 use idk_common::run_dir::{RunDir, folder_step, step_folder};
 use idk_common::{Identity, fs, json, manifest};
@@ -211,7 +212,8 @@ impl Checkpoint {
 /// A damaged one is passed over with a warning. Ones from a newer program are an error, not damage.
 ///
 /// # Errors
-/// [`TrainError::Checkpoint`] if checkpoints exist and none can be used.
+/// [`TrainError::Checkpoint`] if checkpoints exist and none can be used, [`TrainError::Common`] if one cannot be read at
+/// the moment.
 pub fn load_newest(run: &RunDir) -> Result<Option<Checkpoint>, TrainError> {
     let folders = step_folders(&run.checkpoints())?;
     let mut warnings = Vec::new();
@@ -227,6 +229,8 @@ pub fn load_newest(run: &RunDir) -> Result<Option<Checkpoint>, TrainError> {
                 );
                 return Err(TrainError::Checkpoint { path: path.clone(), reason });
             }
+            // What cannot be read at the moment is not damaged: an older step must not be taken instead.
+            Err(error) if error.exit_kind() == ExitKind::Io => return Err(error),
             Err(error) => {
                 let shown = path.display();
                 warnings.push(format!(

@@ -13,6 +13,7 @@ use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::faults;
 use crate::error::CommonError;
 use crate::limits::{MAX_FILE_BYTES, MAX_TEXT_BYTES};
 
@@ -42,7 +43,7 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), CommonError> {
 pub struct AtomicFile {
     target: PathBuf,
     temp: PathBuf,
-    writer: BufWriter<File>,
+    writer: BufWriter<Output>,
     /// A write has failed: the content has a hole, so it must never be committed.
     failed: bool,
     committed: bool,
@@ -63,9 +64,11 @@ impl AtomicFile {
         loop {
             let number = COUNTER.fetch_add(1, Ordering::Relaxed);
             let temp = dir.join(format!("{TEMP_PREFIX}{}-{number}{TEMP_SUFFIX}", std::process::id()));
-            match OpenOptions::new().write(true).create_new(true).open(&temp) {
+            let open = || OpenOptions::new().write(true).create_new(true).open(&temp);
+            match faults::before(path).and_then(|()| open()) {
                 Ok(file) => {
-                    let writer = BufWriter::with_capacity(1 << 16, file);
+                    let output = Output { file, target: path.to_path_buf() };
+                    let writer = BufWriter::with_capacity(1 << 16, output);
                     return Ok(Self {
                         target: path.to_path_buf(),
                         temp,
@@ -106,11 +109,36 @@ impl AtomicFile {
             return Err(CommonError::io("write", &self.target)(source));
         }
         self.writer.flush().map_err(CommonError::io("write", &self.target))?;
-        self.writer.get_ref().sync_all().map_err(CommonError::io("sync", &self.target))?;
-        fs::rename(&self.temp, &self.target).map_err(CommonError::io("replace", &self.target))?;
+        let file = &self.writer.get_ref().file;
+        let synced = faults::before(&self.target).and_then(|()| file.sync_all());
+        synced.map_err(CommonError::io("sync", &self.target))?;
+        rename(&self.temp, &self.target).map_err(CommonError::io("replace", &self.target))?;
         self.committed = true;
         sync_dir(parent_dir(&self.target)).map_err(CommonError::io("sync the folder of", &self.target))
     }
+}
+
+/// The temporary file.
+#[derive(Debug)]
+struct Output {
+    file: File,
+    target: PathBuf,
+}
+
+impl Write for Output {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        faults::before(&self.target)?;
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    faults::before(to)?;
+    fs::rename(from, to)
 }
 
 impl Write for AtomicFile {
@@ -141,7 +169,7 @@ impl Drop for AtomicFile {
 /// # Errors
 /// [`CommonError::Io`] that names `path`.
 pub fn remove_if_exists(path: &Path) -> Result<(), CommonError> {
-    match fs::remove_file(path) {
+    match faults::before(path).and_then(|()| fs::remove_file(path)) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(CommonError::io("remove", path)(error)),
         _ => Ok(()),
     }
@@ -156,7 +184,7 @@ pub fn remove_if_exists(path: &Path) -> Result<(), CommonError> {
 /// [`CommonError::Io`] that names `to`.
 pub fn publish_dir(from: &Path, to: &Path) -> Result<(), CommonError> {
     sync_dir(from).map_err(CommonError::io("sync", from))?;
-    fs::rename(from, to).map_err(CommonError::io("replace", to))?;
+    rename(from, to).map_err(CommonError::io("replace", to))?;
     sync_dir(parent_dir(to)).map_err(CommonError::io("sync the folder of", to))
 }
 
@@ -187,7 +215,9 @@ pub fn is_temporary(name: &str) -> bool {
 /// # Errors
 /// [`CommonError::Io`] that names `path`.
 pub fn create_dir_all(path: &Path) -> Result<(), CommonError> {
-    fs::create_dir_all(path).map_err(CommonError::io("create the folder", path))
+    faults::before(path)
+        .and_then(|()| fs::create_dir_all(path))
+        .map_err(CommonError::io("create the folder", path))
 }
 
 /// The content of a file of at most [`MAX_FILE_BYTES`].
@@ -212,7 +242,8 @@ pub fn read_limited(path: &Path, limit_bytes: u64) -> Result<Vec<u8>, CommonErro
     }
     let mut bytes = Vec::with_capacity(usize::try_from(size_bytes).unwrap_or(0));
     // The size is a claim (the file may grow meanwhile): read no more than the limit, and see whether there is more.
-    let read = file.take(limit_bytes.saturating_add(1)).read_to_end(&mut bytes);
+    let read =
+        faults::before(path).and_then(|()| file.take(limit_bytes.saturating_add(1)).read_to_end(&mut bytes));
     let read_bytes = read.map_err(CommonError::io("read", path))? as u64;
     if read_bytes > limit_bytes { Err(too_large(read_bytes)) } else { Ok(bytes) }
 }
@@ -222,8 +253,17 @@ pub fn read_limited(path: &Path, limit_bytes: u64) -> Result<Vec<u8>, CommonErro
 /// # Errors
 /// As [`read_limited`], and [`CommonError::NotUtf8`].
 pub fn read_to_string(path: &Path) -> Result<String, CommonError> {
-    let text = String::from_utf8(read_limited(path, MAX_TEXT_BYTES)?).map_err(|error| {
-        CommonError::NotUtf8 { path: path.to_path_buf(), byte: error.utf8_error().valid_up_to() }
+    read_text_limited(path, MAX_TEXT_BYTES)
+}
+
+/// The same for a file of at most `limit_bytes`.
+///
+/// # Errors
+/// As [`read_to_string`].
+pub fn read_text_limited(path: &Path, limit_bytes: u64) -> Result<String, CommonError> {
+    let text = String::from_utf8(read_limited(path, limit_bytes)?).map_err(|error| CommonError::NotUtf8 {
+        path: path.to_path_buf(),
+        byte: error.utf8_error().valid_up_to(),
     })?;
     Ok(match text.strip_prefix('\u{feff}') {
         Some(rest) => rest.to_owned(),
@@ -237,7 +277,8 @@ pub fn read_to_string(path: &Path) -> Result<String, CommonError> {
 /// [`CommonError::NotFound`], [`CommonError::NotAFile`], [`CommonError::Io`].
 pub fn open(path: &Path) -> Result<(File, u64), CommonError> {
     // Asked before opening: opening a pipe waits for its writer.
-    let metadata = fs::metadata(path).map_err(CommonError::reading("read", path))?;
+    let metadata = faults::before(path).and_then(|()| fs::metadata(path));
+    let metadata = metadata.map_err(CommonError::reading("read", path))?;
     if !metadata.is_file() {
         return Err(CommonError::NotAFile { path: path.to_path_buf() });
     }
@@ -256,7 +297,7 @@ fn parent_dir(path: &Path) -> &Path {
 /// Makes renames in `dir` survive a power cut.
 #[cfg(unix)]
 fn sync_dir(dir: &Path) -> io::Result<()> {
-    match File::open(dir).and_then(|dir| dir.sync_all()) {
+    match faults::before(dir).and_then(|()| File::open(dir)).and_then(|dir| dir.sync_all()) {
         // Some network file systems have no such call, and a folder without read permission cannot be opened.
         Err(error)
             if matches!(

@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 
 use crate::error::CommonError;
 use crate::fs::{self, AtomicFile};
+use crate::lfs::{LFS_POINTER, is_lfs_pointer};
 use crate::limits::MAX_LINE_BYTES;
 
 /// Writes `value` as indented JSON with a newline at the end.
@@ -38,7 +39,15 @@ pub fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, CommonError> {
 /// # Errors
 /// [`CommonError::Json`] with line and column.
 pub fn parse_json<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, CommonError> {
-    serde_json::from_str(text).map_err(|error| json_error(path, error.line(), &error))
+    serde_json::from_str(text).map_err(|error| match is_lfs_pointer(text.as_bytes()) {
+        true => CommonError::Json {
+            path: path.to_path_buf(),
+            line: 1,
+            column: 1,
+            message: LFS_POINTER.to_owned(),
+        },
+        false => json_error(path, error.line(), &error),
+    })
 }
 
 /// Parses one row: `NaN`, `Infinity` and numbers beyond the range of `f64`, which Python writes, are read as `null`.

@@ -4,6 +4,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
+use super::faults;
 use crate::error::CommonError;
 use crate::fs::create_dir_all;
 
@@ -31,13 +32,8 @@ impl RunLock {
         create_dir_all(dir)?;
         let path = dir.join(LOCK_FILE);
         // Not replaced atomically: the lock is on this very file.
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&path)
-            .map_err(CommonError::io("lock", &path))?;
+        let open = || OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
+        let mut file = faults::before(&path).and_then(|()| open()).map_err(CommonError::io("lock", &path))?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {

@@ -1,8 +1,11 @@
 //! Everything that reads or writes files and folders.
 
+pub mod faults;
 pub mod fs;
 pub mod hash;
 pub mod json;
+pub mod lfs;
 pub mod lock;
 pub mod manifest;
+pub mod owned;
 pub mod paths;

@@ -44,6 +44,21 @@ pub fn hub_blobs(dir: &Path) -> Option<PathBuf> {
     Some(snapshots.parent()?.join("blobs")).filter(|blobs| blobs.is_dir())
 }
 
+/// The file `name` of a model folder, for whoever copies it: links may lead to the blobs of the Hub's cache, and nowhere
+/// else out of the folder.
+///
+/// # Errors
+/// [`CommonError::OutsideFolder`] for a link that leads out, [`CommonError::NotFound`], [`CommonError::Io`].
+pub fn file_of_repository(dir: &Path, name: &str) -> Result<PathBuf, CommonError> {
+    let path = dir.join(name);
+    let real = |path: &Path| fs::canonicalize(path).map_err(CommonError::reading("read", path));
+    let (real_dir, real_path) = (real(dir)?, real(&path)?);
+    if real_path.starts_with(real_dir) || hub_blobs(dir).is_some_and(|blobs| real_path.starts_with(blobs)) {
+        return Ok(path);
+    }
+    Err(CommonError::OutsideFolder { root: dir.to_owned(), name: name.to_owned() })
+}
+
 /// Whether `name` is a relative path of ordinary names: not empty, no root, no `..`, no NUL, no backslash (a
 /// separator on Windows), not longer than [`MAX_PATH_BYTES`]. A leading `./` is fine.
 #[must_use]

@@ -31,6 +31,22 @@ pub(crate) const SAMPLED_FILE: &str = "sampling.json";
 /// The dataset card.
 pub const README_FILE: &str = "README.md";
 
+/// Everything that is written into a dataset folder.
+pub const DATASET_FILES: [&str; 12] = [
+    QUESTIONS_FILE,
+    SAMPLES_FILE,
+    LABELS_FILE,
+    SFT_FILE,
+    DPO_FILE,
+    SFT_VAL_FILE,
+    DPO_VAL_FILE,
+    REJECTED_FILE,
+    MANIFEST_FILE,
+    SAMPLED_FILE,
+    README_FILE,
+    "shards",
+];
+
 /// Makes the folder for a new sampling: what is left of an earlier dataset loses its marks of completeness before a
 /// file of it changes.
 pub(crate) fn open_folder(dir: &Path) -> Result<(), CommonError> {

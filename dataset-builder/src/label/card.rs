@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
+use idk_common::text::{markdown, markdown_code};
 use idk_common::{CommonError, fs};
 
 use crate::config::{BuildConfig, OptionOrder, Sampler, Target};
@@ -19,7 +20,9 @@ pub(crate) fn write_card(dir: &Path, manifest: &DatasetManifest) -> Result<(), C
 fn served(config: &BuildConfig) -> String {
     match config.sampler {
         Sampler::Local => String::new(),
-        Sampler::OpenAi => format!(", sampled through a server that calls it `{}`", config.server_model),
+        Sampler::OpenAi => {
+            format!(", sampled through a server that calls it `{}`", markdown_code(&config.server_model))
+        }
     }
 }
 
@@ -89,9 +92,9 @@ otherwise it is *unknown* and its target is the refusal.
         val_pairs = counts.dpo_val_rows,
         balance = balance(config),
         served = served(config),
-        model = provenance.model,
+        model = markdown_code(&provenance.model),
         model_hash = provenance.model_sha256,
-        questions = provenance.questions,
+        questions = markdown_code(&provenance.questions),
         questions_hash = provenance.questions_sha256,
         input = counts.input,
         kept = counts.kept,
@@ -112,7 +115,8 @@ otherwise it is *unknown* and its target is the refusal.
 
 /// The texts of the refusal, `or` between them.
 fn quoted_refusals(config: &BuildConfig) -> String {
-    let texts: Vec<String> = config.refusal_texts().iter().map(|text| format!("\"{text}\"")).collect();
+    let texts: Vec<String> =
+        config.refusal_texts().iter().map(|text| format!("\"{}\"", markdown(text))).collect();
     texts.join(" or ")
 }
 
@@ -169,8 +173,8 @@ fn push_shares(text: &mut String, manifest: &DatasetManifest) {
 }
 
 fn push_share(text: &mut String, name: &str, share: &Share) {
-    // A bar in a name from the question file would end the cell.
-    let _ = write!(text, "| {} | {} |", name.replace('|', "\\|"), share.n);
+    // The name comes from the question file.
+    let _ = write!(text, "| {} | {} |", markdown(name), share.n);
     for value in share.unknown.values() {
         let _ = write!(text, " {:.1} |", 100.0 * value);
     }

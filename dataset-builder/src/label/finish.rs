@@ -11,8 +11,7 @@ use idk_questions::rows::{Label, SampleRow, SftRow};
 use crate::config::BuildConfig;
 use crate::error::BuildError;
 use crate::format::files::{
-    DPO_FILE, DPO_VAL_FILE, LABELS_FILE, README_FILE, SAMPLED_FILE, SFT_FILE, SFT_VAL_FILE, file_entry,
-    mark_incomplete,
+    DPO_FILE, DPO_VAL_FILE, LABELS_FILE, SAMPLED_FILE, SFT_FILE, SFT_VAL_FILE, file_entry, mark_incomplete,
 };
 use crate::format::manifest::{DatasetCounts, DatasetManifest, FORMAT};
 use crate::format::pairs::DpoRow;
@@ -190,7 +189,8 @@ impl Labelled {
 
     /// Puts all files in their places, the manifest last. `dir` must be marked as incomplete.
     pub(crate) fn publish(self, dir: &Path, sampled: &Sampled) -> Result<BuildReport, BuildError> {
-        let mut names = vec![LABELS_FILE, SFT_FILE, DPO_FILE, README_FILE];
+        // Not the card: it is its owner's to edit.
+        let mut names = vec![LABELS_FILE, SFT_FILE, DPO_FILE];
         self.labels.commit()?;
         self.train.commit()?;
         if let Some(val) = self.val {

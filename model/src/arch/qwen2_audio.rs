@@ -92,7 +92,7 @@ fn read_audio(section: &Section) -> Result<AudioConfig, ModelError> {
     section.expect_false("scale_embedding")?;
     let audio = AudioConfig {
         num_mel_bins: section.positive("num_mel_bins", 128)?,
-        encoder_layers: section.positive("encoder_layers", 32)?,
+        encoder_layers: section.layers("encoder_layers", 32)?,
         encoder_attention_heads: section.positive("encoder_attention_heads", 20)?,
         encoder_ffn_dim: section.positive("encoder_ffn_dim", 5120)?,
         d_model: section.positive("d_model", 1280)?,

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use idk_common::limits::{MAX_LAYERS, MAX_MODEL_DIM};
 use serde_json::{Map, Value};
 
 use crate::error::ModelError;
@@ -51,10 +52,9 @@ impl<'a> Section<'a> {
 
     pub(crate) fn optional_count(&self, key: &str) -> Result<Option<usize>, ModelError> {
         let Some(value) = self.get(key) else { return Ok(None) };
-        // 2^31 bounds every size: larger ones would overflow shape arithmetic before any memory check.
-        let count =
-            value.as_u64().filter(|&count| count < 1 << 31).and_then(|count| usize::try_from(count).ok());
-        count.map(Some).ok_or_else(|| self.error(key, format!("{value} is not a whole number below 2^31")))
+        let count = value.as_u64().and_then(|count| usize::try_from(count).ok());
+        let what = || format!("{value} is not a whole number up to {MAX_MODEL_DIM}");
+        count.filter(|&count| count <= MAX_MODEL_DIM).map(Some).ok_or_else(|| self.error(key, what()))
     }
 
     pub(crate) fn count(&self, key: &str, default: usize) -> Result<usize, ModelError> {
@@ -65,6 +65,14 @@ impl<'a> Section<'a> {
         match self.count(key, default)? {
             0 => Err(self.error(key, "must be at least 1".to_owned())),
             count => Ok(count),
+        }
+    }
+
+    /// How many layers there are.
+    pub(crate) fn layers(&self, key: &str, default: usize) -> Result<usize, ModelError> {
+        match self.positive(key, default)? {
+            count if count <= MAX_LAYERS => Ok(count),
+            count => Err(self.error(key, format!("{count} layers, at most {MAX_LAYERS} are supported"))),
         }
     }
 

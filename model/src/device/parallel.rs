@@ -52,18 +52,21 @@ fn map_with<T: Sync, R: Send>(
     }
     let next = AtomicUsize::new(0);
     let done: Mutex<Vec<(usize, R)>> = Mutex::new(Vec::with_capacity(items.len()));
+    let work = || {
+        run(&mut || {
+            loop {
+                let index = next.fetch_add(1, Ordering::Relaxed);
+                let Some(item) = items.get(index) else { break };
+                let result = f(item);
+                done.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push((index, result));
+            }
+        });
+    };
     std::thread::scope(|scope| {
-        for _ in 0..workers.min(items.len()) {
-            scope.spawn(|| {
-                run(&mut || {
-                    loop {
-                        let index = next.fetch_add(1, Ordering::Relaxed);
-                        let Some(item) = items.get(index) else { break };
-                        let result = f(item);
-                        done.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push((index, result));
-                    }
-                });
-            });
+        // The system may give fewer threads, or none.
+        let start = |_: &usize| std::thread::Builder::new().spawn_scoped(scope, &work).is_ok();
+        if (0..workers.min(items.len())).filter(start).count() == 0 {
+            work();
         }
     });
     let mut done = done.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);

@@ -84,7 +84,7 @@ impl Disk {
             Err(_) => return Stored::Damaged,
         };
         let Some((hash, values_bytes)) = bytes.split_at_checked(64) else { return Stored::Damaged };
-        let is_whole = values_bytes.len() == 4 * values && sha256_hex(values_bytes).as_bytes() == hash;
+        let is_whole = values_bytes.len() == 4 * values && sum(key, values_bytes).as_bytes() == hash;
         if !is_whole {
             return Stored::Damaged;
         }
@@ -125,7 +125,7 @@ impl Disk {
             }
         }
         let values_bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        let mut bytes = sha256_hex(&values_bytes).into_bytes();
+        let mut bytes = sum(key, &values_bytes).into_bytes();
         bytes.extend(values_bytes);
         fs::write_atomic(&self.path(key), &bytes)?;
         contents.total_bytes = contents.total_bytes.saturating_sub(replaced) + size;
@@ -149,6 +149,11 @@ impl Contents {
 
 fn name(key: &str) -> String {
     format!("{key}.{ENDING}")
+}
+
+/// What a file begins with: the hash of its key and its numbers. A whole file under another name is damaged too.
+fn sum(key: &str, values_bytes: &[u8]) -> String {
+    sha256_hex(&[key.as_bytes(), b"\n", values_bytes].concat())
 }
 
 /// Size of the file of features of `values` numbers: a hash in hexadecimal, then the numbers.
@@ -187,6 +192,17 @@ mod tests {
             fs::write_atomic(&disk.path("a"), bytes).unwrap();
             assert_eq!(disk.read("a", 2), Stored::Damaged);
         }
+    }
+
+    #[test]
+    fn a_whole_file_of_another_clip_is_damaged() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = open(dir.path());
+        disk.write("a", &[1.0, 2.0]).unwrap();
+        disk.write("b", &[3.0, 4.0]).unwrap();
+        fs::write_atomic(&disk.path("b"), &fs::read(&disk.path("a")).unwrap()).unwrap();
+        assert_eq!(disk.read("b", 2), Stored::Damaged);
+        assert_eq!(disk.read("a", 2), Stored::Values(vec![1.0, 2.0]));
     }
 
     #[test]

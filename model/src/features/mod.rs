@@ -30,7 +30,7 @@ pub use self::encoder::EncoderState;
 use self::memory::Memory;
 
 /// Changes whenever the encoder computes other values from the same input, or the files get another form.
-const VERSION: &str = "idk audio features 1";
+const VERSION: &str = "idk audio features 2";
 
 /// Clips that are read and encoded together by [`FeatureStore::keep`].
 const CLIPS_AT_ONCE: usize = 32;

@@ -3,13 +3,13 @@
 use std::fmt;
 
 use fancy_regex::Regex;
-use idk_common::limits::MAX_PATTERN_BYTES;
 use idk_common::text::did_you_mean;
 use serde::de::{self, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::arch::names::{LinearNames, Names, Role};
 use crate::arch::specs::Linears;
+use crate::text::pattern::check_pattern;
 
 /// PEFT's word for every linear layer but the output head.
 const ALL_LINEAR: &str = "all-linear";
@@ -222,9 +222,7 @@ fn ends_with_name(path: &str, name: &str) -> bool {
 
 /// A regular expression that must match a whole name (`re.fullmatch`); lookarounds are understood, as in Python.
 pub(crate) fn full_match_regex(pattern: &str) -> Result<Regex, String> {
-    if pattern.len() > MAX_PATTERN_BYTES {
-        return Err(format!("the pattern is longer than {MAX_PATTERN_BYTES} bytes"));
-    }
+    check_pattern(pattern)?;
     Regex::new(&format!("^(?:{pattern})$"))
         .map_err(|error| format!("`{pattern}` is no regular expression: {error}"))
 }

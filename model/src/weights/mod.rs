@@ -3,6 +3,7 @@
 //! The header is parsed and checked here, and each tensor is read on its own: the host never holds more than one
 //! tensor besides the model, and a damaged file is an error, never a fault.
 
+mod header;
 mod init;
 mod number;
 mod ranges;
@@ -15,31 +16,20 @@ use std::path::{Path, PathBuf};
 
 use half::bf16;
 use idk_common::CommonError;
+use idk_common::limits::MAX_SHARDS;
 use rayon::prelude::*;
 use serde_json::Value;
 
 use crate::arch::names::Names;
+use crate::arch::specs::TensorSpec;
 use crate::error::ModelError;
+use crate::weights::header::{Entry, read_header};
 use crate::weights::number::{Number, narrow, widen};
 
 pub(crate) use self::ranges::StoredShape;
 
-/// Largest safetensors header that is read: stops a forged length from reserving memory. The limit of the format's own reader.
-const MAX_HEADER_BYTES: u64 = 100_000_000;
-
 /// Bytes of a tensor that are read at a time; a multiple of every type's size.
 const PIECE_BYTES: usize = 8 << 20;
-
-/// Where one tensor lies.
-#[derive(Clone, Debug)]
-struct Entry {
-    file: usize,
-    disk_name: String,
-    dtype: String,
-    shape: Vec<usize>,
-    start: u64,
-    bytes: u64,
-}
 
 /// The tensors of one safetensors file or of one sharded checkpoint, by canonical name.
 #[derive(Debug)]
@@ -107,7 +97,11 @@ impl Weights {
                 shard.ok_or_else(|| damaged(format!("the shard of `{name}` is not a plain file name")))?;
             promised.insert(weights.canonical(name), shard);
         }
-        for shard in promised.values().copied().collect::<BTreeSet<_>>() {
+        let shards: BTreeSet<&str> = promised.values().copied().collect();
+        if shards.len() > MAX_SHARDS {
+            return Err(damaged(format!("{} shards, at most {MAX_SHARDS} are read", shards.len())));
+        }
+        for shard in shards {
             weights.add_file(&dir.join(shard))?;
         }
         for (name, shard) in promised {
@@ -130,6 +124,40 @@ impl Weights {
         }
         self.files.push((path.to_owned(), file));
         Ok(())
+    }
+
+    /// Checks that the tensors are those of `specs`, each with its shape, before any of them is read.
+    ///
+    /// # Errors
+    /// [`ModelError::MissingTensor`], [`ModelError::TensorShape`], [`ModelError::UnusedTensor`].
+    pub(crate) fn check(&self, specs: &[TensorSpec]) -> Result<(), ModelError> {
+        for spec in specs {
+            self.entry(&spec.name, &spec.shape)?;
+        }
+        let known: BTreeSet<&str> = specs.iter().map(|spec| spec.name.as_str()).collect();
+        match self.entries.iter().find(|(name, _)| !known.contains(name.as_str())) {
+            None => Ok(()),
+            Some((_, entry)) => Err(self.unused(entry)),
+        }
+    }
+
+    /// The tensor of a name, if it has this shape.
+    fn entry(&self, name: &str, shape: &[usize]) -> Result<&Entry, ModelError> {
+        let missing = || ModelError::MissingTensor { path: self.path.clone(), tensor: name.to_owned() };
+        let entry = self.entries.get(name).ok_or_else(missing)?;
+        if entry.shape == shape {
+            return Ok(entry);
+        }
+        Err(ModelError::TensorShape {
+            path: self.files[entry.file].0.clone(),
+            tensor: name.to_owned(),
+            expected: shape.to_vec(),
+            found: entry.shape.clone(),
+        })
+    }
+
+    fn unused(&self, entry: &Entry) -> ModelError {
+        ModelError::UnusedTensor { path: self.files[entry.file].0.clone(), tensor: entry.disk_name.clone() }
     }
 
     /// Canonical names and shapes of all tensors, sorted by name.
@@ -166,18 +194,8 @@ impl Weights {
         shape: &[usize],
         convert: fn(&[u8], &str, &mut Vec<T>) -> bool,
     ) -> Result<Vec<T>, ModelError> {
-        let Some(entry) = self.entries.get(name).cloned() else {
-            return Err(ModelError::MissingTensor { path: self.path.clone(), tensor: name.to_owned() });
-        };
+        let entry = self.entry(name, shape)?.clone();
         let (path, file) = &mut self.files[entry.file];
-        if entry.shape != shape {
-            return Err(ModelError::TensorShape {
-                path: path.clone(),
-                tensor: name.to_owned(),
-                expected: shape.to_vec(),
-                found: entry.shape,
-            });
-        }
         let io = |source| CommonError::Io { path: path.clone(), doing: "read", source };
         let bytes = usize::try_from(entry.bytes).unwrap_or(usize::MAX);
         let mut values: Vec<T> = Vec::with_capacity(shape.iter().product::<usize>().min(bytes / 2));
@@ -213,10 +231,7 @@ impl Weights {
     pub fn finish(&self) -> Result<(), ModelError> {
         match self.entries.iter().find(|(name, _)| !self.taken.contains(*name)) {
             None => Ok(()),
-            Some((_, entry)) => Err(ModelError::UnusedTensor {
-                path: self.files[entry.file].0.clone(),
-                tensor: entry.disk_name.clone(),
-            }),
+            Some((_, entry)) => Err(self.unused(entry)),
         }
     }
 }
@@ -226,76 +241,10 @@ fn is_plain_file_name(name: &str) -> bool {
     matches!((parts.next(), parts.next()), (Some(std::path::Component::Normal(_)), None))
 }
 
-/// Parses and checks the header: every tensor lies inside the file and has as many bytes as its shape and type say.
-fn read_header(path: &Path, file: &mut File, file_bytes: u64) -> Result<Vec<(String, Entry)>, ModelError> {
-    let damaged = |what: String| ModelError::Weights { path: path.to_owned(), what };
-    let io = |source| CommonError::Io { path: path.to_owned(), doing: "read", source };
-    let mut length = [0_u8; 8];
-    if file_bytes < 8 {
-        return Err(damaged(format!("not a safetensors file: it has only {file_bytes} bytes")));
-    }
-    file.read_exact(&mut length).map_err(io)?;
-    let header_bytes = u64::from_le_bytes(length);
-    if header_bytes > MAX_HEADER_BYTES || header_bytes > file_bytes - 8 {
-        return Err(damaged(format!("the header claims {header_bytes} bytes, the file has {file_bytes}")));
-    }
-    let mut header = vec![0_u8; usize::try_from(header_bytes).unwrap_or(0)];
-    file.read_exact(&mut header).map_err(io)?;
-    let header: Value = serde_json::from_slice(&header)
-        .map_err(|error| damaged(format!("the header is not JSON: {error}")))?;
-    let header = header.as_object().ok_or_else(|| damaged("the header is not a JSON object".to_owned()))?;
-    let data_bytes = file_bytes - 8 - header_bytes;
-    let mut entries = Vec::with_capacity(header.len());
-    for (name, value) in header.iter().filter(|(name, _)| *name != "__metadata__") {
-        let entry = read_entry(name, value, data_bytes)
-            .ok_or_else(|| damaged(format!("tensor `{name}` does not fit the file: {value}")))?;
-        entries.push((name.clone(), Entry { start: entry.start + 8 + header_bytes, ..entry }));
-    }
-    // As the format demands: no gaps, no overlaps, nothing after the last tensor.
-    let mut spans: Vec<(u64, u64)> =
-        entries.iter().map(|(_, entry)| (entry.start - 8 - header_bytes, entry.bytes)).collect();
-    spans.sort_unstable();
-    let end = spans.iter().try_fold(0, |at, (start, bytes)| (*start == at).then_some(at + bytes));
-    if end != Some(data_bytes) {
-        return Err(damaged("the tensors do not cover the file without gaps".to_owned()));
-    }
-    Ok(entries)
-}
-
-fn read_entry(name: &str, value: &Value, data_bytes: u64) -> Option<Entry> {
-    let dtype = value.get("dtype")?.as_str()?.to_owned();
-    let shape: Option<Vec<usize>> = value
-        .get("shape")?
-        .as_array()?
-        .iter()
-        .map(|size| size.as_u64().and_then(|size| usize::try_from(size).ok()))
-        .collect();
-    let shape = shape?;
-    let offsets = value.get("data_offsets")?.as_array()?;
-    let (start, end) = (offsets.first()?.as_u64()?, offsets.get(1)?.as_u64()?);
-    let bytes = end.checked_sub(start)?;
-    if end > data_bytes || offsets.len() != 2 {
-        return None;
-    }
-    let elements = shape.iter().try_fold(1_u64, |product, &size| product.checked_mul(size as u64))?;
-    let element_bytes = match dtype.as_str() {
-        "F32" => 4,
-        "F16" | "BF16" => 2,
-        // Another type is refused when the tensor is asked for, with a message of its own.
-        _ => return Some(Entry { file: 0, disk_name: name.to_owned(), dtype, shape, start, bytes }),
-    };
-    (elements.checked_mul(element_bytes)? == bytes).then(|| Entry {
-        file: 0,
-        disk_name: name.to_owned(),
-        dtype,
-        shape,
-        start,
-        bytes,
-    })
-}
-
 #[cfg(test)]
 mod tests {
+    use idk_common::limits::MAX_TENSORS;
+
     use super::*;
 
     fn write(dir: &Path, header: &str, data: &[u8]) -> PathBuf {
@@ -364,15 +313,39 @@ mod tests {
             r#"{"a":{"dtype":"F32","shape":[4294967296,4294967296,4],"data_offsets":[0,4]}}"#,
             r#"{"a":{"dtype":"F32","shape":[-1],"data_offsets":[0,4]}}"#,
             r#"{"a":{"dtype":"F32"}}"#,
+            r#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}"#,
+            r#"{"a":{"dtype":"F32","shape":[1],"dtype":"F16","data_offsets":[0,4]}}"#,
+            r#"{"a":{"dtype":"F32","shape":[1,1,1,1,1,1,1,1,1],"data_offsets":[0,4]}}"#,
+            r#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4,4]}}"#,
         ] {
             let path = write(dir.path(), header, &[0; 4]);
             assert!(matches!(Weights::open_file(&path), Err(ModelError::Weights { .. })), "{header}");
         }
         let path = dir.path().join("model.safetensors");
+        let pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n";
+        idk_common::fs::write_atomic(&path, pointer).unwrap();
+        assert!(Weights::open_file(&path).unwrap_err().to_string().contains("git lfs pull"));
         for bytes in [vec![], vec![1, 2], u64::MAX.to_le_bytes().to_vec()] {
             idk_common::fs::write_atomic(&path, &bytes).unwrap();
             assert!(matches!(Weights::open_file(&path), Err(ModelError::Weights { .. })), "{bytes:?}");
         }
+    }
+
+    #[test]
+    fn a_header_of_ninety_megabytes_of_metadata_takes_no_more_memory_than_its_text() {
+        let dir = tempfile::tempdir().unwrap();
+        let numbers = "0,".repeat(45_000_000);
+        let header = format!(
+            r#"{{"__metadata__":[{numbers}0],"a":{{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}}}"#
+        );
+        let path = write(dir.path(), &header, &[0; 4]);
+        assert_eq!(Weights::open_file(&path).unwrap().shapes().count(), 1);
+        let many: Vec<String> = (0..=MAX_TENSORS)
+            .map(|i| format!(r#""{i}":{{"dtype":"F32","shape":[0],"data_offsets":[0,0]}}"#))
+            .collect();
+        let error = Weights::open_file(&write(dir.path(), &format!("{{{}}}", many.join(",")), &[]));
+        let error = error.unwrap_err().to_string();
+        assert!(error.contains("more than 100000 tensors"), "{error}");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The clips of a question: files in the folder of its question set, or below.
 
+use std::cell::OnceCell;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -9,20 +10,30 @@ use serde_json::Value;
 use unicode_normalization::UnicodeNormalization;
 
 use super::Fault;
-use super::lfs::is_lfs_pointer_file;
 use crate::reason;
+use idk_common::lfs::is_lfs_pointer_file;
 
 /// The folder of a question set, which its clips may not leave.
 pub(super) struct Folder<'a> {
     root: &'a Path,
     require_audio: bool,
+    /// The first failure to look a clip up that says nothing about the clip, such as that of a network disk.
+    failed: OnceCell<CommonError>,
 }
+
+/// Too many links on the way to a file: what `ELOOP` is on Linux, and on other Unix systems.
+const LINKS_IN_A_CIRCLE: i32 = if cfg!(target_os = "linux") { 40 } else { 62 };
 
 impl<'a> Folder<'a> {
     /// The folder of the question file `path`.
     pub(super) fn of(path: &'a Path, require_audio: bool) -> Self {
         let root = path.parent().filter(|root| !root.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        Self { root, require_audio }
+        Self { root, require_audio, failed: OnceCell::new() }
+    }
+
+    /// Fails if a clip could not be looked up; then the rows say nothing about the set.
+    pub(super) fn or_failure(self) -> Result<(), CommonError> {
+        self.failed.into_inner().map_or(Ok(()), Err)
     }
 
     /// The clips that `value` names: a path, or a list of paths.
@@ -105,7 +116,7 @@ impl<'a> Folder<'a> {
     }
 
     fn usable(&self, name: &str, resolved: Result<PathBuf, CommonError>) -> Result<PathBuf, Fault> {
-        let Self { root, require_audio } = *self;
+        let Self { root, require_audio, .. } = *self;
         match resolved {
             Ok(path) if require_audio && is_lfs_pointer_file(&path) => {
                 let detail = format!("`{name}` is a Git LFS pointer, not the recording: run `git lfs pull`");
@@ -130,8 +141,23 @@ impl<'a> Folder<'a> {
             Err(CommonError::NotAFile { .. }) => {
                 Err((reason::MISSING_AUDIO, format!("`{name}` is not a regular file")))
             }
-            Err(error) => Err((reason::MISSING_AUDIO, error.to_string())),
+            Err(error) => {
+                let fault = (reason::MISSING_AUDIO, error.to_string());
+                if !is_of_the_clip(&error) {
+                    // A later one is as good as the first.
+                    let _ = self.failed.set(error);
+                }
+                Err(fault)
+            }
         }
+    }
+}
+
+/// Whether a clip that could not be looked up will never be there, whoever looks.
+fn is_of_the_clip(error: &CommonError) -> bool {
+    match error {
+        CommonError::Io { source, .. } => source.raw_os_error() == Some(LINKS_IN_A_CIRCLE),
+        _ => true,
     }
 }
 
@@ -142,4 +168,23 @@ fn existing_part_is_inside(path: &Path, root: &Path) -> bool {
     let real = existing.and_then(|part| fs::canonicalize(part).ok());
     // `None` is a link to nothing; for a bare file name the only ancestor is the working directory itself.
     real.is_some_and(|real| real.starts_with(&real_root)) || (existing.is_none() && root == Path::new("."))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[test]
+    fn a_lookup_that_fails_by_bad_luck_is_an_error_of_the_set_and_no_rejection() {
+        let dir = tempfile::tempdir().unwrap();
+        let set = dir.path().join("questions.json");
+        for (code, is_lost) in [(5, true), (116, true), (12, true), (LINKS_IN_A_CIRCLE, false)] {
+            let folder = Folder::of(&set, true);
+            let source = io::Error::from_raw_os_error(code);
+            let (reason, _) = folder.usable("a.wav", Err(CommonError::io("read", &set)(source))).unwrap_err();
+            assert_eq!((reason, folder.or_failure().is_err()), (reason::MISSING_AUDIO, is_lost), "{code}");
+        }
+    }
 }

@@ -8,9 +8,9 @@ use serde::de::IgnoredAny;
 use serde_json::{Deserializer, Value};
 
 use super::Fault;
-use super::lfs::is_lfs_pointer;
 use crate::error::QuestionError;
 use crate::reason;
+use idk_common::lfs::is_lfs_pointer;
 
 /// What a question file holds.
 pub(super) enum Content {

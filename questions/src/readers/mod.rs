@@ -11,7 +11,6 @@ mod clotho_aqa;
 mod fields;
 mod file;
 mod generic;
-mod lfs;
 mod mmar;
 mod mmau;
 mod shape;
@@ -95,6 +94,7 @@ pub fn read_questions_with(path: &Path, options: &ReadOptions) -> Result<Questio
         Content::Rows(rows) => read_rows(path, &rows, &folder, options)?,
         Content::Table(text) => clotho_aqa::read(path, &text, &folder, options)?,
     };
+    folder.or_failure()?;
     check_count(path, rows.len())?;
     Ok(collect(rows))
 }

@@ -46,6 +46,8 @@ impl ComposeArguments {
             modalities: Vec::new(),
             seed: self.seed,
         };
+        idk_benchmark::check(&bank, &config)?;
+        let _lock = idk_common::owned::claim(&self.out, &["audio", "questions.json"])?;
         let path = idk_benchmark::write(&bank, &config, &self.out)?.display().to_string();
         Ok(print_result(json, &json!({ "questions": path }), || path.clone())?)
     }

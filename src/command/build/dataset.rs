@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use idk_common::lock::RunLock;
-use idk_common::{CommonError, RunDir, fs};
+use idk_common::text::display_path;
+use idk_common::{CommonError, RunDir, fs, owned};
 use idk_dataset_builder::{
-    BuildConfig, BuildError, ExportFormat, MANIFEST_FILE, Paths, Sampled, export, inspect, read_manifest,
-    relabel, relabel_to,
+    BuildConfig, BuildError, DATASET_FILES, ExportFormat, MANIFEST_FILE, Paths, Sampled, export, inspect,
+    read_manifest, relabel, relabel_to,
 };
 use serde_json::json;
 
@@ -105,7 +106,10 @@ impl RelabelArguments {
                 (place.dataset, None)
             }
             Some(out) => {
-                let lock = RunLock::acquire(out)?;
+                let lock = match &place.run {
+                    Some(_) => RunDir::new(out).claim()?,
+                    None => owned::claim(out, &DATASET_FILES)?,
+                };
                 (relabel_elsewhere(&place, out, &config)?, Some(lock))
             }
         };
@@ -161,7 +165,8 @@ fn new_recipe(
         return Ok(None);
     }
     let mut recipe = Recipe::load(&path, &[])?;
-    recipe.build = config.clone();
+    // Where the server is stands in the recipe alone.
+    recipe.build = recipe.build.labelled_as(config);
     if let Some(out) = out {
         out.clone_into(&mut recipe.output.dir);
     }
@@ -187,8 +192,11 @@ fn relabelled(before: &BuildConfig, overrides: &[String]) -> Result<BuildConfig,
             return Err(BuildError::SamplingKey { key: format!("build.{key}") }.into());
         }
     }
-    let recipe = Recipe { build: before.clone(), ..Recipe::default() };
-    Ok(Recipe::parse(&recipe.to_toml()?, Path::new("(the dataset's settings)"), overrides)?.build)
+    // Only what labelling reads is checked: a dataset does not say where its server was.
+    let labels = BuildConfig { n_samples: before.n_samples, ..BuildConfig::default() }.labelled_as(before);
+    let recipe = Recipe { build: labels, ..Recipe::default() };
+    let recipe = Recipe::parse(&recipe.to_toml()?, Path::new("(the dataset's settings)"), overrides)?;
+    Ok(before.labelled_as(&recipe.build))
 }
 
 impl InspectArguments {
@@ -211,8 +219,9 @@ impl ExportArguments {
         let dataset = DatasetPlace::find(&self.run)?.dataset;
         let paths = self.paths.unwrap_or(self.format.default_paths());
         for (file, rows) in &export(&dataset, &self.out, self.format, paths)?.files {
-            let path = self.out.join(file).display().to_string();
-            print_result(json, &json!({ "file": path, "rows": rows }), || format!("{path}  {rows} rows"))?;
+            let path = self.out.join(file);
+            let row = json!({ "file": path.display().to_string(), "rows": rows });
+            print_result(json, &row, || format!("{}  {rows} rows", display_path(&path)))?;
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use idk_common::RunDir;
+use idk_common::{RunDir, owned};
 use idk_evaluator::{
     ADAPTER_NAME_RULE, ALL, Grouping, Method, Results, TableFormat, View, is_adapter_name, render,
     results_file,
@@ -15,9 +15,12 @@ use crate::command::args::{RecipeArgs, one_of};
 use crate::recipe::Recipe;
 use crate::run::questions::{self, Set};
 use crate::run::same_run::check_model_of_run;
-use crate::run::{Run, RunError, inputs};
+use crate::run::{Claim, Run, RunError, claim_run, inputs};
 use crate::stage::evaluate::{EvaluationStage, load_adapters, with_own};
 use crate::terminal::{Failure, print_result, say};
+
+/// What an evaluation writes into the folder of `--out`.
+const EVALUATION_FILES: [&str; 5] = ["questions", ".answers", "answers-*", "results.json", "report.html"];
 
 /// Options of `idk-eval` without a subcommand.
 #[derive(Args)]
@@ -97,9 +100,17 @@ impl EvaluateArguments {
         let dir = RunDir::new(&recipe.output.dir);
         questions::check(&recipe.data, &[Set::Test])?;
         inputs::check_evaluation(&recipe)?;
+        match &self.out {
+            Some(out) => owned::check(out, &EVALUATION_FILES)?,
+            None => dir.check_claim()?,
+        }
         let labelled = of_run && dir.dataset().join(idk_dataset_builder::MANIFEST_FILE).is_file();
         let folder = self.out.as_ref().unwrap_or(&dir.root);
-        let (run, adapters) = Run::open(&recipe, folder, |model| {
+        let claim: Claim = match &self.out {
+            Some(_) => |out| owned::claim(out, &EVALUATION_FILES),
+            None => claim_run,
+        };
+        let (run, adapters) = Run::open(&recipe, folder, claim, |model| {
             if labelled && self.out.is_none() {
                 check_model_of_run(&dir, &model.sha256)?;
             }

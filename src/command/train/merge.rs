@@ -7,12 +7,13 @@ use idk_common::RunDir;
 use idk_common::hash::sha256_file;
 use idk_common::json::read_json;
 use idk_common::paths::find;
+use idk_common::text::{display_path, markdown, quoted};
 use idk_model::{Merge, Merged, StoredDtype};
 use serde_json::{Value, json};
 
+use crate::recipe::Recipe;
 use crate::run::same_run::model_of_run;
 use crate::run::{RunError, folder_name, model_sha256};
-use crate::stage::{markdown, quoted};
 use crate::terminal::{Failure, print_result, progress, say};
 
 const ADAPTER_CONFIG: &str = "adapter_config.json";
@@ -26,7 +27,7 @@ pub(super) struct MergeArguments {
     /// Folder of the merged model; it must not exist or be empty
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Folder of the base model [default: the one that the adapter names]
+    /// Folder of the base model [default: the one that the adapter names, or that of its run]
     #[arg(long, value_name = "DIR")]
     base: Option<PathBuf>,
     /// Most bytes of a weight file, such as 5GB or 500MB
@@ -75,8 +76,12 @@ impl MergeArguments {
         if let Some(base) = &self.base {
             return Ok(base.clone());
         }
+        // An adapter names a model, but not where it lies; its run does.
+        let recipe = adapter.parent().map(|run| RunDir::new(run).recipe()).filter(|path| path.is_file());
+        let of_run = recipe.and_then(|path| Recipe::load(&path, &[]).ok()).map(|recipe| recipe.model.path);
         let named = config["base_model_name_or_path"].as_str().filter(|name| !name.is_empty());
-        let found = named.map(|named| find(Path::new(named), Some(adapter))).filter(|path| path.is_dir());
+        let named_dir = named.map(|named| find(Path::new(named), Some(adapter)));
+        let found = named_dir.into_iter().chain(of_run).find(|path| path.is_dir());
         found.ok_or_else(|| RunError::NoBase { adapter: adapter.to_owned(), named: named.map(str::to_owned) })
     }
 
@@ -112,9 +117,10 @@ impl MergeArguments {
             "type": "merged", "out": out, "adapter": adapter, "base": base,
             "tensors": tensors, "changed": changed, "shards": shards, "bytes": bytes,
         });
+        let shown = display_path(&self.out);
         let files = if shards == 1 { "1 file".to_owned() } else { format!("{shards} files") };
         let text =
-            || format!("merged    {out}: {changed} of {tensors} tensors changed, {bytes} bytes in {files}");
+            || format!("merged    {shown}: {changed} of {tensors} tensors changed, {bytes} bytes in {files}");
         Ok(print_result(json, &row, text)?)
     }
 }

@@ -31,10 +31,18 @@ struct Arguments {
     /// Prints the recipe with every default filled in, and stops
     #[arg(long)]
     print_config: bool,
-    /// Looks at everything that the run would read, says all problems at once, and stops
-    #[arg(long, conflicts_with_all = ["print_config", "fresh"])]
-    check: bool,
-    /// As --check, and says what the run would do: stages, rows, steps, tokens, trained parameters, memory
+    /// Looks at everything that the run would read, says all problems at once, and stops; `--check=quick` opens only some
+    /// of the recordings
+    #[arg(
+        long,
+        value_name = "HOW",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "full",
+        conflicts_with_all = ["print_config", "fresh"]
+    )]
+    check: Option<check::Look>,
+    /// As --check=quick, and says what the run would do: stages, rows, steps, tokens, trained parameters, memory
     #[arg(long, conflicts_with_all = ["print_config", "fresh", "check"])]
     dry_run: bool,
     /// Lets a run resume although this key of its recipe has changed, e.g. `train.learning_rate`; may be given again
@@ -104,8 +112,8 @@ impl Arguments {
         let recipe = self.recipe.load()?;
         allow::check_keys(&self.allow_change)?;
         let allow_changes = self.allow_change.as_slice();
-        if self.check {
-            return check::run(&recipe, allow_changes, json);
+        if let Some(look) = self.check {
+            return check::run(&recipe, allow_changes, look, json);
         }
         if self.dry_run {
             return plan::run(&recipe, allow_changes, json);

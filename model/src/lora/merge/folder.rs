@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use idk_common::CommonError;
 use idk_common::fs::{create_dir_all, is_temporary, publish_dir, read, remove_temporaries, write_atomic};
 use idk_common::lock::{LOCK_FILE, RunLock};
+use idk_common::paths::file_of_repository;
 
 use crate::error::ModelError;
 
@@ -94,13 +95,14 @@ fn refuse_strangers(hidden: &Path) -> Result<(), ModelError> {
     Ok(())
 }
 
-/// Copies the tokenizer, the settings and the licence of a model folder, byte for byte; neither weights nor the card.
+/// Copies the tokenizer, the settings and the licence of a model folder, byte for byte; neither weights nor the card, and
+/// nothing that a link out of the folder leads to.
 pub(super) fn copy_settings(from: &Path, to: &Path) -> Result<(), ModelError> {
     for entry in fs::read_dir(from).map_err(CommonError::reading("list", from))? {
         let path = entry.map_err(CommonError::io("list", from))?.path();
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         if path.is_file() && is_setting(name) {
-            write_atomic(&to.join(name), &read(&path)?)?;
+            write_atomic(&to.join(name), &read(&file_of_repository(from, name)?)?)?;
         }
     }
     Ok(())
@@ -174,5 +176,23 @@ mod tests {
             assert_eq!((names.len(), read(&hidden.join(mine)).unwrap().as_slice()), (1, &b"mine"[..]));
             fs::remove_dir_all(&hidden).unwrap();
         }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_a_link_out_of_the_folder_leads_to_is_not_copied_and_the_blobs_of_the_hubs_cache_are() {
+        let dir = tempfile::tempdir().unwrap();
+        let snapshot = dir.path().join("models--a--b/snapshots/1");
+        write_atomic(&dir.path().join("models--a--b/blobs/c"), b"{}").unwrap();
+        write_atomic(&dir.path().join("secret"), b"private").unwrap();
+        create_dir_all(&snapshot).unwrap();
+        std::os::unix::fs::symlink("../../blobs/c", snapshot.join("config.json")).unwrap();
+        let out = dir.path().join("out");
+        copy_settings(&snapshot, &out).unwrap();
+        assert_eq!(read(&out.join("config.json")).unwrap(), b"{}");
+        std::os::unix::fs::symlink(dir.path().join("secret"), snapshot.join("vocab.json")).unwrap();
+        let error = copy_settings(&snapshot, &out).unwrap_err();
+        assert!(matches!(error, ModelError::Common(CommonError::OutsideFolder { .. })), "{error}");
+        assert!(!out.join("vocab.json").exists());
     }
 }

@@ -4,6 +4,7 @@
 //! language model's adapters are therefore written under transformers-4 names, which both versions load; the encoder's
 //! under the names of one version. Both are read, and whatever is unused, missing or not implemented is an error.
 mod config;
+mod files;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -15,6 +16,8 @@ use safetensors::tensor::TensorView;
 use serde_json::{Map, Value, json};
 
 use self::config::PeftConfig;
+pub use self::files::check_adapter_files;
+use self::files::{CONFIG_FILE, WEIGHTS_FILE};
 use crate::arch::names::Role;
 use crate::arch::specs::Linears;
 use crate::error::ModelError;
@@ -22,8 +25,6 @@ use crate::lalm::Lalm;
 use crate::lora::{AdaptedModules, Adapters, LoraInit, LoraPair, TargetModules, scale};
 use crate::weights::Weights;
 
-const CONFIG_FILE: &str = "adapter_config.json";
-const WEIGHTS_FILE: &str = "adapter_model.safetensors";
 const KEY_PREFIX: &str = "base_model.model.";
 /// Most names that an error lists.
 const LISTED: usize = 6;
@@ -151,6 +152,7 @@ impl Adapters {
     }
 
     pub(crate) fn load_for(dir: &Path, linears: &Linears, device: &Device) -> Result<Self, ModelError> {
+        check_adapter_files(dir)?;
         let config_path = dir.join(CONFIG_FILE);
         let peft = read_json::<Value>(&config_path)?;
         let peft = PeftConfig::parse(&peft).map_err(|what| adapter_error(&config_path, what))?;

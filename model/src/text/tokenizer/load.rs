@@ -1,13 +1,22 @@
 //! Reading `tokenizer.json` and what `tokenizer_config.json` adds to it, without ever panicking.
+use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
 use std::path::Path;
+use std::sync::Once;
 
 use serde::Deserialize;
 use tokenizers::{AddedToken, Tokenizer};
 
 use super::TOKENIZER_JSON;
+use super::vet::vet;
 use crate::error::ModelError;
+
+thread_local! {
+    /// Set where a panic is caught and becomes an error: its message would only alarm.
+    static QUIET: Cell<bool> = const { Cell::new(false) };
+}
+static QUIET_HOOK: Once = Once::new();
 
 /// A token as `tokenizer_config.json` names it: a string, or an object with its content.
 #[derive(Deserialize)]
@@ -63,6 +72,7 @@ impl TokenizerConfig {
 }
 
 pub(super) fn load(bytes: &[u8]) -> Result<Tokenizer, String> {
+    vet(bytes)?;
     let mut tokenizer = Tokenizer::from_bytes(bytes).map_err(|error| error.to_string())?;
     // A stored padding or truncation would change prompts behind our back.
     tokenizer.with_padding(None).with_truncation(None).map_err(|error| error.to_string())?;
@@ -110,7 +120,18 @@ pub(super) fn merge_added_tokens(
 
 /// Runs a call into the tokenizers crate, whose parser panics on some malformed files.
 pub(super) fn guarded<T>(path: &Path, call: impl FnOnce() -> Result<T, String>) -> Result<T, ModelError> {
-    match catch_unwind(AssertUnwindSafe(call)) {
+    QUIET_HOOK.call_once(|| {
+        let loud = take_hook();
+        set_hook(Box::new(move |panic| {
+            if !QUIET.get() {
+                loud(panic);
+            }
+        }));
+    });
+    QUIET.set(true);
+    let result = catch_unwind(AssertUnwindSafe(call));
+    QUIET.set(false);
+    match result {
         Ok(result) => result.map_err(|what| tokenizer_error(path, what)),
         Err(_) => {
             Err(tokenizer_error(path, "the tokenizers library cannot work with it (it panicked)".to_owned()))

@@ -6,13 +6,14 @@
 //! tokens are put in as ids, everything between them is encoded as plain text.
 mod load;
 mod special;
+mod vet;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use idk_common::chat::{Message, audio_count};
 use idk_common::fs;
-use idk_common::limits::MAX_TEXT_BYTES;
+use idk_common::limits::{MAX_TEXT_BYTES, MAX_TOKENIZER_BYTES};
 use tokenizers::Tokenizer;
 
 use self::load::{TokenName, TokenizerConfig, guarded, load, merge_added_tokens, tokenizer_error};
@@ -75,7 +76,7 @@ impl LalmTokenizer {
     /// be rendered, does not place audio, or renders an answer in another way than after its prompt.
     pub fn from_dir(dir: &Path, config: &LalmConfig) -> Result<Self, ModelError> {
         let mut files = BTreeMap::new();
-        let json = fs::read_limited(&dir.join(TOKENIZER_JSON), MAX_TEXT_BYTES)?;
+        let json = fs::read_limited(&dir.join(TOKENIZER_JSON), MAX_TOKENIZER_BYTES)?;
         files.insert(TOKENIZER_JSON.to_owned(), json);
         for name in std::iter::once(TOKENIZER_CONFIG_JSON).chain(COMPANION_FILES) {
             let path = dir.join(name);

@@ -11,6 +11,7 @@ pub(crate) mod svg;
 use std::path::{Path, PathBuf};
 
 use idk_common::fs::write_atomic;
+use idk_common::owned::claim;
 
 use crate::error::EvalError;
 
@@ -102,12 +103,18 @@ pub(crate) fn file_name(parts: &[&str]) -> String {
 /// characters only get numbers.
 ///
 /// # Errors
-/// [`EvalError::Common`] if a file cannot be written.
+/// [`EvalError::Common`] if a file cannot be written, or is there and none of the program's.
 pub(crate) fn write_plots(plots: &[Plot], dir: &Path) -> Result<Vec<PathBuf>, EvalError> {
-    let mut written = Vec::new();
-    for (index, plot) in plots.iter().enumerate() {
+    let name = |(index, plot): (usize, &Plot)| {
         let twins = plots[..index].iter().filter(|other| other.file == plot.file).count();
-        let name = if twins == 0 { plot.file.clone() } else { format!("{}-{}", plot.file, twins + 1) };
+        if twins == 0 { plot.file.clone() } else { format!("{}-{}", plot.file, twins + 1) }
+    };
+    let names: Vec<String> = plots.iter().enumerate().map(name).collect();
+    let files: Vec<String> =
+        names.iter().flat_map(|name| ["svg", "png"].map(|ending| format!("{name}.{ending}"))).collect();
+    let _lock = claim(dir, &files.iter().map(String::as_str).collect::<Vec<_>>())?;
+    let mut written = Vec::new();
+    for (name, plot) in names.iter().zip(plots) {
         let path = dir.join(format!("{name}.svg"));
         write_atomic(&path, svg::document(plot).as_bytes())?;
         written.push(path);
