@@ -124,7 +124,7 @@ impl Arguments {
     fn reject_options_of_train(&self) -> Result<(), Failure> {
         let own = [
             ("--print-config", self.print_config),
-            ("--check", self.check),
+            ("--check", self.check.is_some()),
             ("--dry-run", self.dry_run),
             ("--allow-change", !self.allow_change.is_empty()),
             ("--env", self.env),
