@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use idk_benchmark::{Bank, ComposeConfig, ComposedItem};
-use idk_model::{Answerer, Chat, Clip, FeatureLimits, FeatureStore, Lalm, Message, SamplingConfig};
-use idk_questions::{PromptStyle, Verdict, judge, prompt_text};
+use idk_model::{Answerer, Chat, Clip, FeatureLimits, FeatureStore, Lalm, SamplingConfig};
+use idk_questions::{AskedQuestion, PromptStyle, Verdict, judge};
 use rayon::prelude::*;
 
 use crate::error::PretrainError;
@@ -35,7 +35,7 @@ fn answers(lalm: &Lalm, items: &[ComposedItem]) -> Result<Vec<bool>, PretrainErr
     let mut right = Vec::with_capacity(items.len());
     for batch in items.chunks(VAL_BATCH) {
         let chat = |item: &ComposedItem| Chat {
-            messages: vec![Message::user(1, &prompt_text(&item.question, PromptStyle::Lettered))],
+            messages: vec![AskedQuestion::new(item.question.clone(), None).message(PromptStyle::Lettered)],
             clips: vec![Clip::of_mel(lalm.mel.log_mel(&item.samples), &lalm.mel)],
         };
         let prompts = answerer.prompts(&batch.par_iter().map(chat).collect::<Vec<Chat>>())?;

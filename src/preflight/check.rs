@@ -282,9 +282,7 @@ impl Checked {
         if let Err(failure) = start {
             self.problem("dpo.init", &failure);
         }
-        let adapted = self.outline.as_ref().and_then(|outline| outline.adapted(&recipe.lora).ok());
-        let adapted: Vec<String> = adapted.unwrap_or_default().into_keys().collect();
-        if let Err(failure) = inputs::check_feature_cache(recipe, &adapted) {
+        if let Err(failure) = inputs::check_feature_cache(recipe) {
             self.problem("train.feature_cache_dir", &failure);
         }
     }
