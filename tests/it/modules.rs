@@ -59,6 +59,7 @@ const ORDER: [(&str, &[&str]); 8] = [
     ),
     ("trainer", &["best_metric", "error", "config", "train_run", "data", "step", "method", "run", "testing"]),
     ("evaluator", &["error", "method", "config", "answer", "compare", "sweep", "report", "evaluate"]),
+    (".", &["terminal", "recipe", "run", "preflight", "stage", "experiment", "command"]),
 ];
 
 /// Modules that only unit tests have.
@@ -78,6 +79,7 @@ const PUBLIC: [(&str, &[&str]); 9] = [
     ("dataset-builder", &[]),
     ("trainer", &["testing"]),
     ("evaluator", &[]),
+    (".", &["recipe"]),
 ];
 
 /// Folders whose modules lib.rs shows under shorter paths.
