@@ -10,7 +10,7 @@ use crate::source_text::{code, source_files};
 
 /// The modules of each crate, lower ones first: a module imports only from those before its own. Modules of unit tests
 /// are left out.
-const ORDER: [(&str, &[&str]); 8] = [
+const ORDER: [(&str, &[&str]); 9] = [
     (
         "common",
         &[
@@ -69,7 +69,7 @@ const OF_TESTS: [&str; 5] = ["fake", "replays", "test_fixture", "test_support", 
 const MAX_ENTRIES: usize = 14;
 
 /// The modules that a crate shows as modules. Everything else is shown by name in lib.rs.
-const PUBLIC: [(&str, &[&str]); 9] = [
+const PUBLIC: [(&str, &[&str]); 10] = [
     ("common", &["chat", "diagnose", "identity", "limits", "problem", "progress", "run_dir", "seed", "text"]),
     ("audio", &[]),
     ("questions", &["metrics", "reason", "rows", "score"]),
