@@ -141,7 +141,7 @@ fn distinct_clips(rows: &[PreviewRow], counted: &[Counted]) -> Vec<usize> {
 
 fn count(outline: &ModelInfo, row: &PreviewRow) -> Result<Counted, Failure> {
     let config = outline.mel.config();
-    let (rate, window) = (config.sampling_rate as u32, config.window_samples());
+    let (rate, window) = (config.sampling_rate as u32, outline.mel.max_samples());
     let mut audio = Vec::new();
     for clip in &row.clips {
         let mel = match clip {
