@@ -14,9 +14,11 @@ const MAX_PAD_TO: usize = 1024;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ModelSection {
-    /// Folder in the Hugging Face layout. Default: the embedded `checkpoints/mini-lalm`.
+    /// Folder in the Hugging Face layout. A relative path is looked for in the working directory, then in the folder of the
+    /// recipe and those above it, then in the source tree that the program was built from. Default: the embedded
+    /// `checkpoints/mini-lalm`.
     pub path: PathBuf,
-    /// `cpu`, `cuda`, `cuda:N` or `wgpu`. Default `cpu`.
+    /// `cpu`, `cuda`, `cuda:N` or `wgpu`; the flag `--device` wins over it. Default `cpu`.
     pub device: String,
     /// Type of the base model's weights: "f32", "bf16", or "auto", which is f32 on the CPU and, on a GPU, bf16 if they are
     /// stored in 16 bits. Norms, softmax, loss and LoRA are f32 in any case, as is everything when a whole model is
@@ -68,7 +70,8 @@ pub struct DataSection {
     pub test: String,
     /// Tasks of the training and validation questions (`sound`, `music`, `speech`); all when empty.
     pub tasks: Vec<String>,
-    /// Folder of recordings with a `manifest.jsonl`; the built-in bank when empty.
+    /// Folder of recordings with a `manifest.jsonl`, looked for as `path` in [model]; when empty the built-in bank
+    /// `dataset-builder/bank`, or the folder in the environment variable `IDK_BANK`.
     pub bank: String,
     /// Seed of the questions that are rendered from the bank, apart from the run's own seed, so that runs
     /// with different seeds answer the same questions.
@@ -82,8 +85,15 @@ pub struct DataSection {
     pub limit_per_task: Option<usize>,
     /// Questions with an option that is there twice: `reject` them, or `merge` the equal options. Default `reject`.
     pub duplicate_choices: DuplicateChoices,
+    /// Longest part of a recording that the model hears, in seconds. What is behind it is cut off, and such recordings are
+    /// counted. Qwen2-Audio hears one window of 30 s in any case; other families hear longer recordings whole, up to a
+    /// limit of their own (docs/guide/models.md), and each second costs audio tokens. Default: not set.
+    pub max_audio_s: Option<f64>,
     /// How many annotators must give an answer for it to count, in sets that list the answers of several. Default 2.
     pub min_annotators: usize,
+    /// The file that the recipe was read from: a relative `bank` may lie above it.
+    #[serde(skip)]
+    pub(crate) recipe: Option<PathBuf>,
 }
 
 impl Default for DataSection {
@@ -99,7 +109,9 @@ impl Default for DataSection {
             val_questions: None,
             limit_per_task: None,
             duplicate_choices: DuplicateChoices::default(),
+            max_audio_s: None,
             min_annotators: 2,
+            recipe: None,
         }
     }
 }
@@ -114,6 +126,12 @@ impl DataSection {
             ("limit_per_task", self.limit_per_task.unwrap_or(1)),
             ("min_annotators", self.min_annotators),
         ]);
+        let heard = self.max_audio_s.unwrap_or(1.0);
+        problems.require(
+            heard.is_finite() && heard > 0.0,
+            "max_audio_s",
+            "must be a positive number of seconds",
+        );
         let apart = self.val.is_empty() || ![&self.train, &self.test].contains(&&self.val);
         problems.require(apart, "val", "must be other questions than `train` and `test`");
         problems.into_vec()

@@ -8,13 +8,15 @@ use std::path::Path;
 use idk_common::fs;
 use idk_common::text::{markdown, markdown_code as code, quoted};
 use idk_dataset_builder::DatasetManifest;
-use idk_evaluator::{Method as EvalMethod, Results};
+use idk_evaluator::{Method, Results};
+use idk_model::{ARCHITECTURES, LalmConfig};
 use idk_questions::metrics::{show, show_signed, show_with};
-use idk_trainer::{AllowedChange, Method};
+use idk_trainer::AllowedChange;
 use serde_json::Value;
 
 use crate::recipe::Recipe;
 use crate::run::folder_name;
+use crate::run::rows::row_count;
 use crate::terminal::Failure;
 
 /// Name of the card in the adapter's folder. PEFT does not read it.
@@ -72,10 +74,6 @@ impl ModelCard<'_> {
 
     fn push_dataset(&self, text: &mut String) {
         let (counts, config) = (&self.dataset.counts, &self.dataset.config);
-        let rows = match self.recipe.train.method {
-            Method::Sft => ("training chats", counts.sft_rows),
-            Method::Dpo => ("preference pairs", counts.dpo_rows),
-        };
         let _ = write!(
             text,
             "\n## Data\n\nEach question was answered {n} times by the base model at temperature {temperature}. With at least \
@@ -89,8 +87,8 @@ impl ModelCard<'_> {
             kept = counts.kept,
             known = counts.known,
             unknown = counts.unknown,
-            rows = rows.0,
-            row_count = rows.1,
+            rows = self.recipe.train.method.describe().unit,
+            row_count = row_count(self.recipe, counts),
         );
         if let Some(share) = config.max_idk_share {
             let _ = write!(
@@ -116,9 +114,7 @@ impl ModelCard<'_> {
             "schedule",
         ];
         rows.extend(values(train, &keys));
-        if train.method == Method::Dpo {
-            rows.extend(values(&recipe.dpo, &["beta", "loss", "label_smoothing", "sft_weight"]));
-        }
+        rows.extend(values(&recipe.dpo, recipe.train.method.describe().dpo_keys));
         rows.push(("steps", self.steps.to_string()));
         text.push_str("\n## Training\n\n| | |\n|---|---|\n");
         for (name, value) in rows {
@@ -137,7 +133,7 @@ impl ModelCard<'_> {
         text.push_str("\n## Results\n\n");
         let adapter = self
             .results
-            .and_then(|results| results.methods.iter().find(|found| found.method == EvalMethod::Adapter));
+            .and_then(|results| results.methods.iter().find(|found| found.method == Method::Adapter));
         let (Some(results), Some(adapter)) = (self.results, adapter) else {
             text.push_str("Not evaluated yet.\n");
             return;
@@ -197,9 +193,10 @@ fn push_use(text: &mut String, base: &Base) {
     let _ = write!(
         text,
         "\n## Use\n\n```python\nfrom peft import PeftModel\nfrom transformers import AutoProcessor, \
-         Qwen2AudioForConditionalGeneration\n\nbase = {name}\nmodel = \
-         Qwen2AudioForConditionalGeneration.from_pretrained(base)\nmodel = PeftModel.from_pretrained(model, \
+         {class}\n\nbase = {name}\nmodel = \
+         {class}.from_pretrained(base)\nmodel = PeftModel.from_pretrained(model, \
          \"path/to/this/folder\")\nprocessor = AutoProcessor.from_pretrained(base)\n```\n",
+        class = base.class,
         name = quoted(&base.name.replace("```", "")),
     );
 }
@@ -219,6 +216,8 @@ fn values<'a>(config: &impl serde::Serialize, keys: &[&'a str]) -> Vec<(&'a str,
 struct Base {
     /// As on the Hub, where the folder says so, else the folder's name.
     name: String,
+    /// The class of transformers that loads it.
+    class: &'static str,
     /// Lines of its card's front matter about the licence.
     licence: Vec<(String, String)>,
 }
@@ -228,7 +227,8 @@ impl Base {
     fn of(dir: &Path) -> Self {
         let name = hub_name(dir).unwrap_or_else(|| folder_name(dir));
         let card = fs::read_to_string(&dir.join(CARD_FILE)).unwrap_or_default();
-        Self { name, licence: licence(&card) }
+        let family = LalmConfig::from_dir(dir).map_or(ARCHITECTURES[0], |config| config.architecture);
+        Self { name, class: family.transformers_class, licence: licence(&card) }
     }
 
     /// As the Hugging Face Hub reads it.
@@ -321,7 +321,7 @@ mod tests {
     fn names_and_refusals_cannot_become_markup_or_end_the_front_matter() {
         assert_eq!(markdown("a|b <i> `c` [d](e)\n# f"), "a\\|b &lt;i> \\`c\\` \\[d\\](e)\\\\u{a}\\# f");
         assert_eq!(code("a`b|c"), "a'b\\|c");
-        let base = Base { name: "x\"\n---\nevil: true".to_owned(), licence: Vec::new() };
+        let base = Base { name: "x\"\n---\nevil: true".to_owned(), class: "", licence: Vec::new() };
         let front = base.front_matter();
         assert_eq!(front.lines().filter(|line| *line == "---").count(), 2, "{front}");
         assert!(!front.lines().any(|line| line.starts_with("evil")), "{front}");
