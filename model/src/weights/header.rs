@@ -30,25 +30,25 @@ pub(super) struct Entry {
 
 /// An entry as it is written.
 #[derive(Deserialize)]
-struct Stored {
+struct HeaderEntry {
     dtype: String,
-    shape: Shape,
+    shape: TensorSizes,
     data_offsets: [u64; 2],
 }
 
-struct Shape(Vec<usize>);
+struct TensorSizes(Vec<usize>);
 
-impl<'de> Deserialize<'de> for Shape {
+impl<'de> Deserialize<'de> for TensorSizes {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Sizes;
-        impl<'de> Visitor<'de> for Sizes {
-            type Value = Shape;
+        struct SizesVisitor;
+        impl<'de> Visitor<'de> for SizesVisitor {
+            type Value = TensorSizes;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 write!(f, "a list of at most {MAX_RANK} sizes")
             }
 
-            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Shape, A::Error> {
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<TensorSizes, A::Error> {
                 let mut sizes = Vec::new();
                 while let Some(size) = items.next_element()? {
                     if sizes.len() == MAX_RANK {
@@ -56,27 +56,27 @@ impl<'de> Deserialize<'de> for Shape {
                     }
                     sizes.push(size);
                 }
-                Ok(Shape(sizes))
+                Ok(TensorSizes(sizes))
             }
         }
-        deserializer.deserialize_seq(Sizes)
+        deserializer.deserialize_seq(SizesVisitor)
     }
 }
 
 /// The entries in the order of the file, each name once.
-struct Header(Vec<(String, Stored)>);
+struct TensorHeader(Vec<(String, HeaderEntry)>);
 
-impl<'de> Deserialize<'de> for Header {
+impl<'de> Deserialize<'de> for TensorHeader {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Tensors;
         impl<'de> Visitor<'de> for Tensors {
-            type Value = Header;
+            type Value = TensorHeader;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object of tensors")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Header, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<TensorHeader, A::Error> {
                 let (mut tensors, mut names) = (Vec::new(), BTreeSet::new());
                 while let Some(name) = map.next_key::<String>()? {
                     if !names.insert(name.clone()) {
@@ -91,7 +91,7 @@ impl<'de> Deserialize<'de> for Header {
                     }
                     tensors.push((name, map.next_value()?));
                 }
-                Ok(Header(tensors))
+                Ok(TensorHeader(tensors))
             }
         }
         deserializer.deserialize_map(Tensors)
@@ -123,7 +123,7 @@ pub(super) fn read_header(
     }
     let mut header = vec![0_u8; usize::try_from(header_bytes).unwrap_or(0)];
     file.read_exact(&mut header).map_err(io)?;
-    let Header(tensors) = serde_json::from_slice(&header)
+    let TensorHeader(tensors) = serde_json::from_slice(&header)
         .map_err(|error| damaged(format!("the header cannot be read: {error}")))?;
     let data_bytes = file_bytes - 8 - header_bytes;
     let mut entries = Vec::with_capacity(tensors.len());
@@ -143,8 +143,8 @@ pub(super) fn read_header(
     Ok(entries)
 }
 
-fn entry(name: &str, stored: Stored, data_bytes: u64) -> Option<Entry> {
-    let Stored { dtype, shape: Shape(shape), data_offsets: [start, end] } = stored;
+fn entry(name: &str, stored: HeaderEntry, data_bytes: u64) -> Option<Entry> {
+    let HeaderEntry { dtype, shape: TensorSizes(shape), data_offsets: [start, end] } = stored;
     let bytes = end.checked_sub(start).filter(|_| end <= data_bytes)?;
     let elements = shape.iter().try_fold(1_u64, |product, &size| product.checked_mul(size as u64))?;
     let element_bytes = match dtype.as_str() {
