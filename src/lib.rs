@@ -3,8 +3,6 @@
 //! Data flows one way: questions -> samples -> labels -> rows -> adapter -> answers -> report. Folders import downward:
 //! `command`, `experiment` and `preflight`, `stage`, `run`, `recipe`, `terminal`.
 
-mod base;
-mod base_run;
 mod command;
 mod experiment;
 mod preflight;
@@ -13,7 +11,6 @@ mod run;
 mod stage;
 mod terminal;
 
-pub use base::{BaseConfig, InitConfig};
 pub use command::build::main as idk_build;
 pub use command::eval::main as idk_eval;
 pub use command::train::main as idk_train;

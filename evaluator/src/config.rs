@@ -10,6 +10,17 @@ use serde::{Deserialize, Serialize};
 use crate::error::EvalError;
 use crate::method::{ADAPTER_NAME_RULE, Method, is_adapter_name};
 
+/// How a question that has options is answered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AnswerBy {
+    /// With what the model says.
+    #[default]
+    Text,
+    /// With the likeliest of the options and the refusals: nothing else can be answered.
+    Options,
+}
+
 /// `[eval]` of a recipe.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -18,6 +29,9 @@ pub struct EvalConfig {
     /// `threshold`, `self-consistency`, `group`, `random`. The base itself is always answered, and `adapter` only where there is one.
     /// Default `["adapter"]`.
     pub methods: Vec<Method>,
+    /// How a question that has options is answered. `text`: with what the model says. `options`: with the likeliest of its
+    /// options and the refusals of [build]; nothing else can be answered. Default `text`.
+    pub answer_by: AnswerBy,
     /// Most tokens of an answer. Default 16.
     pub max_new_tokens: usize,
     /// Most tokens of each text that `mcot` and `task-agent` make before their answer. Default 64.
@@ -100,6 +114,7 @@ impl Default for EvalConfig {
     fn default() -> Self {
         Self {
             methods: vec![Method::Adapter],
+            answer_by: AnswerBy::default(),
             max_new_tokens: 16,
             max_step_tokens: 64,
             repetition_penalty: 1.0,

@@ -278,7 +278,7 @@ pub(crate) mod tests {
     pub(crate) fn prepared(lalm: &Lalm, config: &EvalConfig) -> Prepared {
         let features = features();
         let answerer = Answerer::base(lalm, &features);
-        prepare(&answerer, &questions(), config, PromptStyle::default(), 7, |_, _| Progress::hidden())
+        prepare(&answerer, &questions(), config, PromptStyle::default(), &[], 7, |_, _| Progress::hidden())
             .unwrap()
     }
 
@@ -292,7 +292,7 @@ pub(crate) mod tests {
         let hidden: NewProgress = |_, _| Progress::hidden();
         let features = features();
         let answerer = Answerer::base(lalm, &features);
-        let prepared = prepare(&answerer, &questions(), config, PromptStyle::default(), 7, hidden)?;
+        let prepared = prepare(&answerer, &questions(), config, PromptStyle::default(), &[], 7, hidden)?;
         let subject = Subject {
             lalm,
             features: &features,
@@ -363,7 +363,7 @@ pub(crate) mod tests {
             let features = features();
             let answerer = Answerer::base(&lalm, &features);
             let prepared =
-                prepare(&answerer, &questions(), &config, PromptStyle::default(), 7, hidden).unwrap();
+                prepare(&answerer, &questions(), &config, PromptStyle::default(), &[], 7, hidden).unwrap();
             let dir = tempfile::tempdir().unwrap();
             let run = Evaluation {
                 subject: &Subject {

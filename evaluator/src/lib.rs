@@ -33,7 +33,7 @@ pub use compare::pairs::PairResult;
 pub use compare::results::{BaseResult, REJECTED_FILE, RESULTS_FILE, Results, results_file};
 pub use compare::rules::Rule;
 pub use compare::score::{Score, score_files};
-pub use config::{EvalConfig, PromptFiles};
+pub use config::{AnswerBy, EvalConfig, PromptFiles};
 pub use error::EvalError;
 pub use evaluate::evaluate;
 pub use method::{ADAPTER_NAME_RULE, Candidate, Method, is_adapter_name};

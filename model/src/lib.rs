@@ -55,7 +55,6 @@ pub use nn::projector::Projector;
 pub use nn::rope::{Angles, Rope};
 pub use nn::tensor_mut::TensorMut;
 pub use outline::ModelInfo;
-pub use text::bpe::{WordBpe, train_word_bpe};
 pub use text::tokenizer::LalmTokenizer;
 pub use weights::Weights;
 pub use weights::save::SaveDtype;

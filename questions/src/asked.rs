@@ -5,7 +5,7 @@ use std::path::Path;
 
 use idk_common::chat::Message;
 
-use crate::judge::{Judgement, judge};
+use crate::judge::{Judgement, Verdict, judge};
 use crate::question::{PromptStyle, Question, Rejection, prompt_text, shuffled};
 use crate::reason;
 
@@ -42,6 +42,19 @@ impl AskedQuestion {
     #[must_use]
     pub fn judge(&self, reply: &str) -> Judgement {
         judge(reply, &self.shown)
+    }
+
+    /// What an answer is that was chosen from the options and the refusals, letter for letter: nothing is read into it.
+    #[must_use]
+    pub fn judge_chosen(&self, text: &str) -> Judgement {
+        match self.shown.choices.iter().position(|choice| choice == text) {
+            None => Judgement::REFUSED,
+            Some(choice) => {
+                let right = self.shown.answer_index() == Some(choice);
+                let verdict = if right { Verdict::Correct } else { Verdict::Wrong };
+                Judgement { verdict, choice: Some(choice), unparsed: false }
+            }
+        }
     }
 }
 
@@ -119,6 +132,20 @@ mod tests {
         assert!(tagged.starts_with("<audio><audio>Which animal is heard?\n"), "{tagged}");
         assert!(tagged.contains(&format!("({letter}) dog")), "{tagged}");
         assert_eq!(AskedQuestion::new(question(), None).shown, question());
+    }
+
+    #[test]
+    fn a_chosen_answer_is_its_option_letter_for_letter_or_else_the_refusal() {
+        let choices = ["A", "B", "b", "unknown"].map(str::to_owned).to_vec();
+        let asked = AskedQuestion::new(Question { choices, answer: "b".to_owned(), ..question() }, None);
+        let verdicts = ["A", "B", "b", "unknown", "I don't know"].map(|text| {
+            let judgement = asked.judge_chosen(text);
+            assert!(!judgement.unparsed);
+            (judgement.verdict, judgement.choice)
+        });
+        let wrong = |choice| (Verdict::Wrong, Some(choice));
+        let right = (Verdict::Correct, Some(2));
+        assert_eq!(verdicts, [wrong(0), wrong(1), right, wrong(3), (Verdict::Refused, None)]);
     }
 
     #[test]

@@ -20,14 +20,37 @@ Exit codes: 0 success, 2 usage or recipe, 65 bad data or mismatch, 66 missing in
 }
 pub(super) use exit_codes;
 
+/// What replaces keys of a recipe.
+#[derive(Args, Clone, Debug, Default)]
+pub(super) struct Overrides {
+    /// Overrides a key of the recipe, e.g. `--set train.learning_rate=5e-4`; may be given again
+    #[arg(long = "set", value_name = "SECTION.KEY=VALUE")]
+    set: Vec<String>,
+    /// Where to compute: cpu, cuda, cuda:N or wgpu; wins over `device` in [model]
+    #[arg(long)]
+    device: Option<String>,
+}
+
+impl Overrides {
+    /// All of them as `section.key=value`, the last of a key being the one that counts.
+    fn assignments(&self) -> Vec<String> {
+        let device = self.device.clone().map(|device| format!("model.device={}", toml::Value::from(device)));
+        self.set.iter().cloned().chain(device).collect()
+    }
+
+    /// What of it was given, in words.
+    pub(super) fn given(&self) -> [(&'static str, bool); 2] {
+        [("--set before its name", !self.set.is_empty()), ("--device before its name", self.device.is_some())]
+    }
+}
+
 /// Options of what reads a recipe.
 #[derive(Args, Clone, Debug, Default)]
 pub(super) struct RecipeArgs {
     /// The recipe, a TOML file
     pub(super) recipe: Option<PathBuf>,
-    /// Overrides a key of the recipe, e.g. `--set train.learning_rate=5e-4`; may be given again
-    #[arg(long = "set", value_name = "SECTION.KEY=VALUE")]
-    pub(super) set: Vec<String>,
+    #[command(flatten)]
+    pub(super) overrides: Overrides,
 }
 
 impl RecipeArgs {
@@ -47,10 +70,17 @@ impl RecipeArgs {
     /// # Errors
     /// Every mistake of the recipe at once.
     pub(super) fn load_or_default(&self) -> Result<Recipe, Failure> {
+        let overrides = self.overrides.assignments();
         Ok(match &self.recipe {
-            Some(path) => Recipe::load(path, &self.set)?,
-            None => Recipe::parse("", Path::new("(defaults)"), &self.set)?,
+            Some(path) => Recipe::load(path, &overrides)?,
+            None => Recipe::parse("", Path::new("(defaults)"), &overrides)?,
         })
+    }
+
+    /// What of it was given, in words.
+    pub(super) fn given(&self) -> [(&'static str, bool); 3] {
+        let [set, device] = self.overrides.given();
+        [("a recipe before its name", self.recipe.is_some()), set, device]
     }
 }
 
@@ -59,9 +89,8 @@ impl RecipeArgs {
 pub(super) struct RunArgs {
     /// The recipe, or the folder of a finished run
     recipe: PathBuf,
-    /// Overrides a key of the recipe, e.g. `--set sweep.adapter_scale=[0.5,1]`; may be given again
-    #[arg(long = "set", value_name = "SECTION.KEY=VALUE")]
-    set: Vec<String>,
+    #[command(flatten)]
+    pub(super) overrides: Overrides,
 }
 
 impl RunArgs {
@@ -70,10 +99,11 @@ impl RunArgs {
     /// # Errors
     /// Every mistake of the recipe at once.
     pub(super) fn load(&self) -> Result<Recipe, Failure> {
+        let overrides = self.overrides.assignments();
         if !self.recipe.is_dir() {
-            return Ok(Recipe::load(&self.recipe, &self.set)?);
+            return Ok(Recipe::load(&self.recipe, &overrides)?);
         }
-        let mut recipe = Recipe::load(&RunDir::new(&self.recipe).recipe(), &self.set)?;
+        let mut recipe = Recipe::load(&RunDir::new(&self.recipe).recipe(), &overrides)?;
         // It may have been moved.
         self.recipe.clone_into(&mut recipe.output.dir);
         Ok(recipe)
@@ -95,8 +125,11 @@ pub(super) fn one_of<T: Copy + Send + Sync + 'static, const N: usize>(
 ///
 /// # Errors
 /// [`RunError::Usage`] that names the first.
-pub(super) fn reject_next_to(subcommand: &str, given: &[(&str, bool)]) -> Result<(), RunError> {
-    match given.iter().find(|(_, given)| *given) {
+pub(super) fn reject_next_to<'a>(
+    subcommand: &str,
+    given: impl IntoIterator<Item = (&'a str, bool)>,
+) -> Result<(), RunError> {
+    match given.into_iter().find(|(_, given)| *given) {
         Some((name, _)) => Err(RunError::usage(format!("{subcommand} does not take {name}"))),
         None => Ok(()),
     }

@@ -1,6 +1,4 @@
 //! K of K@N: trains and evaluates one adapter per K, all from the same samples; finds the best K on val.
-//!
-//! Each K has its own run in `cells/k<K>/`, so an interrupted experiment resumes.
 
 use std::path::{Path, PathBuf};
 
@@ -10,67 +8,57 @@ use idk_evaluator::{
     AccuracyFloor, Method, Pick, Results, Sweep, SweepKind, SweepPoint, SweepSet, SweepStep, Sweeper, pick,
 };
 
+use super::grid::Grid;
 use super::sweep::{bare_subject, prepare_set, publish};
 use crate::recipe::{Recipe, SweepConfig};
 use crate::run::questions::val_source;
-use crate::run::{BaseModel, Options, Run, move_aside};
+use crate::run::{BaseModel, Options, Run};
+use crate::stage::dataset;
 use crate::stage::evaluate::load_adapters;
-use crate::stage::{self, dataset};
 use crate::terminal::{Failure, progress, say};
 
 /// Trains and evaluates an adapter for every K, and writes and prints `sweep/k.json` and `sweep/k-test.json`.
 ///
 /// # Errors
 /// Whatever stops a K; finished ones stay and are kept by the next start.
-pub(crate) fn run(recipe: &Recipe, config: &SweepConfig, options: &Options) -> Result<(), Failure> {
+pub(crate) fn run(recipe: &Recipe, config: &SweepConfig, options: &Options<'_>) -> Result<(), Failure> {
     val_source(recipe)?;
-    let root = &recipe.output.dir;
-    if options.fresh {
-        move_aside(root)?;
-    }
-    let _lock = RunDir::new(root).claim()?;
+    let grid = Grid::open(recipe, options)?;
     let mut ks = config.k.clone();
     ks.sort_unstable();
-    let samples = sample(recipe, root, options)?;
+    let samples = sample(&grid)?;
     let mut results = Vec::new();
     for &k in &ks {
-        say(&format!("k sweep   {k} of {} samples right", recipe.build.n_samples));
-        let cell = cell_recipe(recipe, root, k);
+        let cell = cell(&grid, k);
         label(&samples, &cell)?;
-        results.push((k, stage::cell(&cell, &RunDir::new(root).questions(), options)?));
+        let title = format!("k sweep   {k} of {} samples right", recipe.build.n_samples);
+        results.push((k, grid.results(&title, &cell, grid.dir.questions())?));
     }
-    let mut val = on_val(recipe, root, &ks)?;
+    let mut val = on_val(recipe, &grid, &ks)?;
     match pick(&val, AccuracyFloor::OfBase(config.min_accuracy))? {
         Pick::Best(picked) => val.picked = Some(picked),
         Pick::None { why, .. } => say(&format!("no k is picked: {why}")),
     }
     let test = Sweep { picked: val.picked.clone(), ..on_test(&results) };
-    publish(&val, root, options.json)?;
-    publish(&test, root, options.json)
+    publish(&val, &grid.dir.root, options.json)?;
+    publish(&test, &grid.dir.root, options.json)
+}
+
+/// The recipe of one K.
+fn cell(grid: &Grid<'_>, k: usize) -> Recipe {
+    grid.cell(&format!("k{k}"), |cell| cell.build.k = k)
 }
 
 /// Samples once for all K, into a run folder that holds nothing else.
-fn sample(recipe: &Recipe, root: &Path, options: &Options<'_>) -> Result<PathBuf, Failure> {
-    let mut sampling = recipe.clone();
-    sampling.sweep = None;
-    sampling.output.dir = RunDir::new(root).shared_samples().root;
-    let options = Options { fresh: false, ..*options };
-    let mut run = Run::start(&sampling, &sampling.output.dir, &options)?;
-    run.questions = RunDir::new(root).questions();
+fn sample(grid: &Grid<'_>) -> Result<PathBuf, Failure> {
+    let sampling = grid.in_folder(grid.dir.shared_samples().root, |_| {});
+    let mut run = Run::start(&sampling, &sampling.output.dir, &grid.options)?;
+    run.questions = grid.dir.questions();
     dataset::complete(&run)?;
     Ok(run.dir.dataset())
 }
 
-/// The recipe of one K.
-fn cell_recipe(recipe: &Recipe, root: &Path, k: usize) -> Recipe {
-    let mut cell = recipe.clone();
-    cell.sweep = None;
-    cell.build.k = k;
-    cell.output.dir = RunDir::new(root).cell(&format!("k{k}")).root;
-    cell
-}
-
-/// Gives the cell its dataset: the samples that are there, labelled for its K.
+/// Gives the cell its dataset: the shared samples, labelled for its K.
 fn label(samples: &Path, cell: &Recipe) -> Result<(), Failure> {
     let dataset = RunDir::new(&cell.output.dir).dataset();
     if dataset.join(idk_dataset_builder::MANIFEST_FILE).is_file() {
@@ -83,21 +71,20 @@ fn label(samples: &Path, cell: &Recipe) -> Result<(), Failure> {
 }
 
 /// The base model and the adapter of every K on the val questions.
-fn on_val(recipe: &Recipe, root: &Path, ks: &[usize]) -> Result<Sweep, Failure> {
+fn on_val(recipe: &Recipe, grid: &Grid<'_>, ks: &[usize]) -> Result<Sweep, Failure> {
     let model = BaseModel::load(recipe)?;
-    let adapter =
-        |k: &usize| (format!("k{k}"), RunDir::new(cell_recipe(recipe, root, *k).output.dir).adapter());
+    let adapter = |&k: &usize| (format!("k{k}"), RunDir::new(cell(grid, k).output.dir).adapter());
     let named: Vec<(String, PathBuf)> = ks.iter().map(adapter).collect();
     let adapters = load_adapters(&named, &model.lalm)?;
     let step = |(&k, adapter)| SweepStep { value: k as f64, adapter: Some(adapter) };
     let steps: Vec<SweepStep> = ks.iter().zip(adapters).map(step).collect();
     let (data, set) = val_source(recipe)?;
-    let val = prepare_set(&model, recipe, &data, set, &RunDir::new(root).questions())?;
+    let val = prepare_set(&model, recipe, &data, set, &grid.dir.questions())?;
     let sweeper = Sweeper {
         subject: &bare_subject(&model),
         config: &recipe.eval,
         seed: recipe.data.seed,
-        eval_dir: &RunDir::new(root).eval(),
+        eval_dir: &grid.dir.eval(),
         progress,
     };
     Ok(sweeper.adapters(SweepKind::K, &steps, SweepSet::Val, &val)?)

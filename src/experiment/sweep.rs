@@ -241,10 +241,19 @@ pub(super) fn prepare_set(
     set: Set,
     questions_dir: &Path,
 ) -> Result<Prepared, Failure> {
+    let build = &recipe.build;
     let limit = recipe.eval.limit.filter(|_| set == Set::Test);
     let config = EvalConfig { limit, ..recipe.eval.clone() };
     let loaded = questions::load(data, set, questions_dir, config.max_rejected_share)?;
-    Ok(prepare(&model.answerer(), &loaded.set, &config, recipe.build.prompt, data.seed, progress)?)
+    Ok(prepare(
+        &model.answerer(),
+        &loaded.set,
+        &config,
+        build.prompt,
+        build.refusal_texts(),
+        data.seed,
+        progress,
+    )?)
 }
 
 #[cfg(test)]

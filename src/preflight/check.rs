@@ -88,10 +88,8 @@ impl Checked {
         let mut checked = Self::default();
         checked.model(recipe);
         checked.questions(recipe, look);
-        if recipe.base.is_none() {
-            checked.evaluation(recipe);
-            checked.training(recipe);
-        }
+        checked.evaluation(recipe);
+        checked.training(recipe);
         checked.folder(recipe, allowed);
         checked
     }
@@ -128,9 +126,6 @@ impl Checked {
         if let Err(error) = idk_model::device(&recipe.model.device) {
             self.problem("device", &error.into());
         }
-        if recipe.base.is_some() && recipe.init.is_some() {
-            return self.fact("model", "new, of the sizes in [init]".to_owned());
-        }
         let path = &recipe.model.path;
         match ModelInfo::read(path) {
             Ok(outline) => {
@@ -148,9 +143,7 @@ impl Checked {
                     ),
                 );
                 self.fact("chat", format!("rendered by {}", outline.tokenizer.chat_template()));
-                if recipe.base.is_none()
-                    && let Err(error) = outline.adapted(&recipe.lora)
-                {
+                if let Err(error) = outline.adapted(&recipe.lora) {
                     self.problem("lora", &error.into());
                 }
                 self.outline = Some(outline);
@@ -162,8 +155,8 @@ impl Checked {
     fn questions(&mut self, recipe: &Recipe, look: Look) {
         let data = &recipe.data;
         let sets = [Set::Train, Set::Val, Set::Test].into_iter();
-        let sets: Vec<Set> = sets.filter(|set| recipe.base.is_none() && !set.spec(data).is_empty()).collect();
-        let from_bank = recipe.base.is_some() || sets.iter().any(|set| set.spec(data).starts_with("bank:"));
+        let sets: Vec<Set> = sets.filter(|set| !set.spec(data).is_empty()).collect();
+        let from_bank = sets.iter().any(|set| set.spec(data).starts_with("bank:"));
         let mut bank = None;
         if from_bank {
             let dir = bank_dir(data);
@@ -289,9 +282,7 @@ impl Checked {
         if let Err(failure) = start {
             self.problem("dpo.init", &failure);
         }
-        let adapted = self.outline.as_ref().and_then(|outline| outline.adapted(&recipe.lora).ok());
-        let adapted: Vec<String> = adapted.unwrap_or_default().into_keys().collect();
-        if let Err(failure) = inputs::check_feature_cache(recipe, &adapted) {
+        if let Err(failure) = inputs::check_feature_cache(recipe) {
             self.problem("train.feature_cache_dir", &failure);
         }
     }
@@ -302,7 +293,7 @@ impl Checked {
             return self.problem("output", &failure);
         }
         let dir = RunDir::new(root);
-        if !dir.recipe().is_file() || recipe.base.is_some() || self.outline.is_none() {
+        if !dir.recipe().is_file() || self.outline.is_none() {
             return self.fact("output", format!("{}: can be written", root.display()));
         }
         let differing = model_sha256(&recipe.model.path)

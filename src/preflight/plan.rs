@@ -1,23 +1,19 @@
 //! `idk-train RECIPE --dry-run`: what a run would do, and which stages are already done.
 
-use std::collections::BTreeMap;
-
 use idk_common::RunDir;
 use idk_common::text::terminal_safe;
 use idk_dataset_builder::{DatasetManifest, MANIFEST_FILE, Sampled, partial_sampling, read_manifest};
-use idk_model::ModelInfo;
-use idk_trainer::{MemoryInput, Method, checkpoint, estimate_memory};
+use idk_trainer::{Method, checkpoint};
 use serde::Serialize;
 
 use super::check::{Checked, Look};
+use super::memory::{MemoryPlan, memory};
 use super::preview::{Preview, mean};
 use crate::recipe::Recipe;
 use crate::terminal::{Failure, grouped, print_line};
 
 /// Rows that are shown as they will be learnt.
 const SHOWN_ROWS: usize = 3;
-/// Bytes of a trained number: the value, its gradient and AdamW's two moments, all in float32.
-const BYTES_PER_TRAINED: u64 = 16;
 
 /// A stage of the run.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -43,18 +39,6 @@ struct Training {
     /// A step of rows of mean length.
     tokens_per_step: Option<f64>,
     trained_parameters: Option<u64>,
-}
-
-/// Memory in bytes, as far as it can be counted.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
-struct MemoryPlan {
-    weights: Option<u64>,
-    /// Trained values, gradients and moments.
-    trained: Option<u64>,
-    /// Audio features that are kept over epochs.
-    features: Option<u64>,
-    /// Everything at its peak, activations included.
-    peak: Option<u64>,
 }
 
 /// All of it.
@@ -97,34 +81,36 @@ impl Plan {
             None => rows.map(|rows| recipe.train.total_steps(rows as usize)),
         };
         let outline = checked.outline.as_ref();
-        let preview = match outline.filter(|_| recipe.base.is_none()) {
+        let preview = match outline {
             Some(outline) => {
                 let dataset = manifest.as_ref().map(|_| dataset.as_path());
                 Preview::of(recipe, outline, dataset, checked.train.as_ref(), SHOWN_ROWS)?
             }
             None => Preview::default(),
         };
-        let adapted = match outline.filter(|_| recipe.base.is_none()) {
+        let adapted = match outline {
             Some(outline) => Some(outline.adapted(&recipe.lora)?),
             None => None,
-        };
-        let trained = match &adapted {
-            Some(adapted) => Some(adapted.values().sum()),
-            None => outline.map(|outline| outline.parameters),
         };
         let rows_per_step = recipe.train.rows_per_step();
         let looked = !preview.tokens.is_empty();
         let training = Training {
             rows,
-            exact: exact || recipe.base.is_some(),
+            exact,
             steps,
             rows_per_step,
             mean_tokens_per_row: looked.then(|| mean(&preview.tokens)),
             longest_row_tokens: preview.tokens.iter().copied().max(),
             tokens_per_step: looked.then(|| mean(&preview.tokens) * rows_per_step as f64),
-            trained_parameters: trained,
+            trained_parameters: adapted.as_ref().map(|adapted| adapted.values().sum()),
         };
-        let memory_bytes = memory(recipe, outline, adapted.as_ref(), &training, &preview);
+        let questions = match (&manifest, &checked.train) {
+            (Some(manifest), _) => manifest.counts.kept as u64,
+            (None, train) => train.as_ref().map_or(0, |found| found.questions as u64),
+        };
+        // Pairs of a question share its clip.
+        let clips = training.rows.unwrap_or_default().min(questions);
+        let memory_bytes = memory(recipe, outline, adapted.as_ref(), &preview, clips);
         let stages = stages(recipe, &dir, checked, manifest.as_ref(), training.steps)?;
         Ok(Self { stages, training, memory_bytes, shown: preview.shown })
     }
@@ -174,31 +160,6 @@ impl Training {
     }
 }
 
-impl MemoryPlan {
-    fn lines(&self) -> Vec<String> {
-        let parts = [
-            ("weights", self.weights),
-            ("trained values, gradients and moments", self.trained),
-            ("audio features", self.features),
-        ];
-        let parts: Vec<String> =
-            parts.iter().filter_map(|(name, bytes)| Some(format!("{name} {}", mib((*bytes)?)))).collect();
-        let mut lines = Vec::new();
-        if !parts.is_empty() {
-            lines.push(format!("memory    {}", parts.join("; ")));
-        }
-        if let Some(peak) = self.peak {
-            lines.push(format!("peak      about {}", mib(peak)));
-        }
-        lines
-    }
-}
-
-fn mib(bytes: u64) -> String {
-    let mib = bytes as f64 / f64::from(1 << 20);
-    if mib < 1024.0 { format!("{mib:.1} MiB") } else { format!("{:.1} GiB", mib / 1024.0) }
-}
-
 /// Rows of an epoch, and whether that is exact.
 fn rows(recipe: &Recipe, checked: &Checked, manifest: Option<&DatasetManifest>) -> (Option<u64>, bool) {
     let counts = manifest.map(|manifest| &manifest.counts);
@@ -214,70 +175,6 @@ fn rows(recipe: &Recipe, checked: &Checked, manifest: Option<&DatasetManifest>) 
     }
 }
 
-fn memory(
-    recipe: &Recipe,
-    outline: Option<&ModelInfo>,
-    adapted: Option<&BTreeMap<String, u64>>,
-    training: &Training,
-    preview: &Preview,
-) -> MemoryPlan {
-    let encoder_is_trained = adapted.is_none_or(|adapted| idk_model::adapt_audio(adapted.keys()));
-    let features = outline.zip(training.rows).filter(|_| !encoder_is_trained).map(|(outline, rows)| {
-        let bytes = rows as f64 * mean(&preview.audio_tokens) * outline.config.text.hidden_size as f64 * 4.0;
-        bytes as u64
-    });
-    MemoryPlan {
-        weights: outline.map(|outline| outline.parameters * if in_half(recipe) { 2 } else { 4 }),
-        trained: training.trained_parameters.map(|count| count * BYTES_PER_TRAINED),
-        // Above the limit they are not kept at all.
-        features: features.filter(|bytes| *bytes <= recipe.train.feature_cache_mib << 20),
-        peak: outline.filter(|_| recipe.base.is_none() && training.trained_parameters.is_some()).map(
-            |outline| {
-                let clips = if encoder_is_trained { 0 } else { training.rows.unwrap_or_default() };
-                estimate_memory(&memory_input(recipe, outline, training, preview, clips)).total
-            },
-        ),
-    }
-}
-
-/// Whether the weights will be bfloat16, those on an NVIDIA GPU being taken to be stored in 16 bits.
-fn in_half(recipe: &Recipe) -> bool {
-    recipe.run_settings().bf16(recipe.model.device.starts_with("cuda"), true)
-}
-
-fn on_gpu(recipe: &Recipe) -> bool {
-    recipe.model.device != "cpu"
-}
-
-/// What the training of adapters holds at its peak depends on this; the longest row that was looked at stands for all.
-fn memory_input<'a>(
-    recipe: &Recipe,
-    outline: &'a ModelInfo,
-    training: &Training,
-    preview: &Preview,
-    clips: u64,
-) -> MemoryInput<'a> {
-    let on_gpu = on_gpu(recipe);
-    let half = in_half(recipe);
-    let audio_tokens = preview.audio_tokens.iter().max().copied().unwrap_or_default();
-    let features = clips * audio_tokens as u64 * outline.config.text.hidden_size as u64 * 4;
-    let kept = features <= recipe.train.feature_cache_mib << 20;
-    let threads = if on_gpu { 1 } else { rayon::current_num_threads() };
-    MemoryInput {
-        model: &outline.config,
-        weight_bytes: if half { 2 } else { 4 },
-        fused: !on_gpu && !half,
-        lora_parameters: training.trained_parameters.unwrap_or_default() as usize,
-        audio_tokens,
-        text_tokens: training.longest_row_tokens.unwrap_or_default().saturating_sub(audio_tokens),
-        batch_size: recipe.train.batch_size,
-        at_once: recipe.train.gradient_accumulation_steps.min(threads).max(1),
-        cached_clips: if kept { clips as usize } else { 0 },
-        pad_to: recipe.run_settings().pad_to(on_gpu),
-        gradient_checkpointing: recipe.train.gradient_checkpointing,
-    }
-}
-
 fn stages(
     recipe: &Recipe,
     dir: &RunDir,
@@ -285,17 +182,10 @@ fn stages(
     manifest: Option<&DatasetManifest>,
     steps: Option<u64>,
 ) -> Result<Vec<Stage>, Failure> {
-    let mut stages = Vec::new();
-    if recipe.base.is_none() {
-        stages.push(dataset_stage(recipe, dir, checked, manifest));
-    }
+    let dataset = dataset_stage(recipe, dir, checked, manifest);
     let trained = training_stage(recipe, dir, steps)?;
-    let adapter_is_done = trained.state == "done";
-    stages.push(trained);
-    if recipe.base.is_none() {
-        stages.push(evaluation_stage(recipe, dir, checked, adapter_is_done));
-    }
-    Ok(stages)
+    let answers = evaluation_stage(recipe, dir, checked, trained.state == "done");
+    Ok(vec![dataset, trained, answers])
 }
 
 fn dataset_stage(
@@ -334,10 +224,9 @@ fn dataset_stage(
 }
 
 fn training_stage(recipe: &Recipe, dir: &RunDir, steps: Option<u64>) -> Result<Stage, Failure> {
-    let method = match (recipe.base.is_some(), recipe.train.method) {
-        (true, _) => "all parameters",
-        (_, Method::Sft) => "LoRA, SFT",
-        (_, Method::Dpo) => "LoRA, DPO",
+    let method = match recipe.train.method {
+        Method::Sft => "LoRA, SFT",
+        Method::Dpo => "LoRA, DPO",
     };
     let total = steps.map_or("an unknown number of".to_owned(), grouped);
     let Some(found) = checkpoint::load_newest(dir)? else {
@@ -355,23 +244,4 @@ fn evaluation_stage(recipe: &Recipe, dir: &RunDir, checked: &Checked, adapter_is
     let what = format!("base, {} on {} questions", methods.join(", "), grouped(questions));
     let done = adapter_is_done && idk_evaluator::results_file(&dir.eval()).is_file();
     Stage { name: "answers", state: if done { "done" } else { "to do" }, what }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn memory_is_told_in_units_that_can_be_read() {
-        assert_eq!([mib(1 << 19), mib(5 << 20), mib(3 << 30)], ["0.5 MiB", "5.0 MiB", "3.0 GiB"]);
-    }
-
-    #[test]
-    fn what_cannot_be_counted_is_left_out() {
-        assert_eq!(MemoryPlan::default().lines(), Vec::<String>::new());
-        let memory = MemoryPlan { trained: Some(16 << 20), peak: Some(1 << 30), ..MemoryPlan::default() };
-        let said = memory.lines();
-        assert_eq!(said[0], "memory    trained values, gradients and moments 16.0 MiB");
-        assert_eq!(said[1], "peak      about 1.0 GiB");
-    }
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use idk_common::text::terminal_safe_lines;
 use idk_dataset_builder::{read_dpo, read_sft};
 use idk_model::{Message, ModelInfo};
-use idk_questions::prompt_text;
+use idk_questions::AskedQuestion;
 use idk_trainer::Method;
 use rayon::prelude::*;
 
@@ -108,7 +108,7 @@ fn question_row(recipe: &Recipe, seen: &Seen) -> PreviewRow {
         Some(samples) => vec![PreviewClip::Samples(samples.clone())],
         None => question.audio.iter().map(|path| PreviewClip::File(path.display().to_string())).collect(),
     };
-    let prompt = Message::user(clips.len(), &prompt_text(question, recipe.build.prompt));
+    let prompt = AskedQuestion::new(question.clone(), None).message(recipe.build.prompt);
     let mut answers = vec![question.answer.clone()];
     if recipe.train.method == Method::Dpo {
         answers.push(recipe.build.refusal.clone());

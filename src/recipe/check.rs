@@ -4,7 +4,6 @@ use idk_common::Problem;
 use idk_trainer::{BestMetric, Method};
 
 use super::{KeyLines, Recipe, RecipeProblem, TransferConfig};
-use crate::base::{BaseConfig, InitConfig};
 
 impl Recipe {
     /// Checks that need the meaning of a value, not only its type: each section alone, then sections together.
@@ -28,8 +27,6 @@ impl Recipe {
             self.output.problems(),
         ]
         .concat();
-        found.extend(self.base.iter().flat_map(BaseConfig::problems));
-        found.extend(self.init.iter().flat_map(InitConfig::problems));
         found.extend(self.transfer.iter().flat_map(TransferConfig::problems));
         found.extend(self.sweep.iter().flat_map(|sweep| sweep.problems(self.build.n_samples)));
         found
@@ -60,24 +57,9 @@ impl Recipe {
 
     /// Kinds of runs that do not go together, and what they need.
     fn check_experiments(&self, found: &mut Vec<Problem>) {
-        let is_base = self.base.is_some();
-        if self.init.is_some() && !is_base {
-            found.push(Problem::new("init", "[init] needs a [base] section next to it"));
-        }
-        if is_base && self.train.max_steps.is_none() {
-            found.push(Problem::new("train.max_steps", "a [base] recipe needs `max_steps`"));
-        }
-        if is_base && self.train.selects() {
-            let what = "a [base] recipe has no `metric_for_best` and no `target_refusal_rate`";
-            found.push(Problem::new("train", what));
-        }
-        if is_base && self.transfer.is_some() {
-            let what = "[transfer] trains adapters; it does not go with [base]";
-            found.push(Problem::new("transfer", what));
-        }
         if self.sweep.as_ref().is_some_and(|sweep| !sweep.k.is_empty()) {
-            if is_base || self.transfer.is_some() {
-                found.push(Problem::of_key("sweep", "k", "does not go with [base] and [transfer]"));
+            if self.transfer.is_some() {
+                found.push(Problem::of_key("sweep", "k", "does not go with [transfer]"));
             }
             if self.build.stop_when_decided {
                 let what = "needs every sample: `stop_when_decided` in [build] must be false";

@@ -13,6 +13,7 @@ use std::path::Path;
 
 use idk_common::Problem;
 use idk_common::limits::MAX_RECIPE_BYTES;
+use idk_common::paths::find;
 use idk_dataset_builder::BuildConfig;
 use idk_evaluator::EvalConfig;
 use idk_model::{LoraConfig, RunSettings};
@@ -20,7 +21,6 @@ use idk_trainer::{DpoConfig, TrainConfig};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::base::{BaseConfig, InitConfig};
 use read::{SectionReader, apply_override, check_top_level, key_lines, parse_toml};
 
 pub(crate) use error::hint_line;
@@ -50,12 +50,6 @@ pub struct Recipe {
     pub eval: EvalConfig,
     /// The run folder.
     pub output: OutputSection,
-    /// Present when the recipe trains a base model with all its parameters.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub base: Option<BaseConfig>,
-    /// Present when that base model starts from random weights.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub init: Option<InitConfig>,
     /// Present when the recipe is a cross-modal experiment of several runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub transfer: Option<TransferConfig>,
@@ -65,8 +59,8 @@ pub struct Recipe {
 }
 
 /// The names of the sections, in the order of the file.
-pub const SECTIONS: [&str; 12] =
-    ["model", "data", "build", "lora", "train", "dpo", "eval", "output", "base", "init", "transfer", "sweep"];
+pub const SECTIONS: [&str; 10] =
+    ["model", "data", "build", "lora", "train", "dpo", "eval", "output", "transfer", "sweep"];
 
 impl Recipe {
     /// How the base model is held in memory and run.
@@ -83,7 +77,10 @@ impl Recipe {
     pub fn load(path: &Path, overrides: &[String]) -> Result<Self, RecipeError> {
         let text = idk_common::fs::read_text_limited(path, MAX_RECIPE_BYTES)
             .map_err(|source| RecipeError::Unreadable { path: path.to_owned(), source })?;
-        Self::parse(&text, path, overrides)
+        let mut recipe = Self::parse(&text, path, overrides)?;
+        recipe.model.path = find(&recipe.model.path, Some(path));
+        recipe.data.recipe = Some(path.to_owned());
+        Ok(recipe)
     }
 
     /// Like [`Recipe::load`] for a text that is already in memory; `path` is for messages only.
@@ -114,8 +111,6 @@ impl Recipe {
             dpo: reader.section("dpo"),
             eval: reader.section("eval"),
             output: reader.section("output"),
-            base: values.contains_key("base").then(|| reader.section("base")),
-            init: values.contains_key("init").then(|| reader.section("init")),
             transfer: values.contains_key("transfer").then(|| reader.section("transfer")),
             sweep: values.contains_key("sweep").then(|| reader.section("sweep")),
         };

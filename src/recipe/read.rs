@@ -10,6 +10,9 @@ use serde_json::{Map, Value};
 
 use super::{RecipeError, RecipeProblem, SECTIONS, renamed};
 
+/// Sections of the recipes of another program, which makes base models.
+const OF_PRETRAINING: [&str; 2] = ["base", "init"];
+
 /// Where each `section.key` stands: a line of the file, or the `--set` that gave it.
 #[derive(Debug, Default)]
 pub struct KeyLines(BTreeMap<String, usize>);
@@ -146,7 +149,10 @@ pub(super) fn check_top_level(
 ) {
     let known = || SECTIONS.iter().copied().chain(["seed"]);
     for (name, value) in values {
-        let problem = if !known().any(|section| section == name) {
+        let problem = if OF_PRETRAINING.contains(&name.as_str()) {
+            Problem::new(name, format!("[{name}] trains a base model from scratch"))
+                .with_hint("run `cargo run --release --bin idk-pretrain -- RECIPE`")
+        } else if !known().any(|section| section == name) {
             let what = if value.is_object() { "section" } else { "key" };
             Problem::new(name, format!("unknown {what} `{name}`")).with_hint(suggestion(name, known()))
         } else if name != "seed" && !value.is_object() {

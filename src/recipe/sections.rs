@@ -14,9 +14,11 @@ const MAX_PAD_TO: usize = 1024;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ModelSection {
-    /// Folder in the Hugging Face layout. Default: the embedded `checkpoints/mini-lalm`.
+    /// Folder in the Hugging Face layout. A relative path is looked for in the working directory, then in the folder of the
+    /// recipe and those above it, then in the source tree that the program was built from. Default: the embedded
+    /// `checkpoints/mini-lalm`.
     pub path: PathBuf,
-    /// `cpu`, `cuda`, `cuda:N` or `wgpu`. Default `cpu`.
+    /// `cpu`, `cuda`, `cuda:N` or `wgpu`; the flag `--device` wins over it. Default `cpu`.
     pub device: String,
     /// Type of the base model's weights: "f32", "bf16", or "auto", which is f32 on the CPU and, on a GPU, bf16 if they are
     /// stored in 16 bits. Norms, softmax, loss and LoRA are f32 in any case, as is everything when a whole model is
@@ -68,7 +70,8 @@ pub struct DataSection {
     pub test: String,
     /// Tasks of the training and validation questions (`sound`, `music`, `speech`); all when empty.
     pub tasks: Vec<String>,
-    /// Folder of recordings with a `manifest.jsonl`; the built-in bank when empty.
+    /// Folder of recordings with a `manifest.jsonl`, looked for as `path` in [model]; when empty the built-in bank
+    /// `dataset-builder/bank`, or the folder in the environment variable `IDK_BANK`.
     pub bank: String,
     /// Seed of the questions that are rendered from the bank, apart from the run's own seed, so that runs
     /// with different seeds answer the same questions.
@@ -84,6 +87,9 @@ pub struct DataSection {
     pub duplicate_choices: DuplicateChoices,
     /// How many annotators must give an answer for it to count, in sets that list the answers of several. Default 2.
     pub min_annotators: usize,
+    /// The file that the recipe was read from: a relative `bank` may lie above it.
+    #[serde(skip)]
+    pub(crate) recipe: Option<PathBuf>,
 }
 
 impl Default for DataSection {
@@ -100,6 +106,7 @@ impl Default for DataSection {
             limit_per_task: None,
             duplicate_choices: DuplicateChoices::default(),
             min_annotators: 2,
+            recipe: None,
         }
     }
 }

@@ -6,16 +6,13 @@ use idk_trainer::{known_keys, on_resume};
 use serde_json::Value;
 
 use super::RunError;
-use crate::base::{BaseConfig, InitConfig};
 use crate::recipe::renamed::key_now;
 use crate::recipe::{Recipe, SECTIONS, SweepConfig, TransferConfig};
 
 const OF_DATASET: &str = "the dataset is made by it; `idk-build relabel` makes another of the same samples";
-const OF_MODEL: &str = "the model so far was made by it";
 
 /// Sections no key of which can change.
-const NEVER: [(&str, &str); 4] =
-    [("data", OF_DATASET), ("build", OF_DATASET), ("base", OF_MODEL), ("init", OF_MODEL)];
+const NEVER: [(&str, &str); 2] = [("data", OF_DATASET), ("build", OF_DATASET)];
 
 /// Refuses keys that do not exist, and those that no run can resume with another value of.
 ///
@@ -59,8 +56,6 @@ pub(crate) fn can_be_allowed(key: &str) -> bool {
 /// Whether a recipe can have the key, or a run compares it under this name.
 fn is_known(key: &str) -> bool {
     let whole = Recipe {
-        base: Some(BaseConfig::default()),
-        init: Some(InitConfig::default()),
         transfer: Some(TransferConfig::default()),
         sweep: Some(SweepConfig::default()),
         ..Recipe::default()
@@ -92,7 +87,6 @@ mod tests {
             ("rows", "made on these rows"),
             ("model.path", "this base model"),
             ("build.k", "idk-build relabel"),
-            ("base.caption", "the model so far"),
             ("train.learning_rte", "did you mean `train.learning_rate`?"),
             ("lora.rnak", "did you mean `lora.rank`?"),
             ("train.accumulation", "its name is now `train.gradient_accumulation_steps`"),

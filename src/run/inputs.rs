@@ -41,15 +41,13 @@ pub(crate) fn check_start_shape(
     Ok(check_start_adapter(dir, &load(dir)?, &recipe.lora, linears)?)
 }
 
-/// Looks whether the folder for audio features can be written, before hours are spent on the dataset. `adapted` are the
-/// layers that are trained: with any before the decoder no features are kept.
+/// Looks whether the folder for audio features can be written, before hours are spent on the dataset.
 ///
 /// # Errors
 /// [`idk_common::CommonError::Io`].
-pub(crate) fn check_feature_cache(recipe: &Recipe, adapted: &[String]) -> Result<(), Failure> {
+pub(crate) fn check_feature_cache(recipe: &Recipe) -> Result<(), Failure> {
     let dir = &recipe.train.feature_cache_dir;
-    let kept = !idk_model::adapt_audio(adapted.iter());
-    if kept && !dir.as_os_str().is_empty() { try_writing(dir) } else { Ok(()) }
+    if dir.as_os_str().is_empty() { Ok(()) } else { try_writing(dir) }
 }
 
 /// Refuses a recipe whose evaluation names files that cannot be used, before hours are spent on what comes first.

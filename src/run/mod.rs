@@ -83,7 +83,7 @@ impl<'a> Run<'a> {
         let (mut run, ()) = Self::open(recipe, root, claim_run, |model| {
             let lalm = &model.lalm;
             let linears = lalm.config.linears();
-            inputs::check_feature_cache(recipe, &recipe.lora.adapted(&linears)?)?;
+            inputs::check_feature_cache(recipe)?;
             inputs::check_start_shape(recipe, &linears, |dir| Adapters::load(dir, lalm))?;
             if options.fresh { move_aside(root) } else { Ok(()) }
         })?;

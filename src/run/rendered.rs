@@ -26,7 +26,12 @@ struct Origin {
 
 /// The folder of recordings that a recipe means.
 pub(crate) fn bank_dir(data: &DataSection) -> PathBuf {
-    if data.bank.is_empty() { idk_benchmark::default_bank_dir() } else { PathBuf::from(&data.bank) }
+    let near = data.recipe.as_deref();
+    if data.bank.is_empty() {
+        idk_benchmark::default_bank_dir(near)
+    } else {
+        idk_common::paths::find(Path::new(&data.bank), near)
+    }
 }
 
 pub(crate) fn check_split(split: &str, set: Set, spec: &str) -> Result<(), RunError> {

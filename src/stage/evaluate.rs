@@ -73,8 +73,9 @@ impl EvaluationStage<'_> {
 
     fn prepare(&self, loaded: &LoadedQuestions) -> Result<Prepared, Failure> {
         let recipe = self.run.recipe;
-        let (style, seed) = (recipe.build.prompt, recipe.data.seed);
-        Ok(prepare(&self.run.model.answerer(), &loaded.set, &recipe.eval, style, seed, progress)?)
+        let (build, seed) = (&recipe.build, recipe.data.seed);
+        let (style, refusals) = (build.prompt, build.refusal_texts());
+        Ok(prepare(&self.run.model.answerer(), &loaded.set, &recipe.eval, style, refusals, seed, progress)?)
     }
 
     /// Samples of the base model on the questions of test and val, if the recipe has `self-consistency`.

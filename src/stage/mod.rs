@@ -13,7 +13,7 @@ pub(crate) mod summary;
 mod training;
 mod validation;
 
-use std::path::Path;
+use std::path::PathBuf;
 
 use idk_dataset_builder::DatasetManifest;
 use idk_evaluator::Results;
@@ -51,10 +51,9 @@ pub(crate) fn all(run: &Run<'_>) -> Result<(TrainReport, Results), Failure> {
 ///
 /// # Errors
 /// As [`all`] and [`Run::start`].
-pub(crate) fn cell(recipe: &Recipe, questions: &Path, options: &Options<'_>) -> Result<Results, Failure> {
-    let options = Options { fresh: false, ..*options };
-    let mut run = Run::start(recipe, &recipe.output.dir, &options)?;
-    run.questions = questions.to_owned();
+pub(crate) fn cell(recipe: &Recipe, questions: PathBuf, options: &Options<'_>) -> Result<Results, Failure> {
+    let mut run = Run::start(recipe, &recipe.output.dir, options)?;
+    run.questions = questions;
     Ok(all(&run)?.1)
 }
 

@@ -68,9 +68,16 @@ impl<'a> ValidationQuestions<'a> {
 
     fn ask_base(&self) -> Result<Asked, Failure> {
         let (run, recipe) = (self.run, self.run.recipe);
-        let (config, seed) = (eval_config(run), recipe.data.seed);
-        let prepared =
-            prepare(&run.model.answerer(), &self.loaded.set, &config, recipe.build.prompt, seed, progress)?;
+        let (config, build, seed) = (eval_config(run), &recipe.build, recipe.data.seed);
+        let prepared = prepare(
+            &run.model.answerer(),
+            &self.loaded.set,
+            &config,
+            build.prompt,
+            build.refusal_texts(),
+            seed,
+            progress,
+        )?;
         let bar = progress("validation of the base model", prepared.questions.len() as u64);
         let base = answers(run, None, &prepared, &bar)?;
         bar.finish();

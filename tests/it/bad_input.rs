@@ -59,7 +59,8 @@ fn a_recipe_with_typos_is_refused_with_file_line_key_and_suggestion_and_nothing_
 
 /// Every `(section, key, value)` of a recipe in which every key has a value; the section of `seed` is empty.
 fn all_keys(desk: &Desk) -> Vec<(String, String, String)> {
-    let optional = "[data]\nlimit_per_task = 3\n[train]\nmax_steps = 9\nwarmup_steps = 1\n[eval]\nlimit = 4\n[base]\n[init]\n";
+    let optional =
+        "[data]\nlimit_per_task = 3\n[train]\nmax_steps = 9\nwarmup_steps = 1\n[eval]\nlimit = 4\n";
     desk.write("all.toml", optional.as_bytes());
     let printed = desk.run(TRAIN, &["all.toml", "--print-config"]).succeeded().stdout;
     let mut section = String::new();
@@ -115,14 +116,22 @@ fn every_key_with_one_wrong_letter_is_refused_and_the_right_one_suggested() {
             assert!(said.stderr.contains(&message), "`{message}` is not in {}", said.stderr);
         }
     }
-    for section in ["model", "data", "build", "lora", "train", "eval", "output", "base", "init"] {
+    for section in ["model", "data", "build", "lora", "train", "eval", "output"] {
         desk.write("wrong.toml", format!("[{}]\n", misspelt(section, 1)).as_bytes());
         desk.run(TRAIN, &["wrong.toml"]).failed(2, &["wrong.toml:1:", &format!("did you mean `{section}`?")]);
     }
 }
 
+#[test]
+fn a_recipe_that_makes_a_base_model_names_the_program_for_it() {
+    let recipe = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("recipes/base/1-listen.toml");
+    let said =
+        Desk::new().run(TRAIN, &[recipe.to_str().unwrap()]).failed(2, &["1-listen.toml:8", "idk-pretrain"]);
+    assert!(said.stderr.contains("[base] trains a base model"), "{}", said.stderr);
+}
+
 /// Two wrong keys of every section, each with what is said about it.
-const TWO_WRONG_KEYS: [(&str, [(&str, &str); 2]); 12] = [
+const TWO_WRONG_KEYS: [(&str, [(&str, &str); 2]); 10] = [
     ("model", [("path = ''", "must name a folder"), ("pad_to = 2000", "must be at most 1024 tokens")]),
     ("data", [("val_questions = 0", "must be at least 1"), ("min_annotators = 0", "must be at least 1")]),
     ("build", [("n_samples = 0", "must be at least 1"), ("top_p = 2", "must be above 0 and at most 1")]),
@@ -131,11 +140,6 @@ const TWO_WRONG_KEYS: [(&str, [(&str, &str); 2]); 12] = [
     ("dpo", [("beta = 0", "must be a number above 0"), ("sft_weight = -1", "must be a number, 0 or above")]),
     ("eval", [("limit = 0", "must be at least 1"), ("random_rate = 2", "must be between 0 and 1")]),
     ("output", [("dir = ''", "must name a folder"), ("folder = 'run'", "")]),
-    (
-        "base",
-        [("caption = -1", "must be a number, 0 or above"), ("refusal_share = 2", "must be between 0 and 1")],
-    ),
-    ("init", [("d_model = 0", "must be at least 1"), ("hidden_size = 0", "must be at least 1")]),
     (
         "transfer",
         [("train = ['../x']", "may hold names of letters"), ("seeds = []", "must hold one or more seeds")],

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Child;
 
-use crate::support::{BUILD, Desk, EVAL, FROM_BANK, Said, TRAIN, assert_same, files, repo, tiny_model};
+use crate::support::{BUILD, Desk, EVAL, FROM_BANK, Said, TRAIN, assert_same, files, repo, said, tiny_model};
 use idk_common::fs::read_to_string;
 use idk_common::paths::regular_files;
 use idk_questions::read_questions;
@@ -18,8 +18,17 @@ fn every_shipped_recipe_is_valid_and_prints_back_to_itself() {
     let desk = Desk::new();
     let recipes = regular_files(&repo("recipes")).unwrap();
     assert!(recipes.keys().any(|name| name == "sound.toml"), "{:?}", recipes.keys());
-    for (name, path) in recipes.into_iter().filter(|(name, _)| name.ends_with(".toml")) {
-        let printed = desk.run(TRAIN, &[path.to_str().unwrap(), "--print-config"]).succeeded().stdout;
+    // Those with [base] are for another program, whose tests read them.
+    let of_pretraining = |path: &Path| read_to_string(path).unwrap().contains("\n[base]\n");
+    let recipes = recipes.into_iter().filter(|(name, path)| name.ends_with(".toml") && !of_pretraining(path));
+    // From the repository, where the shipped paths are found as they are written.
+    let print = |recipe: &Path| {
+        let mut command = desk.command(TRAIN, &[recipe.to_str().unwrap(), "--print-config"]);
+        command.current_dir(repo(""));
+        said(command).succeeded().stdout
+    };
+    for (name, path) in recipes {
+        let printed = print(&path);
         let values = |text: &str| text.parse::<toml::Table>().unwrap();
         let (given, whole) = (values(&read_to_string(&path).unwrap()), values(&printed));
         for (section, value) in &given {
@@ -31,8 +40,7 @@ fn every_shipped_recipe_is_valid_and_prints_back_to_itself() {
                 assert_eq!(Some(value), whole[section].get(key), "{name}: {section}.{key}");
             }
         }
-        desk.write("printed.toml", printed.as_bytes());
-        let again = desk.run(TRAIN, &["printed.toml", "--print-config"]).succeeded().stdout;
+        let again = print(&desk.write("printed.toml", printed.as_bytes()));
         assert_eq!(printed, again, "{name}");
     }
 }
@@ -263,6 +271,59 @@ fn an_evaluation_that_cannot_start_leaves_no_folder() {
     let rest = ["set/questions.json", "--adapter", "none"];
     desk.run(EVAL, &[&command[..], &rest].concat()).failed(66, &["none"]);
     assert!(!desk.path("out").exists());
+}
+
+// Where programs compute, and where they find what a recipe names.
+
+#[test]
+fn the_flag_for_the_device_is_the_recipes_key_and_wins_over_it() {
+    let desk = Desk::new();
+    let printed = desk.run(TRAIN, &["quick.toml", "--print-config", "--device", "cuda:1"]).succeeded().stdout;
+    assert!(printed.contains("device = \"cuda:1\""), "{printed}");
+    let both = ["quick.toml", "--print-config", "--device", "wgpu", "--set", "model.device=cuda"];
+    assert!(desk.run(TRAIN, &both).succeeded().stdout.contains("device = \"wgpu\""), "whatever their order");
+    for program in [TRAIN, BUILD, EVAL] {
+        let by_key =
+            desk.run(program, &["quick.toml", "--set", "model.device=abacus"]).failed(2, &["abacus"]);
+        let by_flag = desk.run(program, &["quick.toml", "--device", "abacus"]).failed(2, &["abacus"]);
+        assert_eq!(by_key.stderr, by_flag.stderr);
+        assert!(desk.run(program, &["--help"]).stdout.contains("--device <DEVICE>"));
+    }
+    for verb in ["sweep", "pick"] {
+        desk.run(EVAL, &[verb, "--help"]).succeeded();
+        desk.run(EVAL, &["--device", "cpu", verb, "quick.toml"]).failed(2, &["--device before its name"]);
+    }
+    desk.run(BUILD, &["--device", "cpu", "inspect", "run"]).failed(2, &["--device before its name"]);
+    desk.run(TRAIN, &["--device", "cpu", "warm-up", "quick.toml"]).failed(2, &["--device before its name"]);
+}
+
+#[test]
+fn model_and_bank_are_found_from_any_folder_first_there_then_above_the_recipe_then_in_the_source_tree() {
+    let desk = Desk::new();
+    let check = |recipe: &str| {
+        let mut command = desk.command(TRAIN, &[recipe, "--check", "--set", "output.dir=out"]);
+        command.env_remove("IDK_BANK");
+        said(command).succeeded().stdout
+    };
+    let fact = |text: &str, what: &str| text.lines().find(|line| line.starts_with(what)).unwrap().to_owned();
+    let shipped = check(repo("recipes/sound.toml").to_str().unwrap());
+    assert!(fact(&shipped, "model").contains(repo("checkpoints/mini-lalm").to_str().unwrap()), "{shipped}");
+    assert!(fact(&shipped, "bank").contains(repo("dataset-builder/bank").to_str().unwrap()), "{shipped}");
+
+    // A recipe outside of any source tree, with defaults alone.
+    desk.write("other/defaults.toml", b"");
+    let defaults = check("other/defaults.toml");
+    assert!(fact(&defaults, "model").contains("checkpoints/mini-lalm"), "{defaults}");
+
+    // A project of one's own.
+    for (name, bytes) in files(&tiny_model()).iter().filter(|(name, _)| !name.contains('/')) {
+        desk.write(&format!("project/models/tiny/{name}"), bytes);
+    }
+    let recipe =
+        "[model]\npath = 'models/tiny'\n[data]\ntrain = 'set/questions.json'\ntest = 'set/questions.json'\n";
+    desk.write("project/recipes/own.toml", recipe.as_bytes());
+    let own = fact(&check("project/recipes/own.toml"), "model");
+    assert!(own.contains("project/models/tiny"), "{own}");
 }
 
 // The embedded benchmark as files.

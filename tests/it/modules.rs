@@ -10,7 +10,7 @@ use crate::source_text::{code, source_files};
 
 /// The modules of each crate, lower ones first: a module imports only from those before its own. Modules of unit tests
 /// are left out.
-const ORDER: [(&str, &[&str]); 7] = [
+const ORDER: [(&str, &[&str]); 8] = [
     (
         "common",
         &[
@@ -58,6 +58,7 @@ const ORDER: [(&str, &[&str]); 7] = [
         &["control", "error", "config", "format", "label", "sample", "build", "export", "inspect"],
     ),
     ("evaluator", &["error", "method", "config", "answer", "compare", "sweep", "report", "evaluate"]),
+    (".", &["terminal", "recipe", "run", "preflight", "stage", "experiment", "command"]),
 ];
 
 /// Modules that only unit tests have.
@@ -70,7 +71,7 @@ const MAX_ENTRIES: usize = 14;
 const CROWDED: [(&str, &str); 1] = [("trainer/src", "until its files are in folders")];
 
 /// The modules that a crate shows as modules. Everything else is shown by name in lib.rs.
-const PUBLIC: [(&str, &[&str]); 8] = [
+const PUBLIC: [(&str, &[&str]); 9] = [
     ("common", &["chat", "diagnose", "identity", "limits", "problem", "progress", "run_dir", "seed", "text"]),
     ("audio", &[]),
     ("questions", &["metrics", "reason", "rows", "score"]),
@@ -79,6 +80,7 @@ const PUBLIC: [(&str, &[&str]); 8] = [
     ("benchmark", &[]),
     ("dataset-builder", &[]),
     ("evaluator", &[]),
+    (".", &["recipe"]),
 ];
 
 /// Folders whose modules lib.rs shows under shorter paths.

@@ -7,10 +7,9 @@
 use std::path::{Path, PathBuf};
 
 use idk::recipe::{Recipe, SECTIONS, SweepConfig, TransferConfig};
-use idk::{BaseConfig, InitConfig};
 
 /// Where the struct of each section stands.
-const SOURCES: [(&str, &str, &str); 12] = [
+const SOURCES: [(&str, &str, &str); 10] = [
     ("model", "src/recipe/sections.rs", "ModelSection"),
     ("data", "src/recipe/sections.rs", "DataSection"),
     ("build", "dataset-builder/src/config.rs", "BuildConfig"),
@@ -19,8 +18,6 @@ const SOURCES: [(&str, &str, &str); 12] = [
     ("dpo", "trainer/src/dpo_config.rs", "DpoConfig"),
     ("eval", "evaluator/src/config.rs", "EvalConfig"),
     ("output", "src/recipe/sections.rs", "OutputSection"),
-    ("base", "src/base.rs", "BaseConfig"),
-    ("init", "src/base.rs", "InitConfig"),
     ("transfer", "src/recipe/experiments.rs", "TransferConfig"),
     ("sweep", "src/recipe/experiments.rs", "SweepConfig"),
 ];
@@ -74,8 +71,6 @@ fn documented(path: &str, name: &str) -> (String, Vec<Key>) {
 /// A recipe in which every section is there.
 fn whole() -> toml::Table {
     let recipe = Recipe {
-        base: Some(BaseConfig::default()),
-        init: Some(InitConfig::default()),
         transfer: Some(TransferConfig::default()),
         sweep: Some(SweepConfig::default()),
         ..Recipe::default()

@@ -160,6 +160,11 @@ fn a_dry_run_plans_what_the_run_then_does_and_knows_afterwards_that_it_is_done()
     };
     assert_eq!(states(plan), ["\"dataset\" \"to do\"", "\"training\" \"to do\"", "\"answers\" \"to do\""]);
     assert_eq!((&plan["training"]["rows"], &plan["training"]["exact"]), (&6.into(), &false.into()));
+    // Pairs of a question share its clip: the features of six are kept, however many pairs there may be.
+    let pairs = train(&desk, &["train.method=dpo"], &["--dry-run", "--json"]).succeeded().json();
+    assert_eq!(pairs["plan"]["training"]["rows"], 18);
+    assert!(plan["memory_bytes"]["features"].as_u64().unwrap() > 0);
+    assert_eq!(pairs["plan"]["memory_bytes"]["features"], plan["memory_bytes"]["features"]);
     assert_same(&before, &files(&desk.path("")));
 
     desk.train(&[]).succeeded();

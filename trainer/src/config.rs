@@ -100,8 +100,8 @@ pub struct TrainConfig {
     /// transformers' `group_by_length = true` sorts 50 batches together. Not used by full-parameter training. Default 0.
     #[serde(deserialize_with = "steps_to_group")]
     pub group_by_length: u64,
-    /// Most memory in MiB for the audio features that are kept over epochs while the encoder is frozen. What needs more
-    /// goes to `feature_cache_dir` if there is one, and is else computed again at each step; the trained adapter is the
+    /// Most memory in MiB for the audio features of the frozen encoder that sampling, training and evaluation keep. What
+    /// needs more goes to `feature_cache_dir` if there is one, and is else computed again at each use; the results are the
     /// same. Default 2048.
     pub feature_cache_mib: u64,
     /// Folder for the audio features of the frozen encoder, which any number of runs on the same model may share, by

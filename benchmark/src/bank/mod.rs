@@ -11,7 +11,8 @@ mod split;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use idk_common::{json, paths};
+use idk_common::json;
+use idk_common::paths::{self, find};
 use rayon::prelude::*;
 
 use self::class::ClassLabel;
@@ -114,18 +115,14 @@ impl Bank {
     }
 }
 
-/// The folder of the embedded bank: `IDK_BANK` where it is set, else `dataset-builder/bank` under the current folder,
-/// else the one in the source tree that this program was built from.
+/// The folder of the embedded bank: `IDK_BANK` where it is set, else `dataset-builder/bank`, looked for as [`find`] does,
+/// `near` being the recipe.
 #[must_use]
-pub fn default_bank_dir() -> PathBuf {
+pub fn default_bank_dir(near: Option<&Path>) -> PathBuf {
     if let Some(dir) = std::env::var_os("IDK_BANK").filter(|dir| !dir.is_empty()) {
         return PathBuf::from(dir);
     }
-    let here = Path::new("dataset-builder/bank");
-    if here.join(MANIFEST_FILE).is_file() {
-        return here.to_owned();
-    }
-    Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("dataset-builder").join("bank")
+    find(Path::new("dataset-builder/bank"), near)
 }
 
 fn decode(dir: &Path, manifest: &Path, row: &ManifestRow) -> Result<Vec<f32>, ComposeError> {

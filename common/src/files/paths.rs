@@ -1,4 +1,5 @@
-//! Names that come from data files and must stay inside a folder; listing a folder in a fixed order.
+//! Names that come from data files and must stay inside a folder; where a recipe's relative paths lie; listing a folder in
+//! a fixed order.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -126,6 +127,20 @@ fn collect(
     Ok(())
 }
 
+/// Where the relative `path` of a recipe lies: as seen from the working directory, else from the folder of the file `near`
+/// or one above it, else from the source tree that the program was built from. As given if it exists nowhere.
+pub fn find(path: &Path, near: Option<&Path>) -> PathBuf {
+    if path.as_os_str().is_empty() || path.is_absolute() || path.exists() {
+        return path.to_owned();
+    }
+    // Real, so that a name without a folder has folders above it.
+    let near = near.and_then(|near| fs::canonicalize(near).ok());
+    let above = near.iter().flat_map(|near| near.ancestors().skip(1));
+    let source_tree = Path::new(env!("CARGO_MANIFEST_DIR")).parent();
+    let places = above.chain(source_tree).map(|folder| folder.join(path));
+    places.into_iter().find(|place| place.exists()).unwrap_or_else(|| path.to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -244,5 +259,27 @@ mod tests {
         ));
         let missing = dir.path().join("none");
         assert!(matches!(regular_files(&missing), Err(CommonError::NotFound { path }) if path == missing));
+    }
+
+    #[test]
+    fn a_relative_path_is_found_above_the_file_that_names_it_and_in_the_source_tree() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = fs::canonicalize(dir.path()).unwrap();
+        fs::create_dir_all(root.join("recipes/mine")).unwrap();
+        fs::create_dir_all(root.join("models/tiny")).unwrap();
+        let recipe = root.join("recipes/mine/r.toml");
+        fs::write(&recipe, "").unwrap();
+        let found = |path: &str| find(Path::new(path), Some(&recipe));
+        assert_eq!(found("models/tiny"), root.join("models/tiny"));
+        fs::create_dir_all(root.join("recipes/models/tiny")).unwrap();
+        assert_eq!(found("models/tiny"), root.join("recipes/models/tiny"), "the nearest wins");
+        assert_eq!(found("models/none"), Path::new("models/none"), "as given");
+        assert_eq!(found(""), Path::new(""));
+        assert!(found("checkpoints/mini-lalm").join("config.json").is_file(), "of the source tree");
+        assert_eq!(
+            find(Path::new("src"), Some(&recipe)),
+            Path::new("src"),
+            "the working directory comes first"
+        );
     }
 }

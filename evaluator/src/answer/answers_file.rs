@@ -133,6 +133,7 @@ mod tests {
             rejected: Vec::new(),
             cut_audio: 0,
             style: PromptStyle::default(),
+            refusals: Vec::new(),
         };
         write_answers(dir.path(), &Method::Base.into(), &prepared, &[said]).unwrap();
         let stored = answers_file(dir.path(), "base");

@@ -4,11 +4,12 @@
 
 use burn::tensor::Tensor;
 use idk_model::{Answerer, Clip, Message, Prompt, SamplingConfig};
-use idk_questions::{AskedQuestion, PromptStyle, REFUSAL, prompt_text};
+use idk_questions::{AskedQuestion, Judgement, PromptStyle, REFUSAL, prompt_text};
 
+use crate::answer::options::{ScoredText, likeliest};
 use crate::answer::prompts::{PromptName, Prompts};
 use crate::answer::record::{Answer, Step};
-use crate::config::EvalConfig;
+use crate::config::{AnswerBy, EvalConfig};
 use crate::error::EvalError;
 use crate::method::Method;
 
@@ -31,6 +32,8 @@ pub(crate) struct MethodRunner<'a> {
     pub(crate) method: Method,
     pub(crate) prompts: &'a Prompts,
     pub(crate) style: PromptStyle,
+    /// What may be answered instead of an option where the answer is chosen.
+    pub(crate) refusals: &'a [String],
     /// Also computes the log-probability of every option: one more pass over each prompt.
     pub(crate) with_options: bool,
     pub(crate) config: &'a EvalConfig,
@@ -58,23 +61,43 @@ impl MethodRunner<'_> {
                 (prompts, vec![Vec::new(); questions.len()])
             }
         };
-        let said = self.say(&prompts, self.config.max_new_tokens)?;
-        let options = if self.with_options {
-            self.option_log_probs(questions, &prompts)?
-        } else {
-            vec![Vec::new(); questions.len()]
+        let is_chosen = self.config.answer_by == AnswerBy::Options;
+        let scored = match is_chosen || self.with_options {
+            true => self.score(questions, &prompts)?,
+            false => vec![Vec::new(); questions.len()],
         };
-        let answers = questions.iter().zip(said).zip(steps).zip(options);
+        let said = match is_chosen {
+            true => self.choose(questions, &prompts, &scored)?,
+            false => self.say(&prompts, self.config.max_new_tokens)?,
+        };
+        let answers = questions.iter().zip(said).zip(steps).zip(scored);
         Ok(answers
-            .map(|(((question, (text, log_prob)), steps), option_log_probs)| Answer {
-                id: question.asked.id().to_owned(),
-                judgement: question.asked.judge(&text),
-                text,
-                log_prob: Some(log_prob),
-                option_log_probs,
-                steps,
+            .map(|(((question, (text, log_prob)), steps), scored)| {
+                let options = if self.with_options { question.asked.shown.choices.len() } else { 0 };
+                Answer {
+                    id: question.asked.id().to_owned(),
+                    judgement: self.judge(question.asked, &text),
+                    text,
+                    log_prob: Some(log_prob),
+                    option_log_probs: scored[..options].iter().map(ScoredText::mean_log_prob).collect(),
+                    steps,
+                }
             })
             .collect())
+    }
+
+    /// What an answer of this model is.
+    pub(crate) fn judge(&self, question: &AskedQuestion, text: &str) -> Judgement {
+        match self.config.answer_by {
+            AnswerBy::Options if !question.shown.is_open() => question.judge_chosen(text),
+            _ => question.judge(text),
+        }
+    }
+
+    /// The texts that may be chosen as the answer: the options, and with `answer_by = "options"` the refusals.
+    fn fixed_texts<'q>(&'q self, question: &'q AskedQuestion) -> impl Iterator<Item = &'q String> {
+        let may_refuse = self.config.answer_by == AnswerBy::Options && !question.shown.is_open();
+        question.shown.choices.iter().chain(self.refusals.iter().filter(move |_| may_refuse))
     }
 
     /// The text of the first prompt.
@@ -190,17 +213,17 @@ impl MethodRunner<'_> {
         Ok(self.answerer.prompt(&[message], question.audio.clone())?)
     }
 
-    /// Tokens of an option as the whole answer.
-    fn answer_ids(&self, question: &AskedQuestion, choice: &str) -> Result<Vec<u32>, EvalError> {
+    /// Tokens of a text as the whole answer.
+    fn answer_ids(&self, question: &AskedQuestion, text: &str) -> Result<Vec<u32>, EvalError> {
         let chat = [Message::user(question.shown.audio.len(), &question.shown.question)];
-        Ok(self.answerer.lalm.tokenizer.answer_ids(&chat, choice)?)
+        Ok(self.answerer.lalm.tokenizer.answer_ids(&chat, text)?)
     }
 
     /// Tokens of the longest answer that is generated or scored.
     fn longest_answer(&self, question: &AskedQuestion) -> Result<usize, EvalError> {
         let mut longest = self.config.max_new_tokens;
-        for choice in &question.shown.choices {
-            longest = longest.max(self.answer_ids(question, choice)?.len());
+        for text in self.fixed_texts(question) {
+            longest = longest.max(self.answer_ids(question, text)?.len());
         }
         Ok(longest)
     }
@@ -239,22 +262,37 @@ impl MethodRunner<'_> {
         Err(EvalError::Misaligned { method: self.method.name().to_owned() })
     }
 
-    /// Mean log-probability of the tokens of each option as the answer; normalised by length, else long options lose.
-    fn option_log_probs(
+    /// The log-probability of every fixed text as the answer.
+    fn score(&self, questions: &[Heard<'_>], prompts: &[Prompt]) -> Result<Vec<Vec<ScoredText>>, EvalError> {
+        let ids = |question: &Heard<'_>| -> Result<Vec<Vec<u32>>, EvalError> {
+            self.fixed_texts(question.asked).map(|text| self.answer_ids(question.asked, text)).collect()
+        };
+        let ids = questions.iter().map(ids).collect::<Result<Vec<_>, _>>()?;
+        let log_probs = self.answerer.log_probs(prompts, &ids)?;
+        let scored = |(question, log_probs): (&Heard<'_>, &Vec<Vec<f32>>)| {
+            let texts = self.fixed_texts(question.asked).zip(log_probs);
+            texts.map(|(text, log_probs)| ScoredText::new(text, log_probs)).collect()
+        };
+        Ok(questions.iter().zip(&log_probs).map(scored).collect())
+    }
+
+    /// The likeliest fixed text of each question, with its log-probability. An open question is answered freely.
+    fn choose(
         &self,
         questions: &[Heard<'_>],
         prompts: &[Prompt],
-    ) -> Result<Vec<Vec<f64>>, EvalError> {
-        let ids = |question: &Heard<'_>| -> Result<Vec<Vec<u32>>, EvalError> {
-            let choices = question.asked.shown.choices.iter();
-            choices.map(|choice| self.answer_ids(question.asked, choice)).collect()
+        scored: &[Vec<ScoredText>],
+    ) -> Result<Vec<(String, f64)>, EvalError> {
+        let pairs = questions.iter().zip(prompts);
+        let open = pairs.filter(|(question, _)| question.asked.shown.is_open());
+        let open: Vec<Prompt> = open.map(|(_, prompt)| prompt.clone()).collect();
+        let mut said = self.say(&open, self.config.max_new_tokens)?.into_iter();
+        let answer = |scored: &Vec<ScoredText>| match likeliest(scored) {
+            Some(best) => Some((best.text.clone(), best.log_prob)),
+            None => said.next(),
         };
-        let options = questions.iter().map(ids).collect::<Result<Vec<_>, _>>()?;
-        let log_probs = self.answerer.log_probs(prompts, &options)?;
-        let mean = |tokens: &Vec<f32>| {
-            tokens.iter().map(|&value| f64::from(value)).sum::<f64>() / tokens.len().max(1) as f64
-        };
-        Ok(log_probs.iter().map(|options| options.iter().map(mean).collect()).collect())
+        let answers: Option<Vec<(String, f64)>> = scored.iter().map(answer).collect();
+        answers.ok_or_else(|| EvalError::Misaligned { method: self.method.name().to_owned() })
     }
 }
 
@@ -297,11 +335,21 @@ mod tests {
     }
 
     fn with_runner<T>(method: Method, check: impl FnOnce(&MethodRunner<'_>) -> T) -> T {
+        with_answers_by(method, AnswerBy::Text, check)
+    }
+
+    fn with_answers_by<T>(
+        method: Method,
+        answer_by: AnswerBy,
+        check: impl FnOnce(&MethodRunner<'_>) -> T,
+    ) -> T {
         let fixture: PathBuf =
             Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/qwen2-audio-tiny");
         let lalm = Lalm::load(&fixture, &device("cpu").unwrap()).unwrap();
         let prompts = Prompts::load(&PromptFiles::default()).unwrap();
-        let config = EvalConfig { max_new_tokens: 4, max_step_tokens: 12, ..EvalConfig::default() };
+        let config =
+            EvalConfig { max_new_tokens: 4, max_step_tokens: 12, answer_by, ..EvalConfig::default() };
+        let refusals = [REFUSAL.to_owned()];
         let features = FeatureStore::new("", FeatureLimits::NONE);
         let answerer = Answerer::base(&lalm, &features);
         check(&MethodRunner {
@@ -309,6 +357,7 @@ mod tests {
             method,
             prompts: &prompts,
             style: PromptStyle::Lettered,
+            refusals: &refusals,
             with_options: false,
             config: &config,
         })
@@ -355,6 +404,32 @@ mod tests {
             assert!((most / 2..=most - 4).contains(&prompt.ids.len()), "{} of {most}", prompt.ids.len());
             let short = runner.fitting(&question, "dog", text).unwrap();
             assert_eq!(short.ids, runner.chat(&question, "start dog end").unwrap().ids);
+        });
+    }
+
+    #[test]
+    fn a_chosen_answer_is_the_text_of_highest_probability_among_options_and_refusals() {
+        with_answers_by(Method::Base, AnswerBy::Options, |runner| {
+            let asked = question();
+            let open = Question { choices: Vec::new(), ..asked.original.clone() };
+            let open = AskedQuestion::new(open, None);
+            let answers = runner.answer(&[(&asked, &[]), (&open, &[])]).unwrap();
+            // The same scores from the model's own parts.
+            let prompt =
+                runner.chat(&Heard { asked: &asked, audio: Vec::new() }, &runner.opening(&asked)).unwrap();
+            let texts = ["dog", "cat", REFUSAL];
+            let ids = texts.map(|text| runner.answer_ids(&asked, text).unwrap()).to_vec();
+            let scores = runner.answerer.log_probs(&[prompt], &[ids]).unwrap().remove(0);
+            let sums = scores.iter().map(|tokens| tokens.iter().map(|&value| f64::from(value)).sum::<f64>());
+            let best = texts.into_iter().zip(sums).reduce(|a, b| if b.1 > a.1 { b } else { a }).unwrap();
+            assert_eq!(answers[0].text, best.0);
+            assert!((answers[0].log_prob.unwrap() - best.1).abs() < 1e-4);
+            assert!(!answers[0].judgement.unparsed);
+            let plain = MethodRunner {
+                config: &EvalConfig { max_new_tokens: 4, ..EvalConfig::default() },
+                ..*runner
+            };
+            assert_eq!(answers[1].text, plain.answer(&[(&open, &[])]).unwrap()[0].text);
         });
     }
 }

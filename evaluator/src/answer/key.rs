@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::answer::ask::MethodRunner;
+use crate::config::AnswerBy;
 use crate::method::Method;
 
 /// Version of the keys; raised when the same inputs would give other answers.
@@ -28,6 +29,9 @@ struct CandidateKey<'a> {
     decoding: SamplingConfig,
     max_step_tokens: usize,
     with_options: bool,
+    /// The refusals that may be chosen, where the answer is the likeliest of fixed texts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    chosen_from: Option<&'a [String]>,
 }
 
 /// The key of whoever answers: model, adapter, prompts, settings.
@@ -49,6 +53,7 @@ pub(crate) fn candidate_key(
         decoding: runner.config.decoding(),
         max_step_tokens: runner.config.max_step_tokens,
         with_options: runner.with_options,
+        chosen_from: (runner.config.answer_by == AnswerBy::Options).then_some(runner.refusals),
     };
     sha256_of(&json!(key))
 }

@@ -28,6 +28,8 @@ pub struct Prepared {
     pub cut_audio: usize,
     /// How question and options become a text.
     pub style: PromptStyle,
+    /// The refusals that an answer may be chosen from besides the options.
+    pub refusals: Vec<String>,
 }
 
 impl Prepared {
@@ -37,7 +39,8 @@ impl Prepared {
     }
 }
 
-/// Reads the recordings of a test set for the base model `answerer`.
+/// Reads the recordings of a test set for the base model `answerer`. `style` is how questions are asked, `refusals` are the
+/// texts that an answer may be chosen from besides the options.
 ///
 /// Questions whose recording cannot be used are listed in [`Prepared::rejected`].
 ///
@@ -49,6 +52,7 @@ pub fn prepare(
     set: &QuestionSet,
     config: &EvalConfig,
     style: PromptStyle,
+    refusals: &[String],
     seed: u64,
     progress: NewProgress,
 ) -> Result<Prepared, EvalError> {
@@ -61,6 +65,7 @@ pub fn prepare(
         rejected: set.rejected.clone(),
         cut_audio: 0,
         style,
+        refusals: refusals.to_vec(),
     };
     if chosen.is_empty() {
         return Err(EvalError::NoQuestions { rejected: set.rejected.len() });
@@ -80,7 +85,7 @@ pub fn prepare(
         let fits = match clips {
             Ok(clips) => {
                 prepared.cut_audio += clips.iter().filter(|clip| clip.is_cut()).count();
-                let needed = positions(answerer, (&asked, &clips), config, &prompts, style)?;
+                let needed = positions(answerer, (&asked, &clips), config, &prompts, &prepared)?;
                 let most = answerer.lalm.config.text.max_position_embeddings;
                 asked.original.check_length(needed, most).map(|()| clips)
             }
@@ -104,11 +109,12 @@ fn positions(
     item: Item<'_>,
     config: &EvalConfig,
     prompts: &Prompts,
-    style: PromptStyle,
+    prepared: &Prepared,
 ) -> Result<usize, EvalError> {
+    let (style, refusals) = (prepared.style, prepared.refusals.as_slice());
     let mut needed = 0;
     for &method in [Method::Base].iter().chain(&config.methods) {
-        let runner = MethodRunner { answerer, method, prompts, style, with_options: false, config };
+        let runner = MethodRunner { answerer, method, prompts, style, refusals, with_options: false, config };
         needed = needed.max(runner.positions(item)?);
     }
     Ok(needed)
@@ -178,6 +184,7 @@ mod tests {
             rejected: vec![rejection("a"), rejection("b")],
             cut_audio: 0,
             style: PromptStyle::default(),
+            refusals: Vec::new(),
         };
         let error = check_rejected(&prepared, 20, &EvalConfig::default()).unwrap_err().to_string();
         assert!(

@@ -37,7 +37,9 @@ pub(crate) fn answer_all(
             item_key(candidate, question, &audio_sha256)
         };
         let keys: Vec<String> = items.iter().map(key).collect();
-        let said = match store.and_then(|store| store.find(&keys, &items)) {
+        let said = match store
+            .and_then(|store| store.find(&keys, &items, |question, text| runner.judge(question, text)))
+        {
             Some(stored) => {
                 reused += stored.len();
                 stored
@@ -75,7 +77,8 @@ pub fn answer_plainly(
 ) -> Result<Vec<Answer>, EvalError> {
     let method = if answerer.adapters.is_some() { Method::Adapter } else { Method::Base };
     let prompts = Prompts::load(&config.prompts)?;
-    let style = prepared.style;
-    let runner = MethodRunner { answerer, method, prompts: &prompts, style, with_options: false, config };
+    let (style, refusals) = (prepared.style, prepared.refusals.as_slice());
+    let runner =
+        MethodRunner { answerer, method, prompts: &prompts, style, refusals, with_options: false, config };
     answer_all(&runner, prepared, "", None, progress)
 }

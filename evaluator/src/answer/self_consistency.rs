@@ -69,6 +69,7 @@ mod tests {
             rejected: Vec::new(),
             cut_audio: 0,
             style: PromptStyle::default(),
+            refusals: Vec::new(),
         };
         let (mut base, mut samples, mut expected) = (Vec::new(), SampledAnswers::new(), Vec::new());
         for (index, (choices, text, others, share)) in rows.into_iter().enumerate() {

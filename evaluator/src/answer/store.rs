@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use idk_common::fs;
 use idk_common::hash::sha256_hex;
+use idk_questions::{AskedQuestion, Judgement};
 use serde::{Deserialize, Serialize};
 
 use crate::answer::ask::Item;
@@ -49,7 +50,13 @@ impl Store {
     }
 
     /// The answers to exactly these questions in this order, if they are there and undamaged.
-    pub(crate) fn find(&self, keys: &[String], items: &[Item<'_>]) -> Option<Vec<Answer>> {
+    /// `judge` reads their texts.
+    pub(crate) fn find(
+        &self,
+        keys: &[String],
+        items: &[Item<'_>],
+        judge: impl Fn(&AskedQuestion, &str) -> Judgement,
+    ) -> Option<Vec<Answer>> {
         // Whatever is wrong with the file, the batch is answered again and the file replaced.
         let text = fs::read_to_string(&self.path(keys)).ok()?;
         let (sum, rows) = text.split_once('\n')?;
@@ -62,7 +69,7 @@ impl Store {
         }
         let answers = rows.into_iter().zip(items).map(|(row, (question, _))| Answer {
             id: question.id().to_owned(),
-            judgement: question.judge(&row.text),
+            judgement: judge(question, &row.text),
             text: row.text,
             log_prob: row.log_prob,
             option_log_probs: row.option_log_probs,
@@ -98,7 +105,7 @@ impl Store {
 
 #[cfg(test)]
 mod tests {
-    use idk_questions::{AskedQuestion, Question};
+    use idk_questions::Question;
 
     use super::*;
 
@@ -130,14 +137,14 @@ mod tests {
         let (a, b) = (question("a"), question("b"));
         let keys = ["ka", "kb"].map(str::to_owned);
         let answers = vec![answer("a", "dog"), answer("b", "no idea")];
-        assert_eq!(store.find(&keys, &[(&a, &[]), (&b, &[])]), None);
+        assert_eq!(store.find(&keys, &[(&a, &[]), (&b, &[])], AskedQuestion::judge), None);
         store.keep(&keys, &answers).unwrap();
-        assert_eq!(store.find(&keys, &[(&a, &[]), (&b, &[])]), Some(answers));
+        assert_eq!(store.find(&keys, &[(&a, &[]), (&b, &[])], AskedQuestion::judge), Some(answers));
         let other = ["kb", "ka"].map(str::to_owned);
-        assert_eq!(store.find(&other, &[(&b, &[]), (&a, &[])]), None);
-        assert_eq!(store.find(&keys[..1], &[(&a, &[])]), None);
+        assert_eq!(store.find(&other, &[(&b, &[]), (&a, &[])], AskedQuestion::judge), None);
+        assert_eq!(store.find(&keys[..1], &[(&a, &[])], AskedQuestion::judge), None);
         let elsewhere = Store::open(dir.path(), "another").unwrap();
-        assert_eq!(elsewhere.find(&keys, &[(&a, &[]), (&b, &[])]), None);
+        assert_eq!(elsewhere.find(&keys, &[(&a, &[]), (&b, &[])], AskedQuestion::judge), None);
     }
 
     #[test]
@@ -150,9 +157,9 @@ mod tests {
         let whole = fs::read_to_string(&path).unwrap();
         for damaged in [whole.replace("dog", "cat"), whole[..whole.len() / 2].to_owned(), String::new()] {
             fs::write_atomic(&path, damaged.as_bytes()).unwrap();
-            assert_eq!(store.find(&keys, &[(&question, &[])]), None);
+            assert_eq!(store.find(&keys, &[(&question, &[])], AskedQuestion::judge), None);
         }
         fs::write_atomic(&path, whole.as_bytes()).unwrap();
-        assert!(store.find(&keys, &[(&question, &[])]).is_some());
+        assert!(store.find(&keys, &[(&question, &[])], AskedQuestion::judge).is_some());
     }
 }

@@ -91,6 +91,7 @@ impl Evaluation<'_> {
             method,
             prompts: self.prompts,
             style: prepared.style,
+            refusals: &prepared.refusals,
             // The threshold rule refuses by the base model's option probabilities; a curve is made of both.
             with_options: matches!(method, Method::Base | Method::Adapter),
             config: self.config,

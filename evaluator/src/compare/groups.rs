@@ -135,6 +135,7 @@ mod tests {
                 rejected: Vec::new(),
                 cut_audio: 0,
                 style: PromptStyle::default(),
+                refusals: Vec::new(),
             },
             Vec::new(),
             Vec::new(),

@@ -321,6 +321,7 @@ mod tests {
             rejected: Vec::new(),
             cut_audio: 0,
             style: PromptStyle::default(),
+            refusals: Vec::new(),
         };
         (prepared, before, after)
     }

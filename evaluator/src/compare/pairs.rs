@@ -83,6 +83,7 @@ mod tests {
             rejected: Vec::new(),
             cut_audio: 0,
             style: PromptStyle::default(),
+            refusals: Vec::new(),
         };
         let answers = |verdicts: [Verdict; 4]| -> Vec<Answer> {
             let answer = |(index, verdict): (usize, Verdict)| Answer {

@@ -158,6 +158,7 @@ mod tests {
             rejected: Vec::new(),
             cut_audio: 0,
             style: PromptStyle::default(),
+            refusals: Vec::new(),
         };
         (prepared, answers)
     }

@@ -13,14 +13,6 @@ use crate::arch::section::Section;
 use crate::arch::template::Template;
 use crate::error::ModelError;
 
-/// The special tokens of chats, in the order of their ids.
-pub(crate) const SPECIAL_TOKENS: [&str; 6] =
-    ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|AUDIO|>", "<|audio_bos|>", "<|audio_eos|>"];
-
-/// The words of the built-in template.
-pub(crate) const TEMPLATE_WORDS: [&str; 3] =
-    ["You are a helpful assistant.", "system user assistant", "Audio"];
-
 /// The record.
 pub(crate) static ARCHITECTURE: Architecture = Architecture {
     model_type: "qwen2_audio",

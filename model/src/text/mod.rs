@@ -1,5 +1,4 @@
 //! Chats, and text to ids and back.
-pub(crate) mod bpe;
 pub(crate) mod pattern;
 pub(crate) mod template;
 pub(crate) mod tokenizer;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use idk_benchmark::{Bank, ComposeConfig, Split};
+use idk_benchmark::{Bank, ComposeConfig, Split, default_bank_dir};
 use serde_json::json;
 
 use crate::run::RunError;
@@ -39,7 +39,7 @@ impl ComposeArguments {
             let what = format!("`--split {}`: a bank has the splits {names}", self.split);
             return Err(RunError::Usage { what }.into());
         }
-        let bank = Bank::load(&self.bank.clone().unwrap_or_else(idk_benchmark::default_bank_dir))?;
+        let bank = Bank::load(&self.bank.clone().unwrap_or_else(|| default_bank_dir(None)))?;
         let config = ComposeConfig {
             split: self.split.clone(),
             questions_per_modality: self.questions,

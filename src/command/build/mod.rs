@@ -102,14 +102,8 @@ impl Arguments {
     }
 
     fn reject_options_of_build(&self) -> Result<(), Failure> {
-        let given = [
-            ("a recipe before its name", self.recipe.recipe.is_some()),
-            ("--set before its name", !self.recipe.set.is_empty()),
-            ("--fresh", self.fresh),
-            ("--resume", self.resume),
-            ("--shard", self.shard.is_some()),
-        ];
-        Ok(reject_next_to("a subcommand", &given)?)
+        let own = [("--fresh", self.fresh), ("--resume", self.resume), ("--shard", self.shard.is_some())];
+        Ok(reject_next_to("a subcommand", self.recipe.given().into_iter().chain(own))?)
     }
 }
 

@@ -72,15 +72,14 @@ impl ViewArguments {
 
 impl EvaluateArguments {
     /// What of it was given, in words.
-    pub(super) fn given(&self) -> [(&'static str, bool); 6] {
-        [
-            ("a recipe before its name", self.recipe.recipe.is_some()),
-            ("--set before its name", !self.recipe.set.is_empty()),
+    pub(super) fn given(&self) -> impl Iterator<Item = (&'static str, bool)> {
+        let own = [
             ("--model", self.model.is_some()),
             ("--adapter", !self.adapter.is_empty()),
             ("--format, --by, --transitions or --p-values", self.view.view() != View::default()),
             ("--out", self.out.is_some()),
-        ]
+        ];
+        self.recipe.given().into_iter().chain(own)
     }
 
     /// Answers the test set and prints its tables.

@@ -69,7 +69,7 @@ impl Arguments {
     fn run(&self) -> Result<(), Failure> {
         let json = self.json;
         let Some(command) = &self.command else { return self.evaluate.run(json) };
-        reject_next_to(&format!("`{}`", command.name()), &self.evaluate.given())?;
+        reject_next_to(&format!("`{}`", command.name()), self.evaluate.given())?;
         match command {
             Command::Score(score) => score.run(json),
             Command::Sweep(sweep) => sweep.run(json),

@@ -6,6 +6,7 @@ use clap::Args;
 use idk_common::RunDir;
 use idk_common::hash::sha256_file;
 use idk_common::json::read_json;
+use idk_common::paths::find;
 use idk_common::text::{display_path, markdown, quoted};
 use idk_model::{Merge, Merged, StoredDtype};
 use serde_json::{Value, json};
@@ -79,7 +80,8 @@ impl MergeArguments {
         let recipe = adapter.parent().map(|run| RunDir::new(run).recipe()).filter(|path| path.is_file());
         let of_run = recipe.and_then(|path| Recipe::load(&path, &[]).ok()).map(|recipe| recipe.model.path);
         let named = config["base_model_name_or_path"].as_str().filter(|name| !name.is_empty());
-        let found = named.map(PathBuf::from).into_iter().chain(of_run).find(|path| path.is_dir());
+        let named_dir = named.map(|named| find(Path::new(named), Some(adapter)));
+        let found = named_dir.into_iter().chain(of_run).find(|path| path.is_dir());
         found.ok_or_else(|| RunError::NoBase { adapter: adapter.to_owned(), named: named.map(str::to_owned) })
     }
 

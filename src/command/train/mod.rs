@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use idk_evaluator::View;
 
-use super::args::{RecipeArgs, exit_codes};
+use super::args::{RecipeArgs, exit_codes, reject_next_to};
 use super::eval::evaluate::print_results;
 use crate::experiment::{k_sweep, transfer};
 use crate::preflight::{check, plan};
@@ -96,10 +96,12 @@ pub fn main() -> ExitCode {
 impl Arguments {
     fn run(&self) -> Result<(), Failure> {
         let json = self.json;
-        match &self.command {
-            Some(Command::Merge(merge)) => return merge.run(json),
-            Some(Command::WarmUp(warm_up)) => return warm_up.run(json),
-            None => {}
+        if let Some(command) = &self.command {
+            self.reject_options_of_train()?;
+            return match command {
+                Command::Merge(merge) => merge.run(json),
+                Command::WarmUp(warm_up) => warm_up.run(json),
+            };
         }
         if self.env {
             return environment::print(json);
@@ -118,13 +120,22 @@ impl Arguments {
         }
         train(&recipe, &Options { fresh: self.fresh, json, allow_changes })
     }
+
+    fn reject_options_of_train(&self) -> Result<(), Failure> {
+        let own = [
+            ("--print-config", self.print_config),
+            ("--check", self.check.is_some()),
+            ("--dry-run", self.dry_run),
+            ("--allow-change", !self.allow_change.is_empty()),
+            ("--env", self.env),
+            ("--fresh", self.fresh),
+        ];
+        Ok(reject_next_to("a subcommand", self.recipe.given().into_iter().chain(own))?)
+    }
 }
 
 /// Questions to report, or an experiment of several runs.
 fn train(recipe: &Recipe, options: &Options<'_>) -> Result<(), Failure> {
-    if recipe.base.is_some() {
-        return crate::base_run::train_base(recipe, options);
-    }
     if let Some(transfer) = &recipe.transfer {
         return transfer::run(recipe, transfer, options);
     }

@@ -29,7 +29,7 @@ impl WarmUpArguments {
     pub(super) fn run(&self, json: bool) -> Result<(), Failure> {
         let mut recipe = self.recipe.load()?;
         if recipe.model.device == "cpu" {
-            let what = "the CPU has no kernels to compile; name a GPU: `--set model.device=cuda`".to_owned();
+            let what = "the CPU has no kernels to compile; name a GPU: `--device cuda`".to_owned();
             return Err(RunError::Usage { what }.into());
         }
         let dir =
@@ -37,7 +37,7 @@ impl WarmUpArguments {
         make_small(&mut recipe);
         recipe.output.dir = dir.path().join("run");
         let options = Options { json, ..Options::default() };
-        stage::cell(&recipe, &dir.path().join("questions"), &options)?;
+        stage::cell(&recipe, dir.path().join("questions"), &options)?;
         let line = kernels::line().unwrap_or_else(|| "kernels   none".to_owned());
         let row = serde_json::json!({ "type": "kernels", "message": line });
         Ok(print_result(json, &row, || line.clone())?)
@@ -73,8 +73,8 @@ mod tests {
 
     #[test]
     fn the_cpu_needs_no_warm_up() {
-        let recipe = RecipeArgs { recipe: Some("recipes/sound.toml".into()), set: Vec::new() };
+        let recipe = RecipeArgs { recipe: Some("recipes/sound.toml".into()), ..RecipeArgs::default() };
         let error = WarmUpArguments { recipe }.run(false).unwrap_err();
-        assert!(error.to_string().contains("model.device=cuda"), "{error}");
+        assert!(error.to_string().contains("--device cuda"), "{error}");
     }
 }

@@ -168,6 +168,7 @@ pub(crate) mod tests {
             rejected: Vec::new(),
             cut_audio: 0,
             style: PromptStyle::default(),
+            refusals: Vec::new(),
         };
         let answers = pairs.iter().enumerate();
         let (before, after) = answers.map(|(i, &(was, is))| (answer(i, was), answer(i, is))).unzip();

@@ -10,8 +10,13 @@ use serde_json::{Map, Value, json};
 use tokenizers::normalizers::NFC;
 use tokenizers::{NormalizedString, Normalizer};
 
-use crate::arch::qwen2_audio::{SPECIAL_TOKENS as SPECIALS, TEMPLATE_WORDS};
-use crate::error::ModelError;
+use crate::error::PretrainError;
+
+/// The special tokens of Qwen2-Audio's chats, in the order of their ids.
+const SPECIALS: [&str; 6] =
+    ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|AUDIO|>", "<|audio_bos|>", "<|audio_eos|>"];
+/// The words of its chat template.
+const TEMPLATE_WORDS: [&str; 3] = ["You are a helpful assistant.", "system user assistant", "Audio"];
 
 /// Qwen2's split of text into words, from its `tokenizer.json`.
 const PRE_TOKENIZER: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
@@ -22,15 +27,13 @@ const MODEL_MAX_LENGTH: usize = 8192;
 
 /// A trained tokenizer, as its two files.
 #[derive(Clone, Debug)]
-pub struct WordBpe {
+pub(crate) struct WordBpe {
     /// Bytes of `tokenizer.json`.
-    pub tokenizer_json: Vec<u8>,
+    pub(crate) tokenizer_json: Vec<u8>,
     /// Bytes of `tokenizer_config.json`.
-    pub tokenizer_config_json: Vec<u8>,
-    /// Ids in use, special tokens included.
-    pub vocab_size: usize,
+    pub(crate) tokenizer_config_json: Vec<u8>,
     /// Words that the vocabulary had no room for: they stay in several pieces.
-    pub split_words: Vec<String>,
+    pub(crate) split_words: Vec<String>,
 }
 
 /// Trains the tokenizer on the words of `texts` and of the chat template.
@@ -41,12 +44,12 @@ pub struct WordBpe {
 /// matter.
 ///
 /// # Errors
-/// [`ModelError::Input`] if `vocab_limit` has no room for the bytes and the special tokens.
-pub fn train_word_bpe(texts: &[String], vocab_limit: usize) -> Result<WordBpe, ModelError> {
+/// [`PretrainError::Tokenizer`] if `vocab_limit` has no room for the bytes and the special tokens.
+pub(crate) fn train_word_bpe(texts: &[String], vocab_limit: usize) -> Result<WordBpe, PretrainError> {
     let alphabet = byte_alphabet();
     let fixed = alphabet.len() + SPECIALS.len();
     if vocab_limit < fixed {
-        return Err(ModelError::Input {
+        return Err(PretrainError::Tokenizer {
             what: format!(
                 "a vocabulary of {vocab_limit} ids is too small: bytes and special tokens take {fixed}"
             ),
@@ -77,18 +80,18 @@ pub fn train_word_bpe(texts: &[String], vocab_limit: usize) -> Result<WordBpe, M
     Ok(WordBpe {
         tokenizer_json: pretty(&tokenizer_json(&vocab, &merges)),
         tokenizer_config_json: pretty(&tokenizer_config_json(vocab.len())),
-        vocab_size: vocab.len() + SPECIALS.len(),
         split_words,
     })
 }
 
 /// Every word with the number of times it occurs; the words of the template are there too.
-fn count_words(texts: &[String]) -> Result<BTreeMap<String, u64>, ModelError> {
-    let regex = Regex::new(WORD).map_err(|error| ModelError::Input { what: error.to_string() })?;
+fn count_words(texts: &[String]) -> Result<BTreeMap<String, u64>, PretrainError> {
+    let regex = Regex::new(WORD).map_err(|error| PretrainError::Tokenizer { what: error.to_string() })?;
     let mut counts = BTreeMap::new();
     for text in texts.iter().map(String::as_str).chain(TEMPLATE_WORDS) {
         let mut normalized = NormalizedString::from(text);
-        NFC.normalize(&mut normalized).map_err(|error| ModelError::Input { what: error.to_string() })?;
+        NFC.normalize(&mut normalized)
+            .map_err(|error| PretrainError::Tokenizer { what: error.to_string() })?;
         for word in regex.find_iter(normalized.get()) {
             *counts.entry(word.as_str().to_owned()).or_insert(0) += 1;
         }
@@ -200,8 +203,9 @@ fn pretty(value: &Value) -> Vec<u8> {
 mod tests {
     use std::collections::BTreeSet;
 
+    use idk_model::LalmTokenizer;
+
     use super::*;
-    use crate::text::tokenizer::LalmTokenizer;
 
     fn texts() -> Vec<String> {
         [
@@ -239,8 +243,7 @@ mod tests {
 
     #[test]
     fn any_text_survives_encoding_and_decoding() {
-        let (bpe, tokenizer) = trained();
-        assert_eq!(tokenizer.vocab_size(), bpe.vocab_size);
+        let (_, tokenizer) = trained();
         for text in
             ["", "unseen w\u{f6}rds 123", " two  spaces\t\r\n\n", "\u{1f3b5} (D) I don't know", "\0\u{7f}"]
         {
@@ -252,12 +255,12 @@ mod tests {
 
     #[test]
     fn ids_are_bytes_then_merges_then_special_tokens() {
-        let (bpe, tokenizer) = trained();
+        let (_, tokenizer) = trained();
         // As in Qwen2: `!` is 0, `A` 32, a line feed 198, a space 220.
         for (text, id) in [("!", 0), ("A", 32), ("\n", 198), (" ", 220)] {
             assert_eq!(tokenizer.encode(text).unwrap(), [id], "{text:?}");
         }
-        let first = bpe.vocab_size as u32 - 6;
+        let first = tokenizer.vocab_size() as u32 - 6;
         let ids = tokenizer.encode_with_special(&SPECIALS.concat()).unwrap();
         assert_eq!(ids, (first..first + 6).collect::<Vec<_>>());
     }
@@ -274,7 +277,8 @@ mod tests {
     #[test]
     fn a_small_vocabulary_reports_the_words_it_had_no_room_for() {
         let bpe = train_word_bpe(&texts(), 265).unwrap();
-        assert_eq!(bpe.vocab_size, 265);
+        let ids = LalmTokenizer::from_bytes(bpe.tokenizer_json, bpe.tokenizer_config_json).unwrap();
+        assert_eq!(ids.vocab_size(), 265);
         assert!(bpe.split_words.contains(&"animal".to_owned()));
         let words: BTreeSet<&String> = bpe.split_words.iter().collect();
         assert_eq!(words.len(), bpe.split_words.len());

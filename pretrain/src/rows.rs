@@ -1,45 +1,44 @@
-//! Full-parameter training of a small base model from scratch on freshly rendered clips.
+//! The rows that a base model is trained on, rendered as they are needed.
 //!
 //! Every row is a pure function of (seed, row index): the clip, the question, the task and the
 //! augmentation. The refusal phrase is only ever a phrase to repeat, never an answer about audio.
 
-use idk_audio::{LogMel, MelConfig};
+use idk_audio::LogMel;
 use idk_benchmark::{ComposedItem, Stream};
 use idk_common::seed::{Rng, derive_seed};
 use idk_common::{Problem, Problems};
-use idk_model::{FeatureExtractor, LalmTokenizer, Message};
-use idk_questions::{PromptStyle, prompt_text, shuffled};
+use idk_model::{FeatureExtractor, Message};
+use idk_questions::{PromptStyle, REFUSAL, prompt_text, shuffled};
 use idk_trainer::{Clip, Example};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 
 /// `[base]`: the mix of tasks that a base model is trained on. Shares are relative weights.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct BaseConfig {
+pub(crate) struct BaseConfig {
     /// Share of "describe the audio" rows.
-    pub caption: f64,
+    pub(crate) caption: f64,
     /// Share of questions without options.
-    pub open: f64,
+    pub(crate) open: f64,
     /// Share of questions with four options, in a fresh order each time.
-    pub choice: f64,
+    pub(crate) choice: f64,
     /// Share of "repeat this phrase" rows, half of them with a clip.
-    pub repeat: f64,
+    pub(crate) repeat: f64,
     /// Share of the repeat rows whose phrase is the refusal.
-    pub refusal_share: f64,
+    pub(crate) refusal_share: f64,
     /// Difficulties that are trained on; all when empty. Hearing starts sooner on clear clips.
-    pub difficulties: Vec<String>,
+    pub(crate) difficulties: Vec<String>,
     /// Number format of the weights on disk: `f32` or `bf16`.
-    pub dtype: Dtype,
+    pub(crate) dtype: Dtype,
     /// Share of the clips in which a band of mel channels is blanked (SpecAugment, Park et al. 2019).
-    pub frequency_mask: f64,
+    pub(crate) frequency_mask: f64,
 }
 
 /// Number format of saved weights.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Dtype {
+pub(crate) enum Dtype {
     /// 32-bit floating point.
     #[default]
     F32,
@@ -62,49 +61,6 @@ impl Default for BaseConfig {
     }
 }
 
-/// `[init]`: the sizes of a model that starts from random weights.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct InitConfig {
-    /// Mel channels of the log-mel features.
-    pub num_mel_bins: usize,
-    /// Width of the audio encoder.
-    pub d_model: usize,
-    /// Layers of the audio encoder.
-    pub encoder_layers: usize,
-    /// Attention heads of the audio encoder.
-    pub encoder_attention_heads: usize,
-    /// Width of the encoder's feed-forward layers.
-    pub encoder_ffn_dim: usize,
-    /// Width of the language model.
-    pub hidden_size: usize,
-    /// Width of the language model's feed-forward layers.
-    pub intermediate_size: usize,
-    /// Layers of the language model.
-    pub num_hidden_layers: usize,
-    /// Query heads of the language model.
-    pub num_attention_heads: usize,
-    /// Key and value heads of the language model.
-    pub num_key_value_heads: usize,
-}
-
-impl Default for InitConfig {
-    fn default() -> Self {
-        Self {
-            num_mel_bins: 80,
-            d_model: 128,
-            encoder_layers: 3,
-            encoder_attention_heads: 4,
-            encoder_ffn_dim: 384,
-            hidden_size: 128,
-            intermediate_size: 352,
-            num_hidden_layers: 4,
-            num_attention_heads: 4,
-            num_key_value_heads: 2,
-        }
-    }
-}
-
 /// What a row of base training asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Task {
@@ -116,7 +72,7 @@ enum Task {
 
 impl BaseConfig {
     /// What is wrong with the values of `[base]`, all of it.
-    pub fn problems(&self) -> Vec<Problem> {
+    pub(crate) fn problems(&self) -> Vec<Problem> {
         let mut problems = Problems::of_section("base");
         let weights = [
             ("caption", self.caption),
@@ -154,15 +110,13 @@ impl BaseConfig {
 /// The rows of base training.
 pub(crate) struct BaseRows<'a> {
     /// Endless clips and questions.
-    pub stream: &'a Stream<'a>,
+    pub(crate) stream: &'a Stream<'a>,
     /// The mix of tasks.
-    pub config: &'a BaseConfig,
+    pub(crate) config: &'a BaseConfig,
     /// The features that the model wants.
-    pub mel: &'a FeatureExtractor,
-    /// The phrase that is only ever repeated.
-    pub refusal: &'a str,
+    pub(crate) mel: &'a FeatureExtractor,
     /// The run's seed.
-    pub seed: u64,
+    pub(crate) seed: u64,
 }
 
 impl BaseRows<'_> {
@@ -216,7 +170,7 @@ impl BaseRows<'_> {
             }
             Task::Repeat => {
                 let phrase = if rng.uniform() < self.config.refusal_share {
-                    self.refusal.to_owned()
+                    REFUSAL.to_owned()
                 } else if rng.uniform() < 0.5 {
                     item.caption.clone()
                 } else {
@@ -255,75 +209,3 @@ fn blank_bands(mel: &mut LogMel, rng: &mut Rng) {
         *value = floor;
     }
 }
-
-impl InitConfig {
-    /// What is wrong with the values of `[init]`, all of it.
-    pub fn problems(&self) -> Vec<Problem> {
-        let mut problems = Problems::of_section("init");
-        problems.at_least_one([
-            ("num_mel_bins", self.num_mel_bins),
-            ("d_model", self.d_model),
-            ("encoder_layers", self.encoder_layers),
-            ("encoder_attention_heads", self.encoder_attention_heads),
-            ("encoder_ffn_dim", self.encoder_ffn_dim),
-            ("hidden_size", self.hidden_size),
-            ("intermediate_size", self.intermediate_size),
-            ("num_hidden_layers", self.num_hidden_layers),
-            ("num_attention_heads", self.num_attention_heads),
-            ("num_key_value_heads", self.num_key_value_heads),
-        ]);
-        problems.into_vec()
-    }
-
-    /// The `config.json` of a new model of these sizes; everything else as in Qwen2-Audio-7B.
-    pub fn config_json(&self, tokenizer: &LalmTokenizer) -> Value {
-        json!({
-            "architectures": ["Qwen2AudioForConditionalGeneration"],
-            "model_type": "qwen2_audio",
-            "audio_token_index": tokenizer.audio_id(),
-            "vocab_size": tokenizer.vocab_size(),
-            "audio_config": {
-                "model_type": "qwen2_audio_encoder",
-                "num_mel_bins": self.num_mel_bins,
-                "d_model": self.d_model,
-                "encoder_layers": self.encoder_layers,
-                "encoder_attention_heads": self.encoder_attention_heads,
-                "encoder_ffn_dim": self.encoder_ffn_dim,
-                "max_source_positions": WINDOW_POSITIONS,
-            },
-            "text_config": {
-                "model_type": "qwen2",
-                "vocab_size": tokenizer.vocab_size(),
-                "hidden_size": self.hidden_size,
-                "intermediate_size": self.intermediate_size,
-                "num_hidden_layers": self.num_hidden_layers,
-                "num_attention_heads": self.num_attention_heads,
-                "num_key_value_heads": self.num_key_value_heads,
-                "max_position_embeddings": MAX_POSITIONS,
-                "rms_norm_eps": 1e-5,
-                "rope_theta": 10_000.0,
-                "tie_word_embeddings": false,
-                "eos_token_id": tokenizer.eos_id(),
-                "pad_token_id": tokenizer.pad_id(),
-            },
-        })
-    }
-
-    /// The feature extractor's settings: the 7B's 30 s window with this model's number of mel channels.
-    pub fn mel_config(&self) -> MelConfig {
-        MelConfig {
-            feature_size: self.num_mel_bins,
-            sampling_rate: SAMPLE_RATE_HZ,
-            hop_length: 160,
-            n_fft: 400,
-            chunk_length: 30,
-        }
-    }
-}
-
-/// Encoder positions of a 30 s window, as in Qwen2-Audio-7B, so that other servers take the model as it is.
-const WINDOW_POSITIONS: usize = 1500;
-/// Room for one full window (750 audio tokens) with its question and answer.
-const MAX_POSITIONS: usize = 2048;
-/// What Whisper's features are defined for.
-const SAMPLE_RATE_HZ: usize = 16_000;

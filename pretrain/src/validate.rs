@@ -1,0 +1,102 @@
+//! What a base model gets right on the validation split.
+
+use std::collections::BTreeMap;
+
+use idk_benchmark::{Bank, ComposeConfig, ComposedItem};
+use idk_model::{Answerer, Chat, Clip, FeatureLimits, FeatureStore, Lalm, SamplingConfig};
+use idk_questions::{AskedQuestion, PromptStyle, Verdict, judge};
+use rayon::prelude::*;
+
+use crate::error::PretrainError;
+
+/// Validation questions that go through the model together.
+const VAL_BATCH: usize = 32;
+
+/// The questions of the bank's validation split.
+///
+/// # Errors
+/// A bank that has too few recordings.
+pub(crate) fn validation_items(bank: &Bank) -> Result<Vec<ComposedItem>, PretrainError> {
+    let config = ComposeConfig {
+        split: "val".to_owned(),
+        questions_per_modality: None,
+        modalities: Vec::new(),
+        seed: 0,
+    };
+    Ok(idk_benchmark::compose(bank, &config)?)
+}
+
+/// One greedy answer to every item: was it right?
+fn answers(lalm: &Lalm, items: &[ComposedItem]) -> Result<Vec<bool>, PretrainError> {
+    let greedy = SamplingConfig { max_new_tokens: 16, ..SamplingConfig::default() };
+    // The model changes between two calls, so nothing that it hears may be kept.
+    let features = FeatureStore::new("", FeatureLimits::NONE);
+    let answerer = Answerer::base(lalm, &features);
+    let mut right = Vec::with_capacity(items.len());
+    for batch in items.chunks(VAL_BATCH) {
+        let chat = |item: &ComposedItem| Chat {
+            messages: vec![AskedQuestion::new(item.question.clone(), None).message(PromptStyle::Lettered)],
+            clips: vec![Clip::of_mel(lalm.mel.log_mel(&item.samples), &lalm.mel)],
+        };
+        let prompts = answerer.prompts(&batch.par_iter().map(chat).collect::<Vec<Chat>>())?;
+        let generated = answerer.answer(&prompts, &greedy, &vec![vec![0]; prompts.len()])?;
+        let verdicts = batch.iter().zip(&generated).map(|(item, answers)| {
+            answers
+                .first()
+                .is_some_and(|answer| judge(&answer.text, &item.question).verdict == Verdict::Correct)
+        });
+        right.extend(verdicts);
+    }
+    Ok(right)
+}
+
+/// Accuracy over all questions and by task.
+///
+/// # Errors
+/// Whatever stops the answers.
+pub(crate) fn accuracy_by_task(
+    lalm: &Lalm,
+    items: &[ComposedItem],
+) -> Result<BTreeMap<String, f64>, PretrainError> {
+    let right = answers(lalm, items)?;
+    let mut groups = BTreeMap::<String, (usize, usize)>::new();
+    for (item, right) in items.iter().zip(right) {
+        for name in ["accuracy".to_owned(), format!("accuracy_{}", item.question.task)] {
+            let (hits, total) = groups.entry(name).or_default();
+            *hits += usize::from(right);
+            *total += 1;
+        }
+    }
+    Ok(groups.into_iter().map(|(name, (hits, total))| (name, hits as f64 / total.max(1) as f64)).collect())
+}
+
+/// A table of the accuracy by family and difficulty.
+///
+/// # Errors
+/// Whatever stops the answers.
+pub(crate) fn accuracy_table(lalm: &Lalm, items: &[ComposedItem]) -> Result<String, PretrainError> {
+    let right = answers(lalm, items)?;
+    let mut rows = BTreeMap::<(String, String), BTreeMap<String, (usize, usize)>>::new();
+    for (item, right) in items.iter().zip(right) {
+        let question = &item.question;
+        let row = rows.entry((question.task.clone(), question.sub_category.clone())).or_default();
+        for column in [question.difficulty.clone(), "all".to_owned()] {
+            let (hits, total) = row.entry(column).or_default();
+            *hits += usize::from(right);
+            *total += 1;
+        }
+    }
+    let mut table =
+        "| modality | family | easy | medium | hard | all | n |\n|---|---|---:|---:|---:|---:|---:|\n"
+            .to_owned();
+    for ((task, family), row) in &rows {
+        let cell = |name: &str| match row.get(name) {
+            Some((hits, total)) if *total > 0 => format!("{:.2}", *hits as f64 / *total as f64),
+            _ => "-".to_owned(),
+        };
+        let total = row.get("all").map_or(0, |(_, total)| *total);
+        let cells = ["easy", "medium", "hard", "all"].map(cell).join(" | ");
+        table.push_str(&format!("| {task} | {family} | {cells} | {total} |\n"));
+    }
+    Ok(table)
+}

@@ -1,0 +1,129 @@
+//! How much memory the training would take: the trainer's estimate for the rows that were looked at.
+
+use std::collections::BTreeMap;
+
+use idk_model::ModelInfo;
+use idk_trainer::{MemoryInput, Method, estimate_memory};
+use serde::Serialize;
+
+use super::preview::Preview;
+use crate::recipe::Recipe;
+
+/// Memory in bytes, as far as it can be counted.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub(super) struct MemoryPlan {
+    weights: Option<u64>,
+    /// Trained values, gradients and moments.
+    trained: Option<u64>,
+    /// Audio features that are kept over epochs.
+    features: Option<u64>,
+    /// Everything at its peak, activations included.
+    peak: Option<u64>,
+}
+
+impl MemoryPlan {
+    pub(super) fn lines(&self) -> Vec<String> {
+        let parts = [
+            ("weights", self.weights),
+            ("trained values, gradients and moments", self.trained),
+            ("audio features", self.features),
+        ];
+        let parts: Vec<String> =
+            parts.iter().filter_map(|(name, bytes)| Some(format!("{name} {}", mib((*bytes)?)))).collect();
+        let mut lines = Vec::new();
+        if !parts.is_empty() {
+            lines.push(format!("memory    {}", parts.join("; ")));
+        }
+        if let Some(peak) = self.peak {
+            lines.push(format!("peak      about {}", mib(peak)));
+        }
+        lines
+    }
+}
+
+fn mib(bytes: u64) -> String {
+    let mib = bytes as f64 / f64::from(1 << 20);
+    if mib < 1024.0 { format!("{mib:.1} MiB") } else { format!("{:.1} GiB", mib / 1024.0) }
+}
+
+/// The trainer's own estimate; nothing without a model. `clips` are those of an epoch.
+pub(super) fn memory(
+    recipe: &Recipe,
+    outline: Option<&ModelInfo>,
+    adapted: Option<&BTreeMap<String, u64>>,
+    preview: &Preview,
+    clips: u64,
+) -> MemoryPlan {
+    let (Some(outline), Some(adapted)) = (outline, adapted) else { return MemoryPlan::default() };
+    // With an adapted encoder no features are kept.
+    let clips = if idk_model::adapt_audio(adapted.keys()) { 0 } else { clips };
+    let trained: u64 = adapted.values().sum();
+    let estimate = estimate_memory(&memory_input(recipe, outline, trained, preview, clips));
+    MemoryPlan {
+        weights: Some(estimate.weights),
+        trained: Some(estimate.lora + estimate.optimiser),
+        features: Some(estimate.features).filter(|bytes| *bytes > 0),
+        peak: Some(estimate.total),
+    }
+}
+
+/// Whether the weights will be bfloat16, those on an NVIDIA GPU being taken to be stored in 16 bits.
+fn in_half(recipe: &Recipe) -> bool {
+    recipe.run_settings().bf16(recipe.model.device.starts_with("cuda"), true)
+}
+
+fn on_gpu(recipe: &Recipe) -> bool {
+    recipe.model.device != "cpu"
+}
+
+/// What the training of adapters holds at its peak depends on this; the longest row that was looked at stands for all.
+fn memory_input<'a>(
+    recipe: &Recipe,
+    outline: &'a ModelInfo,
+    trained: u64,
+    preview: &Preview,
+    clips: u64,
+) -> MemoryInput<'a> {
+    let on_gpu = on_gpu(recipe);
+    let half = in_half(recipe);
+    let audio_tokens = preview.audio_tokens.iter().max().copied().unwrap_or_default();
+    let weight_bytes = if half { 2 } else { 4 };
+    let features = clips * (audio_tokens * outline.config.text.hidden_size * weight_bytes) as u64;
+    // Above the limit they are not kept at all.
+    let kept = features <= recipe.train.feature_cache_mib << 20;
+    // Rows of one prompt share it, unless layers are run again.
+    let twice = recipe.train.method == Method::Dpo && recipe.train.gradient_checkpointing;
+    let threads = if on_gpu { 1 } else { rayon::current_num_threads() };
+    MemoryInput {
+        model: &outline.config,
+        weight_bytes,
+        fused: !on_gpu && !half,
+        lora_parameters: trained as usize,
+        audio_tokens,
+        text_tokens: preview.tokens.iter().max().copied().unwrap_or_default().saturating_sub(audio_tokens),
+        batch_size: recipe.train.batch_size * if twice { 2 } else { 1 },
+        at_once: recipe.train.gradient_accumulation_steps.min(threads).max(1),
+        cached_clips: if kept { clips as usize } else { 0 },
+        pad_to: recipe.run_settings().pad_to(on_gpu),
+        gradient_checkpointing: recipe.train.gradient_checkpointing,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_told_in_units_that_can_be_read() {
+        assert_eq!([mib(1 << 19), mib(5 << 20), mib(3 << 30)], ["0.5 MiB", "5.0 MiB", "3.0 GiB"]);
+    }
+
+    #[test]
+    fn what_cannot_be_counted_is_left_out() {
+        assert_eq!(MemoryPlan::default().lines(), Vec::<String>::new());
+        let memory = MemoryPlan { trained: Some(16 << 20), peak: Some(1 << 30), ..MemoryPlan::default() };
+        let said = memory.lines();
+        assert_eq!(said[0], "memory    trained values, gradients and moments 16.0 MiB");
+        assert_eq!(said[1], "peak      about 1.0 GiB");
+    }
+}
