@@ -7,7 +7,7 @@
 //! - [`identity`]: what a stage was made from, compared with what is requested
 //! - [`chat`]: messages, with clips between their texts
 //! - [`json`]: JSON and JSON Lines on top of it
-//! - [`lfs`]: pointers that Git leaves instead of large files
+//! - [`lfs`]: pointers that Git leaves where large files should be
 //! - [`lock`]: one process per run folder; [`owned`]: which files of a folder are the program's own
 //! - [`hash`], [`manifest`]: SHA-256 of bytes, files and folders; folders that can be verified
 //! - [`paths`]: names from data files that must stay inside a folder

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
-use idk_audio::{LogMel, MelConfig};
+use idk_audio::LogMel;
 
 use crate::arch::audio::FeatureExtractor;
 use crate::arch::config::LalmConfig;
@@ -48,8 +48,8 @@ pub struct Lalm {
 }
 
 impl Lalm {
-    /// Loads a Hugging Face folder: `config.json`, the tokenizer files, `preprocessor_config.json` (or
-    /// `processor_config.json`), and safetensors weights in one file or in shards, in the naming of transformers 4 or 5.
+    /// Loads a Hugging Face folder of any known family: `config.json`, the tokenizer files, `preprocessor_config.json` (or
+    /// `processor_config.json`), and safetensors weights in one file or in shards, in any naming of the family.
     /// All weights are widened to float32.
     ///
     /// # Errors
@@ -67,7 +67,7 @@ impl Lalm {
     pub fn load_with(dir: &Path, device: &Device, settings: RunSettings) -> Result<Self, ModelError> {
         let config = LalmConfig::from_dir(dir)?;
         let tokenizer = LalmTokenizer::from_dir(dir, &config)?;
-        let mel = FeatureExtractor::new(MelConfig::from_dir(dir)?, config.architecture.audio);
+        let mel = FeatureExtractor::from_dir(dir, config.audio.rule)?;
         let generation = GenerationDefaults::from_dir(dir, &tokenizer)?;
         let mut weights = Weights::open_dir(dir, Some(&config.architecture.names))?;
         // The embedding's stored type stands for the model's.
@@ -120,7 +120,7 @@ impl Lalm {
             return Err(ModelError::MelBands { expected, found });
         }
         let mut source = TensorSource::new(device, config.specs(), values);
-        let encoder = AudioEncoder::build(&config.audio, config.architecture.audio, &mut source)?;
+        let encoder = AudioEncoder::build(&config.audio, mel.config(), &mut source)?;
         let projector = Projector::build(&config.projector, &mut source)?;
         let decoder = Decoder::build(&config.text, &mut source)?;
         Ok(Self { config, encoder, projector, decoder, tokenizer, mel, generation, device: device.clone() })
@@ -157,7 +157,12 @@ impl Lalm {
         }
         let encoded = self.encoder.encode(mels, context)?;
         let rows = self.projector.forward(encoded.rows, context);
-        Ok(encoded.places.iter().map(|&(start, tokens)| rows.clone().narrow(0, start, tokens)).collect())
+        let window = |&(start, tokens): &(usize, usize)| rows.clone().narrow(0, start, tokens);
+        let clip = |windows: &Vec<(usize, usize)>| match windows.as_slice() {
+            [one] => window(one),
+            many => Tensor::cat(many.iter().map(window).collect(), 0),
+        };
+        Ok(encoded.places.iter().map(clip).collect())
     }
 
     /// [`Lalm::encode_audio`] of each clip for itself: its features are the same to the last bit whichever clips it is
@@ -223,11 +228,12 @@ impl Lalm {
         let rows = Some(self.projector.forward(encoded.rows, context));
         let mut places = encoded.places.into_iter();
         let places: Vec<Vec<(usize, usize)>> =
-            audio.iter().map(|clips| places.by_ref().take(clips.len()).collect()).collect();
+            audio.iter().map(|clips| places.by_ref().take(clips.len()).flatten().collect()).collect();
         self.merge(batch, rows, &places)
     }
 
-    /// Gathers text embeddings and audio rows into sequences. `places` holds first row and number of rows of every clip.
+    /// Gathers text embeddings and audio rows into sequences. `places` holds per batch row the first row and the number of
+    /// rows of each piece of audio.
     fn merge(
         &self,
         batch: &TokenBatch,

@@ -22,8 +22,8 @@ mod weights;
 pub use idk_common::chat::{Message, Part, audio_count};
 
 pub use answer::{Answerer, Chat, batches_by_length};
-pub use arch::audio::{AudioRule, FeatureExtractor};
-pub use arch::config::{AudioConfig, LalmConfig, ProjectorConfig, TextConfig};
+pub use arch::audio::{AudioRule, FeatureExtractor, Pooling, Windows};
+pub use arch::config::{AudioConfig, LalmConfig, ProjectorConfig, RotaryTime, TextConfig};
 pub use arch::names::{ENCODER_POSITIONS, Names, Role, adapt_audio};
 pub use arch::specs::{Linears, TensorKind, TensorSpec};
 pub use arch::{ARCHITECTURES, Architecture};

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use burn::tensor::Device;
-use idk_audio::MelConfig;
 
 use crate::arch::audio::FeatureExtractor;
 use crate::arch::config::LalmConfig;
+use crate::arch::qwen2_audio;
 use crate::error::ModelError;
 use crate::generate::defaults::GenerationDefaults;
 use crate::lora::{Adapters, LoraConfig};
@@ -40,7 +40,7 @@ impl ModelInfo {
         if let Some(tokenizer) = &tokenizer {
             keep(GenerationDefaults::from_dir(dir, tokenizer), &mut problems);
         }
-        let mel = keep(MelConfig::from_dir(dir).map_err(ModelError::from), &mut problems);
+        let mel = keep(mel_of(dir, config.as_ref()), &mut problems);
         let names = config.as_ref().map(|config| &config.architecture.names);
         let weights = keep(Weights::open_dir(dir, names), &mut problems);
         if let (Some(config), Some(weights)) = (&config, &weights) {
@@ -48,7 +48,7 @@ impl ModelInfo {
         }
         match (config, tokenizer, mel, weights) {
             (Some(config), Some(tokenizer), Some(mel), Some(weights)) if problems.is_empty() => Ok(Self {
-                mel: FeatureExtractor::new(mel, config.architecture.audio),
+                mel,
                 config,
                 tokenizer,
                 parameters: weights.shapes().map(|(_, shape)| shape.iter().product::<usize>() as u64).sum(),
@@ -77,6 +77,12 @@ impl ModelInfo {
     pub fn adapters(&self, dir: &Path) -> Result<Adapters, ModelError> {
         Adapters::load_for(dir, &self.config.linears(), &Device::flex())
     }
+}
+
+/// The feature settings, which are checked even where no family says how they are used.
+fn mel_of(dir: &Path, config: Option<&LalmConfig>) -> Result<FeatureExtractor, ModelError> {
+    let rule = config.map_or(qwen2_audio::RULE, |config| config.audio.rule);
+    FeatureExtractor::from_dir(dir, rule)
 }
 
 fn keep<T>(found: Result<T, ModelError>, problems: &mut Vec<ModelError>) -> Option<T> {

@@ -7,7 +7,7 @@ use idk_benchmark::{Bank, ComposedItem, Split, Stream};
 use idk_common::hash::sha256_file;
 use idk_common::progress::Progress;
 use idk_common::{Identity, RunDir};
-use idk_model::{Lalm, SaveDtype};
+use idk_model::{Lalm, ModelError, SaveDtype};
 use idk_trainer::{TrainRun, train_full};
 
 use crate::error::PretrainError;
@@ -29,6 +29,11 @@ pub(crate) fn train(recipe: &PretrainRecipe, stop: &AtomicBool) -> Result<String
         Some(init) => new_model(init, &bank, recipe.seed, &device)?,
         None => Lalm::load(&recipe.model.path, &device)?,
     };
+    if lalm.config.to_json("float32").is_none() {
+        let name = lalm.config.architecture.name;
+        let what = format!("only adapters of {name} are trained, not whole models");
+        return Err(ModelError::Input { what }.into());
+    }
     let dir = RunDir::new(&recipe.output.dir);
     let _lock = dir.claim()?;
     let identity = identity(recipe, &bank_dir)?;

@@ -128,7 +128,10 @@ impl Checked {
         }
         let path = &recipe.model.path;
         match ModelInfo::read(path) {
-            Ok(outline) => {
+            Ok(mut outline) => {
+                if let Some(seconds) = recipe.data.max_audio_s {
+                    outline.mel = outline.mel.limited_to(seconds);
+                }
                 self.fact(
                     "model",
                     format!(

@@ -119,7 +119,7 @@ fn question_row(recipe: &Recipe, seen: &Seen) -> PreviewRow {
 /// Tokens of a row, and how many of them stand for audio.
 fn count(outline: &ModelInfo, row: &PreviewRow) -> Result<(usize, usize), Failure> {
     let config = outline.mel.config();
-    let (rate, window) = (config.sampling_rate as u32, config.window_samples());
+    let (rate, window) = (config.sampling_rate as u32, outline.mel.max_samples());
     let mut audio = Vec::new();
     for clip in &row.clips {
         let mel = match clip {

@@ -85,6 +85,10 @@ pub struct DataSection {
     pub limit_per_task: Option<usize>,
     /// Questions with an option that is there twice: `reject` them, or `merge` the equal options. Default `reject`.
     pub duplicate_choices: DuplicateChoices,
+    /// Longest part of a recording that the model hears, in seconds. What is behind it is cut off, and such recordings are
+    /// counted. Qwen2-Audio hears one window of 30 s in any case; other families hear longer recordings whole, up to a
+    /// limit of their own (docs/guide/models.md), and each second costs audio tokens. Default: not set.
+    pub max_audio_s: Option<f64>,
     /// How many annotators must give an answer for it to count, in sets that list the answers of several. Default 2.
     pub min_annotators: usize,
     /// The file that the recipe was read from: a relative `bank` may lie above it.
@@ -105,6 +109,7 @@ impl Default for DataSection {
             val_questions: None,
             limit_per_task: None,
             duplicate_choices: DuplicateChoices::default(),
+            max_audio_s: None,
             min_annotators: 2,
             recipe: None,
         }
@@ -121,6 +126,12 @@ impl DataSection {
             ("limit_per_task", self.limit_per_task.unwrap_or(1)),
             ("min_annotators", self.min_annotators),
         ]);
+        let heard = self.max_audio_s.unwrap_or(1.0);
+        problems.require(
+            heard.is_finite() && heard > 0.0,
+            "max_audio_s",
+            "must be a positive number of seconds",
+        );
         let apart = self.val.is_empty() || ![&self.train, &self.test].contains(&&self.val);
         problems.require(apart, "val", "must be other questions than `train` and `test`");
         problems.into_vec()

@@ -28,7 +28,10 @@ impl BaseModel {
         let section = &recipe.model;
         kernels::open_cache(&section.kernel_cache_dir, &section.device);
         let device = idk_model::device(&section.device)?;
-        let lalm = Lalm::load_with(&section.path, &device, recipe.run_settings())?;
+        let mut lalm = Lalm::load_with(&section.path, &device, recipe.run_settings())?;
+        if let Some(seconds) = recipe.data.max_audio_s {
+            lalm.mel = lalm.mel.limited_to(seconds);
+        }
         if section.device != "cpu" {
             let dtype = if lalm.is_bf16() { "bf16" } else { "f32" };
             say(&format!("device    {}, weights in {dtype}", section.device));
@@ -54,7 +57,8 @@ pub(crate) fn model_sha256(dir: &Path) -> Result<String, CommonError> {
     for (name, path) in idk_common::paths::regular_files(dir)? {
         let of_model =
             [".safetensors", ".json", ".jinja", ".txt"].iter().any(|ending| name.ends_with(ending));
-        if of_model && !name.contains('/') {
+        // Mistral's own copy of the weights is never read.
+        if of_model && !name.contains('/') && !name.starts_with("consolidated") {
             listing.push_str(&format!("{name}\0{}\n", idk_common::hash::sha256_file(&path)?));
         }
     }

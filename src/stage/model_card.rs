@@ -9,6 +9,7 @@ use idk_common::fs;
 use idk_common::text::{markdown, markdown_code as code, quoted};
 use idk_dataset_builder::DatasetManifest;
 use idk_evaluator::{Method as EvalMethod, Results};
+use idk_model::{ARCHITECTURES, LalmConfig};
 use idk_questions::metrics::{show, show_signed, show_with};
 use idk_trainer::{AllowedChange, Method};
 use serde_json::Value;
@@ -197,9 +198,10 @@ fn push_use(text: &mut String, base: &Base) {
     let _ = write!(
         text,
         "\n## Use\n\n```python\nfrom peft import PeftModel\nfrom transformers import AutoProcessor, \
-         Qwen2AudioForConditionalGeneration\n\nbase = {name}\nmodel = \
-         Qwen2AudioForConditionalGeneration.from_pretrained(base)\nmodel = PeftModel.from_pretrained(model, \
+         {class}\n\nbase = {name}\nmodel = \
+         {class}.from_pretrained(base)\nmodel = PeftModel.from_pretrained(model, \
          \"path/to/this/folder\")\nprocessor = AutoProcessor.from_pretrained(base)\n```\n",
+        class = base.class,
         name = quoted(&base.name.replace("```", "")),
     );
 }
@@ -219,6 +221,8 @@ fn values<'a>(config: &impl serde::Serialize, keys: &[&'a str]) -> Vec<(&'a str,
 struct Base {
     /// As on the Hub, where the folder says so, else the folder's name.
     name: String,
+    /// The class of transformers that loads it.
+    class: &'static str,
     /// Lines of its card's front matter about the licence.
     licence: Vec<(String, String)>,
 }
@@ -228,7 +232,8 @@ impl Base {
     fn of(dir: &Path) -> Self {
         let name = hub_name(dir).unwrap_or_else(|| folder_name(dir));
         let card = fs::read_to_string(&dir.join(CARD_FILE)).unwrap_or_default();
-        Self { name, licence: licence(&card) }
+        let family = LalmConfig::from_dir(dir).map_or(ARCHITECTURES[0], |config| config.architecture);
+        Self { name, class: family.transformers_class, licence: licence(&card) }
     }
 
     /// As the Hugging Face Hub reads it.
@@ -321,7 +326,7 @@ mod tests {
     fn names_and_refusals_cannot_become_markup_or_end_the_front_matter() {
         assert_eq!(markdown("a|b <i> `c` [d](e)\n# f"), "a\\|b &lt;i> \\`c\\` \\[d\\](e)\\\\u{a}\\# f");
         assert_eq!(code("a`b|c"), "a'b\\|c");
-        let base = Base { name: "x\"\n---\nevil: true".to_owned(), licence: Vec::new() };
+        let base = Base { name: "x\"\n---\nevil: true".to_owned(), class: "", licence: Vec::new() };
         let front = base.front_matter();
         assert_eq!(front.lines().filter(|line| *line == "---").count(), 2, "{front}");
         assert!(!front.lines().any(|line| line.starts_with("evil")), "{front}");

@@ -6,18 +6,33 @@ use burn::tensor::Tensor;
 use idk_audio::{LogMel, load};
 use idk_common::json::read_json;
 use idk_model::{
-    Adapters, Device, ForwardContext, Lalm, Message, Part, Prompt, RunSettings, TokenBatch, WeightDtype,
-    device,
+    Adapters, Device, ForwardContext, Lalm, LalmTokenizer, Message, Part, Prompt, RunSettings, TokenBatch,
+    WeightDtype, device,
 };
 use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
 
-/// `IDK_FIXTURE_DIR`, or the committed folder.
-pub(crate) fn dir() -> PathBuf {
-    std::env::var_os("IDK_FIXTURE_DIR").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/qwen2-audio-tiny"),
-        PathBuf::from,
-    )
+/// The committed folders, one for each family.
+const FOLDERS: [&str; 5] =
+    ["qwen2-audio-tiny", "qwen2_5-omni-tiny", "audioflamingo3-tiny", "musicflamingo-tiny", "voxtral-tiny"];
+
+/// `IDK_FIXTURE_DIR`, or the committed folders.
+fn dirs() -> Vec<PathBuf> {
+    if let Some(dir) = std::env::var_os("IDK_FIXTURE_DIR") {
+        return vec![PathBuf::from(dir)];
+    }
+    FOLDERS
+        .iter()
+        .map(|name| Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name))
+        .collect()
+}
+
+/// Runs a test on every folder. The last folder that a failed test prints is the one that it failed on.
+pub(crate) fn each_fixture(test: impl Fn(&Fixture)) {
+    for dir in dirs() {
+        println!("{}", dir.display());
+        test(&Fixture::load(dir));
+    }
 }
 
 /// `IDK_TEST_DEVICE`, or the CPU. Golden values hold on any device, within [`test_tolerance`].
@@ -56,10 +71,32 @@ impl Golden {
         &self.values[index * len..][..len]
     }
 
+    /// The parts of a clip's windows, which have so many values here: a dimension of the golden values where they have
+    /// one for windows, else one part after the other.
+    pub(crate) fn windows(&self, lengths: &[usize]) -> Vec<&[f64]> {
+        if self.shape.len() == 3 {
+            return (0..self.shape[0]).map(|window| self.row(window)).collect();
+        }
+        let mut rest = self.values.as_slice();
+        let parts = lengths.iter().map(|&length| rest.split_off(..length).unwrap()).collect();
+        assert!(rest.is_empty(), "{} golden values more", rest.len());
+        parts
+    }
+
     /// Rows of an integer matrix.
     pub(crate) fn ids(&self) -> Vec<Vec<i64>> {
         (0..self.shape[0]).map(|row| self.row(row).iter().map(|&id| id as i64).collect()).collect()
     }
+}
+
+/// What the reference's feature extractor gives for a clip.
+pub(crate) struct MelGolden {
+    /// Frames of all windows.
+    pub(crate) frames: usize,
+    /// Those of them that are audio.
+    pub(crate) valid_frames: usize,
+    /// `[bands, frames]`.
+    pub(crate) values: Vec<f64>,
 }
 
 /// Everything of the fixture, read once a test.
@@ -72,16 +109,95 @@ pub(crate) struct Fixture {
 }
 
 impl Fixture {
-    pub(crate) fn load() -> Self {
-        let dir = dir();
+    fn load(dir: PathBuf) -> Self {
         let lalm = Lalm::load_with(&dir, &test_device(), test_settings()).unwrap();
         let golden = read_tensors(&dir.join("golden.safetensors"));
         let [json, prompts] = ["golden.json", "prompts.json"].map(|name| read_json(&dir.join(name)).unwrap());
         Self { dir, golden, json, prompts, lalm }
     }
 
+    pub(crate) fn find(&self, name: &str) -> Option<&Golden> {
+        self.golden.get(name)
+    }
+
     pub(crate) fn get(&self, name: &str) -> &Golden {
-        self.golden.get(name).unwrap_or_else(|| panic!("golden.safetensors has no `{name}`"))
+        self.find(name).unwrap_or_else(|| panic!("golden.safetensors has no `{name}`"))
+    }
+
+    /// The logits of a batch or chat: of all positions, or of the last ones.
+    pub(crate) fn logits_golden(&self, prefix: &str) -> &Golden {
+        let beginning = format!("{prefix}.logits");
+        let found = self.golden.iter().find(|(name, _)| name.starts_with(&beginning));
+        found.unwrap_or_else(|| panic!("golden.safetensors has no `{beginning}`")).1
+    }
+
+    /// The spectrogram of a clip. Folders hold those of all clips in one tensor, or one for each clip, which has several
+    /// windows or no dimension for them.
+    pub(crate) fn mel_golden(&self, clip: &str) -> Option<MelGolden> {
+        if let Some(features) = self.find("mel.input_features") {
+            let index = self.clips().iter().position(|name| *name == clip)?;
+            let valid = self.get("mel.feature_attention_mask").row(index).iter().filter(|&&flag| flag != 0.0);
+            let (frames, values) = (features.shape[2], features.row(index).to_vec());
+            return Some(MelGolden { frames, valid_frames: valid.count(), values });
+        }
+        let features = self.find(&format!("mel.{clip}.input_features"))?;
+        let frames = *features.shape.last()?;
+        let windows = if features.shape.len() == 3 { features.shape[0] } else { 1 };
+        let bands = features.values.len() / frames / windows;
+        let row = |band: usize, window: usize| &features.values[(window * bands + band) * frames..][..frames];
+        let values =
+            (0..bands).flat_map(|band| (0..windows).flat_map(move |window| row(band, window).to_vec()));
+        let mask = self.find(&format!("mel.{clip}.input_features_mask"));
+        let valid =
+            mask.map_or(windows * frames, |mask| mask.values.iter().filter(|&&flag| flag != 0.0).count());
+        Some(MelGolden { frames: windows * frames, valid_frames: valid, values: values.collect() })
+    }
+
+    /// The clips whose way through the encoder is among the golden values.
+    pub(crate) fn encoded_clips(&self) -> Vec<&str> {
+        if self.find("batch.enc.out").is_some() {
+            let names = (0..self.get("batch.enc.out").shape[0]).map(|row| format!("batch{row}"));
+            return names.map(|name| self.clips_of(&name)[0]).collect();
+        }
+        self.clips().into_iter().filter(|clip| self.find(&format!("enc.{clip}.out")).is_some()).collect()
+    }
+
+    /// The golden stages of a clip in the encoder, by name.
+    pub(crate) fn stages_golden(&self, clip: &str) -> Vec<(String, Golden)> {
+        let own = format!("enc.{clip}.");
+        if let Some(index) = self.batch_index(clip) {
+            let of_clip = |(name, all): (&str, &Golden)| {
+                let row = Golden { shape: [&[1], &all.shape[1..]].concat(), values: all.row(index).to_vec() };
+                (name.to_owned(), row)
+            };
+            return self.starting_with("batch.enc.").map(of_clip).collect();
+        }
+        let stages = self.starting_with(&own).filter(|(name, _)| *name != "features");
+        stages.map(|(name, golden)| (name.to_owned(), golden.clone())).collect()
+    }
+
+    /// The golden rows that a clip adds to the language model's input; there may be unused ones behind them.
+    pub(crate) fn features_golden(&self, clip: &str) -> Vec<f64> {
+        match self.batch_index(clip) {
+            Some(index) => self.get("batch.audio_features").row(index).to_vec(),
+            None => self.get(&format!("enc.{clip}.features")).values.clone(),
+        }
+    }
+
+    /// The row of a clip where the golden values of the encoder are those of a batch.
+    fn batch_index(&self, clip: &str) -> Option<usize> {
+        self.find("batch.enc.out")?;
+        self.encoded_clips().iter().position(|name| *name == clip)
+    }
+
+    /// The tokenizer of the model, and the same one as another folder has it.
+    pub(crate) fn tokenizers(&self) -> Vec<LalmTokenizer> {
+        let mut tokenizers = vec![self.lalm.tokenizer.clone()];
+        let hub_style = self.dir.join("tokenizer_hub_style");
+        if hub_style.exists() {
+            tokenizers.push(LalmTokenizer::from_dir(&hub_style, &self.lalm.config).unwrap());
+        }
+        tokenizers
     }
 
     /// Golden tensors whose name starts with `prefix`, with the rest of their names.
@@ -123,12 +239,12 @@ impl Fixture {
     }
 
     /// The clips that prompt `name` uses, in order.
-    pub(crate) fn prompt_clips(&self, name: &str) -> Vec<&str> {
+    pub(crate) fn clips_of(&self, name: &str) -> Vec<&str> {
         self.prompts[name]["audios"].as_array().unwrap().iter().map(|clip| clip.as_str().unwrap()).collect()
     }
 
     pub(crate) fn prompt_mels(&self, name: &str) -> Vec<LogMel> {
-        self.prompt_clips(name).into_iter().map(|clip| self.mel(clip)).collect()
+        self.clips_of(name).into_iter().map(|clip| self.mel(clip)).collect()
     }
 
     /// Tokens of each clip of prompt `name`.
@@ -204,6 +320,13 @@ impl Fixture {
     }
 }
 
+/// Names and shapes of the tensors of a file.
+pub(crate) fn read_shapes(path: &Path) -> BTreeMap<String, Vec<usize>> {
+    let bytes = idk_common::fs::read(path).unwrap();
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    file.tensors().into_iter().map(|(name, view)| (name, view.shape().to_vec())).collect()
+}
+
 pub(crate) fn read_tensors(path: &Path) -> BTreeMap<String, Golden> {
     let bytes = idk_common::fs::read(path).unwrap();
     let file = SafeTensors::deserialize(&bytes).unwrap();
@@ -246,4 +369,13 @@ pub(crate) fn assert_close(what: &str, found: &[f64], expected: &[f64], toleranc
         worst.1,
         worst.0
     );
+}
+
+/// Fails unless the ends of the rows agree with the golden rows, which may be shorter.
+pub(crate) fn assert_ends(what: &str, found: &[Vec<f64>], golden: &Golden) {
+    assert_eq!(found.len(), golden.shape[0], "{what}: rows");
+    for (row, found) in found.iter().enumerate() {
+        let expected = golden.row(row);
+        assert_close(what, &found[found.len() - expected.len()..], expected, crate::TOLERANCE);
+    }
 }

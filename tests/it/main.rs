@@ -11,6 +11,7 @@ mod bad_input;
 mod cli;
 mod dpo;
 mod evaluate;
+mod families;
 mod hostile_inputs;
 mod main_job;
 mod merge;

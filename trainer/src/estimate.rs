@@ -151,7 +151,7 @@ fn graph_layer(input: &MemoryInput<'_>, tokens: usize) -> usize {
 /// feed-forward layer twice, and a block of attention scores with its exponentials.
 fn encoding(input: &MemoryInput<'_>) -> usize {
     let audio = &input.model.audio;
-    let positions = input.model.architecture.audio.pool * input.audio_tokens;
+    let positions = (audio.rule.pool * input.audio_tokens).min(audio.window_positions());
     let rows = CLIPS_AT_ONCE * positions;
     let wide = if input.fused { 4 } else { 4 + input.weight_bytes };
     let scores = CLIPS_AT_ONCE * audio.encoder_attention_heads * positions.min(QUERY_BLOCK) * positions;

@@ -94,8 +94,14 @@ impl MelConfig {
     /// Log-mel frames of the whole window (3000 for 30 s).
     #[must_use]
     pub fn window_frames(&self) -> usize {
+        self.frames_of_window(self.window_samples())
+    }
+
+    /// Log-mel frames of a window of so many samples.
+    #[must_use]
+    pub fn frames_of_window(&self, samples: usize) -> usize {
         // A centred transform gives one frame more than this; the last is dropped.
-        (self.window_samples() + 2 * (self.n_fft / 2)).saturating_sub(self.n_fft) / self.hop_length
+        (samples + 2 * (self.n_fft / 2)).saturating_sub(self.n_fft) / self.hop_length
     }
 
     /// The content of `preprocessor_config.json` with these settings.

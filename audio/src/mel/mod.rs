@@ -101,17 +101,24 @@ impl MelExtractor {
     /// `[bands, min(frames, window frames)]`.
     #[must_use]
     pub fn log_mel(&self, samples: &[f32], frames: usize) -> LogMel {
-        self.compute(samples, frames.min(self.config.window_frames()))
+        self.log_mel_padded(samples, self.config.window_samples(), frames)
     }
 
-    fn compute(&self, samples: &[f32], frames: usize) -> LogMel {
-        let (bands, window_frames) = (self.config.feature_size, self.config.window_frames());
-        let heard = &samples[..samples.len().min(self.config.window_samples())];
+    /// [`MelExtractor::log_mel`] with a window of `window` samples instead of the settings' own: one spectrogram, with one
+    /// maximum, over as much of a recording as the caller wants.
+    ///
+    /// # Shapes
+    /// `[bands, min(frames, window frames)]`.
+    #[must_use]
+    pub fn log_mel_padded(&self, samples: &[f32], window: usize, frames: usize) -> LogMel {
+        let (bands, window_frames) = (self.config.feature_size, self.config.frames_of_window(window));
+        let frames = frames.min(window_frames);
+        let heard = &samples[..samples.len().min(window)];
         // Frames that touch the audio; all others are silent. The maximum is over the whole window, so all
         // of these are computed, even one that the trimmed result leaves out.
         let sounding =
             (heard.len() + self.config.n_fft / 2).div_ceil(self.config.hop_length).min(window_frames);
-        let mut log_mel = self.log_energies(heard, sounding);
+        let mut log_mel = self.log_energies(heard, window, sounding);
         let silence = if sounding < window_frames { FLOOR } else { f32::NEG_INFINITY };
         let loudest = log_mel.iter().fold(silence, |loudest, &value| loudest.max(value));
         let least = loudest - DYNAMIC_RANGE;
@@ -120,17 +127,18 @@ impl MelExtractor {
         let rest = (FLOOR.max(least) + 4.0) / 4.0;
         let mut data = vec![rest; bands * frames];
         transpose(&log_mel, bands, frames, &mut data);
-        LogMel { bands, frames, valid_frames: self.frames(samples.len()), data }
+        let valid_frames = heard.len().div_ceil(self.config.hop_length).min(window_frames);
+        LogMel { bands, frames, valid_frames, data }
     }
 
     /// `log10` of the mel energies of the first `frames` frames.
     ///
     /// # Shapes
     /// `[frames, bands]`, row-major.
-    fn log_energies(&self, heard: &[f32], frames: usize) -> Vec<f32> {
+    fn log_energies(&self, heard: &[f32], window: usize, frames: usize) -> Vec<f32> {
         let (n_fft, hop, bands) = (self.config.n_fft, self.config.hop_length, self.config.feature_size);
         let bins = n_fft / 2 + 1;
-        let signal = self.padded(heard, frames);
+        let signal = self.padded(heard, window, frames);
         let zero = Complex::new(0.0, 0.0);
         let mut spectrum = vec![zero; n_fft];
         let mut scratch = vec![zero; self.fft.get_inplace_scratch_len()];
@@ -159,8 +167,8 @@ impl MelExtractor {
     }
 
     /// The audio with silence to the window's end and both ends reflected, as far as `frames` frames reach.
-    fn padded(&self, heard: &[f32], frames: usize) -> Vec<f32> {
-        let (pad, window) = (self.config.n_fft / 2, self.config.window_samples());
+    fn padded(&self, heard: &[f32], window: usize, frames: usize) -> Vec<f32> {
+        let pad = self.config.n_fft / 2;
         let len = (frames.max(1) - 1) * self.config.hop_length + self.config.n_fft;
         let mut signal = vec![0.0f32; len];
         let copied = heard.len().min(len - pad);

@@ -32,6 +32,9 @@ struct CandidateKey<'a> {
     /// The refusals that may be chosen, where the answer is the likeliest of fixed texts.
     #[serde(skip_serializing_if = "Option::is_none")]
     chosen_from: Option<&'a [String]>,
+    /// Samples of a recording that are heard, if they were limited.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_audio: Option<usize>,
 }
 
 /// The key of whoever answers: model, adapter, prompts, settings.
@@ -54,6 +57,7 @@ pub(crate) fn candidate_key(
         max_step_tokens: runner.config.max_step_tokens,
         with_options: runner.with_options,
         chosen_from: (runner.config.answer_by == AnswerBy::Options).then_some(runner.refusals),
+        max_audio: runner.answerer.lalm.mel.limit(),
     };
     sha256_of(&json!(key))
 }

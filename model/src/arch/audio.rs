@@ -1,66 +1,164 @@
 //! How a clip becomes tokens: a family's rule, and the spectrogram that its encoder reads.
 
+use std::ops::Range;
 use std::path::Path;
 
 use idk_audio::{AudioError, LogMel, MelConfig, MelExtractor, Recording, load_window};
+use idk_common::json::read_json;
+use idk_common::limits::MAX_AUDIO_DURATION_S;
+use serde_json::Value;
+
+use crate::error::ModelError;
 
 /// Frames of the spectrogram that become one position of the encoder: the stride of its second convolution.
 const STRIDE: usize = 2;
 
 /// How a family turns a clip into tokens.
 ///
-/// A clip is cut to the window of the feature settings. Its own positions are encoded, not the silence behind it, which
-/// the reference masks: the values are the same.
+/// Only as much is encoded as the family allows without a change of any value. The reference masks the silence behind a
+/// clip in most families; in those the clip's own positions are computed alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AudioRule {
-    /// Neighbouring positions of the encoder that are averaged to one token; a rest is dropped.
+    /// Neighbouring positions of the encoder that become one token; a rest is dropped.
     pub pool: usize,
+    /// How they become one.
+    pub pooling: Pooling,
+    /// What the encoder sees of a clip at a time.
+    pub windows: Windows,
+}
+
+/// How neighbouring positions become one token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pooling {
+    /// They are averaged, and the final norm follows.
+    Mean,
+    /// They are laid side by side after the final norm.
+    Stack,
+}
+
+/// What the encoder sees of a clip at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Windows {
+    /// One window of the feature settings. What is behind it is cut off.
+    One,
+    /// As many windows of the feature settings as the clip needs, each with a spectrogram of its own.
+    Each {
+        /// Longest clip in seconds, where `processor_config.json` does not say.
+        max_audio_s: usize,
+    },
+    /// As many windows of the feature settings as the clip needs, cut from one spectrogram. The silence that fills the
+    /// last is encoded as well.
+    Filled,
+    /// Windows of so many frames, cut from one spectrogram. The encoder reads zeros, not silence, outside of each.
+    Bare {
+        /// Frames of a window.
+        frames: usize,
+    },
 }
 
 impl AudioRule {
-    /// Positions of the encoder that belong to a clip of so many frames.
-    #[must_use]
-    pub fn positions(self, frames: usize) -> usize {
+    /// The fewest frames that become a token.
+    fn min_frames(self) -> usize {
+        match self.windows {
+            Windows::Filled => 1,
+            _ => STRIDE * (self.pool - 1) + 1,
+        }
+    }
+
+    /// Positions of the encoder that belong to a window of so many frames.
+    pub(crate) fn window_positions(frames: usize) -> usize {
         frames.div_ceil(STRIDE)
     }
 
-    /// Tokens that a clip of so many frames becomes.
-    #[must_use]
-    pub fn tokens(self, frames: usize) -> usize {
-        self.positions(frames) / self.pool
-    }
-
-    /// The fewest frames that become a token.
-    #[must_use]
-    pub fn min_frames(self) -> usize {
-        STRIDE * (self.pool - 1) + 1
-    }
-
-    /// Frames of the spectrogram that the encoder reads for a clip of so many: one more than the convolutions' stride
-    /// covers, which looks past the end of the clip.
-    fn frames_read(self, frames: usize) -> usize {
-        STRIDE * self.positions(frames) + 1
+    /// Frames that a window spans, where its spectrogram has these settings.
+    pub(crate) fn window_frames(self, mel: &MelConfig) -> usize {
+        match self.windows {
+            // A spectrogram that is longer is an error of whoever made it, and is not cut.
+            Windows::One => usize::MAX,
+            Windows::Each { .. } | Windows::Filled => mel.window_frames(),
+            Windows::Bare { frames } => frames,
+        }
     }
 }
 
+/// The windows of a clip of so many frames.
+pub(crate) fn windows(frames: usize, window: usize) -> impl Iterator<Item = Range<usize>> {
+    (0..frames).step_by(window).map(move |start| start..frames.min(start.saturating_add(window)))
+}
+
 /// Makes the spectrograms that a model's encoder reads. One extractor can serve many threads.
+///
+/// A clip of several windows is one [`LogMel`] that has them side by side; all but the last are whole.
 #[derive(Clone, Debug)]
 pub struct FeatureExtractor {
     mel: MelExtractor,
     rule: AudioRule,
+    max_samples: usize,
+    limit: Option<usize>,
 }
 
 impl FeatureExtractor {
     /// An extractor with the settings of a model folder for a family's rule.
     #[must_use]
     pub fn new(config: MelConfig, rule: AudioRule) -> Self {
-        Self { mel: MelExtractor::new(config), rule }
+        let max_samples = match rule.windows {
+            Windows::One | Windows::Bare { .. } => config.window_samples(),
+            Windows::Each { max_audio_s } => whole_windows(&config, max_audio_s),
+            Windows::Filled => (MAX_AUDIO_DURATION_S * config.sampling_rate as f64) as usize,
+        };
+        Self { mel: MelExtractor::new(config), rule, max_samples, limit: None }
+    }
+
+    /// [`FeatureExtractor::new`] with the settings in a model folder.
+    ///
+    /// # Errors
+    /// As [`MelConfig::from_dir`], and [`ModelError::Config`] for a `max_audio_len` that is no number of seconds.
+    pub fn from_dir(dir: &Path, mut rule: AudioRule) -> Result<Self, ModelError> {
+        let config = MelConfig::from_dir(dir)?;
+        let path = dir.join("processor_config.json");
+        if let (Windows::Each { max_audio_s }, true) = (&mut rule.windows, path.exists()) {
+            const KEY: &str = "max_audio_len";
+            let file: Value = read_json(&path)?;
+            if let Some(value) = file.get(KEY).filter(|value| !value.is_null()) {
+                let seconds = value.as_u64().and_then(|seconds| usize::try_from(seconds).ok());
+                let enough = seconds.filter(|&seconds| seconds >= config.chunk_length);
+                *max_audio_s = enough.ok_or_else(|| ModelError::Config {
+                    path,
+                    key: KEY.to_owned(),
+                    what: format!("{value} is not a number of seconds from chunk_length on"),
+                })?;
+            }
+        }
+        Ok(Self::new(config, rule))
+    }
+
+    /// The extractor that hears no more than so many seconds of a recording.
+    #[must_use]
+    pub fn limited_to(mut self, seconds: f64) -> Self {
+        let samples = ((seconds * self.config().sampling_rate as f64) as usize).max(self.min_samples());
+        if samples < self.max_samples {
+            self.max_samples = samples;
+            self.limit = Some(samples);
+        }
+        self
+    }
+
+    /// The samples that it was limited to, if that is fewer than the model hears by itself.
+    #[must_use]
+    pub fn limit(&self) -> Option<usize> {
+        self.limit
     }
 
     /// The settings of the spectrogram.
     #[must_use]
     pub fn config(&self) -> &MelConfig {
         self.mel.config()
+    }
+
+    /// Samples of a recording that are heard at most.
+    #[must_use]
+    pub fn max_samples(&self) -> usize {
+        self.max_samples
     }
 
     /// The mel filter bank.
@@ -75,19 +173,41 @@ impl FeatureExtractor {
     /// Positions of the encoder that belong to a clip.
     #[must_use]
     pub fn positions(&self, mel: &LogMel) -> usize {
-        self.rule.positions(mel.valid_frames)
+        self.sum(mel.valid_frames, AudioRule::window_positions)
     }
 
     /// Tokens that a clip becomes.
     #[must_use]
     pub fn tokens(&self, mel: &LogMel) -> usize {
-        self.rule.tokens(mel.valid_frames)
+        self.tokens_of_frames(mel.valid_frames)
     }
 
     /// Tokens that a clip of so many samples at the model's rate becomes.
     #[must_use]
     pub fn tokens_of_samples(&self, samples: usize) -> usize {
-        self.rule.tokens(self.mel.frames(samples))
+        self.tokens_of_frames(self.frames(samples))
+    }
+
+    fn tokens_of_frames(&self, frames: usize) -> usize {
+        self.sum(frames, |frames| AudioRule::window_positions(frames) / self.rule.pool)
+    }
+
+    fn sum(&self, frames: usize, of_window: impl Fn(usize) -> usize) -> usize {
+        windows(frames, self.rule.window_frames(self.config())).map(|window| of_window(window.len())).sum()
+    }
+
+    /// Frames of a clip of so many samples that the encoder computes with.
+    fn frames(&self, samples: usize) -> usize {
+        let heard = samples.min(self.max_samples);
+        let config = self.config();
+        match self.rule.windows {
+            Windows::One | Windows::Bare { .. } => self.mel.frames(heard),
+            Windows::Each { .. } => {
+                let whole = heard / config.window_samples();
+                whole * config.window_frames() + self.mel.frames(heard % config.window_samples())
+            }
+            Windows::Filled => heard.div_ceil(config.window_samples()) * config.window_frames(),
+        }
     }
 
     /// The fewest samples that become a token.
@@ -96,32 +216,72 @@ impl FeatureExtractor {
         (self.rule.min_frames() - 1) * self.config().hop_length + 1
     }
 
-    /// The spectrogram of mono samples at the model's rate, as far as the encoder reads it. Samples past the window are
-    /// cut off.
+    /// The spectrogram of mono samples at the model's rate, as far as the encoder reads it. Samples past the most that
+    /// are heard are cut off.
     ///
     /// # Shapes
-    /// - output: `[bands, min(frames that are read, frames of the window)]`
+    /// - output: `[bands, frames that are read]`
     #[must_use]
     pub fn log_mel(&self, samples: &[f32]) -> LogMel {
-        self.mel.log_mel(samples, self.rule.frames_read(self.mel.frames(samples.len())))
+        let heard = &samples[..samples.len().min(self.max_samples)];
+        let frames = self.mel.frames(heard.len());
+        match self.rule.windows {
+            // One frame more than the convolutions' stride covers, which looks past the end of the clip.
+            Windows::One => self.mel.log_mel(heard, STRIDE * AudioRule::window_positions(frames) + 1),
+            Windows::Bare { .. } => self.mel.log_mel(heard, frames),
+            Windows::Each { .. } => self.side_by_side(heard, |piece| {
+                let frames = self.mel.frames(piece.len());
+                self.mel.log_mel(piece, STRIDE * AudioRule::window_positions(frames) + 1)
+            }),
+            Windows::Filled => self.filled(heard),
+        }
     }
 
-    /// The spectrogram of the whole padded window, as the reference extractor gives it.
+    /// The spectrogram as the reference extractor gives it, padded to whole windows.
     ///
     /// # Shapes
-    /// - output: `[bands, frames of the window]`
+    /// - output: `[bands, frames of the windows]`
     #[must_use]
     pub fn log_mel_window(&self, samples: &[f32]) -> LogMel {
-        self.mel.log_mel(samples, self.config().window_frames())
+        let heard = &samples[..samples.len().min(self.max_samples)];
+        let window = |piece: &[f32]| self.mel.log_mel(piece, self.config().window_frames());
+        match self.rule.windows {
+            Windows::One | Windows::Bare { .. } => window(heard),
+            Windows::Each { .. } => self.side_by_side(heard, window),
+            Windows::Filled => self.filled(heard),
+        }
     }
 
-    /// Loads the part of a file that the encoder hears: the window's samples at the model's rate.
+    /// One spectrogram over the clip and the silence that fills its last window.
+    fn filled(&self, heard: &[f32]) -> LogMel {
+        let padded = heard.len().div_ceil(self.config().window_samples()) * self.config().window_samples();
+        let frames = self.frames(heard.len());
+        LogMel { valid_frames: frames, ..self.mel.log_mel_padded(heard, padded, frames) }
+    }
+
+    /// The spectrograms of a clip's windows.
+    fn side_by_side(&self, heard: &[f32], window: impl Fn(&[f32]) -> LogMel) -> LogMel {
+        if heard.len() <= self.config().window_samples() {
+            return window(heard);
+        }
+        let parts: Vec<LogMel> = heard.chunks(self.config().window_samples()).map(window).collect();
+        let bands = self.config().feature_size;
+        let rows =
+            |band: usize| parts.iter().flat_map(move |part| &part.data[band * part.frames..][..part.frames]);
+        LogMel {
+            bands,
+            frames: parts.iter().map(|part| part.frames).sum(),
+            valid_frames: parts.iter().map(|part| part.valid_frames).sum(),
+            data: (0..bands).flat_map(rows).copied().collect(),
+        }
+    }
+
+    /// Loads the part of a file that the encoder hears, at the model's rate.
     ///
     /// # Errors
     /// As [`idk_audio::decode_file`], and [`AudioError::TooShort`] for a clip that becomes no token.
     pub fn load(&self, path: &Path) -> Result<Recording, AudioError> {
-        let rate = self.config().sampling_rate as u32;
-        let recording = load_window(path, rate, self.config().window_samples())?;
+        let recording = load_window(path, self.config().sampling_rate as u32, self.max_samples)?;
         let (samples, needed) = (recording.total_samples, self.min_samples());
         if samples < needed {
             return Err(AudioError::TooShort { path: path.to_owned(), samples, needed });
@@ -138,12 +298,85 @@ impl FeatureExtractor {
     }
 }
 
+/// Samples of the whole windows that fit into so many seconds.
+fn whole_windows(config: &MelConfig, seconds: usize) -> usize {
+    (seconds / config.chunk_length).max(1) * config.window_samples()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn rule() -> AudioRule {
-        crate::arch::qwen2_audio::ARCHITECTURE.audio
+        AudioRule { pool: 2, pooling: Pooling::Mean, windows: Windows::One }
+    }
+
+    /// A loud clip with a quiet second half.
+    fn clip(samples: usize) -> Vec<f32> {
+        let gain = |i: usize| if 2 * i < samples { 0.8 } else { 1e-4 };
+        (0..samples).map(|i| (i as f32 * 0.3).sin() * gain(i)).collect()
+    }
+
+    fn extractor(pool: usize, pooling: Pooling, windows: Windows) -> FeatureExtractor {
+        let config = MelConfig { chunk_length: 1, feature_size: 20, ..MelConfig::default() };
+        FeatureExtractor::new(config, AudioRule { pool, pooling, windows })
+    }
+
+    fn columns(mel: &LogMel, frames: Range<usize>) -> Vec<f32> {
+        mel.data.chunks(mel.frames).flat_map(|row| row[frames.clone()].to_vec()).collect()
+    }
+
+    #[test]
+    fn a_long_clip_of_windows_of_their_own_is_their_spectrograms_side_by_side() {
+        let extractor = extractor(2, Pooling::Mean, Windows::Each { max_audio_s: 3 });
+        let samples = clip(40_000);
+        let whole = extractor.log_mel(&samples);
+        // 100 + 100 + 50 frames, and the one behind the end that the convolutions read.
+        assert_eq!((whole.frames, whole.valid_frames), (251, 250));
+        assert_eq!((extractor.positions(&whole), extractor.tokens(&whole)), (125, 62));
+        for (index, piece) in samples.chunks(16_000).enumerate() {
+            let alone = extractor.log_mel(piece);
+            let frames = alone.frames.min(100);
+            let found = columns(&whole, index * 100..index * 100 + frames);
+            assert_eq!(found, columns(&alone, 0..frames), "window {index}");
+        }
+        // No more than three windows are heard.
+        let most = extractor.log_mel(&clip(60_000));
+        assert_eq!((most.frames, most.valid_frames, extractor.max_samples()), (300, 300, 48_000));
+        assert_eq!(extractor.tokens_of_samples(60_000), 75);
+    }
+
+    #[test]
+    fn windows_that_are_filled_with_silence_share_one_spectrogram() {
+        let extractor = extractor(4, Pooling::Stack, Windows::Filled);
+        let samples = clip(20_000);
+        let mel = extractor.log_mel(&samples);
+        assert_eq!((mel.frames, mel.valid_frames, extractor.tokens(&mel)), (200, 200, 24));
+        let config = MelConfig { chunk_length: 2, ..*extractor.config() };
+        let twice = MelExtractor::new(config).log_mel(&samples, 200);
+        assert_eq!(mel.data, twice.data);
+        for (samples, tokens) in [(1, 12), (16_000, 12), (16_001, 24)] {
+            assert_eq!(extractor.tokens_of_samples(samples), tokens);
+        }
+        assert_eq!(extractor.min_samples(), 1);
+    }
+
+    #[test]
+    fn bare_windows_are_cut_from_the_clips_own_frames() {
+        let extractor = extractor(2, Pooling::Mean, Windows::Bare { frames: 40 });
+        let mel = extractor.log_mel(&clip(8_100));
+        // 51 frames: 20 positions and 6.
+        assert_eq!((mel.frames, mel.valid_frames), (51, 51));
+        assert_eq!((extractor.positions(&mel), extractor.tokens(&mel)), (26, 13));
+    }
+
+    #[test]
+    fn a_recording_is_heard_no_longer_than_asked_for() {
+        let extractor = extractor(2, Pooling::Mean, Windows::Each { max_audio_s: 3 });
+        assert_eq!(extractor.clone().limited_to(1.5).max_samples(), 24_000);
+        assert_eq!(extractor.clone().limited_to(9.0).max_samples(), 48_000);
+        assert_eq!(extractor.clone().limited_to(0.0).max_samples(), extractor.min_samples());
+        assert_eq!(extractor.limited_to(1.5).log_mel(&clip(40_000)).valid_frames, 150);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use crate::arch::audio::{AudioRule, Windows};
 use crate::arch::section::Section;
 use crate::arch::{Architecture, architecture};
 use crate::error::ModelError;
@@ -23,6 +24,34 @@ pub struct AudioConfig {
     pub d_model: usize,
     /// Positions after the convolutions, half the window's frames; 1500.
     pub max_source_positions: usize,
+    /// Whether the positions are a tensor of the model; otherwise they are computed.
+    pub stored_positions: bool,
+    /// The rotation of the encoder's output by time, if the family has one.
+    pub rotary_time: Option<RotaryTime>,
+    /// How a clip becomes tokens.
+    pub rule: AudioRule,
+}
+
+impl AudioConfig {
+    /// Positions that attend to each other at most.
+    #[must_use]
+    pub fn window_positions(&self) -> usize {
+        match self.rule.windows {
+            Windows::Bare { frames } => AudioRule::window_positions(frames),
+            _ => self.max_source_positions,
+        }
+    }
+}
+
+/// The rotary time embedding of the encoder's output.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RotaryTime {
+    /// Base of the frequencies, and the number of steps that an axis has; 1200.
+    pub theta: f64,
+    /// Numbers of a row that each of the two axes turns; 256.
+    pub dim: usize,
+    /// Seconds from one row to the next; 0.04.
+    pub step_s: f64,
 }
 
 /// What brings the encoder's output to the language model's width: linear layers with a gelu between neighbours.
@@ -103,10 +132,10 @@ impl LalmConfig {
         (architecture(&root)?.config)(&root)
     }
 
-    /// The content of `config.json`, in the spelling that transformers 4 and 5 both read. `dtype` is the type on disk
-    /// (`float32`, `bfloat16`).
+    /// The content of `config.json`, in the spelling that transformers 4 and 5 both read; `None` if models of the family
+    /// are never written whole. `dtype` is the type on disk (`float32`, `bfloat16`).
     #[must_use]
-    pub fn to_json(&self, dtype: &str) -> Value {
-        (self.architecture.to_json)(self, dtype)
+    pub fn to_json(&self, dtype: &str) -> Option<Value> {
+        self.architecture.to_json.map(|to_json| to_json(self, dtype))
     }
 }

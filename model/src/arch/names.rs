@@ -1,5 +1,5 @@
-//! What tensors are called. The program knows each by one canonical name, that of transformers 4; a family says how else
-//! its files and PEFT spell it.
+//! What tensors are called. The program knows each by one canonical name, that of transformers 4's Qwen2-Audio; a family
+//! says how else its files and PEFT spell it.
 
 use fancy_regex::escape;
 
@@ -98,11 +98,26 @@ pub fn adapt_audio<'a>(mut canonical: impl Iterator<Item = &'a String>) -> bool 
     canonical.any(|name| Role::of(name).is_some_and(Role::is_audio))
 }
 
+/// How transformers 5 spells the module paths of most families in memory.
+pub(crate) const TRANSFORMERS5: &[(&str, &str)] = &[
+    ("audio_tower", "model.audio_tower"),
+    ("multi_modal_projector", "model.multi_modal_projector"),
+    ("language_model.model", "model.language_model"),
+    ("language_model.lm_head", "lm_head"),
+];
+
 /// The names of a family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Names {
-    /// Module paths as transformers 5 has them in memory: canonical prefix, prefix there.
-    pub(crate) transformers5: &'static [(&'static str, &'static str)],
+    /// Spellings of module paths besides the canonical one, first that which transformers 5 has in memory: canonical prefix
+    /// and prefix there. Of a spelling the first pair that fits counts.
+    pub(crate) spellings: &'static [&'static [(&'static str, &'static str)]],
+    /// Whether adapters of the language model are saved under canonical names, which transformers 4 and 5 both load. Else
+    /// they are saved as transformers 5 has them.
+    pub(crate) portable_adapters: bool,
+    /// Beginnings of names, as they stand in files, of tensors that are not run: they are passed over when a model is
+    /// loaded and copied when it is merged.
+    pub(crate) passed_over: &'static [&'static str],
     /// The linear layers of each part as regular expressions.
     pub(crate) linears: LinearNames,
 }
@@ -124,24 +139,50 @@ impl Names {
     #[must_use]
     pub fn canonical(&self, name: &str) -> String {
         let renamed = |(canonical, there): &(&str, &str)| Some(format!("{canonical}{}", below(name, there)?));
-        self.transformers5.iter().find_map(renamed).unwrap_or_else(|| name.to_owned())
+        let pairs = self.spellings.iter().copied().flatten();
+        pairs.into_iter().find_map(renamed).unwrap_or_else(|| name.to_owned())
     }
 
     /// A canonical name as transformers 5 has it in memory.
     #[must_use]
     pub fn transformers5(&self, canonical: &str) -> String {
-        let renamed = |(known, there): &(&str, &str)| Some(format!("{there}{}", below(canonical, known)?));
-        self.transformers5.iter().find_map(renamed).unwrap_or_else(|| canonical.to_owned())
+        self.spellings.first().map_or_else(|| canonical.to_owned(), |spelling| spelt(spelling, canonical))
     }
 
-    /// A regular expression for the end of a module's path that fits every spelling.
+    /// A canonical name in every spelling.
+    pub(crate) fn all(&self, canonical: &str) -> Vec<String> {
+        let others = self.spellings.iter().map(|spelling| spelt(spelling, canonical));
+        std::iter::once(canonical.to_owned()).chain(others).collect()
+    }
+
+    /// The names under which PEFT meets a module of an adapter that is saved here.
+    pub(crate) fn in_peft(&self, canonical: &str) -> Vec<String> {
+        let there = self.transformers5(canonical);
+        if self.portable_adapters { vec![canonical.to_owned(), there] } else { vec![there] }
+    }
+
+    /// Whether a tensor, as it is called in a file, is not run.
+    pub(crate) fn is_passed_over(&self, disk_name: &str) -> bool {
+        self.passed_over.iter().any(|beginning| disk_name.starts_with(beginning))
+    }
+
+    /// A regular expression for the end of a module's path that fits every spelling that PEFT meets.
     pub(crate) fn pattern(&self, canonical: &str) -> String {
         let there = self.transformers5(canonical);
+        if !self.portable_adapters {
+            return escape(&there).into_owned();
+        }
         if there.ends_with(&format!(".{canonical}")) {
             return escape(canonical).into_owned();
         }
         format!("(?:{}|{})", escape(canonical), escape(&there))
     }
+}
+
+/// A canonical name in a spelling.
+fn spelt(spelling: &[(&str, &str)], canonical: &str) -> String {
+    let renamed = |(known, there): &(&str, &str)| Some(format!("{there}{}", below(canonical, known)?));
+    spelling.iter().find_map(renamed).unwrap_or_else(|| canonical.to_owned())
 }
 
 /// What follows `path` in `name`: nothing, or a dot and the rest; `None` if the name is not `path` or below it.
@@ -168,11 +209,14 @@ mod tests {
             ] {
                 let names = architecture.names;
                 assert_eq!(names.canonical(module), module);
-                let there = names.transformers5(module);
-                assert_ne!(there, module);
-                assert_eq!(names.canonical(&there), module);
+                assert_ne!(names.transformers5(module), module);
+                for there in names.all(module) {
+                    assert_eq!(names.canonical(&there), module, "{there}");
+                }
                 let pattern = regex::Regex::new(&format!(r"^(.*\.)?({})$", names.pattern(module))).unwrap();
-                assert!(pattern.is_match(module) && pattern.is_match(&there), "{pattern}");
+                for there in names.in_peft(module) {
+                    assert!(pattern.is_match(&there), "{pattern} {there}");
+                }
             }
         }
     }

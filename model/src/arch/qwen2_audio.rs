@@ -5,27 +5,28 @@
 use serde_json::{Value, json};
 
 use crate::arch::Architecture;
-use crate::arch::audio::AudioRule;
-use crate::arch::config::{AudioConfig, LalmConfig, ProjectorConfig};
-use crate::arch::names::{LinearNames, Names};
-use crate::arch::qwen2;
+use crate::arch::audio::{AudioRule, Pooling, Windows};
+use crate::arch::config::{LalmConfig, ProjectorConfig};
+use crate::arch::decoder::{QWEN2, SpecialIds, read_text};
+use crate::arch::encoder::read_audio;
+use crate::arch::names::{LinearNames, Names, TRANSFORMERS5};
 use crate::arch::section::Section;
 use crate::arch::template::Template;
 use crate::error::ModelError;
 
+const CLASS: &str = "Qwen2AudioForConditionalGeneration";
+
 /// The record.
 pub(crate) static ARCHITECTURE: Architecture = Architecture {
-    model_type: "qwen2_audio",
+    model_types: &["qwen2_audio"],
     name: "Qwen2-Audio",
+    transformers_class: CLASS,
     config: read,
-    to_json: write,
+    to_json: Some(write),
     names: Names {
-        transformers5: &[
-            ("audio_tower", "model.audio_tower"),
-            ("multi_modal_projector", "model.multi_modal_projector"),
-            ("language_model.model", "model.language_model"),
-            ("language_model.lm_head", "lm_head"),
-        ],
+        spellings: &[TRANSFORMERS5],
+        portable_adapters: true,
+        passed_over: &[],
         linears: LinearNames {
             decoder: ("language_model", "(q|k|v|o|gate|up|down)_proj"),
             encoder: ("audio_tower", "(q_proj|k_proj|v_proj|out_proj|fc1|fc2)"),
@@ -37,7 +38,8 @@ pub(crate) static ARCHITECTURE: Architecture = Architecture {
         end_of_turn: "<|im_end|>",
         pad: "<|endoftext|>",
         // The published folder has none in a file; this renders as the processor's own class does.
-        built_in: concat!(
+        around_audio: None,
+        built_in: Some(concat!(
             "{% set audio = namespace(number=0) %}",
             "{% if messages and messages[0].role != 'system' %}",
             "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n{% endif %}",
@@ -49,66 +51,35 @@ pub(crate) static ARCHITECTURE: Architecture = Architecture {
             "{% else %}{{ part.text }}{% endif %}",
             "{% endfor %}{% endif %}<|im_end|>\n{% endfor %}",
             "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}",
-        ),
+        )),
     },
-    audio: AudioRule { pool: 2 },
+    other_files: &[],
 };
+
+/// How a clip becomes tokens.
+pub(crate) const RULE: AudioRule = AudioRule { pool: 2, pooling: Pooling::Mean, windows: Windows::One };
 
 fn read(root: &Section) -> Result<LalmConfig, ModelError> {
     root.refuse_if_set("quantization_config")?;
     let text_section = root.section("text_config")?;
-    let text = qwen2::read_text(root, &text_section)?;
-    let audio = read_audio(&root.section("audio_config")?)?;
-    let audio_token_id = match root.optional_count("audio_token_index")? {
-        Some(id) => id,
-        None => root.count("audio_token_id", 151_646)?,
-    };
-    if audio_token_id >= text.vocab_size {
-        let what = format!("{audio_token_id} is beyond vocab_size {}", text.vocab_size);
-        return Err(root.error("audio_token_index", what));
-    }
-    let id = |key: &str| -> Result<Option<u32>, ModelError> {
-        let found = match text_section.optional_count(key)? {
-            Some(id) => Some(id),
-            None => root.optional_count(key)?,
-        };
-        Ok(found.and_then(|id| u32::try_from(id).ok()))
-    };
+    let text = read_text(root, &text_section, &QWEN2)?;
+    let audio = read_audio(&root.section("audio_config")?, &["qwen2_audio_encoder"], RULE)?;
+    let ids = SpecialIds::read(root, &text_section, Some(151_646), text.vocab_size)?;
     Ok(LalmConfig {
         architecture: &ARCHITECTURE,
         projector: ProjectorConfig { layers: vec![[text.hidden_size, audio.d_model]], bias: true },
         audio,
         text,
-        audio_token_id: u32::try_from(audio_token_id)
-            .map_err(|_| root.error("audio_token_index", "too large".to_owned()))?,
-        eos_token_id: id("eos_token_id")?,
-        pad_token_id: id("pad_token_id")?,
+        audio_token_id: ids.audio,
+        eos_token_id: ids.eos,
+        pad_token_id: ids.pad,
     })
-}
-
-fn read_audio(section: &Section) -> Result<AudioConfig, ModelError> {
-    section.expect_word("model_type", &["qwen2_audio_encoder"])?;
-    section.expect_word("activation_function", &["gelu"])?;
-    section.expect_false("scale_embedding")?;
-    let audio = AudioConfig {
-        num_mel_bins: section.positive("num_mel_bins", 128)?,
-        encoder_layers: section.layers("encoder_layers", 32)?,
-        encoder_attention_heads: section.positive("encoder_attention_heads", 20)?,
-        encoder_ffn_dim: section.positive("encoder_ffn_dim", 5120)?,
-        d_model: section.positive("d_model", 1280)?,
-        max_source_positions: section.positive("max_source_positions", 1500)?,
-    };
-    if !audio.d_model.is_multiple_of(audio.encoder_attention_heads) {
-        let what = format!("{} heads do not divide d_model {}", audio.encoder_attention_heads, audio.d_model);
-        return Err(section.error("encoder_attention_heads", what));
-    }
-    Ok(audio)
 }
 
 fn write(config: &LalmConfig, dtype: &str) -> Value {
     let (audio, text) = (&config.audio, &config.text);
     json!({
-        "architectures": ["Qwen2AudioForConditionalGeneration"],
+        "architectures": [CLASS],
         "audio_config": {
             "activation_dropout": 0.0,
             "activation_function": "gelu",
@@ -202,7 +173,7 @@ mod tests {
             "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 16, "eos_token_id": 3, "pad_token_id": 2,
             "tie_word_embeddings": true}}))
         .unwrap();
-        assert_eq!(read(&config.to_json("float32")).unwrap(), config);
+        assert_eq!(read(&config.to_json("float32").unwrap()).unwrap(), config);
     }
 
     #[test]

@@ -116,8 +116,10 @@ impl Table {
             self.add(format!("{name}.weight"), vec![width, input, 3], role, TensorKind::Convolution);
             self.add(format!("{name}.bias"), vec![width], role, TensorKind::Bias);
         }
-        let positions = vec![audio.max_source_positions, width];
-        self.add(ENCODER_POSITIONS.to_owned(), positions, role, TensorKind::Positions);
+        if audio.stored_positions {
+            let positions = vec![audio.max_source_positions, width];
+            self.add(ENCODER_POSITIONS.to_owned(), positions, role, TensorKind::Positions);
+        }
         for index in 0..audio.encoder_layers {
             let at = |module: &str| format!("{}.{module}", layer(ENCODER, index));
             let square = [width, width];
@@ -193,7 +195,6 @@ mod tests {
     use std::path::{Path, PathBuf};
 
     use burn::tensor::{Device, TensorData};
-    use idk_audio::MelConfig;
 
     use super::*;
     use crate::arch::audio::FeatureExtractor;
@@ -202,9 +203,12 @@ mod tests {
     use crate::text::tokenizer::LalmTokenizer;
     use crate::weights::Weights;
 
-    fn folders() -> [PathBuf; 2] {
-        ["tests/fixtures/qwen2-audio-tiny", "checkpoints/mini-lalm"]
-            .map(|folder| Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(folder))
+    /// Folders of every family, Qwen2-Audio first.
+    fn folders() -> Vec<PathBuf> {
+        let families = ["qwen2-audio", "qwen2_5-omni", "audioflamingo3", "musicflamingo", "voxtral"];
+        let fixtures = families.map(|family| format!("tests/fixtures/{family}-tiny"));
+        let folders = fixtures.into_iter().chain(["checkpoints/mini-lalm".to_owned()]);
+        folders.map(|folder| Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(folder)).collect()
     }
 
     #[test]
@@ -228,7 +232,7 @@ mod tests {
             let config = LalmConfig::from_dir(&folder).unwrap();
             let expected: BTreeSet<String> = config.specs().into_iter().map(|spec| spec.name).collect();
             let tokenizer = LalmTokenizer::from_dir(&folder, &config).unwrap();
-            let mel = FeatureExtractor::new(MelConfig::from_dir(&folder).unwrap(), config.architecture.audio);
+            let mel = FeatureExtractor::from_dir(&folder, config.audio.rule).unwrap();
             let generation = GenerationDefaults::from_dir(&folder, &tokenizer).unwrap();
             let mut asked = Vec::new();
             let mut lalm = Lalm::assemble(config, tokenizer, mel, generation, &Device::flex(), &mut |spec| {
@@ -247,7 +251,7 @@ mod tests {
 
     #[test]
     fn a_tensors_role_is_the_one_of_its_name() {
-        for spec in LalmConfig::from_dir(&folders()[0]).unwrap().specs() {
+        for spec in folders().iter().flat_map(|folder| LalmConfig::from_dir(folder).unwrap().specs()) {
             assert_eq!(Role::of(&spec.name), Some(spec.role), "{}", spec.name);
         }
     }

@@ -9,6 +9,8 @@ pub(crate) struct Template {
     pub(crate) end_of_turn: &'static str,
     /// The special token that pads batches, unless `tokenizer_config.json` names another.
     pub(crate) pad: &'static str,
-    /// Used where the folder has no template.
-    pub(crate) built_in: &'static str,
+    /// The special tokens that the family's processor puts around a clip's placeholders; its template has neither.
+    pub(crate) around_audio: Option<[&'static str; 2]>,
+    /// Used where the folder has no template. There is none where checkpoints of the family differ in their own.
+    pub(crate) built_in: Option<&'static str>,
 }

@@ -113,9 +113,9 @@ impl Clip {
             Source::Memory(clip) => return Ok(Arc::clone(&clip.mel)),
             Source::File(file) => file,
         };
-        let config = extractor.config();
+        let rate_hz = extractor.config().sampling_rate as u32;
         let changed = || ModelError::RecordingChanged { path: file.path.clone() };
-        let recording = load_window(&file.path, config.sampling_rate as u32, config.window_samples());
+        let recording = load_window(&file.path, rate_hz, extractor.max_samples());
         let recording = match recording {
             Err(error) if error.is_about_the_file() => return Err(changed()),
             recording => recording?,

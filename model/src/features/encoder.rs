@@ -24,7 +24,8 @@ impl<'a> EncoderState<'a> {
     /// The base model's audio path.
     #[must_use]
     pub fn base(lalm: &'a Lalm) -> Self {
-        let identity = format!("{:?} {:?}", lalm.device, lalm.decoder.dtype());
+        let heard = lalm.mel.limit().map_or(String::new(), |samples| format!(" first {samples} samples"));
+        let identity = format!("{:?} {:?}{heard}", lalm.device, lalm.decoder.dtype());
         Self { lalm, adapters: None, identity, heard_once: false }
     }
 

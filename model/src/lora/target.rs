@@ -198,9 +198,14 @@ pub(crate) enum Matcher {
 }
 
 impl Matcher {
-    /// Whether a module is meant, by its transformers-4 or its transformers-5 name.
+    /// Whether a module is meant, by one of its spellings.
     pub(crate) fn matches(&self, canonical: &str, names: &Names) -> Result<bool, String> {
-        Ok(self.matches_name(canonical)? || self.matches_name(&names.transformers5(canonical))?)
+        for name in names.all(canonical) {
+            if self.matches_name(&name)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Whether a module is meant by one of its names.

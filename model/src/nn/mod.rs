@@ -9,5 +9,6 @@ pub(crate) mod norm;
 pub(crate) mod projector;
 pub(crate) mod recompute;
 pub(crate) mod rope;
+mod rotary_time;
 pub(crate) mod source;
 pub(crate) mod tensor_mut;

@@ -302,7 +302,7 @@ mod tests {
 
     #[test]
     fn the_default_system_prompt_gives_way_to_the_chats_own() {
-        let built_in = template(ARCHITECTURES[0].template.built_in).unwrap();
+        let built_in = template(ARCHITECTURES[0].template.built_in.unwrap()).unwrap();
         let own = [Message::text("system", "Be brief."), Message::text("user", "Hi")];
         assert_eq!(
             built_in.render(&own, true).unwrap(),
@@ -316,7 +316,7 @@ mod tests {
 
     #[test]
     fn audio_clips_are_numbered_over_the_whole_chat() {
-        let built_in = template(ARCHITECTURES[0].template.built_in).unwrap();
+        let built_in = template(ARCHITECTURES[0].template.built_in.unwrap()).unwrap();
         let chat = [Message::from_tagged("user", "<audio>Hi"), Message::from_tagged("user", "<audio>")];
         let rendered = built_in.render(&chat, false).unwrap();
         assert!(

@@ -30,25 +30,25 @@ pub(super) struct Entry {
 
 /// An entry as it is written.
 #[derive(Deserialize)]
-struct HeaderEntry {
+struct WrittenEntry {
     dtype: String,
-    shape: TensorSizes,
+    shape: Dimensions,
     data_offsets: [u64; 2],
 }
 
-struct TensorSizes(Vec<usize>);
+struct Dimensions(Vec<usize>);
 
-impl<'de> Deserialize<'de> for TensorSizes {
+impl<'de> Deserialize<'de> for Dimensions {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct SizesVisitor;
-        impl<'de> Visitor<'de> for SizesVisitor {
-            type Value = TensorSizes;
+        struct DimensionList;
+        impl<'de> Visitor<'de> for DimensionList {
+            type Value = Dimensions;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 write!(f, "a list of at most {MAX_RANK} sizes")
             }
 
-            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<TensorSizes, A::Error> {
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Dimensions, A::Error> {
                 let mut sizes = Vec::new();
                 while let Some(size) = items.next_element()? {
                     if sizes.len() == MAX_RANK {
@@ -56,15 +56,15 @@ impl<'de> Deserialize<'de> for TensorSizes {
                     }
                     sizes.push(size);
                 }
-                Ok(TensorSizes(sizes))
+                Ok(Dimensions(sizes))
             }
         }
-        deserializer.deserialize_seq(SizesVisitor)
+        deserializer.deserialize_seq(DimensionList)
     }
 }
 
 /// The entries in the order of the file, each name once.
-struct TensorHeader(Vec<(String, HeaderEntry)>);
+struct TensorHeader(Vec<(String, WrittenEntry)>);
 
 impl<'de> Deserialize<'de> for TensorHeader {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -143,8 +143,8 @@ pub(super) fn read_header(
     Ok(entries)
 }
 
-fn entry(name: &str, stored: HeaderEntry, data_bytes: u64) -> Option<Entry> {
-    let HeaderEntry { dtype, shape: TensorSizes(shape), data_offsets: [start, end] } = stored;
+fn entry(name: &str, stored: WrittenEntry, data_bytes: u64) -> Option<Entry> {
+    let WrittenEntry { dtype, shape: Dimensions(shape), data_offsets: [start, end] } = stored;
     let bytes = end.checked_sub(start).filter(|_| end <= data_bytes)?;
     let elements = shape.iter().try_fold(1_u64, |product, &size| product.checked_mul(size as u64))?;
     let element_bytes = match dtype.as_str() {

@@ -44,7 +44,7 @@ impl Lalm {
         let generation = GenerationDefaults::greedy(&tokenizer);
         let mut values =
             |spec: &TensorSpec| Ok(TensorData::new(initial_values(spec, layers, seed), spec.shape.clone()));
-        let mel = FeatureExtractor::new(mel, config.architecture.audio);
+        let mel = FeatureExtractor::new(mel, config.audio.rule);
         Self::assemble(config, tokenizer, mel, generation, device, &mut values)
     }
 }
@@ -87,7 +87,7 @@ fn convolution_gain(name: &str) -> f64 {
 /// Whisper's positions: `[sin(t w_j), cos(t w_j)]` concatenated, `w_j = 10000^(-j / (width / 2 - 1))`.
 ///
 /// Radford et al. 2022, reference code `sinusoids` in whisper/model.py.
-fn sinusoids(positions: usize, width: usize) -> Vec<f32> {
+pub(crate) fn sinusoids(positions: usize, width: usize) -> Vec<f32> {
     let half = width / 2;
     let step = 10_000_f64.ln() / (half.max(2) - 1) as f64;
     let mut out = Vec::with_capacity(positions * width);

@@ -26,6 +26,7 @@ use crate::error::ModelError;
 use crate::weights::header::{Entry, read_header};
 use crate::weights::number::{Number, narrow, widen};
 
+pub(crate) use self::init::sinusoids;
 pub(crate) use self::ranges::StoredShape;
 
 /// Bytes of a tensor that are read at a time; a multiple of every type's size.
@@ -135,7 +136,10 @@ impl Weights {
             self.entry(&spec.name, &spec.shape)?;
         }
         let known: BTreeSet<&str> = specs.iter().map(|spec| spec.name.as_str()).collect();
-        match self.entries.iter().find(|(name, _)| !known.contains(name.as_str())) {
+        let is_unknown = |(name, entry): &(&String, &Entry)| {
+            !known.contains(name.as_str()) && !self.is_passed_over(&entry.disk_name)
+        };
+        match self.entries.iter().find(is_unknown) {
             None => Ok(()),
             Some((_, entry)) => Err(self.unused(entry)),
         }
@@ -160,9 +164,15 @@ impl Weights {
         ModelError::UnusedTensor { path: self.files[entry.file].0.clone(), tensor: entry.disk_name.clone() }
     }
 
-    /// Canonical names and shapes of all tensors, sorted by name.
+    /// Canonical names and shapes of all tensors that are run, sorted by name.
     pub fn shapes(&self) -> impl Iterator<Item = (&str, &[usize])> {
-        self.entries.iter().map(|(name, entry)| (name.as_str(), entry.shape.as_slice()))
+        let run = self.entries.iter().filter(|(_, entry)| !self.is_passed_over(&entry.disk_name));
+        run.map(|(name, entry)| (name.as_str(), entry.shape.as_slice()))
+    }
+
+    /// Whether a tensor, as it is called in its file, belongs to a part of the model that is not run.
+    fn is_passed_over(&self, disk_name: &str) -> bool {
+        self.names.is_some_and(|names| names.is_passed_over(disk_name))
     }
 
     /// Whether the tensor is stored in 16 bits.
@@ -224,12 +234,15 @@ impl Weights {
         Ok(values)
     }
 
-    /// Checks that every tensor on disk has been taken.
+    /// Checks that every tensor on disk that belongs to the model has been taken.
     ///
     /// # Errors
     /// [`ModelError::UnusedTensor`] naming the first that was not.
     pub fn finish(&self) -> Result<(), ModelError> {
-        match self.entries.iter().find(|(name, _)| !self.taken.contains(*name)) {
+        let is_left = |(name, entry): &(&String, &Entry)| {
+            !self.taken.contains(*name) && !self.is_passed_over(&entry.disk_name)
+        };
+        match self.entries.iter().find(is_left) {
             None => Ok(()),
             Some((_, entry)) => Err(self.unused(entry)),
         }

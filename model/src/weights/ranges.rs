@@ -21,6 +21,8 @@ pub(crate) struct StoredShape {
     pub(crate) shape: Vec<usize>,
     /// The file that it lies in.
     pub(crate) path: PathBuf,
+    /// Whether it belongs to a part of the model that is not run.
+    pub(crate) passed_over: bool,
 }
 
 impl StoredShape {
@@ -49,13 +51,14 @@ impl Weights {
                 dtype: entry.dtype.clone(),
                 shape: entry.shape.clone(),
                 path,
+                passed_over: self.is_passed_over(&entry.disk_name),
             })
         });
         stored.collect()
     }
 
     /// The stored bytes of a tensor's elements `first..first + count`, and their values; `element_bytes` is the size of
-    /// one.
+    /// one. A tensor that is not run may hold anything.
     ///
     /// # Errors
     /// [`ModelError::MissingTensor`], [`ModelError::NonFinite`], or an error of reading.
@@ -68,6 +71,7 @@ impl Weights {
     ) -> Result<(Vec<u8>, Vec<f32>), ModelError> {
         let missing = || ModelError::MissingTensor { path: self.path.clone(), tensor: name.to_owned() };
         let entry = self.entries.get(name).ok_or_else(missing)?;
+        let passed_over = self.is_passed_over(&entry.disk_name);
         let (path, file) = &mut self.files[entry.file];
         let io = |source| CommonError::Io { path: path.clone(), doing: "read", source };
         let mut raw = vec![0_u8; count * element_bytes];
@@ -75,7 +79,7 @@ impl Weights {
         file.read_exact(&mut raw).map_err(io)?;
         let mut values = Vec::with_capacity(count);
         widen(&raw, &entry.dtype, &mut values);
-        match values.iter().position(|value| !value.is_finite()) {
+        match values.iter().position(|value| !value.is_finite() && !passed_over) {
             None => Ok((raw, values)),
             Some(index) => {
                 let (path, tensor) = (path.clone(), name.to_owned());

@@ -35,12 +35,19 @@ impl Lalm {
     /// `model.safetensors` with transformers-4 names. Each file is written atomically, the weights last.
     ///
     /// # Errors
+    /// [`ModelError::Input`] for a model of a family that is only trained by adapters;
     /// [`ModelError::NonFinite`] if a tensor holds NaN or infinity (nothing has been written then),
     /// [`ModelError::Common`] if a file cannot be written.
     pub fn save(&self, dir: &Path, dtype: SaveDtype) -> Result<(), ModelError> {
+        let Some(config) = self.config.to_json(dtype.torch_name()) else {
+            let name = self.config.architecture.name;
+            return Err(ModelError::Input {
+                what: format!("a whole model of {name} is not written; merge an adapter"),
+            });
+        };
         let weights = self.weights_bytes(&dir.join("model.safetensors"), dtype)?;
         fs::create_dir_all(dir)?;
-        json::write_json(&dir.join("config.json"), &self.config.to_json(dtype.torch_name()))?;
+        json::write_json(&dir.join("config.json"), &config)?;
         json::write_json(&dir.join("generation_config.json"), &self.generation.to_json())?;
         json::write_json(&dir.join("preprocessor_config.json"), &self.mel.config().to_json())?;
         for (name, bytes) in self.tokenizer.files() {

@@ -76,7 +76,7 @@ fn decoding(config: &BuildConfig, lalm: &Lalm) -> Decoding {
 }
 
 /// The recordings come before the text, as in the rows of the dataset: templates that move audio to the front give the
-/// same prompt then. Each is sent at the model's rate and cut to its window, as the local encoder hears it.
+/// same prompt then. Each is sent at the model's rate and cut to what the model hears, as the local encoder hears it.
 ///
 /// # Errors
 /// [`BuildError::Model`] if a recording cannot be read any more.
@@ -86,11 +86,10 @@ fn prompt(
     config: &BuildConfig,
     run_seed: u64,
 ) -> Result<ServerPrompt, BuildError> {
-    let mel = lalm.mel.config();
-    let rate_hz = mel.sampling_rate as u32;
+    let rate_hz = lalm.mel.config().sampling_rate as u32;
     let mut clips = Vec::with_capacity(question.asked.shown.audio.len());
     for path in &question.asked.shown.audio {
-        let recording = idk_audio::load_window(path, rate_hz, mel.window_samples())
+        let recording = idk_audio::load_window(path, rate_hz, lalm.mel.max_samples())
             .map_err(|source| BuildError::recording(path, source))?;
         clips.push(wav_bytes(&recording.audio.samples, rate_hz));
     }

@@ -95,13 +95,13 @@ fn refuse_strangers(hidden: &Path) -> Result<(), ModelError> {
     Ok(())
 }
 
-/// Copies the tokenizer, the settings and the licence of a model folder, byte for byte; neither weights nor the card, and
-/// nothing that a link out of the folder leads to.
-pub(super) fn copy_settings(from: &Path, to: &Path) -> Result<(), ModelError> {
+/// Copies the tokenizer, the settings and the licence of a model folder, and `others` if they exist, byte for byte; neither
+/// weights nor the card, and nothing that a link out of the folder leads to.
+pub(super) fn copy_settings(from: &Path, to: &Path, others: &[&str]) -> Result<(), ModelError> {
     for entry in fs::read_dir(from).map_err(CommonError::reading("list", from))? {
         let path = entry.map_err(CommonError::io("list", from))?.path();
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        if path.is_file() && is_setting(name) {
+        if path.is_file() && (is_setting(name) || others.contains(&name)) {
             write_atomic(&to.join(name), &read(&file_of_repository(from, name)?)?)?;
         }
     }
@@ -188,10 +188,10 @@ mod tests {
         create_dir_all(&snapshot).unwrap();
         std::os::unix::fs::symlink("../../blobs/c", snapshot.join("config.json")).unwrap();
         let out = dir.path().join("out");
-        copy_settings(&snapshot, &out).unwrap();
+        copy_settings(&snapshot, &out, &[]).unwrap();
         assert_eq!(read(&out.join("config.json")).unwrap(), b"{}");
         std::os::unix::fs::symlink(dir.path().join("secret"), snapshot.join("vocab.json")).unwrap();
-        let error = copy_settings(&snapshot, &out).unwrap_err();
+        let error = copy_settings(&snapshot, &out, &[]).unwrap_err();
         assert!(matches!(error, ModelError::Common(CommonError::OutsideFolder { .. })), "{error}");
         assert!(!out.join("vocab.json").exists());
     }

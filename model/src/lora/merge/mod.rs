@@ -107,6 +107,7 @@ pub struct Merge {
     tensors: Vec<Planned>,
     updates: Updates,
     dtype: Option<StoredDtype>,
+    other_files: &'static [&'static str],
 }
 
 /// One tensor of the merged model.
@@ -154,10 +155,13 @@ impl Merge {
         }
         let tensors = stored.into_iter().map(|stored| {
             let from = StoredDtype::of_word(&stored.dtype);
-            Planned { from, to: dtype.unwrap_or(from), stored }
+            // What is not run is copied as it is.
+            let to = dtype.filter(|_| !stored.passed_over).unwrap_or(from);
+            Planned { from, to, stored }
         });
         let tensors = tensors.collect();
-        Ok(Self { base: base.to_owned(), weights, tensors, updates: Updates::of(&adapters)?, dtype })
+        let (updates, other_files) = (Updates::of(&adapters)?, config.architecture.other_files);
+        Ok(Self { base: base.to_owned(), weights, tensors, updates, dtype, other_files })
     }
 
     /// Bytes of all merged tensors together.
@@ -182,7 +186,7 @@ impl Merge {
         advanced: &mut dyn FnMut(u64),
     ) -> Result<Merged, ModelError> {
         let pending = PendingFolder::create(out)?;
-        copy_settings(&self.base, pending.path())?;
+        copy_settings(&self.base, pending.path(), self.other_files)?;
         if let Some(dtype) = self.dtype {
             rename_dtype(&pending.path().join("config.json"), dtype)?;
         }
@@ -320,22 +324,24 @@ fn header(tensors: &[Planned]) -> Vec<u8> {
     bytes
 }
 
+/// Writes the new type into a section and into those in it that are about tensors that were converted.
+fn rename_in(section: &mut Value, dtype: StoredDtype) {
+    for key in ["torch_dtype", "dtype"] {
+        if let Some(value) = section.get_mut(key) {
+            *value = json!(dtype.torch_word());
+        }
+    }
+    for key in ["text_config", "audio_config", "thinker_config"] {
+        if let Some(inner) = section.get_mut(key) {
+            rename_in(inner, dtype);
+        }
+    }
+}
+
 /// Writes the new type wherever `config.json` names one.
 fn rename_dtype(path: &Path, dtype: StoredDtype) -> Result<(), ModelError> {
     let mut config: Value = read_json(path)?;
-    let rename = |section: &mut Value| {
-        for key in ["torch_dtype", "dtype"] {
-            if let Some(value) = section.get_mut(key) {
-                *value = json!(dtype.torch_word());
-            }
-        }
-    };
-    for section in ["text_config", "audio_config"] {
-        if let Some(section) = config.get_mut(section) {
-            rename(section);
-        }
-    }
-    rename(&mut config);
+    rename_in(&mut config, dtype);
     if config.get("torch_dtype").is_none() && config.get("dtype").is_none() {
         config["torch_dtype"] = json!(dtype.torch_word());
     }

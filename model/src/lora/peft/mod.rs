@@ -2,7 +2,8 @@
 //!
 //! transformers 4 and 5 name the modules of Qwen2-Audio differently, and PEFT silently drops what it cannot place. The
 //! language model's adapters are therefore written under transformers-4 names, which both versions load; the encoder's
-//! under the names of one version. Both are read, and whatever is unused, missing or not implemented is an error.
+//! under the names of one version. Adapters of other families are written under transformers-5 names. All spellings are
+//! read, and whatever is unused, missing or not implemented is an error.
 mod config;
 mod files;
 
@@ -56,12 +57,9 @@ impl Adapters {
     pub fn save_as(&self, dir: &Path, base_name: &str, encoder: EncoderNames) -> Result<(), ModelError> {
         let mut tensors: Vec<(String, [usize; 2], Vec<u8>)> = Vec::new();
         for (name, pair) in &self.modules {
-            let module = match encoder {
-                EncoderNames::Transformers5 if Role::of(name).is_some_and(Role::is_audio) => {
-                    self.names.transformers5(name)
-                }
-                _ => name.clone(),
-            };
+            let is_audio = Role::of(name).is_some_and(Role::is_audio);
+            let as_in_5 = is_audio && encoder == EncoderNames::Transformers5 || !self.names.portable_adapters;
+            let module = if as_in_5 { self.names.transformers5(name) } else { name.clone() };
             for (suffix, tensor) in [("lora_A", &pair.a), ("lora_B", &pair.b)] {
                 let values: Vec<f32> = tensor.try_to_vec_as().map_err(|error| ModelError::Compute {
                     what: format!("reading {name}.{suffix}: {error}"),
@@ -127,15 +125,16 @@ impl Adapters {
         Ok(value)
     }
 
-    /// The config's own choice if it holds every module under both versions' names, else a list of all those names.
+    /// The config's own choice if it holds every module under the names that PEFT meets, else a list of all those names.
     fn portable_target_modules(&self) -> Result<TargetModules, String> {
         let own = self.config.target_modules.for_peft(self.config.modules, &self.names);
         let matcher = own.matcher()?;
         for name in self.modules.keys() {
-            if !(matcher.matches_name(name)? && matcher.matches_name(&self.names.transformers5(name))?) {
-                let both = |name: &String| [name.clone(), self.names.transformers5(name)];
-                let both = self.modules.keys().flat_map(both);
-                return Ok(TargetModules::Names(both.collect()));
+            for there in self.names.in_peft(name) {
+                if !matcher.matches_name(&there)? {
+                    let all = self.modules.keys().flat_map(|name| self.names.in_peft(name));
+                    return Ok(TargetModules::Names(all.collect()));
+                }
             }
         }
         Ok(own)

@@ -1,11 +1,12 @@
-//! The tokenizer of a model folder: byte-level BPE from `tokenizer.json`, completed from `tokenizer_config.json`, and the
-//! folder's chat template.
+//! The tokenizer of a model folder: byte-level BPE from `tokenizer.json`, completed from `tokenizer_config.json`, or from
+//! `tekken.json`; and the folder's chat template.
 //!
 //! The published `tokenizer.json` of Qwen2-Audio knows only the chat tokens; the audio tokens are only in the other file's
 //! `added_tokens_decoder`, so both are read. Text of users never turns into special tokens: the template's own
 //! tokens are put in as ids, everything between them is encoded as plain text.
 mod load;
 mod special;
+mod tekken;
 mod vet;
 
 use std::collections::BTreeMap;
@@ -27,6 +28,8 @@ use crate::text::template::{ChatTemplate, TemplateOrigin, own_template};
 /// Files that belong to a tokenizer, copied when a model is saved; the first two are needed here.
 const TOKENIZER_JSON: &str = "tokenizer.json";
 const TOKENIZER_CONFIG_JSON: &str = "tokenizer_config.json";
+/// Mistral's tokenizer, which is used instead of the two where a folder has it.
+const TEKKEN_JSON: &str = "tekken.json";
 const COMPANION_FILES: [&str; 6] = [
     "vocab.json",
     "merges.txt",
@@ -43,10 +46,14 @@ pub struct LalmTokenizer {
     files: BTreeMap<String, Vec<u8>>,
     /// Encodes special strings as plain text (`encode_special_tokens`).
     inner: Tokenizer,
+    /// Whether `inner` knows no special tokens at all.
+    specials_apart: bool,
     specials: Specials,
     family: Template,
     chat: ChatTemplate,
     audio_id: u32,
+    /// Ids before and after the placeholders of a clip that the template leaves out.
+    around_audio: Option<[u32; 2]>,
     eos_id: u32,
     pad_id: u32,
     end_of_turn_id: u32,
@@ -63,8 +70,9 @@ impl std::fmt::Debug for LalmTokenizer {
 }
 
 impl LalmTokenizer {
-    /// Reads `tokenizer.json`, `tokenizer_config.json` (which may be missing) and the chat template of a model folder:
-    /// `chat_template.jinja`, else `chat_template.json`, else the one in `tokenizer_config.json`, else the family's.
+    /// Reads `tokenizer.json` and `tokenizer_config.json` (which may be missing), or `tekken.json`, and the chat template of
+    /// a model folder: `chat_template.jinja`, else `chat_template.json`, else the one in `tokenizer_config.json`, else the
+    /// family's.
     ///
     /// That of `tokenizer_config.json` belongs to the tokenizer and not to the model, which transformers gives a template
     /// of its own; if it cannot place audio, the family's is used.
@@ -76,8 +84,8 @@ impl LalmTokenizer {
     /// be rendered, does not place audio, or renders an answer in another way than after its prompt.
     pub fn from_dir(dir: &Path, config: &LalmConfig) -> Result<Self, ModelError> {
         let mut files = BTreeMap::new();
-        let json = fs::read_limited(&dir.join(TOKENIZER_JSON), MAX_TOKENIZER_BYTES)?;
-        files.insert(TOKENIZER_JSON.to_owned(), json);
+        let main = if dir.join(TEKKEN_JSON).exists() { TEKKEN_JSON } else { TOKENIZER_JSON };
+        files.insert(main.to_owned(), fs::read_limited(&dir.join(main), MAX_TOKENIZER_BYTES)?);
         for name in std::iter::once(TOKENIZER_CONFIG_JSON).chain(COMPANION_FILES) {
             let path = dir.join(name);
             if path.exists() {
@@ -112,26 +120,24 @@ impl LalmTokenizer {
         files: BTreeMap<String, Vec<u8>>,
         architecture: &'static Architecture,
     ) -> Result<Self, ModelError> {
-        let bytes = files.get(TOKENIZER_JSON).map_or(&[][..], Vec::as_slice);
         let config_path = path.join(TOKENIZER_CONFIG_JSON);
         let config: TokenizerConfig = match files.get(TOKENIZER_CONFIG_JSON) {
             None => TokenizerConfig::default(),
             Some(bytes) => serde_json::from_slice(bytes)
                 .map_err(|error| tokenizer_error(&config_path, error.to_string()))?,
         };
-        let mut inner = guarded(&path.join(TOKENIZER_JSON), || load(bytes))?;
-        guarded(&config_path, || merge_added_tokens(&mut inner, &config.added_tokens_decoder))?;
-        inner.set_encode_special_tokens(true);
-
-        let tokens = inner
-            .get_added_tokens_decoder()
-            .into_iter()
-            .filter(|(_, token)| token.special && !token.content.is_empty())
-            .map(|(id, token)| (token.content, id));
-        let specials = Specials::new(tokens.collect()).map_err(|what| tokenizer_error(path, what))?;
+        let specials_apart = files.contains_key(TEKKEN_JSON);
+        let (inner, tokens) = match files.get(TEKKEN_JSON) {
+            Some(bytes) => guarded(&path.join(TEKKEN_JSON), || tekken::read(bytes))?,
+            None => read_pair(path, &files, &config)?,
+        };
+        let specials = Specials::new(tokens).map_err(|what| tokenizer_error(path, what))?;
         let id = |token: &str| {
             specials.id(token).ok_or_else(|| {
-                let files = format!("neither in {TOKENIZER_JSON} nor in {TOKENIZER_CONFIG_JSON}");
+                let files = match specials_apart {
+                    true => format!("not in {TEKKEN_JSON}"),
+                    false => format!("neither in {TOKENIZER_JSON} nor in {TOKENIZER_CONFIG_JSON}"),
+                };
                 tokenizer_error(path, format!("the special token {token} is {files}"))
             })
         };
@@ -140,10 +146,21 @@ impl LalmTokenizer {
             token.as_ref().map_or(default.to_owned(), |token| token.content().to_owned())
         };
         let audio_id = id(family.audio)?;
+        let around_audio = match family.around_audio {
+            Some([before, after]) => Some([id(before)?, id(after)?]),
+            None => None,
+        };
         let eos_id = id(&name(&config.eos_token, family.end_of_turn))?;
         let pad_id = id(&name(&config.pad_token, family.pad))?;
-        let built_in =
-            || ChatTemplate::new(TemplateOrigin::Family(architecture.name), family.built_in, config.names());
+        let built_in = || match family.built_in {
+            Some(source) => {
+                ChatTemplate::new(TemplateOrigin::Family(architecture.name), source, config.names())
+            }
+            None => Err(format!(
+                "there is no chat_template.jinja, and checkpoints of {} differ in their system prompt",
+                architecture.name
+            )),
+        };
         let fail = |what| ModelError::ChatTemplate { path: path.to_owned(), what };
         let chat = match own_template(&files).map_err(fail)? {
             Some((origin, source)) => match ChatTemplate::new(origin, &source, config.names()) {
@@ -157,10 +174,12 @@ impl LalmTokenizer {
             path: path.to_owned(),
             files,
             inner,
+            specials_apart,
             specials,
             family,
             chat,
             audio_id,
+            around_audio,
             eos_id,
             pad_id,
             end_of_turn_id: eos_id,
@@ -263,7 +282,21 @@ impl LalmTokenizer {
     /// # Errors
     /// [`ModelError::Tokenizer`] if the tokenizer's decoder fails.
     pub fn decode(&self, ids: &[u32], skip_special: bool) -> Result<String, ModelError> {
-        guarded(&self.path, || self.inner.decode(ids, skip_special).map_err(|error| error.to_string()))
+        let decode = |ids: &[u32]| {
+            guarded(&self.path, || self.inner.decode(ids, skip_special).map_err(|error| error.to_string()))
+        };
+        if skip_special || !self.specials_apart {
+            return decode(ids);
+        }
+        let mut text = String::new();
+        for part in ids.chunk_by(|a, b| self.specials.text(*a).is_none() && self.specials.text(*b).is_none())
+        {
+            match part {
+                [id] if self.specials.text(*id).is_some() => text.extend(self.specials.text(*id)),
+                plain => text.push_str(&decode(plain)?),
+            }
+        }
+        Ok(text)
     }
 
     /// The chat as one string, for people to read: each audio clip is one audio token, not yet repeated.
@@ -302,12 +335,15 @@ impl LalmTokenizer {
             return Err(self.template_error(&what));
         }
         let mut counts = audio_tokens.iter();
+        let [before, after] = self.around_audio.map_or([None, None], |around| around.map(Some));
         let mut ids = Vec::new();
         for piece in pieces {
             match piece {
                 Piece::Text(text) => ids.extend(self.encode(&unmarked(text, mark))?),
                 Piece::Special(id) if id == self.audio_id => {
+                    ids.extend(before);
                     ids.extend(std::iter::repeat_n(id, counts.next().copied().unwrap_or(0)));
+                    ids.extend(after);
                 }
                 Piece::Special(id) => ids.push(id),
             }
@@ -371,6 +407,27 @@ impl LalmTokenizer {
     fn template_error(&self, what: &str) -> ModelError {
         ModelError::ChatTemplate { path: self.path.clone(), what: format!("{}: {what}", self.chat.origin) }
     }
+}
+
+/// The tokenizer of the two files of Hugging Face folders, and its special tokens with their ids.
+fn read_pair(
+    path: &Path,
+    files: &BTreeMap<String, Vec<u8>>,
+    config: &TokenizerConfig,
+) -> Result<(Tokenizer, Vec<(String, u32)>), ModelError> {
+    let bytes = files.get(TOKENIZER_JSON).map_or(&[][..], Vec::as_slice);
+    let mut inner = guarded(&path.join(TOKENIZER_JSON), || load(bytes))?;
+    guarded(&path.join(TOKENIZER_CONFIG_JSON), || {
+        merge_added_tokens(&mut inner, &config.added_tokens_decoder)
+    })?;
+    inner.set_encode_special_tokens(true);
+    let tokens = inner
+        .get_added_tokens_decoder()
+        .into_iter()
+        .filter(|(_, token)| token.special && !token.content.is_empty())
+        .map(|(id, token)| (token.content, id));
+    let tokens = tokens.collect();
+    Ok((inner, tokens))
 }
 
 fn unmarked(text: &str, mark: Option<char>) -> String {

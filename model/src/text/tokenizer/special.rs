@@ -31,6 +31,11 @@ impl Specials {
         self.tokens.iter().find(|(content, _)| content == token).map(|&(_, id)| id)
     }
 
+    /// The special token of an id.
+    pub(super) fn text(&self, id: u32) -> Option<&str> {
+        self.tokens.iter().find(|(_, found)| *found == id).map(|(content, _)| content.as_str())
+    }
+
     /// The text as special tokens and what lies between them.
     pub(super) fn split<'t>(&self, text: &'t str) -> Vec<Piece<'t>> {
         let mut pieces = Vec::new();
