@@ -9,7 +9,7 @@ use idk_common::seed::{Rng, derive_seed};
 use idk_common::{Problem, Problems};
 use idk_model::{FeatureExtractor, Message};
 use idk_questions::{PromptStyle, REFUSAL, prompt_text, shuffled};
-use idk_trainer::{Clip, Example};
+use idk_trainer::{Clip, TrainingRow};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -121,22 +121,22 @@ pub(crate) struct BaseRows<'a> {
 
 impl BaseRows<'_> {
     /// The rows of one step, rendered in parallel; the same for any number of threads.
-    pub(crate) fn batch(&self, step: usize, batch_size: usize) -> Vec<Example> {
+    pub(crate) fn batch(&self, step: usize, batch_size: usize) -> Vec<TrainingRow> {
         (0..batch_size).into_par_iter().map(|slot| self.row(step * batch_size + slot)).collect()
     }
 
-    fn row(&self, index: usize) -> Example {
+    fn row(&self, index: usize) -> TrainingRow {
         let mut rng = Rng::new(derive_seed(self.seed, "base-row", &[&index.to_string()]));
         let item = self.item(index as u64);
         let task = self.config.draw(&mut rng);
         let (text, target) = self.prompt_and_target(task, &item, index, &mut rng);
         let with_audio = task != Task::Repeat || rng.uniform() < 0.5;
         let audio = with_audio.then(|| Clip::of_mel(self.features(&item, &mut rng), self.mel));
-        Example {
+        TrainingRow {
             id: format!("base-{index}"),
             audio: audio.into_iter().collect(),
             messages: vec![Message::user(usize::from(with_audio), &text)],
-            target,
+            answers: vec![target],
         }
     }
 

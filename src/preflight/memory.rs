@@ -1,13 +1,12 @@
 //! How much memory the training would take: the trainer's estimate for the rows that were looked at.
 
-use std::collections::BTreeMap;
-
 use idk_model::ModelInfo;
-use idk_trainer::{MemoryInput, Method, estimate_memory};
+use idk_trainer::{MemoryInput, estimate_memory};
 use serde::Serialize;
 
 use super::preview::Preview;
 use crate::recipe::Recipe;
+use crate::terminal::Failure;
 
 /// Memory in bytes, as far as it can be counted.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -46,25 +45,23 @@ fn mib(bytes: u64) -> String {
     if mib < 1024.0 { format!("{mib:.1} MiB") } else { format!("{:.1} GiB", mib / 1024.0) }
 }
 
-/// The trainer's own estimate; nothing without a model. `clips` are those of an epoch.
+/// The trainer's own estimate; nothing without a model.
+///
+/// # Errors
+/// Adapters that do not fit the model.
 pub(super) fn memory(
     recipe: &Recipe,
     outline: Option<&ModelInfo>,
-    adapted: Option<&BTreeMap<String, u64>>,
     preview: &Preview,
-    clips: u64,
-) -> MemoryPlan {
-    let (Some(outline), Some(adapted)) = (outline, adapted) else { return MemoryPlan::default() };
-    // With an adapted encoder no features are kept.
-    let clips = if idk_model::adapt_audio(adapted.keys()) { 0 } else { clips };
-    let trained: u64 = adapted.values().sum();
-    let estimate = estimate_memory(&memory_input(recipe, outline, trained, preview, clips));
-    MemoryPlan {
+) -> Result<MemoryPlan, Failure> {
+    let Some(outline) = outline else { return Ok(MemoryPlan::default()) };
+    let estimate = estimate_memory(&memory_input(recipe, outline, preview))?;
+    Ok(MemoryPlan {
         weights: Some(estimate.weights),
         trained: Some(estimate.lora + estimate.optimiser),
         features: Some(estimate.features).filter(|bytes| *bytes > 0),
         peak: Some(estimate.total),
-    }
+    })
 }
 
 /// Whether the weights will be bfloat16, those on an NVIDIA GPU being taken to be stored in 16 bits.
@@ -76,34 +73,23 @@ fn on_gpu(recipe: &Recipe) -> bool {
     recipe.model.device != "cpu"
 }
 
-/// What the training of adapters holds at its peak depends on this; the longest row that was looked at stands for all.
-fn memory_input<'a>(
-    recipe: &Recipe,
-    outline: &'a ModelInfo,
-    trained: u64,
-    preview: &Preview,
-    clips: u64,
-) -> MemoryInput<'a> {
+/// The longest of the rows that were looked at stand for all.
+fn memory_input<'a>(recipe: &'a Recipe, outline: &'a ModelInfo, preview: &Preview) -> MemoryInput<'a> {
     let on_gpu = on_gpu(recipe);
     let half = in_half(recipe);
-    let audio_tokens = preview.audio_tokens.iter().max().copied().unwrap_or_default();
-    let weight_bytes = if half { 2 } else { 4 };
-    let features = clips * (audio_tokens * outline.config.text.hidden_size * weight_bytes) as u64;
-    // Above the limit they are not kept at all.
-    let kept = features <= recipe.train.feature_cache_mib << 20;
-    // Rows of one prompt share it, unless layers are run again.
-    let twice = recipe.train.method == Method::Dpo && recipe.train.gradient_checkpointing;
     let threads = if on_gpu { 1 } else { rayon::current_num_threads() };
     MemoryInput {
         model: &outline.config,
-        weight_bytes,
+        lora: &recipe.lora,
+        weight_bytes: if half { 2 } else { 4 },
         fused: !on_gpu && !half,
-        lora_parameters: trained as usize,
-        audio_tokens,
-        text_tokens: preview.tokens.iter().max().copied().unwrap_or_default().saturating_sub(audio_tokens),
-        batch_size: recipe.train.batch_size * if twice { 2 } else { 1 },
+        audio_tokens: preview.most_audio_tokens,
+        text_tokens: preview.most_text_tokens,
+        batch_size: recipe.train.batch_size,
+        answers_per_row: recipe.train.method.describe().answers_per_row,
         at_once: recipe.train.gradient_accumulation_steps.min(threads).max(1),
-        cached_clips: if kept { clips as usize } else { 0 },
+        clip_tokens: preview.clip_tokens,
+        feature_limit_bytes: recipe.train.feature_cache_mib.saturating_mul(1 << 20),
         pad_to: recipe.run_settings().pad_to(on_gpu),
         gradient_checkpointing: recipe.train.gradient_checkpointing,
     }

@@ -3,13 +3,14 @@
 use idk_common::RunDir;
 use idk_common::text::terminal_safe;
 use idk_dataset_builder::{DatasetManifest, MANIFEST_FILE, Sampled, partial_sampling, read_manifest};
-use idk_trainer::{Method, checkpoint};
+use idk_trainer::load_newest;
 use serde::Serialize;
 
 use super::check::{Checked, Look};
 use super::memory::{MemoryPlan, memory};
 use super::preview::{Preview, mean};
 use crate::recipe::Recipe;
+use crate::run::rows::{most_rows, row_count};
 use crate::terminal::{Failure, grouped, print_line};
 
 /// Rows that are shown as they will be learnt.
@@ -104,13 +105,7 @@ impl Plan {
             tokens_per_step: looked.then(|| mean(&preview.tokens) * rows_per_step as f64),
             trained_parameters: adapted.as_ref().map(|adapted| adapted.values().sum()),
         };
-        let questions = match (&manifest, &checked.train) {
-            (Some(manifest), _) => manifest.counts.kept as u64,
-            (None, train) => train.as_ref().map_or(0, |found| found.questions as u64),
-        };
-        // Pairs of a question share its clip.
-        let clips = training.rows.unwrap_or_default().min(questions);
-        let memory_bytes = memory(recipe, outline, adapted.as_ref(), &preview, clips);
+        let memory_bytes = memory(recipe, outline, &preview)?;
         let stages = stages(recipe, &dir, checked, manifest.as_ref(), training.steps)?;
         Ok(Self { stages, training, memory_bytes, shown: preview.shown })
     }
@@ -164,14 +159,9 @@ impl Training {
 fn rows(recipe: &Recipe, checked: &Checked, manifest: Option<&DatasetManifest>) -> (Option<u64>, bool) {
     let counts = manifest.map(|manifest| &manifest.counts);
     let questions = checked.train.as_ref().map(|summary| summary.questions as u64);
-    match (recipe.train.method, counts) {
-        (Method::Sft, Some(counts)) => (Some(counts.sft_rows as u64), true),
-        (Method::Dpo, Some(counts)) => (Some(counts.dpo_rows as u64), true),
-        (Method::Sft, None) => (questions, false),
-        (Method::Dpo, None) => {
-            let pairs = recipe.build.max_pairs_per_question.unwrap_or(recipe.build.n_samples);
-            (questions.map(|questions| questions * pairs.max(1) as u64), false)
-        }
+    match counts {
+        Some(counts) => (Some(row_count(recipe, counts) as u64), true),
+        None => (questions.map(|questions| most_rows(recipe, questions)), false),
     }
 }
 
@@ -224,12 +214,9 @@ fn dataset_stage(
 }
 
 fn training_stage(recipe: &Recipe, dir: &RunDir, steps: Option<u64>) -> Result<Stage, Failure> {
-    let method = match recipe.train.method {
-        Method::Sft => "LoRA, SFT",
-        Method::Dpo => "LoRA, DPO",
-    };
+    let method = format!("LoRA, {}", recipe.train.method.describe().name);
     let total = steps.map_or("an unknown number of".to_owned(), grouped);
-    let Some(found) = checkpoint::load_newest(dir)? else {
+    let Some(found) = load_newest(dir)? else {
         return Ok(Stage { name: "training", state: "to do", what: format!("{method}: {total} steps") });
     };
     let done = found.state.step;

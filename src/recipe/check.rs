@@ -1,7 +1,7 @@
 //! What is wrong with a recipe beyond the types of its values: ranges, and keys that need each other.
 
 use idk_common::Problem;
-use idk_trainer::{BestMetric, Method};
+use idk_trainer::{BestMetric, RowKind};
 
 use super::{KeyLines, Recipe, RecipeProblem, TransferConfig};
 
@@ -43,7 +43,7 @@ impl Recipe {
         if chosen_by(&by_questions) && !questions {
             found.push(metric("needs `val` in [data]"));
         }
-        if chosen_by(&by_pairs) && train.method != Method::Dpo {
+        if chosen_by(&by_pairs) && train.method.describe().rows != RowKind::Pair {
             found.push(metric("needs `method = \"dpo\"`"));
         }
         if train.target_refusal_rate.is_some() && !questions {

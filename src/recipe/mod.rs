@@ -17,7 +17,7 @@ use idk_common::paths::find;
 use idk_dataset_builder::BuildConfig;
 use idk_evaluator::EvalConfig;
 use idk_model::{LoraConfig, RunSettings};
-use idk_trainer::{DpoConfig, TrainConfig};
+use idk_trainer::{DpoConfig, MethodConfig, MethodKind, TrainConfig};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -63,6 +63,14 @@ pub const SECTIONS: [&str; 10] =
     ["model", "data", "build", "lora", "train", "dpo", "eval", "output", "transfer", "sweep"];
 
 impl Recipe {
+    /// The method of training, with its section.
+    pub fn method(&self) -> MethodConfig<'_> {
+        match self.train.method {
+            MethodKind::Sft => MethodConfig::Sft,
+            MethodKind::Dpo => MethodConfig::Dpo(&self.dpo),
+        }
+    }
+
     /// How the base model is held in memory and run.
     pub fn run_settings(&self) -> RunSettings {
         let ModelSection { dtype, pad_to, .. } = self.model;

@@ -5,25 +5,19 @@ use std::path::Path;
 
 use idk_common::fs::AtomicFile;
 use idk_model::{Adapters, Linears, ModelError, check_adapter_files};
-use idk_trainer::{Method, check_start_adapter};
+use idk_trainer::check_start_adapter;
 
 use super::RunError;
 use super::questions::{self, Set};
 use crate::recipe::Recipe;
 use crate::terminal::Failure;
 
-/// The folder of the adapter, if the recipe names one that will be read.
-fn start_dir(recipe: &Recipe) -> Option<&Path> {
-    let dir = recipe.dpo.init.as_path();
-    (recipe.train.method == Method::Dpo && !dir.as_os_str().is_empty()).then_some(dir)
-}
-
 /// Whether its files are there.
 ///
 /// # Errors
 /// A file that cannot be opened.
 pub(crate) fn check_start_files(recipe: &Recipe) -> Result<(), Failure> {
-    let Some(dir) = start_dir(recipe) else { return Ok(()) };
+    let Some(dir) = recipe.method().start_adapter() else { return Ok(()) };
     Ok(check_adapter_files(dir)?)
 }
 
@@ -37,7 +31,7 @@ pub(crate) fn check_start_shape(
     linears: &Linears,
     load: impl FnOnce(&Path) -> Result<Adapters, ModelError>,
 ) -> Result<(), Failure> {
-    let Some(dir) = start_dir(recipe) else { return Ok(()) };
+    let Some(dir) = recipe.method().start_adapter() else { return Ok(()) };
     Ok(check_start_adapter(dir, &load(dir)?, &recipe.lora, linears)?)
 }
 

@@ -6,6 +6,7 @@ pub(crate) mod inputs;
 mod model;
 pub(crate) mod questions;
 pub(crate) mod rendered;
+pub(crate) mod rows;
 pub(crate) mod same_run;
 
 use std::path::{Path, PathBuf};

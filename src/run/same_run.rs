@@ -7,11 +7,11 @@ use idk_common::{CommonError, Identity, RunDir};
 use idk_dataset_builder::{
     BuildConfig, MANIFEST_FILE, Provenance, Sampled, SamplingSettings, partial_sampling, read_manifest,
 };
-use idk_trainer::Method;
 
 use super::RunError;
 use super::allow::{allows, can_be_allowed};
 use super::questions;
+use super::rows::row_count;
 use crate::recipe::renamed::is_renamed;
 use crate::recipe::{Recipe, RecipeError};
 use crate::terminal::Failure;
@@ -137,12 +137,9 @@ fn check_steps_left(recipe: &Recipe, dir: &RunDir, changes: &[Difference]) -> Re
     if changes.is_empty() || !dataset.join(MANIFEST_FILE).is_file() {
         return Ok(());
     }
-    let Some(found) = idk_trainer::checkpoint::load_newest(dir)? else { return Ok(()) };
+    let Some(found) = idk_trainer::load_newest(dir)? else { return Ok(()) };
     let counts = read_manifest(&dataset)?.counts;
-    let rows = match recipe.train.method {
-        Method::Sft => counts.sft_rows,
-        Method::Dpo => counts.dpo_rows,
-    };
+    let rows = row_count(recipe, &counts);
     // Another rule for ending early may give a run that one has ended steps again.
     let of_ending = ["train.early_stopping_patience", "train.target_refusal_rate"];
     let ends_elsewhere = changes.iter().any(|change| of_ending.contains(&change.key.as_str()));

@@ -65,7 +65,7 @@ fn write_card(
     results: Option<&Results>,
 ) -> Result<(), Failure> {
     let steps = report.best.map_or(report.steps, |best| best.step);
-    let found = idk_trainer::checkpoint::load_newest(&run.dir)?;
+    let found = idk_trainer::load_newest(&run.dir)?;
     let mut changes = found.map(|found| found.state.allowed_changes).unwrap_or_default();
     // Of an earlier best step's adapter later changes say nothing.
     changes.retain(|change| change.step < steps);

@@ -8,14 +8,15 @@ use std::path::Path;
 use idk_common::fs;
 use idk_common::text::{markdown, markdown_code as code, quoted};
 use idk_dataset_builder::DatasetManifest;
-use idk_evaluator::{Method as EvalMethod, Results};
+use idk_evaluator::{Method, Results};
 use idk_model::{ARCHITECTURES, LalmConfig};
 use idk_questions::metrics::{show, show_signed, show_with};
-use idk_trainer::{AllowedChange, Method};
+use idk_trainer::AllowedChange;
 use serde_json::Value;
 
 use crate::recipe::Recipe;
 use crate::run::folder_name;
+use crate::run::rows::row_count;
 use crate::terminal::Failure;
 
 /// Name of the card in the adapter's folder. PEFT does not read it.
@@ -73,10 +74,6 @@ impl ModelCard<'_> {
 
     fn push_dataset(&self, text: &mut String) {
         let (counts, config) = (&self.dataset.counts, &self.dataset.config);
-        let rows = match self.recipe.train.method {
-            Method::Sft => ("training chats", counts.sft_rows),
-            Method::Dpo => ("preference pairs", counts.dpo_rows),
-        };
         let _ = write!(
             text,
             "\n## Data\n\nEach question was answered {n} times by the base model at temperature {temperature}. With at least \
@@ -90,8 +87,8 @@ impl ModelCard<'_> {
             kept = counts.kept,
             known = counts.known,
             unknown = counts.unknown,
-            rows = rows.0,
-            row_count = rows.1,
+            rows = self.recipe.train.method.describe().unit,
+            row_count = row_count(self.recipe, counts),
         );
         if let Some(share) = config.max_idk_share {
             let _ = write!(
@@ -117,9 +114,7 @@ impl ModelCard<'_> {
             "schedule",
         ];
         rows.extend(values(train, &keys));
-        if train.method == Method::Dpo {
-            rows.extend(values(&recipe.dpo, &["beta", "loss", "label_smoothing", "sft_weight"]));
-        }
+        rows.extend(values(&recipe.dpo, recipe.train.method.describe().dpo_keys));
         rows.push(("steps", self.steps.to_string()));
         text.push_str("\n## Training\n\n| | |\n|---|---|\n");
         for (name, value) in rows {
@@ -138,7 +133,7 @@ impl ModelCard<'_> {
         text.push_str("\n## Results\n\n");
         let adapter = self
             .results
-            .and_then(|results| results.methods.iter().find(|found| found.method == EvalMethod::Adapter));
+            .and_then(|results| results.methods.iter().find(|found| found.method == Method::Adapter));
         let (Some(results), Some(adapter)) = (self.results, adapter) else {
             text.push_str("Not evaluated yet.\n");
             return;

@@ -1,16 +1,15 @@
 //! The training stage of a run: dataset to adapter, by answers or by preferences, validated on the way.
 
 use idk_common::progress::Progress;
-use idk_dataset_builder::{DpoRow, read_dpo, read_dpo_val, read_sft, read_sft_val};
-use idk_model::{Adapters, FeatureStore, Lalm, Message};
-use idk_questions::rows::SftRow;
+use idk_model::{Adapters, FeatureStore, Lalm};
 use idk_trainer::{
-    Clip, EarlyEnd, Example, Measure, Method, Pair, TrainReport, TrainRun, Validation, clips_of_rows,
-    train_dpo, train_lora,
+    AdapterConfig, Clip, EarlyEnd, Measure, TrainReport, TrainRun, TrainingRow, Validation, clips_of_rows,
+    train_adapters,
 };
 
 use super::model_card::base_name;
 use super::validation::ValidationQuestions;
+use crate::run::rows::{DatasetRow, training_rows, validation_rows};
 use crate::run::same_run::run_identity;
 use crate::run::{Run, RunError};
 use crate::terminal::{Failure, StopSignals, progress, say};
@@ -43,22 +42,12 @@ pub(super) fn train_adapter(run: &Run<'_>) -> Result<TrainReport, Failure> {
         features: Some(&run.model.features),
         progress,
     };
-    let source = (&run.model.lalm, &run.model.features);
     let dataset = run.dir.dataset();
-    let (lora, config) = (&recipe.lora, &recipe.train);
-    let (_, report) = match config.method {
-        Method::Sft => {
-            let rows = examples(source, &read_sft(&dataset)?)?;
-            let val = examples(source, &read_sft_val(&dataset)?)?;
-            train_lora(&run.model.lalm, lora, &rows, Validation { rows: &val, measure }, config, train_run)?
-        }
-        Method::Dpo => {
-            let rows = pairs(source, &read_dpo(&dataset)?)?;
-            let val = pairs(source, &read_dpo_val(&dataset)?)?;
-            let validation = Validation { rows: &val, measure };
-            train_dpo(&run.model.lalm, lora, &rows, validation, config, &recipe.dpo, train_run)?
-        }
-    };
+    let rows = read_rows(&run.model.lalm, &run.model.features, training_rows(recipe, &dataset)?)?;
+    let val = read_rows(&run.model.lalm, &run.model.features, validation_rows(recipe, &dataset)?)?;
+    let config = AdapterConfig { lora: &recipe.lora, train: &recipe.train, method: recipe.method() };
+    let validation = Validation { rows: &val, measure };
+    let (_, report) = train_adapters(&run.model.lalm, config, &rows, validation, train_run)?;
     describe_end(run, &report);
     // Also in the last step: what follows must not swallow a signal.
     if stop.came() {
@@ -84,38 +73,20 @@ fn describe_end(run: &Run<'_>, report: &TrainReport) {
     }
 }
 
-/// The model that reads recordings, and where it keeps them.
-type Source<'a> = (&'a Lalm, &'a FeatureStore);
-
-/// Answers to learn.
-fn examples(source: Source<'_>, rows: &[SftRow]) -> Result<Vec<Example>, Failure> {
+/// Rows with their clips; one that cannot be used is found here, before anything is trained.
+fn read_rows(
+    lalm: &Lalm,
+    features: &FeatureStore,
+    rows: Vec<DatasetRow>,
+) -> Result<Vec<TrainingRow>, Failure> {
     let audios: Vec<(&str, &[String])> = rows.iter().map(|row| (row.id.as_str(), &*row.audios)).collect();
-    let example = |(row, audio): (&SftRow, Vec<Clip>)| {
-        let (target, prompt) = match row.messages.split_last() {
-            Some((answer, prompt)) => (answer.tagged(), prompt),
-            None => (String::new(), [].as_slice()),
-        };
-        Example { id: row.id.clone(), audio, messages: prompt.to_vec(), target }
-    };
-    Ok(rows.iter().zip(clips(source, &audios)?).map(example).collect())
-}
-
-/// Preference pairs.
-fn pairs(source: Source<'_>, rows: &[DpoRow]) -> Result<Vec<Pair>, Failure> {
-    let audios: Vec<(&str, &[String])> = rows.iter().map(|row| (row.id.as_str(), &*row.audios)).collect();
-    let text = |answer: &[Message]| answer.first().map(Message::tagged).unwrap_or_default();
-    let pair = |(row, audio): (&DpoRow, Vec<Clip>)| Pair {
-        id: row.id.clone(),
-        audio,
-        messages: row.prompt.clone(),
-        chosen: text(&row.chosen),
-        rejected: text(&row.rejected),
-    };
-    Ok(rows.iter().zip(clips(source, &audios)?).map(pair).collect())
-}
-
-/// The clips of each row; one that cannot be used is found here, before anything is trained.
-fn clips((lalm, features): Source<'_>, rows: &[(&str, &[String])]) -> Result<Vec<Vec<Clip>>, Failure> {
     let display = |files| if files == 0 { Progress::hidden() } else { progress("read audio", files) };
-    Ok(clips_of_rows(rows, features, &lalm.mel, display)?)
+    let clips = clips_of_rows(&audios, features, &lalm.mel, display)?;
+    let row = |(row, audio): (DatasetRow, Vec<Clip>)| TrainingRow {
+        id: row.id,
+        audio,
+        messages: row.messages,
+        answers: row.answers,
+    };
+    Ok(rows.into_iter().zip(clips).map(row).collect())
 }

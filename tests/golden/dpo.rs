@@ -1,42 +1,43 @@
 //! DPO (Rafailov et al. 2023) through the trainer: log-probs of both answers under policy and reference, losses,
 //! rewards and five steps.
 use idk_model::{Adapters, ForwardContext, Prompt, TokenBatch, answer_log_probs};
-use idk_trainer::dpo_loss::{PairLogProbs, PairSums, pair_losses};
-use idk_trainer::dpo_step::{dpo_gradients, dpo_step};
-use idk_trainer::pair::PairBatch;
-use idk_trainer::pair_forward;
-use idk_trainer::step::StepSize;
-use idk_trainer::{DpoConfig, DpoLoss};
+use idk_trainer::testing::{
+    PairLogProbs, StepGradients, StepSize, TrainingBatch, adapter_gradients, answer_nll, dpo_loss,
+    pair_losses, pair_metrics, pair_sums, update,
+};
+use idk_trainer::{DpoConfig, DpoLoss, testing};
 
 use crate::TOLERANCE;
 use crate::fixture::{Fixture, Golden, assert_close, each_fixture, test_device, to_f64};
-use crate::train::{micro_batch, optimizer};
-
-fn answers(fixture: &Fixture, prefix: &str) -> Vec<Vec<u32>> {
-    let labels = fixture.get(&format!("{prefix}.labels")).ids();
-    labels.into_iter().map(|row| row.into_iter().filter_map(|id| u32::try_from(id).ok()).collect()).collect()
-}
+use crate::train::{golden_batch, optimizer};
 
 /// The golden pairs, with the reference's log-probs as the base model gives them.
-fn pair_batch(fixture: &Fixture) -> PairBatch {
-    let chosen = micro_batch(fixture, "dpo.chosen");
-    let answers: Vec<[Vec<u32>; 2]> = answers(fixture, "dpo.chosen")
-        .into_iter()
-        .zip(answers(fixture, "dpo.rejected"))
-        .map(|(chosen, rejected)| [chosen, rejected])
-        .collect();
+fn pair_batch(fixture: &Fixture) -> TrainingBatch {
+    let [chosen, rejected] = ["dpo.chosen", "dpo.rejected"].map(|prefix| golden_batch(fixture, prefix));
     let prompts: Vec<Prompt> = fixture.batch_names().iter().map(|name| fixture.prompt(name, None)).collect();
     let ids: Vec<Vec<u32>> = prompts.iter().map(|prompt| prompt.ids.clone()).collect();
-    let candidates: Vec<Vec<Vec<u32>>> = answers.iter().map(|pair| pair.to_vec()).collect();
+    let pairs = chosen.answers.iter().zip(&rejected.answers);
+    let candidates: Vec<Vec<Vec<u32>>> = pairs.map(|(one, other)| vec![one.clone(), other.clone()]).collect();
     let found = answer_log_probs(&fixture.lalm, None, &prompts, &candidates).unwrap();
     let sum = |log_probs: &Vec<f32>| log_probs.iter().map(|&value| f64::from(value)).sum::<f64>();
-    PairBatch {
-        ids: chosen.ids,
+    let side = |side: usize| found.iter().map(move |pair| sum(&pair[side]));
+    TrainingBatch {
         prompts: TokenBatch::left_padded(&ids, fixture.lalm.tokenizer.pad_id()),
-        answers,
-        audio: chosen.audio,
-        reference: found.iter().map(|pair| [0, 1].map(|side| sum(&pair[side]))).collect(),
+        answers: [chosen.answers.as_slice(), &rejected.answers].concat(),
+        prompt_of: [chosen.prompt_of.as_slice(), &rejected.prompt_of].concat(),
+        reference: side(0).chain(side(1)).collect(),
+        ..chosen
     }
+}
+
+fn dpo_gradients(
+    fixture: &Fixture,
+    adapters: &Adapters,
+    batch: &TrainingBatch,
+    config: &DpoConfig,
+) -> StepGradients {
+    let loss = |nll: &_, batch: &_, totals| dpo_loss(config, nll, batch, totals);
+    adapter_gradients(&fixture.lalm, adapters, std::slice::from_ref(batch), &[], &loss).unwrap()
 }
 
 fn config(fixture: &Fixture) -> DpoConfig {
@@ -52,9 +53,10 @@ fn log_probs_losses_and_rewards_of_pairs_agree() {
     each_fixture(|fixture| {
         let (config, adapters, batch) = (config(fixture), adapters(fixture), pair_batch(fixture));
         let context = ForwardContext { adapters: Some(&adapters), dropout_seed: None };
-        let nll = pair_forward::pair_nll(&fixture.lalm, &context, &batch).unwrap();
-        let policy = pair_forward::answer_log_probs(&nll, &batch, false);
-        let side = |side: usize| -> Vec<f64> { batch.reference.iter().map(|pair| pair[side]).collect() };
+        let nll = answer_nll(&fixture.lalm, &context, &batch).unwrap();
+        let policy = testing::answer_log_probs(&nll.tokens, &batch, false);
+        let side =
+            |side: usize| -> Vec<f64> { batch.reference[side * batch.len()..][..batch.len()].to_vec() };
         let (chosen, rejected) = (to_f64(&policy.chosen), to_f64(&policy.rejected));
         let of = |name: &str| &fixture.get(&format!("dpo.{name}")).values;
         assert_close("reference, chosen", &side(0), of("ref_chosen_logps"), TOLERANCE);
@@ -71,16 +73,20 @@ fn log_probs_losses_and_rewards_of_pairs_agree() {
         if fixture.find("dpo.chosen_rewards").is_none() {
             return;
         }
-        let mut sums = PairSums::default();
-        for (pair, reference) in batch.reference.iter().enumerate() {
-            sums.add(config.beta, [chosen[pair], rejected[pair]], *reference);
+        let mut sums = [0.0; 6];
+        for pair in 0..batch.len() {
+            let reference = [0, 1].map(|it| side(it)[pair]);
+            let of_pair = pair_sums(config.beta, [chosen[pair], rejected[pair]], reference);
+            for (sum, value) in sums.iter_mut().zip(of_pair) {
+                *sum += value;
+            }
         }
         let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
         let (chosen, rejected) = (mean(of("chosen_rewards")), mean(of("rejected_rewards")));
         let accuracies = fixture.json["dpo"]["accuracies"].as_array().unwrap();
         let accuracies: Vec<f64> = accuracies.iter().map(|value| value.as_f64().unwrap()).collect();
         let expected = [chosen, rejected, mean(&accuracies), chosen - rejected];
-        let found: Vec<f64> = sums.metrics().iter().take(4).map(|(_, value)| *value).collect();
+        let found: Vec<f64> = pair_metrics(&sums).iter().take(4).map(|(_, value)| *value).collect();
         assert_close("rewards", &found, &expected, TOLERANCE);
     });
 }
@@ -97,8 +103,9 @@ fn the_other_losses_of_the_golden_pairs_are_what_their_formulas_give() {
         let (adapters, batch) = (adapters(fixture), pair_batch(fixture));
         let of = |name: &str| &fixture.get(&format!("dpo.{name}")).values;
         let margins = |divide: bool| -> Vec<f64> {
-            let length =
-                |pair: usize, side: usize| if divide { batch.answers[pair][side].len() as f64 } else { 1.0 };
+            let length = |pair: usize, side: usize| {
+                if divide { batch.answers[side * batch.len() + pair].len() as f64 } else { 1.0 }
+            };
             let gain = |pair: usize, side: usize, policy: &str, reference: &str| {
                 (of(policy)[pair] - of(reference)[pair]) / length(pair, side)
             };
@@ -128,14 +135,12 @@ fn the_other_losses_of_the_golden_pairs_are_what_their_formulas_give() {
         ];
         for (loss, label_smoothing, expected) in cases {
             let config = DpoConfig { loss, label_smoothing, ..config(fixture) };
-            let batches = std::slice::from_ref(&batch);
-            let found = dpo_gradients(&fixture.lalm, &adapters, batches, &[], &config).unwrap().loss;
+            let found = dpo_gradients(fixture, &adapters, &batch, &config).loss;
             assert_close(&format!("{loss:?}"), &[found], &[expected], TOLERANCE);
         }
         let config = DpoConfig { sft_weight: 0.5, ..config(fixture) };
-        let batches = std::slice::from_ref(&batch);
-        let found = dpo_gradients(&fixture.lalm, &adapters, batches, &[], &config).unwrap().loss;
-        let nll = -of("policy_chosen_logps").iter().sum::<f64>() / batch.chosen_tokens() as f64;
+        let found = dpo_gradients(fixture, &adapters, &batch, &config).loss;
+        let nll = -of("policy_chosen_logps").iter().sum::<f64>() / batch.first_answer_tokens() as f64;
         let dpo = mean(of("losses").clone());
         assert_close("with an SFT loss", &[found], &[dpo + 0.5 * nll], TOLERANCE);
     });
@@ -152,8 +157,9 @@ fn five_dpo_steps_of_the_trainer_agree() {
         let size = StepSize { learning_rate, max_grad_norm: 0.0 };
         let (mut losses, mut norms) = (Vec::new(), Vec::new());
         for _ in 0..golden.len() {
+            let gradients = dpo_gradients(fixture, &adapters, &batches[0], &config);
             let outcome =
-                dpo_step(&fixture.lalm, &mut adapters, &batches, &[], &config, &mut optimizer, size).unwrap();
+                update(&mut adapters, gradients, Vec::new(), &batches, &mut optimizer, size).unwrap();
             losses.push(outcome.loss);
             norms.push(outcome.grad_norm);
         }

@@ -1,22 +1,36 @@
 //! SFT: loss, gradients and AdamW steps of the trainer against PyTorch.
-use idk_model::{Adapters, ForwardContext};
-use idk_trainer::collate::{Labels, collate, tokenize};
-use idk_trainer::optimizer::AdamW;
-use idk_trainer::step::{AudioInput, MicroBatch, apply, evaluate_loss, forward_nll, lora_gradients};
-use idk_trainer::{Clip, Example, TrainConfig};
+use idk_model::{Adapters, ForwardContext, TokenBatch};
+use idk_trainer::testing::{
+    AdamW, AudioInput, Gradients, RowTokens, StepSize, Totals, TrainingBatch, WholeRows, adapter_gradients,
+    answer_nll, evaluate, sft_loss, update,
+};
+use idk_trainer::{Clip, TrainConfig, TrainingRow};
 
 use crate::TOLERANCE;
 use crate::fixture::{Fixture, assert_close, each_fixture, read_tensors, to_f64};
 
-/// The golden batch `prefix`, with features computed before the step.
-pub(crate) fn micro_batch(fixture: &Fixture, prefix: &str) -> MicroBatch {
+/// The golden batch `prefix`, with features computed before the step. Its answers are what has labels.
+pub(crate) fn golden_batch(fixture: &Fixture, prefix: &str) -> TrainingBatch {
     let names = fixture.batch_names();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    MicroBatch {
+    let tokens = fixture.token_batch(prefix);
+    let labels = fixture.get(&format!("{prefix}.labels")).ids();
+    let (mut prompts, mut answers) = (Vec::new(), Vec::new());
+    for ((ids, mask), labels) in tokens.ids.iter().zip(&tokens.mask).zip(labels) {
+        let real = ids.iter().zip(mask).filter(|(_, real)| **real).map(|(&id, _)| id);
+        let mut prompt: Vec<u32> = real.collect();
+        let count = labels.iter().filter(|&&label| label >= 0).count();
+        answers.push(prompt.split_off(prompt.len() - count));
+        prompts.push(prompt);
+    }
+    TrainingBatch {
         ids: names.iter().map(|&name| name.to_owned()).collect(),
-        tokens: fixture.token_batch(prefix),
-        labels: Labels::from_rows(&fixture.get(&format!("{prefix}.labels")).ids()).unwrap(),
+        rows: (0..names.len()).collect(),
+        prompts: TokenBatch::left_padded(&prompts, fixture.lalm.tokenizer.pad_id()),
         audio: AudioInput::Features(fixture.features(&fixture.lalm, &names, &ForwardContext::default())),
+        answers,
+        prompt_of: (0..names.len()).collect(),
+        reference: Vec::new(),
     }
 }
 
@@ -34,17 +48,16 @@ pub(crate) fn optimizer(fixture: &Fixture) -> (AdamW, f64) {
 }
 
 #[test]
-fn the_collator_makes_the_batch_and_the_labels_of_the_reference() {
+fn rows_are_laid_out_and_labelled_as_the_reference_does() {
     each_fixture(|fixture| {
-        let batch = micro_batch(fixture, "batch");
         let labels = fixture.get("batch.labels").ids();
-        let rows: Vec<_> = fixture
+        let rows: Vec<RowTokens> = fixture
             .batch_names()
             .iter()
-            .zip(labels)
+            .zip(&labels)
             .map(|(name, labels)| {
-                let answer: Vec<u32> = labels.into_iter().filter_map(|id| u32::try_from(id).ok()).collect();
-                let example = Example {
+                let answer: Vec<u32> = labels.iter().filter_map(|&id| u32::try_from(id).ok()).collect();
+                let row = TrainingRow {
                     id: name.clone(),
                     audio: fixture
                         .prompt_mels(name)
@@ -52,24 +65,40 @@ fn the_collator_makes_the_batch_and_the_labels_of_the_reference() {
                         .map(|mel| Clip::of_mel(mel, &fixture.lalm.mel))
                         .collect(),
                     messages: fixture.messages(name),
-                    target: fixture.lalm.tokenizer.decode(&answer, true).unwrap(),
+                    answers: vec![fixture.lalm.tokenizer.decode(&answer, true).unwrap()],
                 };
-                tokenize(&fixture.lalm, &example).unwrap()
+                RowTokens::of(&fixture.lalm, &row).unwrap()
             })
             .collect();
-        let (tokens, labels) = collate(&rows, fixture.lalm.tokenizer.pad_id()).unwrap();
-        assert_eq!(tokens.ids, batch.tokens.ids);
-        assert_eq!(tokens.mask, batch.tokens.mask);
-        assert_eq!(labels, batch.labels);
+        let pad_id = fixture.lalm.tokenizer.pad_id();
+        let (ids, places) = (fixture.batch_names(), (0..rows.len()).collect());
+        let batch = TrainingBatch::collate(ids, places, &rows, AudioInput::Features(Vec::new()), pad_id);
+        let found = WholeRows::of(&batch, pad_id);
+        let expected = fixture.token_batch("batch");
+        assert_eq!((&found.tokens.ids, &found.tokens.mask), (&expected.ids, &expected.mask));
+        // The hidden state before a label predicts it.
+        let (mut positions, mut targets) = (Vec::new(), Vec::new());
+        for (row, labels) in labels.iter().enumerate() {
+            for (column, &label) in labels.iter().enumerate().filter(|(_, label)| **label >= 0) {
+                positions.push(u32::try_from(row * expected.seq() + column - 1).unwrap());
+                targets.push(u32::try_from(label).unwrap());
+            }
+        }
+        assert_eq!((found.positions, found.targets), (positions, targets));
     });
+}
+
+fn sft_evaluation(fixture: &Fixture, context: &ForwardContext<'_>, batch: TrainingBatch) -> f64 {
+    let totals = Totals::of_batches(std::slice::from_ref(&batch));
+    evaluate(&fixture.lalm, context, std::iter::once(Ok(batch)), totals, &sft_loss).unwrap().0
 }
 
 #[test]
 fn token_log_probs_and_the_loss_agree() {
     each_fixture(|fixture| {
-        let batch = micro_batch(fixture, "batch");
+        let batch = golden_batch(fixture, "batch");
         let context = ForwardContext::default();
-        let (nll, _) = forward_nll(&fixture.lalm, &context, &batch).unwrap();
+        let nll = answer_nll(&fixture.lalm, &context, &batch).unwrap().tokens;
         let log_probs: Vec<f64> = to_f64(&nll).iter().map(|nll| -nll).collect();
         let labels = fixture.get("batch.labels");
         let golden = &fixture.get("batch.token_logps").values;
@@ -80,7 +109,7 @@ fn token_log_probs_and_the_loss_agree() {
             .map(|(log_prob, _)| *log_prob)
             .collect();
         assert_close("token log-probs", &log_probs, &expected, TOLERANCE);
-        let loss = evaluate_loss(&fixture.lalm, &context, std::iter::once(Ok(batch))).unwrap().loss;
+        let loss = sft_evaluation(fixture, &context, batch);
         assert_close("loss", &[loss], &fixture.get("batch.loss").values, TOLERANCE);
     });
 }
@@ -88,24 +117,26 @@ fn token_log_probs_and_the_loss_agree() {
 #[test]
 fn five_sft_steps_give_the_losses_gradients_and_adapter_of_pytorch() {
     each_fixture(|fixture| {
-        let batches = [micro_batch(fixture, "batch")];
+        let batches = [golden_batch(fixture, "batch")];
         let mut adapters = Adapters::load(&fixture.dir.join("train_step0"), &fixture.lalm).unwrap();
         assert_eq!(adapters.num_params() as u64, fixture.json["train"]["trainable"].as_u64().unwrap());
         let (mut optimizer, lr) = optimizer(fixture);
         let (mut losses, mut norms) = (Vec::new(), Vec::new());
         for step in 0..fixture.get("train.grad_norms").values.len() {
-            let gradients = lora_gradients(&fixture.lalm, &adapters, &batches, &[]).unwrap();
+            let gradients = adapter_gradients(&fixture.lalm, &adapters, &batches, &[], &sft_loss).unwrap();
             if step == 0 {
                 assert_first_gradients(fixture, &gradients.gradients);
             }
-            let outcome = apply(&mut adapters, gradients, &batches, &mut optimizer, lr, 0.0).unwrap();
+            let size = StepSize { learning_rate: lr, max_grad_norm: 0.0 };
+            let outcome =
+                update(&mut adapters, gradients, Vec::new(), &batches, &mut optimizer, size).unwrap();
             assert!(outcome.not_finite.is_none());
             losses.push(outcome.loss);
             norms.push(outcome.grad_norm);
         }
         let context = ForwardContext { adapters: Some(&adapters), dropout_seed: None };
         let [batch] = batches;
-        losses.push(evaluate_loss(&fixture.lalm, &context, std::iter::once(Ok(batch))).unwrap().loss);
+        losses.push(sft_evaluation(fixture, &context, batch));
         assert_close("SFT losses", &losses, &fixture.get("train.losses").values, TOLERANCE);
         assert_close("SFT gradient norms", &norms, &fixture.get("train.grad_norms").values, TOLERANCE);
 
@@ -119,7 +150,7 @@ fn five_sft_steps_give_the_losses_gradients_and_adapter_of_pytorch() {
 }
 
 /// `train.grad0.<module>.lora_B.weight`, named as in transformers 5 without the leading `model.`.
-fn assert_first_gradients(fixture: &Fixture, found: &idk_trainer::parameters::Gradients) {
+fn assert_first_gradients(fixture: &Fixture, found: &Gradients) {
     let mut compared = 0;
     for (name, golden) in fixture.starting_with("train.grad0.") {
         let name = fixture.lalm.config.architecture.names.canonical(&format!("model.{name}"));

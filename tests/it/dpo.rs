@@ -3,6 +3,8 @@
 
 use crate::support::{Desk, TRAIN, assert_same, files, outputs, question_set, said, with_overrides};
 use idk_common::fs::read_to_string;
+use idk_common::json::read_jsonl;
+use serde_json::Value;
 
 const DPO: [&str; 8] = [
     "train.method=dpo",
@@ -51,6 +53,25 @@ fn a_dpo_recipe_trains_validates_and_gives_the_same_bytes_on_one_thread() {
     let other = [&DPO[..], &["dpo.beta=0.2"]].concat();
     desk.train(&other).failed(65, &["dpo.beta", "0.1", "0.2", "--fresh"]);
     assert_same(&before, &files(&desk.path("run")));
+}
+
+#[test]
+fn a_dry_run_counts_the_features_of_a_recording_once_however_many_pairs_share_it() {
+    let desk = desk();
+    // Three different recordings.
+    question_set(&desk, "three", 3, |_| {});
+    let set = ["data.train=three/questions.json", "train.feature_cache_dir=cache"];
+    let options = [&DPO[..], &set].concat();
+    desk.train(&options).succeeded();
+    let pairs: Vec<Value> = read_jsonl(&desk.path("run/dataset/dpo.jsonl")).unwrap();
+    // A hash in hexadecimal, then the numbers.
+    let stored = files(&desk.path("cache"));
+    let bytes: usize = stored.values().map(|file| file.len() - 64).sum();
+    assert!(stored.len() < pairs.len() && pairs.len() <= 24, "{} pairs", pairs.len());
+
+    let mut command = desk.command(TRAIN, &with_overrides("quick.toml", &options));
+    command.args(["--dry-run", "--json"]);
+    assert_eq!(said(command).succeeded().json()["plan"]["memory_bytes"]["features"], bytes);
 }
 
 #[test]

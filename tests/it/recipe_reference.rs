@@ -15,7 +15,7 @@ const SOURCES: [(&str, &str, &str); 10] = [
     ("build", "dataset-builder/src/config.rs", "BuildConfig"),
     ("lora", "model/src/lora/mod.rs", "LoraConfig"),
     ("train", "trainer/src/config.rs", "TrainConfig"),
-    ("dpo", "trainer/src/dpo_config.rs", "DpoConfig"),
+    ("dpo", "trainer/src/method/dpo/config.rs", "DpoConfig"),
     ("eval", "evaluator/src/config.rs", "EvalConfig"),
     ("output", "src/recipe/sections.rs", "OutputSection"),
     ("transfer", "src/recipe/experiments.rs", "TransferConfig"),

@@ -7,11 +7,8 @@ use std::path::Path;
 use crate::source_text::{code, source_files};
 
 /// Names that several types have, and why.
-const SHARED: [(&str, &str); 3] = [
-    ("Arguments", "the command line of each program"),
-    ("Command", "the subcommands of each program"),
-    ("Method", "until a method of training is a trait"),
-];
+const SHARED: [(&str, &str); 2] =
+    [("Arguments", "the command line of each program"), ("Command", "the subcommands of each program")];
 
 /// The names of the types that a source text declares.
 fn declared(source: &str) -> Vec<&str> {

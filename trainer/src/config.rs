@@ -8,7 +8,7 @@ use idk_model::{FeatureLimits, FeatureStore};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::best::BestMetric;
+use crate::best_metric::BestMetric;
 use crate::error::TrainError;
 
 /// Shape of the learning rate after warm-up.
@@ -23,10 +23,10 @@ pub enum Schedule {
     Constant,
 }
 
-/// What an adapter is trained on.
+/// The name of a way to train adapters.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Method {
+pub enum MethodKind {
     /// Supervised fine-tuning on the dataset's answers.
     #[default]
     Sft,
@@ -40,7 +40,7 @@ pub enum Method {
 pub struct TrainConfig {
     /// What an adapter is trained on: "sft" (the answers in `sft.jsonl`) or "dpo" (the pairs in `dpo.jsonl`, see
     /// `[dpo]`). A row is an answer or a pair. Not used by full-parameter training. Default "sft".
-    pub method: Method,
+    pub method: MethodKind,
     /// Passes over the training rows. Not used when `max_steps` is set, nor by full-parameter training,
     /// whose rows are rendered without end. Default 1.
     pub epochs: u64,
@@ -101,8 +101,8 @@ pub struct TrainConfig {
     #[serde(deserialize_with = "steps_to_group")]
     pub group_by_length: u64,
     /// Most memory in MiB for the audio features of the frozen encoder that sampling, training and evaluation keep. What
-    /// needs more goes to `feature_cache_dir` if there is one, and is else computed again at each use; the results are the
-    /// same. Default 2048.
+    /// they leave holds the spectrograms of recordings that are not encoded yet. What needs more goes to `feature_cache_dir`
+    /// if there is one, and is else computed again at each use; the results are the same. Default 2048.
     pub feature_cache_mib: u64,
     /// Folder for the audio features of the frozen encoder, which any number of runs on the same model may share, by
     /// answers or by preferences: a recording is encoded once for all of them. Default "": nothing is stored.
@@ -126,7 +126,7 @@ const OTHER_ROWS: &str = "the rows that the current epoch has left would be othe
 impl Default for TrainConfig {
     fn default() -> Self {
         Self {
-            method: Method::Sft,
+            method: MethodKind::Sft,
             epochs: 1,
             max_steps: None,
             batch_size: 8,
@@ -220,7 +220,7 @@ impl TrainConfig {
         problems.into_vec()
     }
 
-    /// Refuses values that cannot be trained with.
+    /// Rejects values that cannot be trained with.
     ///
     /// # Errors
     /// [`TrainError::Config`] with every problem in it.

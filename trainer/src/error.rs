@@ -26,7 +26,7 @@ pub enum TrainError {
         id: String,
     },
     /// The adapter to start from does not have the shape that was asked for.
-    #[error("the adapter {} cannot be continued: {reason}", .path.display())]
+    #[error("training cannot start from the adapter {}: {reason}", .path.display())]
     InitAdapter {
         /// Its folder.
         path: PathBuf,
@@ -72,6 +72,14 @@ pub enum TrainError {
     EmptyTarget {
         /// Id of the row.
         id: String,
+    },
+    /// A row has not one chosen and one rejected answer.
+    #[error("training row `{id}` has {answers} answers; a preference pair has two")]
+    NoPair {
+        /// Id of the row.
+        id: String,
+        /// Answers that it has.
+        answers: usize,
     },
     /// A row is longer than the model's positions.
     #[error("training row `{id}` is {tokens} tokens long, the model takes {limit}")]
@@ -220,6 +228,7 @@ impl Diagnose for TrainError {
             | Self::InitAdapter { .. }
             | Self::Measure { .. }
             | Self::EmptyTarget { .. }
+            | Self::NoPair { .. }
             | Self::TooLong { .. }
             | Self::Batch { .. }
             | Self::Labels { .. }
@@ -251,6 +260,7 @@ impl Diagnose for TrainError {
             Self::NoValidation { .. } => "name validation questions with `val` in [data]",
             Self::NoMetric { .. } => "go by a metric that is measured",
             Self::EmptyTarget { .. } => "give the row an assistant message that is not empty",
+            Self::NoPair { .. } => "give the row a chosen and a rejected answer",
             Self::TooLong { .. } => "shorten the question, or use fewer or shorter clips in the row",
             Self::NonFinite { .. } => {
                 "the last good checkpoint is kept: lower `learning_rate`, set `max_grad_norm`, or check the rows"

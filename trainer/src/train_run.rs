@@ -1,14 +1,10 @@
-//! Inputs and results of a training run.
+//! Where a training run lives.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
 
 use idk_common::progress::{NewProgress, Progress};
 use idk_common::{Identity, RunDir};
 use idk_model::FeatureStore;
-use serde::Serialize;
-
-use crate::best::{Best, EarlyEnd};
 
 /// Where a run lives and how it behaves, apart from what it learns.
 #[derive(Clone, Copy)]
@@ -22,7 +18,7 @@ pub struct TrainRun<'a> {
     /// Hashes of the caller's inputs (base model, dataset ...), compared when the run is resumed. That of the base model
     /// is named "model": features stored on the disk are found by it.
     pub identity: &'a Identity,
-    /// Resume from the newest good checkpoint if there is one; without it a run folder with checkpoints is refused.
+    /// Resume from the newest good checkpoint if there is one; without it a run folder with checkpoints is rejected.
     pub resume: bool,
     /// Keys of the recipe whose values a resumed run takes although it was started with others; see
     /// [`on_resume`](crate::on_resume()) for which may.
@@ -30,7 +26,7 @@ pub struct TrainRun<'a> {
     /// Set by a signal handler: the run finishes its step, saves and returns.
     pub stop: Option<&'a AtomicBool>,
     /// Receives warnings, one line each.
-    pub warn: &'a dyn Fn(&str),
+    pub warn: &'a (dyn Fn(&str) + Sync),
     /// The clips and features that the run has so far; `None`: the training keeps its own, as its configuration says.
     pub features: Option<&'a FeatureStore>,
     /// Makes the displays of its jobs.
@@ -48,36 +44,4 @@ impl TrainRun<'_> {
     pub(crate) fn progress(&self, label: &str, total: u64) -> Progress {
         (self.progress)(label, total)
     }
-}
-
-/// What a run did.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct TrainReport {
-    /// Steps done, over all starts of the run.
-    pub steps: u64,
-    /// Steps that the run was to do.
-    pub total_steps: u64,
-    /// Steps done before this start.
-    pub resumed_from: Option<u64>,
-    /// Steps skipped because a loss or gradient was not finite.
-    pub skipped_steps: u64,
-    /// Rows seen.
-    pub samples_seen: u64,
-    /// Tokens run through the model, padding left out.
-    pub num_tokens: u64,
-    /// Loss of the first step.
-    pub first_loss: Option<f64>,
-    /// Loss of the last step.
-    pub last_loss: Option<f64>,
-    /// Metrics of the last evaluation.
-    pub last_eval: BTreeMap<String, f64>,
-    /// The best evaluation, if the configuration chooses by one.
-    pub best: Option<Best>,
-    /// Why the run ended before its last step, if it did.
-    pub ended_early: Option<EarlyEnd>,
-    /// Whether the run was told to stop before its end; it can be resumed.
-    pub interrupted: bool,
-    /// Seconds of this start. Varies from run to run: never put it into a file that must be the same.
-    #[serde(skip)]
-    pub wall_s: f64,
 }

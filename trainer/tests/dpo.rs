@@ -4,67 +4,51 @@
 mod support;
 
 use idk_model::{Adapters, ForwardContext, Lalm, LoraConfig, Message};
-use idk_trainer::collate::{TokenRow, collate};
-use idk_trainer::dpo_step::{DpoGradients, dpo_gradients};
-use idk_trainer::forward::{AudioInput, MicroBatch};
-use idk_trainer::pair::{PairBatch, PairTokens};
-use idk_trainer::pair_forward::pair_nll;
-use idk_trainer::parameters::{Gradients, make_trainable};
-use idk_trainer::step::lora_gradients;
+use idk_trainer::testing::{
+    Gradients, StepGradients, Totals, TrainingBatch, answer_nll, dpo_metrics, make_trainable,
+};
 use idk_trainer::{
-    BestMetric, Clip, DpoConfig, DpoLoss, Pair, TrainConfig, TrainError, TrainReport, Validation, train_dpo,
+    BestMetric, Clip, DpoConfig, DpoLoss, TrainConfig, TrainError, TrainReport, TrainingRow, Validation,
 };
 use serde_json::Value;
 use support::{
-    Setup, assert_same_gradients, assert_same_tree, clip, fixture, kill_after, lalm, lora, mels,
-    trained_adapters, tree,
+    Setup, assert_same_gradients, assert_same_tree, clip, dpo_gradients, fixture, kill_after, lalm, lora,
+    sft_gradients, train_dpo, trained_adapters, tree,
 };
 
-fn pairs(lalm: &Lalm, count: usize) -> Vec<Pair> {
+fn pairs(lalm: &Lalm, count: usize) -> Vec<TrainingRow> {
     let clips = ["a.wav", "b.wav", "c.wav"].map(|name| Clip::of_mel(clip(lalm, name), &lalm.mel));
     let pair = |index: usize| {
         let question = ["what is heard", "how many", "is it loud and what is it then"][index / 3 % 3];
         let (chosen, rejected) =
             [("dog", "I don't know"), ("I don't know", "two cats"), ("a", "rain")][index % 3];
-        Pair {
+        TrainingRow {
             id: format!("pair-{index}"),
             audio: vec![clips[index % 3].clone()],
             messages: vec![Message::from_tagged("user", &format!("<audio>{question}"))],
-            chosen: chosen.to_owned(),
-            rejected: rejected.to_owned(),
+            answers: vec![chosen.to_owned(), rejected.to_owned()],
         }
     };
     (0..count).map(pair).collect()
 }
 
-fn audio(lalm: &Lalm, pairs: &[Pair]) -> AudioInput {
-    AudioInput::Mels(pairs.iter().map(|pair| mels(lalm, &pair.audio)).collect())
-}
-
 /// A batch with a made-up reference, which depends on the pair alone.
-fn batch(lalm: &Lalm, pairs: &[Pair]) -> PairBatch {
-    let tokens: Vec<PairTokens> = pairs.iter().map(|pair| PairTokens::of(lalm, pair).unwrap()).collect();
-    let reference = pairs.iter().map(|pair| pair.id.len() as f64 + f64::from(pair.id.as_bytes()[5]));
-    let reference = reference.map(|number| [-0.1 * number, -0.15 * number]).collect();
-    let ids = pairs.iter().map(|pair| pair.id.clone()).collect();
-    PairBatch::collate(ids, &tokens, audio(lalm, pairs), reference, lalm.tokenizer.pad_id())
+fn batch(lalm: &Lalm, pairs: &[TrainingRow]) -> TrainingBatch {
+    let mut batch = support::batch(lalm, pairs);
+    let of_pair = |pair: &TrainingRow| pair.id.len() as f64 + f64::from(pair.id.as_bytes()[5]);
+    let side = |factor: f64| pairs.iter().map(move |pair| factor * of_pair(pair));
+    batch.reference = side(-0.1).chain(side(-0.15)).collect();
+    batch
 }
 
 /// Every answer as a row of its own, the chosen ones first.
-fn rows(lalm: &Lalm, pairs: &[Pair]) -> MicroBatch {
-    let tokens: Vec<PairTokens> = pairs.iter().map(|pair| PairTokens::of(lalm, pair).unwrap()).collect();
+fn rows(pairs: &[TrainingRow]) -> Vec<TrainingRow> {
     let side = |side: usize| {
-        tokens.iter().map(move |it| TokenRow { prompt: it.prompt.clone(), answer: it.answers[side].clone() })
+        pairs
+            .iter()
+            .map(move |pair| TrainingRow { answers: vec![pair.answers[side].clone()], ..pair.clone() })
     };
-    let rows: Vec<TokenRow> = side(0).chain(side(1)).collect();
-    let (tokens, labels) = collate(&rows, lalm.tokenizer.pad_id()).unwrap();
-    let twice = [pairs, pairs].concat();
-    MicroBatch {
-        ids: twice.iter().map(|pair| pair.id.clone()).collect(),
-        tokens,
-        labels,
-        audio: audio(lalm, &twice),
-    }
+    side(0).chain(side(1)).collect()
 }
 
 #[test]
@@ -73,13 +57,16 @@ fn a_prompt_that_both_answers_share_gives_the_loss_and_gradient_of_two_whole_row
     let pairs = pairs(&lalm, 5);
     let both_towers = Adapters::load(&fixture().join("lora_adapter_v4names"), &lalm).unwrap();
     for adapters in [trained_adapters(&lalm), both_towers] {
-        let expected = lora_gradients(&lalm, &adapters, &[rows(&lalm, &pairs)], &[]).unwrap();
+        let whole = support::batch(&lalm, &rows(&pairs));
+        assert_eq!(whole.prompt_of, (0..10).collect::<Vec<_>>(), "no prompt is shared");
+        let labels = whole.answer_tokens();
+        let expected = sft_gradients(&lalm, &adapters, &[whole], &[]);
         let mut leaves = adapters.clone();
         make_trainable(&mut leaves);
         let (tape, loss) = {
             let context = ForwardContext { adapters: Some(&leaves), dropout_seed: None };
-            let nll = pair_nll(&lalm, &context, &batch(&lalm, &pairs)).unwrap();
-            assert_eq!(nll.dims(), [expected.labels]);
+            let nll = answer_nll(&lalm, &context, &batch(&lalm, &pairs)).unwrap().tokens;
+            assert_eq!(nll.dims(), [labels]);
             let loss = nll.mean();
             let value: f32 = loss.clone().inner().try_into_scalar().unwrap();
             (loss.backward(), f64::from(value))
@@ -89,9 +76,14 @@ fn a_prompt_that_both_answers_share_gives_the_loss_and_gradient_of_two_whole_row
     }
 }
 
-fn assert_same_step(left: &DpoGradients, right: &DpoGradients, tolerance: f64) {
+fn assert_same_step(left: &StepGradients, right: &StepGradients, tolerance: f64) {
     assert!((left.loss - right.loss).abs() < tolerance, "{} {}", left.loss, right.loss);
-    for ((name, a), (other, b)) in left.metrics.iter().zip(&right.metrics) {
+    let metrics = |step: &StepGradients| {
+        let totals = Totals { rows: 4, first_answer_tokens: 9, ..Totals::default() };
+        dpo_metrics(&of_loss(DpoLoss::Sigmoid), &step.sums, totals)
+    };
+    assert_eq!(metrics(left).len(), 7);
+    for ((name, a), (other, b)) in metrics(left).iter().zip(&metrics(right)) {
         assert!(name == other && (a - b).abs() < 1e-4, "{name}: {a} {b}");
     }
     assert_eq!(left.num_tokens, right.num_tokens);
@@ -108,10 +100,9 @@ fn four_times_one_pair_is_one_batch_of_four_for_every_loss_although_answers_diff
     let adapters = trained_adapters(&lalm);
     let pairs = pairs(&lalm, 4);
     let one = [batch(&lalm, &pairs)];
-    let four: Vec<PairBatch> = pairs.chunks(1).map(|pairs| batch(&lalm, pairs)).collect();
+    let four: Vec<TrainingBatch> = pairs.chunks(1).map(|pairs| batch(&lalm, pairs)).collect();
     for loss in [DpoLoss::Sigmoid, DpoLoss::Ipo, DpoLoss::Hinge] {
-        let step =
-            |batches: &[PairBatch]| dpo_gradients(&lalm, &adapters, batches, &[], &of_loss(loss)).unwrap();
+        let step = |batches: &[TrainingBatch]| dpo_gradients(&lalm, &adapters, batches, &of_loss(loss));
         let (one, four) = (step(&one), step(&four));
         assert_same_step(&one, &four, 1e-6 * one.loss.max(1.0));
     }
@@ -122,16 +113,14 @@ fn padding_and_the_order_of_pairs_change_neither_loss_nor_gradient() {
     let lalm = lalm();
     let adapters = trained_adapters(&lalm);
     let pairs = pairs(&lalm, 4);
-    let step = |batch: PairBatch| {
-        dpo_gradients(&lalm, &adapters, &[batch], &[], &of_loss(DpoLoss::Sigmoid)).unwrap()
-    };
+    let step = |batch: TrainingBatch| dpo_gradients(&lalm, &adapters, &[batch], &of_loss(DpoLoss::Sigmoid));
     let together = step(batch(&lalm, &pairs));
     let mut padded = batch(&lalm, &pairs);
     for (ids, mask) in padded.prompts.ids.iter_mut().zip(&mut padded.prompts.mask) {
         ids.splice(0..0, [lalm.tokenizer.pad_id(); 7]);
         mask.splice(0..0, [false; 7]);
     }
-    let reversed: Vec<Pair> = pairs.iter().rev().cloned().collect();
+    let reversed: Vec<TrainingRow> = pairs.iter().rev().cloned().collect();
     for other in [padded, batch(&lalm, &reversed)] {
         assert_same_step(&together, &step(other), 1e-5);
     }
@@ -173,7 +162,7 @@ fn train(
 }
 
 fn metrics(setup: &Setup) -> Vec<serde_json::Map<String, Value>> {
-    idk_trainer::logs::read_metrics(&setup.run).unwrap()
+    idk_trainer::read_metrics(&setup.run).unwrap()
 }
 
 #[test]
@@ -270,7 +259,7 @@ fn a_dpo_run_is_not_resumed_with_other_preferences() {
 #[test]
 fn a_pair_that_cannot_be_learnt_from_is_named() {
     let lalm = lalm();
-    let run = |pairs: &[Pair]| {
+    let run = |pairs: &[TrainingRow]| {
         let config = TrainConfig {
             batch_size: 1,
             gradient_accumulation_steps: 1,
@@ -283,7 +272,7 @@ fn a_pair_that_cannot_be_learnt_from_is_named() {
             .unwrap_err()
     };
     let mut same = pairs(&lalm, 3);
-    same[1].rejected = same[1].chosen.clone();
+    same[1].answers[1] = same[1].answers[0].clone();
     assert!(matches!(run(&same), TrainError::SameAnswers { id } if id == "pair-1"));
 
     let mut bad = pairs(&lalm, 3);

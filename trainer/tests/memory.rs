@@ -10,11 +10,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use idk_audio::LogMel;
 use idk_model::{Adapters, Lalm, LoraConfig, Message, RunSettings};
-use idk_trainer::collate::{collate, tokenize};
-use idk_trainer::forward::{AudioInput, MicroBatch};
-use idk_trainer::step::lora_gradients;
-use idk_trainer::{Clip, Example, MemoryInput, estimate_memory};
-use support::cpu;
+use idk_trainer::testing::{AudioInput, RowTokens, TrainingBatch, WholeRows};
+use idk_trainer::{Clip, MemoryInput, TrainingRow, estimate_memory};
+use support::{cpu, sft_gradients};
 
 static HELD: AtomicUsize = AtomicUsize::new(0);
 static PEAK: AtomicUsize = AtomicUsize::new(0);
@@ -55,30 +53,30 @@ const ROWS: usize = 8;
 const CLIP_S: f64 = 3.0;
 
 /// Rows of three seconds of noise each.
-fn batch(lalm: &Lalm) -> MicroBatch {
+fn batch(lalm: &Lalm) -> TrainingBatch {
     let rate = lalm.mel.config().sampling_rate as f64;
     let samples: Vec<f32> =
         (0..(CLIP_S * rate) as usize).map(|i| ((i * i) as f32 * 0.37).sin() * 0.1).collect();
     let mel: LogMel = lalm.mel.log_mel(&samples);
-    let row = |index: usize| Example {
+    let row = |index: usize| TrainingRow {
         id: format!("row-{index}"),
         audio: vec![Clip::of_mel(mel.clone(), &lalm.mel)],
         messages: vec![Message::from_tagged("user", "<audio>Which of these is heard?")],
-        target: "I don't know.".to_owned(),
+        answers: vec!["I don't know.".to_owned()],
     };
-    let rows: Vec<Example> = (0..ROWS).map(row).collect();
-    let tokens: Vec<_> = rows.iter().map(|row| tokenize(lalm, row).unwrap()).collect();
-    let (tokens, labels) = collate(&tokens, lalm.tokenizer.pad_id()).unwrap();
+    let rows: Vec<TrainingRow> = (0..ROWS).map(row).collect();
+    let tokens: Vec<_> = rows.iter().map(|row| RowTokens::of(lalm, row).unwrap()).collect();
     let features = lalm.encode_audio(&[&mel; ROWS], &idk_model::ForwardContext::default()).unwrap();
     let audio = AudioInput::Features(features.into_iter().map(|clip| vec![clip]).collect());
-    MicroBatch { ids: rows.into_iter().map(|row| row.id).collect(), tokens, labels, audio }
+    let ids = rows.into_iter().map(|row| row.id).collect();
+    TrainingBatch::collate(ids, (0..ROWS).collect(), &tokens, audio, lalm.tokenizer.pad_id())
 }
 
 /// The most bytes that a step holds in addition to what was there before.
-fn peak_of_a_step(lalm: &Lalm, adapters: &Adapters, batch: &MicroBatch) -> usize {
+fn peak_of_a_step(lalm: &Lalm, adapters: &Adapters, batch: &TrainingBatch) -> usize {
     let before = HELD.load(Ordering::Relaxed);
     PEAK.store(before, Ordering::Relaxed);
-    lora_gradients(lalm, adapters, std::slice::from_ref(batch), &[]).unwrap();
+    sft_gradients(lalm, adapters, std::slice::from_ref(batch), &[]);
     PEAK.load(Ordering::Relaxed) - before
 }
 
@@ -86,36 +84,40 @@ fn peak_of_a_step(lalm: &Lalm, adapters: &Adapters, batch: &MicroBatch) -> usize
 #[test]
 fn layers_that_run_again_hold_far_less_and_the_estimate_of_both_is_about_right() {
     let mut lalm = Lalm::load(&folder(), &cpu()).unwrap();
-    let adapters = Adapters::init(&lalm, &LoraConfig::default(), 1).unwrap();
+    let lora = LoraConfig::default();
+    let adapters = Adapters::init(&lalm, &lora, 1).unwrap();
     let batch = batch(&lalm);
-    let (tokens, text) = (batch.tokens.seq(), lalm.config.text.clone());
+    let (tokens, text) = (WholeRows::of(&batch, 0).tokens.seq(), lalm.config.text.clone());
     let input = MemoryInput {
         model: &lalm.config.clone(),
+        lora: &lora,
         weight_bytes: 4,
         fused: true,
-        lora_parameters: adapters.num_params(),
         audio_tokens: tokens - 90,
         text_tokens: 90,
         batch_size: ROWS,
+        answers_per_row: 1,
         at_once: 1,
-        cached_clips: 0,
+        clip_tokens: 0,
+        feature_limit_bytes: 0,
         pad_to: 1,
         gradient_checkpointing: false,
     };
-    lora_gradients(&lalm, &adapters, std::slice::from_ref(&batch), &[]).unwrap(); // packs the weights
+    sft_gradients(&lalm, &adapters, std::slice::from_ref(&batch), &[]); // packs the weights
     let kept = peak_of_a_step(&lalm, &adapters, &batch);
     lalm.set_run(RunSettings { gradient_checkpointing: true, ..RunSettings::PLAIN });
     let again = peak_of_a_step(&lalm, &adapters, &batch);
     // Four layers: the best that is possible is one layer and four inputs.
     assert!(text.num_hidden_layers == 4 && again * 2 < kept, "{again} {kept}");
     for (gradient_checkpointing, measured) in [(false, kept), (true, again)] {
-        let estimate = estimate_memory(&MemoryInput { gradient_checkpointing, ..input.clone() });
+        let estimate = estimate_memory(&MemoryInput { gradient_checkpointing, ..input.clone() }).unwrap();
         let ratio = measured as f64 / (estimate.activations + estimate.optimiser / 3) as f64;
         assert!(
             (0.6..1.5).contains(&ratio),
             "gradient_checkpointing {gradient_checkpointing}: {measured} measured, {estimate:?}"
         );
     }
-    let parameters = estimate_memory(&input).weights;
+    assert_eq!(estimate_memory(&input).unwrap().lora, 4 * adapters.num_params() as u64);
+    let parameters = estimate_memory(&input).unwrap().weights;
     assert!(parameters > lalm.num_params() as u64 * 4, "{parameters}");
 }

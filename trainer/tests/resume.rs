@@ -11,11 +11,8 @@ use std::time::{Duration, Instant};
 use idk_common::RunDir;
 use idk_common::seed::Rng;
 use idk_model::{Adapters, Lalm, LoraConfig, Message};
-use idk_trainer::{
-    Clip, DpoConfig, Example, Pair, TrainConfig, TrainError, TrainReport, TrainRun, Validation, train_dpo,
-    train_lora,
-};
-use support::{Setup, assert_same_tree, clip, kill_after, lalm, lora, mels, tree};
+use idk_trainer::{Clip, DpoConfig, TrainConfig, TrainError, TrainReport, TrainRun, TrainingRow, Validation};
+use support::{Setup, assert_same_tree, clip, kill_after, lalm, lora, mels, train_dpo, train_lora, tree};
 
 const STEPS: u64 = 24;
 
@@ -30,8 +27,8 @@ enum Task {
 struct Bench {
     lalm: Lalm,
     lora: LoraConfig,
-    examples: Vec<Example>,
-    pairs: Vec<Pair>,
+    examples: Vec<TrainingRow>,
+    pairs: Vec<TrainingRow>,
 }
 
 impl Bench {
@@ -42,18 +39,20 @@ impl Bench {
             let text = ["what is heard", "how many", "is it loud and what is it then"][index / 3 % 3];
             vec![Message::from_tagged("user", &format!("<audio>{text}"))]
         };
-        let example = |index: usize| Example {
+        let example = |index: usize| TrainingRow {
             id: format!("row-{index}"),
             audio: vec![clips[index % 3].clone()],
             messages: question(index),
-            target: ["dog", "two cats", "I don't know"][index % 3].to_owned(),
+            answers: vec![["dog", "two cats", "I don't know"][index % 3].to_owned()],
         };
-        let pair = |index: usize| Pair {
+        let pair = |index: usize| TrainingRow {
             id: format!("pair-{index}"),
             audio: vec![clips[index % 3].clone()],
             messages: question(index),
-            chosen: ["dog", "I don't know", "a"][index % 3].to_owned(),
-            rejected: ["I don't know", "two cats", "rain"][index % 3].to_owned(),
+            answers: vec![
+                ["dog", "I don't know", "a"][index % 3].to_owned(),
+                ["I don't know", "two cats", "rain"][index % 3].to_owned(),
+            ],
         };
         let (examples, pairs) = ((0..14).map(example).collect(), (0..14).map(pair).collect());
         Self { lalm, lora: LoraConfig { dropout, ..lora() }, examples, pairs }
@@ -284,7 +283,7 @@ fn eight_micro_batches_of_one_row_train_the_adapter_of_one_batch_of_eight() {
             };
             let setup = Setup::new();
             let (adapters, _) = setup.with(false, None, |run| bench.train(task, &config, run)).unwrap();
-            let rows = idk_trainer::logs::read_metrics(&setup.run).unwrap();
+            let rows = idk_trainer::read_metrics(&setup.run).unwrap();
             let losses: Vec<f64> = rows.iter().filter_map(|row| row.get("loss")?.as_f64()).collect();
             (adapters, losses)
         };

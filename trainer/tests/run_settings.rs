@@ -7,14 +7,12 @@ use burn::tensor::DType;
 use idk_model::{
     Adapters, ForwardContext, Lalm, Message, Prompt, RunSettings, SamplingConfig, WeightDtype, generate,
 };
-use idk_trainer::collate::{collate, tokenize};
-use idk_trainer::dpo_step::dpo_gradients;
-use idk_trainer::forward::{AudioInput, MicroBatch};
-use idk_trainer::pair::{PairBatch, PairTokens};
-use idk_trainer::parameters::Gradients;
-use idk_trainer::step::{StepGradients, lora_gradients};
-use idk_trainer::{Clip, DpoConfig, Example, Pair};
-use support::{assert_same_gradients, clip, cpu, fixture, flat_gradient, lalm, mels, trained_adapters};
+use idk_trainer::testing::{Gradients, StepGradients, TrainingBatch};
+use idk_trainer::{Clip, DpoConfig, TrainingRow};
+use support::{
+    assert_same_gradients, batch, clip, cpu, dpo_gradients, fixture, flat_gradient, lalm, sft_gradients,
+    trained_adapters,
+};
 
 const RECOMPUTED: RunSettings = RunSettings { gradient_checkpointing: true, ..RunSettings::PLAIN };
 
@@ -22,27 +20,19 @@ fn load(settings: RunSettings) -> Lalm {
     Lalm::load_with(&fixture(), &cpu(), settings).unwrap()
 }
 
-fn batch(lalm: &Lalm) -> MicroBatch {
-    let row = |index: usize| Example {
+fn four_rows(lalm: &Lalm) -> TrainingBatch {
+    let row = |index: usize| TrainingRow {
         id: format!("row-{index}"),
         audio: vec![Clip::of_mel(clip(lalm, ["a.wav", "b.wav", "c.wav"][index % 3]), &lalm.mel)],
         messages: vec![Message::from_tagged("user", "<audio>what is heard")],
-        target: ["dog", "two cats", "I don't know"][index % 3].to_owned(),
+        answers: vec![["dog", "two cats", "I don't know"][index % 3].to_owned()],
     };
-    let rows: Vec<Example> = (0..4).map(row).collect();
-    let tokens: Vec<_> = rows.iter().map(|row| tokenize(lalm, row).unwrap()).collect();
-    let (tokens, labels) = collate(&tokens, lalm.tokenizer.pad_id()).unwrap();
-    let ids = rows.iter().map(|row| row.id.clone()).collect();
-    MicroBatch {
-        ids,
-        tokens,
-        labels,
-        audio: AudioInput::Mels(rows.iter().map(|row| mels(lalm, &row.audio)).collect()),
-    }
+    let rows: Vec<TrainingRow> = (0..4).map(row).collect();
+    batch(lalm, &rows)
 }
 
 fn gradients(lalm: &Lalm, adapters: &Adapters, dropout_seeds: &[u64]) -> StepGradients {
-    lora_gradients(lalm, adapters, &[batch(lalm)], dropout_seeds).unwrap()
+    sft_gradients(lalm, adapters, &[four_rows(lalm)], dropout_seeds)
 }
 
 /// Adapters on the decoder, on both towers, and on one projection of the decoder.
@@ -62,7 +52,7 @@ fn layers_that_run_again_in_the_backward_pass_give_the_gradients_of_layers_that_
         for (dropout, seeds) in [(0.0, vec![]), (0.3, vec![11])] {
             adapters.config.dropout = dropout;
             let (left, right) = (gradients(&kept, &adapters, &seeds), gradients(&again, &adapters, &seeds));
-            assert_eq!((left.loss, left.correct), (right.loss, right.correct));
+            assert_eq!((left.loss, &left.sums), (right.loss, &right.sums));
             assert_same_gradients(&left.gradients, &right.gradients, 1e-6);
         }
     }
@@ -73,25 +63,20 @@ fn layers_that_run_again_give_the_same_preference_gradients() {
     let (kept, again) = (lalm(), load(RECOMPUTED));
     let adapters = trained_adapters(&kept);
     let audio = vec![Clip::of_mel(clip(&kept, "a.wav"), &kept.mel)];
-    let pair = |id: &str, question: &str, [chosen, rejected]: [&str; 2]| Pair {
+    let pair = |id: &str, question: &str, [chosen, rejected]: [&str; 2]| TrainingRow {
         id: id.to_owned(),
         audio: audio.clone(),
         messages: vec![Message::from_tagged("user", &format!("<audio>{question}"))],
-        chosen: chosen.to_owned(),
-        rejected: rejected.to_owned(),
+        answers: vec![chosen.to_owned(), rejected.to_owned()],
     };
     let pairs = [
         pair("one", "how many", ["dog", "I don't know"]),
         pair("two", "is it loud and what is it then", ["I don't know", "two cats"]),
     ];
-    let tokens: Vec<PairTokens> = pairs.iter().map(|pair| PairTokens::of(&kept, pair).unwrap()).collect();
-    let clips = AudioInput::Mels(pairs.iter().map(|pair| mels(&kept, &pair.audio)).collect());
-    let ids = pairs.iter().map(|pair| pair.id.clone()).collect();
-    let reference = vec![[-9.0, -12.0], [-20.0, -8.0]];
-    let batch = PairBatch::collate(ids, &tokens, clips, reference, kept.tokenizer.pad_id());
+    let mut batch = batch(&kept, &pairs);
+    batch.reference = vec![-9.0, -20.0, -12.0, -8.0];
     let config = DpoConfig::default();
-    let step =
-        |lalm: &Lalm| dpo_gradients(lalm, &adapters, std::slice::from_ref(&batch), &[], &config).unwrap();
+    let step = |lalm: &Lalm| dpo_gradients(lalm, &adapters, std::slice::from_ref(&batch), &config);
     let (left, right) = (step(&kept), step(&again));
     assert!((left.loss - right.loss).abs() < 1e-5, "{} {}", left.loss, right.loss);
     assert_same_gradients(&left.gradients, &right.gradients, 1e-5);

@@ -8,18 +8,17 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use idk_model::{Adapters, ForwardContext, Lalm, LoraConfig, Message, TokenBatch};
-use idk_trainer::collate::{Labels, collate, tokenize};
-use idk_trainer::forward::{AudioInput, MicroBatch, forward_nll};
-use idk_trainer::optimizer::AdamW;
-use idk_trainer::step::{StepGradients, full_gradients, lora_gradients, sft_step};
+use idk_trainer::testing::{
+    AdamW, AudioInput, Gradients, StepGradients, StepSize, TrainingBatch, WholeRows, answer_nll,
+    full_gradients, make_trainable, sft_loss, update, whole_rows_nll,
+};
 use idk_trainer::{
-    BestMetric, Clip, EarlyEnd, Example, TrainConfig, TrainError, TrainRun, Validation, train_full,
-    train_lora,
+    BestMetric, Clip, EarlyEnd, TrainConfig, TrainError, TrainRun, TrainingRow, Validation, train_full,
 };
 use safetensors::SafeTensors;
 use support::{
-    Setup, assert_same_gradients, assert_same_tree, clip, fixture, kill_after, lalm, lora, mels,
-    trained_adapters, tree,
+    Setup, assert_same_gradients, assert_same_tree, batch, clip, fixture, kill_after, lalm, lora,
+    sft_gradients, train_lora, trained_adapters, tree,
 };
 
 const TOLERANCE: f64 = 1e-4;
@@ -47,18 +46,32 @@ fn integers(file: &SafeTensors<'_>, name: &str) -> Vec<Vec<i64>> {
     values.chunks(view.shape()[1]).map(<[i64]>::to_vec).collect()
 }
 
-fn golden_batch(lalm: &Lalm, golden: &SafeTensors<'_>) -> MicroBatch {
-    let ids = integers(golden, "batch.input_ids");
-    let mask = integers(golden, "batch.attention_mask");
-    MicroBatch {
+/// The golden batch: each row is a prompt and the answer at its end, which has the labels.
+fn golden_batch(lalm: &Lalm, golden: &SafeTensors<'_>) -> TrainingBatch {
+    let (ids, mask) = (integers(golden, "batch.input_ids"), integers(golden, "batch.attention_mask"));
+    let labels = integers(golden, "batch.labels");
+    let is_answer = |row: usize, column: usize| labels[row][column] != -100;
+    let real = |row: usize, answer: bool| -> Vec<u32> {
+        let columns = (0..ids[row].len()).filter(|&column| mask[row][column] == 1);
+        columns
+            .filter(|&column| is_answer(row, column) == answer)
+            .map(|column| ids[row][column] as u32)
+            .collect()
+    };
+    let prompts = [real(0, false), real(1, false)];
+    let batch = TrainingBatch {
         ids: vec!["a".to_owned(), "b".to_owned()],
-        tokens: TokenBatch {
-            ids: ids.iter().map(|row| row.iter().map(|&id| id as u32).collect()).collect(),
-            mask: mask.iter().map(|row| row.iter().map(|&real| real == 1).collect()).collect(),
-        },
-        labels: Labels::from_rows(&integers(golden, "batch.labels")).unwrap(),
+        rows: vec![0, 1],
+        prompts: TokenBatch::left_padded(&prompts, lalm.tokenizer.pad_id()),
         audio: AudioInput::Mels(vec![vec![clip(lalm, "a.wav")], vec![clip(lalm, "b.wav")]]),
-    }
+        answers: vec![real(0, true), real(1, true)],
+        prompt_of: vec![0, 1],
+        reference: Vec::new(),
+    };
+    let laid_out = WholeRows::of(&batch, lalm.tokenizer.pad_id());
+    let expected: Vec<Vec<u32>> = ids.iter().map(|row| row.iter().map(|&id| id as u32).collect()).collect();
+    assert_eq!(laid_out.tokens.ids, expected);
+    batch
 }
 
 fn assert_close(what: &str, found: &[f64], expected: &[f64]) {
@@ -84,7 +97,7 @@ fn five_sft_steps_give_the_losses_gradients_and_adapter_of_peft_and_torch() {
 
     let batches = [golden_batch(&lalm, &golden)];
     let mut adapters = Adapters::load(&fixture().join("train_step0"), &lalm).unwrap();
-    let first = lora_gradients(&lalm, &adapters, &batches, &[]).unwrap();
+    let first = sft_gradients(&lalm, &adapters, &batches, &[]);
     let mut checked = 0;
     for name in golden.names() {
         let Some(key) = name.strip_prefix("train.grad0.") else { continue };
@@ -99,11 +112,13 @@ fn five_sft_steps_give_the_losses_gradients_and_adapter_of_peft_and_torch() {
     let mut optimizer = AdamW::new(&config, true);
     let (mut losses, mut norms) = (Vec::new(), Vec::new());
     for _ in 0..5 {
-        let outcome = sft_step(&lalm, &mut adapters, &batches, &[], &mut optimizer, 5e-3, 0.0).unwrap();
+        let step = sft_gradients(&lalm, &adapters, &batches, &[]);
+        let size = StepSize { learning_rate: 5e-3, max_grad_norm: 0.0 };
+        let outcome = update(&mut adapters, step, Vec::new(), &batches, &mut optimizer, size).unwrap();
         losses.push(outcome.loss);
         norms.push(outcome.grad_norm);
     }
-    losses.push(lora_gradients(&lalm, &adapters, &batches, &[]).unwrap().loss);
+    losses.push(sft_gradients(&lalm, &adapters, &batches, &[]).loss);
     assert_close("losses", &losses, &list("losses_before_each_step_then_after"));
     assert_close("gradient norms", &norms, &list("grad_norms"));
 
@@ -122,31 +137,19 @@ fn five_sft_steps_give_the_losses_gradients_and_adapter_of_peft_and_torch() {
 
 // ---- rows of the tests below ----
 
-fn example(lalm: &Lalm, index: usize) -> Example {
+fn example(lalm: &Lalm, index: usize) -> TrainingRow {
     let file = ["a.wav", "b.wav", "c.wav"][index % 3];
     let question = ["what is heard", "how many", "is it loud and what is it then"][index / 3 % 3];
-    Example {
+    TrainingRow {
         id: format!("row-{index}"),
         audio: vec![Clip::of_mel(clip(lalm, file), &lalm.mel)],
         messages: vec![Message::from_tagged("user", &format!("<audio>{question}"))],
-        target: ["dog", "two cats", "I don't know"][index % 3].to_owned(),
+        answers: vec![["dog", "two cats", "I don't know"][index % 3].to_owned()],
     }
 }
 
-fn examples(lalm: &Lalm, count: usize) -> Vec<Example> {
+fn examples(lalm: &Lalm, count: usize) -> Vec<TrainingRow> {
     (0..count).map(|index| example(lalm, index)).collect()
-}
-
-fn micro_batch(lalm: &Lalm, rows: &[Example]) -> MicroBatch {
-    let tokens: Vec<_> = rows.iter().map(|row| tokenize(lalm, row).unwrap()).collect();
-    let (tokens, labels) = collate(&tokens, lalm.tokenizer.pad_id()).unwrap();
-    let ids = rows.iter().map(|row| row.id.clone()).collect();
-    MicroBatch {
-        ids,
-        tokens,
-        labels,
-        audio: AudioInput::Mels(rows.iter().map(|row| mels(lalm, &row.audio)).collect()),
-    }
 }
 
 // ---- labels, padding, gradient accumulation ----
@@ -155,44 +158,64 @@ fn micro_batch(lalm: &Lalm, rows: &[Example]) -> MicroBatch {
 fn the_labels_of_a_row_are_its_answer_and_the_end_token_and_nothing_else() {
     let lalm = lalm();
     let rows = examples(&lalm, 3);
-    let batch = micro_batch(&lalm, &rows);
-    let mut targets = batch.labels.targets.as_slice();
-    for (row, count) in rows.iter().zip(&batch.labels.per_row) {
-        let (own, rest) = targets.split_at(*count);
+    let laid_out = WholeRows::of(&batch(&lalm, &rows), lalm.tokenizer.pad_id());
+    let mut targets = laid_out.targets.as_slice();
+    for (row, answer) in rows.iter().zip(batch(&lalm, &rows).answers) {
+        let (own, rest) = targets.split_at(answer.len());
         assert_eq!(own.last(), lalm.tokenizer.encode_with_special("<|im_end|>").unwrap().first());
-        assert_eq!(lalm.tokenizer.decode(&own[..count - 1], false).unwrap(), row.target);
+        assert_eq!(lalm.tokenizer.decode(&own[..own.len() - 1], false).unwrap(), row.answers[0]);
         targets = rest;
     }
     assert!(targets.is_empty());
 }
 
 #[test]
-fn padding_and_the_order_of_rows_change_neither_loss_nor_gradient() {
+fn more_padding_changes_neither_log_probabilities_nor_gradient() {
     let lalm = lalm();
     let adapters = trained_adapters(&lalm);
-    let rows = examples(&lalm, 4);
-    let together = lora_gradients(&lalm, &adapters, &[micro_batch(&lalm, &rows)], &[]).unwrap();
-
-    let mut padded = micro_batch(&lalm, &rows);
+    let batch = batch(&lalm, &examples(&lalm, 4));
+    let plain = WholeRows::of(&batch, lalm.tokenizer.pad_id());
+    let mut padded = plain.clone();
     let extra = 7;
     for (ids, mask) in padded.tokens.ids.iter_mut().zip(&mut padded.tokens.mask) {
         ids.splice(0..0, vec![lalm.tokenizer.pad_id(); extra]);
         mask.splice(0..0, vec![false; extra]);
     }
-    let seq = padded.tokens.seq() - extra;
-    for position in &mut padded.labels.positions {
+    let seq = plain.tokens.seq();
+    for position in &mut padded.positions {
         *position += (*position / seq as u32 + 1) * extra as u32;
     }
-    let reversed: Vec<Example> = rows.iter().rev().cloned().collect();
-    for other in [padded, micro_batch(&lalm, &reversed)] {
-        let other = lora_gradients(&lalm, &adapters, &[other], &[]).unwrap();
-        assert_same_step(&together, &other, 1e-5);
+    let [plain, padded] = [plain, padded].map(|rows| {
+        let mut leaves = adapters.clone();
+        make_trainable(&mut leaves);
+        let (tape, nll) = {
+            let context = ForwardContext { adapters: Some(&leaves), dropout_seed: None };
+            let nll = whole_rows_nll(&lalm, &context, &rows, &batch.audio).unwrap().tokens;
+            let values: Vec<f32> = nll.clone().inner().try_into_vec_as().unwrap();
+            (nll.mean().backward(), values)
+        };
+        (nll, Gradients::of(&mut leaves, tape))
+    });
+    for (one, other) in plain.0.iter().zip(&padded.0) {
+        assert!((one - other).abs() < 1e-5, "{one} {other}");
     }
+    assert_same_gradients(&plain.1, &padded.1, 1e-5);
+}
+
+#[test]
+fn the_order_of_rows_changes_neither_loss_nor_gradient() {
+    let lalm = lalm();
+    let adapters = trained_adapters(&lalm);
+    let rows = examples(&lalm, 4);
+    let reversed: Vec<TrainingRow> = rows.iter().rev().cloned().collect();
+    let [one, other] =
+        [rows, reversed].map(|rows| sft_gradients(&lalm, &adapters, &[batch(&lalm, &rows)], &[]));
+    assert_same_step(&one, &other, 1e-5);
 }
 
 fn assert_same_step(left: &StepGradients, right: &StepGradients, tolerance: f64) {
     assert!((left.loss - right.loss).abs() < tolerance, "{} {}", left.loss, right.loss);
-    assert_eq!((left.labels, left.correct, left.num_tokens), (right.labels, right.correct, right.num_tokens));
+    assert_eq!((&left.sums, left.num_tokens), (&right.sums, right.num_tokens));
     assert_same_gradients(&left.gradients, &right.gradients, tolerance);
 }
 
@@ -201,18 +224,18 @@ fn two_by_four_accumulation_equals_one_batch_of_eight_although_answers_differ_in
     let lalm = lalm();
     let adapters = trained_adapters(&lalm);
     let rows = examples(&lalm, 8);
-    let one = lora_gradients(&lalm, &adapters, &[micro_batch(&lalm, &rows)], &[]).unwrap();
-    let split: Vec<MicroBatch> = rows.chunks(4).map(|rows| micro_batch(&lalm, rows)).collect();
-    assert_ne!(split[0].labels.len(), split[1].labels.len(), "the test needs unequal label counts");
-    assert_same_step(&one, &lora_gradients(&lalm, &adapters, &split, &[]).unwrap(), 1e-5);
+    let one = sft_gradients(&lalm, &adapters, &[batch(&lalm, &rows)], &[]);
+    let split: Vec<TrainingBatch> = rows.chunks(4).map(|rows| batch(&lalm, rows)).collect();
+    assert_ne!(split[0].answer_tokens(), split[1].answer_tokens(), "the test needs unequal label counts");
+    assert_same_step(&one, &sft_gradients(&lalm, &adapters, &split, &[]), 1e-5);
 }
 
 #[test]
 fn the_gradient_agrees_with_finite_differences() {
     let lalm = lalm();
     let adapters = trained_adapters(&lalm);
-    let batches = [micro_batch(&lalm, &examples(&lalm, 2))];
-    let gradients = lora_gradients(&lalm, &adapters, &batches, &[]).unwrap();
+    let batches = [batch(&lalm, &examples(&lalm, 2))];
+    let gradients = sft_gradients(&lalm, &adapters, &batches, &[]);
     // Along the gradient itself, loss changes by |g|^2 h: one number that every element enters.
     let loss_at = |h: f64| {
         let mut moved = adapters.clone();
@@ -220,7 +243,7 @@ fn the_gradient_agrees_with_finite_differences() {
             let direction = gradients.gradients.by_name[name].clone().reshape(tensor.dims());
             *tensor = tensor.clone() + direction.mul_scalar(h);
         });
-        lora_gradients(&lalm, &moved, &batches, &[]).unwrap().loss
+        sft_gradients(&lalm, &moved, &batches, &[]).loss
     };
     let norm = gradients.gradients.norm().unwrap();
     let h = 1e-2 / norm;
@@ -231,13 +254,13 @@ fn the_gradient_agrees_with_finite_differences() {
 #[test]
 fn full_mode_has_a_gradient_for_every_tensor_but_the_encoder_positions_and_leaves_the_model_plain() {
     let mut lalm = lalm();
-    let batches = [micro_batch(&lalm, &examples(&lalm, 3))];
+    let batches = [batch(&lalm, &examples(&lalm, 3))];
     let frozen_loss = {
-        let (nll, _) = forward_nll(&lalm, &ForwardContext::default(), &batches[0]).unwrap();
-        let values: Vec<f32> = nll.try_into_vec_as().unwrap();
+        let nll = answer_nll(&lalm, &ForwardContext::default(), &batches[0]).unwrap();
+        let values: Vec<f32> = nll.tokens.try_into_vec_as().unwrap();
         values.iter().map(|value| f64::from(*value)).sum::<f64>() / values.len() as f64
     };
-    let step = full_gradients(&lalm, &batches).unwrap();
+    let step = full_gradients(&lalm, &batches, &sft_loss).unwrap();
     assert!((step.loss - frozen_loss).abs() < 1e-5);
     let mut missing = Vec::new();
     lalm.for_each_tensor(&mut |name, slot| {

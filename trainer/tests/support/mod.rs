@@ -10,8 +10,13 @@ use idk_audio::LogMel;
 use idk_common::progress::Progress;
 use idk_common::{Identity, RunDir};
 use idk_model::{Adapters, Device, Lalm, LoraConfig, device};
-use idk_trainer::parameters::Gradients;
-use idk_trainer::{Clip, TrainRun};
+use idk_trainer::testing::{
+    AudioInput, Gradients, RowTokens, StepGradients, TrainingBatch, adapter_gradients, dpo_loss, sft_loss,
+};
+use idk_trainer::{
+    AdapterConfig, Clip, DpoConfig, MethodConfig, TrainConfig, TrainError, TrainReport, TrainRun,
+    TrainingRow, Validation, train_adapters,
+};
 
 pub(crate) fn fixture() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/qwen2-audio-tiny")
@@ -35,6 +40,59 @@ pub(crate) fn mels(lalm: &Lalm, clips: &[Clip]) -> Vec<LogMel> {
 
 pub(crate) fn lora() -> LoraConfig {
     LoraConfig { rank: 4, alpha: 8.0, ..LoraConfig::default() }
+}
+
+/// Rows as a batch with their spectrograms.
+pub(crate) fn batch(lalm: &Lalm, rows: &[TrainingRow]) -> TrainingBatch {
+    let tokens: Vec<RowTokens> = rows.iter().map(|row| RowTokens::of(lalm, row).unwrap()).collect();
+    let audio = AudioInput::Mels(rows.iter().map(|row| mels(lalm, &row.audio)).collect());
+    let ids = rows.iter().map(|row| row.id.clone()).collect();
+    TrainingBatch::collate(ids, (0..rows.len()).collect(), &tokens, audio, lalm.tokenizer.pad_id())
+}
+
+pub(crate) fn sft_gradients(
+    lalm: &Lalm,
+    adapters: &Adapters,
+    batches: &[TrainingBatch],
+    dropout_seeds: &[u64],
+) -> StepGradients {
+    adapter_gradients(lalm, adapters, batches, dropout_seeds, &sft_loss).unwrap()
+}
+
+pub(crate) fn dpo_gradients(
+    lalm: &Lalm,
+    adapters: &Adapters,
+    batches: &[TrainingBatch],
+    config: &DpoConfig,
+) -> StepGradients {
+    adapter_gradients(lalm, adapters, batches, &[], &|nll, batch, totals| {
+        dpo_loss(config, nll, batch, totals)
+    })
+    .unwrap()
+}
+
+pub(crate) fn train_lora(
+    lalm: &Lalm,
+    lora: &LoraConfig,
+    rows: &[TrainingRow],
+    validation: Validation<'_>,
+    train: &TrainConfig,
+    run: TrainRun<'_>,
+) -> Result<(Adapters, TrainReport), TrainError> {
+    train_adapters(lalm, AdapterConfig { lora, train, method: MethodConfig::Sft }, rows, validation, run)
+}
+
+pub(crate) fn train_dpo(
+    lalm: &Lalm,
+    lora: &LoraConfig,
+    rows: &[TrainingRow],
+    validation: Validation<'_>,
+    train: &TrainConfig,
+    dpo: &DpoConfig,
+    run: TrainRun<'_>,
+) -> Result<(Adapters, TrainReport), TrainError> {
+    let config = AdapterConfig { lora, train, method: MethodConfig::Dpo(dpo) };
+    train_adapters(lalm, config, rows, validation, run)
 }
 
 /// Adapters whose B is not zero, so that every gradient is.

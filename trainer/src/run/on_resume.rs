@@ -1,0 +1,84 @@
+//! Which settings may change while a run resumes. The tables are next to the keys of each section.
+
+use idk_common::identity::{Difference, OnResume, OnResumeTable};
+use idk_model::LoraConfig;
+use serde::{Deserialize, Serialize};
+
+use crate::config::TrainConfig;
+use crate::method::dpo::config::DpoConfig;
+
+/// A change that a run resumed with; kept in its checkpoints.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AllowedChange {
+    /// Steps that were done with the old value.
+    pub step: u64,
+    /// The key, such as `train.learning_rate`.
+    pub key: String,
+    /// The old value.
+    pub then: String,
+    /// The new value.
+    pub now: String,
+}
+
+impl AllowedChange {
+    pub(crate) fn new(step: u64, difference: &Difference) -> Self {
+        let (then, now) = (difference.then_text(), difference.now_text());
+        Self { step, key: difference.key.clone(), then, now }
+    }
+}
+
+/// What a run is made from besides the sections of its recipe.
+const INPUTS: [(&str, OnResume); 6] = [
+    ("program", OnResume::Later),
+    ("seed", OnResume::Never("the dataset and the order of its rows follow from it")),
+    ("model", OnResume::Never("the adapter was trained on this base model")),
+    ("model.path", OnResume::Never("the adapter was trained on this base model")),
+    ("rows", OnResume::Never("the steps so far were made on these rows")),
+    ("pairs", OnResume::Never("the steps so far were made on these pairs")),
+];
+
+fn tables() -> impl Iterator<Item = &'static (&'static str, OnResume)> + Clone {
+    let tables: [&'static OnResumeTable; 4] =
+        [&INPUTS, &TrainConfig::ON_RESUME, &DpoConfig::ON_RESUME, &LoraConfig::ON_RESUME];
+    tables.into_iter().flatten()
+}
+
+/// What another value of `key` means for a run that resumes; `None` for keys that training does not know.
+pub fn on_resume(key: &str) -> Option<OnResume> {
+    tables().find(|(name, _)| *name == key).map(|(_, meaning)| *meaning)
+}
+
+/// Every key that training knows.
+pub fn known_keys() -> impl Iterator<Item = &'static str> + Clone {
+    tables().map(|(name, _)| *name)
+}
+
+#[cfg(test)]
+mod tests {
+    use idk_common::identity::Identity;
+
+    use super::*;
+
+    #[test]
+    fn every_key_of_a_section_that_training_reads_is_in_its_table_and_no_other() {
+        let keys = Identity::default()
+            .with_section("train", &TrainConfig::default())
+            .with_section("dpo", &DpoConfig::default())
+            .with_section("lora", &LoraConfig::default());
+        let keys: Vec<&str> = keys.iter().map(|(key, _)| key).collect();
+        let mut named: Vec<&str> = known_keys().skip(INPUTS.len()).collect();
+        named.sort_unstable();
+        assert_eq!(named, keys);
+    }
+
+    #[test]
+    fn what_made_the_dataset_or_the_shape_of_the_adapter_never_changes() {
+        for key in ["lora.rank", "lora.modules", "seed", "model", "dpo.loss", "rows"] {
+            assert!(matches!(on_resume(key), Some(OnResume::Never(_))), "{key}");
+        }
+        assert_eq!(on_resume("train.learning_rate"), Some(OnResume::Later));
+        assert_eq!(on_resume("train.save_every"), Some(OnResume::Free));
+        assert_eq!(on_resume("eval.methods"), None);
+    }
+}
