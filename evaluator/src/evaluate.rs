@@ -99,7 +99,7 @@ pub fn evaluate(
         pairs: pair_results(prepared, &all)?,
     };
     write_jsonl(&eval_dir.join(REJECTED_FILE), &prepared.rejected)?;
-    write_report(eval_dir, &results, prepared, &all, &RunFiles::read(subject.run_dir))?;
+    write_report(eval_dir, &results, prepared, &all, &RunFiles::read(subject.run_dir)?)?;
     write_json(&results_file(eval_dir), &results)?;
     Ok(results)
 }

@@ -2,6 +2,9 @@
 
 use std::path::Path;
 
+use idk_common::diagnose::{Diagnose, ExitKind};
+
+use crate::error::EvalError;
 use crate::report::plot::sweeps::read_sweeps;
 use crate::report::plot::training::{Metrics, read_metrics};
 use crate::sweep::file::Sweep;
@@ -18,23 +21,28 @@ pub(crate) struct RunFiles {
 }
 
 impl RunFiles {
-    /// Reads what a run has. An evaluation does not fail for such a file: what cannot be read is named.
-    pub(crate) fn read(run_dir: Option<&Path>) -> Self {
+    /// Reads what a run has. An evaluation does not fail for a damaged file, which is named instead.
+    ///
+    /// # Errors
+    /// [`EvalError::Common`] for a file that cannot be read at the moment: the report would lack it for good.
+    pub(crate) fn read(run_dir: Option<&Path>) -> Result<Self, EvalError> {
         let mut run_files = Self::default();
-        let Some(run_dir) = run_dir else { return run_files };
+        let Some(run_dir) = run_dir else { return Ok(run_files) };
         match read_sweeps(run_dir) {
             Ok(sweeps) => run_files.sweeps = sweeps,
+            Err(error) if error.exit_kind() == ExitKind::Io => return Err(error),
             Err(_) => run_files.problems.push(
                 "A file in sweep/ cannot be read, so the sweeps are left out. Run them again.".to_owned(),
             ),
         }
         match read_metrics(run_dir) {
             Ok(metrics) => run_files.metrics = metrics,
+            Err(error) if error.exit_kind() == ExitKind::Io => return Err(error),
             Err(_) => run_files
                 .problems
                 .push("logs/metrics.jsonl cannot be read, so the training's curves are left out.".to_owned()),
         }
-        run_files
+        Ok(run_files)
     }
 }
 
@@ -47,10 +55,10 @@ mod tests {
     #[test]
     fn a_run_without_sweeps_and_logs_has_no_problem_and_damaged_ones_are_named() {
         let dir = tempfile::tempdir().unwrap();
-        assert_eq!(RunFiles::read(Some(dir.path())).problems, Vec::<String>::new());
+        assert_eq!(RunFiles::read(Some(dir.path())).unwrap().problems, Vec::<String>::new());
         write_atomic(&dir.path().join("sweep/k.json"), b"{").unwrap();
         write_atomic(&dir.path().join("logs/metrics.jsonl"), b"{").unwrap();
-        let problems = RunFiles::read(Some(dir.path())).problems;
+        let problems = RunFiles::read(Some(dir.path())).unwrap().problems;
         assert!(problems[0].contains("sweep/") && problems[1].contains("metrics.jsonl"), "{problems:?}");
     }
 }

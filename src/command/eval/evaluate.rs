@@ -20,7 +20,8 @@ use crate::stage::evaluate::{EvaluationStage, load_adapters, with_own};
 use crate::terminal::{Failure, print_result, say};
 
 /// What an evaluation writes into the folder of `--out`.
-const EVALUATION_FILES: [&str; 5] = ["questions", ".answers", "answers-*", "results.json", "report.html"];
+const EVALUATION_FILES: [&str; 6] =
+    ["questions", ".answers", "answers-*", "rejected.jsonl", "results.json", "report.html"];
 
 /// Options of `idk-eval` without a subcommand.
 #[derive(Args)]
