@@ -4,6 +4,7 @@ use std::path::Path;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use idk_audio::AudioError;
 
 /// Samples a second of a clip: what models hear.
 const RATE_HZ: u32 = 16_000;
@@ -29,16 +30,23 @@ impl Default for Budget {
 
 impl Budget {
     /// A player for the recording, or the reason why there is none.
-    pub(crate) fn player(&mut self, path: &Path) -> String {
+    ///
+    /// # Errors
+    /// [`AudioError::Common`] for a recording that cannot be read at the moment.
+    pub(crate) fn player(&mut self, path: &Path) -> Result<String, AudioError> {
         if self.clips == 0 {
-            return note("recording left out to keep the page small");
+            return Ok(note("recording left out to keep the page small"));
         }
-        let Ok(recording) = idk_audio::load_window(path, RATE_HZ, MAX_SECONDS * RATE_HZ as usize) else {
-            return note("recording left out: it could not be read");
+        let recording = match idk_audio::load_window(path, RATE_HZ, MAX_SECONDS * RATE_HZ as usize) {
+            Ok(recording) => recording,
+            Err(error) if error.is_about_the_file() => {
+                return Ok(note("recording left out: it could not be read"));
+            }
+            Err(error) => return Err(error),
         };
         let data = STANDARD.encode(wav(&recording.audio.samples));
         if data.len() > self.chars {
-            return note("recording left out to keep the page small");
+            return Ok(note("recording left out to keep the page small"));
         }
         self.clips -= 1;
         self.chars -= data.len();
@@ -47,7 +55,7 @@ impl Budget {
         } else {
             String::new()
         };
-        format!("<audio controls preload=\"none\" src=\"data:audio/wav;base64,{data}\"></audio>{begun}")
+        Ok(format!("<audio controls preload=\"none\" src=\"data:audio/wav;base64,{data}\"></audio>{begun}"))
     }
 }
 
@@ -90,7 +98,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = recording(dir.path(), 1);
         let copy = dir.path().join("copy.wav");
-        let bytes = inlined(&Budget::default().player(&path));
+        let bytes = inlined(&Budget::default().player(&path).unwrap());
         idk_common::fs::write_atomic(&copy, &bytes).unwrap();
         let (one, other) = (idk_audio::decode_file(&path).unwrap(), idk_audio::decode_file(&copy).unwrap());
         assert_eq!((one.sample_rate_hz, one.samples.len()), (other.sample_rate_hz, other.samples.len()));
@@ -104,17 +112,19 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let long = recording(dir.path(), 11);
         let mut budget = Budget::default();
-        let player = budget.player(&long);
+        let player = budget.player(&long).unwrap();
         assert_eq!(inlined(&player).len(), 44 + 2 * 160_000);
         assert!(player.contains("the first 10 seconds"));
         // Nine of 426,728 characters fit into 4,194,304; the tenth does not, a short one does.
-        let players: Vec<bool> = (0..9).map(|_| budget.player(&long).contains("<audio")).collect();
+        let players: Vec<bool> = (0..9).map(|_| budget.player(&long).unwrap().contains("<audio")).collect();
         assert_eq!(players, [[true; 8].as_slice(), &[false]].concat());
         let short = recording(dir.path(), 1);
-        assert!(budget.player(&short).contains("<audio"));
+        assert!(budget.player(&short).unwrap().contains("<audio"));
         let mut budget = Budget::default();
-        let count = (0..40).filter(|_| budget.player(&short).contains("<audio")).count();
+        let count = (0..40).filter(|_| budget.player(&short).unwrap().contains("<audio")).count();
         assert_eq!(count, MAX_CLIPS);
-        assert!(Budget::default().player(&dir.path().join("none.wav")).contains("could not be read"));
+        assert!(
+            Budget::default().player(&dir.path().join("none.wav")).unwrap().contains("could not be read")
+        );
     }
 }

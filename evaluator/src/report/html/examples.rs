@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use idk_common::seed::{Rng, derive_seed};
+use idk_model::ModelError;
 use idk_questions::{AskedQuestion, Verdict};
 
 use crate::answer::prepare::Prepared;
 use crate::answer::record::Answer;
 use crate::compare::groups::sub_category_name;
+use crate::error::EvalError;
 use crate::report::plot::draw::escape::escape;
 
 use super::clips::Budget;
@@ -60,13 +62,16 @@ fn choose(before: &[Answer], after: &[Answer], seed: u64) -> Vec<(usize, usize)>
 }
 
 /// The examples, and buttons that show one kind of change only (hidden until the page's script runs).
+///
+/// # Errors
+/// [`EvalError::Model`] for a recording that cannot be read at the moment.
 pub(crate) fn examples(
     prepared: &Prepared,
     base: &[Answer],
     name: &str,
     after: &[Answer],
     seed: u64,
-) -> String {
+) -> Result<String, EvalError> {
     let mut budget = Budget::default();
     // Recordings go to the first that were drawn, so that every change has some; shown they are change by change.
     let chosen = choose(base, after, seed);
@@ -74,14 +79,12 @@ pub(crate) fn examples(
         .into_iter()
         .map(|(change, place)| {
             let question = &prepared.questions[place];
-            let players: Vec<String> =
-                question.original.audio.iter().map(|path| budget.player(path)).collect();
-            (
-                change,
-                card(question, change, &players.concat(), [("base", &base[place]), (name, &after[place])]),
-            )
+            let players = question.original.audio.iter().map(|path| budget.player(path));
+            let players = players.collect::<Result<String, _>>().map_err(ModelError::from)?;
+            let card = card(question, change, &players, [("base", &base[place]), (name, &after[place])]);
+            Ok((change, card))
         })
-        .collect();
+        .collect::<Result<_, EvalError>>()?;
     cards.sort_by_key(|card| card.0);
     let mut counts: BTreeMap<usize, usize> = BTreeMap::new();
     for (change, _) in &cards {
@@ -97,12 +100,12 @@ pub(crate) fn examples(
     };
     let buttons: String = counts.iter().map(button).collect();
     let cards: Vec<String> = cards.into_iter().map(|card| card.1).collect();
-    format!(
+    Ok(format!(
         "<p class=\"filter\" hidden><button type=\"button\" data-show=\"\" aria-pressed=\"true\">all ({})</button>\n\
          {buttons}</p>\n<div class=\"cards\">\n{}</div>\n",
         cards.len(),
         cards.concat()
-    )
+    ))
 }
 
 fn card(question: &AskedQuestion, change: usize, players: &str, answers: [(&str, &Answer); 2]) -> String {
@@ -195,7 +198,7 @@ pub(crate) mod tests {
     fn questions_and_answers_cannot_hold_markup() {
         let attack = "</script><img onerror=\"x\" src='y'>\u{0}";
         let (prepared, before, after) = case(&[(Verdict::Wrong, Verdict::Refused)], attack);
-        let html = examples(&prepared, &before, attack, &after, 0);
+        let html = examples(&prepared, &before, attack, &after, 0).unwrap();
         for part in ["</script", "<img", "onerror=\"", "\u{0}"] {
             assert!(!html.contains(part), "{part} in {html}");
         }
@@ -206,7 +209,7 @@ pub(crate) mod tests {
     fn there_is_a_button_for_every_change_that_is_shown() {
         let (prepared, before, after) =
             case(&[(Verdict::Wrong, Verdict::Refused), (Verdict::Correct, Verdict::Correct)], "x");
-        let html = examples(&prepared, &before, "adapter", &after, 0);
+        let html = examples(&prepared, &before, "adapter", &after, 0).unwrap();
         assert_eq!(html.matches("<button").count(), 3);
         assert!(html.contains("data-show=\"0\" aria-pressed=\"false\">wrong → refused (1)"), "{html}");
         assert!(html.contains("<article data-change=\"0\">") && html.contains("<article data-change=\"6\">"));

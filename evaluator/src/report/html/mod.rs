@@ -39,7 +39,7 @@ pub fn report_file(eval_dir: &Path) -> PathBuf {
 /// The same evaluation gives the same bytes.
 ///
 /// # Errors
-/// [`EvalError::Common`].
+/// [`EvalError::Common`]; [`EvalError::Model`] for a recording that cannot be read at the moment.
 pub(crate) fn write_report(
     eval_dir: &Path,
     results: &Results,
@@ -47,7 +47,7 @@ pub(crate) fn write_report(
     answers: &[(&str, &[Answer])],
     run_files: &RunFiles,
 ) -> Result<(), EvalError> {
-    Ok(write_atomic(&report_file(eval_dir), report(results, prepared, answers, run_files).as_bytes())?)
+    Ok(write_atomic(&report_file(eval_dir), report(results, prepared, answers, run_files)?.as_bytes())?)
 }
 
 fn report(
@@ -55,7 +55,7 @@ fn report(
     prepared: &Prepared,
     answers: &[(&str, &[Answer])],
     run_files: &RunFiles,
-) -> String {
+) -> Result<String, EvalError> {
     let title = format!("Does {} know what it does not know?", headline::model_name(results));
     let groups: Vec<String> = results
         .methods
@@ -79,12 +79,12 @@ fn report(
         section("Risk and coverage", CURVE_NOTE, &figures(&curves)),
         section("By difficulty and sub-category", "", &groups.concat()),
         section("Training", "", &figures(&training)),
-        example_section(results, prepared, answers),
+        example_section(results, prepared, answers)?,
         section("What was measured", "", &summary::provenance(results)),
     ];
     let lead = headline::headline(results)
         + &run_files.problems.iter().map(|text| page::paragraph(text)).collect::<String>();
-    page::page(&title, &lead, &sections.concat())
+    Ok(page::page(&title, &lead, &sections.concat()))
 }
 
 const SUMMARY_NOTE: &str = "In percent but for RGI, n and unreadable answers. Acc: right; Tru: right or refused; Rel: \
@@ -111,12 +111,18 @@ fn flow_figures(results: &Results) -> Vec<String> {
     shown.into_iter().map(figure).collect()
 }
 
-fn example_section(results: &Results, prepared: &Prepared, answers: &[(&str, &[Answer])]) -> String {
+fn example_section(
+    results: &Results,
+    prepared: &Prepared,
+    answers: &[(&str, &[Answer])],
+) -> Result<String, EvalError> {
     let of = |name: &str| answers.iter().find(|(found, _)| *found == name).map(|(_, answers)| *answers);
     let method = headline::main_method(results).map_or(Method::Base.name(), |method| &method.name);
-    let (Some(base), Some(after)) = (of(Method::Base.name()), of(method)) else { return String::new() };
+    let (Some(base), Some(after)) = (of(Method::Base.name()), of(method)) else {
+        return Ok(String::new());
+    };
     let note = format!("Drawn at random, some of every kind; base model and {}.", escape(method));
-    section("Examples", &note, &examples::examples(prepared, base, method, after, results.seed))
+    Ok(section("Examples", &note, &examples::examples(prepared, base, method, after, results.seed)?))
 }
 
 #[cfg(test)]
@@ -135,7 +141,7 @@ mod tests {
         let mut sweep = crate::report::plot::sweeps::tests::sweep(&task);
         sweep.picked = Some(Picked { value: 0.5, why: text.to_owned() });
         let run_files = RunFiles { sweeps: vec![sweep], problems: vec![task], ..RunFiles::default() };
-        report(&results, &prepared, &[("base", &before), ("adapter", &after)], &run_files)
+        report(&results, &prepared, &[("base", &before), ("adapter", &after)], &run_files).unwrap()
     }
 
     #[test]
@@ -174,6 +180,7 @@ mod tests {
         let page_of = |results: &Results| {
             let (prepared, before, after) = examples::tests::case(&[(Verdict::Wrong, Verdict::Refused)], "x");
             report(results, &prepared, &[("base", &before), ("adapter", &after)], &RunFiles::default())
+                .unwrap()
         };
         let results = golden_results("all");
         let all = page_of(&results);
