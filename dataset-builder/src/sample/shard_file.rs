@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 /// The first line of a shard.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Header {
+struct ShardHeader {
     shard: usize,
     /// SHA-256 of the [`crate::sample::identity::SamplingIdentity`].
     sampling_sha256: String,
@@ -43,8 +43,11 @@ pub(crate) fn write_shard(
         serde_json::to_writer(&mut samples, row).map_err(encode)?;
         samples.push(b'\n');
     }
-    let header =
-        Header { shard, sampling_sha256: sampling_sha256.to_owned(), samples_sha256: sha256_hex(&samples) };
+    let header = ShardHeader {
+        shard,
+        sampling_sha256: sampling_sha256.to_owned(),
+        samples_sha256: sha256_hex(&samples),
+    };
     let mut bytes = serde_json::to_vec(&header).map_err(encode)?;
     bytes.push(b'\n');
     bytes.extend(samples);
@@ -66,9 +69,12 @@ pub(crate) fn read_shard(
     };
     let Some(end) = bytes.iter().position(|&byte| byte == b'\n') else { return Ok(ShardState::Damaged) };
     let samples = bytes.split_off(end + 1);
-    let expected =
-        Header { shard, sampling_sha256: sampling_sha256.to_owned(), samples_sha256: sha256_hex(&samples) };
-    let is_whole = serde_json::from_slice::<Header>(&bytes).is_ok_and(|header| header == expected);
+    let expected = ShardHeader {
+        shard,
+        sampling_sha256: sampling_sha256.to_owned(),
+        samples_sha256: sha256_hex(&samples),
+    };
+    let is_whole = serde_json::from_slice::<ShardHeader>(&bytes).is_ok_and(|header| header == expected);
     Ok(if is_whole { ShardState::Samples(samples) } else { ShardState::Damaged })
 }
 
