@@ -9,7 +9,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let given: Vec<String> = std::env::args().skip(1).collect();
     let argument = |index: usize, default: &str| given.get(index).map_or(default.to_owned(), Clone::clone);
     let model = argument(0, "checkpoints/mini-lalm");
-    let recording = argument(1, "dataset-builder/bank/sound/beep-sonicpi-1.flac");
+    let recording = argument(1, "dataset-builder/bank/sound/event/beep-sonicpi-1.flac");
     let question =
         argument(2, "What is that sound?\nChoose one of the following options:\n(A) beep\n(B) applause");
 

@@ -14,7 +14,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         ..Question::default()
     };
     let lalm = Lalm::load("checkpoints/mini-lalm".as_ref(), &device("cpu")?)?;
-    let clip = lalm.load_audio("dataset-builder/bank/sound/beep-sonicpi-1.flac")?;
+    let clip = lalm.load_audio("dataset-builder/bank/sound/event/beep-sonicpi-1.flac")?;
     let chat = Chat::user(&prompt_text(&question, PromptStyle::default())).with(clip);
 
     let features = FeatureStore::new("", FeatureLimits::NONE);

@@ -268,7 +268,7 @@ mod tests {
         fs::create_dir_all(root.join("recipes/mine")).unwrap();
         fs::create_dir_all(root.join("models/tiny")).unwrap();
         let recipe = root.join("recipes/mine/r.toml");
-        fs::write(&recipe, "").unwrap();
+        crate::fs::write_atomic(&recipe, b"").unwrap();
         let found = |path: &str| find(Path::new(path), Some(&recipe));
         assert_eq!(found("models/tiny"), root.join("models/tiny"));
         fs::create_dir_all(root.join("recipes/models/tiny")).unwrap();
