@@ -1,5 +1,5 @@
 //! Promises about the store of clips and their features.
-#![expect(clippy::unwrap_used, reason = "helpers of tests: a failure is the test's")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests: a failure is the test's")]
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;

@@ -80,7 +80,7 @@ fn whichever_operation_on_a_file_fails_the_run_ends_with_74_or_is_right_and_then
         faults::end();
         match result {
             Ok(()) => {
-                assert_eq!(differing(&expected, &outputs(&recipe.output.dir)), [""; 0], "operation {at}")
+                assert_eq!(differing(&expected, &outputs(&recipe.output.dir)), [""; 0], "operation {at}");
             }
             Err(failure) => {
                 failed += 1;
@@ -91,7 +91,7 @@ fn whichever_operation_on_a_file_fails_the_run_ends_with_74_or_is_right_and_then
         }
         run(&recipe).unwrap_or_else(|failure| panic!("after operation {at}: {failure}"));
         assert_eq!(differing(&expected, &outputs(&recipe.output.dir)), [""; 0], "after operation {at}");
-        assert_eq!(leftovers(&recipe.output.dir), [PathBuf::new(); 0], "after operation {at}");
+        assert_eq!(leftovers(&recipe.output.dir), Vec::<PathBuf>::new(), "after operation {at}");
         std::fs::remove_dir_all(&recipe.output.dir).unwrap();
     }
     assert!(failed > operations / 2, "{failed} of {operations}");

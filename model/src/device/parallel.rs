@@ -64,7 +64,7 @@ fn map_with<T: Sync, R: Send>(
     };
     std::thread::scope(|scope| {
         // The system may give fewer threads, or none.
-        let start = |_: &usize| std::thread::Builder::new().spawn_scoped(scope, &work).is_ok();
+        let start = |_: &usize| std::thread::Builder::new().spawn_scoped(scope, work).is_ok();
         if (0..workers.min(items.len())).filter(start).count() == 0 {
             work();
         }

@@ -75,7 +75,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<(Tokenizer, Vec<(String, u32)>), Stri
     }
     let vocab: Map<String, Value> =
         tokens.iter().enumerate().map(|(rank, bytes)| (text(bytes), json!(first + rank))).collect();
-    let json = tokenizer_json(&file.config.pattern, vocab, &merges);
+    let json = tokenizer_json(&file.config.pattern, &vocab, &merges);
     let specials = file.special_tokens.into_iter().map(|special| (special.token_str, special.rank));
     let specials: Vec<(String, u32)> = specials.collect();
     match specials.iter().find(|(text, id)| text.is_empty() || *id as usize >= first) {
@@ -113,7 +113,7 @@ fn alphabet() -> [char; 256] {
     })
 }
 
-fn tokenizer_json(pattern: &str, vocab: Map<String, Value>, merges: &[[String; 2]]) -> Value {
+fn tokenizer_json(pattern: &str, vocab: &Map<String, Value>, merges: &[[String; 2]]) -> Value {
     let byte_level =
         json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": false, "use_regex": false});
     let split =
@@ -184,7 +184,8 @@ mod tests {
             edit(&mut value);
             read_value(&value).map(|_| ()).unwrap_err()
         };
-        let cases: [(&dyn Fn(&mut Value), &str); 8] = [
+        type Edit<'a> = &'a dyn Fn(&mut Value);
+        let cases: [(Edit<'_>, &str); 8] = [
             (&|value| value["vocab"][3]["rank"] = json!(4), "token 3 has the rank 4"),
             (&|value| value["vocab"][3]["token_bytes"] = json!("!"), "token 3: "),
             (&|value| value["vocab"][256]["token_bytes"] = json!(STANDARD.encode(&long)), "1025 bytes"),

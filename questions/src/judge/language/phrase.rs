@@ -84,7 +84,7 @@ impl Phrases {
                 let parts = parts(phrase, language);
                 match parts.first() {
                     Some(PhrasePart::Word(word)) => {
-                        phrases.by_word.entry(word.clone()).or_default().push(parts)
+                        phrases.by_word.entry(word.clone()).or_default().push(parts);
                     }
                     _ => phrases.others.push(parts),
                 }
