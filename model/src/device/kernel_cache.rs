@@ -53,7 +53,7 @@ mod backend {
     use cubecl_environment::persistence::{Access, Database};
 
     use super::{KernelCache, Path};
-    use crate::device::cuda::{Places, nvrtc_version};
+    use crate::device::cuda::{CudaPlaces, nvrtc_version};
 
     /// The first bytes of every SQLite file.
     const MAGIC: &[u8; 16] = b"SQLite format 3\0";
@@ -76,7 +76,7 @@ mod backend {
         if device == "wgpu" {
             return device.to_owned();
         }
-        match nvrtc_version(&Places::of_this_machine()) {
+        match nvrtc_version(&CudaPlaces::of_this_machine()) {
             Some(version) => format!("nvrtc-{version}"),
             None => "nvrtc".to_owned(),
         }

@@ -68,17 +68,17 @@ fn count_gpus() -> usize {
 
 #[cfg(feature = "cuda")]
 fn cuda(spec: &str, index: usize) -> Result<Device, ModelError> {
-    use crate::device::cuda::{Missing, Places, missing_part};
+    use crate::device::cuda::{CudaPlaces, Missing, missing_part};
     // Touching a CUDA device without a driver panics on a worker thread, so look before.
     let found = count_gpus();
     if found == 0 {
-        return Err(crate::device::cuda::no_gpu(&Places::of_this_machine()).on(spec));
+        return Err(crate::device::cuda::no_gpu(&CudaPlaces::of_this_machine()).on(spec));
     }
     if index >= found {
         let what = format!("this machine has {found} CUDA GPUs, numbered from 0");
         return Err(Missing { what, hint: "name one of them: `cuda:0` is the first".to_owned() }.on(spec));
     }
-    if let Some(missing) = missing_part(&Places::of_this_machine()) {
+    if let Some(missing) = missing_part(&CudaPlaces::of_this_machine()) {
         return Err(missing.on(spec));
     }
     let broken = |what: String| {
