@@ -8,7 +8,7 @@ use idk_evaluator::{
     AccuracyFloor, Method, Pick, Results, Sweep, SweepKind, SweepPoint, SweepSet, SweepStep, Sweeper, pick,
 };
 
-use super::grid::Grid;
+use super::cells::Grid;
 use super::sweep::{bare_subject, prepare_set, publish};
 use crate::recipe::{Recipe, SweepConfig};
 use crate::run::questions::val_source;

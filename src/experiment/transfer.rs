@@ -3,7 +3,7 @@
 use idk_common::json::write_json;
 use idk_evaluator::{ALL, TRANSFER_FILE, Transfer, report_file, write_transfer_report};
 
-use super::grid::Grid;
+use super::cells::Grid;
 use crate::recipe::{Recipe, TransferConfig};
 use crate::run::Options;
 use crate::terminal::{Failure, print_result, say};

@@ -6,7 +6,7 @@ use idk_questions::metrics::{McNemar, show_with};
 use crate::compare::groups::{GroupResult, Grouping};
 use crate::compare::methods::{ALL, TaskResult};
 use crate::compare::results::Results;
-use crate::report::grid::{Cell, Grid, markdown};
+use crate::report::text_table::{Cell, Grid, markdown};
 use crate::report::table::{change, percent, rgi_with_interval};
 
 /// Longest name of a group, so that a name from a file cannot widen the table.

@@ -6,7 +6,7 @@ use crate::compare::groups::Grouping;
 use crate::compare::methods::{MethodResult, RuleResult, TaskResult};
 use crate::compare::results::Results;
 use crate::method::Method;
-use crate::report::grid::{Cell, Grid, csv, latex};
+use crate::report::text_table::{Cell, Grid, csv, latex};
 
 /// What a row compares, and what only rows of tasks have.
 type ExportRow<'a> = (&'a str, &'a Comparison, Option<&'a TaskResult>);

@@ -8,10 +8,10 @@ use idk_common::json::read_json;
 use crate::compare::results::{Results, results_file};
 use crate::error::EvalError;
 use crate::report::html::write_transfer_report;
-use crate::sweep::transfer::{TRANSFER_FILE, Transfer};
+use crate::grid::transfer::{TRANSFER_FILE, Transfer};
 
 use crate::report::plot::draw::{Plot, write_plots};
-use crate::report::plot::{bars, curves, flows, forest, heat, sweeps, training};
+use crate::report::plot::{bars, curves, flows, forest, grid_curves, heat, training};
 
 /// Name of the folder of plots next to the results.
 pub const PLOT_DIR: &str = "plots";
@@ -42,7 +42,7 @@ pub fn plot_folder(folder: &Path, out: Option<&Path>) -> Result<Vec<PathBuf>, Ev
     let results: Results = read_json(&results_file(eval))?;
     let mut plots = evaluation_plots(&results);
     if let Some(run) = run {
-        plots.extend(sweeps::read_sweeps(&run.root)?.iter().flat_map(sweeps::plots));
+        plots.extend(grid_curves::read_sweeps(&run.root)?.iter().flat_map(grid_curves::plots));
         plots.extend(training::plots(&training::read_metrics(&run.root)?));
     }
     write_plots(&plots, &to(eval))
@@ -77,7 +77,7 @@ mod tests {
     fn a_run_has_every_plot_as_svg_and_png_next_to_its_results() {
         let dir = tempfile::tempdir().unwrap();
         write_json(&results_file(&dir.path().join("eval")), &golden_results("sound")).unwrap();
-        sweeps::tests::sweep("sound").write(dir.path()).unwrap();
+        grid_curves::tests::sweep("sound").write(dir.path()).unwrap();
         let written = plot_folder(dir.path(), None).unwrap();
         let expected = [
             "rgi-forest",
@@ -104,7 +104,7 @@ mod tests {
     #[test]
     fn a_transfer_experiment_has_its_heat_map_and_its_page() {
         let dir = tempfile::tempdir().unwrap();
-        write_json(&dir.path().join(TRANSFER_FILE), &crate::sweep::transfer::tests::transfer("music"))
+        write_json(&dir.path().join(TRANSFER_FILE), &crate::grid::transfer::tests::transfer("music"))
             .unwrap();
         assert_eq!(names(&plot_folder(dir.path(), None).unwrap()), ["transfer.svg", "transfer.png"]);
         assert!(read_to_string(&report_file(dir.path())).unwrap().contains("Does refusing transfer?"));

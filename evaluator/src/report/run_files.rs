@@ -5,9 +5,9 @@ use std::path::Path;
 use idk_common::diagnose::{Diagnose, ExitKind};
 
 use crate::error::EvalError;
-use crate::report::plot::sweeps::read_sweeps;
+use crate::report::plot::grid_curves::read_sweeps;
 use crate::report::plot::training::{Metrics, read_metrics};
-use crate::sweep::file::Sweep;
+use crate::grid::file::Sweep;
 
 /// Sweeps and training of a run.
 #[derive(Clone, Debug, Default)]

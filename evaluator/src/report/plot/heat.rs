@@ -3,7 +3,7 @@
 use idk_common::text::ellipsis;
 use idk_questions::metrics::show_with;
 
-use crate::sweep::transfer::{Transfer, TransferCell, mean_and_std};
+use crate::grid::transfer::{Transfer, TransferCell, mean_and_std};
 
 use super::draw::shape::{Shape, rectangle, text};
 use super::draw::style::STEPS;
@@ -110,7 +110,7 @@ fn key() -> Vec<Key> {
 mod tests {
     use super::*;
     use crate::report::plot::draw::svg::inline;
-    use crate::sweep::transfer::tests::transfer;
+    use crate::grid::transfer::tests::transfer;
 
     #[test]
     fn colours_are_even_around_zero_and_zero_has_none() {

@@ -16,7 +16,7 @@ use crate::compare::rules::{Rule, fit_on_val};
 use crate::config::EvalConfig;
 use crate::error::EvalError;
 use crate::method::Method;
-use crate::sweep::file::{Picked, Sweep, SweepKind, SweepPoint, SweepSet};
+use crate::grid::file::{Picked, Sweep, SweepKind, SweepPoint, SweepSet};
 
 /// Parts that the answers of val are cut into, by confidence, for the thresholds of a sweep.
 const THRESHOLD_STEPS: usize = 50;

@@ -1,7 +1,7 @@
 //! Which value of a sweep to take: the best RGI on val among those that keep enough of the right answers.
 
 use crate::error::EvalError;
-use crate::sweep::file::{Picked, Sweep, SweepPoint, SweepSet};
+use crate::grid::file::{Picked, Sweep, SweepPoint, SweepSet};
 
 /// How much accuracy a value must keep.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -95,7 +95,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::sweep::file::SweepKind;
+    use crate::grid::file::SweepKind;
 
     fn point(value: f64, acc: f64, rgi: Option<f64>) -> SweepPoint {
         SweepPoint {

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use crate::compare::methods::task_names;
-use crate::report::grid::{Cell, markdown};
+use crate::report::text_table::{Cell, markdown};
 use crate::report::table::{name, percent};
-use crate::sweep::file::{Sweep, SweepKind, SweepPoint, SweepSet, sweep_file};
+use crate::grid::file::{Sweep, SweepKind, SweepPoint, SweepSet, sweep_file};
 use idk_questions::metrics::{show_rgi, show_signed};
 
 /// Most rows of a table; a longer sweep is printed in steps.
@@ -89,7 +89,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::sweep::file::{Picked, TaskPoint};
+    use crate::grid::file::{Picked, TaskPoint};
 
     fn sweep(kind: SweepKind, values: impl Iterator<Item = f64>) -> Sweep {
         let point = |value| SweepPoint {

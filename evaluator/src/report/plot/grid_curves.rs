@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use crate::error::EvalError;
-use crate::sweep::file::{Sweep, SweepKind, SweepPoint, SweepSet, sweep_file};
+use crate::grid::file::{Sweep, SweepKind, SweepPoint, SweepSet, sweep_file};
 
 use super::draw::axis::{Axis, Positions, short};
 use super::draw::panel::{SMALL, WITHIN};
@@ -180,7 +180,7 @@ pub(crate) mod tests {
 
     use super::*;
     use crate::report::plot::draw::svg::{elements, inline};
-    use crate::sweep::file::{Picked, TaskPoint};
+    use crate::grid::file::{Picked, TaskPoint};
 
     /// Three values, the RGI of the middle one undefined; 0.5 picked.
     pub(crate) fn sweep(task: &str) -> Sweep {

@@ -9,7 +9,7 @@ use crate::compare::methods::ALL;
 use crate::error::EvalError;
 use crate::report::plot::heat::heat;
 use crate::report::table::percent;
-use crate::sweep::transfer::{Transfer, TransferCell, mean_and_std};
+use crate::grid::transfer::{Transfer, TransferCell, mean_and_std};
 
 use super::page::{page, paragraph, row, section, table, wide};
 use super::report_file;
@@ -147,7 +147,7 @@ fn seeds(transfer: &Transfer) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sweep::transfer::tests::transfer;
+    use crate::grid::transfer::tests::transfer;
 
     #[test]
     fn the_page_says_what_was_found_on_and_off_the_trained_tasks() {

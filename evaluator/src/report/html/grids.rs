@@ -1,9 +1,9 @@
 //! The sweeps of a run: plots, the picked value in words, and the numbers.
 
 use crate::report::plot::draw::escape::escape;
-use crate::report::plot::sweeps::{name, plots, questions};
+use crate::report::plot::grid_curves::{name, plots, questions};
 use crate::report::table::percent;
-use crate::sweep::file::{Sweep, SweepKind, SweepPoint};
+use crate::grid::file::{Sweep, SweepKind, SweepPoint};
 use idk_questions::metrics::show_rgi;
 
 use super::page::{figure, figures, paragraph, row, section, table};
@@ -46,7 +46,7 @@ fn picked(sweep: &Sweep) -> String {
     let Some(picked) = &sweep.picked else { return String::new() };
     let text = format!("Picked: {} = {} ({}).", sweep.parameter, picked.value, picked.why);
     // A sweep of the test set repeats what was picked on val.
-    if sweep.set == crate::sweep::file::SweepSet::Val { paragraph(&text) } else { String::new() }
+    if sweep.set == crate::grid::file::SweepSet::Val { paragraph(&text) } else { String::new() }
 }
 
 fn numbers(sweep: &Sweep) -> String {
@@ -72,8 +72,8 @@ fn rgi(point: &SweepPoint) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::plot::sweeps::tests::sweep;
-    use crate::sweep::file::SweepSet;
+    use crate::report::plot::grid_curves::tests::sweep;
+    use crate::grid::file::SweepSet;
 
     #[test]
     fn a_sweep_has_its_plots_its_numbers_and_what_was_picked() {
