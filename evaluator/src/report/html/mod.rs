@@ -74,7 +74,7 @@ fn report(
             FOREST_NOTE,
             &forest::forest(results).map_or(String::new(), |plot| wide(&plot)),
         ),
-        grids::sections(&run_files.sweeps),
+        grids::sections(&run_files.grids),
         section("Reliability", BARS_NOTE, &wide(&bars::bars(results))),
         section("What became of every answer", FLOW_NOTE, &figures(&flow_figures(results))),
         section("Risk and coverage", CURVE_NOTE, &figures(&curves)),
@@ -131,17 +131,17 @@ mod tests {
     use idk_questions::Verdict;
 
     use super::*;
+    use crate::grid::file::{Picked, tests::sweep};
     use crate::report::table::tests::golden_results;
-    use crate::grid::file::Picked;
 
     fn attacked(text: &str) -> String {
         let (prepared, before, after) = examples::tests::case(&[(Verdict::Wrong, Verdict::Refused)], text);
         let mut results = golden_results(text);
         results.provenance.insert("model".to_owned(), text.to_owned());
         let task = text.to_owned();
-        let mut sweep = crate::report::plot::grid_curves::tests::sweep(&task);
+        let mut sweep = sweep(&task);
         sweep.picked = Some(Picked { value: 0.5, why: text.to_owned() });
-        let run_files = RunFiles { sweeps: vec![sweep], problems: vec![task], ..RunFiles::default() };
+        let run_files = RunFiles { grids: vec![sweep], problems: vec![task], ..RunFiles::default() };
         report(&results, &prepared, &[("base", &before), ("adapter", &after)], &run_files).unwrap()
     }
 
