@@ -22,7 +22,6 @@ use self::files::{CONFIG_FILE, WEIGHTS_FILE};
 use crate::arch::names::Role;
 use crate::arch::specs::Linears;
 use crate::error::ModelError;
-use crate::lalm::Lalm;
 use crate::lora::{AdaptedModules, Adapters, LoraInit, LoraPair, TargetModules, scale};
 use crate::weights::Weights;
 
@@ -140,16 +139,7 @@ impl Adapters {
         Ok(own)
     }
 
-    /// Reads an adapter folder for `lalm`, under either naming.
-    ///
-    /// # Errors
-    /// [`ModelError::Adapter`] names the key and the file: a setting that is not implemented (DoRA, trained biases,
-    /// saved modules ...), a tensor that fits no linear layer, a layer without its pair, a wrong shape;
-    /// [`ModelError::NonFinite`], [`ModelError::Weights`] for damaged weights.
-    pub fn load(dir: &Path, lalm: &Lalm) -> Result<Self, ModelError> {
-        Self::load_for(dir, &lalm.config.linears(), &lalm.device)
-    }
-
+    /// [`Adapters::load`] on module names and their `[out, in]`.
     pub(crate) fn load_for(dir: &Path, linears: &Linears, device: &Device) -> Result<Self, ModelError> {
         check_adapter_files(dir)?;
         let config_path = dir.join(CONFIG_FILE);
