@@ -156,7 +156,8 @@ fn transfer_trains_a_cell_for_every_set_and_seed_and_a_file_of_an_older_program_
     let file = desk.path("run/transfer.json");
     let grid: Value = read_json(&file).unwrap();
     let cells = grid["cells"].as_array().unwrap();
-    let places: Vec<String> = cells.iter().map(|cell| format!("{} {}", cell["value"], cell["seed"])).collect();
+    let places: Vec<String> =
+        cells.iter().map(|cell| format!("{} {}", cell["value"], cell["seed"])).collect();
     assert_eq!(places, ["\"all\" 0", "\"all\" 1", "\"sound\" 0", "\"sound\" 1"]);
     let results: Value = read_json(&desk.path("run/cells/sound-seed1/eval/results.json")).unwrap();
     for (task, row) in results["methods"][0]["tasks"].as_array().unwrap().iter().enumerate() {
