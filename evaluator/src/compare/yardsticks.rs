@@ -125,10 +125,10 @@ impl Yardsticks {
         let (whole, confidence) = (score(Answer::one_pass), score(Answer::confidence));
         let shares: Option<Vec<f64>> = items.iter().map(|item| item.self_consistency).collect();
         let RuleData { verdicts, ids, groups, refusals } = &data;
-        let least = |scores: &Vec<f64>| data.rule(threshold_refuser(verdicts, scores, ids, *refusals)?);
+        let least = |scores: &Vec<f64>| data.rule(&threshold_refuser(verdicts, scores, ids, *refusals)?);
         let by_samples =
-            |shares: &Vec<f64>| data.rule(self_consistency_refuser(verdicts, shares, ids, *refusals)?);
-        let by_group = || data.rule(group_refuser(verdicts, groups, ids, known_share, *refusals)?);
+            |shares: &Vec<f64>| data.rule(&self_consistency_refuser(verdicts, shares, ids, *refusals)?);
+        let by_group = || data.rule(&group_refuser(verdicts, groups, ids, known_share, *refusals)?);
         let is_labelled = groups.iter().any(|group| known_share.contains_key(group));
         let refused = after.iter().map(|of| f64::from(u8::from(of.verdict == Verdict::Refused))).collect();
         let ranking: Option<Vec<f64>> = items.iter().map(|item| item.ranking).collect();
@@ -162,8 +162,8 @@ impl Yardsticks {
 
 impl RuleData {
     /// What becomes of the base model's answers.
-    fn rule(&self, after: Vec<Verdict>) -> Result<RuleResult, EvalError> {
-        let comparison = compare(&self.verdicts, &after, None, 0, 0)?;
+    fn rule(&self, after: &[Verdict]) -> Result<RuleResult, EvalError> {
+        let comparison = compare(&self.verdicts, after, None, 0, 0)?;
         Ok(RuleResult {
             acc: comparison.acc.after,
             dcon: comparison.dcon,
