@@ -81,7 +81,7 @@ impl MethodRunner<'_> {
                     text,
                     log_prob: Some(log_prob),
                     option_log_probs: options.iter().map(ScoredText::mean_log_prob).collect(),
-                    refusal_margin: margin(refusals, options),
+                    refusal_margin: margin(options, refusals),
                     steps,
                 }
             })
@@ -443,7 +443,7 @@ mod tests {
                 let scoring = MethodRunner { with_options: true, ..runner };
                 let answers = scoring.answer(&[(&asked, &[]), (&open, &[])]).unwrap();
                 let margin = answers[0].refusal_margin.unwrap();
-                assert!((margin - (sums[2] - sums[0].max(sums[1]))).abs() < 1e-4, "{margin} {sums:?}");
+                assert!((margin - (sums[0].max(sums[1]) - sums[2])).abs() < 1e-4, "{margin} {sums:?}");
                 assert_eq!((answers[0].option_log_probs.len(), answers[1].refusal_margin), (2, None));
             }
         });

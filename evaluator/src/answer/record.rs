@@ -32,8 +32,8 @@ pub struct Answer {
     /// For each option as it was shown: mean log-probability of its tokens (end included) as the answer, in nats.
     /// Empty if it was not asked for, and for open questions.
     pub option_log_probs: Vec<f64>,
-    /// How much likelier the likeliest refusal is than the likeliest option, each as the whole answer: a difference of
-    /// log-probabilities, in nats. Above 0 where `answer_by = "options"` refuses. `None` where neither was scored.
+    /// How much likelier the likeliest option is than the likeliest refusal, each as the whole answer: a difference of
+    /// log-probabilities, in nats. Below 0 where `answer_by = "options"` refuses. `None` where refusals are not scored.
     pub refusal_margin: Option<f64>,
     /// What came before the answer, in order.
     pub steps: Vec<Step>,

@@ -104,7 +104,7 @@ pub fn compare_method(
             shown: &question.shown,
             before,
             after,
-            ranking: after.refusal_margin.filter(|_| !who.method.is_rule()),
+            ranking: after.refusal_margin.filter(|_| !who.method.is_rule()).map(|margin| -margin),
             self_consistency: rules.self_consistency.and_then(|shares| shares.get(place)).copied(),
         })
         .collect();
@@ -306,8 +306,8 @@ mod tests {
     #[test]
     fn a_method_is_ranked_by_its_refusal_margin_and_a_rule_by_none() {
         let (prepared, before, mut after) = case();
-        // The margin is highest where the base model is wrong (q3 to q6), but for q4.
-        let margins = [-5.0, -4.0, -3.0, 1.0, -6.0, 1.0, 2.0, -2.0, -1.0];
+        // The margin is lowest where the base model is wrong (q3 to q6), but for q4.
+        let margins = [5.0, 4.0, 3.0, -1.0, 6.0, -1.0, -2.0, 2.0, 1.0];
         after.iter_mut().zip(margins).for_each(|(answer, margin)| answer.refusal_margin = Some(margin));
         let config = EvalConfig { bootstrap_draws: 20, ..EvalConfig::default() };
         let auroc = |method: Method| {
