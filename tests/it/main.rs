@@ -20,6 +20,7 @@ mod openai_server;
 mod other_peoples_files;
 mod recipe_reference;
 mod relabel;
+mod result_tables;
 mod source_text;
 mod sweeps;
 mod train_options;
