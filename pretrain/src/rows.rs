@@ -8,7 +8,7 @@ use idk_benchmark::{ComposedItem, Stream};
 use idk_common::seed::{Rng, derive_seed};
 use idk_common::{Problem, Problems};
 use idk_model::{FeatureExtractor, Message};
-use idk_questions::{PromptStyle, REFUSAL, letter, prompt_text, shuffled};
+use idk_questions::{PromptStyle, REFUSAL, prompt_text, shuffled};
 use idk_trainer::{Clip, TrainingRow};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -23,16 +23,12 @@ pub(crate) struct BaseConfig {
     pub(crate) open: f64,
     /// Share of questions with four options, in a fresh order each time.
     pub(crate) choice: f64,
-    /// Share of "repeat option B" rows: a question's options, one of which is asked for by its letter.
-    pub(crate) pick: f64,
     /// Share of "repeat this phrase" rows, half of them with a clip.
     pub(crate) repeat: f64,
     /// Share of the repeat rows whose phrase is the refusal.
     pub(crate) refusal_share: f64,
     /// Difficulties that are trained on; all when empty. Hearing starts sooner on clear clips.
     pub(crate) difficulties: Vec<String>,
-    /// Families that are trained on, as `music/duo`; all when empty. One that is named twice is drawn twice as often.
-    pub(crate) families: Vec<String>,
     /// Number format of the weights on disk: `f32` or `bf16`.
     pub(crate) dtype: Dtype,
     /// Share of the clips in which a band of mel channels is blanked (SpecAugment, Park et al. 2019).
@@ -56,11 +52,9 @@ impl Default for BaseConfig {
             caption: 0.0,
             open: 0.15,
             choice: 0.7,
-            pick: 0.0,
             repeat: 0.1,
             refusal_share: 0.3,
             difficulties: Vec::new(),
-            families: Vec::new(),
             dtype: Dtype::F32,
             frequency_mask: 0.5,
         }
@@ -73,7 +67,6 @@ enum Task {
     Caption,
     Open,
     Choice,
-    Pick,
     Repeat,
 }
 
@@ -85,7 +78,6 @@ impl BaseConfig {
             ("caption", self.caption),
             ("open", self.open),
             ("choice", self.choice),
-            ("pick", self.pick),
             ("repeat", self.repeat),
         ];
         problems.not_negative(weights);
@@ -102,7 +94,6 @@ impl BaseConfig {
             (self.caption, Task::Caption),
             (self.open, Task::Open),
             (self.choice, Task::Choice),
-            (self.pick, Task::Pick),
             (self.repeat, Task::Repeat),
         ];
         let mut point = rng.uniform() * shares.iter().map(|(share, _)| share).sum::<f64>();
@@ -177,14 +168,6 @@ impl BaseRows<'_> {
                 let order = derive_seed(self.seed, "base-options", &[&index.to_string()]);
                 (prompt_text(&shuffled(question, order), PromptStyle::Lettered), question.answer.clone())
             }
-            Task::Pick => {
-                let order = derive_seed(self.seed, "base-options", &[&index.to_string()]);
-                let mut question = shuffled(question, order);
-                let picked = rng.below(question.choices.len().max(1));
-                question.question = format!("{PICK_PROMPT}{}.", letter(picked));
-                let target = question.choices.get(picked).unwrap_or(&question.answer).clone();
-                (prompt_text(&question, PromptStyle::Lettered), target)
-            }
             Task::Repeat => {
                 let phrase = if rng.uniform() < self.config.refusal_share {
                     REFUSAL.to_owned()
@@ -213,8 +196,6 @@ const DRAWS_PER_ROW: u64 = 16;
 pub(crate) const CAPTION_PROMPT: &str = "Describe the audio.";
 /// Instruction of the repeat rows; the phrase follows.
 pub(crate) const REPEAT_PROMPT: &str = "Repeat this phrase: ";
-/// Instruction of the rows that ask for an option; its letter follows.
-pub(crate) const PICK_PROMPT: &str = "Repeat option ";
 /// At most this share of the mel channels is blanked at once.
 const MAX_BLANKED_SHARE: f64 = 0.15;
 

@@ -80,12 +80,7 @@ fn run_training(
     stop: &AtomicBool,
 ) -> Result<Lalm, PretrainError> {
     let (config, mel) = (&recipe.base, lalm.mel.clone());
-    let families: Vec<&str> = config.families.iter().map(String::as_str).collect();
-    let stream = if families.is_empty() {
-        Stream::new(bank, Split::Base)?
-    } else {
-        Stream::over(bank, Split::Base, &families)?
-    };
+    let stream = Stream::new(bank, Split::Base)?;
     let rows = BaseRows { stream: &stream, config, mel: &mel, seed: recipe.seed };
     let batch_size = recipe.train.rows_per_step();
     let next_batch = |step: u64| Ok(rows.batch(step as usize, batch_size));

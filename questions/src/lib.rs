@@ -24,7 +24,6 @@ pub use asked::AskedQuestion;
 pub use error::QuestionError;
 pub use judge::{Judgement, REFUSAL, Scorer, Verdict, is_refusal, judge, judge_with, normalise};
 pub use question::{
-    AnswerMatch, PromptStyle, Question, QuestionSet, Rejection, letter, prompt_text, shuffled,
-    write_questions,
+    AnswerMatch, PromptStyle, Question, QuestionSet, Rejection, prompt_text, shuffled, write_questions,
 };
 pub use readers::{DuplicateChoices, ReadOptions, read_questions, read_questions_with};

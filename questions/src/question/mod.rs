@@ -4,6 +4,7 @@ mod prompt;
 mod record;
 mod writer;
 
-pub use prompt::{PromptStyle, letter, prompt_text, shuffled};
+pub(crate) use prompt::letter;
+pub use prompt::{PromptStyle, prompt_text, shuffled};
 pub use record::{AnswerMatch, Question, QuestionSet, Rejection};
 pub use writer::write_questions;

@@ -17,8 +17,7 @@ pub enum PromptStyle {
 }
 
 /// The letter of option `index`; `?` beyond Z, which no question of the reader reaches.
-#[must_use]
-pub fn letter(index: usize) -> char {
+pub(crate) fn letter(index: usize) -> char {
     u8::try_from(index).ok().filter(|&index| index < 26).map_or('?', |index| char::from(b'A' + index))
 }
 
