@@ -13,6 +13,8 @@
 mod dpo;
 #[path = "golden/fixture.rs"]
 mod fixture;
+#[path = "golden/rl.rs"]
+mod rl;
 #[path = "golden/train.rs"]
 mod train;
 

@@ -45,7 +45,8 @@ pub(super) fn train_adapter(run: &Run<'_>) -> Result<TrainReport, Failure> {
     let dataset = run.dir.dataset();
     let rows = read_rows(&run.model.lalm, &run.model.features, training_rows(recipe, &dataset)?)?;
     let val = read_rows(&run.model.lalm, &run.model.features, validation_rows(recipe, &dataset)?)?;
-    let config = AdapterConfig { lora: &recipe.lora, train: &recipe.train, method: recipe.method() };
+    let config =
+        AdapterConfig { lora: &recipe.lora, train: &recipe.train, method: recipe.method(), grader: None };
     let validation = Validation { rows: &val, measure };
     let (_, report) = train_adapters(&run.model.lalm, config, &rows, validation, train_run)?;
     describe_end(run, &report);

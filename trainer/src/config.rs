@@ -32,6 +32,8 @@ pub enum MethodKind {
     Sft,
     /// Direct preference optimisation on the dataset's pairs, as `[dpo]` says.
     Dpo,
+    /// Reinforcement learning on the model's own samples, as `[rl]` says.
+    Rl,
 }
 
 /// How to train. Every key has a default; an unknown key is an error.

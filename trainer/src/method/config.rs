@@ -5,6 +5,7 @@ use std::path::Path;
 use crate::config::MethodKind;
 use crate::error::TrainError;
 use crate::method::dpo::config::DpoConfig;
+use crate::method::rl::config::RlConfig;
 
 /// A method with its section of the recipe.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -13,6 +14,8 @@ pub enum MethodConfig<'a> {
     Sft,
     /// Direct preference optimisation.
     Dpo(&'a DpoConfig),
+    /// Reinforcement learning.
+    Rl(&'a RlConfig),
 }
 
 /// The rows of a dataset that a method trains on.
@@ -22,6 +25,8 @@ pub enum RowKind {
     Chat,
     /// A chat with a chosen and a rejected answer.
     Pair,
+    /// A question that is graded, whatever is answered.
+    Question,
 }
 
 /// What plans, checks and the model card say of a method.
@@ -57,6 +62,13 @@ impl MethodKind {
                 answers_per_row: 2,
                 dpo_keys: &["beta", "loss", "label_smoothing", "sft_weight"],
             },
+            Self::Rl => Description {
+                name: "RL",
+                rows: RowKind::Question,
+                unit: "questions",
+                answers_per_row: 8,
+                dpo_keys: &[],
+            },
         }
     }
 }
@@ -67,6 +79,7 @@ impl<'a> MethodConfig<'a> {
         match self {
             Self::Sft => MethodKind::Sft,
             Self::Dpo(_) => MethodKind::Dpo,
+            Self::Rl(_) => MethodKind::Rl,
         }
     }
 
@@ -78,14 +91,17 @@ impl<'a> MethodConfig<'a> {
         match self {
             Self::Sft => Ok(()),
             Self::Dpo(config) => config.validate(),
+            Self::Rl(config) => config.validate(),
         }
     }
 
     /// The folder of the adapter that training starts from; `None` if it starts from a new one.
     pub fn start_adapter(self) -> Option<&'a Path> {
         match self {
-            Self::Dpo(config) if !config.init.as_os_str().is_empty() => Some(&config.init),
-            _ => None,
+            Self::Dpo(DpoConfig { init, .. }) | Self::Rl(RlConfig { init, .. }) => {
+                (!init.as_os_str().is_empty()).then_some(init)
+            }
+            Self::Sft => None,
         }
     }
 }
