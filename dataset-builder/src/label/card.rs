@@ -53,6 +53,8 @@ configs:
   data_files: sft.jsonl
 - config_name: dpo
   data_files: dpo.jsonl
+- config_name: calibrated
+  data_files: calibrated.jsonl
 ---
 
 # IDK dataset
@@ -73,8 +75,8 @@ otherwise it is *unknown* and its target is the refusal.
 | known | {known} |
 | unknown | {unknown} |
 | unknown, left out of training | {left_out} |
-| training chats / preference pairs | {rows} / {pairs} |
-| validation chats / preference pairs | {val_rows} / {val_pairs} |
+| training chats / preference pairs / own answers | {rows} / {pairs} / {own} |
+| validation chats / preference pairs / own answers | {val_rows} / {val_pairs} / {val_own} |
 
 {balance}
 - Sampling: {sampling}; seed {seed}, one seed for each question and sample.
@@ -88,6 +90,8 @@ otherwise it is *unknown* and its target is the refusal.
         left_out = counts.left_out,
         rows = counts.sft_rows,
         pairs = counts.dpo_rows,
+        own = counts.calibrated_rows,
+        val_own = counts.calibrated_val_rows,
         val_rows = counts.sft_val_rows,
         val_pairs = counts.dpo_val_rows,
         balance = balance(config),
@@ -191,7 +195,8 @@ const FILES: &str = "
 | `labels.jsonl` | one label per question |
 | `sft.jsonl` | chats: `messages` with one `<audio>` tag for each recording, and `audios` |
 | `dpo.jsonl` | preference pairs: `prompt`, `chosen`, `rejected`, and `audios` |
-| `sft-val.jsonl`, `dpo-val.jsonl` | the same for the validation split, if there is one |
+| `calibrated.jsonl` | own answers: `prompt`, `own`, `refusal`, `error_rate`, and `audios` |
+| `sft-val.jsonl`, `dpo-val.jsonl`, `calibrated-val.jsonl` | the same for the validation split, if there is one |
 | `rejected.jsonl` | what could not be used, with a reason code |
 | `sampling.json` | what `idk-build relabel` needs to label the samples again |
 | `manifest.json` | counts, shares, settings, seed and hashes |
