@@ -87,6 +87,7 @@ fn read_rows(
         audio,
         messages: row.messages,
         answers: row.answers,
+        error_rate: row.error_rate,
     };
     Ok(rows.into_iter().zip(clips).map(row).collect())
 }

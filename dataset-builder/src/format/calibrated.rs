@@ -21,8 +21,9 @@ pub struct CalibratedRow {
     pub own: Vec<Message>,
     /// The refusal.
     pub refusal: Vec<Message>,
-    /// Share of the samples that are not right, 0 to 1.
-    pub error_rate: f64,
+    /// Share of the samples that are not right, 0 to 1; missing for a question that only keeps its own answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error_rate: Option<f64>,
     /// The recordings, relative to the dataset folder.
     pub audios: Vec<String>,
 }
@@ -52,8 +53,8 @@ fn read_rows(dir: &Path, name: &str) -> Result<Vec<CalibratedRow>, BuildError> {
         locate(dir, &path, &row.id, &row.prompt, &mut row.audios)?;
         check_answer(&path, &row.id, "own", &row.own)?;
         check_answer(&path, &row.id, "refusal", &row.refusal)?;
-        if !(0.0..=1.0).contains(&row.error_rate) {
-            let what = format!("`error_rate` is {}, not a share from 0 to 1", row.error_rate);
+        if let Some(rate) = row.error_rate.filter(|rate| !(0.0..=1.0).contains(rate)) {
+            let what = format!("`error_rate` is {rate}, not a share from 0 to 1");
             return Err(wrong_row(&path, &row.id, what));
         }
     }
@@ -85,7 +86,7 @@ mod tests {
     fn a_row_is_read_with_its_recordings_where_they_can_be_opened() {
         let rows = read(r#"[{"role":"assistant","content":"dog"}]"#, "0.4").unwrap();
         assert!(rows[0].audios[0].ends_with("/../a.wav"), "{rows:?}");
-        assert_eq!((rows[0].own[0].tagged().as_str(), rows[0].error_rate), ("dog", 0.4));
+        assert_eq!((rows[0].own[0].tagged().as_str(), rows[0].error_rate), ("dog", Some(0.4)));
     }
 
     #[test]

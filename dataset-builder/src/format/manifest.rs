@@ -64,7 +64,8 @@ pub struct DatasetCounts {
     /// Rows of `calibrated-val.jsonl`.
     #[serde(default)]
     pub calibrated_val_rows: usize,
-    /// Unknown questions that `max_idk_share` keeps out of training.
+    /// Questions without rows: unknown ones that `max_idk_share` keeps out of training, and those of `keep_tasks` that the
+    /// model never answers.
     #[serde(default)]
     pub left_out: usize,
 }

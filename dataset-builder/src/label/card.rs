@@ -33,6 +33,7 @@ fn card(manifest: &DatasetManifest) -> String {
     let target = match config.target {
         Target::Gold => "the text of the right option",
         Target::Sampled => "one of the model's own correct answers, chosen by the seed",
+        Target::Own => "the commonest of the model's own correct answers",
     };
     let order = match config.options {
         OptionOrder::Shuffle => "shuffled by (seed, question id)",
@@ -138,6 +139,13 @@ fn balance(config: &BuildConfig) -> String {
         ),
         None => "- Balance: none; every question is used.".to_owned(),
     });
+    if !config.keep_tasks.is_empty() {
+        let tasks: Vec<String> = config.keep_tasks.iter().map(|task| markdown(task)).collect();
+        lines.push(format!(
+            "- Kept: questions of {} have the model's own answer as their target, right or wrong; their labels are not used.",
+            tasks.join(", ")
+        ));
+    }
     if config.val_share > 0.0 {
         lines.push(format!(
             "- Validation: {:.1} % of the questions; those about the same recordings stay together.",

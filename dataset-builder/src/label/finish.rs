@@ -6,7 +6,7 @@ use std::path::Path;
 use idk_common::chat::Message;
 use idk_common::json::JsonlWriter;
 use idk_common::{CommonError, fs};
-use idk_questions::rows::{Label, SampleRow, SftRow};
+use idk_questions::rows::{Label, LabelRow, SampleRow, SftRow};
 
 use crate::config::BuildConfig;
 use crate::error::BuildError;
@@ -22,7 +22,7 @@ use crate::label::card::write_card;
 use crate::label::own_answer::own_answer;
 use crate::label::split::{DatasetSplit, Splitter};
 use crate::label::tally::ShareTally;
-use crate::label::targets::{is_decided, label, preferences, refusal_text, target_text};
+use crate::label::targets::{is_decided, label, only_keeps, preferences, refusal_text, target_text};
 
 /// What a build did.
 #[derive(Clone, Debug, PartialEq)]
@@ -144,7 +144,7 @@ impl Labelled {
                 });
             }
             shares.add(&question, &row);
-            splitter.push(&question, row.label);
+            splitter.push(&question, trained_label(&question, &row, config));
             let counts = &mut self.counts;
             counts.samples += row.n;
             counts.correct += row.correct;
@@ -181,7 +181,9 @@ impl Labelled {
                     continue;
                 }
             };
-            put_rows(files, &question, &samples, refusal, config, seed)?;
+            if !put_rows(files, &question, &samples, refusal, config, seed)? {
+                self.counts.left_out += 1;
+            }
         }
         self.counts.sft_rows = self.train.sft.rows();
         self.counts.dpo_rows = self.train.dpo.rows();
@@ -241,6 +243,7 @@ fn screened_counts(screening: &Screening) -> DatasetCounts {
     }
 }
 
+/// Writes the rows of a question; `false` if it has none: one that only keeps its own answer, and has no own answer.
 fn put_rows(
     files: &mut RowFiles,
     question: &QuestionRow,
@@ -248,10 +251,15 @@ fn put_rows(
     refusal: &str,
     config: &BuildConfig,
     seed: u64,
-) -> Result<(), CommonError> {
+) -> Result<bool, CommonError> {
+    let (keeps, own) = (only_keeps(question, config), own_answer(samples));
     let counted = label(question, samples, config.k);
-    let label = counted.label;
-    let target = target_text(question, label, samples, refusal, config.target, seed);
+    let label = trained_label(question, &counted, config);
+    let target = match (keeps, own) {
+        (false, _) => target_text(question, label, samples, refusal, config.target, seed),
+        (true, Some(own)) => own.to_owned(),
+        (true, None) => return Ok(false),
+    };
     for (chosen, rejected) in preferences(label, &target, refusal, samples, config.max_pairs_per_question) {
         files.dpo.put(&DpoRow {
             id: question.id.clone(),
@@ -262,13 +270,14 @@ fn put_rows(
             label,
         })?;
     }
-    if let Some(own) = own_answer(samples) {
+    if let Some(own) = own {
+        let error_rate = (counted.n - counted.correct) as f64 / counted.n as f64;
         files.calibrated.put(&CalibratedRow {
             id: question.id.clone(),
             prompt: vec![question.user()],
             own: vec![Message::assistant(own)],
             refusal: vec![Message::assistant(refusal)],
-            error_rate: (counted.n - counted.correct) as f64 / counted.n as f64,
+            error_rate: (!keeps).then_some(error_rate),
             audios: question.audios.clone(),
         })?;
     }
@@ -277,5 +286,11 @@ fn put_rows(
         messages: vec![question.user(), Message::assistant(&target)],
         audios: question.audios.clone(),
         label,
-    })
+    })?;
+    Ok(true)
+}
+
+/// The label as the rows have it: a question that only keeps its own answer is answered, as a known one.
+fn trained_label(question: &QuestionRow, counted: &LabelRow, config: &BuildConfig) -> Label {
+    if only_keeps(question, config) { Label::Known } else { counted.label }
 }

@@ -2,8 +2,11 @@
 
 use std::path::Path;
 
+use serde_json::Value;
+
 use crate::config::MethodKind;
 use crate::error::TrainError;
+use crate::method::calibrated::config::CalibratedConfig;
 use crate::method::dpo::config::DpoConfig;
 
 /// A method with its section of the recipe.
@@ -13,6 +16,8 @@ pub enum MethodConfig<'a> {
     Sft,
     /// Direct preference optimisation.
     Dpo(&'a DpoConfig),
+    /// Calibrated refusal.
+    Calibrated(&'a CalibratedConfig),
 }
 
 /// The rows of a dataset that a method trains on.
@@ -22,6 +27,8 @@ pub enum RowKind {
     Chat,
     /// A chat with a chosen and a rejected answer.
     Pair,
+    /// A chat with the model's own answer, the refusal, and the share of its samples that are not right.
+    OwnAnswer,
 }
 
 /// What plans, checks and the model card say of a method.
@@ -35,8 +42,8 @@ pub struct Description {
     pub unit: &'static str,
     /// Answers of a row, which all go through the model.
     pub answers_per_row: usize,
-    /// Keys of `[dpo]` that it reads and a model card lists.
-    pub dpo_keys: &'static [&'static str],
+    /// Keys of its section that a model card lists.
+    pub keys: &'static [&'static str],
 }
 
 impl MethodKind {
@@ -48,14 +55,21 @@ impl MethodKind {
                 rows: RowKind::Chat,
                 unit: "training chats",
                 answers_per_row: 1,
-                dpo_keys: &[],
+                keys: &[],
             },
             Self::Dpo => Description {
                 name: "DPO",
                 rows: RowKind::Pair,
                 unit: "preference pairs",
                 answers_per_row: 2,
-                dpo_keys: &["beta", "loss", "label_smoothing", "sft_weight"],
+                keys: &["beta", "loss", "label_smoothing", "sft_weight"],
+            },
+            Self::Calibrated => Description {
+                name: "calibrated refusal",
+                rows: RowKind::OwnAnswer,
+                unit: "own answers",
+                answers_per_row: 2,
+                keys: &["refusal_weight", "own_weight", "phrase_weight"],
             },
         }
     }
@@ -67,6 +81,7 @@ impl<'a> MethodConfig<'a> {
         match self {
             Self::Sft => MethodKind::Sft,
             Self::Dpo(_) => MethodKind::Dpo,
+            Self::Calibrated(_) => MethodKind::Calibrated,
         }
     }
 
@@ -78,6 +93,16 @@ impl<'a> MethodConfig<'a> {
         match self {
             Self::Sft => Ok(()),
             Self::Dpo(config) => config.validate(),
+            Self::Calibrated(config) => config.validate(),
+        }
+    }
+
+    /// Its section of the recipe; null if it has none.
+    pub fn section(self) -> Value {
+        match self {
+            Self::Sft => Value::Null,
+            Self::Dpo(config) => serde_json::to_value(config).unwrap_or_default(),
+            Self::Calibrated(config) => serde_json::to_value(config).unwrap_or_default(),
         }
     }
 
