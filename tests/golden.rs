@@ -9,6 +9,8 @@
     reason = "helpers of tests, which clippy does not count as tests"
 )]
 
+#[path = "golden/calibrated.rs"]
+mod calibrated;
 #[path = "golden/dpo.rs"]
 mod dpo;
 #[path = "golden/fixture.rs"]

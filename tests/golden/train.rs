@@ -66,6 +66,7 @@ fn rows_are_laid_out_and_labelled_as_the_reference_does() {
                         .collect(),
                     messages: fixture.messages(name),
                     answers: vec![fixture.lalm.tokenizer.decode(&answer, true).unwrap()],
+                    error_rate: None,
                 };
                 RowTokens::of(&fixture.lalm, &row).unwrap()
             })

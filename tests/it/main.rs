@@ -8,6 +8,7 @@ mod support;
 
 mod architecture;
 mod bad_input;
+mod calibrated;
 mod cli;
 mod dpo;
 mod evaluate;

@@ -238,7 +238,9 @@ fn split_and_balance_account_for_every_question_and_no_recording_is_on_both_side
     assert_eq!(per_question.values().max(), Some(&2));
     // Without the split its files go.
     desk.run(BUILD, &["relabel", "set600", "--set", "build.val_share=0"]).succeeded();
-    assert!(!dataset.join("sft-val.jsonl").exists() && !dataset.join("dpo-val.jsonl").exists());
+    for name in ["sft-val.jsonl", "dpo-val.jsonl", "calibrated-val.jsonl"] {
+        assert!(!dataset.join(name).exists(), "{name}");
+    }
     idk_dataset_builder::verify(&dataset).unwrap();
 }
 
@@ -337,6 +339,10 @@ fn exports_have_the_shapes_of_their_readers_and_name_recordings_that_open() {
     assert_eq!(keys(pair), ["messages", "rejected_response", "audios"]);
     assert_eq!(pair["messages"][1], pairs[0]["chosen"][0]);
     assert_eq!(pair["rejected_response"], pairs[0]["rejected"][0]["content"]);
+    let (calibrated, own) = (rows(&dataset, "calibrated.jsonl"), &rows(&swift, "calibrated.jsonl")[0]);
+    assert_eq!(keys(own), ["messages", "refusal", "error_rate", "audios"]);
+    assert_eq!(own["messages"][1], calibrated[0]["own"][0]);
+    assert_eq!(own["refusal"], "I don't know");
     for row in rows(&swift, "sft.jsonl").iter().chain(&rows(&swift, "sft-val.jsonl")) {
         let path = Path::new(row["audios"][0].as_str().unwrap()).to_owned();
         assert!(path.is_absolute() && path.is_file(), "{path:?}");
@@ -348,7 +354,8 @@ fn exports_have_the_shapes_of_their_readers_and_name_recordings_that_open() {
     assert_eq!((&pair["messages"], &pair["chosen"]), (&pairs[0]["prompt"], &pairs[0]["chosen"][0]));
     assert!(factory.join(pair["audios"][0].as_str().unwrap()).is_file(), "relative to the folder");
     let info: Value = read_json(&factory.join("dataset_info.json")).unwrap();
-    assert_eq!(keys(&info), ["idk_sft", "idk_dpo", "idk_sft_val", "idk_dpo_val"]);
+    let names = ["idk_sft", "idk_dpo", "idk_calibrated", "idk_sft_val", "idk_dpo_val", "idk_calibrated_val"];
+    assert_eq!(keys(&info), names);
     let tags = json!({"role_tag": "role", "content_tag": "content", "user_tag": "user",
         "assistant_tag": "assistant", "system_tag": "system"});
     assert_eq!(
@@ -367,6 +374,8 @@ fn exports_have_the_shapes_of_their_readers_and_name_recordings_that_open() {
         })
     );
     assert_eq!(chat["completion"], json!([chats[0]["messages"][1]]));
+    let own = &rows(&trl, "calibrated.jsonl")[0];
+    assert_eq!(keys(own), ["prompt", "completion", "refusal", "error_rate", "audios"]);
     assert!(trl.join(chat["audios"][0].as_str().unwrap()).is_file());
 
     desk.run(BUILD, &["export", "run", "--format", "trl", "--out", "run/dataset"])

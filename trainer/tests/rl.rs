@@ -27,6 +27,7 @@ fn rows(lalm: &Lalm, count: usize) -> Vec<TrainingRow> {
         audio: vec![clips[index % 3].clone()],
         messages: vec![Message::from_tagged("user", ["<audio>what is heard", "<audio>how many"][index % 2])],
         answers: ["dog", "two cats", "I don't know"].map(str::to_owned).to_vec(),
+        error_rate: None,
     };
     (0..count).map(row).collect()
 }

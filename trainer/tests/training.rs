@@ -146,6 +146,7 @@ fn example(lalm: &Lalm, index: usize) -> TrainingRow {
         audio: vec![Clip::of_mel(clip(lalm, file), &lalm.mel)],
         messages: vec![Message::from_tagged("user", &format!("<audio>{question}"))],
         answers: vec![["dog", "two cats", "I don't know"][index % 3].to_owned()],
+        error_rate: None,
     }
 }
 

@@ -1,5 +1,6 @@
 //! The ways to train adapters. Each says what a batch needs besides its rows, and how log-probabilities become a loss.
 
+pub(crate) mod calibrated;
 pub(crate) mod config;
 pub(crate) mod dpo;
 mod features;
@@ -85,6 +86,7 @@ pub(crate) fn open<'a>(
             let start = start.map_or_else(fresh, Ok)?;
             Box::new(dpo::Dpo::new(lalm, config, start, is_reference)?)
         }
+        MethodConfig::Calibrated(config) => Box::new(calibrated::Calibrated::new(lalm, config, fresh()?)),
         MethodConfig::Rl(config) => {
             let start = start_adapter(&config.init, lalm, lora)?;
             let grader = grader.ok_or(TrainError::NoGrader)?;
