@@ -6,8 +6,10 @@ mod support;
 use std::sync::atomic::AtomicBool;
 
 use idk_common::json::read_jsonl;
-use idk_model::{Adapters, Lalm, LoraConfig, Message};
-use idk_trainer::testing::{Rollout, StepGradients, TrainingBatch, adapter_gradients, exact_loss, rl_loss};
+use idk_model::{Adapters, ForwardContext, Lalm, LoraConfig, Message};
+use idk_trainer::testing::{
+    Rollout, StepGradients, TrainingBatch, adapter_gradients, answer_nll, exact_loss, rl_loss,
+};
 use idk_trainer::{
     AdapterConfig, AdvantageKind, Clip, Graded, Grader, MethodConfig, RlConfig, TrainConfig, TrainError,
     TrainReport, TrainRun, TrainingRow, Validation, train_adapters,
@@ -19,45 +21,46 @@ use support::{
 
 const KINDS: [AdvantageKind; 3] = [AdvantageKind::Grpo, AdvantageKind::DrGrpo, AdvantageKind::Rloo];
 
-/// Questions, each with three answers to choose from.
+/// Questions, each with three answers to choose from, all of one token: the tiny model would be sure of the shortest.
 fn rows(lalm: &Lalm, count: usize) -> Vec<TrainingRow> {
     let clips = ["a.wav", "b.wav", "c.wav"].map(|name| Clip::of_mel(clip(lalm, name), &lalm.mel));
     let row = |index: usize| TrainingRow {
         id: format!("row-{index}"),
         audio: vec![clips[index % 3].clone()],
         messages: vec![Message::from_tagged("user", ["<audio>what is heard", "<audio>how many"][index % 2])],
-        answers: ["dog", "two cats", "I don't know"].map(str::to_owned).to_vec(),
+        answers: ["b", "a", "c"].map(str::to_owned).to_vec(),
         error_rate: None,
     };
     (0..count).map(row).collect()
 }
 
-/// Likes answers with an even number of bytes; a made-up rule that any text can be held against.
+/// Likes answers that begin with an even byte, and takes "c" for a refusal; a made-up rule that any text can be held against.
 fn grade(_: &str, text: &str) -> Graded {
-    let is_refusal = text == "I don't know";
-    let is_right = !is_refusal && text.len().is_multiple_of(2);
+    let is_refusal = text == "c";
+    let is_right = !is_refusal && text.as_bytes().first().is_some_and(|byte| byte.is_multiple_of(2));
     let reward = if is_refusal { 0.0 } else { f64::from(i8::from(is_right)) * 2.0 - 1.0 };
     Graded { reward, is_right, is_refusal }
 }
 
-/// Given answers as if they had been sampled, with made-up values that depend on the row alone.
-fn sampled(lalm: &Lalm, rows: &[TrainingRow]) -> TrainingBatch {
+/// Given answers as if they had been sampled by a policy near `adapters`, with advantages that depend on the row alone.
+fn sampled(lalm: &Lalm, adapters: &Adapters, rows: &[TrainingRow]) -> TrainingBatch {
     let mut batch = support::batch(lalm, rows);
     let of_row = |answer: usize| f64::from(rows[batch.prompt_of[answer]].id.as_bytes()[4]) % 5.0;
     let place = |answer: usize| (answer / rows.len()) as f64;
     let gain = |answer: usize| (1.0 - place(answer)) * (1.0 + of_row(answer));
-    let per_token = |base: f64, step: f64| -> Vec<f32> {
-        let of_answer = |(answer, ids): (usize, &Vec<u32>)| -> Vec<f32> {
-            (0..ids.len()).map(|token| (base + step * (token as f64 + of_row(answer))) as f32).collect()
-        };
-        batch.answers.iter().enumerate().flat_map(of_answer).collect()
+    let context = ForwardContext { adapters: Some(adapters), dropout_seed: None };
+    let nll: Vec<f32> = answer_nll(lalm, &context, &batch).unwrap().tokens.try_into_vec_as().unwrap();
+    let mut answer_of = Vec::new();
+    for (answer, ids) in batch.answers.iter().enumerate() {
+        answer_of.extend(vec![answer; ids.len()]);
+    }
+    let shifted = |by: f64| -> Vec<f32> {
+        let shift = |(&nll, &answer): (&f32, &usize)| -nll + (by * (1.0 + of_row(answer))) as f32;
+        nll.iter().zip(&answer_of).map(shift).collect()
     };
-    batch.rollout = Rollout {
-        advantages: (0..batch.answers.len()).map(gain).collect(),
-        old: per_token(-5.8, 0.05),
-        reference: per_token(-5.5, -0.1),
-        measured: Vec::new(),
-    };
+    let (old, reference) = (shifted(-0.03), shifted(0.2));
+    let advantages = (0..batch.answers.len()).map(gain).collect();
+    batch.rollout = Rollout { advantages, old, reference, measured: Vec::new() };
     batch
 }
 
@@ -74,7 +77,8 @@ fn gradients(
 fn exact_gradients(lalm: &Lalm, adapters: &Adapters, batches: &[TrainingBatch]) -> StepGradients {
     let config = RlConfig { exact: true, beta: 0.3, ..RlConfig::default() };
     let loss = |nll: &_, batch: &TrainingBatch, totals| {
-        let reward = |answer: usize| [1.0, -1.0, 0.0][answer / batch.len()];
+        // Large, as the tiny model is nearly sure of one of them.
+        let reward = |answer: usize| [5000.0, -5000.0, 0.0][answer / batch.len()];
         let graded = |answer| Graded { reward: reward(answer), is_right: false, is_refusal: false };
         exact_loss(&config, nll, batch, totals, &(0..batch.answers.len()).map(graded).collect::<Vec<_>>())
     };
@@ -89,8 +93,8 @@ fn of_kind(advantage: AdvantageKind) -> RlConfig {
 fn micro_batches_of_one_row_give_the_loss_and_gradient_of_one_batch() {
     let lalm = lalm();
     let (adapters, rows) = (trained_adapters(&lalm), rows(&lalm, 4));
-    let split: Vec<TrainingBatch> = rows.chunks(1).map(|row| sampled(&lalm, row)).collect();
-    let whole = [sampled(&lalm, &rows)];
+    let split: Vec<TrainingBatch> = rows.chunks(1).map(|row| sampled(&lalm, &adapters, row)).collect();
+    let whole = [sampled(&lalm, &adapters, &rows)];
     let same = |one: StepGradients, four: StepGradients| {
         assert!((one.loss - four.loss).abs() < 1e-6 * one.loss.abs().max(1.0), "{} {}", one.loss, four.loss);
         assert_same_gradients(&one.gradients, &four.gradients, 1e-5);
@@ -106,7 +110,7 @@ fn micro_batches_of_one_row_give_the_loss_and_gradient_of_one_batch() {
 fn gradients_agree_with_finite_differences() {
     let lalm = lalm();
     let (adapters, rows) = (trained_adapters(&lalm), rows(&lalm, 2));
-    let batch = [sampled(&lalm, &rows)];
+    let batch = [sampled(&lalm, &adapters, &rows)];
     let check = |what: &str, step: &dyn Fn(&Adapters) -> StepGradients| {
         let gradients = step(&adapters).gradients;
         // Along the gradient itself, the loss changes by |g|^2 h.
@@ -219,7 +223,7 @@ fn rewards_rise_whether_they_are_sampled_or_expected_and_trls_names_are_logged()
         let rewards = logged(&setup, "reward");
         assert_eq!(rewards.len(), 24);
         let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
-        let (first, last) = (mean(&rewards[..4]), mean(&rewards[20..]));
+        let (first, last) = (rewards[0], mean(&rewards[20..]));
         assert!(last > first + 0.2, "{kind:?}: {first:.3} then {last:.3}");
         assert!(!logged(&setup, "eval_reward").is_empty(), "validation measures the reward, too");
         let named = ["kl", "right_rate", "refused_rate"];
@@ -245,7 +249,7 @@ fn lora_dropout_and_a_missing_grader_are_rejected_before_anything_is_written() {
     let (setup, rl) = (Setup::new(), rl(false));
     let dropout = LoraConfig { dropout: 0.1, ..lora() };
     let error = setup.with(false, None, |run| train(&lalm, &dropout, &config(), &rl, run)).unwrap_err();
-    assert!(error.to_string().contains("`dropout` must be 0"), "{error}");
+    assert!(error.to_string().contains("`dropout` in [lora] must be 0"), "{error}");
     let (lora, config) = (lora(), config());
     let none = AdapterConfig { lora: &lora, train: &config, method: MethodConfig::Rl(&rl), grader: None };
     let rows = rows(&lalm, 2);
