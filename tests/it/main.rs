@@ -21,6 +21,7 @@ mod openai_server;
 mod other_peoples_files;
 mod recipe_reference;
 mod relabel;
+mod rl;
 mod source_text;
 mod sweeps;
 mod train_options;
