@@ -359,7 +359,9 @@ dpo() { # steps
 }
 
 peers() {
-    run 150 peers "$python" benches/peers/gpu.py --model "$seven" --dataset "$work/seven-64/dataset" --device $device
+    local on=$device # torch knows no wgpu
+    if [ "$device" = wgpu ]; then on=cpu; fi
+    run 150 peers "$python" benches/peers/gpu.py --model "$seven" --dataset "$work/seven-64/dataset" --device $on
     local status=$?
     [ -n "$dry" ] && return
     [ $status = 0 ] || row "transformers + PEFT" "$(why $status peers)"
