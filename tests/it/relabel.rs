@@ -121,7 +121,13 @@ fn kept_tasks_only_keep_the_models_own_answers_and_no_label_of_theirs_is_used() 
         let (kept, right) = (number % 3 > 0, right(number));
         // Right samples come first and are the same text; each wrong one is another.
         let own = if right == 0 { "(B) a cat number 0" } else { "a dog" };
-        let target = if kept { own } else if right >= 3 { "a dog" } else { "I don't know" };
+        let target = if kept {
+            own
+        } else if right >= 3 {
+            "a dog"
+        } else {
+            "I don't know"
+        };
         assert_eq!(chat["messages"][1]["content"], target, "{chat}");
         assert_eq!(row["own"][0]["content"], own, "{row}");
         let rate = (!kept).then_some((5 - right) as f64 / 5.0);
