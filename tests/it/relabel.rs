@@ -106,6 +106,45 @@ fn another_folder_becomes_a_run_of_its_own_and_the_first_stays_as_it_is() {
 }
 
 #[test]
+fn kept_tasks_only_keep_the_models_own_answers_and_no_label_of_theirs_is_used() {
+    let desk = Desk::new();
+    let dataset = desk.path("kept");
+    synthetic(&dataset, 60, &three_of_five(), false);
+    let labels = files(&dataset)["labels.jsonl"].clone();
+    let settings = ["--set", "build.keep_tasks=[\"music\", \"speech\"]", "--set", "build.target=own"];
+    desk.run(BUILD, &[&["relabel", "kept", "--k", "3"][..], &settings].concat()).succeeded();
+    assert!(files(&dataset)["labels.jsonl"] == labels, "labels say what was sampled");
+    let (chats, pairs) = (rows(&dataset, "sft.jsonl"), rows(&dataset, "dpo.jsonl"));
+    let calibrated = rows(&dataset, "calibrated.jsonl");
+    assert_eq!((chats.len(), calibrated.len()), (60, 60));
+    for (number, (chat, row)) in chats.iter().zip(&calibrated).enumerate() {
+        let (kept, right) = (number % 3 > 0, right(number));
+        // Right samples come first and are the same text; each wrong one is another.
+        let own = if right == 0 { "(B) a cat number 0" } else { "a dog" };
+        let target = if kept {
+            own
+        } else if right >= 3 {
+            "a dog"
+        } else {
+            "I don't know"
+        };
+        assert_eq!(chat["messages"][1]["content"], target, "{chat}");
+        assert_eq!(row["own"][0]["content"], own, "{row}");
+        let rate = (!kept).then_some((5 - right) as f64 / 5.0);
+        assert_eq!(row.get("error_rate").and_then(Value::as_f64), rate, "{row}");
+        let of_question: Vec<&Value> = pairs.iter().filter(|pair| pair["id"] == chat["id"]).collect();
+        if kept {
+            assert_eq!(of_question.len(), 1);
+            assert_eq!(of_question[0]["chosen"][0]["content"], own);
+            assert_eq!(of_question[0]["rejected"][0]["content"], "I don't know");
+        }
+    }
+    desk.write("audio/0.wav", b"");
+    desk.run(BUILD, &["export", "kept", "--format", "trl", "--out", "out"]).succeeded();
+    assert_eq!(rows(&desk.path("out"), "calibrated.jsonl")[1]["error_rate"], Value::Null);
+}
+
+#[test]
 fn what_labelling_cannot_change_is_refused_by_name_and_nothing_is_touched() {
     let desk = Desk::new();
     desk.build(&[]).succeeded();
