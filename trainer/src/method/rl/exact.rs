@@ -26,7 +26,7 @@ pub fn exact_loss(
     graded: &[Graded],
 ) -> Result<(Tensor<1>, Sums), TrainError> {
     let device = nll.tokens.device().inner();
-    let table = Table::of(batch);
+    let table = Candidates::of(batch);
     let sums = whole_answers(nll.tokens.clone().neg(), batch, &device); // [answers]
     let index = TensorData::new(table.index(), [table.cells.len()]);
     let cells = sums.select(0, Tensor::<1, Int>::from_data(index, &device)).reshape([table.rows, table.most]);
@@ -69,14 +69,14 @@ pub fn exact_metrics(config: &RlConfig, sums: &[f64], totals: Totals) -> Metrics
 }
 
 /// The answers of a batch as a table: a row per prompt, as wide as the most answers of one.
-struct Table {
+struct Candidates {
     rows: usize,
     most: usize,
     /// Index of the answer in each cell, if there is one.
     cells: Vec<Option<usize>>,
 }
 
-impl Table {
+impl Candidates {
     fn of(batch: &TrainingBatch) -> Self {
         let rows = batch.len();
         let mut of_row: Vec<Vec<usize>> = vec![Vec::new(); rows];
