@@ -36,7 +36,7 @@ pub use compare::score::{Score, score_files};
 pub use config::{AnswerBy, EvalConfig, PromptFiles};
 pub use error::EvalError;
 pub use evaluate::evaluate;
-pub use method::{ADAPTER_NAME_RULE, Candidate, Method, is_adapter_name};
+pub use method::{ADAPTER_NAME_RULE, Candidate, Method, RENAMED_METHOD, is_adapter_name};
 pub use report::html::{REPORT_FILE, report_file, write_transfer_report};
 pub use report::plot::training::write_curves;
 pub use report::plot_files::{PLOT_DIR, plot_folder};

@@ -2,12 +2,12 @@
 
 use std::ops::Range;
 
+use crate::judge::Judgement;
 use crate::judge::mentions::occurrences;
 use crate::judge::open::judge_open;
-use crate::judge::reading::{Reading, read_reply};
+use crate::judge::reading::{Reading, correction, read_reply, restated_options_end};
 use crate::judge::refusal::Refused;
 use crate::judge::text::{Word, answer_part, normalise, words};
-use crate::judge::{Judgement, Verdict};
 use crate::question::Question;
 
 /// Words of a reply that are read, its last ones. Stops a stored answer of megabytes from taking hours: reading takes
@@ -19,7 +19,8 @@ const MAX_REPLY_BYTES: usize = 1 << 16;
 
 /// Judges the reply `text` to `question`.
 ///
-/// Markup, thoughts and what follows an end token are left out. Then, in this order:
+/// Markup, thoughts, what follows an end token, the question's options where a reply begins with all of them, and what it
+/// takes back (`a dog - no wait, a cat`) are left out. Then, in this order:
 /// 1. the whole reply is an option's text, a letter (`B`, `b.`, `(B)`), or a letter with its text or an explanation;
 /// 2. a phrase announces the answer: `The answer is (B) text`, `answer: text`, `option B`;
 /// 3. exactly one letter that is given as an answer (`(B)`, `probably B`, `B is correct`), or exactly one option's text,
@@ -40,22 +41,45 @@ pub fn judge(text: &str, question: &Question) -> Judgement {
     let answer = &answer[answer.ceil_char_boundary(answer.len().saturating_sub(MAX_REPLY_BYTES))..];
     let mut reply = words(answer);
     reply.drain(..reply.len().saturating_sub(MAX_REPLY_WORDS));
-    let refused = Refused::of(&reply);
     if question.is_open() {
-        return judge_open(answer, &reply, &refused, question);
+        return judge_open(answer, &reply, &Refused::of(&reply), question);
     }
     let options: Vec<Vec<Word>> = question.choices.iter().map(|choice| words(choice)).collect();
-    let reading = match symbol(answer, &reply, &question.choices) {
-        Some(choice) => Reading::Choice(choice),
-        None => read_reply(&reply, &options, &refused),
-    };
-    match reading {
-        Reading::Choice(choice) => {
-            let right = question.choices.get(choice) == Some(&question.answer);
-            let verdict = if right { Verdict::Correct } else { Verdict::Wrong };
-            Judgement { verdict, choice: Some(choice), unparsed: false }
-        }
-        Reading::None | Reading::Conflict if refuses(&reply, &options, &refused) => Judgement::REFUSED,
+    if let Some(choice) = symbol(answer, &reply, &question.choices) {
+        return Judgement::of_choice(choice, question);
+    }
+    let said = &reply[restated_options_end(&reply, &options)..];
+    let judgement = judge_corrected(said, &options, question);
+    match without_preposition(&options) {
+        // `a kitchen` to the options `In a kitchen`, `In a car`.
+        Some(options) if judgement == Judgement::UNPARSED => judge_corrected(said, &options, question),
+        _ => judgement,
+    }
+}
+
+/// The options without the preposition that all of them begin with.
+fn without_preposition(options: &[Vec<Word>]) -> Option<Vec<Vec<Word>>> {
+    const PREPOSITIONS: [&str; 6] = ["in", "at", "on", "inside", "by", "with"];
+    let (first, _) = options.first()?.split_first()?;
+    let shared = |option: &Vec<Word>| option.len() > 1 && option[0].text == first.text;
+    let known = PREPOSITIONS.contains(&first.text.as_str()) && options.iter().all(shared);
+    known.then(|| options.iter().map(|option| option[1..].to_vec()).collect())
+}
+
+/// Judges the words `reply`, of which a correction replaces what stands before it.
+fn judge_corrected(reply: &[Word], options: &[Vec<Word>], question: &Question) -> Judgement {
+    let Some(correction) = correction(reply) else { return judge_words(reply, options, question) };
+    let corrected = judge_words(&reply[correction.end..], options, question);
+    let stays = corrected == Judgement::UNPARSED && !correction.retracts;
+    if stays { judge_words(reply, options, question) } else { corrected }
+}
+
+/// Judges the words `reply` to a question with `options`.
+fn judge_words(reply: &[Word], options: &[Vec<Word>], question: &Question) -> Judgement {
+    let refused = Refused::of(reply);
+    match read_reply(reply, options, &refused) {
+        Reading::Choice(choice) => Judgement::of_choice(choice, question),
+        Reading::None | Reading::Conflict if refuses(reply, options, &refused) => Judgement::REFUSED,
         Reading::None | Reading::Conflict => Judgement::UNPARSED,
     }
 }

@@ -1,6 +1,6 @@
 //! The judge as a whole, form by form.
 
-use super::*;
+use super::{Judgement, Verdict, judge};
 use crate::question::Question;
 
 fn question(choices: &[&str], answer: &str) -> Question {

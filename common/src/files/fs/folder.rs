@@ -55,7 +55,7 @@ pub fn create_dir_all(path: &Path) -> Result<(), CommonError> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{read, write_atomic};
+    use super::super::write_atomic;
     use super::*;
 
     fn names(dir: &Path) -> Vec<String> {

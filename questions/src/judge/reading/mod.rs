@@ -2,6 +2,7 @@
 
 mod announced;
 mod labels;
+mod left_out;
 mod statement;
 
 use crate::judge::denial::leads_nowhere;
@@ -13,6 +14,7 @@ use crate::judge::reading::statement::read_statement;
 use crate::judge::refusal::{Refused, follows_refusal, is_hedged, refusals};
 use crate::judge::text::Word;
 
+pub(crate) use left_out::{correction, restated_options_end};
 pub(crate) use statement::Reading;
 
 /// Reads `reply`: as a whole, by what it announces, by what it names, or as the beginning of an option.
