@@ -6,12 +6,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::support::{Desk, EVAL, Said, assert_same, files, question_set, tiny_model, with_overrides};
+use crate::support::{
+    Desk, EVAL, METHODS, Said, assert_same, files, question_set, tiny_model, with_overrides,
+};
 use idk_common::fs::read;
 use serde_json::{Value, json};
-
-/// Every method but the one whose prompt is too long for the tiny model.
-const METHODS: &str = "eval.methods=[\"adapter\", \"idk-prompt\", \"mcot\", \"task-agent\", \"threshold\", \"self-consistency\", \"group\", \"random\"]";
 
 /// `idk-eval quick.toml` with options after the overrides.
 fn evaluate(desk: &Desk, overrides: &[&str], options: &[&str]) -> Said {
