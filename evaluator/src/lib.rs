@@ -42,7 +42,7 @@ pub use grid::file::{Grid, Picked, grid_file};
 pub use grid::kind::{GridKind, GridSet};
 pub use grid::pick::{AccuracyFloor, Pick, pick};
 pub use grid::run::{SweepStep, Sweeper, Thresholds, adapter_scale_steps};
-pub use method::{ADAPTER_NAME_RULE, Candidate, Method, is_adapter_name};
+pub use method::{ADAPTER_NAME_RULE, Candidate, Method, RENAMED_METHOD, is_adapter_name};
 pub use report::grid_table::grid_table;
 pub use report::html::{REPORT_FILE, report_file, write_transfer_report};
 pub use report::plot::training::write_curves;

@@ -76,6 +76,9 @@ impl Method {
     }
 }
 
+/// The name that a method had in earlier versions, and its name now.
+pub const RENAMED_METHOD: (&str, &str) = ("agreement", "self-consistency");
+
 /// One of those that are compared: a method, or one of several adapters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Candidate {

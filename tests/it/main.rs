@@ -8,6 +8,7 @@ mod support;
 
 mod architecture;
 mod bad_input;
+mod calibrated;
 mod cli;
 mod dpo;
 mod evaluate;
@@ -21,6 +22,7 @@ mod other_peoples_files;
 mod recipe_reference;
 mod relabel;
 mod result_tables;
+mod rl;
 mod source_text;
 mod sweeps;
 mod train_options;
