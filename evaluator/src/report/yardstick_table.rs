@@ -22,7 +22,7 @@ pub(crate) const READABLE_NOTE: &str =
 
 /// What the columns of [`rule_table`] are.
 pub(crate) const RULES_NOTE: &str = "one-pass refuses the answers that are least likely as a whole, conf. those whose \
-    option is least likely (first those that name none), group whole sub-categories.";
+    option is least likely\n(first those that name none), group whole sub-categories.";
 
 /// What [`ranking_table`] shows.
 pub(crate) const RANKING_NOTE: &str = "method: log P(refusal) - log P(likeliest option); one-pass and conf.: the base \
