@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 
 use idk_common::RunDir;
-use idk_common::json::read_json;
 
 use crate::compare::results::{Results, read_results, results_file};
 use crate::error::EvalError;
