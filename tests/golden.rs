@@ -15,6 +15,8 @@ mod calibrated;
 mod dpo;
 #[path = "golden/fixture.rs"]
 mod fixture;
+#[path = "golden/rl.rs"]
+mod rl;
 #[path = "golden/train.rs"]
 mod train;
 

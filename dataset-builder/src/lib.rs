@@ -32,7 +32,7 @@ pub use format::files::{
 };
 pub use format::manifest::{DatasetCounts, DatasetManifest};
 pub use format::pairs::{DpoRow, read_dpo, read_dpo_val};
-pub use format::question_row::QuestionRow;
+pub use format::question_row::{QuestionRow, read_asked};
 pub use format::sampled::{Provenance, Sampled, Screening};
 pub use format::shares::{IdkShares, Share};
 pub use inspect::{ExampleRow, Inspection, inspect};

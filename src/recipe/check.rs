@@ -24,6 +24,7 @@ impl Recipe {
             self.train.problems(),
             self.dpo.problems(),
             self.calibrated.problems(),
+            self.rl.problems(),
             self.eval.problems(),
             self.output.problems(),
         ]
@@ -46,6 +47,10 @@ impl Recipe {
         }
         if chosen_by(&by_pairs) && train.method.describe().rows != RowKind::Pair {
             found.push(metric("needs `method = \"dpo\"`"));
+        }
+        if train.method == MethodKind::Rl && self.lora.dropout > 0.0 {
+            let what = "does not go with `method = \"rl\"`, whose samples are drawn without it";
+            found.push(Problem::of_key("lora", "dropout", what));
         }
         if train.method == MethodKind::Calibrated && self.build.stop_when_decided {
             let what =

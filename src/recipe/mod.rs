@@ -17,7 +17,7 @@ use idk_common::paths::find;
 use idk_dataset_builder::BuildConfig;
 use idk_evaluator::EvalConfig;
 use idk_model::{LoraConfig, RunSettings};
-use idk_trainer::{CalibratedConfig, DpoConfig, MethodConfig, MethodKind, TrainConfig};
+use idk_trainer::{CalibratedConfig, DpoConfig, MethodConfig, MethodKind, RlConfig, TrainConfig};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -48,6 +48,8 @@ pub struct Recipe {
     pub dpo: DpoConfig,
     /// Weights of the loss, for `method = "calibrated"` in [train].
     pub calibrated: CalibratedConfig,
+    /// Rewards and samples, for `method = "rl"` in [train].
+    pub rl: RlConfig,
     /// The evaluator.
     pub eval: EvalConfig,
     /// The run folder.
@@ -61,8 +63,20 @@ pub struct Recipe {
 }
 
 /// The names of the sections, in the order of the file.
-pub const SECTIONS: [&str; 11] =
-    ["model", "data", "build", "lora", "train", "dpo", "calibrated", "eval", "output", "transfer", "sweep"];
+pub const SECTIONS: [&str; 12] = [
+    "model",
+    "data",
+    "build",
+    "lora",
+    "train",
+    "dpo",
+    "calibrated",
+    "rl",
+    "eval",
+    "output",
+    "transfer",
+    "sweep",
+];
 
 impl Recipe {
     /// The method of training, with its section.
@@ -71,6 +85,7 @@ impl Recipe {
             MethodKind::Sft => MethodConfig::Sft,
             MethodKind::Dpo => MethodConfig::Dpo(&self.dpo),
             MethodKind::Calibrated => MethodConfig::Calibrated(&self.calibrated),
+            MethodKind::Rl => MethodConfig::Rl(&self.rl),
         }
     }
 
@@ -121,6 +136,7 @@ impl Recipe {
             train: reader.section("train"),
             dpo: reader.section("dpo"),
             calibrated: reader.section("calibrated"),
+            rl: reader.section("rl"),
             eval: reader.section("eval"),
             output: reader.section("output"),
             transfer: values.contains_key("transfer").then(|| reader.section("transfer")),

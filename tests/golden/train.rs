@@ -1,8 +1,8 @@
 //! SFT: loss, gradients and AdamW steps of the trainer against PyTorch.
 use idk_model::{Adapters, ForwardContext, TokenBatch};
 use idk_trainer::testing::{
-    AdamW, AudioInput, Gradients, RowTokens, StepSize, Totals, TrainingBatch, WholeRows, adapter_gradients,
-    answer_nll, evaluate, sft_loss, update,
+    AdamW, AudioInput, Gradients, Rollout, RowTokens, StepSize, Totals, TrainingBatch, WholeRows,
+    adapter_gradients, answer_nll, evaluate, sft_loss, update,
 };
 use idk_trainer::{Clip, TrainConfig, TrainingRow};
 
@@ -31,6 +31,7 @@ pub(crate) fn golden_batch(fixture: &Fixture, prefix: &str) -> TrainingBatch {
         answers,
         prompt_of: (0..names.len()).collect(),
         reference: Vec::new(),
+        rollout: Rollout::default(),
     }
 }
 

@@ -21,6 +21,8 @@ mod openai_server;
 mod other_peoples_files;
 mod recipe_reference;
 mod relabel;
+mod result_tables;
+mod rl;
 mod source_text;
 mod sweeps;
 mod train_options;

@@ -34,6 +34,8 @@ pub enum MethodKind {
     Dpo,
     /// Calibrated refusal on the model's own answers and their error rates, as `[calibrated]` says.
     Calibrated,
+    /// Reinforcement learning on the model's own samples, as `[rl]` says.
+    Rl,
 }
 
 /// How to train. Every key has a default; an unknown key is an error.

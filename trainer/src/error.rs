@@ -67,6 +67,9 @@ pub enum TrainError {
     /// Full-parameter training has no end of its own.
     #[error("full-parameter training needs `max_steps`")]
     NoMaxSteps,
+    /// A method that grades answers was given nothing to grade them with.
+    #[error("the method \"rl\" needs a grader")]
+    NoGrader,
     /// A row has no target text, so it has nothing to learn.
     #[error("training row `{id}` has an empty target")]
     EmptyTarget {
@@ -236,6 +239,7 @@ impl Diagnose for TrainError {
             | Self::NoValidation { .. }
             | Self::NoMetric { .. }
             | Self::NoMaxSteps
+            | Self::NoGrader
             | Self::RunNotEmpty { .. } => ExitKind::Usage,
             Self::NoExamples
             | Self::SameAnswers { .. }
@@ -261,6 +265,7 @@ impl Diagnose for TrainError {
 
     fn hint(&self) -> Option<String> {
         let hint = match self {
+            Self::NoGrader => "give one in `AdapterConfig::grader`",
             Self::NoMaxSteps => "set `max_steps` in the [train] section",
             Self::NoExamples => {
                 "look into the dataset: every row may have been refused (rejected.jsonl), or build.max_idk_share may leave \

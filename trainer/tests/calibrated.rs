@@ -146,7 +146,7 @@ fn train_rows(
     validation: Validation<'_>,
     run: TrainRun<'_>,
 ) -> Result<(Adapters, TrainReport), TrainError> {
-    let config = AdapterConfig { lora, train, method: MethodConfig::Calibrated(calibrated) };
+    let config = AdapterConfig { lora, train, method: MethodConfig::Calibrated(calibrated), grader: None };
     train_adapters(&lalm(), config, rows, validation, run)
 }
 

@@ -8,6 +8,10 @@ use crate::config::MethodKind;
 use crate::error::TrainError;
 use crate::method::calibrated::config::CalibratedConfig;
 use crate::method::dpo::config::DpoConfig;
+use crate::method::rl::config::RlConfig;
+
+/// Answers of a question with four options, where all of them are looked at.
+const OPTIONS_AND_REFUSAL: usize = 5;
 
 /// A method with its section of the recipe.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -18,6 +22,8 @@ pub enum MethodConfig<'a> {
     Dpo(&'a DpoConfig),
     /// Calibrated refusal.
     Calibrated(&'a CalibratedConfig),
+    /// Reinforcement learning.
+    Rl(&'a RlConfig),
 }
 
 /// The rows of a dataset that a method trains on.
@@ -29,6 +35,8 @@ pub enum RowKind {
     Pair,
     /// A chat with the model's own answer, the refusal, and the share of its samples that are not right.
     OwnAnswer,
+    /// A question that is graded, whatever is answered.
+    Question,
 }
 
 /// What plans, checks and the model card say of a method.
@@ -71,6 +79,21 @@ impl MethodKind {
                 answers_per_row: 2,
                 keys: &["refusal_weight", "own_weight", "phrase_weight"],
             },
+            Self::Rl => Description {
+                name: "RL",
+                rows: RowKind::Question,
+                unit: "questions",
+                answers_per_row: 1,
+                keys: &[
+                    "exact",
+                    "correct_reward",
+                    "refusal_reward",
+                    "wrong_reward",
+                    "group_size",
+                    "advantage",
+                    "beta",
+                ],
+            },
         }
     }
 }
@@ -82,6 +105,7 @@ impl<'a> MethodConfig<'a> {
             Self::Sft => MethodKind::Sft,
             Self::Dpo(_) => MethodKind::Dpo,
             Self::Calibrated(_) => MethodKind::Calibrated,
+            Self::Rl(_) => MethodKind::Rl,
         }
     }
 
@@ -93,6 +117,7 @@ impl<'a> MethodConfig<'a> {
         match self {
             Self::Sft => Ok(()),
             Self::Dpo(config) => config.validate(),
+            Self::Rl(config) => config.validate(),
             Self::Calibrated(config) => config.validate(),
         }
     }
@@ -103,14 +128,26 @@ impl<'a> MethodConfig<'a> {
             Self::Sft => Value::Null,
             Self::Dpo(config) => serde_json::to_value(config).unwrap_or_default(),
             Self::Calibrated(config) => serde_json::to_value(config).unwrap_or_default(),
+            Self::Rl(config) => serde_json::to_value(config).unwrap_or_default(),
         }
     }
 
     /// The folder of the adapter that training starts from; `None` if it starts from a new one.
     pub fn start_adapter(self) -> Option<&'a Path> {
         match self {
-            Self::Dpo(config) if !config.init.as_os_str().is_empty() => Some(&config.init),
-            _ => None,
+            Self::Dpo(DpoConfig { init, .. }) | Self::Rl(RlConfig { init, .. }) => {
+                (!init.as_os_str().is_empty()).then_some(init)
+            }
+            Self::Sft | Self::Calibrated(_) => None,
+        }
+    }
+
+    /// Answers of a row that go through the model in a step.
+    pub fn answers_per_row(self) -> usize {
+        match self {
+            Self::Rl(config) if !config.exact => config.group_size,
+            Self::Rl(_) => OPTIONS_AND_REFUSAL,
+            _ => self.kind().describe().answers_per_row,
         }
     }
 }

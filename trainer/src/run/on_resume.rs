@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::TrainConfig;
 use crate::method::calibrated::config::CalibratedConfig;
 use crate::method::dpo::config::DpoConfig;
+use crate::method::rl::config::RlConfig;
 
 /// A change that a run resumed with; kept in its checkpoints.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,11 +41,12 @@ const INPUTS: [(&str, OnResume); 6] = [
 ];
 
 fn tables() -> impl Iterator<Item = &'static (&'static str, OnResume)> + Clone {
-    let tables: [&'static OnResumeTable; 5] = [
+    let tables: [&'static OnResumeTable; 6] = [
         &INPUTS,
         &TrainConfig::ON_RESUME,
         &DpoConfig::ON_RESUME,
         &CalibratedConfig::ON_RESUME,
+        &RlConfig::ON_RESUME,
         &LoraConfig::ON_RESUME,
     ];
     tables.into_iter().flatten()

@@ -17,6 +17,7 @@ pub(super) static ARABIC: Language = Language {
     turns: "لكن; ولكن; لكنني; ربما; أعتقد; أظن; قد; غالبا",
     denies_before: "ليس; ليست; لا; غير; بدون; لم; لن; ما عدا; بدلا من; وليس",
     affirms: "لا شك; بلا شك",
+    contrasts: "بل",
     denies_after: "ليس; غير صحيح; خطأ; مستبعد; غير موجود",
     supposes: "هل; إذا; لو",
     introduces: "\

@@ -23,6 +23,7 @@ pub(super) static CHINESE: Language = Language {
         但; 不过; 不過; 可能; 也许; 也許; 或许; 或許; 大概; 应该; 應該; 猜; 觉得; 覺得; 认为; 認為; 估计; 更像; 最有可能; 然而",
     denies_before: "不是; 不像; 不属于; 没; 沒; 并非; 并不是; 非; 排除; 无; 無; 不; 而不是; 缺少; 缺乏; 别选",
     affirms: "非常; 无疑; 無疑; 毫无疑问; 不仅; 不只; 不错; 不过; 不同于; 无论",
+    contrasts: "而是",
     denies_after: "\
         不; 可以排除; 被排除; 排除; 是错; 是錯; 是不; 错; 錯; 没有; 并不; 也不; 的可能性不大; 可能性不大; 的声音不; 会更",
     supposes: "是否; 是不是; 如果; 要是; 假如; 问的是",
@@ -30,5 +31,6 @@ pub(super) static CHINESE: Language = Language {
     lists: "選項有; 选项有; 选项包括; 选项分别; 选项如下; 可选",
     softens: "可; 能; 也; 许; 大; 概; 是; 应; 该; 答; 案",
     concludes: "所以; 因此; 故; 最终; 答案是; 综上",
+    corrects: "不对; 不對; 更正",
     ..Language::EMPTY
 };

@@ -28,8 +28,9 @@ pub(super) static FRENCH: Language = Language {
     reports: "dit; demande; répond; chante",
     turns: "\
         mais; peut-être; probablement; dirais; pense; crois; cependant; sans doute",
-    denies_before: "pas; ni; aucun; aucune; sans; jamais; sauf; plutôt que; non; guère",
+    denies_before: "pas; ni; aucun; aucune; sans; jamais; sauf; plutôt que; non; guère; plutôt ~ que; plus ~ que",
     affirms: "sans doute; sans aucun doute; pas seulement",
+    contrasts: "pas ~ mais; non ~ mais; ni ~ mais",
     denies_after: "\
         n'est pas; est exclu; est exclue; est faux; est fausse; n'est; serait; est incorrect; est incorrecte; \
         est écarté",
@@ -41,5 +42,6 @@ pub(super) static FRENCH: Language = Language {
     softens: "peut-être; le; la; un; une; probablement",
     concludes: "donc; ainsi",
     lists: "les options",
+    corrects: "non attendez; attendez non; non plutôt; ou plutôt; correction; je me corrige",
     ..Language::EMPTY
 };

@@ -26,8 +26,9 @@ pub(super) static SPANISH: Language = Language {
     turns: "\
         pero; quizá; quizás; tal vez; probablemente; creo; diría; sin embargo; aunque; posiblemente",
     denies_before: "\
-        ningún; ninguna; ni; sin; nunca; salvo; excepto; tampoco; en lugar de; en vez de; descarto; apenas",
+        ningún; ninguna; ni; sin; nunca; salvo; excepto; tampoco; en lugar de; en vez de; descarto; apenas; más ~ que; más bien ~ que",
     affirms: "sin duda; no solo; no sólo",
+    contrasts: "sino",
     denies_after: "\
         no es; no; queda descartad*; está descartad*; es incorrect*; es fals*; sería; se descarta",
     supposes: "si es; si fuera; si hay; si se; si la; si el",
@@ -38,4 +39,5 @@ pub(super) static SPANISH: Language = Language {
     softens: "quizás; quizá; el; la; un; una; probablemente",
     concludes: "entonces; por lo tanto; así que",
     lists: "las opciones; opciones",
+    corrects: "no espera; espera no; mejor dicho; corrección; me corrijo",
 };

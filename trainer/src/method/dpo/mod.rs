@@ -7,7 +7,6 @@
 pub(crate) mod config;
 pub(crate) mod loss;
 mod reference;
-pub(crate) mod start_adapter;
 
 use burn::tensor::{Tensor, TensorData};
 use idk_common::Identity;
