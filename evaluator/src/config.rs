@@ -26,8 +26,8 @@ pub enum AnswerBy {
 #[serde(deny_unknown_fields, default)]
 pub struct EvalConfig {
     /// Methods that are compared with the base model: `adapter`, `idk-prompt`, `mcot`, `mcot-few-shot`, `task-agent`,
-    /// `threshold`, `self-consistency`, `group`, `random`. The base itself is always answered, and `adapter` only where there is one.
-    /// Default `["adapter"]`.
+    /// `threshold`, `one-pass`, `self-consistency`, `group`, `random`. The base itself is always answered, and `adapter` only
+    /// where there is one. Default `["adapter"]`.
     pub methods: Vec<Method>,
     /// How a question that has options is answered. `text`: with what the model says. `options`: with the likeliest of its
     /// options and the refusals of [build]; nothing else can be answered. Default `text`.
@@ -162,7 +162,7 @@ impl EvalConfig {
 
     /// Whether one of the methods is fitted on val.
     pub fn fits_on_val(&self) -> bool {
-        self.methods.iter().any(|method| matches!(method, Method::Threshold | Method::SelfConsistency))
+        self.methods.iter().any(|method| method.is_fitted())
     }
 
     /// Names and folders of `adapters`.

@@ -6,7 +6,7 @@ use burn::tensor::Tensor;
 use idk_model::{Answerer, Clip, Message, Prompt, SamplingConfig};
 use idk_questions::{AskedQuestion, Judgement, PromptStyle, REFUSAL, prompt_text};
 
-use crate::answer::options::{ScoredText, likeliest};
+use crate::answer::options::{ScoredText, likeliest, margin};
 use crate::answer::prompts::{PromptName, Prompts};
 use crate::answer::record::{Answer, Step};
 use crate::config::{AnswerBy, EvalConfig};
@@ -74,12 +74,14 @@ impl MethodRunner<'_> {
         Ok(answers
             .map(|(((question, (text, log_prob)), steps), scored)| {
                 let options = if self.with_options { question.asked.shown.choices.len() } else { 0 };
+                let (options, refusals) = scored.split_at(options);
                 Answer {
                     id: question.asked.id().to_owned(),
                     judgement: self.judge(question.asked, &text),
                     text,
                     log_prob: Some(log_prob),
-                    option_log_probs: scored[..options].iter().map(ScoredText::mean_log_prob).collect(),
+                    option_log_probs: options.iter().map(ScoredText::mean_log_prob).collect(),
+                    refusal_margin: margin(options, refusals),
                     steps,
                 }
             })
@@ -94,10 +96,11 @@ impl MethodRunner<'_> {
         }
     }
 
-    /// The texts that may be chosen as the answer: the options, and with `answer_by = "options"` the refusals.
+    /// The texts that are scored as the answer, and that may be chosen with `answer_by = "options"`: the options, then
+    /// the refusals. None for an open question.
     fn fixed_texts<'q>(&'q self, question: &'q AskedQuestion) -> impl Iterator<Item = &'q String> {
-        let may_refuse = self.config.answer_by == AnswerBy::Options && !question.shown.is_open();
-        question.shown.choices.iter().chain(self.refusals.iter().filter(move |_| may_refuse))
+        let is_open = question.shown.is_open();
+        question.shown.choices.iter().chain(self.refusals.iter().filter(move |_| !is_open))
     }
 
     /// The text of the first prompt.
@@ -421,7 +424,12 @@ mod tests {
             let ids = texts.map(|text| runner.answer_ids(&asked, text).unwrap()).to_vec();
             let scores = runner.answerer.log_probs(&[prompt], &[ids]).unwrap().remove(0);
             let sums = scores.iter().map(|tokens| tokens.iter().map(|&value| f64::from(value)).sum::<f64>());
-            let best = texts.into_iter().zip(sums).reduce(|a, b| if b.1 > a.1 { b } else { a }).unwrap();
+            let sums: Vec<f64> = sums.collect();
+            let best = texts
+                .into_iter()
+                .zip(sums.iter().copied())
+                .reduce(|a, b| if b.1 > a.1 { b } else { a })
+                .unwrap();
             assert_eq!(answers[0].text, best.0);
             assert!((answers[0].log_prob.unwrap() - best.1).abs() < 1e-4);
             assert!(!answers[0].judgement.unparsed);
@@ -430,6 +438,14 @@ mod tests {
                 ..*runner
             };
             assert_eq!(answers[1].text, plain.answer(&[(&open, &[])]).unwrap()[0].text);
+            assert_eq!(answers[0].refusal_margin, None, "options are not scored for this method");
+            for runner in [*runner, plain] {
+                let scoring = MethodRunner { with_options: true, ..runner };
+                let answers = scoring.answer(&[(&asked, &[]), (&open, &[])]).unwrap();
+                let margin = answers[0].refusal_margin.unwrap();
+                assert!((margin - (sums[0].max(sums[1]) - sums[2])).abs() < 1e-4, "{margin} {sums:?}");
+                assert_eq!((answers[0].option_log_probs.len(), answers[1].refusal_margin), (2, None));
+            }
         });
     }
 }

@@ -13,7 +13,7 @@ use crate::config::AnswerBy;
 use crate::method::Method;
 
 /// Version of the keys; raised when the same inputs would give other answers.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 #[derive(Serialize)]
 struct CandidateKey<'a> {
@@ -29,6 +29,9 @@ struct CandidateKey<'a> {
     decoding: SamplingConfig,
     max_step_tokens: usize,
     with_options: bool,
+    /// The refusals that are scored next to the options.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refusals: Option<&'a [String]>,
     /// The refusals that may be chosen, where the answer is the likeliest of fixed texts.
     #[serde(skip_serializing_if = "Option::is_none")]
     chosen_from: Option<&'a [String]>,
@@ -56,6 +59,7 @@ pub(crate) fn candidate_key(
         decoding: runner.config.decoding(),
         max_step_tokens: runner.config.max_step_tokens,
         with_options: runner.with_options,
+        refusals: runner.with_options.then_some(runner.refusals),
         chosen_from: (runner.config.answer_by == AnswerBy::Options).then_some(runner.refusals),
         max_audio: runner.answerer.lalm.mel.limit(),
     };

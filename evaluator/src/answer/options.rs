@@ -30,6 +30,11 @@ pub(crate) fn likeliest(texts: &[ScoredText]) -> Option<&ScoredText> {
         .reduce(|best, next| if next.log_prob.total_cmp(&best.log_prob).is_gt() { next } else { best })
 }
 
+/// By how much the likeliest of `texts` is likelier than the likeliest of `others`, in nats.
+pub(crate) fn margin(texts: &[ScoredText], others: &[ScoredText]) -> Option<f64> {
+    Some(likeliest(texts)?.log_prob - likeliest(others)?.log_prob)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -47,5 +52,13 @@ mod tests {
         let twin = ScoredText::new("cat", &[-0.5, -0.5]);
         assert_eq!(likeliest(&[twin.clone(), short]), Some(&twin));
         assert_eq!(likeliest(&[]), None);
+    }
+
+    #[test]
+    fn a_margin_is_between_the_likeliest_of_each_side_as_whole_texts() {
+        let options = [ScoredText::new("dog", &[-1.0]), ScoredText::new("cat", &[-0.5, -0.25])];
+        let refusals = [ScoredText::new("I don't know", &[-1.5, -0.5]), ScoredText::new("no idea", &[-3.0])];
+        assert_eq!(margin(&refusals, &options), Some(-2.0 + 0.75));
+        assert_eq!((margin(&[], &options), margin(&refusals, &[])), (None, None));
     }
 }
