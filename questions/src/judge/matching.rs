@@ -70,7 +70,9 @@ fn without_preposition(options: &[Vec<Word>]) -> Option<Vec<Vec<Word>>> {
 fn judge_corrected(reply: &[Word], options: &[Vec<Word>], question: &Question) -> Judgement {
     let Some(correction) = correction(reply) else { return judge_words(reply, options, question) };
     let corrected = judge_words(&reply[correction.end..], options, question);
-    let stays = corrected == Judgement::UNPARSED && !correction.retracts;
+    // `Wait` that is followed by nothing about an option is a pause.
+    let silent = || occurrences(&reply[correction.end..], options).is_empty();
+    let stays = corrected == Judgement::UNPARSED && !correction.retracts && silent();
     if stays { judge_words(reply, options, question) } else { corrected }
 }
 

@@ -252,6 +252,31 @@ fn an_answer_given_beside_a_refusal_is_an_answer() {
 }
 
 #[test]
+fn what_a_correction_takes_back_is_no_answer() {
+    for text in [
+        "a dog... no wait, a cat",
+        "A. Actually, no: B.",
+        "A dog. Wait, it is not a dog but a cat.",
+        "A dog. Wait, B.",
+    ] {
+        assert_eq!(choice(text, &ANIMALS), Some(1), "{text}");
+    }
+    for text in [
+        "A cat. Actually, it is not a cat.",
+        "A cat. Wait, is it a cat?",
+        "(B). On second thought, it is not a cat.",
+    ] {
+        assert_eq!(choice(text, &ANIMALS), None, "{text}");
+    }
+    assert_eq!(
+        choice("It is a cat. Wait, one more remark: it purrs.", &ANIMALS),
+        Some(1),
+        "nothing is taken back"
+    );
+    assert!(is_refused("A cat. No wait, I don't know.", &ANIMALS));
+}
+
+#[test]
 fn chords_and_notes_keep_their_signs_and_go_before_letters() {
     let chords = ["G", "A#", "D", "E"];
     assert_eq!(choice("D", &chords), Some(2), "the text of the third option");
