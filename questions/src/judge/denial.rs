@@ -48,7 +48,7 @@ fn denied_before(text: &[Word], mention: &Mention) -> bool {
     denied
 }
 
-/// Where the clause of word `at` begins; where it continues a list (`no dog, cat or hen`), the clause that begins the list.
+/// Where the clause of word `at` begins; where it continues a list (`no dog, cat or hen`), the clause that begins it.
 fn list_start(text: &[Word], at: usize) -> usize {
     let start = clause_start(text, at);
     let mut end = start;
@@ -78,7 +78,7 @@ fn list_start(text: &[Word], at: usize) -> usize {
 /// Longest item of a list, in words.
 const ITEM: usize = 4;
 
-/// How many words the clause has that `text` begins with, if it can be an item of a list: a few words, none of them a verb.
+/// How many words the first clause of `text` has, if it can be an item of a list: a few words, none of them a verb.
 fn item_length(text: &[Word]) -> Option<usize> {
     let length = text.iter().take(ITEM).position(|word| word.ends_clause)? + 1;
     (!text[..length].iter().any(begins_statement) && !joins_items(&text[..length])).then_some(length)
@@ -94,8 +94,8 @@ fn joins_items(text: &[Word]) -> bool {
 
 /// Whether `word` begins a statement of its own: `It is not a dog, it is a cat or a hen.`
 fn begins_statement(word: &Word) -> bool {
-    const WORDS: &str = "but is are was be it it's this that that's there i i'd i'm i'll we so maybe perhaps probably rather \
-        possibly likely either sondern ist es mais est c'est il а это 而 是";
+    const WORDS: &str = "but is are was be it it's this that that's there i i'd i'm i'll we so maybe perhaps probably \
+        rather possibly likely either sondern ist es mais est c'est il а это 而 是";
     WORDS.split_whitespace().any(|one| one == word.text)
 }
 

@@ -28,10 +28,10 @@ pub(super) static GERMAN: Language = Language {
         eindeutig; schwer zu sagen",
     clause_starts: "leider; entschuldigung; tut mir leid; aber",
     reports: "sagt; sagte; fragt; singt",
-    turns: "\
-        aber; jedoch; vielleicht; wahrscheinlich; vermutlich; denke; glaube; würde; möglicherweise",
+    turns: "aber; jedoch; vielleicht; wahrscheinlich; vermutlich; denke; glaube; würde; möglicherweise",
     denies_before: "\
-        nicht; kein; keine; keinen; keinem; keiner; weder; ohne; statt; außer; kaum; niemals; nie; eher ~ als; mehr ~ als",
+        nicht; kein; keine; keinen; keinem; keiner; weder; ohne; statt; außer; kaum; niemals; nie; eher ~ als; \
+        mehr ~ als",
     affirms: "kein zweifel; ohne zweifel; nicht nur",
     contrasts: "sondern",
     denies_after: "\

@@ -18,8 +18,7 @@ pub(super) static PORTUGUESE: Language = Language {
         possível; não fui capaz; não pude DIZER; não conseguiria; sei lá; não o posso DIZER; não tenho ~ \
         certeza; não estou ~ cert*; não faço ~ ideia",
     refuses_first: "desconheço",
-    refuses_alone: "\
-        desconhecido; desconhecida; indeterminado; incerto; sem resposta; não posso; não consigo",
+    refuses_alone: "desconhecido; desconhecida; indeterminado; incerto; sem resposta; não posso; não consigo",
     clause_starts: "desculpe; sinto muito; mas; infelizmente; eu",
     reports: "diz; pergunta; canta",
     turns: "mas; talvez; provavelmente; acho; diria; porém; creio; penso",
