@@ -19,6 +19,15 @@ pub enum AnswerBy {
     Text,
     /// With the likeliest of the options and the refusals: nothing else can be answered.
     Options,
+    /// With what the model says if each token must lead to one of the options or refusals: nothing else can be answered.
+    Guided,
+}
+
+impl AnswerBy {
+    /// Whether the answer to a question with options is always one of them or a refusal.
+    pub fn is_from_list(self) -> bool {
+        self != Self::Text
+    }
 }
 
 /// `[eval]` of a recipe.
@@ -29,8 +38,9 @@ pub struct EvalConfig {
     /// `threshold`, `self-consistency`, `group`, `random`. The base itself is always answered, and `adapter` only where there is one.
     /// Default `["adapter"]`.
     pub methods: Vec<Method>,
-    /// How a question that has options is answered. `text`: with what the model says. `options`: with the likeliest of its
-    /// options and the refusals of [build]; nothing else can be answered. Default `text`.
+    /// How a question that has options is answered. `text`: with what the model says. `guided`: the same, but each token
+    /// must lead to one of its options or to a refusal of [build]; nothing else can be answered. `options`: all of these are
+    /// scored as a whole, and the likeliest is the answer. Default `text`.
     pub answer_by: AnswerBy,
     /// Most tokens of an answer. Default 16.
     pub max_new_tokens: usize,

@@ -35,6 +35,7 @@ pub use device::{Device, DeviceInfo, device, devices};
 pub use error::ModelError;
 pub use features::{Clip, EncoderState, FeatureCounts, FeatureLimits, FeatureStore, LoadedClip};
 pub use generate::defaults::GenerationDefaults;
+pub use generate::guide::{Guide, GuideText};
 pub use generate::prefill::{Prompt, select_rows};
 pub use generate::sampling::{
     SamplingConfig, argmax, log_softmax, log_sum_exp, next_token, penalized, probs,

@@ -176,6 +176,7 @@ impl ShardSampler<'_> {
         let prompt = |question: &&Screened| Prompt {
             ids: question.ids.clone(),
             audio: features.by_ref().take(question.clips.len()).collect(),
+            guide: None,
         };
         let prompts: Vec<Prompt> = questions.iter().map(prompt).collect();
         let seeds = |question: &&Screened| -> Vec<u64> {

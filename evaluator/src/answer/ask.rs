@@ -2,6 +2,8 @@
 //!
 //! The recordings of a batch are heard once, before; every pass uses the same features.
 
+use std::sync::Arc;
+
 use burn::tensor::Tensor;
 use idk_model::{Answerer, Clip, Message, Prompt, SamplingConfig};
 use idk_questions::{AskedQuestion, Judgement, PromptStyle, REFUSAL, prompt_text};
@@ -61,14 +63,15 @@ impl MethodRunner<'_> {
                 (prompts, vec![Vec::new(); questions.len()])
             }
         };
-        let is_chosen = self.config.answer_by == AnswerBy::Options;
-        let scored = match is_chosen || self.with_options {
+        let answer_by = self.config.answer_by;
+        let scored = match answer_by == AnswerBy::Options || self.with_options {
             true => self.score(questions, &prompts)?,
             false => vec![Vec::new(); questions.len()],
         };
-        let said = match is_chosen {
-            true => self.choose(questions, &prompts, &scored)?,
-            false => self.say(&prompts, self.config.max_new_tokens)?,
+        let said = match answer_by {
+            AnswerBy::Text => self.say(&prompts, self.config.max_new_tokens)?,
+            AnswerBy::Options => self.choose(questions, &prompts, &scored)?,
+            AnswerBy::Guided => self.say(&self.guided(questions, prompts)?, self.config.max_new_tokens)?,
         };
         let answers = questions.iter().zip(said).zip(steps).zip(scored);
         Ok(answers
@@ -88,15 +91,21 @@ impl MethodRunner<'_> {
 
     /// What an answer of this model is.
     pub(crate) fn judge(&self, question: &AskedQuestion, text: &str) -> Judgement {
-        match self.config.answer_by {
-            AnswerBy::Options if !question.shown.is_open() => question.judge_chosen(text),
-            _ => question.judge(text),
+        match self.is_from_list(question) {
+            true => question.judge_chosen(text),
+            false => question.judge(text),
         }
     }
 
-    /// The texts that may be chosen as the answer: the options, and with `answer_by = "options"` the refusals.
+    /// Whether the answer is one of fixed texts.
+    fn is_from_list(&self, question: &AskedQuestion) -> bool {
+        self.config.answer_by.is_from_list() && !question.shown.is_open()
+    }
+
+    /// The texts that are scored as the answer, or guide it: the options, and the refusals where the answer is one of these
+    /// texts.
     fn fixed_texts<'q>(&'q self, question: &'q AskedQuestion) -> impl Iterator<Item = &'q String> {
-        let may_refuse = self.config.answer_by == AnswerBy::Options && !question.shown.is_open();
+        let may_refuse = self.is_from_list(question);
         question.shown.choices.iter().chain(self.refusals.iter().filter(move |_| may_refuse))
     }
 
@@ -215,8 +224,12 @@ impl MethodRunner<'_> {
 
     /// Tokens of a text as the whole answer.
     fn answer_ids(&self, question: &AskedQuestion, text: &str) -> Result<Vec<u32>, EvalError> {
-        let chat = [Message::user(question.shown.audio.len(), &question.shown.question)];
-        Ok(self.answerer.lalm.tokenizer.answer_ids(&chat, text)?)
+        Ok(self.answerer.lalm.tokenizer.answer_ids(&self.answer_chat(question), text)?)
+    }
+
+    /// A chat that an answer follows; what stands in it changes no token of the answer.
+    fn answer_chat(&self, question: &AskedQuestion) -> [Message; 1] {
+        [Message::user(question.shown.audio.len(), &question.shown.question)]
     }
 
     /// Tokens of the longest answer that is generated or scored.
@@ -260,6 +273,19 @@ impl MethodRunner<'_> {
             return Ok(said);
         }
         Err(EvalError::Misaligned { method: self.method.name().to_owned() })
+    }
+
+    /// The prompts with the fixed texts as the only answers. An open question is answered freely.
+    fn guided(&self, questions: &[Heard<'_>], prompts: Vec<Prompt>) -> Result<Vec<Prompt>, EvalError> {
+        let guided = |(question, prompt): (&Heard<'_>, Prompt)| {
+            if !self.is_from_list(question.asked) {
+                return Ok(prompt);
+            }
+            let texts = self.fixed_texts(question.asked).map(|text| (text.as_str(), 0.0));
+            let guide = self.answerer.guide(&self.answer_chat(question.asked), texts)?;
+            Ok(Prompt { guide: Some(Arc::new(guide)), ..prompt })
+        };
+        questions.iter().zip(prompts).map(guided).collect()
     }
 
     /// The log-probability of every fixed text as the answer.
@@ -312,6 +338,7 @@ mod tests {
     use idk_questions::Question;
 
     use super::*;
+    use crate::answer::key::candidate_key;
     use crate::config::PromptFiles;
 
     #[test]
@@ -431,5 +458,32 @@ mod tests {
             };
             assert_eq!(answers[1].text, plain.answer(&[(&open, &[])]).unwrap()[0].text);
         });
+    }
+
+    #[test]
+    fn a_guided_answer_is_an_option_or_a_refusal_whatever_came_before_it() {
+        let texts = ["dog", "cat", REFUSAL];
+        for method in [Method::Base, Method::IdkPrompt, Method::Mcot, Method::TaskAgent] {
+            let asked = question();
+            let open = Question { choices: Vec::new(), ..asked.original.clone() };
+            let open = AskedQuestion::new(open, None);
+            let answers = |answer_by| {
+                with_answers_by(method, answer_by, |runner| runner.answer(&[(&asked, &[]), (&open, &[])]))
+                    .unwrap()
+            };
+            let (guided, free) = (answers(AnswerBy::Guided), answers(AnswerBy::Text));
+            assert!(texts.contains(&guided[0].text.as_str()), "{}", guided[0].text);
+            assert!(!texts.contains(&free[0].text.as_str()) && !guided[0].judgement.unparsed);
+            assert_eq!((&guided[0].steps, &guided[1]), (&free[0].steps, &free[1]), "nothing else is guided");
+        }
+    }
+
+    #[test]
+    fn answers_of_different_decoding_are_never_taken_for_each_other() {
+        let key = |answer_by| {
+            with_answers_by(Method::Adapter, answer_by, |runner| candidate_key(runner, "m", "cpu", None))
+        };
+        let keys = [AnswerBy::Text, AnswerBy::Options, AnswerBy::Guided].map(key);
+        assert!(keys[0] != keys[1] && keys[1] != keys[2] && keys[0] != keys[2]);
     }
 }

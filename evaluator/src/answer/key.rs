@@ -29,9 +29,12 @@ struct CandidateKey<'a> {
     decoding: SamplingConfig,
     max_step_tokens: usize,
     with_options: bool,
-    /// The refusals that may be chosen, where the answer is the likeliest of fixed texts.
+    /// The refusals that may be answered, where the answer is one of fixed texts.
     #[serde(skip_serializing_if = "Option::is_none")]
     chosen_from: Option<&'a [String]>,
+    /// Whether these texts guide the decoding; else the likeliest is chosen.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    guided: bool,
     /// Samples of a recording that are heard, if they were limited.
     #[serde(skip_serializing_if = "Option::is_none")]
     max_audio: Option<usize>,
@@ -56,7 +59,8 @@ pub(crate) fn candidate_key(
         decoding: runner.config.decoding(),
         max_step_tokens: runner.config.max_step_tokens,
         with_options: runner.with_options,
-        chosen_from: (runner.config.answer_by == AnswerBy::Options).then_some(runner.refusals),
+        chosen_from: runner.config.answer_by.is_from_list().then_some(runner.refusals),
+        guided: runner.config.answer_by == AnswerBy::Guided,
         max_audio: runner.answerer.lalm.mel.limit(),
     };
     sha256_of(&json!(key))
