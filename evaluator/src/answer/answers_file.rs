@@ -28,6 +28,8 @@ pub fn answers_file(eval_dir: &Path, name: &str) -> PathBuf {
 struct AnswerLine<'a> {
     #[serde(flatten)]
     answer: AnswerRow,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refusal_margin: Option<f64>,
     #[serde(skip_serializing_if = "<[Step]>::is_empty")]
     steps: &'a [Step],
     task: &'a str,
@@ -63,6 +65,7 @@ fn line<'a>(question: &'a AskedQuestion, answer: &'a Answer) -> AnswerLine<'a> {
             log_prob: answer.log_prob,
             option_log_probs: (!options.is_empty()).then(|| options.clone()),
         },
+        refusal_margin: answer.refusal_margin,
         steps: &answer.steps,
         task: &original.task,
         sub_category: &original.sub_category,
@@ -123,6 +126,7 @@ mod tests {
             judgement: judge("(A)", &shown),
             log_prob: Some(-0.5),
             option_log_probs: vec![-0.25, -2.0],
+            refusal_margin: None,
             steps: vec![Step::new("reasoning", "woof")],
         };
         assert_eq!((said.judgement.verdict, said.confidence()), (Verdict::Correct, -0.25));

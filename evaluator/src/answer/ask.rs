@@ -8,7 +8,7 @@ use burn::tensor::Tensor;
 use idk_model::{Answerer, Clip, Message, Prompt, SamplingConfig};
 use idk_questions::{AskedQuestion, Judgement, PromptStyle, REFUSAL, prompt_text};
 
-use crate::answer::options::{ScoredText, likeliest};
+use crate::answer::options::{FixedText, ScoredText, likeliest, refusal_margin};
 use crate::answer::prompts::{PromptName, Prompts};
 use crate::answer::record::{Answer, Step};
 use crate::config::{AnswerBy, EvalConfig};
@@ -83,6 +83,7 @@ impl MethodRunner<'_> {
                     text,
                     log_prob: Some(log_prob),
                     option_log_probs: scored[..options].iter().map(ScoredText::mean_log_prob).collect(),
+                    refusal_margin: refusal_margin(&scored, answer_by),
                     steps,
                 }
             })
@@ -103,10 +104,19 @@ impl MethodRunner<'_> {
     }
 
     /// The texts that are scored as the answer, or guide it: the options, and the refusals where the answer is one of these
-    /// texts.
-    fn fixed_texts<'q>(&'q self, question: &'q AskedQuestion) -> impl Iterator<Item = &'q String> {
+    /// texts. With each, what is added to its log-probability.
+    fn fixed_texts<'q>(&'q self, question: &'q AskedQuestion) -> impl Iterator<Item = FixedText<'q>> {
+        let (options, offset) = (&question.shown.choices, self.refusal_offset());
         let may_refuse = self.is_from_list(question);
-        question.shown.choices.iter().chain(self.refusals.iter().filter(move |_| may_refuse))
+        // An option that reads as a refusal is an option.
+        let refusals = self.refusals.iter().filter(move |text| may_refuse && !options.contains(text));
+        let options = options.iter().map(|text| FixedText { text, is_refusal: false, offset: 0.0 });
+        options.chain(refusals.map(move |text| FixedText { text, is_refusal: true, offset }))
+    }
+
+    /// What is added to the log-probability of a refusal, in nats. The base model is what others are compared with.
+    pub(crate) fn refusal_offset(&self) -> f64 {
+        if self.method == Method::Base { 0.0 } else { self.config.refusal_offset }
     }
 
     /// The text of the first prompt.
@@ -236,7 +246,7 @@ impl MethodRunner<'_> {
     fn longest_answer(&self, question: &AskedQuestion) -> Result<usize, EvalError> {
         let mut longest = self.config.max_new_tokens;
         for text in self.fixed_texts(question) {
-            longest = longest.max(self.answer_ids(question, text)?.len());
+            longest = longest.max(self.answer_ids(question, text.text)?.len());
         }
         Ok(longest)
     }
@@ -281,7 +291,7 @@ impl MethodRunner<'_> {
             if !self.is_from_list(question.asked) {
                 return Ok(prompt);
             }
-            let texts = self.fixed_texts(question.asked).map(|text| (text.as_str(), 0.0));
+            let texts = self.fixed_texts(question.asked).map(|text| (text.text, text.offset));
             let guide = self.answerer.guide(&self.answer_chat(question.asked), texts)?;
             Ok(Prompt { guide: Some(Arc::new(guide)), ..prompt })
         };
@@ -291,15 +301,15 @@ impl MethodRunner<'_> {
     /// The log-probability of every fixed text as the answer.
     fn score(&self, questions: &[Heard<'_>], prompts: &[Prompt]) -> Result<Vec<Vec<ScoredText>>, EvalError> {
         let ids = |question: &Heard<'_>| -> Result<Vec<Vec<u32>>, EvalError> {
-            self.fixed_texts(question.asked).map(|text| self.answer_ids(question.asked, text)).collect()
+            self.fixed_texts(question.asked).map(|text| self.answer_ids(question.asked, text.text)).collect()
         };
         let ids = questions.iter().map(ids).collect::<Result<Vec<_>, _>>()?;
         let log_probs = self.answerer.log_probs(prompts, &ids)?;
-        let scored = |(question, log_probs): (&Heard<'_>, &Vec<Vec<f32>>)| {
-            let texts = self.fixed_texts(question.asked).zip(log_probs);
-            texts.map(|(text, log_probs)| ScoredText::new(text, log_probs)).collect()
+        let scored = |((question, ids), log_probs): ((&Heard<'_>, &Vec<Vec<u32>>), &Vec<Vec<f32>>)| {
+            let texts = self.fixed_texts(question.asked).zip(ids).zip(log_probs);
+            texts.map(|((text, ids), log_probs)| ScoredText::new(&text, ids, log_probs)).collect()
         };
-        Ok(questions.iter().zip(&log_probs).map(scored).collect())
+        Ok(questions.iter().zip(&ids).zip(&log_probs).map(scored).collect())
     }
 
     /// The likeliest fixed text of each question, with its log-probability. An open question is answered freely.
@@ -485,5 +495,71 @@ mod tests {
         };
         let keys = [AnswerBy::Text, AnswerBy::Options, AnswerBy::Guided].map(key);
         assert!(keys[0] != keys[1] && keys[1] != keys[2] && keys[0] != keys[2]);
+        let shifted = |method| {
+            with_answers_by(method, AnswerBy::Guided, |runner| {
+                let config = EvalConfig { refusal_offset: 0.5, ..runner.config.clone() };
+                let shifted = MethodRunner { config: &config, ..*runner };
+                let keys = [*runner, shifted].map(|runner| candidate_key(&runner, "m", "cpu", None));
+                keys[0] != keys[1]
+            })
+        };
+        assert_eq!([Method::Adapter, Method::IdkPrompt, Method::Base].map(shifted), [true, true, false]);
+    }
+
+    #[test]
+    fn an_offset_without_end_refuses_all_or_none_and_leaves_the_base_model_alone() {
+        for answer_by in [AnswerBy::Guided, AnswerBy::Options] {
+            for method in [Method::Base, Method::IdkPrompt, Method::Mcot, Method::Adapter] {
+                with_answers_by(method, answer_by, |runner| {
+                    let asked = question();
+                    let text = |refusal_offset| {
+                        let config = EvalConfig { refusal_offset, ..runner.config.clone() };
+                        let answers = MethodRunner { config: &config, ..*runner }.answer(&[(&asked, &[])]);
+                        answers.unwrap().remove(0).text
+                    };
+                    let (never, plain, always) = (text(-1e6), text(0.0), text(1e6));
+                    if method == Method::Base {
+                        assert_eq!((&never, &always), (&plain, &plain));
+                    } else {
+                        assert_ne!(never, REFUSAL);
+                        assert_eq!(always, REFUSAL);
+                    }
+                });
+            }
+        }
+    }
+
+    #[test]
+    fn a_question_is_refused_above_its_margin_and_not_below() {
+        for answer_by in [AnswerBy::Guided, AnswerBy::Options] {
+            with_answers_by(Method::Adapter, answer_by, |runner| {
+                let asked = question();
+                let answer = |refusal_offset| {
+                    let config = EvalConfig { refusal_offset, ..runner.config.clone() };
+                    let runner = MethodRunner { config: &config, with_options: true, ..*runner };
+                    runner.answer(&[(&asked, &[])]).unwrap().remove(0)
+                };
+                let margin = answer(0.0).refusal_margin.unwrap();
+                assert_eq!(answer(margin + 0.01).text, REFUSAL);
+                assert_ne!(answer(margin - 0.01).text, REFUSAL);
+                assert_eq!(answer(5.0).refusal_margin, Some(margin), "it does not depend on the offset");
+            });
+        }
+    }
+
+    #[test]
+    fn an_option_that_reads_as_a_refusal_is_an_option_at_any_offset() {
+        for answer_by in [AnswerBy::Guided, AnswerBy::Options] {
+            with_answers_by(Method::Adapter, answer_by, |runner| {
+                let choices = [REFUSAL, "cat"].map(str::to_owned).to_vec();
+                let asked = AskedQuestion::new(Question { choices, ..question().original }, None);
+                for refusal_offset in [-1e6, 0.0, 1e6] {
+                    let config = EvalConfig { refusal_offset, ..runner.config.clone() };
+                    let answers =
+                        MethodRunner { config: &config, ..*runner }.answer(&[(&asked, &[])]).unwrap();
+                    assert!(answers[0].judgement.choice.is_some(), "{:?}", answers[0]);
+                }
+            });
+        }
     }
 }

@@ -35,6 +35,9 @@ struct CandidateKey<'a> {
     /// Whether these texts guide the decoding; else the likeliest is chosen.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     guided: bool,
+    /// [`MethodRunner::refusal_offset`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refusal_offset: Option<f64>,
     /// Samples of a recording that are heard, if they were limited.
     #[serde(skip_serializing_if = "Option::is_none")]
     max_audio: Option<usize>,
@@ -61,6 +64,7 @@ pub(crate) fn candidate_key(
         with_options: runner.with_options,
         chosen_from: runner.config.answer_by.is_from_list().then_some(runner.refusals),
         guided: runner.config.answer_by == AnswerBy::Guided,
+        refusal_offset: Some(runner.refusal_offset()).filter(|&offset| offset != 0.0),
         max_audio: runner.answerer.lalm.mel.limit(),
     };
     sha256_of(&json!(key))

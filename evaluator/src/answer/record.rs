@@ -32,6 +32,9 @@ pub struct Answer {
     /// For each option as it was shown: mean log-probability of its tokens (end included) as the answer, in nats.
     /// Empty if it was not asked for, and for open questions.
     pub option_log_probs: Vec<f64>,
+    /// The [`refusal_offset`](crate::EvalConfig::refusal_offset) above which this is refused and below which it is not, in
+    /// nats. `None` where refusals are not scored.
+    pub refusal_margin: Option<f64>,
     /// What came before the answer, in order.
     pub steps: Vec<Step>,
 }
@@ -81,6 +84,7 @@ mod tests {
             judgement: judge(text, &question),
             log_prob: Some(-0.5),
             option_log_probs: vec![-0.25, -2.0],
+            refusal_margin: None,
             steps: Vec::new(),
         }
     }

@@ -81,6 +81,7 @@ mod tests {
                 judgement: judge(text, &shown),
                 log_prob: None,
                 option_log_probs: Vec::new(),
+                refusal_margin: None,
                 steps: Vec::new(),
             });
             prepared.questions.push(AskedQuestion { original: shown.clone(), shown });

@@ -28,6 +28,8 @@ struct StoredRow {
     text: String,
     log_prob: Option<f64>,
     option_log_probs: Vec<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    refusal_margin: Option<f64>,
     steps: Vec<Step>,
 }
 
@@ -73,6 +75,7 @@ impl Store {
             text: row.text,
             log_prob: row.log_prob,
             option_log_probs: row.option_log_probs,
+            refusal_margin: row.refusal_margin,
             steps: row.steps,
         });
         Some(answers.collect())
@@ -91,6 +94,7 @@ impl Store {
                 text: answer.text.clone(),
                 log_prob: answer.log_prob,
                 option_log_probs: answer.option_log_probs.clone(),
+                refusal_margin: answer.refusal_margin,
                 steps: answer.steps.clone(),
             };
             let row = serde_json::to_string(&row)
@@ -126,6 +130,7 @@ mod tests {
             judgement: question(id).judge(text),
             log_prob: Some(-1.0 / 3.0),
             option_log_probs: vec![-0.1, f64::MIN_POSITIVE],
+            refusal_margin: Some(2.0 / 3.0),
             steps: vec![Step::new("reasoning", "a\nb\u{1b}")],
         }
     }

@@ -126,6 +126,7 @@ mod tests {
             judgement: verdict.into(),
             log_prob: None,
             option_log_probs: Vec::new(),
+            refusal_margin: None,
             steps: Vec::new(),
         };
         let mut case = (

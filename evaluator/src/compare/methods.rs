@@ -298,6 +298,7 @@ mod tests {
             judgement: Judgement { verdict, choice, unparsed: false },
             log_prob: Some(0.0),
             option_log_probs: vec![confidence, confidence],
+            refusal_margin: None,
             steps: Vec::new(),
         }
     }
@@ -377,6 +378,7 @@ mod tests {
             .map(|(options, answer)| Answer {
                 judgement: Judgement::REFUSED,
                 option_log_probs: options.to_vec(),
+                refusal_margin: None,
                 ..answer.clone()
             })
             .collect();

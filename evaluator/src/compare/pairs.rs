@@ -92,6 +92,7 @@ mod tests {
                 judgement: verdict.into(),
                 log_prob: None,
                 option_log_probs: Vec::new(),
+                refusal_margin: None,
                 steps: Vec::new(),
             };
             verdicts.into_iter().enumerate().map(answer).collect()

@@ -149,6 +149,7 @@ mod tests {
                 judgement: Judgement { verdict, choice, unparsed: choice.is_none() },
                 log_prob: Some(-1.0),
                 option_log_probs: vec![log_prob],
+                refusal_margin: None,
                 steps: Vec::new(),
             });
         }

@@ -163,6 +163,7 @@ pub(crate) mod tests {
             judgement: verdict.into(),
             log_prob: None,
             option_log_probs: Vec::new(),
+            refusal_margin: None,
             steps: Vec::new(),
         };
         let prepared = Prepared {
