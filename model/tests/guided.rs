@@ -111,7 +111,7 @@ fn greedy_answers_are_the_walk_over_the_scored_texts_with_the_models_own_log_pro
     for lalm in models() {
         let features = FeatureStore::new("", FeatureLimits::NONE);
         let answerer = Answerer::base(&lalm, &features);
-        let asked = asked(&answerer, [0.0, 4.0, -4.0, 9.0]);
+        let asked = asked(&answerer, [0.0, 5.0, -30.0, 30.0]);
         let ids: Vec<Vec<Vec<u32>>> = asked.iter().map(|asked| asked.ids.clone()).collect();
         let scores = answerer.log_probs(&prompts(&asked), &ids).unwrap();
         let mut refused = 0;
