@@ -65,9 +65,9 @@ pub enum EvalError {
         what: String,
     },
 
-    /// A sweep file cannot be used.
+    /// The file of a sweep or of a transfer experiment cannot be used.
     #[error("`{}`: {what}", display_path(path))]
-    Sweep {
+    Grid {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
@@ -128,7 +128,7 @@ impl Diagnose for EvalError {
             Self::Questions(error) | Self::Answers { source: error, .. } => error.exit_kind(),
             Self::Config { .. } | Self::Template { .. } | Self::Lacks { .. } => ExitKind::Usage,
             Self::NoResults { .. } => ExitKind::MissingInput,
-            Self::AnswerRow { .. } | Self::Sweep { .. } => ExitKind::BadData,
+            Self::AnswerRow { .. } | Self::Grid { .. } => ExitKind::BadData,
             Self::NoQuestions { .. } | Self::TooManyRejected { .. } | Self::Misaligned { .. } => {
                 ExitKind::BadData
             }
@@ -144,7 +144,10 @@ impl Diagnose for EvalError {
             Self::Template { .. } => "the placeholders of every prompt are in docs/guide/evaluate.md",
             Self::AnswerRow { .. } => "the shapes that are read are in docs/reference/answers.md",
             Self::NoResults { .. } => "name a run folder, an eval/ folder or that of a transfer experiment",
-            Self::Sweep { .. } => "run the sweep again with this program: `idk-eval sweep RECIPE`",
+            Self::Grid { .. } => {
+                "run the experiment again with this program: `idk-eval sweep RECIPE`, or `idk-train RECIPE` for K \
+                 and transfer; finished runs and stored answers are used again"
+            }
             Self::Lacks { hint, .. } => hint,
             Self::NoQuestions { .. } => {
                 "look at the question file, and at `tasks` and `limit_per_task` in [data]"

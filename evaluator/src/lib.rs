@@ -5,7 +5,7 @@
 //! - [`prepare`]: questions as they will be asked; [`evaluate`]: every [`Method`] answers them
 //! - [`compare_method`]: a method compared with the base model, per task and group
 //! - [`Results`], [`tables`], [`plot_folder`]: what is written
-//! - [`Sweeper`], [`pick`]: one number at several values, and which to take
+//! - [`Grid`], [`Sweeper`], [`pick`]: experiments of several values, and which value to take
 //! - [`score_files`]: stored answers, without a model
 
 mod answer;
@@ -13,9 +13,11 @@ mod compare;
 mod config;
 mod error;
 mod evaluate;
+mod grid;
 mod method;
 mod report;
-mod sweep;
+#[cfg(test)]
+mod test_fixture;
 
 pub use answer::answers_file::{answers_file, write_answers};
 pub use answer::prepare::{Prepared, prepare};
@@ -36,13 +38,14 @@ pub use compare::score::{Score, score_files};
 pub use config::{AnswerBy, EvalConfig, PromptFiles};
 pub use error::EvalError;
 pub use evaluate::evaluate;
+pub use grid::cell::{GridCell, GridScore, GridValue};
+pub use grid::file::{Grid, Picked, grid_file};
+pub use grid::kind::{GridKind, GridSet};
+pub use grid::pick::{AccuracyFloor, Pick, pick};
+pub use grid::run::{SweepStep, Sweeper, Thresholds, adapter_scale_steps};
 pub use method::{ADAPTER_NAME_RULE, Candidate, Method, is_adapter_name};
+pub use report::grid_table::grid_table;
 pub use report::html::{REPORT_FILE, report_file, write_transfer_report};
 pub use report::plot::training::write_curves;
 pub use report::plot_files::{PLOT_DIR, plot_folder};
-pub use report::sweep_table::sweep_table;
 pub use report::table::{TableFormat, View, method_table, render, tables};
-pub use sweep::file::{Picked, Sweep, SweepBase, SweepKind, SweepPoint, SweepSet, TaskPoint, sweep_file};
-pub use sweep::pick::{AccuracyFloor, Pick, pick};
-pub use sweep::run::{SweepStep, Sweeper, Thresholds, adapter_scale_steps};
-pub use sweep::transfer::{TRANSFER_FILE, Transfer, TransferCell};

@@ -34,7 +34,6 @@ pub use device::run_settings::{RunSettings, WeightDtype};
 pub use device::{Device, DeviceInfo, device, devices};
 pub use error::ModelError;
 pub use features::{Clip, EncoderState, FeatureCounts, FeatureLimits, FeatureStore, LoadedClip};
-pub use generate::defaults::GenerationDefaults;
 pub use generate::guide::{Guide, GuideText};
 pub use generate::prefill::{Prompt, select_rows};
 pub use generate::sampling::{
@@ -43,6 +42,7 @@ pub use generate::sampling::{
 pub use generate::score::answer_log_probs;
 pub use generate::{Generated, MoreAnswers, generate, generate_in_rounds};
 pub use lalm::Lalm;
+pub use lalm::save::SaveDtype;
 pub use lora::merge::{Merge, Merged, StoredDtype};
 pub use lora::peft::{EncoderNames, check_adapter_files};
 pub use lora::{AdaptedModules, Adapters, LoraConfig, LoraInit, LoraPair, TargetModules};
@@ -56,6 +56,6 @@ pub use nn::projector::Projector;
 pub use nn::rope::{Angles, Rope};
 pub use nn::tensor_mut::TensorMut;
 pub use outline::ModelInfo;
+pub use text::generation::GenerationDefaults;
 pub use text::tokenizer::LalmTokenizer;
 pub use weights::Weights;
-pub use weights::save::SaveDtype;

@@ -9,8 +9,8 @@ use crate::arch::audio::FeatureExtractor;
 use crate::arch::config::LalmConfig;
 use crate::arch::qwen2_audio;
 use crate::error::ModelError;
-use crate::generate::defaults::GenerationDefaults;
 use crate::lora::{Adapters, LoraConfig};
+use crate::text::generation::GenerationDefaults;
 use crate::text::tokenizer::LalmTokenizer;
 use crate::weights::Weights;
 

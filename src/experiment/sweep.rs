@@ -5,12 +5,13 @@ use std::path::Path;
 
 use idk_common::RunDir;
 use idk_evaluator::{
-    AccuracyFloor, EvalConfig, Method, NamedAdapter, Pick, Picked, Prepared, Subject, Sweep, SweepKind,
-    SweepPoint, SweepSet, Sweeper, adapter_scale_steps, pick, prepare, sweep_table,
+    AccuracyFloor, EvalConfig, Grid, GridKind, GridScore, GridSet, Method, NamedAdapter, Pick, Picked,
+    Prepared, Subject, Sweeper, adapter_scale_steps, grid_table, pick, prepare,
 };
 use idk_model::{Adapters, check_adapter_files};
 use idk_questions::metrics::{show_rgi, show_with};
 
+use super::publish;
 use crate::recipe::{DataSection, Recipe, SweepConfig};
 use crate::run::questions::{self, Set, val_source};
 use crate::run::same_run::check_model_of_run;
@@ -36,9 +37,9 @@ pub(crate) fn sweep(recipe: &Recipe, request: Request) -> Result<(), Failure> {
     let sets: &[Set] = if request.test { &[Set::Val, Set::Test] } else { &[Set::Val] };
     let run = SweptRun::open(recipe, sets)?;
     let config = recipe.sweep.clone().unwrap_or_default();
-    let val = run.prepared(SweepSet::Val)?;
-    let test = if request.test { Some(run.prepared(SweepSet::Test)?) } else { None };
-    let scales = run.adapter_scales(&config, SweepSet::Val, &val)?;
+    let val = run.prepared(GridSet::Val)?;
+    let test = if request.test { Some(run.prepared(GridSet::Test)?) } else { None };
+    let scales = run.adapter_scales(&config, GridSet::Val, &val)?;
     let picked = match pick(&scales, AccuracyFloor::OfBase(config.min_accuracy))? {
         Pick::Best(picked) => Some(picked),
         Pick::None { why, .. } => {
@@ -46,10 +47,10 @@ pub(crate) fn sweep(recipe: &Recipe, request: Request) -> Result<(), Failure> {
             None
         }
     };
-    run.publish(&Sweep { picked: picked.clone(), ..scales }, request.json)?;
+    run.publish(&Grid { picked: picked.clone(), ..scales }, request.json)?;
     if let Some(test) = &test {
-        let scales = run.adapter_scales(&config, SweepSet::Test, test)?;
-        run.publish(&Sweep { picked, ..scales }, request.json)?;
+        let scales = run.adapter_scales(&config, GridSet::Test, test)?;
+        run.publish(&Grid { picked, ..scales }, request.json)?;
     }
     run.thresholds(&val, test.as_ref(), request.json)
 }
@@ -76,14 +77,14 @@ pub(crate) fn pick_adapter_scale(recipe: &Recipe, request: &PickRequest<'_>) -> 
     }
     let run = SweptRun::open(recipe, &[Set::Val])?;
     let config = recipe.sweep.clone().unwrap_or_default();
-    let sweep = run.adapter_scales(&config, SweepSet::Val, &run.prepared(SweepSet::Val)?)?;
+    let sweep = run.adapter_scales(&config, GridSet::Val, &run.prepared(GridSet::Val)?)?;
     let floor = request.floor.unwrap_or(AccuracyFloor::OfBase(config.min_accuracy));
     let choice = pick(&sweep, floor)?;
     let picked = match &choice {
         Pick::Best(picked) => Some(picked.clone()),
         Pick::None { .. } => None,
     };
-    let sweep = Sweep { picked, ..sweep };
+    let sweep = Grid { picked, ..sweep };
     sweep.write(&run.run.dir.root)?;
     print_result(request.json, &sweep, || advice(&sweep, &choice))?;
     match (choice, request.write) {
@@ -98,23 +99,22 @@ pub(crate) fn pick_adapter_scale(recipe: &Recipe, request: &PickRequest<'_>) -> 
 }
 
 /// The recommendation in words: what changes against the adapter as it was trained.
-fn advice(sweep: &Sweep, choice: &Pick) -> String {
+fn advice(sweep: &Grid, choice: &Pick) -> String {
     let picked = match choice {
         Pick::Best(picked) => picked,
         Pick::None { why, .. } => {
-            return format!("{}\nNo adapter scale is recommended: {why}.", sweep_table(sweep));
+            return format!("{}\nNo adapter scale is recommended: {why}.", grid_table(sweep));
         }
     };
-    let at = |value: f64| sweep.points.iter().find(|point| point.value == value);
-    let mut text = format!("{}\nadapter_scale {}: {}.", sweep_table(sweep), picked.value, picked.why);
+    let mut text = format!("{}\nadapter_scale {}: {}.", grid_table(sweep), picked.value, picked.why);
     if picked.value == 1.0 {
         text.push_str("\nThat is the adapter as it was trained: nothing changes.");
-    } else if let (Some(now), Some(then)) = (at(1.0), at(picked.value)) {
-        let percent = |value: fn(&SweepPoint) -> Option<f64>| {
+    } else if let (Some(now), Some(then)) = (sweep.at(1.0), sweep.at(picked.value)) {
+        let percent = |value: fn(&GridScore) -> Option<f64>| {
             let shown = |point| show_with(value(point), |value| format!("{value:.1} %"));
             format!("{} -> {}", shown(now), shown(then))
         };
-        let rgi = |point: &SweepPoint| show_rgi(point.rgi, None, point.rgi_reason.as_deref());
+        let rgi = |point: &GridScore| show_rgi(point.rgi, None, point.rgi_reason.as_deref());
         text.push_str(&format!(
             "\nAgainst scale 1 on val: RGI {} -> {}, accuracy {}, refused {}.",
             rgi(now),
@@ -149,11 +149,11 @@ impl<'a> SweptRun<'a> {
     }
 
     /// The questions of a set, ready to be answered. `limit` of [eval] is for the test set.
-    fn prepared(&self, set: SweepSet) -> Result<Prepared, Failure> {
+    fn prepared(&self, set: GridSet) -> Result<Prepared, Failure> {
         let recipe = self.run.recipe;
         let (data, source) = match set {
-            SweepSet::Val => val_source(recipe)?,
-            SweepSet::Test => (recipe.data.clone(), Set::Test),
+            GridSet::Val => val_source(recipe)?,
+            GridSet::Test => (recipe.data.clone(), Set::Test),
         };
         prepare_set(&self.run.model, recipe, &data, source, &self.run.questions)
     }
@@ -172,11 +172,11 @@ impl<'a> SweptRun<'a> {
     fn adapter_scales(
         &self,
         config: &SweepConfig,
-        set: SweepSet,
+        set: GridSet,
         prepared: &Prepared,
-    ) -> Result<Sweep, Failure> {
+    ) -> Result<Grid, Failure> {
         let steps = adapter_scale_steps(&self.adapter, &config.adapter_scale);
-        self.with_sweeper(|sweeper| Ok(sweeper.adapters(SweepKind::AdapterScale, &steps, set, prepared)?))
+        self.with_sweeper(|sweeper| Ok(sweeper.adapters(GridKind::AdapterScale, &steps, set, prepared)?))
     }
 
     /// The thresholds come from val and are the same on the test set.
@@ -186,7 +186,7 @@ impl<'a> SweptRun<'a> {
                 say("no threshold sweep: the questions have no options");
                 return Ok(());
             };
-            for (set, prepared) in [(SweepSet::Val, Some(val)), (SweepSet::Test, test)] {
+            for (set, prepared) in [(GridSet::Val, Some(val)), (GridSet::Test, test)] {
                 if let Some(prepared) = prepared {
                     self.publish(&sweeper.below(&thresholds, set, prepared)?, json)?;
                 }
@@ -195,7 +195,7 @@ impl<'a> SweptRun<'a> {
         })
     }
 
-    fn publish(&self, sweep: &Sweep, json: bool) -> Result<(), Failure> {
+    fn publish(&self, sweep: &Grid, json: bool) -> Result<(), Failure> {
         publish(sweep, &self.run.dir.root, json)
     }
 }
@@ -204,14 +204,6 @@ impl<'a> SweptRun<'a> {
 fn write_adapter(adapters: &Adapters, picked: &Picked, dir: &Path, model: &Path) -> Result<(), Failure> {
     adapters.scaled(picked.value as f32).save(dir, &model.display().to_string())?;
     say(&format!("adapter   {} (scale x {})", dir.display(), picked.value));
-    Ok(())
-}
-
-/// Writes a sweep into the run folder and prints it.
-pub(super) fn publish(sweep: &Sweep, root: &Path, json: bool) -> Result<(), Failure> {
-    let path = sweep.write(root)?;
-    print_result(json, sweep, || sweep_table(sweep))?;
-    say(&format!("sweep     {}", path.display()));
     Ok(())
 }
 

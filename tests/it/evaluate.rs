@@ -6,12 +6,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::support::{Desk, EVAL, Said, assert_same, files, question_set, tiny_model, with_overrides};
+use crate::support::{
+    Desk, EVAL, METHODS, Said, assert_same, files, question_set, tiny_model, with_overrides,
+};
 use idk_common::fs::read;
 use serde_json::{Value, json};
-
-/// Every method but the one whose prompt is too long for the tiny model.
-const METHODS: &str = "eval.methods=[\"adapter\", \"idk-prompt\", \"mcot\", \"task-agent\", \"threshold\", \"self-consistency\", \"group\", \"random\"]";
 
 /// `idk-eval quick.toml` with options after the overrides.
 fn evaluate(desk: &Desk, overrides: &[&str], options: &[&str]) -> Said {
@@ -124,12 +123,11 @@ fn plots_of_a_run_are_drawn_without_a_model_and_its_sweeps_and_training_are_in_t
     desk.train(&[]).succeeded();
     let page = |path: &str| String::from_utf8(read(&desk.path(path)).unwrap()).unwrap();
     assert!(page("run/eval/report.html").contains("<h2>Training</h2>"));
-    let point = |value: f64| {
-        json!({"value": value, "acc": 50.0, "tru": 60.0, "rel": 55.0, "refusal_rate": 10.0, "rgi": 0.1,
-            "rgi_low": -0.1, "rgi_high": 0.3, "by_task": {"sound": {"acc": 50.0, "refusal_rate": 10.0, "rgi": 0.1}}})
-    };
-    let sweep = json!({"schema": 1, "kind": "adapter_scale", "parameter": "adapter_scale", "set": "val", "questions": 6,
-        "base": {"acc": 50.0}, "points": [point(0.5), point(1.0)], "picked": {"value": 0.5, "why": "the best"}});
+    let score = json!({"acc": 50.0, "tru": 60.0, "rel": 55.0, "refusal_rate": 10.0, "rgi": 0.1, "rgi_reason": null,
+        "rgi_ci95": [-0.1, 0.3], "random_rgi": null});
+    let cell = |value: f64| json!({"value": value, "tasks": {"all": score, "sound": score}});
+    let sweep = json!({"schema": 2, "kind": "adapter_scale", "set": "val", "questions": 6, "base_acc": {"all": 50.0},
+        "cells": [cell(0.5), cell(1.0)], "picked": {"value": 0.5, "why": "the best"}});
     idk_common::json::write_json(&desk.path("run/sweep/adapter_scale.json"), &sweep).unwrap();
     evaluate(&desk, &[], &[]).succeeded();
     assert!(page("run/eval/report.html").contains("Picked: adapter_scale = 0.5 (the best)."));

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use crate::support::{
-    BUILD, Desk, EVAL, TRAIN, assert_same, outputs, question_set, repo, said, stop, with_overrides,
+    BUILD, Desk, EVAL, METHODS, TRAIN, assert_same, outputs, question_set, repo, said, stop, with_overrides,
 };
 use idk_common::json::{read_json, read_jsonl};
 use safetensors::SafeTensors;
@@ -41,10 +41,13 @@ fn every_family_builds_trains_by_both_methods_evaluates_and_merges() {
         desk.run(TRAIN, &[&with_overrides("quick.toml", &recipe(&path, &[]))[..], &["--dry-run"]].concat())
             .succeeded();
         desk.run(BUILD, &with_overrides("quick.toml", &recipe(&path, &[]))).succeeded();
-        desk.train(&recipe(&path, &[])).succeeded();
+        question_set(&desk, "val", 3, |_| {});
+        let every_method = [METHODS, "data.val=val/questions.json", "eval.max_step_tokens=6"];
+        desk.train(&recipe(&path, &every_method)).succeeded();
+        let results: Value = read_json(&desk.path("run/eval/results.json")).unwrap();
+        assert_eq!(results["methods"].as_array().unwrap().len(), 8, "{family}");
         let manifest: Value = read_json(&desk.path("run/dataset/manifest.json")).unwrap();
         assert_eq!(manifest["cut_audio"].as_u64().unwrap_or(0), 0, "{family}: whole clips are heard");
-        question_set(&desk, "val", 3, |_| {});
         let dpo = [
             "train.method=dpo",
             "dpo.init=run/adapter",
@@ -93,7 +96,7 @@ fn assert_copied(desk: &Desk, folder: &str) {
 }
 
 #[test]
-fn runs_of_every_family_have_the_same_bytes_on_one_thread_and_after_a_stop() {
+fn runs_of_every_family_have_the_same_bytes_on_one_thread_and_after_a_stop_and_a_kill() {
     for family in FAMILIES {
         let desk = Desk::new();
         let path = format!("model.path={}", model(family));
@@ -107,6 +110,8 @@ fn runs_of_every_family_have_the_same_bytes_on_one_thread_and_after_a_stop() {
         let resumed = recipe(&path, &["output.dir=two"]);
         let child = desk.train_until(&resumed, "two/dataset/manifest.json");
         stop(child, "TERM");
+        let child = desk.train_until(&resumed, "two/checkpoints");
+        stop(child, "KILL");
         desk.train(&resumed).succeeded();
         // Where it stopped there is a checkpoint more.
         let results = |mut files: BTreeMap<String, Vec<u8>>| {

@@ -10,7 +10,7 @@ use crate::source_text::{code, source_files};
 
 /// The modules of each crate, lower ones first: a module imports only from those before its own. Modules of unit tests
 /// are left out.
-const ORDER: [(&str, &[&str]); 9] = [
+const ORDER: [(&str, &[&str]); 10] = [
     (
         "common",
         &[
@@ -57,8 +57,15 @@ const ORDER: [(&str, &[&str]); 9] = [
         "dataset-builder",
         &["control", "error", "config", "format", "label", "sample", "build", "export", "inspect"],
     ),
+    (
+        "model",
+        &[
+            "error", "arch", "text", "weights", "lora", "device", "fused", "nn", "lalm", "generate",
+            "features", "answer", "outline",
+        ],
+    ),
     ("trainer", &["best_metric", "error", "config", "train_run", "data", "step", "method", "run", "testing"]),
-    ("evaluator", &["error", "method", "config", "answer", "compare", "sweep", "report", "evaluate"]),
+    ("evaluator", &["error", "method", "config", "answer", "compare", "grid", "report", "evaluate"]),
     (".", &["terminal", "recipe", "run", "preflight", "stage", "experiment", "command"]),
 ];
 

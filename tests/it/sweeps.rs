@@ -15,8 +15,14 @@ fn finished_run() -> Desk {
     desk
 }
 
-fn numbers(sweep: &Value, key: &str) -> Vec<f64> {
-    sweep["points"].as_array().unwrap().iter().map(|point| point[key].as_f64().unwrap()).collect()
+/// The values of a grid's cells.
+fn values(grid: &Value) -> Vec<f64> {
+    grid["cells"].as_array().unwrap().iter().map(|cell| cell["value"].as_f64().unwrap()).collect()
+}
+
+/// The results of a cell on all tasks.
+fn at(grid: &Value, cell: usize) -> &Value {
+    &grid["cells"][cell]["tasks"]["all"]
 }
 
 #[test]
@@ -38,25 +44,22 @@ fn a_sweep_answers_val_at_every_scale_and_a_second_one_finds_the_answers_and_wri
     let read = |name: &str| read_json::<Value>(&desk.path(&format!("run/sweep/{name}.json"))).unwrap();
     let (val, test) = (read("adapter_scale"), read("adapter_scale-test"));
     assert_eq!((&val["set"], &test["set"]), (&"val".into(), &"test".into()));
-    assert_eq!(numbers(&val, "value"), [0.0, 0.5, 1.0]);
+    assert_eq!(values(&val), [0.0, 0.5, 1.0]);
     for sweep in [&val, &test] {
         // Scale 0 is the base model.
         assert_eq!(
-            (&sweep["points"][0]["acc"], &sweep["points"][0]["rgi_reason"]),
-            (&sweep["base"]["acc"], &"changed nothing".into())
+            (&at(sweep, 0)["acc"], &at(sweep, 0)["rgi_reason"]),
+            (&sweep["base_acc"]["all"], &"changed nothing".into())
         );
     }
     // What the evaluation has answered is found: base and adapter on the test set.
     assert!(said.stderr.matches("6 of 6 answers were there already").count() >= 2, "{}", said.stderr);
     let results: Value = read_json(&desk.path("run/eval/results.json")).unwrap();
     let after = &results["methods"][0]["tasks"][3];
-    assert_eq!(
-        (&test["points"][2]["acc"], &test["points"][2]["rgi"]),
-        (&after["acc"]["after"], &after["rgi"])
-    );
+    assert_eq!((&at(&test, 2)["acc"], &at(&test, 2)["rgi"]), (&after["acc"]["after"], &after["rgi"]));
     let curve = read("threshold");
-    assert_eq!(numbers(&curve, "refusal_rate").last(), Some(&100.0));
-    assert_eq!(numbers(&curve, "value"), numbers(&read("threshold-test"), "value"), "the same thresholds");
+    assert_eq!(at(&curve, values(&curve).len() - 1)["refusal_rate"], 100.0);
+    assert_eq!(values(&curve), values(&read("threshold-test")), "the same thresholds");
 
     let before = files(&desk.path("run"));
     let again = sweep("run", &["--test"]);
@@ -122,7 +125,7 @@ fn every_k_is_trained_on_the_same_samples_and_kept_when_the_experiment_goes_on()
     );
     let read = |name: &str| read_json::<Value>(&desk.path(&format!("run/sweep/{name}.json"))).unwrap();
     let (val, test) = (read("k"), read("k-test"));
-    assert_eq!((numbers(&val, "value"), numbers(&test, "value")), (vec![1.0, 3.0], vec![1.0, 3.0]));
+    assert_eq!((values(&val), values(&test)), (vec![1.0, 3.0], vec![1.0, 3.0]));
     assert_eq!((&val["questions"], &test["questions"]), (&4.into(), &6.into()));
     let of = |cell: &str| files(&desk.path(&format!("run/cells/{cell}")));
     let (one, three) = (of("k1"), of("k3"));
@@ -142,4 +145,27 @@ fn every_k_is_trained_on_the_same_samples_and_kept_when_the_experiment_goes_on()
     desk.train(&["sweep.k=[1]"]).failed(2, &["give `val` in [data]"]);
     desk.train(&[VAL, "sweep.k=[4]"]).failed(2, &["`k` in [sweep]", "n_samples"]);
     desk.train(&[VAL, "sweep.k=[1]", "build.stop_when_decided=true"]).failed(2, &["stop_when_decided"]);
+}
+
+#[test]
+fn transfer_trains_a_cell_for_every_set_and_seed_and_a_file_of_an_older_program_is_rejected() {
+    let desk = Desk::new();
+    let overrides = ["transfer.train=[\"all\", \"sound\"]", "transfer.seeds=[0, 1]", "train.epochs=1"];
+    let said = desk.train(&overrides).succeeded();
+    assert!(said.stdout.starts_with("RGI (mean ± standard deviation of 2 seeds)"), "{}", said.stdout);
+    let file = desk.path("run/transfer.json");
+    let grid: Value = read_json(&file).unwrap();
+    let cells = grid["cells"].as_array().unwrap();
+    let places: Vec<String> =
+        cells.iter().map(|cell| format!("{} {}", cell["value"], cell["seed"])).collect();
+    assert_eq!(places, ["\"all\" 0", "\"all\" 1", "\"sound\" 0", "\"sound\" 1"]);
+    let results: Value = read_json(&desk.path("run/cells/sound-seed1/eval/results.json")).unwrap();
+    for (task, row) in results["methods"][0]["tasks"].as_array().unwrap().iter().enumerate() {
+        let score = &cells[3]["tasks"][row["task"].as_str().unwrap()];
+        assert_eq!((&score["rgi"], &score["rgi_ci95"]), (&row["rgi"], &row["rgi_ci95"]), "task {task}");
+    }
+    desk.run(EVAL, &["plot", "run"]).succeeded();
+    assert!(desk.path("run/plots/transfer.svg").is_file() && desk.path("run/report.html").is_file());
+    std::fs::write(&file, r#"{"format": 1, "seeds": [0], "base_acc": {}, "cells": []}"#).unwrap();
+    desk.run(EVAL, &["plot", "run"]).failed(65, &["run/transfer.json", "version is 1", "idk-train RECIPE"]);
 }

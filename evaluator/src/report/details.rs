@@ -6,8 +6,8 @@ use idk_questions::metrics::{McNemar, show_with};
 use crate::compare::groups::{GroupResult, Grouping};
 use crate::compare::methods::{ALL, TaskResult};
 use crate::compare::results::Results;
-use crate::report::grid::{Cell, Grid, markdown};
 use crate::report::table::{change, percent, rgi_with_interval};
+use crate::report::text_table::{Cell, TextTable, markdown};
 
 /// Longest name of a group, so that a name from a file cannot widen the table.
 const MAX_GROUP_CHARS: usize = 24;
@@ -28,7 +28,7 @@ pub(crate) fn group_tables(results: &Results, by: Grouping) -> String {
             Grouping::Difficulty => &results.base_difficulties,
         };
         let header = [title, "n", "Acc", "Tru", "Rel", "refused"];
-        let mut grid: Grid = vec![header.map(Cell::own).to_vec()];
+        let mut grid: TextTable = vec![header.map(Cell::own).to_vec()];
         for row in groups {
             let shares = [row.counts.acc(), row.counts.tru(), row.counts.rel(), row.counts.refusal_rate()];
             let mut line = vec![group_cell(&row.group), Cell::own(row.counts.n.to_string())];
@@ -39,7 +39,7 @@ pub(crate) fn group_tables(results: &Results, by: Grouping) -> String {
     }
     let table = |(name, groups): (&str, &[GroupResult])| {
         let header = [title, "n", "Acc", "Tru", "Rel", "refused", "dCon", "dHum", "RGI [95 %]"];
-        let mut grid: Grid = vec![header.map(Cell::own).to_vec()];
+        let mut grid: TextTable = vec![header.map(Cell::own).to_vec()];
         grid.extend(groups.iter().map(group_line));
         format!("\n{name} by {title}, before→after:\n\n{}", markdown(&grid))
     };
@@ -69,7 +69,7 @@ pub(crate) fn transition_tables(results: &Results) -> String {
     let mut text = String::new();
     for method in &results.methods {
         let header = ["test", "before", "correct", "wrong", "refused"];
-        let mut grid: Grid = vec![header.map(Cell::own).to_vec()];
+        let mut grid: TextTable = vec![header.map(Cell::own).to_vec()];
         grid.extend(method.tasks.iter().flat_map(transition_lines));
         text.push_str(&format!("\n{}, what became of every answer:\n\n{}", method.name, markdown(&grid)));
     }
@@ -103,7 +103,7 @@ pub(crate) fn pair_table(results: &Results) -> String {
         "only second",
         "p",
     ];
-    let mut grid: Grid = vec![header.map(Cell::own).to_vec()];
+    let mut grid: TextTable = vec![header.map(Cell::own).to_vec()];
     for pair in results.pairs.iter().filter(|pair| pair.task == ALL) {
         let mut line = vec![group_cell(&pair.first), group_cell(&pair.second)];
         for test in [&pair.correct, &pair.not_wrong] {

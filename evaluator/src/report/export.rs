@@ -6,7 +6,7 @@ use crate::compare::groups::Grouping;
 use crate::compare::methods::{MethodResult, RuleResult, TaskResult};
 use crate::compare::results::Results;
 use crate::method::Method;
-use crate::report::grid::{Cell, Grid, csv, latex};
+use crate::report::text_table::{Cell, TextTable, csv, latex};
 
 /// What a row compares, and what only rows of tasks have.
 type ExportRow<'a> = (&'a str, &'a Comparison, Option<&'a TaskResult>);
@@ -76,7 +76,7 @@ pub(crate) fn as_csv(results: &Results, by: Option<Grouping>) -> String {
         "honesty",
         "aurc",
     ];
-    let mut grid: Grid = vec![header.map(Cell::own).to_vec()];
+    let mut grid: TextTable = vec![header.map(Cell::own).to_vec()];
     for (test, counts) in base_rows(results, by) {
         grid.push(base_line(test, &counts, header.len()));
     }
@@ -138,7 +138,7 @@ fn number(value: Option<f64>) -> Cell {
 /// The columns of the paper's table, rounded; the base model first.
 pub(crate) fn as_latex(results: &Results, by: Option<Grouping>) -> String {
     let header = ["Method", "Test", "n", "Acc", "Tru", "Rel", "Refused", "dCon", "dHum", "RGI", "95 %"];
-    let mut grid: Grid = vec![header.map(Cell::own).to_vec()];
+    let mut grid: TextTable = vec![header.map(Cell::own).to_vec()];
     for (test, counts) in base_rows(results, by) {
         let mut line = vec![Cell::own("base"), Cell::name(test), Cell::own(counts.n.to_string())];
         for share in [counts.acc(), counts.tru(), counts.rel(), counts.refusal_rate()] {

@@ -2,10 +2,10 @@
 
 mod details;
 mod export;
-pub(crate) mod grid;
+pub(crate) mod grid_table;
 pub(crate) mod html;
 pub(crate) mod plot;
 pub(crate) mod plot_files;
 pub(crate) mod run_files;
-pub(crate) mod sweep_table;
 pub(crate) mod table;
+pub(crate) mod text_table;

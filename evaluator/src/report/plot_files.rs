@@ -7,11 +7,12 @@ use idk_common::json::read_json;
 
 use crate::compare::results::{Results, results_file};
 use crate::error::EvalError;
+use crate::grid::file::{Grid, grid_file};
+use crate::grid::kind::{GridKind, GridSet};
 use crate::report::html::write_transfer_report;
-use crate::sweep::transfer::{TRANSFER_FILE, Transfer};
 
 use crate::report::plot::draw::{Plot, write_plots};
-use crate::report::plot::{bars, curves, flows, forest, heat, sweeps, training};
+use crate::report::plot::{bars, curves, flows, forest, grid_curves, heat, training};
 
 /// Name of the folder of plots next to the results.
 pub const PLOT_DIR: &str = "plots";
@@ -21,13 +22,13 @@ pub const PLOT_DIR: &str = "plots";
 /// into `plots/` next to the results.
 ///
 /// # Errors
-/// [`EvalError::NoResults`] if the folder is none of these; [`EvalError::Common`] and [`EvalError::Sweep`] if a file in it
+/// [`EvalError::NoResults`] if the folder is none of these; [`EvalError::Common`] and [`EvalError::Grid`] if a file in it
 /// cannot be read or one cannot be written.
 pub fn plot_folder(folder: &Path, out: Option<&Path>) -> Result<Vec<PathBuf>, EvalError> {
     let to = |next_to: &Path| out.map_or_else(|| next_to.join(PLOT_DIR), Path::to_owned);
-    let transfer = folder.join(TRANSFER_FILE);
+    let transfer = grid_file(folder, GridKind::Transfer, GridSet::Test);
     if transfer.is_file() {
-        let transfer: Transfer = read_json(&transfer)?;
+        let transfer = Grid::read(&transfer)?;
         write_transfer_report(folder, &transfer)?;
         return write_plots(&[heat::heat(&transfer)], &to(folder));
     }
@@ -42,7 +43,7 @@ pub fn plot_folder(folder: &Path, out: Option<&Path>) -> Result<Vec<PathBuf>, Ev
     let results: Results = read_json(&results_file(eval))?;
     let mut plots = evaluation_plots(&results);
     if let Some(run) = run {
-        plots.extend(sweeps::read_sweeps(&run.root)?.iter().flat_map(sweeps::plots));
+        plots.extend(Grid::read_all(&run.root)?.iter().flat_map(grid_curves::curves));
         plots.extend(training::plots(&training::read_metrics(&run.root)?));
     }
     write_plots(&plots, &to(eval))
@@ -66,6 +67,7 @@ mod tests {
     use idk_common::json::write_json;
 
     use super::*;
+    use crate::grid::file::tests::{sweep, transfer};
     use crate::report::html::report_file;
     use crate::report::table::tests::golden_results;
 
@@ -77,7 +79,7 @@ mod tests {
     fn a_run_has_every_plot_as_svg_and_png_next_to_its_results() {
         let dir = tempfile::tempdir().unwrap();
         write_json(&results_file(&dir.path().join("eval")), &golden_results("sound")).unwrap();
-        sweeps::tests::sweep("sound").write(dir.path()).unwrap();
+        sweep("sound").write(dir.path()).unwrap();
         let written = plot_folder(dir.path(), None).unwrap();
         let expected = [
             "rgi-forest",
@@ -104,8 +106,7 @@ mod tests {
     #[test]
     fn a_transfer_experiment_has_its_heat_map_and_its_page() {
         let dir = tempfile::tempdir().unwrap();
-        write_json(&dir.path().join(TRANSFER_FILE), &crate::sweep::transfer::tests::transfer("music"))
-            .unwrap();
+        transfer("music").write(dir.path()).unwrap();
         assert_eq!(names(&plot_folder(dir.path(), None).unwrap()), ["transfer.svg", "transfer.png"]);
         assert!(read_to_string(&report_file(dir.path())).unwrap().contains("Does refusing transfer?"));
     }

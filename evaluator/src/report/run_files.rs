@@ -5,15 +5,14 @@ use std::path::Path;
 use idk_common::diagnose::{Diagnose, ExitKind};
 
 use crate::error::EvalError;
-use crate::report::plot::sweeps::read_sweeps;
+use crate::grid::file::Grid;
 use crate::report::plot::training::{Metrics, read_metrics};
-use crate::sweep::file::Sweep;
 
 /// Sweeps and training of a run.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct RunFiles {
-    /// The sweeps that there are.
-    pub sweeps: Vec<Sweep>,
+    /// The grids that exist.
+    pub grids: Vec<Grid>,
     /// The metrics of the training, step by step; empty if there is no log.
     pub metrics: Metrics,
     /// What could not be read, as sentences.
@@ -28,8 +27,8 @@ impl RunFiles {
     pub(crate) fn read(run_dir: Option<&Path>) -> Result<Self, EvalError> {
         let mut run_files = Self::default();
         let Some(run_dir) = run_dir else { return Ok(run_files) };
-        match read_sweeps(run_dir) {
-            Ok(sweeps) => run_files.sweeps = sweeps,
+        match Grid::read_all(run_dir) {
+            Ok(grids) => run_files.grids = grids,
             Err(error) if error.exit_kind() == ExitKind::Io => return Err(error),
             Err(_) => run_files.problems.push(
                 "A file in sweep/ cannot be read, so the sweeps are left out. Run them again.".to_owned(),

@@ -9,7 +9,7 @@ use crate::compare::results::{BaseResult, Results};
 use crate::compare::rules::Rule;
 use crate::report::details::{group_tables, pair_table, transition_tables};
 use crate::report::export::{as_csv, as_latex};
-use crate::report::grid::{Cell, markdown};
+use crate::report::text_table::{Cell, markdown};
 
 /// Longest task name, so that a name from a file cannot widen the table.
 const MAX_NAME_CHARS: usize = 8;

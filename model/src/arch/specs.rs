@@ -198,8 +198,8 @@ mod tests {
 
     use super::*;
     use crate::arch::audio::FeatureExtractor;
-    use crate::generate::defaults::GenerationDefaults;
     use crate::lalm::Lalm;
+    use crate::text::generation::GenerationDefaults;
     use crate::text::tokenizer::LalmTokenizer;
     use crate::weights::Weights;
 

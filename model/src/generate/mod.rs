@@ -1,5 +1,4 @@
 //! Answers: several samples per prompt from one prefill, in batches that shrink as answers end.
-pub(crate) mod defaults;
 pub(crate) mod guide;
 mod next_token;
 pub(crate) mod prefill;

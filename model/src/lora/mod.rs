@@ -21,7 +21,6 @@ use serde::{Deserialize, Serialize};
 use crate::arch::names::{self, Names};
 use crate::arch::specs::Linears;
 use crate::error::ModelError;
-use crate::lalm::Lalm;
 
 pub use self::target::{AdaptedModules, TargetModules};
 pub(crate) use self::target::{Matcher, full_match_regex};
@@ -176,15 +175,6 @@ pub struct Adapters {
 }
 
 impl Adapters {
-    /// Fresh adapters for every linear layer that the config names: A random, B zero, so that nothing changes before
-    /// the first step. Every module draws from a stream of its own name: the numbers depend on no order.
-    ///
-    /// # Errors
-    /// As [`LoraConfig::adapted`].
-    pub fn init(lalm: &Lalm, config: &LoraConfig, seed: u64) -> Result<Self, ModelError> {
-        Self::init_for(&lalm.config.linears(), config, seed, &lalm.device)
-    }
-
     /// [`Adapters::init`] on module names and their `[out, in]`.
     pub(crate) fn init_for(
         linears: &Linears,

@@ -18,9 +18,9 @@ use crate::nn::convolution::{Convolutions, EncoderWindow};
 use crate::nn::linear::{ForwardContext, Linear};
 use crate::nn::norm::LayerNorm;
 use crate::nn::rotary_time::rotate_by_time;
+use crate::nn::sinusoids::sinusoids;
 use crate::nn::source::TensorSource;
 use crate::nn::tensor_mut::TensorMut;
-use crate::weights::sinusoids;
 
 /// Most windows that are encoded as one batch.
 const MAX_WINDOWS: usize = 16;

@@ -4,10 +4,8 @@
 //! tensor besides the model, and a damaged file is an error, never a fault.
 
 mod header;
-mod init;
 mod number;
 mod ranges;
-pub(crate) mod save;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -26,7 +24,6 @@ use crate::error::ModelError;
 use crate::weights::header::{Entry, read_header};
 use crate::weights::number::{Number, narrow, widen};
 
-pub(crate) use self::init::sinusoids;
 pub(crate) use self::ranges::StoredShape;
 
 /// Bytes of a tensor that are read at a time; a multiple of every type's size.

@@ -3,11 +3,12 @@
 
 mod clips;
 mod examples;
+mod grids;
 mod headline;
 mod page;
 mod summary;
-mod sweeps;
-mod transfer;
+
+mod transfer_page;
 
 use std::path::{Path, PathBuf};
 
@@ -25,7 +26,7 @@ use crate::report::run_files::RunFiles;
 
 use self::page::{figure, figures, section, wide};
 
-pub use self::transfer::write_transfer_report;
+pub use self::transfer_page::write_transfer_report;
 
 /// Name of the page in the evaluation's folder.
 pub const REPORT_FILE: &str = "report.html";
@@ -73,7 +74,7 @@ fn report(
             FOREST_NOTE,
             &forest::forest(results).map_or(String::new(), |plot| wide(&plot)),
         ),
-        sweeps::sections(&run_files.sweeps),
+        grids::sections(&run_files.grids),
         section("Reliability", BARS_NOTE, &wide(&bars::bars(results))),
         section("What became of every answer", FLOW_NOTE, &figures(&flow_figures(results))),
         section("Risk and coverage", CURVE_NOTE, &figures(&curves)),
@@ -130,17 +131,17 @@ mod tests {
     use idk_questions::Verdict;
 
     use super::*;
+    use crate::grid::file::{Picked, tests::sweep};
     use crate::report::table::tests::golden_results;
-    use crate::sweep::file::Picked;
 
     fn attacked(text: &str) -> String {
         let (prepared, before, after) = examples::tests::case(&[(Verdict::Wrong, Verdict::Refused)], text);
         let mut results = golden_results(text);
         results.provenance.insert("model".to_owned(), text.to_owned());
         let task = text.to_owned();
-        let mut sweep = crate::report::plot::sweeps::tests::sweep(&task);
+        let mut sweep = sweep(&task);
         sweep.picked = Some(Picked { value: 0.5, why: text.to_owned() });
-        let run_files = RunFiles { sweeps: vec![sweep], problems: vec![task], ..RunFiles::default() };
+        let run_files = RunFiles { grids: vec![sweep], problems: vec![task], ..RunFiles::default() };
         report(&results, &prepared, &[("base", &before), ("adapter", &after)], &run_files).unwrap()
     }
 

@@ -1,9 +1,10 @@
-//! The heat map of a transfer experiment: what an adapter was trained on, what it was tested on, and RGI.
+//! The heat map of a grid of names: what an adapter was trained on, what it was tested on, and RGI.
 
 use idk_common::text::ellipsis;
 use idk_questions::metrics::show_with;
 
-use crate::sweep::transfer::{Transfer, TransferCell, mean_and_std};
+use crate::grid::file::Grid;
+use crate::grid::spread::Spread;
 
 use super::draw::shape::{Shape, rectangle, text};
 use super::draw::style::STEPS;
@@ -22,45 +23,41 @@ const GAP: f64 = 3.0;
 const MAX_CHARS: usize = 14;
 
 /// The heat map.
-pub(crate) fn heat(transfer: &Transfer) -> Plot {
-    let (trains, tests) = (transfer.trains(), transfer.tests());
+pub(crate) fn heat(grid: &Grid) -> Plot {
+    let (values, tests) = (grid.values(), grid.tests());
     let x = |column: usize| LEFT + column as f64 * (CELL[0] + GAP);
     let y = |row: usize| TOP + row as f64 * (CELL[1] + GAP);
     let width = x(tests.len()) - GAP;
     let mut shapes = vec![
         text(f64::midpoint(LEFT, width), 12.0, "middle faint", "tested on"),
-        text(0.0, TOP - 10.0, "faint", "trained on"),
+        text(0.0, TOP - 10.0, "faint", grid.kind.names().axis),
     ];
     for (column, test) in tests.iter().enumerate() {
         let middle = x(column) + CELL[0] / 2.0;
         shapes.push(text(middle, TOP - 10.0, "middle strong", &ellipsis(test, MAX_CHARS)));
     }
-    for (row, train) in trains.iter().enumerate() {
+    for (row, value) in values.iter().enumerate() {
         let middle = y(row) + CELL[1] / 2.0 + 4.0;
-        shapes.push(text(0.0, middle, "strong", &ellipsis(train, MAX_CHARS)));
+        shapes.push(text(0.0, middle, "strong", &ellipsis(&value.to_string(), MAX_CHARS)));
         for (column, test) in tests.iter().enumerate() {
-            if let Some(cell) = transfer.cell(train, test) {
-                shapes.extend(cell_shapes(cell, [x(column), y(row)]));
-            }
+            let names = format!("trained on {value}, tested on {test}");
+            shapes.extend(cell_shapes(&grid.spread(value, test), &names, [x(column), y(row)]));
         }
     }
-    let bottom = y(trains.len()) + 14.0;
+    let bottom = y(values.len()) + 14.0;
     shapes.push(text(0.0, bottom, "faint", "base Acc"));
     for (column, test) in tests.iter().enumerate() {
-        let acc = transfer.base_acc.get(*test).copied().flatten();
-        let acc = show_with(acc, |acc| format!("{acc:.1} %"));
+        let acc = show_with(grid.base_acc_of(test), |acc| format!("{acc:.1} %"));
         shapes.push(text(x(column) + CELL[0] / 2.0, bottom, "middle faint", &acc));
     }
-    let seeds = transfer.seeds.len();
-    let what = if seeds == 1 {
-        "[ ] its 95 % interval".to_owned()
-    } else {
-        format!("± spread of {seeds} seeds, [ ] lowest to highest end of their 95 % intervals")
+    let what = match grid.seeds().len() {
+        0 | 1 => "[ ] its 95 % interval".to_owned(),
+        seeds => format!("± spread of {seeds} seeds, [ ] lowest to highest end of their 95 % intervals"),
     };
     shapes.push(text(LEFT, bottom + 22.0, "small faint", &what));
     let title = "RGI of every adapter on every test set".to_owned();
     let size = [width, bottom + 30.0];
-    Plot { file: "transfer".to_owned(), label: title.clone(), title, size, shapes, key: key() }
+    Plot { file: grid.kind.name().to_owned(), label: title.clone(), title, size, shapes, key: key() }
 }
 
 /// The class of a value's colour: none at zero, stronger step by step away from it.
@@ -76,17 +73,17 @@ fn class(rgi: Option<f64>) -> String {
 }
 
 /// The cell with its mean, spread, interval and share refused.
-fn cell_shapes(cell: &TransferCell, [left, top]: [f64; 2]) -> Vec<Shape> {
+fn cell_shapes(spread: &Spread<'_>, names: &str, [left, top]: [f64; 2]) -> Vec<Shape> {
     let middle = left + CELL[0] / 2.0;
-    let names = format!("trained on {}, tested on {}: {}", cell.train, cell.test, cell.text());
-    let mut shapes = vec![rectangle([left, top], CELL[0], CELL[1], &class(cell.rgi_mean)).titled(names)];
-    let value = cell.rgi_mean.map_or("undefined".to_owned(), |mean| format!("{mean:+.2}"));
-    let spread = cell.rgi_std.map_or(String::new(), |std| format!(" ± {std:.2}"));
-    shapes.push(text(middle, top + 21.0, "middle strong", &(value + &spread)));
-    let interval = show_with(cell.hull(), |[low, high]| format!("[{low:+.2}, {high:+.2}]"));
+    let title = format!("{names}: {}", spread.text());
+    let mut shapes = vec![rectangle([left, top], CELL[0], CELL[1], &class(spread.rgi())).titled(title)];
+    let value = spread.rgi().map_or("undefined".to_owned(), |mean| format!("{mean:+.2}"));
+    let std = spread.rgi_std().map_or(String::new(), |std| format!(" ± {std:.2}"));
+    shapes.push(text(middle, top + 21.0, "middle strong", &(value + &std)));
+    let interval = show_with(spread.hull(), |[low, high]| format!("[{low:+.2}, {high:+.2}]"));
     shapes.push(text(middle, top + 37.0, "middle small", &interval));
-    let refused = show_with(mean_and_std(&cell.refusal_rate).0, |rate| format!("{rate:.0} %"));
-    shapes.push(text(middle, top + 52.0, "middle small", &format!("{refused} refused")));
+    let refused = format!("{} refused", spread.refused_text());
+    shapes.push(text(middle, top + 52.0, "middle small", &refused));
     shapes
 }
 
@@ -109,8 +106,8 @@ fn key() -> Vec<Key> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::grid::file::tests::transfer;
     use crate::report::plot::draw::svg::inline;
-    use crate::sweep::transfer::tests::transfer;
 
     #[test]
     fn colours_are_even_around_zero_and_zero_has_none() {

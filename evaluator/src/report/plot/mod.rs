@@ -6,6 +6,7 @@ pub(crate) mod curves;
 pub(crate) mod draw;
 pub(crate) mod flows;
 pub(crate) mod forest;
+pub(crate) mod grid_curves;
 pub(crate) mod heat;
-pub(crate) mod sweeps;
+
 pub(crate) mod training;

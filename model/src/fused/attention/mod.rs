@@ -16,7 +16,7 @@ use super::buffer::tensor;
 use super::math::{LANES, exp, max, replace_and_sum, vectorised};
 use super::raw::{Matrix, build, product};
 use super::record::{fusable, operand, record};
-use crate::nn::recompute::recompute;
+use crate::fused::recompute;
 
 pub(super) use self::heads::swap;
 pub use self::mask::AttentionMask;

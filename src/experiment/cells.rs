@@ -1,4 +1,4 @@
-//! A grid: one recipe turned through several cells, each a run of its own below the experiment's folder.
+//! An experiment: one recipe turned through several cells, each a run of its own below the experiment's folder.
 //!
 //! Finished cells are kept, so an interrupted experiment resumes.
 
@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use idk_common::RunDir;
 use idk_common::lock::RunLock;
-use idk_evaluator::Results;
+use idk_evaluator::{Grid, GridKind, GridValue};
 
 use crate::recipe::Recipe;
 use crate::run::{Options, move_aside};
@@ -14,7 +14,7 @@ use crate::stage;
 use crate::terminal::{Failure, say};
 
 /// The folder of an experiment; it is locked.
-pub(super) struct Grid<'a> {
+pub(super) struct Experiment<'a> {
     recipe: &'a Recipe,
     pub(super) dir: RunDir,
     /// Those of a cell: the experiment has been moved aside as a whole.
@@ -22,7 +22,20 @@ pub(super) struct Grid<'a> {
     _lock: RunLock,
 }
 
-impl<'a> Grid<'a> {
+/// One run of an experiment.
+pub(super) struct TrainedCell {
+    /// Its place on the axis.
+    pub(super) value: GridValue,
+    /// Its seed, where the experiment has several.
+    pub(super) seed: Option<u64>,
+    /// What is said when it starts.
+    pub(super) title: String,
+    pub(super) recipe: Recipe,
+    /// Where its clips are rendered.
+    pub(super) questions: PathBuf,
+}
+
+impl<'a> Experiment<'a> {
     /// Locks the folder of the recipe, an earlier experiment in it moved aside if `options` say so.
     ///
     /// # Errors
@@ -51,12 +64,17 @@ impl<'a> Grid<'a> {
         cell
     }
 
-    /// Does what is left of a cell, which `title` names on the screen; its clips are rendered into `questions`.
+    /// Does what is left of every cell, and collects their results on the test set.
     ///
     /// # Errors
-    /// Whatever stops a run.
-    pub(super) fn results(&self, title: &str, cell: &Recipe, questions: PathBuf) -> Result<Results, Failure> {
-        say(title);
-        stage::cell(cell, questions, &self.options)
+    /// Whatever stops a run; finished cells stay and are kept by the next start.
+    pub(super) fn train(&self, kind: GridKind, cells: Vec<TrainedCell>) -> Result<Grid, Failure> {
+        let mut runs = Vec::new();
+        for cell in cells {
+            say(&cell.title);
+            let results = stage::cell(&cell.recipe, cell.questions, &self.options)?;
+            runs.push((cell.value, cell.seed, results));
+        }
+        Ok(Grid::of_evaluations(kind, &runs))
     }
 }

@@ -1,5 +1,9 @@
 //! The whole model: audio encoder, projector, language model, tokenizer and settings.
 
+mod adapters;
+mod init;
+pub(crate) mod save;
+
 use std::path::Path;
 
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
@@ -12,7 +16,6 @@ use crate::device::check;
 use crate::device::parallel::{map_on_one_thread_each, workers};
 use crate::device::run_settings::{RunSettings, is_gpu};
 use crate::error::ModelError;
-use crate::generate::defaults::GenerationDefaults;
 use crate::nn::batch::TokenBatch;
 use crate::nn::decoder::Decoder;
 use crate::nn::encoder::AudioEncoder;
@@ -20,6 +23,7 @@ use crate::nn::linear::ForwardContext;
 use crate::nn::projector::Projector;
 use crate::nn::source::{TensorSource, Values};
 use crate::nn::tensor_mut::TensorMut;
+use crate::text::generation::GenerationDefaults;
 use crate::text::tokenizer::LalmTokenizer;
 use crate::weights::Weights;
 

@@ -1,7 +1,10 @@
-//! Which value of a sweep to take: the best RGI on val among those that keep enough of the right answers.
+//! Which value of a grid to take: the best RGI on val among those that keep enough of the right answers.
 
+use crate::compare::methods::ALL;
 use crate::error::EvalError;
-use crate::sweep::file::{Picked, Sweep, SweepPoint, SweepSet};
+use crate::grid::cell::GridScore;
+use crate::grid::file::{Grid, Picked};
+use crate::grid::kind::GridSet;
 
 /// How much accuracy a value must keep.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -36,28 +39,27 @@ pub enum Pick {
     },
 }
 
-/// The value of the highest RGI on val whose accuracy is at least `floor`, if that RGI is above 0; of equal ones the
+/// The number of the highest RGI on val whose accuracy is at least `floor`, if that RGI is above 0; of equal ones the
 /// smallest. Where a value loses no right answer its RGI is infinite, and the low end of its interval counts instead.
 ///
 /// # Errors
-/// [`EvalError::Sweep`] for a sweep of the test set: nothing is picked on that.
-pub fn pick(sweep: &Sweep, floor: AccuracyFloor) -> Result<Pick, EvalError> {
-    if sweep.set != SweepSet::Val {
+/// [`EvalError::Grid`] for a grid of the test set: nothing is picked on that.
+pub fn pick(grid: &Grid, floor: AccuracyFloor) -> Result<Pick, EvalError> {
+    let name = grid.kind.name();
+    if grid.set != GridSet::Val {
         let what = "a value is picked on val, not on the test set".to_owned();
-        return Err(EvalError::Sweep { path: sweep.kind.name().into(), what });
+        return Err(EvalError::Grid { path: name.into(), what });
     }
-    let least = floor.percent(sweep.base.acc.unwrap_or(0.0));
-    let scored = |point: &&SweepPoint| score(point).is_some_and(|score| score > 0.0);
-    let keeps = |point: &&SweepPoint| point.acc.is_some_and(|acc| acc >= least);
-    let gaining: Vec<&SweepPoint> = sweep.points.iter().filter(scored).collect();
+    let least = floor.percent(grid.base_acc_of(ALL).unwrap_or(0.0));
+    let points = grid.cells.iter().filter_map(|cell| Some((cell.value.number()?, cell.all()?)));
+    let gaining: Vec<(f64, &GridScore)> =
+        points.filter(|(_, point)| rank(point).is_some_and(|rank| rank > 0.0)).collect();
     let best = gaining
         .iter()
-        .copied()
-        .filter(keeps)
-        .reduce(|best, next| if score(next) > score(best) { next } else { best });
-    let name = &sweep.parameter;
+        .filter(|(_, point)| point.acc.is_some_and(|acc| acc >= least))
+        .reduce(|best, next| if rank(next.1) > rank(best.1) { next } else { best });
     Ok(match best {
-        Some(point) => Pick::Best(Picked { value: point.value, why: reason(point, least) }),
+        Some((value, point)) => Pick::Best(Picked { value: *value, why: reason(point, least) }),
         None if gaining.is_empty() => {
             Pick::None { why: format!("no {name} gains more than it loses on val"), below_floor: false }
         }
@@ -70,21 +72,21 @@ pub fn pick(sweep: &Sweep, floor: AccuracyFloor) -> Result<Pick, EvalError> {
     })
 }
 
-/// What a point is ranked by; `None` where it changes nothing or only loses.
-fn score(point: &SweepPoint) -> Option<f64> {
+/// What a value is ranked by; `None` where it changes nothing or only loses.
+fn rank(point: &GridScore) -> Option<f64> {
     match point.rgi_reason.as_deref() {
-        Some("lost nothing") => point.rgi_low,
+        Some("lost nothing") => point.rgi_ci95.map(|[low, _]| low),
         _ => point.rgi,
     }
 }
 
-fn reason(point: &SweepPoint, least: f64) -> String {
+fn reason(point: &GridScore, least: f64) -> String {
     let what = match point.rgi {
         Some(rgi) => format!("the highest RGI on val ({rgi:+.2})"),
         None => "it loses no right answer on val".to_owned(),
     };
-    let doubt = match point.rgi_low {
-        Some(low) if low <= 0.0 => "; its interval holds 0, so it may be luck",
+    let doubt = match point.rgi_ci95 {
+        Some([low, _]) if low <= 0.0 => "; its interval holds 0, so it may be luck",
         _ => "",
     };
     format!("{what} of those with an accuracy of {least:.1} % or more{doubt}")
@@ -95,25 +97,21 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::sweep::file::SweepKind;
+    use crate::grid::cell::GridCell;
+    use crate::grid::kind::GridKind;
 
-    fn point(value: f64, acc: f64, rgi: Option<f64>) -> SweepPoint {
-        SweepPoint {
-            value,
-            acc: Some(acc),
-            tru: None,
-            rel: None,
-            refusal_rate: None,
-            rgi,
-            rgi_reason: None,
-            rgi_low: rgi.map(|rgi| rgi - 0.2),
-            rgi_high: rgi.map(|rgi| rgi + 0.2),
-            by_task: BTreeMap::new(),
-        }
+    fn point(value: f64, acc: f64, rgi: Option<f64>) -> GridCell {
+        let rgi_ci95 = rgi.map(|rgi| [rgi - 0.2, rgi + 0.2]);
+        cell(value, GridScore { acc: Some(acc), rgi, rgi_ci95, ..GridScore::default() })
     }
 
-    fn sweep(points: Vec<SweepPoint>) -> Sweep {
-        Sweep::new(SweepKind::AdapterScale, SweepSet::Val, 100, Some(60.0), points)
+    fn cell(value: f64, score: GridScore) -> GridCell {
+        GridCell { value: value.into(), seed: None, tasks: BTreeMap::from([(ALL.to_owned(), score)]) }
+    }
+
+    fn sweep(cells: Vec<GridCell>) -> Grid {
+        let base_acc = BTreeMap::from([(ALL.to_owned(), Some(60.0))]);
+        Grid::new(GridKind::AdapterScale, GridSet::Val, 100, base_acc, cells)
     }
 
     fn value(choice: Pick) -> Option<f64> {
@@ -158,10 +156,14 @@ mod tests {
 
     #[test]
     fn losing_nothing_counts_by_the_low_end_of_the_interval_and_a_doubtful_gain_is_said() {
-        let clean = |low| SweepPoint {
-            rgi_reason: Some("lost nothing".to_owned()),
-            rgi_low: Some(low),
-            ..point(0.25, 60.0, None)
+        let clean = |low| {
+            let score = GridScore {
+                acc: Some(60.0),
+                rgi_reason: Some("lost nothing".to_owned()),
+                rgi_ci95: Some([low, 1.0]),
+                ..GridScore::default()
+            };
+            cell(0.25, score)
         };
         let best =
             |low| pick(&sweep(vec![clean(low), point(1.0, 55.0, Some(0.15))]), AccuracyFloor::OfBase(0.8));
@@ -173,7 +175,7 @@ mod tests {
 
     #[test]
     fn nothing_is_picked_on_the_test_set() {
-        let test = Sweep { set: SweepSet::Test, ..sweep(vec![point(1.0, 60.0, Some(0.5))]) };
+        let test = Grid { set: GridSet::Test, ..sweep(vec![point(1.0, 60.0, Some(0.5))]) };
         assert!(
             pick(&test, AccuracyFloor::OfBase(0.0)).unwrap_err().to_string().contains("not on the test set")
         );

@@ -7,9 +7,9 @@ use burn::backend::autodiff::ops::{Backward, Ops};
 use burn::backend::flex::FlexTensor;
 use burn::tensor::{DType, Tensor, module};
 
-use super::buffer::{chunk_of_rows, dense, for_chunks, map, sum_vectors, tensor, values, values_mut};
-use super::math::{sum, sum_pairs, vectorised};
-use super::record::{fusable, in_float32, operand, record};
+use crate::fused::buffer::{chunk_of_rows, dense, for_chunks, map, sum_vectors, tensor, values, values_mut};
+use crate::fused::math::{sum, sum_pairs, vectorised};
+use crate::fused::record::{fusable, in_float32, operand, record};
 
 /// `(x - mean) / sqrt(variance + epsilon) * weight + bias` over the last dimension (Ba et al. 2016), with the variance
 /// of the population.
@@ -123,8 +123,8 @@ impl Backward<Flex, 3> for LayerNormBackward {
 
 #[cfg(test)]
 mod tests {
-    use super::super::test_support::{check_finite_differences, check_same_bytes, check_with_graph};
     use super::*;
+    use crate::fused::test_support::{check_finite_differences, check_same_bytes, check_with_graph};
 
     const SHAPES: [&[usize]; 3] = [&[301, 128], &[128], &[128]];
 

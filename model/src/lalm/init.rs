@@ -9,8 +9,9 @@ use crate::arch::config::LalmConfig;
 use crate::arch::names::{CONVOLUTIONS, Role};
 use crate::arch::specs::{TensorKind, TensorSpec};
 use crate::error::ModelError;
-use crate::generate::defaults::GenerationDefaults;
 use crate::lalm::Lalm;
+use crate::nn::sinusoids::sinusoids;
+use crate::text::generation::GenerationDefaults;
 use crate::text::tokenizer::LalmTokenizer;
 
 /// Standard deviation of the token embedding.
@@ -84,21 +85,6 @@ fn convolution_gain(name: &str) -> f64 {
     if name.starts_with(CONVOLUTIONS[0]) { 4.0 } else { 2.0 }
 }
 
-/// Whisper's positions: `[sin(t w_j), cos(t w_j)]` concatenated, `w_j = 10000^(-j / (width / 2 - 1))`.
-///
-/// Radford et al. 2022, reference code `sinusoids` in whisper/model.py.
-pub(crate) fn sinusoids(positions: usize, width: usize) -> Vec<f32> {
-    let half = width / 2;
-    let step = 10_000_f64.ln() / (half.max(2) - 1) as f64;
-    let mut out = Vec::with_capacity(positions * width);
-    for position in 0..positions {
-        let angle = |j: usize| position as f64 * (-step * j as f64).exp();
-        out.extend((0..half).map(|j| angle(j).sin() as f32));
-        out.extend((0..half).map(|j| angle(j).cos() as f32));
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -134,17 +120,6 @@ mod tests {
             initial_values(&spec("a", &[4], Role::Decoder, kind), (1, 1), 0).iter().all(|&it| it == value)
         };
         assert!(all(TensorKind::Bias, 0.0) && all(TensorKind::Norm, 1.0));
-    }
-
-    #[test]
-    fn positions_are_sines_then_cosines_from_one_radian_per_step_down() {
-        let table = sinusoids(3, 6);
-        let (slow, mid) = (1e-4_f64, 1e-2_f64);
-        let expected =
-            [2.0_f64.sin(), (2.0 * mid).sin(), (2.0 * slow).sin(), 2.0_f64.cos(), (2.0 * mid).cos()];
-        for (found, expected) in table[12..].iter().zip(expected) {
-            assert!((f64::from(*found) - expected).abs() < 1e-6, "{found} {expected}");
-        }
     }
 
     #[test]

@@ -7,9 +7,9 @@ use burn::backend::autodiff::ops::{Backward, Ops};
 use burn::backend::flex::FlexTensor;
 use burn::tensor::{DType, Tensor};
 
-use super::buffer::{chunk_of_rows, dense, for_chunks, map, sum_vectors, tensor, values, values_mut};
-use super::math::{sum, sum_pairs, vectorised};
-use super::record::{fusable, operand, record};
+use crate::fused::buffer::{chunk_of_rows, dense, for_chunks, map, sum_vectors, tensor, values, values_mut};
+use crate::fused::math::{sum, sum_pairs, vectorised};
+use crate::fused::record::{fusable, operand, record};
 
 /// `x / sqrt(mean(x^2) + epsilon) * weight` over the last dimension (Zhang and Sennrich 2019, eq. 4).
 ///
@@ -111,8 +111,8 @@ impl Backward<Flex, 2> for RmsNormBackward {
 
 #[cfg(test)]
 mod tests {
-    use super::super::test_support::{check_finite_differences, check_same_bytes, check_with_graph};
     use super::*;
+    use crate::fused::test_support::{check_finite_differences, check_same_bytes, check_with_graph};
 
     const SHAPES: [&[usize]; 2] = [&[301, 128], &[128]];
 

@@ -15,8 +15,10 @@ use crate::compare::methods::{ALL, task_names};
 use crate::compare::rules::{Rule, fit_on_val};
 use crate::config::EvalConfig;
 use crate::error::EvalError;
+use crate::grid::cell::GridCell;
+use crate::grid::file::{Grid, Picked};
+use crate::grid::kind::{GridKind, GridSet};
 use crate::method::Method;
-use crate::sweep::file::{Picked, Sweep, SweepKind, SweepPoint, SweepSet};
 
 /// Parts that the answers of val are cut into, by confidence, for the thresholds of a sweep.
 const THRESHOLD_STEPS: usize = 50;
@@ -72,23 +74,23 @@ impl Sweeper<'_> {
     /// [`EvalError::Model`], [`EvalError::Common`], [`EvalError::Template`].
     pub fn adapters(
         &self,
-        kind: SweepKind,
+        kind: GridKind,
         steps: &[SweepStep],
-        set: SweepSet,
+        set: GridSet,
         prepared: &Prepared,
-    ) -> Result<Sweep, EvalError> {
+    ) -> Result<Grid, EvalError> {
         let base = judgements(&self.base(prepared)?);
-        let mut points = Vec::new();
+        let mut cells = Vec::new();
         for step in steps {
             let Some(adapter) = &step.adapter else {
-                points.push(self.point(step.value, prepared, &base, &base)?);
+                cells.push(self.cell(step.value, prepared, &base, &base)?);
                 continue;
             };
             let label = format!("{} {}", kind.name(), step.value);
             let answers = self.answers(&label, Some(adapter), prepared)?;
-            points.push(self.point(step.value, prepared, &base, &judgements(&answers))?);
+            cells.push(self.cell(step.value, prepared, &base, &judgements(&answers))?);
         }
-        self.sweep(kind, set, prepared, &base, points)
+        self.grid(kind, set, prepared, &base, cells)
     }
 
     /// The thresholds of the base model's answers to val; `None` if it has no option probabilities there.
@@ -128,21 +130,21 @@ impl Sweeper<'_> {
     pub fn below(
         &self,
         thresholds: &Thresholds,
-        set: SweepSet,
+        set: GridSet,
         prepared: &Prepared,
-    ) -> Result<Sweep, EvalError> {
+    ) -> Result<Grid, EvalError> {
         let answers = self.base(prepared)?;
         let base = judgements(&answers);
-        let mut points = Vec::new();
+        let mut cells = Vec::new();
         for &least in &thresholds.log_probs {
             let refuse = |answer: &Answer| {
                 if answer.confidence() < least { Judgement::REFUSED } else { answer.judgement }
             };
             let after: Vec<Judgement> = answers.iter().map(refuse).collect();
-            points.push(self.point(least.exp(), prepared, &base, &after)?);
+            cells.push(self.cell(least.exp(), prepared, &base, &after)?);
         }
-        let sweep = self.sweep(SweepKind::Threshold, set, prepared, &base, points)?;
-        Ok(Sweep { picked: thresholds.picked.clone(), ..sweep })
+        let grid = self.grid(GridKind::Threshold, set, prepared, &base, cells)?;
+        Ok(Grid { picked: thresholds.picked.clone(), ..grid })
     }
 
     fn base(&self, prepared: &Prepared) -> Result<Vec<Answer>, EvalError> {
@@ -168,13 +170,13 @@ impl Sweeper<'_> {
         run.answers_of(label, method, adapter, prepared)
     }
 
-    fn point(
+    fn cell(
         &self,
         value: f64,
         prepared: &Prepared,
         base: &[Judgement],
         after: &[Judgement],
-    ) -> Result<SweepPoint, EvalError> {
+    ) -> Result<GridCell, EvalError> {
         let questions: Vec<Question> =
             prepared.questions.iter().map(|question| question.original.clone()).collect();
         let mut rows = Vec::new();
@@ -187,19 +189,20 @@ impl Sweeper<'_> {
         }
         let all = compare(base, after, Some(&clusters(&questions)), self.seed, self.config.bootstrap_draws)?;
         rows.push((ALL.to_owned(), all));
-        Ok(SweepPoint::new(value, rows.iter().map(|(task, row)| (task.as_str(), row))))
+        Ok(GridCell::new(value.into(), None, rows.iter().map(|(task, row)| (task.as_str(), row))))
     }
 
-    fn sweep(
+    fn grid(
         &self,
-        kind: SweepKind,
-        set: SweepSet,
+        kind: GridKind,
+        set: GridSet,
         prepared: &Prepared,
         base: &[Judgement],
-        points: Vec<SweepPoint>,
-    ) -> Result<Sweep, EvalError> {
-        let base_acc = compare(base, base, None, self.seed, 0)?.acc.before;
-        Ok(Sweep::new(kind, set, prepared.questions.len(), base_acc, points))
+        cells: Vec<GridCell>,
+    ) -> Result<Grid, EvalError> {
+        let unchanged = self.cell(0.0, prepared, base, base)?;
+        let base_acc = unchanged.tasks.into_iter().map(|(task, score)| (task, score.acc)).collect();
+        Ok(Grid::new(kind, set, prepared.questions.len(), base_acc, cells))
     }
 }
 
@@ -214,7 +217,7 @@ mod tests {
     use idk_common::progress::Progress;
 
     use super::*;
-    use crate::evaluate::tests::{config, features, lalm, named, prepared};
+    use crate::test_fixture::{config, features, lalm, named, prepared};
 
     fn with_sweeper<T>(check: impl FnOnce(&Sweeper<'_>, &NamedAdapter, &Prepared) -> T) -> T {
         let (lalm, features, dir) = (lalm(), features(), tempfile::tempdir().unwrap());
@@ -245,11 +248,11 @@ mod tests {
     fn at_scale_0_the_answers_are_the_base_models_and_nothing_changes() {
         with_sweeper(|sweeper, adapter, prepared| {
             let steps = adapter_scale_steps(adapter, &[2.0, 0.0]);
-            let sweep = sweeper.adapters(SweepKind::AdapterScale, &steps, SweepSet::Val, prepared).unwrap();
-            let zero = &sweep.points[0];
-            assert_eq!((zero.value, zero.acc, zero.rgi), (0.0, sweep.base.acc, None));
+            let sweep = sweeper.adapters(GridKind::AdapterScale, &steps, GridSet::Val, prepared).unwrap();
+            let zero = sweep.at(0.0).unwrap();
+            assert_eq!((zero.acc, zero.rgi), (sweep.base_acc[ALL], None));
             assert_eq!(zero.rgi_reason.as_deref(), Some("changed nothing"));
-            assert_eq!((sweep.questions, sweep.points.len(), zero.by_task.len()), (4, 2, 3));
+            assert_eq!((sweep.questions, sweep.cells.len(), sweep.tasks().len()), (4, 2, 3));
         });
     }
 
@@ -273,11 +276,15 @@ mod tests {
     fn the_threshold_curve_goes_from_refusing_nothing_to_refusing_all() {
         with_sweeper(|sweeper, _, prepared| {
             let thresholds = sweeper.thresholds(prepared).unwrap().unwrap();
-            let sweep = sweeper.below(&thresholds, SweepSet::Test, prepared).unwrap();
-            let (first, last) = (sweep.points.first().unwrap(), sweep.points.last().unwrap());
-            assert_eq!((first.value, first.refusal_rate), (0.0, Some(0.0)));
-            assert_eq!((last.value, last.refusal_rate, last.acc), (1.0, Some(100.0), Some(0.0)));
-            let rates: Vec<f64> = sweep.points.iter().map(|point| point.refusal_rate.unwrap()).collect();
+            let sweep = sweeper.below(&thresholds, GridSet::Test, prepared).unwrap();
+            let last = sweep.at(1.0).unwrap();
+            assert_eq!((last.refusal_rate, last.acc), (Some(100.0), Some(0.0)));
+            let rates: Vec<f64> =
+                sweep.cells.iter().map(|cell| cell.all().unwrap().refusal_rate.unwrap()).collect();
+            assert_eq!(
+                (sweep.at(0.0).unwrap().refusal_rate, rates[0], rates.last()),
+                (Some(0.0), 0.0, Some(&100.0))
+            );
             assert!(rates.is_sorted(), "{rates:?}");
         });
     }

@@ -22,7 +22,7 @@ impl Cell {
 }
 
 /// Rows of cells, the header first; all of the same length.
-pub(crate) type Grid = Vec<Vec<Cell>>;
+pub(crate) type TextTable = Vec<Vec<Cell>>;
 
 /// A Markdown table: the first column to the left, the others to the right.
 pub(crate) fn markdown(grid: &[Vec<Cell>]) -> String {
@@ -122,7 +122,7 @@ fn latex_cell(cell: &Cell) -> String {
 mod tests {
     use super::*;
 
-    fn grid(name: &str) -> Grid {
+    fn grid(name: &str) -> TextTable {
         vec![vec![Cell::own("test"), Cell::own("RGI")], vec![Cell::name(name), Cell::own("-0.19")]]
     }
 

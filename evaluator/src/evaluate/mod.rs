@@ -1,0 +1,132 @@
+//! The whole evaluation: answer, store, compare, `report.html`, `results.json`.
+
+mod candidates;
+mod fit;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use idk_common::fs;
+use idk_common::json::{write_json, write_jsonl};
+use idk_common::progress::NewProgress;
+
+use crate::answer::answers_file::{clear_answers, write_answers};
+use crate::answer::prepare::Prepared;
+use crate::answer::prompts::Prompts;
+use crate::answer::record::Answer;
+use crate::answer::self_consistency::self_consistency;
+use crate::answer::subject::{Evaluation, Subject};
+use crate::compare::groups::{Grouping, count_groups};
+use crate::compare::methods::{Yardsticks, compare_method};
+use crate::compare::pairs::pair_results;
+use crate::compare::results::{FORMAT, REJECTED_FILE, Results, base_results, results_file};
+use crate::compare::rules::{Rule, apply};
+use crate::config::EvalConfig;
+use crate::error::EvalError;
+use crate::method::{Candidate, Method};
+use crate::report::html::{report_file, write_report};
+use crate::report::run_files::RunFiles;
+
+use self::candidates::{candidates, check_possible};
+use self::fit::fit_rule;
+
+/// Answers the prepared questions with the base model and with every method of the recipe, compares them, and writes
+/// `answers-<name>.jsonl`, `rejected.jsonl`, `report.html` and, last, `results.json` into `eval_dir`.
+///
+/// Answers that an earlier evaluation stored there are used again where everything that they depend on is the same.
+///
+/// # Errors
+/// [`EvalError::Config`], [`EvalError::Template`], [`EvalError::Lacks`] before anything is changed;
+/// [`EvalError::Model`], [`EvalError::Common`].
+pub fn evaluate(
+    subject: &Subject<'_>,
+    prepared: &Prepared,
+    config: &EvalConfig,
+    seed: u64,
+    eval_dir: &Path,
+    progress: NewProgress,
+) -> Result<Results, EvalError> {
+    config.validate()?;
+    let prompts = Prompts::load(&config.prompts)?;
+    let candidates = candidates(config, subject.adapters);
+    check_possible(subject, config, &candidates)?;
+    let names: Vec<&str> = candidates.iter().map(|who| who.name.as_str()).collect();
+    // Results next to answers that are not theirs would mislead.
+    fs::remove_if_exists(&results_file(eval_dir))?;
+    fs::remove_if_exists(&report_file(eval_dir))?;
+    fs::remove_if_exists(&eval_dir.join(REJECTED_FILE))?;
+    clear_answers(eval_dir, &names)?;
+    let run = Evaluation { subject, config, prompts: &prompts, eval_dir, progress };
+    let base = run.answers(&Method::Base.into(), prepared)?;
+    write_answers(eval_dir, &Method::Base.into(), prepared, &base)?;
+    let self_consistency = subject.samples.map(|samples| self_consistency(prepared, &base, &samples.test));
+    let mut said: BTreeMap<&str, (Vec<Answer>, Option<Rule>)> = BTreeMap::new();
+    for who in candidates.iter().filter(|who| !who.method.is_rule()) {
+        let answers = run.answers(who, prepared)?;
+        write_answers(eval_dir, who, prepared, &answers)?;
+        said.insert(&who.name, (answers, None));
+    }
+    for who in candidates.iter().filter(|who| who.method.is_rule()) {
+        let first = candidates.iter().find(|who| !who.method.is_rule());
+        let like = first.and_then(|who| Some((who.name.as_str(), said.get(who.name.as_str())?.0.as_slice())));
+        let rule = fit_rule(&run, who.method, prepared, like)?;
+        let answers = apply(&rule, prepared, &base, self_consistency.as_deref(), seed)?;
+        write_answers(eval_dir, who, prepared, &answers)?;
+        said.insert(&who.name, (answers, Some(rule)));
+    }
+    let mut methods = Vec::new();
+    let mut all: Vec<(&str, &[Answer])> = vec![(Method::Base.name(), &base)];
+    for who in &candidates {
+        let Some((answers, rule)) = said.get(who.name.as_str()) else { continue };
+        let rules = Yardsticks {
+            known_share: Some(subject.known_share),
+            self_consistency: self_consistency.as_deref(),
+        };
+        let mut result = compare_method(prepared, &base, who, answers, rules, config, seed)?;
+        result.rule.clone_from(rule);
+        methods.push(result);
+        all.push((&who.name, answers));
+    }
+    let results = Results {
+        format: FORMAT,
+        program: concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION")).to_owned(),
+        seed,
+        prompt: prepared.style,
+        config: config.without_folders(),
+        provenance: provenance(subject, &candidates, &prompts),
+        n: prepared.questions.len(),
+        rejected: prepared.rejected.len(),
+        cut_audio: prepared.cut_audio,
+        open: match config.answer_by.is_from_list() {
+            true => prepared.questions.iter().filter(|question| question.shown.is_open()).count(),
+            false => 0,
+        },
+        base: base_results(prepared, &base)?,
+        base_sub_categories: count_groups(prepared, &base, Grouping::SubCategory),
+        base_difficulties: count_groups(prepared, &base, Grouping::Difficulty),
+        methods,
+        pairs: pair_results(prepared, &all)?,
+    };
+    write_jsonl(&eval_dir.join(REJECTED_FILE), &prepared.rejected)?;
+    write_report(eval_dir, &results, prepared, &all, &RunFiles::read(subject.run_dir)?)?;
+    write_json(&results_file(eval_dir), &results)?;
+    Ok(results)
+}
+
+/// What the caller gave, and the prompts that were used.
+fn provenance(
+    subject: &Subject<'_>,
+    candidates: &[Candidate],
+    prompts: &Prompts,
+) -> BTreeMap<String, String> {
+    let mut provenance = subject.provenance.clone();
+    for who in candidates {
+        for (name, sha256) in prompts.hashes(who.method) {
+            provenance.insert(format!("prompt_{name}_sha256"), sha256.to_owned());
+        }
+    }
+    provenance
+}
+
+#[cfg(test)]
+mod tests;
