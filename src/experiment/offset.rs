@@ -49,7 +49,7 @@ pub(crate) fn pick_refusal_offset(recipe: &Recipe, request: OffsetRequest) -> Re
     };
     let grid = Grid { picked, ..grid };
     grid.write(run.root())?;
-    print_result(request.json, &grid, || advice(&grid, &choice))
+    Ok(print_result(request.json, &grid, || advice(&grid, &choice))?)
 }
 
 fn wanted(held_back: &HeldBack<'_>, rate: f64) -> Result<Picked, Failure> {
