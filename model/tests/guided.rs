@@ -11,7 +11,7 @@ use idk_model::{
 
 const TOLERANCE: f64 = 2e-4;
 
-/// What options look like: some begin alike, one as the refusal does, and one goes on where another ends.
+/// What options look like: some begin alike, one as the refusal does, and some continue where another ends.
 const OPTIONS: [&str; 16] = [
     "dog",
     "dog barking",
