@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
-# Runs recipes one after the other and prints docs/guide/results.md's part of each: command, minutes, seed, table.
+# Runs recipes one after the other, prints the time of each, stores their results in docs/results/ and rewrites the tables of
+# README.md and docs/guide/results.md from them. A test holds these pages to the stored results.
 #
-#   cargo build --release --bins && scripts/results.sh sound music speech all sound-dpo > results.md
+#   cargo build --release --bins && scripts/results.sh sound music speech all sound-dpo
 set -euo pipefail
 cd "$(dirname "$0")/.."
 train=${CARGO_TARGET_DIR:-target}/release/idk-train
-runs=${RUNS:-runs}
+runs=${RUNS:-runs/results}
 mkdir -p "$runs"
+runs=$(cd "$runs" && pwd)
 
 for recipe in "$@"; do
   out="$runs/$(basename "$recipe")"
@@ -16,8 +18,6 @@ for recipe in "$@"; do
     exit 1
   fi
   seconds=$(($(date +%s) - started))
-  printf '## %s\n\n    cargo run --release --bin idk-train -- recipes/%s.toml\n\n' "$recipe" "$recipe"
-  printf 'Seed %s, %d min %d s.\n\n' "$(sed -n 's/^seed = //p' "recipes/$recipe.toml")" $((seconds / 60)) $((seconds % 60))
-  cat "$out.table"
-  printf '\n'
+  printf '%s: seed %s, %d min %d s\n' "$recipe" "$(sed -n 's/^seed = //p' "recipes/$recipe.toml")" $((seconds / 60)) $((seconds % 60))
 done
+IDK_WRITE_DOCS=1 IDK_RUNS="$runs" cargo test --quiet --release --workspace --test it result_tables >&2

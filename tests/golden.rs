@@ -9,10 +9,14 @@
     reason = "helpers of tests, which clippy does not count as tests"
 )]
 
+#[path = "golden/calibrated.rs"]
+mod calibrated;
 #[path = "golden/dpo.rs"]
 mod dpo;
 #[path = "golden/fixture.rs"]
 mod fixture;
+#[path = "golden/rl.rs"]
+mod rl;
 #[path = "golden/train.rs"]
 mod train;
 

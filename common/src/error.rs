@@ -77,6 +77,15 @@ pub enum CommonError {
         /// What is in the way.
         path: PathBuf,
     },
+    /// A folder that looks like a run, and does not say that this program made it.
+    #[error(
+        "`{}` has a recipe.toml and no identity.json: an earlier version of this program made it, or another program",
+        display_path(path)
+    )]
+    UnknownRun {
+        /// The run folder.
+        path: PathBuf,
+    },
     /// Another process holds the folder's lock.
     #[error(
         "`{}` is in use by another process{}",
@@ -139,7 +148,7 @@ impl Diagnose for CommonError {
             Self::NotFound { .. } => ExitKind::MissingInput,
             Self::Io { .. } => ExitKind::Io,
             Self::Busy { .. } => ExitKind::Busy,
-            Self::NotOurs { .. } => ExitKind::Usage,
+            Self::NotOurs { .. } | Self::UnknownRun { .. } => ExitKind::Usage,
             Self::NotAFile { .. }
             | Self::TooLarge { .. }
             | Self::NotUtf8 { .. }
@@ -173,6 +182,10 @@ impl Diagnose for CommonError {
             Self::Json { .. } => "correct the file at that place",
             Self::Encode { .. } => return None,
             Self::NotOurs { .. } => "choose another output folder, or move what is in the way",
+            Self::UnknownRun { .. } => {
+                "choose another folder with `--set output.dir=DIR`, or move this one aside: `idk-train` and `idk-build` do \
+                 with `--fresh`"
+            }
             Self::Busy { .. } => "wait for the other process, or choose another output folder",
             Self::Mismatch { .. } => "the file was changed or damaged: restore it, or make the folder again",
             Self::OutsideFolder { .. } => "use a path relative to that folder, without `..`",

@@ -74,7 +74,7 @@ impl RunDir {
     /// `identity.json` is a run, and so is a dataset of its own.
     ///
     /// # Errors
-    /// Those of [`owned::check`].
+    /// [`CommonError::UnknownRun`] for the run of an earlier version; those of [`owned::check`].
     pub fn check_claim(&self) -> Result<(), CommonError> {
         if self.is_run() && !self.root.join(OWNED_FILE).exists() {
             return Ok(());
@@ -82,7 +82,18 @@ impl RunDir {
         let is_dataset = MARKS_OF_A_DATASET.iter().any(|mark| self.dataset().join(mark).is_file());
         let names: Vec<&str> =
             ENTRIES.into_iter().filter(|&name| name != DATASET_DIR || !is_dataset).collect();
-        owned::check(&self.root, &names)
+        owned::check(&self.root, &names).map_err(|error| match error {
+            CommonError::NotOurs { .. } if self.looks_like_a_run() => {
+                CommonError::UnknownRun { path: self.root.clone() }
+            }
+            error => error,
+        })
+    }
+
+    /// Whether the folder has what every run has but the mark of the program, which earlier versions did not write.
+    fn looks_like_a_run(&self) -> bool {
+        let results = [self.dataset(), self.checkpoints(), self.adapter(), self.eval()];
+        self.recipe().is_file() && !self.identity().exists() && results.iter().any(|it| it.is_dir())
     }
 
     /// Whether the folder says that the program made it.
@@ -199,6 +210,22 @@ mod tests {
         assert_eq!(folder, Path::new("runs/sound/checkpoints/step-000120"));
         assert_eq!(folder_step(&folder), Some(120));
         assert_eq!(folder_step(Path::new("checkpoints/.tmp-step-000120")), None);
+    }
+
+    #[test]
+    fn a_run_of_an_earlier_version_is_told_from_files_of_others_and_says_what_to_do() {
+        use crate::diagnose::Diagnose;
+        let dir = tempfile::tempdir().unwrap();
+        let run = RunDir::new(dir.path());
+        write_atomic(&run.adapter().join("adapter_config.json"), b"{}").unwrap();
+        assert!(matches!(run.check_claim(), Err(CommonError::NotOurs { path }) if path == run.adapter()));
+        write_atomic(&run.recipe(), b"seed = 0").unwrap();
+        let error = run.check_claim().unwrap_err();
+        assert!(matches!(&error, CommonError::UnknownRun { path } if path == dir.path()), "{error}");
+        assert_eq!(error.exit_kind().code(), 2);
+        assert!(error.hint().unwrap().contains("--fresh"));
+        write_atomic(&run.identity(), b"{\"program\": \"0.1.0\"}").unwrap();
+        run.check_claim().unwrap();
     }
 
     #[test]

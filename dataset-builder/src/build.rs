@@ -73,7 +73,7 @@ mod tests {
         one_thread.install(|| run(&lalm, &set, &many, &out("many-one"))).unwrap();
         assert!(bytes_of(&out("many")) == bytes_of(&out("many-one")), "many samples on one thread differ");
         let first = bytes_of(&out("first"));
-        assert_eq!(first.len(), 9, "{:?}", first.keys());
+        assert_eq!(first.len(), 10, "{:?}", first.keys());
         assert!(first == bytes_of(&out("again")), "a second build differs");
         assert!(first == bytes_of(&out("one")), "a build on one thread differs");
         verify(&out("first")).unwrap();

@@ -22,6 +22,8 @@ pub enum Target {
     Gold,
     /// One of the model's own correct samples, chosen by the seed (Cheng et al. 2024, arXiv 2401.13275).
     Sampled,
+    /// The commonest of the model's own correct samples: what it mostly says already, so that little changes.
+    Own,
 }
 
 /// In which order the options are shown.
@@ -71,8 +73,11 @@ pub struct BuildConfig {
     pub refusal: String,
     /// Several such answers, of which each question gets one by the seed, instead of `refusal`. Default none.
     pub refusals: Vec<String>,
-    /// The answer that a known question is trained to give: `gold` or `sampled`. Default `gold`.
+    /// The answer that a known question is trained to give: `gold`, `sampled` or `own`. Default `gold`.
     pub target: Target,
+    /// Tasks whose questions only keep the model's own answers, right or wrong: no label of theirs is used, and none of
+    /// them is refused. Default none.
+    pub keep_tasks: Vec<String>,
     /// Cap on the share of unknown questions among the training rows: more are left out by the seed, the same share of
     /// every task and sub-category. Default none.
     pub max_idk_share: Option<f64>,
@@ -125,6 +130,7 @@ impl Default for BuildConfig {
             refusal: idk_questions::REFUSAL.to_owned(),
             refusals: Vec::new(),
             target: Target::default(),
+            keep_tasks: Vec::new(),
             max_idk_share: None,
             val_share: 0.0,
             max_pairs_per_question: None,
@@ -147,7 +153,7 @@ impl Default for BuildConfig {
 
 impl BuildConfig {
     /// The keys that decide what is made of the samples, not the samples: `idk-build relabel` may change them.
-    pub const LABELLING_KEYS: [&'static str; 7] = LABELLING_KEYS;
+    pub const LABELLING_KEYS: [&'static str; 8] = LABELLING_KEYS;
 
     /// What is wrong with the values of `[build]`, all of it.
     #[must_use]
@@ -231,6 +237,7 @@ impl BuildConfig {
         Self {
             k: other.k,
             target: other.target,
+            keep_tasks: other.keep_tasks.clone(),
             refusal: refusals.refusal.clone(),
             refusals: refusals.refusals.clone(),
             max_idk_share: other.max_idk_share,
@@ -424,6 +431,7 @@ mod tests {
         let other = BuildConfig {
             k: 2,
             target: Target::Sampled,
+            keep_tasks: vec!["music".to_owned()],
             refusal: "I am not sure".to_owned(),
             refusals: vec!["I don't know".to_owned()],
             max_idk_share: Some(0.5),

@@ -16,8 +16,16 @@ use idk_server::ServerError;
 pub(crate) const SECTION: &str = "build";
 
 /// The keys that decide what is made of the samples, not the samples.
-pub(crate) const LABELLING_KEYS: [&str; 7] =
-    ["k", "target", "refusal", "refusals", "max_idk_share", "val_share", "max_pairs_per_question"];
+pub(crate) const LABELLING_KEYS: [&str; 8] = [
+    "k",
+    "target",
+    "keep_tasks",
+    "refusal",
+    "refusals",
+    "max_idk_share",
+    "val_share",
+    "max_pairs_per_question",
+];
 
 /// Everything that can go wrong while a dataset is built or read.
 #[derive(Debug, thiserror::Error)]

@@ -9,15 +9,19 @@ use idk_questions::rows::SftRow;
 use serde_json::{Map, Value, json};
 
 use crate::error::BuildError;
+use crate::format::calibrated::CalibratedRow;
 use crate::format::chats::verify;
-use crate::format::files::{DPO_FILE, DPO_VAL_FILE, SFT_FILE, SFT_VAL_FILE, relative_to};
+use crate::format::files::{
+    DPO_FILE, DPO_VAL_FILE, SFT_FILE, SFT_VAL_FILE, TRAIN_FILES, VAL_FILES, relative_to,
+};
 use crate::format::pairs::DpoRow;
 
 /// The description of the files that LLaMA-Factory reads.
 const DATASET_INFO_FILE: &str = "dataset_info.json";
 
 /// The names of our entries in it.
-const INFO_NAMES: [&str; 4] = ["idk_sft", "idk_dpo", "idk_sft_val", "idk_dpo_val"];
+const INFO_NAMES: [&str; 6] =
+    ["idk_sft", "idk_dpo", "idk_calibrated", "idk_sft_val", "idk_dpo_val", "idk_calibrated_val"];
 
 /// Who is to read the files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,9 +79,8 @@ pub fn export(dir: &Path, out: &Path, format: ExportFormat, paths: Paths) -> Res
     let name = |audios: &[String]| -> Result<Vec<String>, BuildError> {
         audios.iter().map(|audio| named(dir, out, audio, paths)).collect()
     };
-    let (written, left_out): (Vec<&str>, Vec<&str>) = [SFT_FILE, DPO_FILE, SFT_VAL_FILE, DPO_VAL_FILE]
-        .into_iter()
-        .partition(|&file| manifest.files.contains_key(file));
+    let (written, left_out): (Vec<&str>, Vec<&str>) =
+        TRAIN_FILES.into_iter().chain(VAL_FILES).partition(|&file| manifest.files.contains_key(file));
     let info = (format == ExportFormat::LlamaFactory)
         .then(|| read_info(&out.join(DATASET_INFO_FILE)))
         .transpose()?;
@@ -90,16 +93,26 @@ pub fn export(dir: &Path, out: &Path, format: ExportFormat, paths: Paths) -> Res
     }
     let mut exported = Exported::default();
     for file in written {
+        let from = dir.join(file);
         let mut writer = JsonlWriter::create(&out.join(file))?;
-        if file == SFT_FILE || file == SFT_VAL_FILE {
-            for row in JsonlReader::<SftRow>::open(&dir.join(file))? {
-                let row = row?;
-                writer.put(&chat(&row, &name(&row.audios)?, format))?;
+        match file {
+            SFT_FILE | SFT_VAL_FILE => {
+                for row in JsonlReader::<SftRow>::open(&from)? {
+                    let row = row?;
+                    writer.put(&chat(&row, &name(&row.audios)?, format))?;
+                }
             }
-        } else {
-            for row in JsonlReader::<DpoRow>::open(&dir.join(file))? {
-                let row = row?;
-                writer.put(&pair(&row, &name(&row.audios)?, format))?;
+            DPO_FILE | DPO_VAL_FILE => {
+                for row in JsonlReader::<DpoRow>::open(&from)? {
+                    let row = row?;
+                    writer.put(&pair(&row, &name(&row.audios)?, format))?;
+                }
+            }
+            _ => {
+                for row in JsonlReader::<CalibratedRow>::open(&from)? {
+                    let row = row?;
+                    writer.put(&calibrated(&row, &name(&row.audios)?, format))?;
+                }
             }
         }
         exported.files.push((file.to_owned(), writer.rows()));
@@ -168,7 +181,31 @@ fn pair(row: &DpoRow, audios: &[String], format: ExportFormat) -> Value {
     }
 }
 
-/// One entry a file, under the names `idk_sft`, `idk_dpo`, `idk_sft_val` and `idk_dpo_val`.
+/// A chat that ends with the model's own answer, the refusal and the error rate next to it: columns that the programs
+/// keep but do not train on.
+fn calibrated(row: &CalibratedRow, audios: &[String], format: ExportFormat) -> Value {
+    let refusal = row.refusal.last().map(Message::tagged).unwrap_or_default();
+    match format {
+        ExportFormat::Trl => json!({
+            "prompt": row.prompt,
+            "completion": row.own,
+            "refusal": refusal,
+            "error_rate": row.error_rate,
+            "audios": audios,
+        }),
+        ExportFormat::MsSwift | ExportFormat::LlamaFactory => {
+            let messages: Vec<&Message> = row.prompt.iter().chain(&row.own).collect();
+            json!({
+                "messages": messages,
+                "refusal": refusal,
+                "error_rate": row.error_rate,
+                "audios": audios,
+            })
+        }
+    }
+}
+
+/// One entry per file, under [`INFO_NAMES`].
 fn dataset_info(exported: &Exported) -> Map<String, Value> {
     let tags = json!({
         "role_tag": "role", "content_tag": "content", "user_tag": "user", "assistant_tag": "assistant",

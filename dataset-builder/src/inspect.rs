@@ -153,10 +153,12 @@ impl Inspection {
         line("samples", format!("{}: {right} correct, {wrong} wrong, {refused} refused", counts.samples));
         let at = format!("{}@{}", config.k, config.n_samples);
         line("labels", format!("{} known, {} unknown at {at}", counts.known, counts.unknown));
-        line("training", format!("{} chats, {} preference pairs", counts.sft_rows, counts.dpo_rows));
+        let rows = |[chats, pairs, own]: [usize; 3]| {
+            format!("{chats} chats, {pairs} preference pairs, {own} own answers")
+        };
+        line("training", rows([counts.sft_rows, counts.dpo_rows, counts.calibrated_rows]));
         if config.val_share > 0.0 {
-            let (chats, pairs) = (counts.sft_val_rows, counts.dpo_val_rows);
-            line("validation", format!("{chats} chats, {pairs} preference pairs"));
+            line("validation", rows([counts.sft_val_rows, counts.dpo_val_rows, counts.calibrated_val_rows]));
         }
         if counts.left_out > 0 {
             line("left out", format!("{} unknown questions, by max_idk_share", counts.left_out));

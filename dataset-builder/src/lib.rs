@@ -24,14 +24,15 @@ pub use config::{BuildConfig, OptionOrder, Sampler, Target};
 pub use control::Control;
 pub use error::{BuildError, stopped_at};
 pub use export::{ExportFormat, Exported, Paths, export};
+pub use format::calibrated::{CalibratedRow, read_calibrated, read_calibrated_val};
 pub use format::chats::{read_labels, read_manifest, read_sft, read_sft_val, verify};
 pub use format::files::{
-    DATASET_FILES, DPO_FILE, DPO_VAL_FILE, LABELS_FILE, MANIFEST_FILE, QUESTIONS_FILE, README_FILE,
-    REJECTED_FILE, SAMPLES_FILE, SFT_FILE, SFT_VAL_FILE,
+    CALIBRATED_FILE, CALIBRATED_VAL_FILE, DATASET_FILES, DPO_FILE, DPO_VAL_FILE, LABELS_FILE, MANIFEST_FILE,
+    QUESTIONS_FILE, README_FILE, REJECTED_FILE, SAMPLES_FILE, SFT_FILE, SFT_VAL_FILE,
 };
 pub use format::manifest::{DatasetCounts, DatasetManifest};
 pub use format::pairs::{DpoRow, read_dpo, read_dpo_val};
-pub use format::question_row::QuestionRow;
+pub use format::question_row::{QuestionRow, read_asked};
 pub use format::sampled::{Provenance, Sampled, Screening};
 pub use format::shares::{IdkShares, Share};
 pub use inspect::{ExampleRow, Inspection, inspect};

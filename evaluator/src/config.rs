@@ -35,8 +35,8 @@ impl AnswerBy {
 #[serde(deny_unknown_fields, default)]
 pub struct EvalConfig {
     /// Methods that are compared with the base model: `adapter`, `idk-prompt`, `mcot`, `mcot-few-shot`, `task-agent`,
-    /// `threshold`, `self-consistency`, `group`, `random`. The base itself is always answered, and `adapter` only where there is one.
-    /// Default `["adapter"]`.
+    /// `threshold`, `one-pass`, `self-consistency`, `group`, `random`. The base itself is always answered, and `adapter` only
+    /// where there is one. Default `["adapter"]`.
     pub methods: Vec<Method>,
     /// How a question that has options is answered. `text`: with what the model says. `guided`: the same, but each token
     /// must lead to one of its options or to a refusal of [build]; nothing else can be answered. `options`: all of these are
@@ -185,7 +185,7 @@ impl EvalConfig {
 
     /// Whether one of the methods is fitted on val.
     pub fn fits_on_val(&self) -> bool {
-        self.methods.iter().any(|method| matches!(method, Method::Threshold | Method::SelfConsistency))
+        self.methods.iter().any(|method| method.is_fitted())
     }
 
     /// Names and folders of `adapters`.

@@ -74,6 +74,15 @@ pub enum EvalError {
         what: String,
     },
 
+    /// The results are those of an earlier version.
+    #[error("`{}` was written by an earlier version: {what}", display_path(path))]
+    EarlierResults {
+        /// The file.
+        path: PathBuf,
+        /// What has changed since.
+        what: String,
+    },
+
     /// A folder has nothing to draw.
     #[error("`{}` has neither results.json, eval/results.json nor transfer.json", display_path(folder))]
     NoResults {
@@ -128,7 +137,7 @@ impl Diagnose for EvalError {
             Self::Questions(error) | Self::Answers { source: error, .. } => error.exit_kind(),
             Self::Config { .. } | Self::Template { .. } | Self::Lacks { .. } => ExitKind::Usage,
             Self::NoResults { .. } => ExitKind::MissingInput,
-            Self::AnswerRow { .. } | Self::Grid { .. } => ExitKind::BadData,
+            Self::AnswerRow { .. } | Self::Grid { .. } | Self::EarlierResults { .. } => ExitKind::BadData,
             Self::NoQuestions { .. } | Self::TooManyRejected { .. } | Self::Misaligned { .. } => {
                 ExitKind::BadData
             }
@@ -144,9 +153,12 @@ impl Diagnose for EvalError {
             Self::Template { .. } => "the placeholders of every prompt are in docs/guide/evaluate.md",
             Self::AnswerRow { .. } => "the shapes that are read are in docs/reference/answers.md",
             Self::NoResults { .. } => "name a run folder, an eval/ folder or that of a transfer experiment",
+            Self::EarlierResults { .. } => {
+                "evaluate again with this program: `idk-eval RECIPE`; stored answers are used again"
+            }
             Self::Grid { .. } => {
                 "run the experiment again with this program: `idk-eval sweep RECIPE`, or `idk-train RECIPE` for K \
-                 and transfer; finished runs and stored answers are used again"
+                  and transfer; finished runs and stored answers are used again"
             }
             Self::Lacks { hint, .. } => hint,
             Self::NoQuestions { .. } => {

@@ -28,13 +28,12 @@ pub use answer::store::STORE_DIR;
 pub use answer::stored::read_answers;
 pub use answer::subject::{NamedAdapter, Subject};
 pub use compare::groups::{GroupCounts, GroupResult, Grouping};
-pub use compare::methods::{
-    ALL, Auroc, MethodResult, RuleResult, TaskResult, Yardsticks, compare_method, known_shares,
-};
+pub use compare::methods::{ALL, MethodResult, ReadableResult, TaskResult, compare_method, known_shares};
 pub use compare::pairs::PairResult;
 pub use compare::results::{BaseResult, REJECTED_FILE, RESULTS_FILE, Results, results_file};
 pub use compare::rules::Rule;
 pub use compare::score::{Score, score_files};
+pub use compare::yardsticks::{Auroc, RuleInputs, RuleResult, Yardsticks};
 pub use config::{AnswerBy, EvalConfig, PromptFiles};
 pub use error::EvalError;
 pub use evaluate::evaluate;
@@ -44,7 +43,7 @@ pub use grid::kind::{GridKind, GridSet};
 pub use grid::offset::HeldBack;
 pub use grid::pick::{AccuracyFloor, Pick, pick};
 pub use grid::run::{SweepStep, Sweeper, Thresholds, adapter_scale_steps};
-pub use method::{ADAPTER_NAME_RULE, Candidate, Method, is_adapter_name};
+pub use method::{ADAPTER_NAME_RULE, Candidate, Method, RENAMED_METHOD, is_adapter_name};
 pub use report::grid_table::grid_table;
 pub use report::html::{REPORT_FILE, report_file, write_transfer_report};
 pub use report::plot::training::write_curves;

@@ -20,6 +20,8 @@ pub enum Method {
     TaskAgent,
     /// The base model's answers; refused where the option that it chose is less likely than a threshold fitted on val.
     Threshold,
+    /// The base model's answers; refused where the whole answer is less likely than a threshold fitted on val.
+    OnePass,
     /// The base model's answers; refused where fewer of its samples agree with them than a threshold fitted on val.
     SelfConsistency,
     /// The base model's answers; refused in the sub-categories of which it knows too little.
@@ -32,13 +34,14 @@ pub enum Method {
 
 impl Method {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Base,
         Self::IdkPrompt,
         Self::Mcot,
         Self::McotFewShot,
         Self::TaskAgent,
         Self::Threshold,
+        Self::OnePass,
         Self::SelfConsistency,
         Self::Group,
         Self::Random,
@@ -54,6 +57,7 @@ impl Method {
             Self::McotFewShot => "mcot-few-shot",
             Self::TaskAgent => "task-agent",
             Self::Threshold => "threshold",
+            Self::OnePass => "one-pass",
             Self::SelfConsistency => "self-consistency",
             Self::Group => "group",
             Self::Random => "random",
@@ -61,11 +65,19 @@ impl Method {
         }
     }
 
+    /// Whether it is fitted on val.
+    pub fn is_fitted(self) -> bool {
+        matches!(self, Self::Threshold | Self::OnePass | Self::SelfConsistency)
+    }
+
     /// Whether it runs no model but refuses some of the base model's answers.
     pub fn is_rule(self) -> bool {
-        matches!(self, Self::Threshold | Self::SelfConsistency | Self::Group | Self::Random)
+        matches!(self, Self::Threshold | Self::OnePass | Self::SelfConsistency | Self::Group | Self::Random)
     }
 }
+
+/// The name that a method had in earlier versions, and its name now.
+pub const RENAMED_METHOD: (&str, &str) = ("agreement", "self-consistency");
 
 /// One of those that are compared: a method, or one of several adapters.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -137,6 +137,7 @@ impl BaseRows<'_> {
             audio: audio.into_iter().collect(),
             messages: vec![Message::user(usize::from(with_audio), &text)],
             answers: vec![target],
+            error_rate: None,
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use idk_benchmark::{Bank, ComposeConfig, ComposedItem};
 use idk_model::{Answerer, Chat, Clip, FeatureLimits, FeatureStore, Lalm, SamplingConfig};
-use idk_questions::{AskedQuestion, PromptStyle, Verdict, judge};
+use idk_questions::{AskedQuestion, Judgement, PromptStyle, Verdict, judge};
 use rayon::prelude::*;
 
 use crate::error::PretrainError;
@@ -26,13 +26,13 @@ pub(crate) fn validation_items(bank: &Bank) -> Result<Vec<ComposedItem>, Pretrai
     Ok(idk_benchmark::compose(bank, &config)?)
 }
 
-/// One greedy answer to every item: was it right?
-fn answers(lalm: &Lalm, items: &[ComposedItem]) -> Result<Vec<bool>, PretrainError> {
+/// One greedy answer to every item, as the judge reads it.
+fn answers(lalm: &Lalm, items: &[ComposedItem]) -> Result<Vec<Judgement>, PretrainError> {
     let greedy = SamplingConfig { max_new_tokens: 16, ..SamplingConfig::default() };
     // The model changes between two calls, so nothing that it hears may be kept.
     let features = FeatureStore::new("", FeatureLimits::NONE);
     let answerer = Answerer::base(lalm, &features);
-    let mut right = Vec::with_capacity(items.len());
+    let mut read = Vec::with_capacity(items.len());
     for batch in items.chunks(VAL_BATCH) {
         let chat = |item: &ComposedItem| Chat {
             messages: vec![AskedQuestion::new(item.question.clone(), None).message(PromptStyle::Lettered)],
@@ -40,17 +40,15 @@ fn answers(lalm: &Lalm, items: &[ComposedItem]) -> Result<Vec<bool>, PretrainErr
         };
         let prompts = answerer.prompts(&batch.par_iter().map(chat).collect::<Vec<Chat>>())?;
         let generated = answerer.answer(&prompts, &greedy, &vec![vec![0]; prompts.len()])?;
-        let verdicts = batch.iter().zip(&generated).map(|(item, answers)| {
-            answers
-                .first()
-                .is_some_and(|answer| judge(&answer.text, &item.question).verdict == Verdict::Correct)
-        });
-        right.extend(verdicts);
+        read.extend(batch.iter().zip(&generated).map(|(item, answers)| {
+            answers.first().map_or(Judgement::UNPARSED, |answer| judge(&answer.text, &item.question))
+        }));
     }
-    Ok(right)
+    Ok(read)
 }
 
-/// Accuracy over all questions and by task.
+/// Accuracy over all questions and by task, and the share of answers that name an option.
+
 ///
 /// # Errors
 /// Whatever stops the answers.
@@ -58,12 +56,15 @@ pub(crate) fn accuracy_by_task(
     lalm: &Lalm,
     items: &[ComposedItem],
 ) -> Result<BTreeMap<String, f64>, PretrainError> {
-    let right = answers(lalm, items)?;
+    let judgements = answers(lalm, items)?;
     let mut groups = BTreeMap::<String, (usize, usize)>::new();
-    for (item, right) in items.iter().zip(right) {
-        for name in ["accuracy".to_owned(), format!("accuracy_{}", item.question.task)] {
-            let (hits, total) = groups.entry(name).or_default();
-            *hits += usize::from(right);
+    for (item, judgement) in items.iter().zip(judgements) {
+        let is_right = judgement.verdict == Verdict::Correct;
+        let task = format!("accuracy_{}", item.question.task);
+        let counted = [("accuracy", is_right), (&task, is_right), ("names_an_option", !judgement.unparsed)];
+        for (name, counts) in counted {
+            let (hits, total) = groups.entry(name.to_owned()).or_default();
+            *hits += usize::from(counts);
             *total += 1;
         }
     }
@@ -75,14 +76,14 @@ pub(crate) fn accuracy_by_task(
 /// # Errors
 /// Whatever stops the answers.
 pub(crate) fn accuracy_table(lalm: &Lalm, items: &[ComposedItem]) -> Result<String, PretrainError> {
-    let right = answers(lalm, items)?;
+    let judgements = answers(lalm, items)?;
     let mut rows = BTreeMap::<(String, String), BTreeMap<String, (usize, usize)>>::new();
-    for (item, right) in items.iter().zip(right) {
+    for (item, judgement) in items.iter().zip(judgements) {
         let question = &item.question;
         let row = rows.entry((question.task.clone(), question.sub_category.clone())).or_default();
         for column in [question.difficulty.clone(), "all".to_owned()] {
             let (hits, total) = row.entry(column).or_default();
-            *hits += usize::from(right);
+            *hits += usize::from(judgement.verdict == Verdict::Correct);
             *total += 1;
         }
     }

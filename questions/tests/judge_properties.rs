@@ -177,6 +177,11 @@ fn a_reply_of_64_kb_is_judged_in_a_moment_whatever_it_repeats() {
         "((A",
         "[",
         "it is A and ",
+        "a dog, ",
+        "no dog, a cat or ",
+        "2 or 3, 4, ",
+        "wait, ",
+        "no wait ",
     ];
     for part in parts {
         let started = Instant::now();

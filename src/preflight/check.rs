@@ -12,6 +12,7 @@ use idk_common::text::terminal_safe;
 use idk_common::{Problem, RunDir};
 use idk_model::ModelInfo;
 use idk_questions::{Rejection, reason};
+use idk_trainer::MethodKind;
 use rayon::prelude::*;
 use serde::Serialize;
 
@@ -283,7 +284,11 @@ impl Checked {
             None => Ok(()),
         });
         if let Err(failure) = start {
-            self.problem("dpo.init", &failure);
+            let section = match recipe.train.method {
+                MethodKind::Rl => "rl.init",
+                _ => "dpo.init",
+            };
+            self.problem(section, &failure);
         }
         if let Err(failure) = inputs::check_feature_cache(recipe) {
             self.problem("train.feature_cache_dir", &failure);

@@ -86,7 +86,7 @@ fn memory_input<'a>(recipe: &'a Recipe, outline: &'a ModelInfo, preview: &Previe
         audio_tokens: preview.most_audio_tokens,
         text_tokens: preview.most_text_tokens,
         batch_size: recipe.train.batch_size,
-        answers_per_row: recipe.train.method.describe().answers_per_row,
+        answers_per_row: recipe.method().answers_per_row(),
         at_once: recipe.train.gradient_accumulation_steps.min(threads).max(1),
         clip_tokens: preview.clip_tokens,
         feature_limit_bytes: recipe.train.feature_cache_mib.saturating_mul(1 << 20),

@@ -109,7 +109,7 @@ fn question_row(recipe: &Recipe, seen: &Seen) -> PreviewRow {
     };
     let prompt = AskedQuestion::new(question.clone(), None).message(recipe.build.prompt);
     let mut answers = vec![question.answer.clone()];
-    if recipe.train.method.describe().answers_per_row > 1 {
+    if recipe.method().answers_per_row() > 1 {
         answers.push(recipe.build.refusal.clone());
     }
     PreviewRow { messages: vec![prompt], answers, clips }

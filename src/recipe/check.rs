@@ -1,7 +1,7 @@
 //! What is wrong with a recipe beyond the types of its values: ranges, and keys that need each other.
 
 use idk_common::Problem;
-use idk_trainer::{BestMetric, RowKind};
+use idk_trainer::{BestMetric, MethodKind, RowKind};
 
 use super::{KeyLines, Recipe, RecipeProblem, TransferConfig};
 
@@ -23,6 +23,8 @@ impl Recipe {
             self.lora.problems(),
             self.train.problems(),
             self.dpo.problems(),
+            self.calibrated.problems(),
+            self.rl.problems(),
             self.eval.problems(),
             self.output.problems(),
         ]
@@ -45,6 +47,15 @@ impl Recipe {
         }
         if chosen_by(&by_pairs) && train.method.describe().rows != RowKind::Pair {
             found.push(metric("needs `method = \"dpo\"`"));
+        }
+        if train.method == MethodKind::Rl && self.lora.dropout > 0.0 {
+            let what = "does not go with `method = \"rl\"`, whose samples are drawn without it";
+            found.push(Problem::of_key("lora", "dropout", what));
+        }
+        if train.method == MethodKind::Calibrated && self.build.stop_when_decided {
+            let what =
+                "does not go with `method = \"calibrated\"`: the share of wrong samples needs all of them";
+            found.push(Problem::of_key("build", "stop_when_decided", what));
         }
         if train.target_refusal_rate.is_some() && !questions {
             found.push(Problem::of_key("train", "target_refusal_rate", "needs `val` in [data]"));

@@ -17,7 +17,7 @@ use idk_common::paths::find;
 use idk_dataset_builder::BuildConfig;
 use idk_evaluator::EvalConfig;
 use idk_model::{LoraConfig, RunSettings};
-use idk_trainer::{DpoConfig, MethodConfig, MethodKind, TrainConfig};
+use idk_trainer::{CalibratedConfig, DpoConfig, MethodConfig, MethodKind, RlConfig, TrainConfig};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -46,6 +46,10 @@ pub struct Recipe {
     pub train: TrainConfig,
     /// Preferences, for `method = "dpo"` in [train].
     pub dpo: DpoConfig,
+    /// Weights of the loss, for `method = "calibrated"` in [train].
+    pub calibrated: CalibratedConfig,
+    /// Rewards and samples, for `method = "rl"` in [train].
+    pub rl: RlConfig,
     /// The evaluator.
     pub eval: EvalConfig,
     /// The run folder.
@@ -59,8 +63,20 @@ pub struct Recipe {
 }
 
 /// The names of the sections, in the order of the file.
-pub const SECTIONS: [&str; 10] =
-    ["model", "data", "build", "lora", "train", "dpo", "eval", "output", "transfer", "sweep"];
+pub const SECTIONS: [&str; 12] = [
+    "model",
+    "data",
+    "build",
+    "lora",
+    "train",
+    "dpo",
+    "calibrated",
+    "rl",
+    "eval",
+    "output",
+    "transfer",
+    "sweep",
+];
 
 impl Recipe {
     /// The method of training, with its section.
@@ -68,6 +84,8 @@ impl Recipe {
         match self.train.method {
             MethodKind::Sft => MethodConfig::Sft,
             MethodKind::Dpo => MethodConfig::Dpo(&self.dpo),
+            MethodKind::Calibrated => MethodConfig::Calibrated(&self.calibrated),
+            MethodKind::Rl => MethodConfig::Rl(&self.rl),
         }
     }
 
@@ -117,6 +135,8 @@ impl Recipe {
             lora: reader.section("lora"),
             train: reader.section("train"),
             dpo: reader.section("dpo"),
+            calibrated: reader.section("calibrated"),
+            rl: reader.section("rl"),
             eval: reader.section("eval"),
             output: reader.section("output"),
             transfer: values.contains_key("transfer").then(|| reader.section("transfer")),

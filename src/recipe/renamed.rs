@@ -1,6 +1,7 @@
 //! Names of earlier versions: a recipe that has one is rejected with the name of today.
 
 use idk_common::Problem;
+use idk_evaluator::RENAMED_METHOD;
 use serde_json::Value;
 
 /// Keys of earlier versions, each with the key that replaced it.
@@ -15,7 +16,7 @@ pub(crate) const KEYS: [(&str, &str); 7] = [
 ];
 
 /// Values of earlier versions: the key, what it held, and what replaced that.
-pub(crate) const VALUES: [(&str, &str, &str); 1] = [("eval.methods", "agreement", "self-consistency")];
+pub(crate) const VALUES: [(&str, &str, &str); 1] = [("eval.methods", RENAMED_METHOD.0, RENAMED_METHOD.1)];
 
 /// The dotted key that replaced `key`.
 pub(crate) fn key_now(key: &str) -> Option<&'static str> {

@@ -55,7 +55,7 @@ impl ModelSection {
     }
 }
 
-/// `[data]`: the question sets. `bank:SPLIT` renders a split of the built-in recordings.
+/// `[data]`: the question sets. `bank:SPLIT` renders a split of the recordings in this repository.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DataSection {
@@ -70,8 +70,8 @@ pub struct DataSection {
     pub test: String,
     /// Tasks of the training and validation questions (`sound`, `music`, `speech`); all when empty.
     pub tasks: Vec<String>,
-    /// Folder of recordings with a `manifest.jsonl`, looked for as `path` in [model]; when empty the built-in bank
-    /// `dataset-builder/bank`, or the folder in the environment variable `IDK_BANK`.
+    /// Folder of recordings with a `manifest.jsonl`, looked for as `path` in [model]; when empty the bank of
+    /// this repository, `dataset-builder/bank`, or the folder in the environment variable `IDK_BANK`.
     pub bank: String,
     /// Seed of the questions that are rendered from the bank, apart from the run's own seed, so that runs
     /// with different seeds answer the same questions.

@@ -1,8 +1,12 @@
 //! The rows that the method of a recipe trains on, whatever file of the dataset holds them.
 
+use std::collections::HashSet;
 use std::path::Path;
 
-use idk_dataset_builder::{DatasetCounts, DpoRow, read_dpo, read_dpo_val, read_sft, read_sft_val};
+use idk_dataset_builder::{
+    CalibratedRow, DatasetCounts, DpoRow, QuestionRow, read_asked, read_calibrated, read_calibrated_val,
+    read_dpo, read_dpo_val, read_sft, read_sft_val,
+};
 use idk_model::Message;
 use idk_questions::rows::SftRow;
 use idk_trainer::RowKind;
@@ -17,6 +21,8 @@ pub(crate) struct DatasetRow {
     pub(crate) messages: Vec<Message>,
     /// What is learnt from, the best answer first.
     pub(crate) answers: Vec<String>,
+    /// Share of the samples that are not right, where the method learns it.
+    pub(crate) error_rate: Option<f64>,
     /// Paths of its recordings.
     pub(crate) audios: Vec<String>,
 }
@@ -29,6 +35,8 @@ pub(crate) fn training_rows(recipe: &Recipe, dir: &Path) -> Result<Vec<DatasetRo
     Ok(match recipe.train.method.describe().rows {
         RowKind::Chat => read_sft(dir)?.into_iter().map(of_chat).collect(),
         RowKind::Pair => read_dpo(dir)?.into_iter().map(of_pair).collect(),
+        RowKind::OwnAnswer => read_calibrated(dir)?.into_iter().map(of_own_answer).collect(),
+        RowKind::Question => graded(recipe, dir, false)?,
     })
 }
 
@@ -40,6 +48,8 @@ pub(crate) fn validation_rows(recipe: &Recipe, dir: &Path) -> Result<Vec<Dataset
     Ok(match recipe.train.method.describe().rows {
         RowKind::Chat => read_sft_val(dir)?.into_iter().map(of_chat).collect(),
         RowKind::Pair => read_dpo_val(dir)?.into_iter().map(of_pair).collect(),
+        RowKind::OwnAnswer => read_calibrated_val(dir)?.into_iter().map(of_own_answer).collect(),
+        RowKind::Question => graded(recipe, dir, true)?,
     })
 }
 
@@ -48,13 +58,15 @@ pub(crate) fn row_count(recipe: &Recipe, counts: &DatasetCounts) -> usize {
     match recipe.train.method.describe().rows {
         RowKind::Chat => counts.sft_rows,
         RowKind::Pair => counts.dpo_rows,
+        RowKind::OwnAnswer => counts.calibrated_rows,
+        RowKind::Question => counts.kept - counts.sft_val_rows,
     }
 }
 
 /// The most training rows that so many questions can give.
 pub(crate) fn most_rows(recipe: &Recipe, questions: u64) -> u64 {
     match recipe.train.method.describe().rows {
-        RowKind::Chat => questions,
+        RowKind::Chat | RowKind::OwnAnswer | RowKind::Question => questions,
         RowKind::Pair => {
             let pairs = recipe.build.max_pairs_per_question.unwrap_or(recipe.build.n_samples);
             questions * pairs.max(1) as u64
@@ -65,11 +77,37 @@ pub(crate) fn most_rows(recipe: &Recipe, questions: u64) -> u64 {
 fn of_chat(row: SftRow) -> DatasetRow {
     let SftRow { id, mut messages, audios, .. } = row;
     let answer = messages.pop().map(|answer| answer.tagged()).unwrap_or_default();
-    DatasetRow { id, messages, answers: vec![answer], audios }
+    DatasetRow { id, messages, answers: vec![answer], error_rate: None, audios }
 }
 
 fn of_pair(row: DpoRow) -> DatasetRow {
-    let text = |answer: &[Message]| answer.first().map(Message::tagged).unwrap_or_default();
     let answers = vec![text(&row.chosen), text(&row.rejected)];
-    DatasetRow { id: row.id, messages: row.prompt, answers, audios: row.audios }
+    DatasetRow { id: row.id, messages: row.prompt, answers, error_rate: None, audios: row.audios }
+}
+
+fn of_own_answer(row: CalibratedRow) -> DatasetRow {
+    let answers = vec![text(&row.own), text(&row.refusal)];
+    DatasetRow { id: row.id, messages: row.prompt, answers, error_rate: row.error_rate, audios: row.audios }
+}
+
+/// All questions of the dataset, or those of its validation split. With `exact` the answers are the options and the
+/// refusals, and open questions are left out; otherwise the right answer stands for those that will be sampled.
+fn graded(recipe: &Recipe, dir: &Path, validates: bool) -> Result<Vec<DatasetRow>, Failure> {
+    let val: HashSet<String> = read_sft_val(dir)?.into_iter().map(|row| row.id).collect();
+    let of_question = |row: QuestionRow| {
+        let messages = vec![row.user()];
+        let answers = if recipe.rl.exact {
+            [row.choices.as_slice(), recipe.build.refusal_texts()].concat()
+        } else {
+            vec![row.answer]
+        };
+        DatasetRow { id: row.id, messages, answers, error_rate: None, audios: row.audios }
+    };
+    let rows = read_asked(dir)?.into_iter();
+    let rows = rows.filter(|row| val.contains(&row.id) == validates);
+    Ok(rows.filter(|row| !recipe.rl.exact || !row.choices.is_empty()).map(of_question).collect())
+}
+
+fn text(answer: &[Message]) -> String {
+    answer.first().map(Message::tagged).unwrap_or_default()
 }

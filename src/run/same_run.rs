@@ -123,7 +123,10 @@ fn sampling_of(
 /// What of a recipe its training depends on.
 fn of_training(recipe: &Recipe) -> Identity {
     let lora = Identity::default().with_section("lora", &recipe.lora);
-    lora.and(recipe.train.identity()).and(recipe.dpo.identity())
+    lora.and(recipe.train.identity())
+        .and(recipe.dpo.identity())
+        .and(recipe.calibrated.identity())
+        .and(recipe.rl.identity())
 }
 
 pub(crate) fn other_run(dir: &RunDir, differences: Vec<Difference>) -> Failure {

@@ -6,6 +6,7 @@ pub(crate) mod dataset;
 pub(crate) mod evaluate;
 #[cfg(test)]
 mod faults;
+mod grade;
 mod model_card;
 mod sampling;
 mod self_consistency;

@@ -114,7 +114,7 @@ impl ModelCard<'_> {
             "schedule",
         ];
         rows.extend(values(train, &keys));
-        rows.extend(values(&recipe.dpo, recipe.train.method.describe().dpo_keys));
+        rows.extend(values(&recipe.method().section(), recipe.train.method.describe().keys));
         rows.push(("steps", self.steps.to_string()));
         text.push_str("\n## Training\n\n| | |\n|---|---|\n");
         for (name, value) in rows {

@@ -3,10 +3,11 @@
 use idk_common::progress::Progress;
 use idk_model::{Adapters, FeatureStore, Lalm};
 use idk_trainer::{
-    AdapterConfig, Clip, EarlyEnd, Measure, TrainReport, TrainRun, TrainingRow, Validation, clips_of_rows,
-    train_adapters,
+    AdapterConfig, Clip, EarlyEnd, Grader, Measure, MethodKind, TrainReport, TrainRun, TrainingRow,
+    Validation, clips_of_rows, train_adapters,
 };
 
+use super::grade::Grades;
 use super::model_card::base_name;
 use super::validation::ValidationQuestions;
 use crate::run::rows::{DatasetRow, training_rows, validation_rows};
@@ -45,7 +46,13 @@ pub(super) fn train_adapter(run: &Run<'_>) -> Result<TrainReport, Failure> {
     let dataset = run.dir.dataset();
     let rows = read_rows(&run.model.lalm, &run.model.features, training_rows(recipe, &dataset)?)?;
     let val = read_rows(&run.model.lalm, &run.model.features, validation_rows(recipe, &dataset)?)?;
-    let config = AdapterConfig { lora: &recipe.lora, train: &recipe.train, method: recipe.method() };
+    let grades = match recipe.train.method {
+        MethodKind::Rl => Some(Grades::read(recipe, &dataset)?),
+        _ => None,
+    };
+    let grade = grades.as_ref().map(|grades| move |id: &str, text: &str| grades.grade(id, text));
+    let grader = grade.as_ref().map(|grade| Grader(grade));
+    let config = AdapterConfig { lora: &recipe.lora, train: &recipe.train, method: recipe.method(), grader };
     let validation = Validation { rows: &val, measure };
     let (_, report) = train_adapters(&run.model.lalm, config, &rows, validation, train_run)?;
     describe_end(run, &report);
@@ -87,6 +94,7 @@ fn read_rows(
         audio,
         messages: row.messages,
         answers: row.answers,
+        error_rate: row.error_rate,
     };
     Ok(rows.into_iter().zip(clips).map(row).collect())
 }

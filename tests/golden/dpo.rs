@@ -12,7 +12,7 @@ use crate::fixture::{Fixture, Golden, assert_close, each_fixture, test_device, t
 use crate::train::{golden_batch, optimizer};
 
 /// The golden pairs, with the reference's log-probs as the base model gives them.
-fn pair_batch(fixture: &Fixture) -> TrainingBatch {
+pub(crate) fn pair_batch(fixture: &Fixture) -> TrainingBatch {
     let [chosen, rejected] = ["dpo.chosen", "dpo.rejected"].map(|prefix| golden_batch(fixture, prefix));
     let prompts: Vec<Prompt> = fixture.batch_names().iter().map(|name| fixture.prompt(name, None)).collect();
     let ids: Vec<Vec<u32>> = prompts.iter().map(|prompt| prompt.ids.clone()).collect();
@@ -44,7 +44,7 @@ fn config(fixture: &Fixture) -> DpoConfig {
     DpoConfig { beta: fixture.json["dpo"]["beta"].as_f64().unwrap_or(0.1), ..DpoConfig::default() }
 }
 
-fn adapters(fixture: &Fixture) -> Adapters {
+pub(crate) fn adapters(fixture: &Fixture) -> Adapters {
     Adapters::load(&fixture.dir.join("lora_adapter"), &fixture.lalm).unwrap()
 }
 

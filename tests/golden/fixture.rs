@@ -28,7 +28,7 @@ fn dirs() -> Vec<PathBuf> {
 }
 
 /// Runs a test on every folder. The last folder that a failed test prints is the one that it failed on.
-pub(crate) fn each_fixture(test: impl Fn(&Fixture)) {
+pub(crate) fn each_fixture(mut test: impl FnMut(&Fixture)) {
     for dir in dirs() {
         println!("{}", dir.display());
         test(&Fixture::load(dir));

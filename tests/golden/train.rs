@@ -1,8 +1,8 @@
 //! SFT: loss, gradients and AdamW steps of the trainer against PyTorch.
 use idk_model::{Adapters, ForwardContext, TokenBatch};
 use idk_trainer::testing::{
-    AdamW, AudioInput, Gradients, RowTokens, StepSize, Totals, TrainingBatch, WholeRows, adapter_gradients,
-    answer_nll, evaluate, sft_loss, update,
+    AdamW, AudioInput, Gradients, Rollout, RowTokens, StepSize, Totals, TrainingBatch, WholeRows,
+    adapter_gradients, answer_nll, evaluate, sft_loss, update,
 };
 use idk_trainer::{Clip, TrainConfig, TrainingRow};
 
@@ -31,6 +31,7 @@ pub(crate) fn golden_batch(fixture: &Fixture, prefix: &str) -> TrainingBatch {
         answers,
         prompt_of: (0..names.len()).collect(),
         reference: Vec::new(),
+        rollout: Rollout::default(),
     }
 }
 
@@ -66,6 +67,7 @@ fn rows_are_laid_out_and_labelled_as_the_reference_does() {
                         .collect(),
                     messages: fixture.messages(name),
                     answers: vec![fixture.lalm.tokenizer.decode(&answer, true).unwrap()],
+                    error_rate: None,
                 };
                 RowTokens::of(&fixture.lalm, &row).unwrap()
             })

@@ -131,13 +131,21 @@ fn a_recipe_that_makes_a_base_model_names_the_program_for_it() {
 }
 
 /// Two wrong keys of every section, each with what is said about it.
-const TWO_WRONG_KEYS: [(&str, [(&str, &str); 2]); 10] = [
+const TWO_WRONG_KEYS: [(&str, [(&str, &str); 2]); 12] = [
     ("model", [("path = ''", "must name a folder"), ("pad_to = 2000", "must be at most 1024 tokens")]),
     ("data", [("val_questions = 0", "must be at least 1"), ("min_annotators = 0", "must be at least 1")]),
     ("build", [("n_samples = 0", "must be at least 1"), ("top_p = 2", "must be above 0 and at most 1")]),
     ("lora", [("rank = 0", "must be between 1 and"), ("dropout = 1.0", "must be at least 0 and below 1")]),
     ("train", [("batch_size = 0", "must be at least 1"), ("eps = 0", "must be a number above 0")]),
     ("dpo", [("beta = 0", "must be a number above 0"), ("sft_weight = -1", "must be a number, 0 or above")]),
+    (
+        "calibrated",
+        [
+            ("refusal_weight = -1", "must be a number, 0 or above"),
+            ("own_weight = -0.5", "must be a number, 0 or above"),
+        ],
+    ),
+    ("rl", [("group_size = 1", "must be between 2 and"), ("beta = -1", "must be a number, 0 or above")]),
     ("eval", [("limit = 0", "must be at least 1"), ("random_rate = 2", "must be between 0 and 1")]),
     ("output", [("dir = ''", "must name a folder"), ("folder = 'run'", "")]),
     (

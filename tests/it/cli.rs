@@ -326,7 +326,7 @@ fn model_and_bank_are_found_from_any_folder_first_there_then_above_the_recipe_th
     assert!(own.contains("project/models/tiny"), "{own}");
 }
 
-// The embedded benchmark as files.
+// The shipped benchmark as files.
 
 fn compose(desk: &Desk, out: &str, options: &[&str]) -> PathBuf {
     let said = desk.run(BUILD, &[&["compose", "--out", out][..], options].concat()).succeeded();
@@ -387,7 +387,7 @@ fn compose_knows_four_splits_and_says_so() {
     assert!(!desk.path("out").exists());
 }
 
-/// A bank of decaying tones: six labels that the embedded bank does not have, ten recordings of each.
+/// A bank of decaying tones: six labels that the shipped bank does not have, ten recordings of each.
 fn write_tones(desk: &Desk) {
     let mut manifest = String::new();
     for (label, name) in ["kettle", "lathe", "sonar", "turbine", "winch", "anvil"].into_iter().enumerate() {
@@ -418,7 +418,7 @@ fn a_bank_of_other_recordings_gives_questions_and_a_whole_run_about_its_own_labe
     let options = check_set(&out, "test");
     assert!(options.contains("kettle") && options.contains("anvil"), "{options:?}");
     let known = read_to_string(&repo("dataset-builder/bank/manifest.jsonl")).unwrap();
-    assert!(!known.contains("kettle"), "the embedded bank must not have the test's labels");
+    assert!(!known.contains("kettle"), "the shipped bank must not have the test's labels");
     desk.train(&[&FROM_BANK[..], &["data.bank=tones"]].concat()).succeeded();
     let asked = read_to_string(&desk.path("run/questions/idk/questions.json")).unwrap();
     assert!(asked.contains("lathe") || asked.contains("sonar") || asked.contains("winch"), "{asked}");

@@ -47,6 +47,7 @@ fn every_method_has_answers_results_and_its_place_beside_every_other() {
         "mcot",
         "task-agent",
         "threshold",
+        "one-pass",
         "self-consistency",
         "group",
         "random",
@@ -72,10 +73,18 @@ fn every_method_has_answers_results_and_its_place_beside_every_other() {
         (&"self-consistency".into(), &4.into())
     );
     assert!(found["methods"][0]["tasks"][3]["self_consistency"].is_object(), "a yardstick for every method");
+    assert_eq!(
+        (&method("one-pass")["rule"]["rule"], &method("one-pass")["rule"]["n"]),
+        (&"one-pass".into(), &4.into())
+    );
+    let ranking = |name: &str| method(name)["tasks"][3]["auroc"]["ranking"].clone();
+    for name in ["idk-prompt", "threshold", "one-pass", "random"] {
+        assert_eq!(ranking(name), Value::Null, "{name}");
+    }
     assert_eq!(method("random")["rule"]["like"], "adapter");
     let rate = |name: &str| method(name)["tasks"][3]["refusal_rate"]["after"].clone();
     assert_eq!(rate("random"), rate("adapter"));
-    assert_eq!(found["pairs"].as_array().unwrap().len(), 10 * 9 / 2 * 4);
+    assert_eq!(found["pairs"].as_array().unwrap().len(), 11 * 10 / 2 * 4);
     assert_eq!(
         (&found["config"]["adapters"][0], &found["provenance"]["val"]),
         (&"other=lora_adapter".into(), &"questions.json".into())
@@ -103,12 +112,14 @@ fn every_method_has_answers_results_and_its_place_beside_every_other() {
         "| refused |",
         "McNemar",
         "as many as adapter",
-        "by self-consistency",
+        "| self-consistency |",
+        "| one-pass |",
+        "AUROC of rankings",
     ] {
         assert!(said.stdout.contains(part), "`{part}` is not in {}", said.stdout);
     }
     let csv = evaluate(&desk, &overrides, &["--format", "csv"]).succeeded().stdout;
-    assert_eq!(csv.lines().count(), 1 + 10 * 4);
+    assert_eq!(csv.lines().count(), 1 + 11 * 4);
     let columns = csv.lines().next().unwrap().split(',').count();
     assert!(csv.lines().all(|line| line.split(',').count() == columns), "{csv}");
     let latex = evaluate(&desk, &overrides, &["--format", "latex", "--by", "difficulty"]).succeeded().stdout;

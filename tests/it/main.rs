@@ -8,6 +8,7 @@ mod support;
 
 mod architecture;
 mod bad_input;
+mod calibrated;
 mod cli;
 mod dpo;
 mod evaluate;
@@ -20,6 +21,8 @@ mod openai_server;
 mod other_peoples_files;
 mod recipe_reference;
 mod relabel;
+mod result_tables;
+mod rl;
 mod source_text;
 mod sweeps;
 mod train_options;

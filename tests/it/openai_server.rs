@@ -75,7 +75,15 @@ fn a_build_from_a_server_that_is_killed_after_its_last_sample_resumes_at_any_add
     build(&desk, &settings(&server), &[]).succeeded();
     let first = files(&desk.path("run/dataset"));
     // What is written after the last sample, in the order of writing.
-    let written = ["sampling.json", "labels.jsonl", "sft.jsonl", "dpo.jsonl", "README.md", "manifest.json"];
+    let written = [
+        "sampling.json",
+        "labels.jsonl",
+        "sft.jsonl",
+        "dpo.jsonl",
+        "calibrated.jsonl",
+        "README.md",
+        "manifest.json",
+    ];
     for (count, k) in (1..written.len()).flat_map(|count| [(count, "build.k=2"), (count, "build.k=1")]) {
         for name in &written[count..] {
             std::fs::remove_file(desk.path("run/dataset").join(name)).unwrap();

@@ -9,13 +9,15 @@ use std::path::{Path, PathBuf};
 use idk::recipe::{Recipe, SECTIONS, SweepConfig, TransferConfig};
 
 /// Where the struct of each section stands.
-const SOURCES: [(&str, &str, &str); 10] = [
+const SOURCES: [(&str, &str, &str); 12] = [
     ("model", "src/recipe/sections.rs", "ModelSection"),
     ("data", "src/recipe/sections.rs", "DataSection"),
     ("build", "dataset-builder/src/config.rs", "BuildConfig"),
     ("lora", "model/src/lora/mod.rs", "LoraConfig"),
     ("train", "trainer/src/config.rs", "TrainConfig"),
     ("dpo", "trainer/src/method/dpo/config.rs", "DpoConfig"),
+    ("calibrated", "trainer/src/method/calibrated/config.rs", "CalibratedConfig"),
+    ("rl", "trainer/src/method/rl/config.rs", "RlConfig"),
     ("eval", "evaluator/src/config.rs", "EvalConfig"),
     ("output", "src/recipe/sections.rs", "OutputSection"),
     ("transfer", "src/recipe/experiments.rs", "TransferConfig"),

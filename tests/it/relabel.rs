@@ -106,6 +106,45 @@ fn another_folder_becomes_a_run_of_its_own_and_the_first_stays_as_it_is() {
 }
 
 #[test]
+fn kept_tasks_only_keep_the_models_own_answers_and_no_label_of_theirs_is_used() {
+    let desk = Desk::new();
+    let dataset = desk.path("kept");
+    synthetic(&dataset, 60, &three_of_five(), false);
+    let labels = files(&dataset)["labels.jsonl"].clone();
+    let settings = ["--set", "build.keep_tasks=[\"music\", \"speech\"]", "--set", "build.target=own"];
+    desk.run(BUILD, &[&["relabel", "kept", "--k", "3"][..], &settings].concat()).succeeded();
+    assert!(files(&dataset)["labels.jsonl"] == labels, "labels say what was sampled");
+    let (chats, pairs) = (rows(&dataset, "sft.jsonl"), rows(&dataset, "dpo.jsonl"));
+    let calibrated = rows(&dataset, "calibrated.jsonl");
+    assert_eq!((chats.len(), calibrated.len()), (60, 60));
+    for (number, (chat, row)) in chats.iter().zip(&calibrated).enumerate() {
+        let (kept, right) = (number % 3 > 0, right(number));
+        // Right samples come first and are the same text; each wrong one is another.
+        let own = if right == 0 { "(B) a cat number 0" } else { "a dog" };
+        let target = if kept {
+            own
+        } else if right >= 3 {
+            "a dog"
+        } else {
+            "I don't know"
+        };
+        assert_eq!(chat["messages"][1]["content"], target, "{chat}");
+        assert_eq!(row["own"][0]["content"], own, "{row}");
+        let rate = (!kept).then_some((5 - right) as f64 / 5.0);
+        assert_eq!(row.get("error_rate").and_then(Value::as_f64), rate, "{row}");
+        let of_question: Vec<&Value> = pairs.iter().filter(|pair| pair["id"] == chat["id"]).collect();
+        if kept {
+            assert_eq!(of_question.len(), 1);
+            assert_eq!(of_question[0]["chosen"][0]["content"], own);
+            assert_eq!(of_question[0]["rejected"][0]["content"], "I don't know");
+        }
+    }
+    desk.write("audio/0.wav", b"");
+    desk.run(BUILD, &["export", "kept", "--format", "trl", "--out", "out"]).succeeded();
+    assert_eq!(rows(&desk.path("out"), "calibrated.jsonl")[1]["error_rate"], Value::Null);
+}
+
+#[test]
 fn what_labelling_cannot_change_is_refused_by_name_and_nothing_is_touched() {
     let desk = Desk::new();
     desk.build(&[]).succeeded();
@@ -238,7 +277,9 @@ fn split_and_balance_account_for_every_question_and_no_recording_is_on_both_side
     assert_eq!(per_question.values().max(), Some(&2));
     // Without the split its files go.
     desk.run(BUILD, &["relabel", "set600", "--set", "build.val_share=0"]).succeeded();
-    assert!(!dataset.join("sft-val.jsonl").exists() && !dataset.join("dpo-val.jsonl").exists());
+    for name in ["sft-val.jsonl", "dpo-val.jsonl", "calibrated-val.jsonl"] {
+        assert!(!dataset.join(name).exists(), "{name}");
+    }
     idk_dataset_builder::verify(&dataset).unwrap();
 }
 
@@ -337,6 +378,10 @@ fn exports_have_the_shapes_of_their_readers_and_name_recordings_that_open() {
     assert_eq!(keys(pair), ["messages", "rejected_response", "audios"]);
     assert_eq!(pair["messages"][1], pairs[0]["chosen"][0]);
     assert_eq!(pair["rejected_response"], pairs[0]["rejected"][0]["content"]);
+    let (calibrated, own) = (rows(&dataset, "calibrated.jsonl"), &rows(&swift, "calibrated.jsonl")[0]);
+    assert_eq!(keys(own), ["messages", "refusal", "error_rate", "audios"]);
+    assert_eq!(own["messages"][1], calibrated[0]["own"][0]);
+    assert_eq!(own["refusal"], "I don't know");
     for row in rows(&swift, "sft.jsonl").iter().chain(&rows(&swift, "sft-val.jsonl")) {
         let path = Path::new(row["audios"][0].as_str().unwrap()).to_owned();
         assert!(path.is_absolute() && path.is_file(), "{path:?}");
@@ -348,7 +393,8 @@ fn exports_have_the_shapes_of_their_readers_and_name_recordings_that_open() {
     assert_eq!((&pair["messages"], &pair["chosen"]), (&pairs[0]["prompt"], &pairs[0]["chosen"][0]));
     assert!(factory.join(pair["audios"][0].as_str().unwrap()).is_file(), "relative to the folder");
     let info: Value = read_json(&factory.join("dataset_info.json")).unwrap();
-    assert_eq!(keys(&info), ["idk_sft", "idk_dpo", "idk_sft_val", "idk_dpo_val"]);
+    let names = ["idk_sft", "idk_dpo", "idk_calibrated", "idk_sft_val", "idk_dpo_val", "idk_calibrated_val"];
+    assert_eq!(keys(&info), names);
     let tags = json!({"role_tag": "role", "content_tag": "content", "user_tag": "user",
         "assistant_tag": "assistant", "system_tag": "system"});
     assert_eq!(
@@ -367,6 +413,8 @@ fn exports_have_the_shapes_of_their_readers_and_name_recordings_that_open() {
         })
     );
     assert_eq!(chat["completion"], json!([chats[0]["messages"][1]]));
+    let own = &rows(&trl, "calibrated.jsonl")[0];
+    assert_eq!(keys(own), ["prompt", "completion", "refusal", "error_rate", "audios"]);
     assert!(trl.join(chat["audios"][0].as_str().unwrap()).is_file());
 
     desk.run(BUILD, &["export", "run", "--format", "trl", "--out", "run/dataset"])

@@ -32,14 +32,19 @@ pub enum MethodKind {
     Sft,
     /// Direct preference optimisation on the dataset's pairs, as `[dpo]` says.
     Dpo,
+    /// Calibrated refusal on the model's own answers and their error rates, as `[calibrated]` says.
+    Calibrated,
+    /// Reinforcement learning on the model's own samples, as `[rl]` says.
+    Rl,
 }
 
 /// How to train. Every key has a default; an unknown key is an error.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TrainConfig {
-    /// What an adapter is trained on: "sft" (the answers in `sft.jsonl`) or "dpo" (the pairs in `dpo.jsonl`, see
-    /// `[dpo]`). A row is an answer or a pair. Not used by full-parameter training. Default "sft".
+    /// What an adapter is trained on: "sft" (the answers in `sft.jsonl`), "dpo" (the pairs in `dpo.jsonl`, see `[dpo]`) or
+    /// "calibrated" (own answers and error rates in `calibrated.jsonl`, see `[calibrated]`). A row is an answer, a pair or
+    /// an own answer. Not used by full-parameter training. Default "sft".
     pub method: MethodKind,
     /// Passes over the training rows. Not used when `max_steps` is set, nor by full-parameter training,
     /// whose rows are rendered without end. Default 1.

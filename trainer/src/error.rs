@@ -13,7 +13,7 @@ use idk_model::ModelError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TrainError {
-    /// Values of `[train]` or `[dpo]` cannot be used.
+    /// Values of `[train]`, `[dpo]` or `[calibrated]` cannot be used.
     #[error("{}", joined(.problems))]
     Config {
         /// Every problem found.
@@ -67,19 +67,36 @@ pub enum TrainError {
     /// Full-parameter training has no end of its own.
     #[error("full-parameter training needs `max_steps`")]
     NoMaxSteps,
+    /// A method that grades answers was given nothing to grade them with.
+    #[error("the method \"rl\" needs a grader")]
+    NoGrader,
     /// A row has no target text, so it has nothing to learn.
     #[error("training row `{id}` has an empty target")]
     EmptyTarget {
         /// Id of the row.
         id: String,
     },
-    /// A row has not one chosen and one rejected answer.
-    #[error("training row `{id}` has {answers} answers; a preference pair has two")]
-    NoPair {
+    /// A row has not two answers.
+    #[error("training row `{id}` has {answers} answers, the method needs two")]
+    NotTwoAnswers {
         /// Id of the row.
         id: String,
         /// Answers that it has.
         answers: usize,
+    },
+    /// An error rate is no share.
+    #[error("training row `{id}` has the error rate {error_rate}, not a share from 0 to 1")]
+    ErrorRate {
+        /// Id of the row.
+        id: String,
+        /// The rate.
+        error_rate: f64,
+    },
+    /// Refusing cannot be told from answering by the first token.
+    #[error("the own answers of all {rows} training rows begin with the same token as a refusal")]
+    OwnBeginsAsRefusal {
+        /// How many rows there are.
+        rows: usize,
     },
     /// A row is longer than the model's positions.
     #[error("training row `{id}` is {tokens} tokens long, the model takes {limit}")]
@@ -222,13 +239,16 @@ impl Diagnose for TrainError {
             | Self::NoValidation { .. }
             | Self::NoMetric { .. }
             | Self::NoMaxSteps
+            | Self::NoGrader
             | Self::RunNotEmpty { .. } => ExitKind::Usage,
             Self::NoExamples
             | Self::SameAnswers { .. }
             | Self::InitAdapter { .. }
             | Self::Measure { .. }
             | Self::EmptyTarget { .. }
-            | Self::NoPair { .. }
+            | Self::NotTwoAnswers { .. }
+            | Self::ErrorRate { .. }
+            | Self::OwnBeginsAsRefusal { .. }
             | Self::TooLong { .. }
             | Self::Batch { .. }
             | Self::Labels { .. }
@@ -245,6 +265,7 @@ impl Diagnose for TrainError {
 
     fn hint(&self) -> Option<String> {
         let hint = match self {
+            Self::NoGrader => "give one in `AdapterConfig::grader`",
             Self::NoMaxSteps => "set `max_steps` in the [train] section",
             Self::NoExamples => {
                 "look into the dataset: every row may have been refused (rejected.jsonl), or build.max_idk_share may leave \
@@ -260,7 +281,13 @@ impl Diagnose for TrainError {
             Self::NoValidation { .. } => "name validation questions with `val` in [data]",
             Self::NoMetric { .. } => "go by a metric that is measured",
             Self::EmptyTarget { .. } => "give the row an assistant message that is not empty",
-            Self::NoPair { .. } => "give the row a chosen and a rejected answer",
+            Self::NotTwoAnswers { .. } => {
+                "give it a chosen and a rejected answer, or its own answer and the refusal"
+            }
+            Self::ErrorRate { .. } => "give it the number of wrong samples divided by that of all samples",
+            Self::OwnBeginsAsRefusal { .. } => {
+                "give `refusal` in [build] a text with another first word; `idk-build relabel` keeps the samples"
+            }
             Self::TooLong { .. } => "shorten the question, or use fewer or shorter clips in the row",
             Self::NonFinite { .. } => {
                 "the last good checkpoint is kept: lower `learning_rate`, set `max_grad_norm`, or check the rows"

@@ -2,10 +2,10 @@
 //!
 //! # The parts
 //!
-//! [`train_adapters`] trains adapters on a frozen base model, by answers or by preferences; [`train_full`] trains whole models
+//! [`train_adapters`] trains adapters on a frozen base model, by answers, by preferences or by error rates; [`train_full`] trains whole models
 //! from scratch.
 //!
-//! Four folders, each using those after it: `run` (loop, checkpoints, logs) uses `method` (SFT, DPO), which uses `step`
+//! Four folders, each using those after it: `run` (loop, checkpoints, logs) uses `method` (SFT, DPO, calibrated refusal), which uses `step`
 //! (log-probabilities, gradients, AdamW), which uses `data` (rows, batches). What a step does is a pure function of the seed,
 //! the step number and the rows, so a checkpoint needs no random state and a resumed run gives the same bytes as an
 //! uninterrupted one.
@@ -27,9 +27,12 @@ pub use data::clips::clips_of_rows;
 pub use data::row::TrainingRow;
 pub use error::TrainError;
 pub use idk_model::Clip;
+pub use method::calibrated::config::CalibratedConfig;
 pub use method::config::{Description, MethodConfig, RowKind};
 pub use method::dpo::config::{DpoConfig, DpoLoss};
-pub use method::dpo::start_adapter::check_start_adapter;
+pub use method::rl::config::{AdvantageKind, RlConfig};
+pub use method::rl::{Graded, Grader};
+pub use method::start_adapter::check_start_adapter;
 pub use run::adapters::{AdapterConfig, train_adapters};
 pub use run::checkpoint::{Checkpoint, load_newest};
 pub use run::estimate::{MemoryEstimate, MemoryInput, estimate_memory};

@@ -42,6 +42,7 @@ fn examples(clips: &[Clip]) -> Vec<TrainingRow> {
             &format!("<audio>{}", ["what is heard", "how many"][index / clips.len()]),
         )],
         answers: vec![["dog", "two cats", "I don't know"][index % 3].to_owned()],
+        error_rate: None,
     };
     (0..2 * clips.len()).map(example).collect()
 }
@@ -116,6 +117,7 @@ fn a_recording_that_is_stored_is_not_encoded_again_by_another_method() {
         audio: vec![clips[index % 6].clone()],
         messages: vec![Message::from_tagged("user", "<audio>what is heard")],
         answers: vec!["dog".to_owned(), "I don't know".to_owned()],
+        error_rate: None,
     };
     let pairs: Vec<TrainingRow> = (0..8).map(pair).collect();
     let dpo = |config: &TrainConfig| {

@@ -27,6 +27,7 @@ fn pairs(lalm: &Lalm, count: usize) -> Vec<TrainingRow> {
             audio: vec![clips[index % 3].clone()],
             messages: vec![Message::from_tagged("user", &format!("<audio>{question}"))],
             answers: vec![chosen.to_owned(), rejected.to_owned()],
+            error_rate: None,
         }
     };
     (0..count).map(pair).collect()

@@ -63,6 +63,7 @@ fn batch(lalm: &Lalm) -> TrainingBatch {
         audio: vec![Clip::of_mel(mel.clone(), &lalm.mel)],
         messages: vec![Message::from_tagged("user", "<audio>Which of these is heard?")],
         answers: vec!["I don't know.".to_owned()],
+        error_rate: None,
     };
     let rows: Vec<TrainingRow> = (0..ROWS).map(row).collect();
     let tokens: Vec<_> = rows.iter().map(|row| RowTokens::of(lalm, row).unwrap()).collect();

@@ -44,6 +44,7 @@ impl Bench {
             audio: vec![clips[index % 3].clone()],
             messages: question(index),
             answers: vec![["dog", "two cats", "I don't know"][index % 3].to_owned()],
+            error_rate: None,
         };
         let pair = |index: usize| TrainingRow {
             id: format!("pair-{index}"),
@@ -53,6 +54,7 @@ impl Bench {
                 ["dog", "I don't know", "a"][index % 3].to_owned(),
                 ["I don't know", "two cats", "rain"][index % 3].to_owned(),
             ],
+            error_rate: None,
         };
         let (examples, pairs) = ((0..14).map(example).collect(), (0..14).map(pair).collect());
         Self { lalm, lora: LoraConfig { dropout, ..lora() }, examples, pairs }

@@ -26,6 +26,7 @@ fn four_rows(lalm: &Lalm) -> TrainingBatch {
         audio: vec![Clip::of_mel(clip(lalm, ["a.wav", "b.wav", "c.wav"][index % 3]), &lalm.mel)],
         messages: vec![Message::from_tagged("user", "<audio>what is heard")],
         answers: vec![["dog", "two cats", "I don't know"][index % 3].to_owned()],
+        error_rate: None,
     };
     let rows: Vec<TrainingRow> = (0..4).map(row).collect();
     batch(lalm, &rows)
@@ -68,6 +69,7 @@ fn layers_that_run_again_give_the_same_preference_gradients() {
         audio: audio.clone(),
         messages: vec![Message::from_tagged("user", &format!("<audio>{question}"))],
         answers: vec![chosen.to_owned(), rejected.to_owned()],
+        error_rate: None,
     };
     let pairs = [
         pair("one", "how many", ["dog", "I don't know"]),

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use idk_model::{Adapters, ForwardContext, Lalm, LoraConfig, Message, TokenBatch};
 use idk_trainer::testing::{
-    AdamW, AudioInput, Gradients, StepGradients, StepSize, TrainingBatch, WholeRows, answer_nll,
+    AdamW, AudioInput, Gradients, Rollout, StepGradients, StepSize, TrainingBatch, WholeRows, answer_nll,
     full_gradients, make_trainable, sft_loss, update, whole_rows_nll,
 };
 use idk_trainer::{
@@ -67,6 +67,7 @@ fn golden_batch(lalm: &Lalm, golden: &SafeTensors<'_>) -> TrainingBatch {
         answers: vec![real(0, true), real(1, true)],
         prompt_of: vec![0, 1],
         reference: Vec::new(),
+        rollout: Rollout::default(),
     };
     let laid_out = WholeRows::of(&batch, lalm.tokenizer.pad_id());
     let expected: Vec<Vec<u32>> = ids.iter().map(|row| row.iter().map(|&id| id as u32).collect()).collect();
@@ -145,6 +146,7 @@ fn example(lalm: &Lalm, index: usize) -> TrainingRow {
         audio: vec![Clip::of_mel(clip(lalm, file), &lalm.mel)],
         messages: vec![Message::from_tagged("user", &format!("<audio>{question}"))],
         answers: vec![["dog", "two cats", "I don't know"][index % 3].to_owned()],
+        error_rate: None,
     }
 }
 

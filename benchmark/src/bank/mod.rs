@@ -115,7 +115,7 @@ impl Bank {
     }
 }
 
-/// The folder of the embedded bank: `IDK_BANK` where it is set, else `dataset-builder/bank`, looked for as [`find`] does,
+/// The folder of the shipped bank: `IDK_BANK` where it is set, else `dataset-builder/bank`, looked for as [`find`] does,
 /// `near` being the recipe.
 #[must_use]
 pub fn default_bank_dir(near: Option<&Path>) -> PathBuf {

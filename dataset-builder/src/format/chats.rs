@@ -2,13 +2,13 @@
 
 use std::path::Path;
 
-use idk_common::chat::audio_count;
 use idk_common::json::{read_json, read_jsonl};
 use idk_questions::rows::{LabelRow, SftRow};
 
 use crate::error::BuildError;
 use crate::format::files::{LABELS_FILE, MANIFEST_FILE, SFT_FILE, SFT_VAL_FILE};
 use crate::format::manifest::DatasetManifest;
+use crate::format::recordings::{locate, wrong_row};
 
 /// The manifest of a complete dataset.
 ///
@@ -58,23 +58,9 @@ fn read_chats(dir: &Path, name: &str) -> Result<Vec<SftRow>, BuildError> {
     let path = dir.join(name);
     let mut rows: Vec<SftRow> = read_jsonl(&path)?;
     for row in &mut rows {
-        let wrong = |what: String| BuildError::Dataset {
-            path: path.clone(),
-            what: format!("row `{}`: {what}", row.id),
-        };
-        let tags = audio_count(&row.messages);
-        if tags != row.audios.len() {
-            return Err(wrong(format!("{tags} audio tags, but {} recordings", row.audios.len())));
-        }
+        locate(dir, &path, &row.id, &row.messages, &mut row.audios)?;
         if row.messages.last().is_none_or(|message| message.role != "assistant") {
-            return Err(wrong("the last message is not the assistant's".to_owned()));
-        }
-        for audio in &mut row.audios {
-            let joined = dir.join(&*audio);
-            *audio = match joined.into_os_string().into_string() {
-                Ok(text) => text,
-                Err(path) => return Err(BuildError::PathNotText { path: path.into() }),
-            };
+            return Err(wrong_row(&path, &row.id, "the last message is not the assistant's".to_owned()));
         }
     }
     Ok(rows)

@@ -17,10 +17,18 @@ pub const LABELS_FILE: &str = "labels.jsonl";
 pub const SFT_FILE: &str = "sft.jsonl";
 /// Preference pairs.
 pub const DPO_FILE: &str = "dpo.jsonl";
+/// Own answers, refusals and error rates for calibrated refusal.
+pub const CALIBRATED_FILE: &str = "calibrated.jsonl";
 /// The chats of the validation split; there with `val_share` above 0.
 pub const SFT_VAL_FILE: &str = "sft-val.jsonl";
 /// The preference pairs of the validation split.
 pub const DPO_VAL_FILE: &str = "dpo-val.jsonl";
+/// The rows of calibrated refusal of the validation split.
+pub const CALIBRATED_VAL_FILE: &str = "calibrated-val.jsonl";
+/// The files of rows that are trained on.
+pub(crate) const TRAIN_FILES: [&str; 3] = [SFT_FILE, DPO_FILE, CALIBRATED_FILE];
+/// The same of the validation split, in the same order.
+pub(crate) const VAL_FILES: [&str; 3] = [SFT_VAL_FILE, DPO_VAL_FILE, CALIBRATED_VAL_FILE];
 /// Questions that could not be used.
 pub const REJECTED_FILE: &str = "rejected.jsonl";
 /// Written last, it marks the dataset as complete.
@@ -32,14 +40,16 @@ pub(crate) const SAMPLED_FILE: &str = "sampling.json";
 pub const README_FILE: &str = "README.md";
 
 /// Everything that is written into a dataset folder.
-pub const DATASET_FILES: [&str; 12] = [
+pub const DATASET_FILES: [&str; 14] = [
     QUESTIONS_FILE,
     SAMPLES_FILE,
     LABELS_FILE,
     SFT_FILE,
     DPO_FILE,
+    CALIBRATED_FILE,
     SFT_VAL_FILE,
     DPO_VAL_FILE,
+    CALIBRATED_VAL_FILE,
     REJECTED_FILE,
     MANIFEST_FILE,
     SAMPLED_FILE,

@@ -52,13 +52,20 @@ pub struct DatasetCounts {
     pub sft_rows: usize,
     /// Rows of `dpo.jsonl`.
     pub dpo_rows: usize,
+    /// Rows of `calibrated.jsonl`.
+    #[serde(default)]
+    pub calibrated_rows: usize,
     /// Rows of `sft-val.jsonl`.
     #[serde(default)]
     pub sft_val_rows: usize,
     /// Rows of `dpo-val.jsonl`.
     #[serde(default)]
     pub dpo_val_rows: usize,
-    /// Unknown questions that `max_idk_share` keeps out of training.
+    /// Rows of `calibrated-val.jsonl`.
+    #[serde(default)]
+    pub calibrated_val_rows: usize,
+    /// Questions without rows: unknown ones that `max_idk_share` keeps out of training, and those of `keep_tasks` that the
+    /// model never answers.
     #[serde(default)]
     pub left_out: usize,
 }

@@ -2,13 +2,14 @@
 
 use std::path::Path;
 
-use idk_common::chat::{Message, audio_count};
+use idk_common::chat::Message;
 use idk_common::json::read_jsonl;
 use idk_questions::rows::Label;
 use serde::{Deserialize, Serialize};
 
 use crate::error::BuildError;
 use crate::format::files::{DPO_FILE, DPO_VAL_FILE};
+use crate::format::recordings::{check_answer, locate};
 
 /// A preference pair in the conversational form that TRL reads.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -48,23 +49,9 @@ fn read_pairs(dir: &Path, name: &str) -> Result<Vec<DpoRow>, BuildError> {
     let path = dir.join(name);
     let mut rows: Vec<DpoRow> = read_jsonl(&path)?;
     for row in &mut rows {
-        let wrong = |what: String| BuildError::Dataset {
-            path: path.clone(),
-            what: format!("row `{}`: {what}", row.id),
-        };
-        let tags = audio_count(&row.prompt);
-        if tags != row.audios.len() {
-            return Err(wrong(format!("{tags} audio tags, but {} recordings", row.audios.len())));
-        }
-        for (side, answer) in [("chosen", &row.chosen), ("rejected", &row.rejected)] {
-            if !matches!(answer.as_slice(), [message] if message.role == "assistant") {
-                return Err(wrong(format!("`{side}` is not one message of the assistant")));
-            }
-        }
-        for audio in &mut row.audios {
-            let joined = dir.join(&*audio).into_os_string().into_string();
-            *audio = joined.map_err(|path| BuildError::PathNotText { path: path.into() })?;
-        }
+        locate(dir, &path, &row.id, &row.prompt, &mut row.audios)?;
+        check_answer(&path, &row.id, "chosen", &row.chosen)?;
+        check_answer(&path, &row.id, "rejected", &row.rejected)?;
     }
     Ok(rows)
 }

@@ -4,11 +4,28 @@
 use std::path::Path;
 
 use idk_common::chat::Message;
+use idk_common::json::read_jsonl;
 use idk_questions::{AskedQuestion, Question};
 use serde::{Deserialize, Serialize};
 
 use crate::error::BuildError;
-use crate::format::files::relative_to;
+use crate::format::files::{QUESTIONS_FILE, relative_to};
+use crate::format::recordings::locate;
+
+/// The rows of `questions.jsonl`, each recording's path joined to `dir`, so that it can be opened from anywhere that `dir`
+/// can.
+///
+/// # Errors
+/// [`BuildError::Common`] naming file and line, [`BuildError::Dataset`] for a row whose audio tags and recordings do not
+/// match.
+pub fn read_asked(dir: &Path) -> Result<Vec<QuestionRow>, BuildError> {
+    let path = dir.join(QUESTIONS_FILE);
+    let mut rows: Vec<QuestionRow> = read_jsonl(&path)?;
+    for row in &mut rows {
+        locate(dir, &path, &row.id, &[row.user()], &mut row.audios)?;
+    }
+    Ok(rows)
+}
 
 /// One row of `questions.jsonl`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,12 +81,14 @@ impl QuestionRow {
     }
 
     /// The user's turn.
-    pub(crate) fn user(&self) -> Message {
+    #[must_use]
+    pub fn user(&self) -> Message {
         Message::from_tagged("user", &self.message)
     }
 
     /// What the judge needs to read an answer.
-    pub(crate) fn judged(&self) -> Question {
+    #[must_use]
+    pub fn judged(&self) -> Question {
         Question { choices: self.choices.clone(), answer: self.answer.clone(), ..Question::default() }
     }
 }

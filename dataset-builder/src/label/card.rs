@@ -33,6 +33,7 @@ fn card(manifest: &DatasetManifest) -> String {
     let target = match config.target {
         Target::Gold => "the text of the right option",
         Target::Sampled => "one of the model's own correct answers, chosen by the seed",
+        Target::Own => "the commonest of the model's own correct answers",
     };
     let order = match config.options {
         OptionOrder::Shuffle => "shuffled by (seed, question id)",
@@ -53,6 +54,8 @@ configs:
   data_files: sft.jsonl
 - config_name: dpo
   data_files: dpo.jsonl
+- config_name: calibrated
+  data_files: calibrated.jsonl
 ---
 
 # IDK dataset
@@ -73,8 +76,8 @@ otherwise it is *unknown* and its target is the refusal.
 | known | {known} |
 | unknown | {unknown} |
 | unknown, left out of training | {left_out} |
-| training chats / preference pairs | {rows} / {pairs} |
-| validation chats / preference pairs | {val_rows} / {val_pairs} |
+| training chats / preference pairs / own answers | {rows} / {pairs} / {own} |
+| validation chats / preference pairs / own answers | {val_rows} / {val_pairs} / {val_own} |
 
 {balance}
 - Sampling: {sampling}; seed {seed}, one seed for each question and sample.
@@ -88,6 +91,8 @@ otherwise it is *unknown* and its target is the refusal.
         left_out = counts.left_out,
         rows = counts.sft_rows,
         pairs = counts.dpo_rows,
+        own = counts.calibrated_rows,
+        val_own = counts.calibrated_val_rows,
         val_rows = counts.sft_val_rows,
         val_pairs = counts.dpo_val_rows,
         balance = balance(config),
@@ -134,6 +139,13 @@ fn balance(config: &BuildConfig) -> String {
         ),
         None => "- Balance: none; every question is used.".to_owned(),
     });
+    if !config.keep_tasks.is_empty() {
+        let tasks: Vec<String> = config.keep_tasks.iter().map(|task| markdown(task)).collect();
+        lines.push(format!(
+            "- Kept: questions of {} have the model's own answer as their target, right or wrong; their labels are not used.",
+            tasks.join(", ")
+        ));
+    }
     if config.val_share > 0.0 {
         lines.push(format!(
             "- Validation: {:.1} % of the questions; those about the same recordings stay together.",
@@ -191,7 +203,8 @@ const FILES: &str = "
 | `labels.jsonl` | one label per question |
 | `sft.jsonl` | chats: `messages` with one `<audio>` tag for each recording, and `audios` |
 | `dpo.jsonl` | preference pairs: `prompt`, `chosen`, `rejected`, and `audios` |
-| `sft-val.jsonl`, `dpo-val.jsonl` | the same for the validation split, if there is one |
+| `calibrated.jsonl` | own answers: `prompt`, `own`, `refusal`, `error_rate`, and `audios` |
+| `sft-val.jsonl`, `dpo-val.jsonl`, `calibrated-val.jsonl` | the same for the validation split, if there is one |
 | `rejected.jsonl` | what could not be used, with a reason code |
 | `sampling.json` | what `idk-build relabel` needs to label the samples again |
 | `manifest.json` | counts, shares, settings, seed and hashes |

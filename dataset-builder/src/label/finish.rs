@@ -6,13 +6,12 @@ use std::path::Path;
 use idk_common::chat::Message;
 use idk_common::json::JsonlWriter;
 use idk_common::{CommonError, fs};
-use idk_questions::rows::{Label, SampleRow, SftRow};
+use idk_questions::rows::{Label, LabelRow, SampleRow, SftRow};
 
 use crate::config::BuildConfig;
 use crate::error::BuildError;
-use crate::format::files::{
-    DPO_FILE, DPO_VAL_FILE, LABELS_FILE, SAMPLED_FILE, SFT_FILE, SFT_VAL_FILE, file_entry, mark_incomplete,
-};
+use crate::format::calibrated::CalibratedRow;
+use crate::format::files::{LABELS_FILE, SAMPLED_FILE, TRAIN_FILES, VAL_FILES, file_entry, mark_incomplete};
 use crate::format::manifest::{DatasetCounts, DatasetManifest, FORMAT};
 use crate::format::pairs::DpoRow;
 use crate::format::question_row::QuestionRow;
@@ -20,9 +19,10 @@ use crate::format::questions_with_samples::QuestionsWithSamples;
 use crate::format::sampled::{Provenance, Sampled, Screening};
 use crate::format::shares::IdkShares;
 use crate::label::card::write_card;
+use crate::label::own_answer::own_answer;
 use crate::label::split::{DatasetSplit, Splitter};
 use crate::label::tally::ShareTally;
-use crate::label::targets::{is_decided, label, preferences, refusal_text, target_text};
+use crate::label::targets::{is_decided, label, only_keeps, preferences, refusal_text, target_text};
 
 /// What a build did.
 #[derive(Clone, Debug, PartialEq)]
@@ -65,20 +65,23 @@ pub fn complete(dir: &Path) -> Result<BuildReport, BuildError> {
     Labelled::read(dir, &sampled)?.publish(dir, &sampled)
 }
 
-/// The files of a split of the questions: chats and preference pairs.
+/// The files of a split of the questions: chats, preference pairs, and rows of calibrated refusal.
 struct RowFiles {
     sft: JsonlWriter,
     dpo: JsonlWriter,
+    calibrated: JsonlWriter,
 }
 
 impl RowFiles {
-    fn create(dir: &Path, sft: &str, dpo: &str) -> Result<Self, CommonError> {
-        Ok(Self { sft: JsonlWriter::create(&dir.join(sft))?, dpo: JsonlWriter::create(&dir.join(dpo))? })
+    fn create(dir: &Path, names: [&str; 3]) -> Result<Self, CommonError> {
+        let [sft, dpo, calibrated] = names.map(|name| JsonlWriter::create(&dir.join(name)));
+        Ok(Self { sft: sft?, dpo: dpo?, calibrated: calibrated? })
     }
 
     fn commit(self) -> Result<(), CommonError> {
         self.sft.commit()?;
-        self.dpo.commit()
+        self.dpo.commit()?;
+        self.calibrated.commit()
     }
 }
 
@@ -97,9 +100,9 @@ impl Labelled {
         let config = &sampled.config;
         let mut labelled = Self {
             labels: JsonlWriter::create(&dir.join(LABELS_FILE))?,
-            train: RowFiles::create(dir, SFT_FILE, DPO_FILE)?,
+            train: RowFiles::create(dir, TRAIN_FILES)?,
             val: match config.val_share > 0.0 {
-                true => Some(RowFiles::create(dir, SFT_VAL_FILE, DPO_VAL_FILE)?),
+                true => Some(RowFiles::create(dir, VAL_FILES)?),
                 false => None,
             },
             counts: screened_counts(&sampled.screening),
@@ -141,7 +144,7 @@ impl Labelled {
                 });
             }
             shares.add(&question, &row);
-            splitter.push(&question, row.label);
+            splitter.push(&question, trained_label(&question, &row, config));
             let counts = &mut self.counts;
             counts.samples += row.n;
             counts.correct += row.correct;
@@ -178,27 +181,35 @@ impl Labelled {
                     continue;
                 }
             };
-            put_rows(files, &question, &samples, refusal, config, seed)?;
+            if !put_rows(files, &question, &samples, refusal, config, seed)? {
+                self.counts.left_out += 1;
+            }
         }
         self.counts.sft_rows = self.train.sft.rows();
         self.counts.dpo_rows = self.train.dpo.rows();
-        self.counts.sft_val_rows = self.val.as_ref().map_or(0, |files| files.sft.rows());
-        self.counts.dpo_val_rows = self.val.as_ref().map_or(0, |files| files.dpo.rows());
+        self.counts.calibrated_rows = self.train.calibrated.rows();
+        if let Some(val) = &self.val {
+            self.counts.sft_val_rows = val.sft.rows();
+            self.counts.dpo_val_rows = val.dpo.rows();
+            self.counts.calibrated_val_rows = val.calibrated.rows();
+        }
         Ok(())
     }
 
     /// Puts all files in their places, the manifest last. `dir` must be marked as incomplete.
     pub(crate) fn publish(self, dir: &Path, sampled: &Sampled) -> Result<BuildReport, BuildError> {
         // Not the card: it is its owner's to edit.
-        let mut names = vec![LABELS_FILE, SFT_FILE, DPO_FILE];
+        let mut names = vec![LABELS_FILE];
+        names.extend(TRAIN_FILES);
         self.labels.commit()?;
         self.train.commit()?;
         if let Some(val) = self.val {
             val.commit()?;
-            names.extend([SFT_VAL_FILE, DPO_VAL_FILE]);
+            names.extend(VAL_FILES);
         } else {
-            fs::remove_if_exists(&dir.join(SFT_VAL_FILE))?;
-            fs::remove_if_exists(&dir.join(DPO_VAL_FILE))?;
+            for name in VAL_FILES {
+                fs::remove_if_exists(&dir.join(name))?;
+            }
         }
         let mut manifest = DatasetManifest {
             format: FORMAT,
@@ -232,6 +243,7 @@ fn screened_counts(screening: &Screening) -> DatasetCounts {
     }
 }
 
+/// Writes the rows of a question; `false` if it has none: one that only keeps its own answer, and has no own answer.
 fn put_rows(
     files: &mut RowFiles,
     question: &QuestionRow,
@@ -239,9 +251,15 @@ fn put_rows(
     refusal: &str,
     config: &BuildConfig,
     seed: u64,
-) -> Result<(), CommonError> {
-    let label = label(question, samples, config.k).label;
-    let target = target_text(question, label, samples, refusal, config.target, seed);
+) -> Result<bool, CommonError> {
+    let (keeps, own) = (only_keeps(question, config), own_answer(samples));
+    let counted = label(question, samples, config.k);
+    let label = trained_label(question, &counted, config);
+    let target = match (keeps, own) {
+        (false, _) => target_text(question, label, samples, refusal, config.target, seed),
+        (true, Some(own)) => own.to_owned(),
+        (true, None) => return Ok(false),
+    };
     for (chosen, rejected) in preferences(label, &target, refusal, samples, config.max_pairs_per_question) {
         files.dpo.put(&DpoRow {
             id: question.id.clone(),
@@ -252,10 +270,27 @@ fn put_rows(
             label,
         })?;
     }
+    if let Some(own) = own {
+        let error_rate = (counted.n - counted.correct) as f64 / counted.n as f64;
+        files.calibrated.put(&CalibratedRow {
+            id: question.id.clone(),
+            prompt: vec![question.user()],
+            own: vec![Message::assistant(own)],
+            refusal: vec![Message::assistant(refusal)],
+            error_rate: (!keeps).then_some(error_rate),
+            audios: question.audios.clone(),
+        })?;
+    }
     files.sft.put(&SftRow {
         id: question.id.clone(),
         messages: vec![question.user(), Message::assistant(&target)],
         audios: question.audios.clone(),
         label,
-    })
+    })?;
+    Ok(true)
+}
+
+/// The label as the rows have it: a question that only keeps its own answer is answered, as a known one.
+fn trained_label(question: &QuestionRow, counted: &LabelRow, config: &BuildConfig) -> Label {
+    if only_keeps(question, config) { Label::Known } else { counted.label }
 }

@@ -2,6 +2,7 @@
 
 mod card;
 pub(crate) mod finish;
+mod own_answer;
 pub(crate) mod relabel;
 mod split;
 mod tally;

@@ -11,9 +11,9 @@ use crate::format::question_row::QuestionRow;
 /// Where the rows of a question go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum DatasetSplit {
-    /// `sft.jsonl`, `dpo.jsonl`.
+    /// `sft.jsonl`, `dpo.jsonl`, `calibrated.jsonl`.
     Train,
-    /// `sft-val.jsonl`, `dpo-val.jsonl`.
+    /// `sft-val.jsonl`, `dpo-val.jsonl`, `calibrated-val.jsonl`.
     Val,
     /// Nowhere: one unknown question too many.
     LeftOut,

@@ -11,6 +11,7 @@ use idk_questions::{Verdict, judge};
 use crate::config::{BuildConfig, Target};
 use crate::error::{BuildError, SECTION};
 use crate::format::question_row::QuestionRow;
+use crate::label::own_answer::commonest;
 
 /// Counts the verdicts of a question's samples and labels it.
 pub(crate) fn label(question: &QuestionRow, samples: &[SampleRow], k: usize) -> LabelRow {
@@ -53,9 +54,14 @@ pub(crate) fn refusal_text<'a>(
     Err(BuildError::Config { problems: vec![Problem::of_key(SECTION, key, what)] })
 }
 
+/// Whether only the model's own answer to the question is kept, whatever is right.
+pub(crate) fn only_keeps(question: &QuestionRow, config: &BuildConfig) -> bool {
+    config.keep_tasks.contains(&question.task)
+}
+
 /// The answer that the question is trained to give.
 ///
-/// `sampled` takes one of the correct samples by the seed; samples that contain an audio tag are passed over, as a
+/// `own` takes the commonest of the correct samples. `sampled` takes one of the correct samples by the seed; samples that contain an audio tag are passed over, as a
 /// reader of the rows would take the tag for a recording.
 pub(crate) fn target_text(
     question: &QuestionRow,
@@ -75,6 +81,10 @@ pub(crate) fn target_text(
             let correct: Vec<&SampleRow> = samples.iter().filter(usable).collect();
             let mut rng = Rng::new(derive_seed(run_seed, "target", &[&question.id]));
             rng.choose(&correct).map_or_else(|| question.answer.clone(), |row| row.text.trim().to_owned())
+        }
+        Target::Own => {
+            let own = commonest(samples, |verdict| verdict == Verdict::Correct);
+            own.map_or_else(|| question.answer.clone(), str::to_owned)
         }
     }
 }
@@ -163,6 +173,8 @@ mod tests {
         let found: BTreeSet<String> = (0..20).map(|seed| text(Label::Known, Target::Sampled, seed)).collect();
         assert_eq!(found, BTreeSet::from(["text 1".to_owned(), "text 3".to_owned()]));
         assert_eq!(text(Label::Unknown, Target::Sampled, 1), "no idea");
+        assert_eq!(text(Label::Known, Target::Own, 1), "text 1");
+        assert_eq!(text(Label::Unknown, Target::Own, 1), "no idea");
     }
 
     #[test]

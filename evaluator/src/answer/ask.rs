@@ -83,7 +83,7 @@ impl MethodRunner<'_> {
                     text,
                     log_prob: Some(log_prob),
                     option_log_probs: scored[..options].iter().map(ScoredText::mean_log_prob).collect(),
-                    refusal_margin: refusal_margin(&scored, answer_by),
+                    refusal_margin: if self.with_options { refusal_margin(&scored, answer_by) } else { None },
                     steps,
                 }
             })
@@ -103,11 +103,11 @@ impl MethodRunner<'_> {
         self.config.answer_by.is_from_list() && !question.shown.is_open()
     }
 
-    /// The texts that are scored as the answer, or guide it: the options, and the refusals where the answer is one of these
-    /// texts. With each, what is added to its log-probability.
+    /// The texts that are scored as the answer, and the only answers where these come from a list: the options, then the
+    /// refusals. None for an open question.
     fn fixed_texts<'q>(&'q self, question: &'q AskedQuestion) -> impl Iterator<Item = FixedText<'q>> {
         let (options, offset) = (&question.shown.choices, self.refusal_offset());
-        let may_refuse = self.is_from_list(question);
+        let may_refuse = !question.shown.is_open();
         // An option that reads as a refusal is an option.
         let refusals = self.refusals.iter().filter(move |text| may_refuse && !options.contains(text));
         let options = options.iter().map(|text| FixedText { text, is_refusal: false, offset: 0.0 });
@@ -458,7 +458,12 @@ mod tests {
             let ids = texts.map(|text| runner.answer_ids(&asked, text).unwrap()).to_vec();
             let scores = runner.answerer.log_probs(&[prompt], &[ids]).unwrap().remove(0);
             let sums = scores.iter().map(|tokens| tokens.iter().map(|&value| f64::from(value)).sum::<f64>());
-            let best = texts.into_iter().zip(sums).reduce(|a, b| if b.1 > a.1 { b } else { a }).unwrap();
+            let sums: Vec<f64> = sums.collect();
+            let best = texts
+                .into_iter()
+                .zip(sums.iter().copied())
+                .reduce(|a, b| if b.1 > a.1 { b } else { a })
+                .unwrap();
             assert_eq!(answers[0].text, best.0);
             assert!((answers[0].log_prob.unwrap() - best.1).abs() < 1e-4);
             assert!(!answers[0].judgement.unparsed);
@@ -467,6 +472,14 @@ mod tests {
                 ..*runner
             };
             assert_eq!(answers[1].text, plain.answer(&[(&open, &[])]).unwrap()[0].text);
+            assert_eq!(answers[0].refusal_margin, None, "options are not scored for this method");
+            for runner in [*runner, plain] {
+                let scoring = MethodRunner { with_options: true, ..runner };
+                let answers = scoring.answer(&[(&asked, &[]), (&open, &[])]).unwrap();
+                let margin = answers[0].refusal_margin.unwrap();
+                assert!((margin - (sums[0].max(sums[1]) - sums[2])).abs() < 1e-4, "{margin} {sums:?}");
+                assert_eq!((answers[0].option_log_probs.len(), answers[1].refusal_margin), (2, None));
+            }
         });
     }
 

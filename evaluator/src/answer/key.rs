@@ -13,7 +13,7 @@ use crate::config::AnswerBy;
 use crate::method::Method;
 
 /// Version of the keys; raised when the same inputs would give other answers.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 #[derive(Serialize)]
 struct CandidateKey<'a> {
@@ -29,6 +29,9 @@ struct CandidateKey<'a> {
     decoding: SamplingConfig,
     max_step_tokens: usize,
     with_options: bool,
+    /// The refusals that are scored next to the options.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refusals: Option<&'a [String]>,
     /// The refusals that may be answered, where the answer is one of fixed texts.
     #[serde(skip_serializing_if = "Option::is_none")]
     chosen_from: Option<&'a [String]>,
@@ -62,6 +65,7 @@ pub(crate) fn candidate_key(
         decoding: runner.config.decoding(),
         max_step_tokens: runner.config.max_step_tokens,
         with_options: runner.with_options,
+        refusals: runner.with_options.then_some(runner.refusals),
         chosen_from: runner.config.answer_by.is_from_list().then_some(runner.refusals),
         guided: runner.config.answer_by == AnswerBy::Guided,
         refusal_offset: Some(runner.refusal_offset()).filter(|&offset| offset != 0.0),

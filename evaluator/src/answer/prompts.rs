@@ -98,6 +98,7 @@ impl PromptName {
             }
             Method::Base
             | Method::Threshold
+            | Method::OnePass
             | Method::SelfConsistency
             | Method::Group
             | Method::Random

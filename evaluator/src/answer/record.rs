@@ -32,8 +32,9 @@ pub struct Answer {
     /// For each option as it was shown: mean log-probability of its tokens (end included) as the answer, in nats.
     /// Empty if it was not asked for, and for open questions.
     pub option_log_probs: Vec<f64>,
-    /// The [`refusal_offset`](crate::EvalConfig::refusal_offset) above which this is refused and below which it is not, in
-    /// nats. `None` where refusals are not scored.
+    /// How much likelier the likeliest option is than the likeliest refusal, each as the whole answer: a difference of
+    /// log-probabilities, in nats. It is the [`refusal_offset`](crate::EvalConfig::refusal_offset) above which `answer_by = "options"`
+    /// refuses; of a guided answer, the offset above which decoding refuses. `None` where refusals are not scored.
     pub refusal_margin: Option<f64>,
     /// What came before the answer, in order.
     pub steps: Vec<Step>,
@@ -45,6 +46,12 @@ impl Answer {
     pub fn confidence(&self) -> f64 {
         let chosen = self.judgement.choice.and_then(|choice| self.option_log_probs.get(choice));
         chosen.copied().unwrap_or(f64::NEG_INFINITY)
+    }
+
+    /// How likely the model found its whole answer: the log-probability of the text and its end, summed over the tokens.
+    /// Negative infinity where no model made the answer.
+    pub fn one_pass(&self) -> f64 {
+        self.log_prob.unwrap_or(f64::NEG_INFINITY)
     }
 
     /// The likeliest option (the first of equals) and its length-normalised log-probability: what the model would say

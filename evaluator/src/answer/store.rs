@@ -28,7 +28,6 @@ struct StoredRow {
     text: String,
     log_prob: Option<f64>,
     option_log_probs: Vec<f64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     refusal_margin: Option<f64>,
     steps: Vec<Step>,
 }
@@ -130,7 +129,7 @@ mod tests {
             judgement: question(id).judge(text),
             log_prob: Some(-1.0 / 3.0),
             option_log_probs: vec![-0.1, f64::MIN_POSITIVE],
-            refusal_margin: Some(2.0 / 3.0),
+            refusal_margin: Some(-2.0 / 3.0),
             steps: vec![Step::new("reasoning", "a\nb\u{1b}")],
         }
     }

@@ -1,57 +1,25 @@
-//! Compares a method with the base model, per task and overall, and with simple rules at the same refusal
-//! rate.
+//! Compares a method with the base model, per task and overall.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use idk_questions::metrics::{
-    Comparison, Counts, RiskCoverage, auroc, compare, group_refuser, risk_coverage, self_consistency_refuser,
-    threshold_refuser, within_group_auroc,
-};
+use idk_questions::metrics::{Comparison, RiskCoverage, compare, risk_coverage};
 use idk_questions::rows::{Label, LabelRow};
 use idk_questions::score::clusters;
-use idk_questions::{Judgement, Question, Verdict};
+use idk_questions::{Judgement, Question};
 use serde::{Deserialize, Serialize};
 
 use crate::answer::answers_file::check_aligned;
 use crate::answer::prepare::Prepared;
 use crate::answer::record::Answer;
-use crate::compare::groups::{GroupResult, Grouping, compare_groups, group_name, sub_category_name};
+use crate::compare::groups::{GroupResult, Grouping, compare_groups, group_name};
 use crate::compare::rules::Rule;
+use crate::compare::yardsticks::{Answered, RuleInputs, Yardsticks};
 use crate::config::EvalConfig;
 use crate::error::EvalError;
 use crate::method::{Candidate, Method};
 
 /// Name of the row that covers all tasks.
 pub const ALL: &str = "all";
-
-/// What a simple rule gives when it refuses as many questions as the method did.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct RuleResult {
-    /// Accuracy, in percent.
-    pub acc: Option<f64>,
-    /// Correct answers lost, in percent of all questions.
-    pub dcon: Option<f64>,
-    /// Wrong answers that went away, in percent of all questions.
-    pub dhum: Option<f64>,
-    /// `log10(dhum / dcon)`.
-    pub rgi: Option<f64>,
-    /// Why `rgi` is `null`.
-    pub rgi_reason: Option<String>,
-}
-
-/// How well refusing and the base model's own doubt find what the base model gets wrong: areas under the ROC curve,
-/// 0.5 = not at all. `within` compares questions of one sub-category only, so that knowing which are hard is no help.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Auroc {
-    /// Of refusing.
-    pub refusal: Option<f64>,
-    /// Of refusing, within sub-categories.
-    pub refusal_within: Option<f64>,
-    /// Of the base model's lack of confidence.
-    pub doubt: Option<f64>,
-    /// Of the base model's lack of confidence, within sub-categories.
-    pub doubt_within: Option<f64>,
-}
 
 /// A method compared with the base model on the questions of one task.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -61,18 +29,26 @@ pub struct TaskResult {
     /// The metrics; `random_rgi` is what refusing at random is expected to score.
     #[serde(flatten)]
     pub comparison: Comparison,
-    /// Refuses the questions whose chosen option the base model finds least likely. `None` without options.
-    pub threshold: Option<RuleResult>,
-    /// Refuses the questions whose answer the fewest samples of the base model agree with. `None` if nothing was sampled.
-    #[serde(default)]
-    pub self_consistency: Option<RuleResult>,
-    /// Refuses whole sub-categories, those that the base model knows least first. `None` if none of these
-    /// sub-categories was labelled.
-    pub group: Option<RuleResult>,
-    /// Which questions are refused.
-    pub auroc: Auroc,
+    /// What rules that need no training give at the same refusal rate.
+    #[serde(flatten)]
+    pub yardsticks: Yardsticks,
+    /// The same over the questions whose answer of the base model can be read. `None` if all of them can.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub readable: Option<ReadableResult>,
     /// How the errors of the method fall with its option probabilities, had it to choose an option every time.
     pub risk_coverage: RiskCoverage,
+}
+
+/// A method compared with the base model on those questions of a task whose answer of the base model names an option,
+/// refuses, or belongs to an open question. The others are wrong by definition: to refuse them takes no doubt.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ReadableResult {
+    /// The metrics.
+    #[serde(flatten)]
+    pub comparison: Comparison,
+    /// What rules that need no training give at the same refusal rate.
+    #[serde(flatten)]
+    pub yardsticks: Yardsticks,
 }
 
 /// A method on every task.
@@ -103,15 +79,6 @@ pub fn known_shares(labels: &[LabelRow]) -> BTreeMap<String, f64> {
     counts.into_iter().map(|(group, (known, all))| (group, known as f64 / all as f64)).collect()
 }
 
-/// What the simple rules refuse by, besides the base model's confidence.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Yardsticks<'a> {
-    /// That of [`known_shares`]; none if no labelled set is at hand.
-    pub known_share: Option<&'a BTreeMap<String, f64>>,
-    /// For each question the share of samples that agree with the base model's answer; none if nothing was sampled.
-    pub self_consistency: Option<&'a [f64]>,
-}
-
 /// Compares the answers of `who` with those of the base model.
 ///
 /// # Errors
@@ -121,7 +88,7 @@ pub fn compare_method(
     base: &[Answer],
     who: &Candidate,
     answers: &[Answer],
-    rules: Yardsticks<'_>,
+    rules: RuleInputs<'_>,
     config: &EvalConfig,
     seed: u64,
 ) -> Result<MethodResult, EvalError> {
@@ -137,6 +104,7 @@ pub fn compare_method(
             shown: &question.shown,
             before,
             after,
+            ranking: after.refusal_margin.filter(|_| !who.method.is_rule()).map(|margin| -margin),
             self_consistency: rules.self_consistency.and_then(|shares| shares.get(place)).copied(),
         })
         .collect();
@@ -169,16 +137,6 @@ pub(crate) fn task_names<'a>(tasks: impl Iterator<Item = &'a str>) -> Vec<String
     known.into_iter().filter(|name| names.contains(name)).chain(others).map(str::to_owned).collect()
 }
 
-/// One question with its answers.
-#[derive(Clone, Copy)]
-struct Answered<'a> {
-    question: &'a Question,
-    shown: &'a Question,
-    before: &'a Answer,
-    after: &'a Answer,
-    self_consistency: Option<f64>,
-}
-
 fn compare_items(
     task: &str,
     items: &[Answered<'_>],
@@ -186,57 +144,33 @@ fn compare_items(
     config: &EvalConfig,
     seed: u64,
 ) -> Result<TaskResult, EvalError> {
+    let (comparison, yardsticks) = measure(items, known_share, config, seed)?;
+    let readable: Vec<Answered<'_>> =
+        items.iter().copied().filter(|item| !item.before.judgement.unparsed).collect();
+    let readable = match readable.len() == items.len() {
+        true => None,
+        false => {
+            let (comparison, yardsticks) = measure(&readable, known_share, config, seed)?;
+            Some(ReadableResult { comparison, yardsticks })
+        }
+    };
+    let answers = items.iter().map(|item| item.after);
+    let risk_coverage = forced_choice(answers.zip(items.iter().map(|item| item.shown)))?;
+    Ok(TaskResult { task: task.to_owned(), comparison, yardsticks, readable, risk_coverage })
+}
+
+/// The metrics of some questions, and the yardsticks at the refusal rate of the method on them.
+fn measure(
+    items: &[Answered<'_>],
+    known_share: &BTreeMap<String, f64>,
+    config: &EvalConfig,
+    seed: u64,
+) -> Result<(Comparison, Yardsticks), EvalError> {
     let questions: Vec<Question> = items.iter().map(|item| item.question.clone()).collect();
     let before: Vec<Judgement> = items.iter().map(|item| item.before.judgement).collect();
     let after: Vec<Judgement> = items.iter().map(|item| item.after.judgement).collect();
     let comparison = compare(&before, &after, Some(&clusters(&questions)), seed, config.bootstrap_draws)?;
-
-    let ids: Vec<String> = items.iter().map(|item| item.question.id.clone()).collect();
-    let groups: Vec<String> = questions.iter().map(sub_category_name).collect();
-    let confidence: Vec<f64> = items.iter().map(|item| item.before.confidence()).collect();
-    let verdicts: Vec<Verdict> = before.iter().map(|judgement| judgement.verdict).collect();
-    let refusals = Counts::of(&after).refused;
-
-    let has_confidence = confidence.iter().any(|value| value.is_finite());
-    let threshold = if has_confidence {
-        Some(rule(&verdicts, &threshold_refuser(&verdicts, &confidence, &ids, refusals)?)?)
-    } else {
-        None
-    };
-    let self_consistency: Option<Vec<f64>> = items.iter().map(|item| item.self_consistency).collect();
-    let self_consistency = match self_consistency {
-        Some(shares) => {
-            Some(rule(&verdicts, &self_consistency_refuser(&verdicts, &shares, &ids, refusals)?)?)
-        }
-        None => None,
-    };
-    let group = if groups.iter().any(|group| known_share.contains_key(group)) {
-        Some(rule(&verdicts, &group_refuser(&verdicts, &groups, &ids, known_share, refusals)?)?)
-    } else {
-        None
-    };
-    let wrong: Vec<bool> = verdicts.iter().map(|&verdict| verdict == Verdict::Wrong).collect();
-    let refused: Vec<f64> =
-        after.iter().map(|judgement| f64::from(u8::from(judgement.verdict == Verdict::Refused))).collect();
-    let doubt: Vec<f64> = confidence.iter().map(|value| -value).collect();
-    let of_doubt = |value: Option<f64>| value.filter(|_| has_confidence);
-    let auroc = Auroc {
-        refusal: auroc(&refused, &wrong),
-        refusal_within: within_group_auroc(&refused, &wrong, &groups),
-        doubt: of_doubt(auroc(&doubt, &wrong)),
-        doubt_within: of_doubt(within_group_auroc(&doubt, &wrong, &groups)),
-    };
-    let answers = items.iter().map(|item| item.after);
-    let risk_coverage = forced_choice(answers.zip(items.iter().map(|item| item.shown)))?;
-    Ok(TaskResult {
-        task: task.to_owned(),
-        comparison,
-        threshold,
-        self_consistency,
-        group,
-        auroc,
-        risk_coverage,
-    })
+    Ok((comparison, Yardsticks::new(items, known_share)?))
 }
 
 /// The risk-coverage curve of the likeliest options: each question answered with the option that the model finds most
@@ -255,20 +189,9 @@ pub(crate) fn forced_choice<'a>(
     Ok(risk_coverage(&confidence, &is_right)?)
 }
 
-fn rule(before: &[Verdict], after: &[Verdict]) -> Result<RuleResult, EvalError> {
-    let comparison = compare(before, after, None, 0, 0)?;
-    Ok(RuleResult {
-        acc: comparison.acc.after,
-        dcon: comparison.dcon,
-        dhum: comparison.dhum,
-        rgi: comparison.rgi,
-        rgi_reason: comparison.rgi_reason,
-    })
-}
-
 #[cfg(test)]
 mod tests {
-    use idk_questions::PromptStyle;
+    use idk_questions::{PromptStyle, Verdict};
 
     use super::*;
     use idk_questions::AskedQuestion;
@@ -296,7 +219,7 @@ mod tests {
             id: format!("q{id}"),
             text: String::new(),
             judgement: Judgement { verdict, choice, unparsed: false },
-            log_prob: Some(0.0),
+            log_prob: Some(-(id as f64)),
             option_log_probs: vec![confidence, confidence],
             refusal_margin: None,
             steps: Vec::new(),
@@ -331,7 +254,7 @@ mod tests {
         let (prepared, before, after) = case();
         let config = EvalConfig { bootstrap_draws: 20, ..EvalConfig::default() };
         let self_consistency = [1.0, 0.8, 0.8, 0.6, 0.6, 0.4, 0.2, 0.0, 1.0];
-        let rules = Yardsticks { known_share: Some(known_share), self_consistency: Some(&self_consistency) };
+        let rules = RuleInputs { known_share: Some(known_share), self_consistency: Some(&self_consistency) };
         compare_method(&prepared, &before, &Method::Adapter.into(), &after, rules, &config, 0).unwrap()
     }
 
@@ -351,21 +274,88 @@ mod tests {
         assert_eq!(sound.comparison.rgi, Some(3.0_f64.log10()));
         assert_eq!(sound.comparison.random_rgi, Some(0.0));
         // The threshold takes the four least sure answers, all wrong; the group rule does what the method did.
-        let threshold = sound.threshold.unwrap();
+        let threshold = sound.yardsticks.threshold.unwrap();
         assert_eq!((threshold.rgi, threshold.rgi_reason.as_deref()), (None, Some("lost nothing")));
         assert_eq!(threshold.dhum, Some(50.0));
         // The fewest samples agree with q7 (right), q6 and q5 (wrong); q3 and q4, both wrong, tie for the fourth place.
-        assert_eq!(sound.self_consistency.unwrap().rgi, Some(3.0_f64.log10()));
-        assert_eq!(sound.group.unwrap().rgi, Some(3.0_f64.log10()));
+        assert_eq!(sound.yardsticks.self_consistency.unwrap().rgi, Some(3.0_f64.log10()));
+        assert_eq!(sound.yardsticks.group.unwrap().rgi, Some(3.0_f64.log10()));
     }
 
     #[test]
     fn refusing_whole_groups_shows_as_no_skill_within_groups() {
         let sound = compared(&BTreeMap::new()).tasks.remove(0);
-        assert!(sound.auroc.refusal.unwrap() > 0.5);
-        assert_eq!(sound.auroc.refusal_within, Some(0.5));
-        assert_eq!((sound.auroc.doubt, sound.auroc.doubt_within), (Some(1.0), Some(1.0)));
-        assert!(sound.group.is_none(), "no labelled set, no group rule");
+        let auroc = sound.yardsticks.auroc;
+        assert!(auroc.refusal.unwrap() > 0.5);
+        assert_eq!(auroc.refusal_within, Some(0.5));
+        assert_eq!((auroc.doubt, auroc.doubt_within), (Some(1.0), Some(1.0)));
+        assert!(sound.yardsticks.group.is_none(), "no labelled set, no group rule");
+    }
+
+    #[test]
+    fn one_pass_refuses_the_answers_that_are_least_likely_as_a_whole() {
+        let sound = compared(&BTreeMap::new()).tasks.remove(0);
+        // The least likely whole answers are q7 (right), q6, q5 and q4 (wrong): the order in which they were asked.
+        assert_eq!(sound.yardsticks.one_pass.unwrap().rgi, Some(3.0_f64.log10()));
+        // Within easy q3 (wrong) is the least likely; within hard q7 (right) is: 3 + 0 of 6 pairs.
+        assert_eq!(sound.yardsticks.auroc.one_pass_within, Some(0.5));
+        // Of 16 pairs of a wrong and a right answer: q3, q4, q5, q6 are less likely than q0, q1, q2 each.
+        assert_eq!(sound.yardsticks.auroc.one_pass, Some(12.0 / 16.0));
+    }
+
+    #[test]
+    fn a_method_is_ranked_by_its_refusal_margin_and_a_rule_by_none() {
+        let (prepared, before, mut after) = case();
+        // The margin is lowest where the base model is wrong (q3 to q6), but for q4.
+        let margins = [5.0, 4.0, 3.0, -1.0, 6.0, -1.0, -2.0, 2.0, 1.0];
+        after.iter_mut().zip(margins).for_each(|(answer, margin)| answer.refusal_margin = Some(margin));
+        let config = EvalConfig { bootstrap_draws: 20, ..EvalConfig::default() };
+        let auroc = |method: Method| {
+            let rules = RuleInputs::default();
+            let result =
+                compare_method(&prepared, &before, &method.into(), &after, rules, &config, 0).unwrap();
+            result.tasks[0].yardsticks.auroc
+        };
+        // q3, q5, q6 win all 4 pairs, q4 none; within easy q3 wins 3, within hard q5 and q6 win 2, q4 none.
+        assert_eq!(auroc(Method::Adapter).ranking, Some(12.0 / 16.0));
+        assert_eq!(auroc(Method::Adapter).ranking_within, Some(5.0 / 6.0));
+        assert_eq!(auroc(Method::Threshold).ranking, None);
+        after[0].refusal_margin = None;
+        let result = compare_method(
+            &prepared,
+            &before,
+            &Method::Adapter.into(),
+            &after,
+            RuleInputs::default(),
+            &config,
+            0,
+        );
+        assert_eq!(result.unwrap().tasks[0].yardsticks.auroc.ranking, None, "one answer was not scored");
+    }
+
+    #[test]
+    fn answers_that_cannot_be_read_are_left_out_of_the_second_measure_alone() {
+        let (prepared, mut before, after) = case();
+        assert!(compared(&BTreeMap::new()).tasks.iter().all(|row| row.readable.is_none()));
+        // Of the four that the method refuses, two wrong ones name no option.
+        for index in [4, 5] {
+            before[index].judgement = Judgement { verdict: Verdict::Wrong, choice: None, unparsed: true };
+        }
+        let config = EvalConfig { bootstrap_draws: 20, ..EvalConfig::default() };
+        let adapter = Method::Adapter.into();
+        let result =
+            compare_method(&prepared, &before, &adapter, &after, RuleInputs::default(), &config, 0).unwrap();
+        let sound = &result.tasks[0];
+        assert_eq!((sound.comparison.n, sound.comparison.rgi), (8, Some(3.0_f64.log10())));
+        let readable = sound.readable.as_ref().unwrap();
+        // q6 (wrong) and q7 (right) are refused; by confidence q6 and q3, both wrong, would be.
+        assert_eq!((readable.comparison.n, readable.comparison.rgi), (6, Some(0.0)));
+        let conf = readable.yardsticks.threshold.as_ref().unwrap();
+        assert_eq!((conf.rgi, conf.rgi_reason.as_deref()), (None, Some("lost nothing")));
+        assert!(result.tasks[1].readable.is_none(), "all of music can be read");
+        let json = serde_json::to_value(sound).unwrap();
+        assert_eq!((&json["n"], &json["readable"]["n"]), (&8.into(), &6.into()));
+        assert_eq!(serde_json::from_value::<TaskResult>(json).unwrap(), *sound);
     }
 
     #[test]
@@ -415,7 +405,7 @@ mod tests {
             &before,
             &Method::Adapter.into(),
             &after,
-            Yardsticks::default(),
+            RuleInputs::default(),
             &config,
             0,
         );

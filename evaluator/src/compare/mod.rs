@@ -6,3 +6,4 @@ pub(crate) mod pairs;
 pub(crate) mod results;
 pub(crate) mod rules;
 pub(crate) mod score;
+pub(crate) mod yardsticks;

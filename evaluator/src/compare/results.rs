@@ -3,9 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use idk_common::fs;
+use idk_common::json::parse_json;
 use idk_questions::metrics::{Counts, RiskCoverage};
 use idk_questions::{Judgement, PromptStyle};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::answer::prepare::Prepared;
 use crate::answer::record::Answer;
@@ -14,6 +17,7 @@ use crate::compare::methods::{ALL, MethodResult, forced_choice, task_names};
 use crate::compare::pairs::PairResult;
 use crate::config::EvalConfig;
 use crate::error::EvalError;
+use crate::method::RENAMED_METHOD;
 
 /// Name of the file of results in the evaluation's folder.
 pub const RESULTS_FILE: &str = "results.json";
@@ -97,6 +101,31 @@ pub fn results_file(eval_dir: &Path) -> PathBuf {
     eval_dir.join(RESULTS_FILE)
 }
 
+/// Reads the results in the evaluation's folder.
+///
+/// # Errors
+/// [`EvalError::EarlierResults`] for those of an earlier version; [`EvalError::Common`] if the file cannot be read.
+pub(crate) fn read_results(eval_dir: &Path) -> Result<Results, EvalError> {
+    let path = results_file(eval_dir);
+    let text = fs::read_to_string(&path)?;
+    parse_json(&path, &text).map_err(|error| match of_earlier_version(&text) {
+        Some(what) => EvalError::EarlierResults { path, what },
+        None => error.into(),
+    })
+}
+
+/// How the results in `text` show that an earlier version wrote them, if they do.
+fn of_earlier_version(text: &str) -> Option<String> {
+    let (then, now) = RENAMED_METHOD;
+    // As the name of a method, of its rule, and of the column of every task.
+    if text.contains(&format!("\"{then}\"")) {
+        return Some(format!("the method `{then}` is now `{now}`"));
+    }
+    let results: Value = serde_json::from_str(text).ok()?;
+    let format = results["format"].as_u64().filter(|&format| format < u64::from(FORMAT))?;
+    Some(format!("its format is {format}, now {FORMAT}"))
+}
+
 /// The base model on every task and on all.
 ///
 /// # Errors
@@ -115,4 +144,57 @@ pub(crate) fn base_results(prepared: &Prepared, base: &[Answer]) -> Result<Vec<B
         Ok(BaseResult { task, counts: Counts::of(&judgements), risk_coverage })
     };
     names.into_iter().map(result).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use idk_common::diagnose::Diagnose;
+    use idk_common::fs::write_atomic;
+    use idk_common::json::write_json;
+
+    use super::*;
+    use crate::report::table::tests::golden_results;
+
+    /// What is said of `results` with `change`.
+    fn problem(change: impl FnOnce(&mut Value)) -> EvalError {
+        let dir = tempfile::tempdir().unwrap();
+        let mut results = serde_json::to_value(golden_results("sound")).unwrap();
+        change(&mut results);
+        write_json(&results_file(dir.path()), &results).unwrap();
+        read_results(dir.path()).unwrap_err()
+    }
+
+    #[test]
+    fn results_with_the_earlier_name_of_a_method_are_rejected_with_the_new_one() {
+        let (then, now) = RENAMED_METHOD;
+        let methods = |results: &mut Value| results["config"]["methods"] = vec!["adapter", then].into();
+        let rule = |results: &mut Value| results["methods"][0]["rule"] = serde_json::json!({ "rule": then });
+        for error in [problem(methods), problem(rule)] {
+            assert!(error.to_string().contains(&format!("`{then}` is now `{now}`")), "{error}");
+            assert!(error.hint().unwrap().contains("idk-eval RECIPE"), "{error}");
+            assert_eq!(error.exit_kind().code(), 65);
+        }
+    }
+
+    #[test]
+    fn results_of_an_earlier_format_say_which_and_damaged_ones_where() {
+        let earlier = |results: &mut Value| {
+            results["format"] = 1.into();
+            results["accuracy"] = 1.into();
+        };
+        assert!(problem(earlier).to_string().contains("its format is 1, now 2"));
+        let unknown = |results: &mut Value| results["accuracy"] = 1.into();
+        assert!(problem(unknown).to_string().contains("line "), "an unknown key is named with its line");
+        let dir = tempfile::tempdir().unwrap();
+        write_atomic(&results_file(dir.path()), b"{").unwrap();
+        assert!(matches!(read_results(dir.path()).unwrap_err(), EvalError::Common(_)));
+    }
+
+    #[test]
+    fn results_are_read_as_they_were_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let results = golden_results("sound");
+        write_json(&results_file(dir.path()), &results).unwrap();
+        assert_eq!(read_results(dir.path()).unwrap(), results);
+    }
 }

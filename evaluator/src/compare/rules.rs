@@ -23,6 +23,14 @@ pub enum Rule {
         /// The same as a probability.
         probability: Option<f64>,
     },
+    /// Refuses where the log-probability of the whole answer is below a threshold.
+    OnePass {
+        /// The threshold on val, in nats, and what it did there.
+        #[serde(flatten)]
+        fit: ThresholdFit,
+        /// The same as a probability.
+        probability: Option<f64>,
+    },
     /// Refuses where too few samples give the same answer.
     SelfConsistency {
         /// The threshold on val, a share of the samples, and what it did there.
@@ -45,16 +53,32 @@ pub enum Rule {
     },
 }
 
-/// Fits the threshold on the base model's answers to val.
+/// Fits the threshold of `threshold` on the base model's answers to val.
 ///
 /// # Errors
 /// [`EvalError::Questions`] (never for answers of this program).
 pub(crate) fn fit_on_val(val: &[Answer], criterion: Criterion) -> Result<Rule, EvalError> {
+    let fit = fit(val, Answer::confidence, criterion)?;
+    Ok(Rule::Threshold { probability: fit.threshold.map(f64::exp), fit })
+}
+
+/// Fits the threshold of `one-pass` on the base model's answers to val.
+///
+/// # Errors
+/// [`EvalError::Questions`] (never for answers of this program).
+pub(crate) fn fit_one_pass(val: &[Answer], criterion: Criterion) -> Result<Rule, EvalError> {
+    let fit = fit(val, Answer::one_pass, criterion)?;
+    Ok(Rule::OnePass { probability: fit.threshold.map(f64::exp), fit })
+}
+
+fn fit(
+    val: &[Answer],
+    sureness: fn(&Answer) -> f64,
+    criterion: Criterion,
+) -> Result<ThresholdFit, EvalError> {
     let verdicts: Vec<Verdict> = val.iter().map(|answer| answer.judgement.verdict).collect();
-    let confidence: Vec<f64> = val.iter().map(Answer::confidence).collect();
-    let fit = fit_threshold(&verdicts, &confidence, criterion)?;
-    let probability = fit.threshold.map(f64::exp);
-    Ok(Rule::Threshold { fit, probability })
+    let sureness: Vec<f64> = val.iter().map(sureness).collect();
+    Ok(fit_threshold(&verdicts, &sureness, criterion)?)
 }
 
 /// Fits the threshold on the share of samples that agree with the base model's answers to val.
@@ -95,6 +119,10 @@ pub(crate) fn apply(
             let below = |answer: &Answer| fit.threshold.is_some_and(|least| answer.confidence() < least);
             base.iter().map(below).collect()
         }
+        Rule::OnePass { fit, .. } => {
+            let below = |answer: &Answer| fit.threshold.is_some_and(|least| answer.one_pass() < least);
+            base.iter().map(below).collect()
+        }
         Rule::SelfConsistency { fit } => {
             let shares = self_consistency.unwrap_or_default();
             let below = |index: usize| {
@@ -125,7 +153,7 @@ mod tests {
     use super::*;
     use idk_questions::AskedQuestion;
 
-    /// Four answers: two sure and right in `easy`, one unsure and wrong and one unreadable in `hard`.
+    /// Four answers, each a nat less likely as a whole than the one before: two sure and right in `easy`, one unsure and wrong and one unreadable in `hard`.
     fn case() -> (Prepared, Vec<Answer>) {
         let rows = [
             ("easy", Verdict::Correct, Some(0), -0.1),
@@ -147,7 +175,7 @@ mod tests {
                 id: format!("q{index}"),
                 text: format!("text {index}"),
                 judgement: Judgement { verdict, choice, unparsed: choice.is_none() },
-                log_prob: Some(-1.0),
+                log_prob: Some(-1.0 - index as f64),
                 option_log_probs: vec![log_prob],
                 refusal_margin: None,
                 steps: Vec::new(),
@@ -183,6 +211,17 @@ mod tests {
             (&json["rule"], &json["criterion"], &json["n"]),
             (&"threshold".into(), &"youden".into(), &4.into())
         );
+        assert_eq!(serde_json::from_value::<Rule>(json).unwrap(), rule);
+    }
+
+    #[test]
+    fn one_pass_refuses_answers_that_are_unlikely_as_a_whole_whether_or_not_they_name_an_option() {
+        let rule = fit_one_pass(&case().1, Criterion::Youden).unwrap();
+        let Rule::OnePass { fit, probability } = &rule else { panic!("{rule:?}") };
+        assert_eq!((fit.threshold, *probability), (Some(-2.5), Some((-2.5_f64).exp())));
+        assert_eq!(refused(&rule), [2, 3]);
+        let json = serde_json::to_value(&rule).unwrap();
+        assert_eq!(json["rule"], "one-pass");
         assert_eq!(serde_json::from_value::<Rule>(json).unwrap(), rule);
     }
 

@@ -35,12 +35,10 @@ pub(super) fn check_possible(
         Err(EvalError::Lacks { method: method.name(), what: what.to_owned(), hint })
     };
     let has = |method: Method| candidates.iter().any(|who| who.method == method);
-    if has(Method::Threshold) && subject.val.is_none() {
-        return lacks(
-            Method::Threshold,
-            "is fitted on questions that were not given",
-            "give `val` in [data]",
-        );
+    for method in [Method::Threshold, Method::OnePass] {
+        if has(method) && subject.val.is_none() {
+            return lacks(method, "is fitted on questions that were not given", "give `val` in [data]");
+        }
     }
     if has(Method::SelfConsistency) && (subject.val.is_none() || subject.samples.is_none()) {
         let what = "is fitted on samples of questions that were not given";

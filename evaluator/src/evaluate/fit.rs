@@ -8,7 +8,7 @@ use crate::answer::prepare::Prepared;
 use crate::answer::record::Answer;
 use crate::answer::self_consistency::self_consistency;
 use crate::answer::subject::Evaluation;
-use crate::compare::rules::{Rule, fit_on_val, fit_self_consistency, group_rule};
+use crate::compare::rules::{Rule, fit_on_val, fit_one_pass, fit_self_consistency, group_rule};
 use crate::error::EvalError;
 use crate::method::Method;
 
@@ -22,6 +22,9 @@ pub(super) fn fit_rule(
     match (method, run.subject.val) {
         (Method::Threshold, Some(val)) => {
             fit_on_val(&run.answers(&Method::Base.into(), val)?, run.config.threshold_by)
+        }
+        (Method::OnePass, Some(val)) => {
+            fit_one_pass(&run.answers(&Method::Base.into(), val)?, run.config.threshold_by)
         }
         (Method::SelfConsistency, Some(val)) => {
             let base = run.answers(&Method::Base.into(), val)?;

@@ -17,10 +17,11 @@ use crate::answer::record::Answer;
 use crate::answer::self_consistency::self_consistency;
 use crate::answer::subject::{Evaluation, Subject};
 use crate::compare::groups::{Grouping, count_groups};
-use crate::compare::methods::{Yardsticks, compare_method};
+use crate::compare::methods::compare_method;
 use crate::compare::pairs::pair_results;
 use crate::compare::results::{FORMAT, REJECTED_FILE, Results, base_results, results_file};
 use crate::compare::rules::{Rule, apply};
+use crate::compare::yardsticks::RuleInputs;
 use crate::config::EvalConfig;
 use crate::error::EvalError;
 use crate::method::{Candidate, Method};
@@ -78,7 +79,7 @@ pub fn evaluate(
     let mut all: Vec<(&str, &[Answer])> = vec![(Method::Base.name(), &base)];
     for who in &candidates {
         let Some((answers, rule)) = said.get(who.name.as_str()) else { continue };
-        let rules = Yardsticks {
+        let rules = RuleInputs {
             known_share: Some(subject.known_share),
             self_consistency: self_consistency.as_deref(),
         };

@@ -3,8 +3,9 @@
 use idk_questions::metrics::{Comparison, Counts};
 
 use crate::compare::groups::Grouping;
-use crate::compare::methods::{MethodResult, RuleResult, TaskResult};
+use crate::compare::methods::{MethodResult, TaskResult};
 use crate::compare::results::Results;
+use crate::compare::yardsticks::RuleResult;
 use crate::method::Method;
 use crate::report::text_table::{Cell, TextTable, csv, latex};
 
@@ -75,6 +76,14 @@ pub(crate) fn as_csv(results: &Results, by: Option<Grouping>) -> String {
         "over_conservativeness",
         "honesty",
         "aurc",
+        "one_pass_rgi",
+        "readable_n",
+        "readable_rgi",
+        "readable_one_pass_rgi",
+        "readable_threshold_rgi",
+        "auroc_ranking_within",
+        "auroc_one_pass_within",
+        "auroc_threshold_within",
     ];
     let mut grid: TextTable = vec![header.map(Cell::own).to_vec()];
     for (test, counts) in base_rows(results, by) {
@@ -123,11 +132,20 @@ fn csv_line(method: &MethodResult, (test, row, task): ExportRow<'_>) -> Vec<Cell
     line.extend([number(row.rgi_ci95.map(|ends| ends[0])), number(row.rgi_ci95.map(|ends| ends[1]))]);
     line.extend([number(row.rgi_relative), number(row.random_rgi)]);
     let rule = |rule: Option<&RuleResult>| number(rule.and_then(|rule| rule.rgi));
-    line.push(rule(task.and_then(|task| task.threshold.as_ref())));
-    line.push(rule(task.and_then(|task| task.self_consistency.as_ref())));
-    line.push(rule(task.and_then(|task| task.group.as_ref())));
+    let of = task.map(|task| &task.yardsticks);
+    line.push(rule(of.and_then(|of| of.threshold.as_ref())));
+    line.push(rule(of.and_then(|of| of.self_consistency.as_ref())));
+    line.push(rule(of.and_then(|of| of.group.as_ref())));
     line.extend([number(row.prudence), number(row.over_conservativeness), number(row.honesty)]);
     line.push(number(task.and_then(|task| task.risk_coverage.aurc)));
+    line.push(rule(of.and_then(|of| of.one_pass.as_ref())));
+    let readable = task.and_then(|task| task.readable.as_ref());
+    line.push(Cell::own(readable.map_or(String::new(), |of| of.comparison.n.to_string())));
+    line.push(number(readable.and_then(|of| of.comparison.rgi)));
+    line.push(rule(readable.and_then(|of| of.yardsticks.one_pass.as_ref())));
+    line.push(rule(readable.and_then(|of| of.yardsticks.threshold.as_ref())));
+    let areas = of.map(|of| of.auroc).unwrap_or_default();
+    line.extend([areas.ranking_within, areas.one_pass_within, areas.doubt_within].map(number));
     line
 }
 

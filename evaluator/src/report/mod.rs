@@ -9,3 +9,4 @@ pub(crate) mod plot_files;
 pub(crate) mod run_files;
 pub(crate) mod table;
 pub(crate) mod text_table;
+pub(crate) mod yardstick_table;

@@ -3,9 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use idk_common::RunDir;
-use idk_common::json::read_json;
 
-use crate::compare::results::{Results, results_file};
+use crate::compare::results::{Results, read_results, results_file};
 use crate::error::EvalError;
 use crate::grid::file::{Grid, grid_file};
 use crate::grid::kind::{GridKind, GridSet};
@@ -40,7 +39,7 @@ pub fn plot_folder(folder: &Path, out: Option<&Path>) -> Result<Vec<PathBuf>, Ev
     } else {
         return Err(EvalError::NoResults { folder: folder.to_owned() });
     };
-    let results: Results = read_json(&results_file(eval))?;
+    let results = read_results(eval)?;
     let mut plots = evaluation_plots(&results);
     if let Some(run) = run {
         plots.extend(Grid::read_all(&run.root)?.iter().flat_map(grid_curves::curves));

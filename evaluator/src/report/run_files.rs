@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use idk_common::RunDir;
 use idk_common::diagnose::{Diagnose, ExitKind};
 
 use crate::error::EvalError;
@@ -35,7 +36,15 @@ impl RunFiles {
             ),
         }
         match read_metrics(run_dir) {
-            Ok(metrics) => run_files.metrics = metrics,
+            Ok(metrics) => {
+                // A training logs its last step at least.
+                if metrics.is_empty() && RunDir::new(run_dir).adapter().is_dir() {
+                    let lost = "logs/metrics.jsonl is missing or empty, so the training's curves are left out. Restore it and \
+                         evaluate again.";
+                    run_files.problems.push(lost.to_owned());
+                }
+                run_files.metrics = metrics;
+            }
             Err(error) if error.exit_kind() == ExitKind::Io => return Err(error),
             Err(_) => run_files
                 .problems
@@ -52,9 +61,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_run_without_sweeps_and_logs_has_no_problem_and_damaged_ones_are_named() {
+    fn a_run_without_sweeps_and_training_has_no_problem_and_lost_and_damaged_files_are_named() {
         let dir = tempfile::tempdir().unwrap();
         assert_eq!(RunFiles::read(Some(dir.path())).unwrap().problems, Vec::<String>::new());
+        std::fs::create_dir(dir.path().join("adapter")).unwrap();
+        let problems = RunFiles::read(Some(dir.path())).unwrap().problems;
+        assert!(problems[0].contains("metrics.jsonl is missing") && problems.len() == 1, "{problems:?}");
         write_atomic(&dir.path().join("sweep/k.json"), b"{").unwrap();
         write_atomic(&dir.path().join("logs/metrics.jsonl"), b"{").unwrap();
         let problems = RunFiles::read(Some(dir.path())).unwrap().problems;

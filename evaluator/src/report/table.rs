@@ -1,22 +1,21 @@
 //! The results as Markdown tables for a terminal, at most 120 columns wide.
 
 use idk_common::text::{ellipsis, terminal_safe};
-use idk_questions::metrics::{BeforeAfter, Comparison, UNDEFINED, show, show_rgi, show_signed};
+use idk_questions::metrics::{BeforeAfter, Comparison, show, show_rgi};
 
 use crate::compare::groups::Grouping;
-use crate::compare::methods::{MethodResult, RuleResult, TaskResult};
+use crate::compare::methods::{MethodResult, TaskResult};
 use crate::compare::results::{BaseResult, Results};
 use crate::compare::rules::Rule;
 use crate::report::details::{group_tables, pair_table, transition_tables};
 use crate::report::export::{as_csv, as_latex};
 use crate::report::text_table::{Cell, markdown};
+use crate::report::yardstick_table::{
+    RANKING_NOTE, READABLE_NOTE, RULES_NOTE, Yardstick, ranking_table, rule_table, yes_or_no,
+};
 
 /// Longest task name, so that a name from a file cannot widen the table.
 const MAX_NAME_CHARS: usize = 8;
-
-/// What the last columns are.
-const RULES: &str = "rand., conf., group: RGI of refusing as many questions at random, by the base model's confidence, \
-    by sub-category.";
 
 /// The form of what is printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -78,12 +77,10 @@ pub fn tables(results: &Results) -> String {
     text
 }
 
-/// One method compared with the base model, one row per task.
-///
-/// Columns before RGI are in percent; the last three are the RGIs of rules that refuse as many questions.
+/// One method compared with the base model, one row per task: shares in percent, then what rules and rankings give that
+/// need no training.
 pub fn method_table(result: &MethodResult) -> String {
-    let header =
-        ["test", "Acc", "Tru", "Rel", "refused", "dCon", "dHum", "RGI [95 %]", "rand.", "conf.", "group"];
+    let header = ["test", "Acc", "Tru", "Rel", "refused", "dCon", "dHum", "RGI [95 %]"];
     let mut rows = vec![header.map(str::to_owned).to_vec()];
     rows.extend(result.tasks.iter().map(method_row));
     let unparsed: Vec<String> = result
@@ -91,19 +88,30 @@ pub fn method_table(result: &MethodResult) -> String {
         .iter()
         .map(|task| {
             let (name, row) = (name(&task.task), &task.comparison);
-            format!("{name} {} ({}→{} unreadable)", row.n, row.unparsed.before, row.unparsed.after)
+            format!("{name} {} ({}→{} name no option)", row.n, row.unparsed.before, row.unparsed.after)
         })
         .collect();
-    let auroc: Vec<String> = result.tasks.iter().map(auroc_note).collect();
+    let has_unreadable = result.tasks.iter().any(|task| task.readable.is_some());
+    let readable = if has_unreadable { format!("{READABLE_NOTE}\n") } else { String::new() };
     format!(
-        "{} against the base model, before→after:\n\n{}\n{}{RULES}\n{}n: {}\nAUROC of refusing within sub-categories: {}\n",
+        "{} against the base model, before→after:\n\n{}\n{}n: {}\n\n\
+         RGI next to rules that need no training and refuse as many of the base model's answers:\n\n{}\n\
+         {RULES_NOTE}\n{readable}\n\
+         AUROC of rankings, within sub-categories (over all questions): is what the base model gets wrong ranked \
+         first?\n\n{}\n{RANKING_NOTE}\n{}\n",
         terminal_safe(&result.name),
         aligned(&rows),
         result.rule.as_ref().map(rule_note).unwrap_or_default(),
-        self_consistency_note(&result.tasks),
         unparsed.join(", "),
-        auroc.join(", ")
+        yardstick(rule_table(result)),
+        yardstick(ranking_table(result)),
+        yes_or_no(result),
     )
+}
+
+/// As Markdown.
+fn yardstick(table: Yardstick) -> String {
+    aligned(&[vec![table.head], table.rows].concat())
 }
 
 /// What a rule refused by, as one line.
@@ -113,7 +121,11 @@ fn rule_note(rule: &Rule) -> String {
             "Refuses answers of a probability below {probability:.3}, fitted on {} questions of val.\n",
             fit.n
         ),
-        Rule::Threshold { fit, .. } => {
+        Rule::OnePass { fit, probability: Some(probability) } => format!(
+            "Refuses answers of a probability below {probability:.3} as a whole, fitted on {} questions of val.\n",
+            fit.n
+        ),
+        Rule::Threshold { fit, .. } | Rule::OnePass { fit, .. } => {
             format!("Refuses nothing: {}.\n", fit.reason.as_deref().unwrap_or("no threshold"))
         }
         Rule::SelfConsistency { fit } => match fit.threshold {
@@ -147,28 +159,7 @@ fn method_row(task: &TaskResult) -> Vec<String> {
         percent(row.dcon),
         percent(row.dhum),
         rgi_with_interval(row),
-        show_signed(row.random_rgi_of_refusals(), 2),
-        rule_rgi(task.threshold.as_ref()),
-        rule_rgi(task.group.as_ref()),
     ]
-}
-
-/// The line below the table, which has no room for another column.
-fn self_consistency_note(tasks: &[TaskResult]) -> String {
-    let notes: Vec<String> = tasks
-        .iter()
-        .filter(|task| task.self_consistency.is_some())
-        .map(|task| format!("{} {}", name(&task.task), rule_rgi(task.self_consistency.as_ref())))
-        .collect();
-    if notes.is_empty() {
-        return String::new();
-    }
-    format!("RGI of refusing as many by self-consistency: {}\n", notes.join(", "))
-}
-
-fn auroc_note(task: &TaskResult) -> String {
-    let (refusal, doubt) = (show(task.auroc.refusal_within, 2), show(task.auroc.doubt_within, 2));
-    format!("{} {refusal} (base's own doubt {doubt})", name(&task.task))
 }
 
 fn base_table(base: &[BaseResult]) -> String {
@@ -205,17 +196,6 @@ pub(crate) fn rgi_with_interval(row: &Comparison) -> String {
     show_rgi(row.rgi, row.rgi_ci95, row.rgi_reason.as_deref())
 }
 
-/// Short forms of the reasons: a rule's column is narrow.
-fn rule_rgi(rule: Option<&RuleResult>) -> String {
-    let Some(rule) = rule else { return UNDEFINED.to_owned() };
-    match (rule.rgi, rule.rgi_reason.as_deref()) {
-        (Some(rgi), _) => format!("{rgi:+.2}"),
-        (None, Some("lost nothing")) => "+inf".to_owned(),
-        (None, Some("gained nothing")) => "-inf".to_owned(),
-        _ => "none".to_owned(),
-    }
-}
-
 /// A Markdown table of texts that are safe already.
 fn aligned(rows: &[Vec<String>]) -> String {
     let grid: Vec<Vec<Cell>> = rows.iter().map(|row| row.iter().map(Cell::own).collect()).collect();
@@ -229,8 +209,8 @@ pub(crate) mod tests {
 
     use super::*;
     use crate::compare::groups::{GroupCounts, GroupResult};
-    use crate::compare::methods::Auroc;
     use crate::compare::results::FORMAT;
+    use crate::compare::yardsticks::{Auroc, RuleResult, Yardsticks};
     use crate::config::EvalConfig;
     use crate::method::Method;
     use idk_questions::PromptStyle;
@@ -249,10 +229,12 @@ pub(crate) mod tests {
         TaskResult {
             task: task.to_owned(),
             comparison: compare(&before, &after, None, 0, 200).unwrap(),
-            threshold: Some(rule),
-            self_consistency: None,
-            group: None,
-            auroc: Auroc { refusal_within: Some(0.523), ..Auroc::default() },
+            yardsticks: Yardsticks {
+                threshold: Some(rule),
+                auroc: Auroc { refusal_within: Some(0.523), ..Auroc::default() },
+                ..Yardsticks::default()
+            },
+            readable: None,
             risk_coverage: RiskCoverage::default(),
         }
     }
@@ -309,8 +291,7 @@ pub(crate) mod tests {
         let line = table.lines().find(|line| line.starts_with("| sound")).unwrap();
         let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
         assert_eq!(cells[1..7], ["61.0→58.3", "61.0→76.3", "61.0→73.0", "0.0→18.0", "10.8", "20.1"]);
-        assert!(cells[7].starts_with("+0.27 ["), "{line}");
-        assert_eq!(cells[8..], ["-0.19", "+inf", "-"]);
+        assert!(cells.len() == 8 && cells[7].starts_with("+0.27 ["), "{line}");
         for line in table.lines().filter(|line| line.starts_with('|')) {
             assert!(line.chars().count() <= 120, "{} columns: {line}", line.chars().count());
         }
@@ -321,9 +302,9 @@ pub(crate) mod tests {
         use Verdict::{Correct as C, Refused as R, Wrong as W};
         for (cells, shown) in [([(C, W, 3), (W, C, 4)], "-"), ([(C, C, 3), (W, R, 4)], "+0.12")] {
             let table = method_table(&method(vec![row("music", &cells)]));
-            let line = table.lines().find(|line| line.starts_with("| music")).unwrap();
+            let line = table.lines().filter(|line| line.starts_with("| music")).nth(1).unwrap();
             // log10(4 / 3): 4 of 7 answers were wrong.
-            assert_eq!(line.trim_matches('|').split('|').map(str::trim).nth(8), Some(shown), "{line}");
+            assert_eq!(line.trim_matches('|').split('|').map(str::trim).nth(5), Some(shown), "{line}");
         }
     }
 
@@ -348,8 +329,8 @@ pub(crate) mod tests {
         assert!(!table.contains('\u{1b}'));
         let lengths: Vec<usize> =
             table.lines().filter(|line| line.starts_with('|')).map(|line| line.chars().count()).collect();
-        assert_eq!(lengths.len(), 4);
-        assert!(lengths.iter().all(|&length| length == lengths[0]), "{table}");
+        assert_eq!(lengths.len(), 3 * 4, "three tables");
+        assert!(lengths.chunks(4).all(|of| of.iter().all(|&length| length == of[0])), "{table}");
     }
 
     #[test]

@@ -11,9 +11,11 @@ const REACH: usize = 8;
 pub(crate) fn is_denied(text: &[Word], mention: &Mention) -> bool {
     denied_before(text, mention)
         || denied_after(text, mention)
+        || shares_denial(text, mention)
         || is_asked(text, mention)
         || is_supposed(text, mention)
         || is_listed(text, mention)
+        || is_counted(text, mention)
 }
 
 /// Whether the words that lead up to word `at` deny, ask or suppose what follows: `I don't think the answer is`.
@@ -26,24 +28,91 @@ pub(crate) fn leads_nowhere(text: &[Word], at: usize) -> bool {
 
 /// `not a dog`, `rather than a dog`, `we can rule out a dog`.
 fn denied_before(text: &[Word], mention: &Mention) -> bool {
-    let start = clause_start(text, mention.start).max(mention.start.saturating_sub(REACH));
+    let start = list_start(text, mention.start).max(mention.start.saturating_sub(REACH));
     let before = tokens(&text[start..mention.start], |_| false);
     let mut at = 0;
     let mut denied = false;
     while at < before.len() {
         if let Some(end) = LEXICON.affirms.end(&before, at) {
             at = end;
+        } else if let Some(end) = LEXICON.contrasts.end(&before, at) {
+            denied = false;
+            at = end;
         } else if let Some(end) = LEXICON.denies_before.end(&before, at) {
             denied = true;
             at = end;
         } else {
-            // `not a dog but a cat`, `not only`
-            denied &= !matches!(before[at].text.as_str(), "but" | "only");
             at += 1;
         }
     }
     denied
 }
+
+/// Where the clause of word `at` begins; where it continues a list (`no dog, cat or hen`), the clause that begins it.
+fn list_start(text: &[Word], at: usize) -> usize {
+    let start = clause_start(text, at);
+    let mut end = start;
+    // Forward to the item that `or` joins to the last one.
+    while let Some(length) = item_length(&text[end..]) {
+        if text[end + length - 1].ends_sentence {
+            return start;
+        }
+        end += length;
+    }
+    if !joins_items(&text[end..]) {
+        return start;
+    }
+    // Back over the items between; the first one stands in a clause of its own.
+    let mut start = start;
+    while start > 0 && !text[start - 1].ends_sentence && !text[start - 1].delimited {
+        let before = clause_start(text, start - 1);
+        let is_item = item_length(&text[before..]) == Some(start - before);
+        start = before;
+        if !is_item {
+            break;
+        }
+    }
+    start
+}
+
+/// Longest item of a list, in words.
+const ITEM: usize = 4;
+
+/// How many words the first clause of `text` has, if it can be an item of a list: a few words, none of them a verb.
+fn item_length(text: &[Word]) -> Option<usize> {
+    let length = text.iter().take(ITEM).position(|word| word.ends_clause)? + 1;
+    (!text[..length].iter().any(begins_statement) && !joins_items(&text[..length])).then_some(length)
+}
+
+/// Whether `text` begins with an item and `or`: `cat or hen`.
+fn joins_items(text: &[Word]) -> bool {
+    const OR: [&str; 7] = ["or", "nor", "oder", "ou", "или", "أو", "或"];
+    let items = text.iter().take(ITEM + 1);
+    let or = items.clone().position(|word| OR.contains(&word.text.as_str()));
+    or.is_some_and(|or| !text[..or].iter().any(|word| word.ends_clause || begins_statement(word)))
+}
+
+/// Whether `word` begins a statement of its own: `It is not a dog, it is a cat or a hen.`
+fn begins_statement(word: &Word) -> bool {
+    const WORDS: &str = "but is are was be it it's this that that's there i i'd i'm i'll we so maybe perhaps probably \
+        rather         possibly likely either sondern ist es mais est c'est il а это 而 是";
+    WORDS.split_whitespace().any(|one| one == word.text)
+}
+
+/// `A cat can be ruled out, and so can a dog.`
+fn shares_denial(text: &[Word], mention: &Mention) -> bool {
+    let start = sentence_start(text, mention.start);
+    let before = tokens(&text[start.max(mention.start.saturating_sub(3 * REACH))..mention.start], |_| false);
+    let is = |token: &Token, words: &[&str]| words.contains(&token.text.as_str());
+    let shares = |pair: &[Token]| {
+        is(&pair[0], &["so", "as", "neither", "nor"]) && is(&pair[1], &["can", "is", "does"])
+    };
+    let reach = before.len().saturating_sub(4);
+    before[reach..].windows(2).any(shares) && before.iter().any(|token| denies(token) || is(token, &EXCLUDED))
+}
+
+/// What excludes an option that it is said of.
+const EXCLUDED: [&str; 6] = ["excluded", "eliminated", "dismissed", "discarded", "rejected", "out"];
 
 /// `the dog is not heard`, `dog: no`, `a dog would bark`.
 fn denied_after(text: &[Word], mention: &Mention) -> bool {
@@ -110,12 +179,17 @@ fn is_supposed(text: &[Word], mention: &Mention) -> bool {
     if is_conditional(text, mention) {
         return true;
     }
-    let mut supposed = false;
-    for at in 0..before.len() {
-        supposed |= LEXICON.supposes.end(&before, at).is_some();
+    let (mut at, mut supposed) = (0, false);
+    while at < before.len() {
+        if let Some(end) = LEXICON.supposes.end(&before, at) {
+            supposed = true;
+            at = end;
+            continue;
+        }
         // `if I had to guess I would say a dog`
         supposed &=
             !matches!(before[at].text.as_str(), "say" | "guess" | "choose" | "pick" | "then" | "answer");
+        at += 1;
     }
     supposed
 }
@@ -137,6 +211,28 @@ fn is_listed(text: &[Word], mention: &Mention) -> bool {
     let start = sentence_start(text, mention.start);
     let opening = tokens(&text[start..mention.start.min(start + REACH)], |_| false);
     LEXICON.lists.end(&opening, 0).is_some()
+}
+
+/// Whether the number at the mention is one of those counted on the way: `1, 2, 3 - three claps`. The last one counts.
+fn is_counted(text: &[Word], mention: &Mention) -> bool {
+    /// Numbers from which on a row of them is counting.
+    const ROW: usize = 3;
+    let number = |at: usize| text.get(at).and_then(|word| counted(&word.text));
+    let (start, Some(value)) = (mention.start, number(mention.start)) else { return false };
+    let next = |at: usize| text[at].ends_clause && number(at + 1) == number(at).map(|value| value + 1);
+    let begins =
+        (start + 1).checked_sub(value).filter(|&first| (first..start).all(next) && number(first) == Some(1));
+    let Some(first) = begins.filter(|_| mention.end == start + 1 && next(start)) else { return false };
+    (first..first + ROW - 1).all(|at| at < text.len() && next(at))
+}
+
+/// The small number that `word` is.
+fn counted(word: &str) -> Option<usize> {
+    const WORDS: [&str; 10] = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"];
+    /// Further than that nobody counts aloud.
+    const MOST: usize = 100;
+    let named = WORDS.iter().position(|one| *one == word).map(|at| at + 1);
+    named.or_else(|| word.parse().ok()).filter(|value| (1..=MOST).contains(value))
 }
 
 /// Where the clause of word `at` begins.

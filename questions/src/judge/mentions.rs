@@ -54,6 +54,11 @@ fn is_article(word: &Word) -> bool {
     matches!(word.text.as_str(), "a" | "an" | "the")
 }
 
+/// `the dog is barking` names the option `dog barking`.
+fn is_copula(word: &Word) -> bool {
+    matches!(word.text.as_str(), "is" | "are" | "was" | "were")
+}
+
 /// Whether `word` is an article of another language that the options may begin with.
 fn is_foreign_article(word: &str) -> bool {
     const ARTICLES: &str =
@@ -152,7 +157,10 @@ fn match_end(text: &[Word], start: usize, option: &[Word]) -> Option<(usize, boo
     wanted.peek()?;
     while wanted.peek().is_some() {
         let word = text.get(at)?;
-        if at > start && is_article(word) && wanted.peek() != Some(&word.text.as_str()) {
+        let next = wanted.peek().copied().unwrap_or_default();
+        let between = is_article(word) || (is_copula(word) && next.ends_with("ing"));
+        if at > start && between && next != word.text {
+            exact &= !is_copula(word);
             at += 1;
             continue;
         }
@@ -171,7 +179,11 @@ fn counts(text: &[Word], start: usize, end: usize, option: &[Word]) -> bool {
         "a", "an", "and", "are", "as", "at", "by", "for", "from", "i", "in", "is", "it", "of", "on", "the",
         "this", "to",
     ];
-    let [word] = option else { return true };
+    let [word] = option else {
+        // `It is a minor key` does not name the key `A minor`.
+        let article = is_name(option, 0) && !text[start].upper && !text[end - 1].ends_clause;
+        return !article;
+    };
     let begins = start == 0 || text[start - 1].ends_clause;
     let ends = end == text.len() || text[end - 1].ends_clause;
     let joins = |word: &Word| matches!(word.text.as_str(), "and" | "or");

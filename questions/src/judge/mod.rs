@@ -1,8 +1,6 @@
 //! What a reply says: options first, then refusals, never a guess.
 
-mod announced;
 mod denial;
-mod labels;
 mod language;
 mod matching;
 mod mentions;
@@ -10,9 +8,11 @@ mod open;
 mod reading;
 mod refusal;
 mod scorer;
-mod statement;
 mod text;
 mod verdict;
+
+#[cfg(test)]
+mod tests;
 
 pub use matching::judge;
 pub use refusal::{REFUSAL, is_refusal};

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::question::Question;
+
 /// What an answer is: exactly one of the three.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -31,6 +33,13 @@ impl Judgement {
     pub const REFUSED: Self = Self { verdict: Verdict::Refused, choice: None, unparsed: false };
     /// An answer that cannot be read.
     pub const UNPARSED: Self = Self { verdict: Verdict::Wrong, choice: None, unparsed: true };
+
+    /// The option `choice`, right or wrong.
+    pub(crate) fn of_choice(choice: usize, question: &Question) -> Self {
+        let right = question.choices.get(choice) == Some(&question.answer);
+        let verdict = if right { Verdict::Correct } else { Verdict::Wrong };
+        Self { verdict, choice: Some(choice), unparsed: false }
+    }
 }
 
 /// A verdict from elsewhere; it counts as read.

@@ -1,4 +1,4 @@
-//! `idk-build compose`: the embedded benchmark as files.
+//! `idk-build compose`: the benchmark of this repository as files.
 
 use std::path::PathBuf;
 
@@ -11,7 +11,7 @@ use crate::terminal::{Failure, print_result};
 
 #[derive(Args)]
 pub(super) struct ComposeArguments {
-    /// Folder with a manifest.jsonl [default: the built-in bank]
+    /// Folder with a manifest.jsonl [default: the bank of this repository, dataset-builder/bank]
     #[arg(long)]
     bank: Option<PathBuf>,
     /// Which recordings: base, idk, val or test

@@ -34,6 +34,22 @@ pub struct TrainingBatch {
     pub prompt_of: Vec<usize>,
     /// Log-probability of each answer under the reference, summed over its tokens, in nats; empty for a method without one.
     pub reference: Vec<f64>,
+    /// What is known of answers that were sampled; empty for a method that samples none.
+    pub rollout: Rollout,
+}
+
+/// What sampled answers are learnt from.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Rollout {
+    /// The advantage of each answer.
+    pub advantages: Vec<f64>,
+    /// Log-probability of each token under the policy that sampled it, answer by answer, in nats.
+    pub old: Vec<f32>,
+    /// The same under the reference; empty if it is not needed.
+    pub reference: Vec<f32>,
+    /// Sums over the answers: answers, groups, rewards, standard deviations of the groups' rewards, groups of equal rewards,
+    /// answers without an end, right ones, refusals.
+    pub measured: Vec<f64>,
 }
 
 impl TrainingBatch {
@@ -57,7 +73,16 @@ impl TrainingBatch {
             }
         }
         let prompts = TokenBatch::left_padded(&prompts, pad_id);
-        Self { ids, rows, prompts, audio, answers, prompt_of, reference: Vec::new() }
+        Self {
+            ids,
+            rows,
+            prompts,
+            audio,
+            answers,
+            prompt_of,
+            reference: Vec::new(),
+            rollout: Rollout::default(),
+        }
     }
 
     /// Number of rows, each with one prompt.

@@ -9,7 +9,7 @@ pub(crate) mod row;
 pub(crate) mod tokens;
 
 pub(crate) use audio::RowAudio;
-pub(crate) use batch::{AudioInput, Totals, TrainingBatch};
+pub(crate) use batch::{AudioInput, Rollout, Totals, TrainingBatch};
 pub(crate) use loader::Loader;
 pub(crate) use order::StepOrder;
 pub(crate) use row::{TrainingRow, fingerprint};

@@ -13,11 +13,14 @@ pub struct TrainingRow {
     pub audio: Vec<Clip>,
     /// The chat up to the answer.
     pub messages: Vec<Message>,
-    /// For SFT the answer to learn; for DPO the chosen and the rejected answer.
+    /// For SFT the answer to learn; for DPO the chosen and the rejected answer; for calibrated refusal the model's own
+    /// answer and the refusal.
     pub answers: Vec<String>,
+    /// Share of the base model's samples that are not right, for calibrated refusal.
+    pub error_rate: Option<f64>,
 }
 
-/// Hash of everything that the rows make a model learn: ids, answers, chats and clips, in order.
+/// Hash of everything that the rows make a model learn: ids, answers, error rates, chats and clips, in order.
 ///
 /// A resumed run compares it with the hash of the rows that it was started with.
 pub(crate) fn fingerprint(rows: &[TrainingRow]) -> String {
@@ -26,6 +29,9 @@ pub(crate) fn fingerprint(rows: &[TrainingRow]) -> String {
         fields.text(&row.id);
         for answer in &row.answers {
             fields.text(answer);
+        }
+        if let Some(error_rate) = row.error_rate {
+            fields.text(&format!("error rate {error_rate}"));
         }
         fields.chat(&row.messages);
         for clip in &row.audio {

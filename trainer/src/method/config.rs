@@ -2,9 +2,16 @@
 
 use std::path::Path;
 
+use serde_json::Value;
+
 use crate::config::MethodKind;
 use crate::error::TrainError;
+use crate::method::calibrated::config::CalibratedConfig;
 use crate::method::dpo::config::DpoConfig;
+use crate::method::rl::config::RlConfig;
+
+/// Answers of a question with four options, where all of them are looked at.
+const OPTIONS_AND_REFUSAL: usize = 5;
 
 /// A method with its section of the recipe.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -13,6 +20,10 @@ pub enum MethodConfig<'a> {
     Sft,
     /// Direct preference optimisation.
     Dpo(&'a DpoConfig),
+    /// Calibrated refusal.
+    Calibrated(&'a CalibratedConfig),
+    /// Reinforcement learning.
+    Rl(&'a RlConfig),
 }
 
 /// The rows of a dataset that a method trains on.
@@ -22,6 +33,10 @@ pub enum RowKind {
     Chat,
     /// A chat with a chosen and a rejected answer.
     Pair,
+    /// A chat with the model's own answer, the refusal, and the share of its samples that are not right.
+    OwnAnswer,
+    /// A question that is graded, whatever is answered.
+    Question,
 }
 
 /// What plans, checks and the model card say of a method.
@@ -35,8 +50,8 @@ pub struct Description {
     pub unit: &'static str,
     /// Answers of a row, which all go through the model.
     pub answers_per_row: usize,
-    /// Keys of `[dpo]` that it reads and a model card lists.
-    pub dpo_keys: &'static [&'static str],
+    /// Keys of its section that a model card lists.
+    pub keys: &'static [&'static str],
 }
 
 impl MethodKind {
@@ -48,14 +63,36 @@ impl MethodKind {
                 rows: RowKind::Chat,
                 unit: "training chats",
                 answers_per_row: 1,
-                dpo_keys: &[],
+                keys: &[],
             },
             Self::Dpo => Description {
                 name: "DPO",
                 rows: RowKind::Pair,
                 unit: "preference pairs",
                 answers_per_row: 2,
-                dpo_keys: &["beta", "loss", "label_smoothing", "sft_weight"],
+                keys: &["beta", "loss", "label_smoothing", "sft_weight"],
+            },
+            Self::Calibrated => Description {
+                name: "calibrated refusal",
+                rows: RowKind::OwnAnswer,
+                unit: "own answers",
+                answers_per_row: 2,
+                keys: &["refusal_weight", "own_weight", "phrase_weight"],
+            },
+            Self::Rl => Description {
+                name: "RL",
+                rows: RowKind::Question,
+                unit: "questions",
+                answers_per_row: 1,
+                keys: &[
+                    "exact",
+                    "correct_reward",
+                    "refusal_reward",
+                    "wrong_reward",
+                    "group_size",
+                    "advantage",
+                    "beta",
+                ],
             },
         }
     }
@@ -67,6 +104,8 @@ impl<'a> MethodConfig<'a> {
         match self {
             Self::Sft => MethodKind::Sft,
             Self::Dpo(_) => MethodKind::Dpo,
+            Self::Calibrated(_) => MethodKind::Calibrated,
+            Self::Rl(_) => MethodKind::Rl,
         }
     }
 
@@ -78,14 +117,37 @@ impl<'a> MethodConfig<'a> {
         match self {
             Self::Sft => Ok(()),
             Self::Dpo(config) => config.validate(),
+            Self::Rl(config) => config.validate(),
+            Self::Calibrated(config) => config.validate(),
+        }
+    }
+
+    /// Its section of the recipe; null if it has none.
+    pub fn section(self) -> Value {
+        match self {
+            Self::Sft => Value::Null,
+            Self::Dpo(config) => serde_json::to_value(config).unwrap_or_default(),
+            Self::Calibrated(config) => serde_json::to_value(config).unwrap_or_default(),
+            Self::Rl(config) => serde_json::to_value(config).unwrap_or_default(),
         }
     }
 
     /// The folder of the adapter that training starts from; `None` if it starts from a new one.
     pub fn start_adapter(self) -> Option<&'a Path> {
         match self {
-            Self::Dpo(config) if !config.init.as_os_str().is_empty() => Some(&config.init),
-            _ => None,
+            Self::Dpo(DpoConfig { init, .. }) | Self::Rl(RlConfig { init, .. }) => {
+                (!init.as_os_str().is_empty()).then_some(init)
+            }
+            Self::Sft | Self::Calibrated(_) => None,
+        }
+    }
+
+    /// Answers of a row that go through the model in a step.
+    pub fn answers_per_row(self) -> usize {
+        match self {
+            Self::Rl(config) if !config.exact => config.group_size,
+            Self::Rl(_) => OPTIONS_AND_REFUSAL,
+            _ => self.kind().describe().answers_per_row,
         }
     }
 }

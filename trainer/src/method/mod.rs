@@ -1,8 +1,12 @@
 //! The ways to train adapters. Each says what a batch needs besides its rows, and how log-probabilities become a loss.
 
+pub(crate) mod calibrated;
 pub(crate) mod config;
 pub(crate) mod dpo;
+mod features;
+pub(crate) mod rl;
 pub(crate) mod sft;
+pub(crate) mod start_adapter;
 
 use burn::tensor::Tensor;
 use idk_common::Identity;
@@ -15,6 +19,8 @@ use crate::step::{AnswerNll, Metrics, Sums};
 use crate::train_run::TrainRun;
 
 pub(crate) use self::config::MethodConfig;
+use self::rl::Grader;
+use self::start_adapter::start_adapter;
 
 /// A way to train adapters.
 pub(crate) trait TrainingMethod: Sync {
@@ -41,6 +47,11 @@ pub(crate) trait TrainingMethod: Sync {
         Ok(())
     }
 
+    /// How many updates a prepared step makes.
+    fn iterations(&self) -> usize {
+        1
+    }
+
     /// The part of the loss that a micro-batch adds, `[1]`, and what else is measured of it.
     fn loss(
         &self,
@@ -60,6 +71,7 @@ pub(crate) trait TrainingMethod: Sync {
 /// says.
 pub(crate) fn open<'a>(
     config: MethodConfig<'a>,
+    grader: Option<Grader<'a>>,
     lalm: &'a Lalm,
     lora: &LoraConfig,
     seed: u64,
@@ -69,10 +81,16 @@ pub(crate) fn open<'a>(
     Ok(match config {
         MethodConfig::Sft => Box::new(sft::Sft { start: fresh()? }),
         MethodConfig::Dpo(config) => {
-            let start = config.start(lalm, lora)?;
+            let start = start_adapter(&config.init, lalm, lora)?;
             let is_reference = start.is_some();
             let start = start.map_or_else(fresh, Ok)?;
             Box::new(dpo::Dpo::new(lalm, config, start, is_reference)?)
+        }
+        MethodConfig::Calibrated(config) => Box::new(calibrated::Calibrated::new(lalm, config, fresh()?)),
+        MethodConfig::Rl(config) => {
+            let start = start_adapter(&config.init, lalm, lora)?;
+            let grader = grader.ok_or(TrainError::NoGrader)?;
+            Box::new(rl::Rl::new(lalm, config, grader, lora, start, seed, fresh)?)
         }
     })
 }

@@ -10,6 +10,7 @@ use idk_model::{Adapters, ForwardContext, Lalm, LoraConfig};
 use crate::config::TrainConfig;
 use crate::data::{Loader, RowAudio, StepOrder, Totals, TrainingBatch, TrainingRow};
 use crate::error::TrainError;
+use crate::method::rl::Grader;
 use crate::method::{self, MethodConfig, TrainingMethod};
 use crate::run::checkpoint::{self, Checkpoint};
 use crate::run::report::TrainReport;
@@ -27,6 +28,8 @@ pub struct AdapterConfig<'a> {
     pub train: &'a TrainConfig,
     /// The loss.
     pub method: MethodConfig<'a>,
+    /// Grades answers, for a method that asks for it.
+    pub grader: Option<Grader<'a>>,
 }
 
 /// Trains LoRA adapters on `rows`.
@@ -45,14 +48,14 @@ pub fn train_adapters(
     validation: Validation<'_>,
     run: TrainRun<'_>,
 ) -> Result<(Adapters, TrainReport), TrainError> {
-    let AdapterConfig { lora, train, method } = config;
+    let AdapterConfig { lora, train, method, grader } = config;
     train.validate()?;
     method.validate()?;
     validation.check(train)?;
     if rows.is_empty() {
         return Err(TrainError::NoExamples);
     }
-    let mut method = method::open(method, lalm, lora, run.seed)?;
+    let mut method = method::open(method, grader, lalm, lora, run.seed)?;
     let own;
     let store = match run.features {
         Some(store) => store,
@@ -149,11 +152,23 @@ impl AdapterTraining<'_> {
         let seeds = dropout_seeds(session.run.seed, self.lora, step, batches.len());
         let size =
             StepSize { learning_rate: session.learning_rate(), max_grad_norm: session.config.max_grad_norm };
-        let gradients = adapter_gradients(self.lalm, adapters, &batches, &seeds, &|nll, batch, totals| {
-            self.method.loss(nll, batch, totals)
-        })?;
-        let metrics = self.method.metrics(&gradients.sums, Totals::of_batches(&batches));
-        update(adapters, gradients, metrics, &batches, &mut session.optimizer, size)
+        let totals = Totals::of_batches(&batches);
+        let mut update_once = || {
+            let gradients =
+                adapter_gradients(self.lalm, adapters, &batches, &seeds, &|nll, batch, totals| {
+                    self.method.loss(nll, batch, totals)
+                })?;
+            let metrics = self.method.metrics(&gradients.sums, totals);
+            update(adapters, gradients, metrics, &batches, &mut session.optimizer, size)
+        };
+        let mut outcome = update_once()?;
+        for _ in 1..self.method.iterations() {
+            if outcome.not_finite.is_some() {
+                break;
+            }
+            outcome = update_once()?;
+        }
+        Ok(outcome)
     }
 
     /// Metrics on the validation rows, and what the caller measures.

@@ -5,7 +5,9 @@ use idk_model::LoraConfig;
 use serde::{Deserialize, Serialize};
 
 use crate::config::TrainConfig;
+use crate::method::calibrated::config::CalibratedConfig;
 use crate::method::dpo::config::DpoConfig;
+use crate::method::rl::config::RlConfig;
 
 /// A change that a run resumed with; kept in its checkpoints.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,8 +41,14 @@ const INPUTS: [(&str, OnResume); 6] = [
 ];
 
 fn tables() -> impl Iterator<Item = &'static (&'static str, OnResume)> + Clone {
-    let tables: [&'static OnResumeTable; 4] =
-        [&INPUTS, &TrainConfig::ON_RESUME, &DpoConfig::ON_RESUME, &LoraConfig::ON_RESUME];
+    let tables: [&'static OnResumeTable; 6] = [
+        &INPUTS,
+        &TrainConfig::ON_RESUME,
+        &DpoConfig::ON_RESUME,
+        &CalibratedConfig::ON_RESUME,
+        &RlConfig::ON_RESUME,
+        &LoraConfig::ON_RESUME,
+    ];
     tables.into_iter().flatten()
 }
 
@@ -65,6 +73,7 @@ mod tests {
         let keys = Identity::default()
             .with_section("train", &TrainConfig::default())
             .with_section("dpo", &DpoConfig::default())
+            .with_section("calibrated", &CalibratedConfig::default())
             .with_section("lora", &LoraConfig::default());
         let keys: Vec<&str> = keys.iter().map(|(key, _)| key).collect();
         let mut named: Vec<&str> = known_keys().skip(INPUTS.len()).collect();

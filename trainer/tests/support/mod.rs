@@ -79,7 +79,13 @@ pub(crate) fn train_lora(
     train: &TrainConfig,
     run: TrainRun<'_>,
 ) -> Result<(Adapters, TrainReport), TrainError> {
-    train_adapters(lalm, AdapterConfig { lora, train, method: MethodConfig::Sft }, rows, validation, run)
+    train_adapters(
+        lalm,
+        AdapterConfig { lora, train, method: MethodConfig::Sft, grader: None },
+        rows,
+        validation,
+        run,
+    )
 }
 
 pub(crate) fn train_dpo(
@@ -91,7 +97,7 @@ pub(crate) fn train_dpo(
     dpo: &DpoConfig,
     run: TrainRun<'_>,
 ) -> Result<(Adapters, TrainReport), TrainError> {
-    let config = AdapterConfig { lora, train, method: MethodConfig::Dpo(dpo) };
+    let config = AdapterConfig { lora, train, method: MethodConfig::Dpo(dpo), grader: None };
     train_adapters(lalm, config, rows, validation, run)
 }
 

@@ -2,13 +2,11 @@
 
 use crate::compare::methods::{ALL, MethodResult, TaskResult};
 use crate::compare::results::Results;
+use crate::compare::yardsticks::RuleResult;
 use crate::method::Method;
-use crate::report::plot::forest::{extended, rule_rgis};
+use crate::report::plot::forest::{RULES, extended, rule_rgis};
 
 use super::page::paragraph;
-
-/// What the simple rules are called in a sentence.
-const RULES: [&str; 3] = ["at random", "by the base model's confidence", "by sub-category"];
 
 /// The method that the page speaks of first: an adapter, else one that runs a model, else the first.
 pub(crate) fn main_method(results: &Results) -> Option<&MethodResult> {
@@ -41,6 +39,7 @@ pub(crate) fn headline(results: &Results) -> String {
     {
         text.push_str(&paragraph(&what_changed(&method.name, row)));
         text.push_str(&paragraph(&compared_with_rules(row)));
+        text.push_str(&paragraph(&readable_alone(row)));
     }
     for note in results.notes() {
         text.push_str(&paragraph(&note));
@@ -79,7 +78,7 @@ fn compared_with_rules(row: &TaskResult) -> String {
         return String::new();
     }
     let rules: Vec<(&str, f64)> =
-        RULES.into_iter().zip(rule_rgis(row)).filter_map(|(name, rgi)| Some((name, rgi?))).collect();
+        RULES.into_iter().zip(rule_rgis(row)).filter_map(|((_, name), rgi)| Some((name, rgi?))).collect();
     let own = extended(row.comparison.rgi, row.comparison.rgi_reason.as_deref());
     let best = rules.iter().copied().reduce(|best, next| if next.1 > best.1 { next } else { best });
     let (Some(own), Some((best_name, best))) = (own, best) else { return String::new() };
@@ -95,6 +94,31 @@ fn compared_with_rules(row: &TaskResult) -> String {
     format!("Refusing as many questions by simple rules scores {}. {verdict}", scores.join(", "))
 }
 
+/// How method and rules do without the answers that name no option; nothing where there are none.
+fn readable_alone(row: &TaskResult) -> String {
+    let Some(readable) = &row.readable else { return String::new() };
+    let (left_out, n) = (row.comparison.n - readable.comparison.n, row.comparison.n);
+    let text = format!(
+        "{left_out} of the base model's {n} answers name no option; they are wrong by definition, and a rule by \
+         confidence refuses them first."
+    );
+    let rgi = |rule: &Option<RuleResult>| {
+        rule.as_ref().and_then(|rule| extended(rule.rgi, rule.rgi_reason.as_deref()))
+    };
+    let own = extended(readable.comparison.rgi, readable.comparison.rgi_reason.as_deref());
+    let (one_pass, confidence) = (rgi(&readable.yardsticks.one_pass), rgi(&readable.yardsticks.threshold));
+    match (own, one_pass, confidence) {
+        (Some(own), Some(one_pass), Some(confidence)) => format!(
+            "{text} Over the others alone the method scores {}, refusing as many by the probability of the whole answer \
+             {}, by confidence {}.",
+            score(own),
+            score(one_pass),
+            score(confidence)
+        ),
+        _ => text,
+    }
+}
+
 fn score(rgi: f64) -> String {
     if rgi == f64::INFINITY {
         "without a loss".to_owned()
@@ -107,14 +131,17 @@ fn score(rgi: f64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use idk_questions::metrics::Comparison;
+
     use super::*;
+    use crate::compare::methods::ReadableResult;
     use crate::report::table::tests::golden_results;
 
     /// The paper's row over all tasks, its rules replaced.
     fn results(confidence: Option<f64>, interval: [f64; 2]) -> Results {
         let mut results = golden_results(ALL);
         let row = &mut results.methods[0].tasks[0];
-        let rule = row.threshold.as_mut().unwrap();
+        let rule = row.yardsticks.threshold.as_mut().unwrap();
         (rule.rgi, rule.rgi_reason) = (confidence, confidence.is_none().then(|| "lost nothing".to_owned()));
         row.comparison.rgi_ci95 = Some(interval);
         results
@@ -143,6 +170,20 @@ mod tests {
             let text = headline(&results(confidence, interval));
             assert!(text.contains(expected), "{expected} in {text}");
         }
+    }
+
+    #[test]
+    fn it_says_how_many_answers_name_no_option_and_what_is_left_without_them() {
+        let mut results = results(Some(1.0), [0.1, 0.4]);
+        assert!(!headline(&results).contains("name no option"));
+        let row = &mut results.methods[0].tasks[0];
+        let mut yardsticks = row.yardsticks.clone();
+        yardsticks.one_pass = yardsticks.threshold.clone();
+        let comparison = Comparison { n: 300, ..row.comparison.clone() };
+        row.readable = Some(ReadableResult { comparison, yardsticks });
+        let text = headline(&results);
+        assert!(text.contains("33 of the base model&#39;s 333 answers name no option"), "{text}");
+        assert!(text.contains("the method scores +0.27") && text.contains("by confidence +1.00."), "{text}");
     }
 
     #[test]

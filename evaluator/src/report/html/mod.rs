@@ -23,6 +23,7 @@ use crate::method::Method;
 use crate::report::plot::draw::escape::escape;
 use crate::report::plot::{bars, curves, flows, forest, training};
 use crate::report::run_files::RunFiles;
+use crate::report::yardstick_table::{RANKING_NOTE, READABLE_NOTE, RULES_NOTE};
 
 use self::page::{figure, figures, section, wide};
 
@@ -64,11 +65,13 @@ fn report(
         .enumerate()
         .map(|(index, method)| summary::groups(method, index == 0))
         .collect();
+    let yardsticks: Vec<String> = results.methods.iter().map(summary::yardsticks).collect();
     let curves: Vec<String> = curves::curves(results).iter().map(|plot| figure(plot, "")).collect();
     let training: Vec<String> =
         training::plots(&run_files.metrics).iter().map(|plot| figure(plot, "")).collect();
     let sections = [
         section("Every method", SUMMARY_NOTE, &summary::summary(results)),
+        section("Rules and rankings", &yardsticks_note(), &yardsticks.concat()),
         section(
             "Reliability gain",
             FOREST_NOTE,
@@ -90,8 +93,17 @@ fn report(
 
 const SUMMARY_NOTE: &str = "In percent but for RGI, n and unreadable answers. Acc: right; Tru: right or refused; Rel: \
     reliability, between Acc and Tru; dCon: right answers lost; dHum: wrong answers that went away; RGI: log10(dHum / \
-    dCon), with its 95 % interval. The columns random, confidence and group are the RGI of refusing as many of the base \
-    model's answers at random, by its confidence, by sub-category.";
+    dCon), with its 95 % interval. The columns random, one-pass, confidence and group are the RGI of refusing as many \
+    of the base model's answers at random, by the probability of the whole answer, by that of the option, by sub-category.";
+/// What the tables of rules and rankings show.
+fn yardsticks_note() -> String {
+    escape(&format!(
+        "First the RGI of refusing as many of the base model's answers by rules: {RULES_NOTE} Then the AUROC of rankings \
+         within sub-categories, over all questions in brackets, 0.5 = no better than at random: {RANKING_NOTE} \
+         {READABLE_NOTE}"
+    ))
+}
+
 const FOREST_NOTE: &str = "RGI is log10(wrong answers that went away / right answers lost): to the right of zero more \
     went away than were lost. Hollow marks: refusing as many questions by a rule; at an end of the axis they may be \
     beyond it. An arrow at an end: nothing was lost, or nothing gained, so that there is no number.";

@@ -3,13 +3,16 @@
 use idk_questions::metrics::{Comparison, Counts, Transition, show_signed, show_with};
 
 use crate::compare::groups::GroupResult;
-use crate::compare::methods::{MethodResult, RuleResult, TaskResult};
+use crate::compare::methods::{MethodResult, TaskResult};
 use crate::compare::results::Results;
+use crate::compare::yardsticks::RuleResult;
 use crate::report::plot::draw::escape::escape;
 use crate::report::plot::flows::{VERDICTS, cells};
 use crate::report::table::{change, percent, rgi_with_interval};
 
-use super::page::{row, table};
+use crate::report::yardstick_table::{Yardstick, ranking_table, rule_table, yes_or_no};
+
+use super::page::{paragraph, row, table};
 
 /// One table of everything: for each task the base model and every method.
 pub(crate) fn summary(results: &Results) -> String {
@@ -23,6 +26,7 @@ pub(crate) fn summary(results: &Results) -> String {
         "dHum",
         "RGI [95 %]",
         "random",
+        "one-pass",
         "confidence",
         "group",
         "unreadable",
@@ -48,7 +52,7 @@ fn base_cells(counts: &Counts) -> Vec<String> {
     let shares = [counts.acc(), counts.tru(), counts.rel(), counts.refusal_rate()];
     let mut cells: Vec<String> =
         shares.into_iter().map(|share| percent(share.map(|share| 100.0 * share))).collect();
-    cells.extend(std::iter::repeat_n(String::new(), 6));
+    cells.extend(std::iter::repeat_n(String::new(), 7));
     cells.push(counts.unparsed.to_string());
     cells
 }
@@ -59,7 +63,8 @@ fn method_cells(task: &TaskResult) -> Vec<String> {
     let mut cells: Vec<String> = percents.into_iter().map(percent).collect();
     cells.push(rgi_with_interval(of));
     cells.push(show_signed(of.random_rgi_of_refusals(), 2));
-    cells.extend([&task.threshold, &task.group].map(|rule| rule_cell(rule.as_ref())));
+    let rules = &task.yardsticks;
+    cells.extend([&rules.one_pass, &rules.threshold, &rules.group].map(|rule| rule_cell(rule.as_ref())));
     cells.push(of.unparsed.after.to_string());
     cells
 }
@@ -70,6 +75,17 @@ fn rule_cell(rule: Option<&RuleResult>) -> String {
         None => rule.rgi_reason.clone(),
     });
     show_with(text, |text| text)
+}
+
+/// The rules and rankings next to a method.
+pub(crate) fn yardsticks(method: &MethodResult) -> String {
+    let html = |of: Yardstick| {
+        let head: Vec<&str> = of.head.iter().map(String::as_str).collect();
+        let rows = of.rows.iter().map(|cells| row("", &cells[0], &cells[1..]));
+        table(&head, &rows.collect::<String>())
+    };
+    let parts = [html(rule_table(method)), html(ranking_table(method)), paragraph(&yes_or_no(method))];
+    format!("<h3>{}</h3>\n{}", escape(&method.name), parts.concat())
 }
 
 /// The nine counts of a table of transitions.
@@ -133,7 +149,7 @@ mod tests {
         let html = summary(&golden_results("sound"));
         let cells = ["58.3", "76.3", "73.0", "18.0", "10.8", "20.1"].map(|cell| format!("<td>{cell}</td>"));
         assert!(html.contains(&cells.concat()), "{html}");
-        assert!(html.contains("<td>-0.19</td><td>lost nothing</td><td>-</td>"), "{html}");
+        assert!(html.contains("<td>-0.19</td><td>-</td><td>lost nothing</td><td>-</td>"), "{html}");
         assert!(html.contains("<th scope=\"row\">base</th><td>61.0</td>"), "{html}");
     }
 
@@ -148,12 +164,17 @@ mod tests {
     #[test]
     fn every_row_is_as_long_as_the_head() {
         let results = golden_results("sound");
-        for html in [summary(&results), groups(&results.methods[0], true)] {
-            let columns =
-                html.lines().find(|line| line.starts_with("<thead>")).unwrap().matches("<th").count() - 1;
-            for line in html.lines().filter(|line| line.contains("scope=\"row\"")) {
-                assert_eq!(line.matches("<td>").count() + 1, columns, "{line}");
+        for html in [summary(&results), groups(&results.methods[0], true), yardsticks(&results.methods[0])] {
+            let (mut columns, mut rows) = (0, 0);
+            for line in html.lines() {
+                if line.starts_with("<thead>") {
+                    columns = line.matches("<th").count() - 1;
+                } else if line.contains("scope=\"row\"") {
+                    assert_eq!(line.matches("<td>").count() + 1, columns, "{line}");
+                    rows += 1;
+                }
             }
+            assert!(rows > 1, "the rows were not seen: {html}");
         }
     }
 

@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 
 use idk_common::text::ellipsis;
 
-use crate::compare::methods::{RuleResult, TaskResult};
+use crate::compare::methods::TaskResult;
 use crate::compare::results::Results;
+use crate::compare::yardsticks::RuleResult;
 use crate::report::table::rgi_with_interval;
 
 use super::draw::axis::Axis;
@@ -32,13 +33,22 @@ pub(crate) fn extended(rgi: Option<f64>, reason: Option<&str>) -> Option<f64> {
     }
 }
 
-/// The RGIs of refusing as many questions at random, by confidence and by sub-category.
-pub(crate) fn rule_rgis(task: &TaskResult) -> [Option<f64>; 3] {
+/// The rules whose RGI stands next to that of a method, and what they are called in a sentence.
+pub(crate) const RULES: [(&str, &str); 4] = [
+    ("random", "at random"),
+    ("one-pass", "by the probability of the whole answer"),
+    ("confidence", "by the base model's confidence"),
+    ("group", "by sub-category"),
+];
+
+/// The RGIs of refusing as many questions by each of [`RULES`].
+pub(crate) fn rule_rgis(task: &TaskResult) -> [Option<f64>; 4] {
     let of_rule = |rule: &Option<RuleResult>| {
         let rule = rule.as_ref()?;
         extended(rule.rgi, rule.rgi_reason.as_deref())
     };
-    [task.comparison.random_rgi, of_rule(&task.threshold), of_rule(&task.group)]
+    let of = &task.yardsticks;
+    [task.comparison.random_rgi, of_rule(&of.one_pass), of_rule(&of.threshold), of_rule(&of.group)]
 }
 
 /// The RGI of the method itself.
@@ -111,6 +121,7 @@ fn key() -> Vec<Key> {
     let own = vec![line([0.0, y], [MARK[0], y], "range c1"), circle([x, y], HALF, "dot c1")];
     let rules = [
         ("random", "refusing as many at random"),
+        ("one-pass", "by whole answer"),
         ("confidence", "by confidence"),
         ("group", "by sub-category"),
     ];
@@ -132,13 +143,13 @@ fn grid(axis: &Axis, bottom: f64) -> Vec<Shape> {
     grid
 }
 
-/// The interval, the value and the three rules of one row.
+/// The interval, the value and the rules of one row.
 fn row_marks(axis: &Axis, y: f64, colour: usize, row: &TaskResult) -> Vec<Shape> {
     let mut marks = Vec::new();
     if let Some([low, high]) = interval(row) {
         marks.push(line([axis.at(low), y], [axis.at(high), y], &format!("range c{}", colour % 8)));
     }
-    for (rule, rgi) in ["random", "confidence", "group"].into_iter().zip(rule_rgis(row)) {
+    for ((rule, _), rgi) in RULES.into_iter().zip(rule_rgis(row)) {
         if let Some(rgi) = rgi {
             marks.push(rule_mark(rule, axis.at(rgi), y));
         }
@@ -161,6 +172,7 @@ fn arrow(x: f64, y: f64, side: f64, class: &str) -> Shape {
 fn rule_mark(rule: &str, x: f64, y: f64) -> Shape {
     let points: &[[f64; 2]] = match rule {
         "random" => &[[-HALF, -HALF], [HALF, -HALF], [HALF, HALF], [-HALF, HALF]],
+        "one-pass" => &[[0.0, HALF + 1.0], [HALF + 1.0, -HALF], [-HALF - 1.0, -HALF]],
         "confidence" => &[[0.0, -HALF - 1.0], [HALF + 1.0, HALF], [-HALF - 1.0, HALF]],
         _ => &[[0.0, -HALF - 1.0], [HALF + 1.0, 0.0], [0.0, HALF + 1.0], [-HALF - 1.0, 0.0]],
     };
@@ -170,6 +182,7 @@ fn rule_mark(rule: &str, x: f64, y: f64) -> Shape {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::compare::yardsticks::Yardsticks;
     use crate::report::plot::draw::svg::{elements, inline};
     use crate::report::table::tests::golden_results;
 
@@ -178,7 +191,7 @@ mod tests {
         row.comparison.rgi = Some(0.5);
         row.comparison.rgi_ci95 = Some([0.0, 2.0]);
         row.comparison.random_rgi = Some(-0.5);
-        row.threshold = None;
+        row.yardsticks.threshold = None;
         row
     }
 
@@ -217,7 +230,8 @@ mod tests {
         let mut results = golden_results("sound");
         let row = &mut results.methods[0].tasks[0];
         (row.comparison.rgi, row.comparison.rgi_reason) = (None, Some("gained nothing".to_owned()));
-        (row.threshold, row.group, row.comparison.random_rgi) = (None, None, None);
+        row.yardsticks = Yardsticks::default();
+        row.comparison.random_rgi = None;
         assert!(inline(&forest(&results).unwrap()).contains(">-1.0</text>"));
     }
 

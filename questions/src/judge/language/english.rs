@@ -32,6 +32,8 @@ pub(super) static ENGLISH: Language = Language {
          means",
         "BAD: unclear inaudible silent empty unintelligible blank corrupted missing unavailable damaged",
         "RECORDING: audio recording clip file track input attachment",
+        "POOR: noisy quiet faint unclear poor low short brief distorted muffled garbled weak soft loud blurry \
+         fuzzy indistinct corrupted compressed",
         "TRY: trouble difficulty problems",
         "SPECIFY: specify mention indicate reveal clarify say tell state",
         "GIVEN: provided attached given received uploaded included available supplied shared",
@@ -96,15 +98,23 @@ pub(super) static ENGLISH: Language = Language {
         could not be; INFO is insufficient; INFO is not sufficient; i pass on; is insufficient to TELL; my best \
         guess is that i do not; nothing is audible; nothing is heard; please SEND ~ AUDIO; you SEND ~ AUDIO; \
         please re-upload; please try again; not allow me to; would need to hear; need to hear the; too HARD for \
-        me to; not sufficient INFO; insufficient evidence; not enough evidence; no evidence to",
+        me to; not sufficient INFO; insufficient evidence; not enough evidence; no evidence to; can not be \
+        worked; could not be worked; can not be made out; could not be made out; can not be figured; i was not \
+        able to ANY; i was unable to ANY; not enough ANY INFO; AUDIO did not come; AUDIO is not loading; AUDIO \
+        is not playing; no answer can be; no conclusion can be; no choice can be; i did not understand; i did \
+        not recognize; i did not recognise; i did not manage to; i failed to; i do not feel SURE; i do not feel \
+        ~ SURE; i do not feel comfortable; i can not make assumptions; i can not make an assumption; i can not \
+        make ~ assumptions; i do not wish to; i do not want to guess; i do not like to guess; not something i \
+        can; not something that i can; not contain ~ INFO; not provide ~ INFO; not include ~ INFO; not give ~ \
+        INFO",
     refuses_first: "\
         do not know; not sure; not certain; not confident; unsure; no idea; no clue; can not CAN; could not CAN; \
         can not be SURE; can not hear; could not hear; can not make out; unable to ANY; not able to ANY; \
         impossible to TELL; not possible to TELL; HARD to TELL; HARD to be SURE; not easy to TELL; the AUDIO is \
-        BAD; the AUDIO SEEMS BAD; the AUDIO file is BAD; the AUDIO is too; the AUDIO is not clear; the AUDIO \
-        quality is; who knows; none that i can; not identifiable; need more INFO; have no idea; no one knows; \
-        nobody knows; no one can; nobody can; search me; hard for me to TELL; too HARD to TELL; still unsure; \
-        unable to; not a clue; have not ~ CLUE; not the slightest; not the faintest; have not got",
+        BAD; the AUDIO SEEMS BAD; the AUDIO file is BAD; the AUDIO is too POOR; the AUDIO is not clear; the \
+        AUDIO quality is; who knows; none that i can; not identifiable; need more INFO; have no idea; no one \
+        knows; nobody knows; no one can; nobody can; search me; hard for me to TELL; too HARD to TELL; still \
+        unsure; unable to; not a clue; have not ~ CLUE; not the slightest; not the faintest; have not got",
     refuses_alone: "\
         unknown; unclear; uncertain; undetermined; undeterminable; not known; not clear; indeterminate; \
         unanswerable; inconclusive; unidentifiable; undecided; not determinable; not clear from the AUDIO; n/a; \
@@ -130,13 +140,14 @@ pub(super) static ENGLISH: Language = Language {
         eliminated; eliminating; rule OUT; rules OUT; ruled OUT; ruling OUT; far from; anything but; other than; \
         than; wrong to; mistake to; incorrect to; misleading to; free of; discard; dismiss; reject; thought it \
         was; thought of; considered; considering; initially; wrongly; mistaken for; confused with; as opposed \
-        to; rule; against; too ANY for; not a; less like; wrongly called; was going to say; would have said; \
-        thinking of",
+        to; rule; against; too ANY for; too ANY to be; too ANY ANY to be; not a; less like; wrongly called; was \
+        going to say; would have said; thinking of",
     affirms: "\
         no doubt; no doubts; not only; not just; without doubt; without a doubt; without any doubt; no question; \
         nothing but; nothing other than; none other than; nothing else than; not doubt; beyond doubt; no \
         problem; no matter; not ~ anything other than; not ~ anything but; not ~ anything else but; not ~ \
         anything else than; not ~ other than",
+    contrasts: "but; only",
     denies_after: "\
         IS WRONG; is too ANY; IS ANY WRONG; IS ANY ANY WRONG; is the WRONG; not; WRONG or; would ANY; might \
         have; can be ruled; can be excluded; and ARTICLE ANY IS WRONG; and ARTICLE ANY can be WRONG; and ANY IS \
@@ -150,8 +161,12 @@ pub(super) static ENGLISH: Language = Language {
         think; one might; although; though; even though; while; despite; resembles; reminiscent of; imagine; \
         tempting to; mistake it for; asking whether; asks whether; asks about; asked if; might expect; would \
         expect; may expect; would call; might call; could call; some would; some might; many would; people \
-        would; were it; were this; should it be; listen for; look for; test for; decide whether; mistake this \
-        for; checking; listening for; looking for; examining; considering",
+        would; i said; i called it; some might say; some would say; some may say; one might say; one could say; \
+        people might say; people would say; many would say; many might say; might suggest; may suggest; could \
+        suggest; might indicate; might point to; were it; were this; should it be; listen for; look for; test \
+        for; decide whether; mistake this for; checking; listening for; looking for; examining; considering; at \
+        first glance; at first hearing; at first listen; at first it; at first i; at first ~ seem*; at first ~ \
+        sound*; initially it; initially i",
     introduces: "\
         answer; option; choice; letter; pick; probably; maybe; perhaps; possibly; likely; definitely; clearly; \
         certainly; surely; presumably; obviously; apparently; so; thus; therefore; hence; consequently; then; \
@@ -163,15 +178,17 @@ pub(super) static ENGLISH: Language = Language {
         select option; and so; must; for me; bet on; money is on; settle on; decide on; is on; leaning; just; \
         bet; vote goes to; take; suggests; suggest; indicates; means",
     confirms: "\
-        is THE1 GOOD; is GOOD; is THE1 ANY GOOD; is THE1 THE1 GOOD; is THE1 THE1 ANY GOOD; is ANY THE1 GOOD; \
-        seems GOOD; seems THE1 GOOD; seems to be THE1 GOOD; seems to be GOOD; looks GOOD; should be THE1 GOOD; \
-        should be GOOD; should be THE1 ANY GOOD; would be THE1 GOOD; would be THE1 ANY GOOD; would be GOOD; must \
-        be THE1 GOOD; must be GOOD; has to be THE1 GOOD; it is; fits; matches; fits best; i think; i guess; i \
-        believe; i would say; i suppose; makes the most sense; sounds GOOD; could be GOOD; could be THE1 GOOD; \
-        could be THE1 ANY GOOD; might be GOOD; might be THE1 GOOD; may be GOOD; may be THE1 GOOD; appears to be \
-        THE1 GOOD; appears GOOD; makes most sense; is probably GOOD; i would guess; is more GOOD; is far more \
-        GOOD; is much more GOOD; seems more GOOD; fits better; sounds more GOOD; is the more GOOD; is a better \
-        GOOD; yes; correct; right; true",
+        is what i hear; is what we hear; is what is heard; is what i would choose; is what i would pick; is what \
+        i would say; is what i would go; is the one; is THE1 GOOD; is GOOD; is THE1 ANY GOOD; is THE1 THE1 GOOD; \
+        is THE1 THE1 ANY GOOD; is ANY THE1 GOOD; seems GOOD; seems THE1 GOOD; seems to be THE1 GOOD; seems to be \
+        GOOD; looks GOOD; should be THE1 GOOD; should be GOOD; should be THE1 ANY GOOD; would be THE1 GOOD; \
+        would be THE1 ANY GOOD; would be GOOD; must be THE1 GOOD; must be GOOD; has to be THE1 GOOD; it is; \
+        fits; matches; fits best; i think; i guess; i believe; i would say; i suppose; makes the most sense; \
+        sounds GOOD; could be GOOD; could be THE1 GOOD; could be THE1 ANY GOOD; might be GOOD; might be THE1 \
+        GOOD; may be GOOD; may be THE1 GOOD; appears to be THE1 GOOD; appears GOOD; makes most sense; is \
+        probably GOOD; i would guess; is more GOOD; is far more GOOD; is much more GOOD; seems more GOOD; fits \
+        better; is therefore GOOD; is therefore THE1 GOOD; is thus GOOD; is thus THE1 GOOD; is then GOOD; is \
+        then THE1 GOOD; sounds more GOOD; is the more GOOD; is a better GOOD; yes; correct; right; true",
     softens: "\
         maybe; perhaps; possibly; probably; likely; a; an; the; option; answer; or; not; sure; hmm; um; well; \
         i'd; guess; i; think; say; it's; so; my; would; most; for; me; obviously; of; course; indeed; \
@@ -183,6 +200,11 @@ pub(super) static ENGLISH: Language = Language {
     lists: "\
         options; choices; the options; the choices; the possible answers; the question asks; possible answers; \
         the available options; options are; the answer options; the user asks; the given options",
+    corrects: "\
+        wait; actually; correction; no wait; wait no; oh wait; but wait; actually no; no actually; on second \
+        thought; on second thoughts; on second listen; on reflection; upon reflection; scratch that; strike \
+        that; i take that back; let me correct; to correct myself; i stand corrected; or rather; sorry i meant; \
+        i meant",
 };
 
 /// Words that change nothing about a refusal.

@@ -22,14 +22,13 @@ pub(super) static FRENCH: Language = Language {
         savoir; je ne sais vraiment pas; je ne sais pas du tout; je ne vois pas; je n'en suis pas SÛR; je suis \
         incertain; je ne comprends pas; je n'ai pas entendu; je ne suis pas ~ SÛR; je n'ai ~ aucune idée; je ne \
         peux ~ DIRE; je ne sais ~ pas; je ne peux pas vous DIRE",
-    refuses_alone: "\
-        inconnu; inconnue; indéterminé; incertain; pas sûr; sans réponse; je ne peux pas",
+    refuses_alone: "inconnu; inconnue; indéterminé; incertain; pas sûr; sans réponse; je ne peux pas",
     clause_starts: "désolé; désolée; mais; malheureusement",
     reports: "dit; demande; répond; chante",
-    turns: "\
-        mais; peut-être; probablement; dirais; pense; crois; cependant; sans doute",
-    denies_before: "pas; ni; aucun; aucune; sans; jamais; sauf; plutôt que; non; guère",
+    turns: "mais; peut-être; probablement; dirais; pense; crois; cependant; sans doute",
+    denies_before: "pas; ni; aucun; aucune; sans; jamais; sauf; plutôt que; non; guère; plutôt ~ que; plus ~ que",
     affirms: "sans doute; sans aucun doute; pas seulement",
+    contrasts: "pas ~ mais; non ~ mais; ni ~ mais",
     denies_after: "\
         n'est pas; est exclu; est exclue; est faux; est fausse; n'est; serait; est incorrect; est incorrecte; \
         est écarté",
@@ -41,5 +40,6 @@ pub(super) static FRENCH: Language = Language {
     softens: "peut-être; le; la; un; une; probablement",
     concludes: "donc; ainsi",
     lists: "les options",
+    corrects: "non attendez; attendez non; non plutôt; ou plutôt; correction; je me corrige",
     ..Language::EMPTY
 };

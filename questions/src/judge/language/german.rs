@@ -28,11 +28,12 @@ pub(super) static GERMAN: Language = Language {
         eindeutig; schwer zu sagen",
     clause_starts: "leider; entschuldigung; tut mir leid; aber",
     reports: "sagt; sagte; fragt; singt",
-    turns: "\
-        aber; jedoch; vielleicht; wahrscheinlich; vermutlich; denke; glaube; würde; möglicherweise",
+    turns: "aber; jedoch; vielleicht; wahrscheinlich; vermutlich; denke; glaube; würde; möglicherweise",
     denies_before: "\
-        nicht; kein; keine; keinen; keinem; keiner; weder; ohne; statt; außer; kaum; niemals; nie",
+        nicht; kein; keine; keinen; keinem; keiner; weder; ohne; statt; außer; kaum; niemals; nie; eher ~ als; \
+        mehr ~ als",
     affirms: "kein zweifel; ohne zweifel; nicht nur",
+    contrasts: "sondern",
     denies_after: "\
         ist nicht; ist falsch; ist ausgeschlossen; ist nicht zu; wird nicht; scheidet aus; kann ausgeschlossen; \
         wäre; würde; ist es nicht; ist das nicht; kommt nicht; hört man nicht",
@@ -45,4 +46,5 @@ pub(super) static GERMAN: Language = Language {
     softens: "vielleicht; wohl; eine; ein; der; die; das; wahrscheinlich",
     concludes: "daher; folglich; somit",
     lists: "die optionen; optionen",
+    corrects: "nein warte; nein doch; moment nein; korrektur; besser gesagt; ich korrigiere mich",
 };

@@ -15,14 +15,15 @@ pub(super) static ITALIAN: Language = Language {
         insufficienti; nessuna idea; non riconosco; non ne sono; non è chiaro; non capisco; non ho sentito; non \
         potrei DIRE; non mi è possibile; difficile ~ DIRE; non ho la minima idea; non ho capito; non si sente; \
         non si sa; non lo posso DIRE; non sono ~ sicur*; non sono ~ cert*; non riesco ~ DIRE; non lo saprei",
-    refuses_alone: "\
-        sconosciuto; sconosciuta; ignoto; indeterminato; incerto; boh; non posso",
+    refuses_alone: "sconosciuto; sconosciuta; ignoto; indeterminato; incerto; boh; non posso",
     clause_starts: "mi dispiace; scusa; ma; purtroppo",
     reports: "dice; chiede; canta",
     turns: "ma; forse; probabilmente; direi; penso; credo; però; tuttavia",
     denies_before: "\
-        non; nessun; nessuna; né; senza; mai; tranne; invece di; piuttosto che; neanche; nemmeno",
+        non; nessun; nessuna; né; senza; mai; tranne; invece di; piuttosto che; neanche; nemmeno; più ~ che; \
+        piuttosto ~ che",
     affirms: "senza dubbio; non solo",
+    contrasts: "bensì; non ~ ma",
     denies_after: "non è; non; è sbagliat*; è esclus*; è errat*; sarebbe",
     supposes: "se fosse; se è; se sia; se si",
     introduces: "\
@@ -32,5 +33,6 @@ pub(super) static ITALIAN: Language = Language {
     softens: "forse; il; lo; la; un; una",
     concludes: "quindi; dunque; perciò",
     lists: "le opzioni; opzioni",
+    corrects: "no aspetta; aspetta no; anzi; mi correggo; o meglio",
     ..Language::EMPTY
 };

@@ -20,5 +20,6 @@ pub(super) static KOREAN: Language = Language {
     introduces: "정답은; 답은; 정답; 답; 저는; 선택지; 옵션; 아마; 아마도; 보기",
     concludes: "따라서; 그러므로; 그래서",
     lists: "선택지는; 보기는",
+    corrects: "아니 잠깐; 아니요 다시; 정정하면; 정정합니다",
     ..Language::EMPTY
 };

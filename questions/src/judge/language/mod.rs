@@ -44,6 +44,8 @@ pub(crate) struct Language {
     pub(crate) denies_before: &'static str,
     /// What looks like one of those and denies nothing: `no doubt`, `not only`.
     pub(crate) affirms: &'static str,
+    /// What ends a denial in its clause: `not a dog but a cat`.
+    pub(crate) contrasts: &'static str,
     /// What right after an option, in its clause, denies it: `is ruled out`.
     pub(crate) denies_after: &'static str,
     /// What before an option makes its clause a question or a supposition: `whether`, `if`.
@@ -58,6 +60,8 @@ pub(crate) struct Language {
     pub(crate) concludes: &'static str,
     /// How a list of the options begins.
     pub(crate) lists: &'static str,
+    /// What takes back what stands before it; one word alone may also be a pause: `no wait`; `wait`.
+    pub(crate) corrects: &'static str,
 }
 
 impl Language {
@@ -72,6 +76,7 @@ impl Language {
         turns: "",
         denies_before: "",
         affirms: "",
+        contrasts: "",
         denies_after: "",
         supposes: "",
         introduces: "",
@@ -79,6 +84,7 @@ impl Language {
         softens: "",
         concludes: "",
         lists: "",
+        corrects: "",
     };
 }
 
@@ -107,6 +113,7 @@ pub(crate) struct Lexicon {
     pub(crate) turns: Phrases,
     pub(crate) denies_before: Phrases,
     pub(crate) affirms: Phrases,
+    pub(crate) contrasts: Phrases,
     pub(crate) denies_after: Phrases,
     pub(crate) supposes: Phrases,
     pub(crate) introduces: Phrases,
@@ -114,6 +121,7 @@ pub(crate) struct Lexicon {
     pub(crate) softens: BTreeSet<&'static str>,
     pub(crate) concludes: Phrases,
     pub(crate) lists: Phrases,
+    pub(crate) corrects: Phrases,
 }
 
 /// The phrases of all languages.
@@ -128,6 +136,7 @@ pub(crate) static LEXICON: LazyLock<Lexicon> = LazyLock::new(|| {
         turns: all(|language| language.turns),
         denies_before: all(|language| language.denies_before),
         affirms: all(|language| language.affirms),
+        contrasts: all(|language| language.contrasts),
         denies_after: all(|language| language.denies_after),
         supposes: all(|language| language.supposes),
         introduces: all(|language| language.introduces),
@@ -135,5 +144,6 @@ pub(crate) static LEXICON: LazyLock<Lexicon> = LazyLock::new(|| {
         softens: LANGUAGES.iter().flat_map(|language| language.softens.split("; ")).collect(),
         concludes: all(|language| language.concludes),
         lists: all(|language| language.lists),
+        corrects: all(|language| language.corrects),
     }
 });

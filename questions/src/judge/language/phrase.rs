@@ -18,7 +18,7 @@ pub(crate) struct Token {
     /// A clause ends after it.
     pub(crate) ends_clause: bool,
     /// A sentence ends after it.
-    ends_sentence: bool,
+    pub(crate) ends_sentence: bool,
 }
 
 /// The tokens of `text`; `skip` says which words are left out.

@@ -18,20 +18,21 @@ pub(super) static PORTUGUESE: Language = Language {
         possível; não fui capaz; não pude DIZER; não conseguiria; sei lá; não o posso DIZER; não tenho ~ \
         certeza; não estou ~ cert*; não faço ~ ideia",
     refuses_first: "desconheço",
-    refuses_alone: "\
-        desconhecido; desconhecida; indeterminado; incerto; sem resposta; não posso; não consigo",
+    refuses_alone: "desconhecido; desconhecida; indeterminado; incerto; sem resposta; não posso; não consigo",
     clause_starts: "desculpe; sinto muito; mas; infelizmente; eu",
     reports: "diz; pergunta; canta",
     turns: "mas; talvez; provavelmente; acho; diria; porém; creio; penso",
-    denies_before: "não; nem; nenhum; nenhuma; sem; exceto; em vez de; nunca",
+    denies_before: "não; nem; nenhum; nenhuma; sem; exceto; em vez de; nunca; mais ~ que; mais ~ do que",
     affirms: "sem dúvida; não só; não apenas",
+    contrasts: "mas",
     denies_after: "não é; não; está descartad*; é incorret*; está errad*; seria",
     supposes: "se fosse; se é; se for; se há",
     introduces: "\
         é; resposta; opção; diria; acho; escolho; letra; que é; seja; talvez; provavelmente; correta; certa; que \
-        seja; provável",
+        seja; provável; é a; é a letra; é a opção; é a alternativa; alternativa",
     confirms: "é a correta; é corret*; é a resposta; está corret*",
     softens: "talvez; o; a; um; uma",
     concludes: "então; portanto; logo",
     lists: "as opções; opções",
+    corrects: "não espera; não espere; ou melhor; aliás; correção; me corrijo",
 };

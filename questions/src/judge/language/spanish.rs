@@ -19,17 +19,16 @@ pub(super) static SPANISH: Language = Language {
         estoy en condiciones; no se sabe; no se oye nada; es imposible; no podría; no lo puedo DECIR; no la \
         puedo DECIR; no te puedo DECIR; no le puedo DECIR; no estoy ~ segur*",
     refuses_first: "desconozco",
-    refuses_alone: "\
-        desconocido; desconocida; indeterminado; incierto; sin respuesta; no puedo; no sé",
+    refuses_alone: "desconocido; desconocida; indeterminado; incierto; sin respuesta; no puedo; no sé",
     clause_starts: "lo siento; perdón; pero; disculpa",
     reports: "dice; dijo; pregunta; canta",
-    turns: "\
-        pero; quizá; quizás; tal vez; probablemente; creo; diría; sin embargo; aunque; posiblemente",
+    turns: "pero; quizá; quizás; tal vez; probablemente; creo; diría; sin embargo; aunque; posiblemente",
     denies_before: "\
-        ningún; ninguna; ni; sin; nunca; salvo; excepto; tampoco; en lugar de; en vez de; descarto; apenas",
+        ningún; ninguna; ni; sin; nunca; salvo; excepto; tampoco; en lugar de; en vez de; descarto; apenas; más \
+        ~ que; más bien ~ que",
     affirms: "sin duda; no solo; no sólo",
-    denies_after: "\
-        no es; no; queda descartad*; está descartad*; es incorrect*; es fals*; sería; se descarta",
+    contrasts: "sino",
+    denies_after: "no es; no; queda descartad*; está descartad*; es incorrect*; es fals*; sería; se descarta",
     supposes: "si es; si fuera; si hay; si se; si la; si el",
     introduces: "\
         es; respuesta; opción; creo; diría; elijo; letra; será; probablemente; quizás; sería; correcta; que sea; \
@@ -38,4 +37,5 @@ pub(super) static SPANISH: Language = Language {
     softens: "quizás; quizá; el; la; un; una; probablemente",
     concludes: "entonces; por lo tanto; así que",
     lists: "las opciones; opciones",
+    corrects: "no espera; espera no; mejor dicho; corrección; me corrijo",
 };

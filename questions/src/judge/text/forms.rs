@@ -16,8 +16,12 @@ pub(crate) fn fits(said: &str, wanted: &str) -> Option<bool> {
     }
     let possessive =
         said.strip_suffix("'s").or_else(|| said.strip_suffix('\'')).is_some_and(|stem| stem == wanted);
-    (possessive || is_plural(said, wanted) || is_plural(wanted, said) || has_ending(said, wanted))
-        .then_some(false)
+    (possessive
+        || is_plural(said, wanted)
+        || is_plural(wanted, said)
+        || has_ending(said, wanted)
+        || without_arabic_article(said) == without_arabic_article(wanted))
+    .then_some(false)
 }
 
 /// Whether `plural` is an English plural of `word`, or its possessive.
@@ -41,6 +45,13 @@ fn has_ending(said: &str, wanted: &str) -> bool {
             .is_some_and(|ending| PARTICLES.split(' ').any(|particle| particle == ending))
 }
 
+/// `word` without the Arabic article that is written together with it.
+fn without_arabic_article(word: &str) -> &str {
+    /// Shorter words may begin with these letters by themselves.
+    const SHORTEST: usize = 3;
+    word.strip_prefix("ال").filter(|stem| stem.chars().count() >= SHORTEST).unwrap_or(word)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -54,6 +65,7 @@ mod tests {
             ("dogs'", "dog"),
             ("boxes", "box"),
             ("기타입니다", "기타"),
+            ("الكمان", "كمان"),
         ] {
             assert_eq!(fits(said, wanted), Some(false), "{said}");
         }

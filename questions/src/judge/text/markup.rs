@@ -168,9 +168,10 @@ fn outside_thoughts(text: &str) -> Thoughts {
 
 /// What a whole `<answer>..</answer>` at the end of `text` holds.
 fn closing_answer(text: &str) -> Option<&str> {
-    let tags: Vec<Tag> = tags(before_end_token(text)).into_iter().filter(|tag| tag.answers).collect();
+    let text = before_end_token(text);
+    let tags: Vec<Tag> = tags(text).into_iter().filter(|tag| tag.answers).collect();
     let [.., open, close] = tags.as_slice() else { return None };
-    let ends = before_end_token(text)[close.end..].trim().is_empty();
+    let ends = text[close.end..].trim().is_empty();
     let inner = text[open.end..close.start].trim();
     let whole = !open.closes && close.closes && open.name == close.name && ends && !inner.is_empty();
     whole.then_some(inner)
@@ -253,6 +254,8 @@ mod tests {
             ("<think>A</think>", ""),
             ("B<think>A", "B"),
             ("<think>A <answer>B</answer>", "B"),
+            (" \n<think>A <answer>B</answer>", "B"),
+            ("<|im_end|><think>A <answer>B</answer>", "B"),
             ("<think>I write <answer>B</answer> later", ""),
             ("<think>A <think>B</think> C", ""),
         ] {

@@ -97,12 +97,15 @@ fn unglued(chunk: &str) -> Vec<&str> {
     let inner = chunk.strip_prefix('(').unwrap_or(chunk);
     let bracket =
         inner.char_indices().nth(1).filter(|&(_, c)| c == ')' && inner.as_bytes()[0].is_ascii_alphabetic());
+    let begins =
+        |label: &str| chunk.get(..label.len()).is_some_and(|start| start.eq_ignore_ascii_case(label));
+    if begins("answer=") {
+        return vec![&chunk[..6], "=", &chunk[7..]];
+    }
     let label = "answer:";
     let cut = match bracket {
         Some((at, _)) => chunk.len() - inner.len() + at + 1,
-        None if chunk.get(..label.len()).is_some_and(|start| start.eq_ignore_ascii_case(label)) => {
-            label.len()
-        }
+        None if begins(label) => label.len(),
         None => chunk.len(),
     };
     let (head, tail) = chunk.split_at(cut);

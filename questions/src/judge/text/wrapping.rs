@@ -34,7 +34,7 @@ pub(super) fn unwrapped(text: &str) -> String {
         }
     }
     let plain = without_html(plain.trim_end().trim_end_matches("\\n"));
-    let plain = plain.lines().map(without_line_marks).collect::<Vec<_>>().join("\n");
+    let plain = checked_lines(&plain).lines().map(without_line_marks).collect::<Vec<_>>().join("\n");
     without_speaker(plain.trim()).to_owned()
 }
 
@@ -98,6 +98,20 @@ fn without_line_marks(line: &str) -> &str {
     }
     let heading = trimmed.trim_start_matches('#');
     if heading.starts_with(' ') && heading.len() < trimmed.len() { heading } else { line }
+}
+
+/// Of a list of boxes or marks the lines that are checked, without the marks: `- [x] rain`, `✅ rain`; any other text as it
+/// is.
+fn checked_lines(text: &str) -> String {
+    const CHECKED: [&str; 6] = ["[x]", "[X]", "☑", "✅", "✔", "✓"];
+    const UNCHECKED: [&str; 5] = ["[ ]", "☐", "❌", "✗", "✘"];
+    let has = |line: &str, marks: &[&str]| marks.iter().any(|mark| line.contains(mark));
+    let is_checked = |line: &str| has(line, &CHECKED) && !has(line, &UNCHECKED);
+    if !has(text, &UNCHECKED) || !text.lines().any(is_checked) {
+        return text.to_owned();
+    }
+    let kept: Vec<&str> = text.lines().filter(|line| !has(line, &UNCHECKED)).collect();
+    CHECKED.iter().fold(kept.join("\n"), |kept, mark| kept.replace(mark, " "))
 }
 
 /// `text` without `assistant:` or a line `assistant` at its beginning.

@@ -4,11 +4,9 @@ use std::path::PathBuf;
 
 use idk_common::identity::OnResume;
 use idk_common::{Identity, Problem, Problems};
-use idk_model::{Adapters, Lalm, LoraConfig};
 use serde::{Deserialize, Serialize};
 
 use crate::error::TrainError;
-use crate::method::dpo::start_adapter::check_start_adapter;
 
 /// The loss of a preference pair; the formulas are with [`pair_losses`](crate::testing::pair_losses).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,20 +80,6 @@ impl DpoConfig {
     pub fn validate(&self) -> Result<(), TrainError> {
         let problems = self.problems();
         if problems.is_empty() { Ok(()) } else { Err(TrainError::Config { problems }) }
-    }
-
-    /// The adapter in `init`, if there is one.
-    ///
-    /// # Errors
-    /// [`TrainError::InitAdapter`] if it is not of the shape that `lora` says.
-    pub(crate) fn start(&self, lalm: &Lalm, lora: &LoraConfig) -> Result<Option<Adapters>, TrainError> {
-        if self.init.as_os_str().is_empty() {
-            return Ok(None);
-        }
-        let mut adapters = Adapters::load(&self.init, lalm)?;
-        check_start_adapter(&self.init, &adapters, lora, &lalm.config.linears())?;
-        adapters.config = lora.clone();
-        Ok(Some(adapters))
     }
 
     /// What a resumed run must agree on. The adapter in the folder of `init` is compared by its content, not here.

@@ -7,7 +7,6 @@
 pub(crate) mod config;
 pub(crate) mod loss;
 mod reference;
-pub(crate) mod start_adapter;
 
 use burn::tensor::{Tensor, TensorData};
 use idk_common::Identity;
@@ -68,7 +67,7 @@ impl TrainingMethod for Dpo<'_> {
         match tokens.answers.as_slice() {
             [chosen, rejected] if chosen == rejected => Err(TrainError::SameAnswers { id: row.id.clone() }),
             [_, _] => Ok(()),
-            answers => Err(TrainError::NoPair { id: row.id.clone(), answers: answers.len() }),
+            answers => Err(TrainError::NotTwoAnswers { id: row.id.clone(), answers: answers.len() }),
         }
     }
 

@@ -2,16 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
-use burn::tensor::Tensor;
-use idk_audio::LogMel;
 use idk_common::hash::sha256_hex;
 use idk_common::identity::differences;
 use idk_common::{Identity, RunDir, fs, json};
-use idk_model::{Adapters, ForwardContext, Lalm, Prompt, answer_log_probs};
+use idk_model::{Adapters, Lalm, Prompt, answer_log_probs};
 use serde::{Deserialize, Serialize};
 
-use crate::data::{AudioInput, Loader, RowTokens};
+use crate::data::{Loader, RowTokens};
 use crate::error::TrainError;
+use crate::method::features::features;
 use crate::train_run::TrainRun;
 
 /// Pairs whose prompts and features are gathered at once; the model makes its own batches of them.
@@ -111,20 +110,4 @@ pub(crate) fn log_probs(
     })?;
     progress.finish();
     Ok(found)
-}
-
-/// The features of every pair's clips.
-fn features(
-    lalm: &Lalm,
-    adapters: Option<&Adapters>,
-    audio: AudioInput,
-) -> Result<Vec<Vec<Tensor<2>>>, TrainError> {
-    let mels = match audio {
-        AudioInput::Features(features) => return Ok(features),
-        AudioInput::Mels(mels) => mels,
-    };
-    let clips: Vec<&LogMel> = mels.iter().flatten().collect();
-    let context = ForwardContext { adapters, dropout_seed: None };
-    let mut features = lalm.encode_audio(&clips, &context)?.into_iter();
-    Ok(mels.iter().map(|clips| features.by_ref().take(clips.len()).collect()).collect())
 }

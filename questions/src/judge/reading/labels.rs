@@ -80,7 +80,9 @@ pub(crate) fn is_confirmed(text: &[Word], at: usize) -> bool {
     let after = tokens(&text[at + 1..text.len().min(at + 1 + LENGTH)], |_| false);
     let end = LEXICON.confirms.end(&after, 0);
     // `A good answer` begins with an article.
-    let article =
-        text[at].text == "a" && !text[at].delimited && after.first().is_some_and(|next| next.text != "is");
+    let article = begins == at
+        && text[at].text == "a"
+        && !text[at].delimited
+        && after.first().is_some_and(|next| next.text != "is");
     leads && !article && end.is_some()
 }

@@ -11,14 +11,26 @@ pub(crate) fn announcement_end(reply: &[Word], at: usize) -> Option<usize> {
     let announced = match text(at) {
         "answer" | "option" | "choice" => return named_answer_end(reply, at),
         "choose" | "pick" | "select" | "say" => {
-            matches!(before, "" | "i" | "would" | "i'd" | "i'll" | "will")
+            matches!(before, "" | "i" | "would" | "i'd" | "i'll" | "will" | "must")
+                || before == "me"
+                    && matches!(at.checked_sub(2).map_or("", text), "makes" | "made" | "lets" | "leads")
         }
+        // `I'd lean towards`, `I will go with`
+        "towards" | "toward" => matches!(before, "lean" | "leaning"),
+        "with" => matches!(before, "go" | "going") && settles(reply, at - 1),
+        "on" => before == "settle" && settles(reply, at - 1),
         "it's" | "think" => last_letter,
         "is" => matches!(before, "it" | "that" | "this") && last_letter,
         _ => false,
     };
     let next = skip(reply, at + 1, &["option", "choice", "letter"]);
     (announced && next < reply.len() && !is_cut_off(reply, next)).then_some(next)
+}
+
+/// Whether the verb at word `at` is what the speaker does: `I would go`, `I'm going`.
+fn settles(reply: &[Word], at: usize) -> bool {
+    const SUBJECTS: [&str; 8] = ["i", "i'd", "i'll", "i'm", "would", "will", "must", "let's"];
+    at.checked_sub(1).is_some_and(|before| SUBJECTS.contains(&reply[before].text.as_str()))
 }
 
 /// The same for `answer`, `option` and `choice`: a colon, a line break or `is` must follow, or a letter (`option B`).

@@ -1,13 +1,21 @@
 //! What a reply with words says: a statement, an announced answer, or the options and letters that it names.
 
-use crate::judge::announced::{announcement_end, sentence};
+mod announced;
+mod labels;
+mod left_out;
+mod statement;
+
 use crate::judge::denial::leads_nowhere;
-use crate::judge::labels::labels;
 use crate::judge::language::{LEXICON, tokens};
 use crate::judge::mentions::{Mention, mentions, only_choice, prefix_end};
+use crate::judge::reading::announced::{announcement_end, sentence};
+use crate::judge::reading::labels::labels;
+use crate::judge::reading::statement::read_statement;
 use crate::judge::refusal::{Refused, follows_refusal, is_hedged, refusals};
-use crate::judge::statement::{Reading, read_statement};
 use crate::judge::text::Word;
+
+pub(crate) use left_out::{correction, restated_options_end};
+pub(crate) use statement::Reading;
 
 /// Reads `reply`: as a whole, by what it announces, by what it names, or as the beginning of an option.
 pub(crate) fn read_reply(reply: &[Word], options: &[Vec<Word>], refused: &Refused) -> Reading {

@@ -1,24 +1,13 @@
-//! Files that are either complete or absent.
-//!
-//! A writer works on a hidden sibling of its target (same folder, hence same file system), syncs it to the disk and
-//! renames it over the target, then syncs the folder. Whoever reads the target sees the old content or the new one,
-//! also after a crash or a power cut. What fails on the way leaves no temporary file; what is killed may leave one,
-//! and [`remove_temporaries`] clears it away.
-//!
-//! Not guaranteed: a target that is a symbolic link is replaced, not followed; on systems other than Unix the folder
-//! is not synced; two writers of one target do not wait for each other, the later one wins whole.
+//! A file that appears whole.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufWriter, Read, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::faults;
+use super::folder::{TEMP_PREFIX, TEMP_SUFFIX, create_dir_all};
 use crate::error::CommonError;
-use crate::limits::{MAX_FILE_BYTES, MAX_TEXT_BYTES};
-
-const TEMP_PREFIX: &str = ".idk-";
-const TEMP_SUFFIX: &str = ".tmp";
+use crate::files::faults;
 
 /// Makes temporary names unique within the process; the pid makes them unique among processes.
 static COUNTER: AtomicU64 = AtomicU64::new(0);
@@ -164,17 +153,6 @@ impl Drop for AtomicFile {
     }
 }
 
-/// Removes a file; one that is missing is no error.
-///
-/// # Errors
-/// [`CommonError::Io`] that names `path`.
-pub fn remove_if_exists(path: &Path) -> Result<(), CommonError> {
-    match faults::before(path).and_then(|()| fs::remove_file(path)) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(CommonError::io("remove", path)(error)),
-        _ => Ok(()),
-    }
-}
-
 /// Moves the finished folder `from` to `to`, which must not exist or be empty, and syncs their parent.
 ///
 /// Write every file of `from` with this module first (they are then on the disk); a reader of `to` sees all of them
@@ -186,104 +164,6 @@ pub fn publish_dir(from: &Path, to: &Path) -> Result<(), CommonError> {
     sync_dir(from).map_err(CommonError::io("sync", from))?;
     rename(from, to).map_err(CommonError::io("replace", to))?;
     sync_dir(parent_dir(to)).map_err(CommonError::io("sync the folder of", to))
-}
-
-/// Removes the temporary files that killed writers left in `dir` (not in its subfolders). Call it while holding the
-/// folder's [`crate::lock::RunLock`]: it cannot tell a live writer's file from a dead one's.
-///
-/// # Errors
-/// [`CommonError::NotFound`] or [`CommonError::Io`] that names the folder or the file.
-pub fn remove_temporaries(dir: &Path) -> Result<(), CommonError> {
-    for entry in fs::read_dir(dir).map_err(CommonError::reading("list", dir))? {
-        let path = entry.map_err(CommonError::io("list", dir))?.path();
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        if is_temporary(name) {
-            fs::remove_file(&path).map_err(CommonError::io("remove", &path))?;
-        }
-    }
-    Ok(())
-}
-
-/// Whether a file of this name is one that [`remove_temporaries`] clears away.
-#[must_use]
-pub fn is_temporary(name: &str) -> bool {
-    name.starts_with(TEMP_PREFIX) && name.ends_with(TEMP_SUFFIX)
-}
-
-/// Creates `path` and whatever folder above it is missing.
-///
-/// # Errors
-/// [`CommonError::Io`] that names `path`.
-pub fn create_dir_all(path: &Path) -> Result<(), CommonError> {
-    faults::before(path)
-        .and_then(|()| fs::create_dir_all(path))
-        .map_err(CommonError::io("create the folder", path))
-}
-
-/// The content of a file of at most [`MAX_FILE_BYTES`].
-///
-/// # Errors
-/// As [`read_limited`].
-pub fn read(path: &Path) -> Result<Vec<u8>, CommonError> {
-    read_limited(path, MAX_FILE_BYTES)
-}
-
-/// The content of a file of at most `limit_bytes`.
-///
-/// # Errors
-/// [`CommonError::NotFound`], [`CommonError::NotAFile`] for folders, pipes and devices (which could block or never
-/// end), [`CommonError::TooLarge`], [`CommonError::Io`].
-pub fn read_limited(path: &Path, limit_bytes: u64) -> Result<Vec<u8>, CommonError> {
-    let (file, size_bytes) = open(path)?;
-    let too_large =
-        |found| CommonError::TooLarge { path: path.to_path_buf(), found, limit: limit_bytes, unit: "bytes" };
-    if size_bytes > limit_bytes {
-        return Err(too_large(size_bytes));
-    }
-    let mut bytes = Vec::with_capacity(usize::try_from(size_bytes).unwrap_or(0));
-    // The size is a claim (the file may grow meanwhile): read no more than the limit, and see whether there is more.
-    let read =
-        faults::before(path).and_then(|()| file.take(limit_bytes.saturating_add(1)).read_to_end(&mut bytes));
-    let read_bytes = read.map_err(CommonError::io("read", path))? as u64;
-    if read_bytes > limit_bytes { Err(too_large(read_bytes)) } else { Ok(bytes) }
-}
-
-/// The content of a text file of at most [`MAX_TEXT_BYTES`]; a byte order mark is dropped.
-///
-/// # Errors
-/// As [`read_limited`], and [`CommonError::NotUtf8`].
-pub fn read_to_string(path: &Path) -> Result<String, CommonError> {
-    read_text_limited(path, MAX_TEXT_BYTES)
-}
-
-/// The same for a file of at most `limit_bytes`.
-///
-/// # Errors
-/// As [`read_to_string`].
-pub fn read_text_limited(path: &Path, limit_bytes: u64) -> Result<String, CommonError> {
-    let text = String::from_utf8(read_limited(path, limit_bytes)?).map_err(|error| CommonError::NotUtf8 {
-        path: path.to_path_buf(),
-        byte: error.utf8_error().valid_up_to(),
-    })?;
-    Ok(match text.strip_prefix('\u{feff}') {
-        Some(rest) => rest.to_owned(),
-        None => text,
-    })
-}
-
-/// Opens a regular file for reading and says how many bytes it has.
-///
-/// # Errors
-/// [`CommonError::NotFound`], [`CommonError::NotAFile`], [`CommonError::Io`].
-pub fn open(path: &Path) -> Result<(File, u64), CommonError> {
-    // Asked before opening: opening a pipe waits for its writer.
-    let metadata = faults::before(path).and_then(|()| fs::metadata(path));
-    let metadata = metadata.map_err(CommonError::reading("read", path))?;
-    if !metadata.is_file() {
-        return Err(CommonError::NotAFile { path: path.to_path_buf() });
-    }
-    let file = File::open(path).map_err(CommonError::reading("read", path))?;
-    Ok((file, metadata.len()))
 }
 
 /// The folder of a file; the current one for a bare name.
@@ -319,6 +199,7 @@ fn sync_dir(_dir: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::read;
     use super::*;
 
     fn names(dir: &Path) -> Vec<String> {
@@ -328,19 +209,6 @@ mod tests {
             .collect();
         names.sort();
         names
-    }
-
-    #[test]
-    fn removing_a_missing_file_is_no_error_and_removing_a_folder_names_it() {
-        let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("file");
-        write_atomic(&file, b"x").unwrap();
-        remove_if_exists(&file).unwrap();
-        assert!(!file.exists());
-        remove_if_exists(&file).unwrap();
-        assert!(
-            matches!(remove_if_exists(dir.path()), Err(CommonError::Io { path, .. }) if path == dir.path())
-        );
     }
 
     #[test]
@@ -429,16 +297,6 @@ mod tests {
     }
 
     #[test]
-    fn leftovers_of_killed_writers_are_swept_and_nothing_else() {
-        let dir = tempfile::tempdir().unwrap();
-        for name in [".idk-1-0.tmp", ".lock", "idk-1-0.tmp", ".idk-notes"] {
-            write_atomic(&dir.path().join(name), b"x").unwrap();
-        }
-        remove_temporaries(dir.path()).unwrap();
-        assert_eq!(names(dir.path()), [".idk-notes", ".lock", "idk-1-0.tmp"]);
-    }
-
-    #[test]
     fn a_folder_is_published_whole_and_never_over_another() {
         let dir = tempfile::tempdir().unwrap();
         let (from, to) = (dir.path().join(".tmp-step-1"), dir.path().join("step-1"));
@@ -449,32 +307,5 @@ mod tests {
         let error = publish_dir(&from, &to).unwrap_err();
         assert!(error.to_string().contains("step-1"), "{error}");
         assert_eq!(read(&to.join("weights")).unwrap(), b"w");
-    }
-
-    #[test]
-    fn missing_files_folders_and_large_files_are_told_apart() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("a");
-        assert!(matches!(read(&path), Err(CommonError::NotFound { path: p }) if p == path));
-        assert!(matches!(read(dir.path()), Err(CommonError::NotAFile { .. })));
-        write_atomic(&path, b"12345").unwrap();
-        assert_eq!(read_limited(&path, 5).unwrap(), b"12345");
-        assert!(matches!(read_limited(&path, 4), Err(CommonError::TooLarge { found: 5, limit: 4, .. })));
-    }
-
-    #[cfg(unix)]
-    #[test]
-    fn devices_are_not_read() {
-        assert!(matches!(read(Path::new("/dev/zero")), Err(CommonError::NotAFile { .. })));
-    }
-
-    #[test]
-    fn text_loses_its_byte_order_mark_and_must_be_utf8() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("a");
-        write_atomic(&path, b"\xef\xbb\xbfhi").unwrap();
-        assert_eq!(read_to_string(&path).unwrap(), "hi");
-        write_atomic(&path, b"abc\xff").unwrap();
-        assert!(matches!(read_to_string(&path), Err(CommonError::NotUtf8 { byte: 3, .. })));
     }
 }

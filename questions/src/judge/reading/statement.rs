@@ -223,4 +223,4 @@ fn is_one_of(words: &str, word: &str) -> bool {
 /// Words that begin an explanation.
 const STARTS: &str = "weil denn parce porque pois perché poiché потому так ведь لأن 因为 according although but however \
     though as because based due from given i in it its it's my since that there there's this we you \
-    explanation reason reasoning not instead rather nothing";
+    explanation reason reasoning not instead rather nothing without";

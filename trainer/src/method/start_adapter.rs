@@ -2,9 +2,27 @@
 
 use std::path::Path;
 
-use idk_model::{Adapters, Linears, LoraConfig};
+use idk_model::{Adapters, Lalm, Linears, LoraConfig};
 
 use crate::error::TrainError;
+
+/// The adapter in `init` that training starts from; `None` if no folder is named.
+///
+/// # Errors
+/// As [`check_start_adapter`].
+pub(crate) fn start_adapter(
+    init: &Path,
+    lalm: &Lalm,
+    lora: &LoraConfig,
+) -> Result<Option<Adapters>, TrainError> {
+    if init.as_os_str().is_empty() {
+        return Ok(None);
+    }
+    let mut adapters = Adapters::load(init, lalm)?;
+    check_start_adapter(init, &adapters, lora, &lalm.config.linears())?;
+    adapters.config = lora.clone();
+    Ok(Some(adapters))
+}
 
 /// Rejects the adapter `found` in `dir` if training could not start from it as `lora` says. `linears` are the model's
 /// linear layers.

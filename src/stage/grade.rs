@@ -1,0 +1,75 @@
+//! What answers are worth, for reinforcement learning: the judge's verdict, with the rewards of `[rl]`.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use idk_dataset_builder::read_asked;
+use idk_questions::{AskedQuestion, Judgement, Question, Verdict, judge};
+use idk_trainer::{Graded, RlConfig};
+
+use crate::recipe::Recipe;
+use crate::terminal::Failure;
+
+/// The questions of a dataset, by id.
+pub(super) struct Grades<'a> {
+    config: &'a RlConfig,
+    questions: HashMap<String, Question>,
+}
+
+impl<'a> Grades<'a> {
+    /// The questions of the dataset in `dir`.
+    ///
+    /// # Errors
+    /// A file that cannot be read.
+    pub(super) fn read(recipe: &'a Recipe, dir: &Path) -> Result<Self, Failure> {
+        let of_row = |row: idk_dataset_builder::QuestionRow| (row.id.clone(), row.judged());
+        let questions = read_asked(dir)?.into_iter().map(of_row).collect();
+        Ok(Self { config: &recipe.rl, questions })
+    }
+
+    /// The worth of an answer to the question `id`. Sampled answers are read as any other; of given ones, which are options
+    /// or refusals letter for letter, nothing has to be read.
+    pub(super) fn grade(&self, id: &str, text: &str) -> Graded {
+        let judgement = match self.questions.get(id) {
+            None => Judgement::UNPARSED,
+            Some(question) if self.config.exact => {
+                let shown = question.clone();
+                AskedQuestion { original: shown.clone(), shown }.judge_chosen(text)
+            }
+            Some(question) => judge(text, question),
+        };
+        let reward = match judgement.verdict {
+            Verdict::Correct => self.config.correct_reward,
+            Verdict::Refused => self.config.refusal_reward,
+            Verdict::Wrong => self.config.wrong_reward,
+        };
+        let verdict = judgement.verdict;
+        Graded { reward, is_right: verdict == Verdict::Correct, is_refusal: verdict == Verdict::Refused }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_right_answer_a_refusal_and_a_wrong_answer_have_the_rewards_of_the_recipe() {
+        let question = Question {
+            choices: ["dog", "cat"].map(str::to_owned).to_vec(),
+            answer: "dog".to_owned(),
+            ..Question::default()
+        };
+        for exact in [false, true] {
+            let config = RlConfig { exact, refusal_reward: 0.25, wrong_reward: -2.0, ..RlConfig::default() };
+            let grades =
+                Grades { config: &config, questions: HashMap::from([("q".to_owned(), question.clone())]) };
+            let reward = |text: &str| grades.grade("q", text).reward;
+            assert_eq!(["dog", "I don't know", "cat"].map(reward), [1.0, 0.25, -2.0]);
+            assert_eq!(grades.grade("q", "I don't know").is_refusal, true);
+        }
+        let config = RlConfig::default();
+        let grades = Grades { config: &config, questions: HashMap::from([("q".to_owned(), question)]) };
+        assert_eq!(grades.grade("q", "It is (A), a dog.").reward, 1.0);
+        assert_eq!(grades.grade("q", "a train").reward, -1.0, "an answer that names no option is wrong");
+    }
+}
