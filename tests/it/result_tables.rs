@@ -1,11 +1,16 @@
 //! The tables in the docs are those of `docs/results/*.json`, the results of the shipped recipes.
 //!
 //! `scripts/results.sh RECIPE...` runs recipes, stores their results there and rewrites the tables.
-#![expect(clippy::unwrap_used, reason = "a test stops at the first thing that is not as expected")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test stops at the first thing that is not as expected"
+)]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use idk_common::fs::write_atomic;
 use idk_common::json::{read_json, write_json};
 use idk_evaluator::{Results, tables};
 
@@ -92,7 +97,7 @@ fn the_tables_in_the_docs_are_those_of_the_stored_results() {
         found += text.matches(START).count();
         let renewed = renewed(&text, &stored);
         if is_written {
-            std::fs::write(&path, &renewed).unwrap();
+            write_atomic(&path, renewed.as_bytes()).unwrap();
         }
         let differs = text.lines().zip(renewed.lines()).find(|(is, must)| is != must);
         assert!(is_written || text == renewed, "{page} is not what scripts/results.sh writes: {differs:?}");

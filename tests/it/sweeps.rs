@@ -166,7 +166,8 @@ fn transfer_trains_a_cell_for_every_set_and_seed_and_a_file_of_an_older_program_
     }
     desk.run(EVAL, &["plot", "run"]).succeeded();
     assert!(desk.path("run/plots/transfer.svg").is_file() && desk.path("run/report.html").is_file());
-    std::fs::write(&file, r#"{"format": 1, "seeds": [0], "base_acc": {}, "cells": []}"#).unwrap();
+    let old = r#"{"format": 1, "seeds": [0], "base_acc": {}, "cells": []}"#;
+    idk_common::fs::write_atomic(&file, old.as_bytes()).unwrap();
     desk.run(EVAL, &["plot", "run"]).failed(65, &["run/transfer.json", "version is 1", "idk-train RECIPE"]);
 }
 

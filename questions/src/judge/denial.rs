@@ -95,7 +95,7 @@ fn joins_items(text: &[Word]) -> bool {
 /// Whether `word` begins a statement of its own: `It is not a dog, it is a cat or a hen.`
 fn begins_statement(word: &Word) -> bool {
     const WORDS: &str = "but is are was be it it's this that that's there i i'd i'm i'll we so maybe perhaps probably \
-        rather         possibly likely either sondern ist es mais est c'est il а это 而 是";
+        rather possibly likely either sondern ist es mais est c'est il а это 而 是";
     WORDS.split_whitespace().any(|one| one == word.text)
 }
 
