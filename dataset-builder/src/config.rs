@@ -4,7 +4,7 @@ use idk_common::chat::AUDIO_TAG;
 use idk_common::text::terminal_safe;
 use idk_common::{Problem, Problems};
 use idk_model::SamplingConfig;
-use idk_questions::{PromptStyle, is_refusal};
+use idk_questions::{AskedQuestion, Judgement, PromptStyle, is_refusal};
 use idk_server::ServerUrl;
 use serde::{Deserialize, Serialize};
 
@@ -66,6 +66,9 @@ pub struct BuildConfig {
     pub repetition_penalty: f64,
     /// A sample is cut after this many tokens. Default 16.
     pub max_new_tokens: usize,
+    /// Sample only answers that are one of the question's options or one of `refusals`: each token is drawn from those that
+    /// lead to one of them. Questions without options are sampled as ever. Default false.
+    pub guided: bool,
     /// The answer that an unknown question is trained to give. Default "I don't know".
     pub refusal: String,
     /// Several such answers, of which each question gets one by the seed, instead of `refusal`. Default none.
@@ -123,6 +126,7 @@ impl Default for BuildConfig {
             top_k: 0,
             repetition_penalty: 1.0,
             max_new_tokens: 16,
+            guided: false,
             refusal: idk_questions::REFUSAL.to_owned(),
             refusals: Vec::new(),
             target: Target::default(),
@@ -208,16 +212,34 @@ impl BuildConfig {
         if self.refusals.is_empty() { std::slice::from_ref(&self.refusal) } else { &self.refusals }
     }
 
+    /// The only texts that a question may be answered with: its options as they are shown, then the refusals. Empty where any
+    /// answer may be given.
+    pub(crate) fn answers_to<'a>(&'a self, question: &'a AskedQuestion) -> Vec<&'a str> {
+        if !self.guided || question.shown.is_open() {
+            return Vec::new();
+        }
+        question.shown.choices.iter().chain(self.refusal_texts()).map(String::as_str).collect()
+    }
+
+    /// What an answer of the model is.
+    pub(crate) fn judge(&self, question: &AskedQuestion, text: &str) -> Judgement {
+        match self.guided && !question.shown.is_open() {
+            true => question.judge_chosen(text),
+            false => question.judge(text),
+        }
+    }
+
     /// This configuration with `other`'s values of [`Self::LABELLING_KEYS`]. Two that are equal then need the same
-    /// samples.
+    /// samples. The refusals of guided samples were among the answers, so they stay.
     #[must_use]
     pub fn labelled_as(&self, other: &Self) -> Self {
+        let refusals = if self.guided { self } else { other };
         Self {
             k: other.k,
             target: other.target,
             keep_tasks: other.keep_tasks.clone(),
-            refusal: other.refusal.clone(),
-            refusals: other.refusals.clone(),
+            refusal: refusals.refusal.clone(),
+            refusals: refusals.refusals.clone(),
             max_idk_share: other.max_idk_share,
             val_share: other.val_share,
             max_pairs_per_question: other.max_pairs_per_question,

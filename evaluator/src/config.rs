@@ -19,6 +19,15 @@ pub enum AnswerBy {
     Text,
     /// With the likeliest of the options and the refusals: nothing else can be answered.
     Options,
+    /// With what the model says if each token must lead to one of the options or refusals: nothing else can be answered.
+    Guided,
+}
+
+impl AnswerBy {
+    /// Whether the answer to a question with options is always one of them or a refusal.
+    pub fn is_from_list(self) -> bool {
+        self != Self::Text
+    }
 }
 
 /// `[eval]` of a recipe.
@@ -29,9 +38,13 @@ pub struct EvalConfig {
     /// `threshold`, `one-pass`, `self-consistency`, `group`, `random`. The base itself is always answered, and `adapter` only
     /// where there is one. Default `["adapter"]`.
     pub methods: Vec<Method>,
-    /// How a question that has options is answered. `text`: with what the model says. `options`: with the likeliest of its
-    /// options and the refusals of [build]; nothing else can be answered. Default `text`.
+    /// How a question that has options is answered. `text`: with what the model says. `guided`: the same, but each token
+    /// must lead to one of its options or to a refusal of [build]; nothing else can be answered. `options`: all of these are
+    /// scored as a whole, and the likeliest is the answer. Default `text`.
     pub answer_by: AnswerBy,
+    /// Added to the log-probability of every refusal where the answer is taken from a list (`guided`, `options`), in nats: below
+    /// 0 fewer questions are refused, above 0 more. `base` is left as it is. Default 0.
+    pub refusal_offset: f64,
     /// Most tokens of an answer. Default 16.
     pub max_new_tokens: usize,
     /// Most tokens of each text that `mcot` and `task-agent` make before their answer. Default 64.
@@ -115,6 +128,7 @@ impl Default for EvalConfig {
         Self {
             methods: vec![Method::Adapter],
             answer_by: AnswerBy::default(),
+            refusal_offset: 0.0,
             max_new_tokens: 16,
             max_step_tokens: 64,
             repetition_penalty: 1.0,
@@ -148,6 +162,15 @@ impl EvalConfig {
             ("group_known_share", self.group_known_share),
             ("random_rate", self.random_rate.unwrap_or_default()),
         ]);
+        problems.require(
+            self.refusal_offset.is_finite(),
+            "refusal_offset",
+            "must be a finite number of nats",
+        );
+        let has_effect = self.refusal_offset == 0.0 || self.answer_by.is_from_list();
+        let no_effect =
+            "changes nothing with `answer_by = \"text\"`: write `answer_by = \"guided\"`, or leave it out";
+        problems.require(has_effect, "refusal_offset", no_effect);
         self.read_adapters(&mut problems);
         problems.into_vec()
     }
@@ -239,6 +262,22 @@ mod tests {
         assert_eq!(config.methods, [Method::Adapter, Method::IdkPrompt]);
         assert!(serde_json::from_str::<EvalConfig>(r#"{"methods": ["prompt"]}"#).is_err());
         assert!(serde_json::from_str::<EvalConfig>(r#"{"draws": 3}"#).is_err());
+    }
+
+    #[test]
+    fn an_offset_is_a_number_and_needs_a_list_to_choose_from() {
+        for (refusal_offset, answer_by, is_good) in [
+            (-1.5, AnswerBy::Guided, true),
+            (2.0, AnswerBy::Options, true),
+            (0.0, AnswerBy::Text, true),
+            (2.0, AnswerBy::Text, false),
+            (f64::NEG_INFINITY, AnswerBy::Guided, false),
+            (f64::NAN, AnswerBy::Guided, false),
+        ] {
+            let found = keys(&EvalConfig { refusal_offset, answer_by, ..EvalConfig::default() });
+            let expected: &[&str] = if is_good { &[] } else { &["eval.refusal_offset"] };
+            assert_eq!(found, expected, "{refusal_offset} {answer_by:?}");
+        }
     }
 
     fn keys(config: &EvalConfig) -> Vec<String> {

@@ -40,6 +40,7 @@ pub use evaluate::evaluate;
 pub use grid::cell::{GridCell, GridScore, GridValue};
 pub use grid::file::{Grid, Picked, grid_file};
 pub use grid::kind::{GridKind, GridSet};
+pub use grid::offset::HeldBack;
 pub use grid::pick::{AccuracyFloor, Pick, pick};
 pub use grid::run::{SweepStep, Sweeper, Thresholds, adapter_scale_steps};
 pub use method::{ADAPTER_NAME_RULE, Candidate, Method, RENAMED_METHOD, is_adapter_name};

@@ -9,6 +9,7 @@ use rayon::prelude::*;
 
 use crate::error::ModelError;
 use crate::features::{Clip, EncoderState, FeatureLimits, FeatureStore, LoadedClip};
+use crate::generate::guide::{Guide, GuideText};
 use crate::generate::prefill::Prompt;
 use crate::generate::sampling::SamplingConfig;
 use crate::generate::score::answer_log_probs;
@@ -113,7 +114,24 @@ impl<'a> Answerer<'a> {
     /// As [`LalmTokenizer::prompt_ids`](crate::LalmTokenizer::prompt_ids).
     pub fn prompt(&self, messages: &[Message], audio: Vec<Tensor<2>>) -> Result<Prompt, ModelError> {
         let tokens: Vec<usize> = audio.iter().map(|features| features.dims()[0]).collect();
-        Ok(Prompt { ids: self.lalm.tokenizer.prompt_ids(messages, &tokens)?, audio })
+        Ok(Prompt { ids: self.lalm.tokenizer.prompt_ids(messages, &tokens)?, audio, guide: None })
+    }
+
+    /// A guide to the answers of a chat: only `texts` may be said, each with the number that is added to its
+    /// log-probability ([`GuideText::offset`]). Put it into [`Prompt::guide`].
+    ///
+    /// # Errors
+    /// As [`LalmTokenizer::answer_ids`](crate::LalmTokenizer::answer_ids) and [`Guide::new`].
+    pub fn guide<'t>(
+        &self,
+        messages: &[Message],
+        texts: impl IntoIterator<Item = (&'t str, f64)>,
+    ) -> Result<Guide, ModelError> {
+        let text = |(text, offset): (&str, f64)| {
+            let ids = self.lalm.tokenizer.answer_ids(messages, text)?;
+            Ok(GuideText { text: text.to_owned(), ids, offset })
+        };
+        Guide::new(texts.into_iter().map(text).collect::<Result<Vec<_>, ModelError>>()?)
     }
 
     /// The prompts of chats. Every clip is encoded once, however many chats hear it.
@@ -229,7 +247,8 @@ mod tests {
         let audio = lalm.encode_each(&[&mels[0], &mels[1]], &crate::ForwardContext::default()).unwrap();
         let tokens: Vec<usize> = audio.iter().map(|features| features.dims()[0]).collect();
         let ids = lalm.tokenizer.prompt_ids(&chat.messages, &tokens).unwrap();
-        let expected = generate(&lalm, None, &[Prompt { ids, audio }], &decoding, &[vec![0]]).unwrap();
+        let expected =
+            generate(&lalm, None, &[Prompt { ids, audio, guide: None }], &decoding, &[vec![0]]).unwrap();
         assert_eq!(answer, expected[0][0]);
     }
 }

@@ -34,6 +34,7 @@ pub use device::run_settings::{RunSettings, WeightDtype};
 pub use device::{Device, DeviceInfo, device, devices};
 pub use error::ModelError;
 pub use features::{Clip, EncoderState, FeatureCounts, FeatureLimits, FeatureStore, LoadedClip};
+pub use generate::guide::{Guide, GuideText};
 pub use generate::prefill::{Prompt, select_rows};
 pub use generate::sampling::{
     SamplingConfig, argmax, log_softmax, log_sum_exp, next_token, penalized, probs,

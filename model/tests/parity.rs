@@ -92,7 +92,7 @@ fn prompt_audio(lalm: &Lalm, name: &str) -> Vec<Tensor<2>> {
 }
 
 fn prompt(lalm: &Lalm, name: &str) -> Prompt {
-    Prompt { ids: prompt_ids(name), audio: prompt_audio(lalm, name) }
+    Prompt { ids: prompt_ids(name), audio: prompt_audio(lalm, name), guide: None }
 }
 
 fn golden_batch(prefix: &str) -> TokenBatch {

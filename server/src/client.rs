@@ -102,8 +102,9 @@ impl Server {
         let Some(reply) = self.ask(&prompt.id, &body, prompt.seed, stopped)? else { return Ok(None) };
         let expected = Expected {
             choices: decoding.choices,
-            max_new_tokens: decoding.max_new_tokens,
+            max_new_tokens: prompt.max_new_tokens(decoding),
             prompt_ids: &prompt.token_ids,
+            only: &prompt.only,
         };
         let answers =
             answers(&reply, &expected).map_err(|(fault, what)| self.unusable(&prompt.id, fault, what))?;

@@ -48,7 +48,7 @@ fn read_answers(name: &str, max_new_tokens: usize) -> Result<Vec<ServerAnswer>, 
     let case = case(name);
     let prompt_ids: Vec<u32> = serde_json::from_value(case["prompt_ids"].clone()).unwrap();
     let choices = case["answers"].as_array().unwrap().len();
-    answers(&replay(name).unwrap(), &Expected { choices, max_new_tokens, prompt_ids: &prompt_ids })
+    answers(&replay(name).unwrap(), &Expected { choices, max_new_tokens, prompt_ids: &prompt_ids, only: &[] })
 }
 
 #[test]

@@ -22,6 +22,8 @@ pub(crate) struct Expected<'a> {
     pub(crate) max_new_tokens: usize,
     /// The prompt as the local tokenizer has it.
     pub(crate) prompt_ids: &'a [u32],
+    /// The only texts that an answer may be; any where it is empty.
+    pub(crate) only: &'a [String],
 }
 
 /// What a reply has, without its contents: a list of these takes no memory, however long it is.
@@ -87,10 +89,11 @@ pub(crate) fn answers(
     if let Some(ids) = &completion.prompt_token_ids {
         check_prompt(ids, expected.prompt_ids)?;
     }
-    completion.choices.into_iter().map(|choice| answer(choice, expected.max_new_tokens)).collect()
+    completion.choices.into_iter().map(|choice| answer(choice, expected)).collect()
 }
 
-fn answer(choice: Choice, max_new_tokens: usize) -> Result<ServerAnswer, (ServerFault, String)> {
+fn answer(choice: Choice, expected: &Expected<'_>) -> Result<ServerAnswer, (ServerFault, String)> {
+    let max_new_tokens = expected.max_new_tokens;
     let bad = |what: &str| (ServerFault::BadReply, format!("choice {} {what}", choice.index));
     let text = choice.message.content.ok_or_else(|| bad("has no content"))?;
     let tokens = choice
@@ -98,6 +101,13 @@ fn answer(choice: Choice, max_new_tokens: usize) -> Result<ServerAnswer, (Server
         .and_then(|logprobs| logprobs.content)
         .filter(|tokens| !tokens.is_empty())
         .ok_or_else(|| bad("has no log-probabilities"))?;
+    // A server that does not know the field answers as if it were not there.
+    if !expected.only.is_empty() && !expected.only.contains(&text) {
+        let said = excerpt(text.as_bytes());
+        return Err(bad(&format!(
+            "is `{said}`, none of the answers in `structured_outputs`, which vLLM knows from 0.11 on"
+        )));
+    }
     // Rounding may take the logarithm of 1 a little above 0.
     if tokens.iter().any(|token| !token.logprob.is_finite() || token.logprob > 1e-3) {
         return Err(bad("has a log-probability above 0"));
@@ -142,7 +152,8 @@ mod tests {
 
     use super::*;
 
-    const EXPECTED: Expected<'static> = Expected { choices: 2, max_new_tokens: 3, prompt_ids: &[4, 5, 6] };
+    const EXPECTED: Expected<'static> =
+        Expected { choices: 2, max_new_tokens: 3, prompt_ids: &[4, 5, 6], only: &[] };
 
     fn choice(index: usize, text: &str, log_probs: &[f64], finish: &str) -> Value {
         let tokens: Vec<Value> =
@@ -164,6 +175,21 @@ mod tests {
     fn answers_come_in_the_order_of_their_index_with_the_sum_of_their_log_probs() {
         let answer = |text: &str, log_prob| ServerAnswer { text: text.to_owned(), log_prob };
         assert_eq!(read(&good()).unwrap(), [answer("", -2.0), answer("cat", -1.75)]);
+    }
+
+    #[test]
+    fn an_answer_outside_of_the_list_shows_that_the_server_did_not_follow_it() {
+        let read = |only: &[&str]| {
+            let only: Vec<String> = only.iter().map(|&text| text.to_owned()).collect();
+            answers(good().to_string().as_bytes(), &Expected { only: &only, ..EXPECTED })
+        };
+        assert_eq!(read(&["cat", ""]).unwrap().len(), 2);
+        let (fault, what) = read(&["dog", ""]).unwrap_err();
+        assert_eq!(fault, ServerFault::BadReply);
+        assert!(
+            what.contains("choice 1") && what.contains("`cat`") && what.contains("structured_outputs"),
+            "{what}"
+        );
     }
 
     #[test]

@@ -22,6 +22,15 @@ pub struct ServerPrompt {
     pub seed: u64,
     /// The prompt as the local tokenizer has it: a server that returns its own must have the same.
     pub token_ids: Vec<u32>,
+    /// The only answers that may be given; any where it is empty. They are never cut.
+    pub only: Vec<String>,
+}
+
+impl ServerPrompt {
+    /// Most tokens of an answer: of a list, those of its longest text if each byte is a token, and the end.
+    pub(crate) fn max_new_tokens(&self, decoding: &Decoding) -> usize {
+        self.only.iter().map(|text| text.len() + 1).max().unwrap_or(decoding.max_new_tokens)
+    }
 }
 
 /// How answers are drawn, and how many of each question.
@@ -76,7 +85,8 @@ pub(crate) fn body(model: &str, prompt: &ServerPrompt, decoding: &Decoding) -> R
     let mut clips = prompt.clips.iter();
     let messages: Vec<Value> =
         prompt.messages.iter().map(|message| message_json(message, &mut clips)).collect();
-    let request = json!({
+    let max_new_tokens = prompt.max_new_tokens(decoding);
+    let mut request = json!({
         "model": model,
         "messages": messages,
         "n": decoding.choices,
@@ -88,15 +98,19 @@ pub(crate) fn body(model: &str, prompt: &ServerPrompt, decoding: &Decoding) -> R
         "repetition_penalty": decoding.repetition_penalty,
         "presence_penalty": 0.0,
         "frequency_penalty": 0.0,
-        "max_completion_tokens": decoding.max_new_tokens,
+        "max_completion_tokens": max_new_tokens,
         // The older name, for servers that do not know the other.
-        "max_tokens": decoding.max_new_tokens,
+        "max_tokens": max_new_tokens,
         "stop_token_ids": decoding.stop_token_ids,
         "logprobs": true,
         "top_logprobs": 0,
         "return_token_ids": true,
         "stream": false,
     });
+    if !prompt.only.is_empty() {
+        // vLLM 0.11 and newer; 0.12 dropped the older `guided_choice`, and ignores it.
+        request["structured_outputs"] = json!({ "choice": prompt.only });
+    }
     Ok(request.to_string().into_bytes())
 }
 

@@ -36,7 +36,14 @@ fn decoding() -> Decoding {
 fn prompt(number: usize) -> ServerPrompt {
     let id = format!("q{}", number + 1);
     let messages = vec![Message::user(1, "What is that sound?")];
-    ServerPrompt { seed: first_seed(7, &id), id, messages, clips: vec![vec![1, 2, 3]], token_ids: vec![1, 2] }
+    ServerPrompt {
+        seed: first_seed(7, &id),
+        id,
+        messages,
+        clips: vec![vec![1, 2, 3]],
+        token_ids: vec![1, 2],
+        only: Vec::new(),
+    }
 }
 
 /// Asks `count` questions, waiting next to nothing between attempts.

@@ -2,6 +2,7 @@
 
 mod cells;
 pub(crate) mod k_sweep;
+pub(crate) mod offset;
 pub(crate) mod sweep;
 pub(crate) mod transfer;
 

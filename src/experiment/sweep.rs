@@ -52,6 +52,9 @@ pub(crate) fn sweep(recipe: &Recipe, request: Request) -> Result<(), Failure> {
         let scales = run.adapter_scales(&config, GridSet::Test, test)?;
         run.publish(&Grid { picked, ..scales }, request.json)?;
     }
+    if recipe.eval.answer_by.is_from_list() {
+        run.offsets(&val, test.as_ref(), AccuracyFloor::OfBase(config.min_accuracy), request.json)?;
+    }
     run.thresholds(&val, test.as_ref(), request.json)
 }
 
@@ -127,14 +130,14 @@ fn advice(sweep: &Grid, choice: &Pick) -> String {
 }
 
 /// A finished run whose sweeps are made; its folder is locked.
-struct SweptRun<'a> {
+pub(super) struct SweptRun<'a> {
     run: Run<'a>,
     adapter: NamedAdapter,
 }
 
 impl<'a> SweptRun<'a> {
     /// `sets`: those that will be answered.
-    fn open(recipe: &'a Recipe, sets: &[Set]) -> Result<Self, Failure> {
+    pub(super) fn open(recipe: &'a Recipe, sets: &[Set]) -> Result<Self, Failure> {
         let (data, _) = val_source(recipe)?;
         questions::check(&data, sets)?;
         let dir = RunDir::new(&recipe.output.dir);
@@ -149,7 +152,7 @@ impl<'a> SweptRun<'a> {
     }
 
     /// The questions of a set, ready to be answered. `limit` of [eval] is for the test set.
-    fn prepared(&self, set: GridSet) -> Result<Prepared, Failure> {
+    pub(super) fn prepared(&self, set: GridSet) -> Result<Prepared, Failure> {
         let recipe = self.run.recipe;
         let (data, source) = match set {
             GridSet::Val => val_source(recipe)?,
@@ -158,7 +161,10 @@ impl<'a> SweptRun<'a> {
         prepare_set(&self.run.model, recipe, &data, source, &self.run.questions)
     }
 
-    fn with_sweeper<T>(&self, job: impl FnOnce(&Sweeper<'_>) -> Result<T, Failure>) -> Result<T, Failure> {
+    pub(super) fn with_sweeper<T>(
+        &self,
+        job: impl FnOnce(&Sweeper<'_>) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
         let recipe = self.run.recipe;
         job(&Sweeper {
             subject: &bare_subject(&self.run.model),
@@ -195,7 +201,15 @@ impl<'a> SweptRun<'a> {
         })
     }
 
-    fn publish(&self, sweep: &Grid, json: bool) -> Result<(), Failure> {
+    pub(super) fn adapter(&self) -> &NamedAdapter {
+        &self.adapter
+    }
+
+    pub(super) fn root(&self) -> &Path {
+        &self.run.dir.root
+    }
+
+    pub(super) fn publish(&self, sweep: &Grid, json: bool) -> Result<(), Failure> {
         publish(sweep, &self.run.dir.root, json)
     }
 }

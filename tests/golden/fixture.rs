@@ -279,7 +279,7 @@ impl Fixture {
         let ids = self.lalm.tokenizer.prompt_ids(&self.messages(name), &self.audio_tokens(name)).unwrap();
         let context = ForwardContext { adapters, dropout_seed: None };
         let audio = self.features(&self.lalm, &[name], &context).remove(0);
-        Prompt { ids, audio }
+        Prompt { ids, audio, guide: None }
     }
 
     /// The golden batch `prefix`.input_ids and .attention_mask.

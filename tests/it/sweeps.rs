@@ -1,7 +1,7 @@
 //! Sweeps as a program: adapter scale and threshold of a finished run, which scale to take, and K as an experiment of several runs.
 #![allow(clippy::unwrap_used, reason = "helpers of tests, which clippy does not count as tests")]
 
-use crate::support::{Desk, EVAL, assert_same, files, question_set, with_overrides};
+use crate::support::{Desk, EVAL, assert_same, files, question_set, tiny_model, with_overrides};
 use idk_common::json::read_json;
 use serde_json::Value;
 
@@ -169,4 +169,32 @@ fn transfer_trains_a_cell_for_every_set_and_seed_and_a_file_of_an_older_program_
     let old = r#"{"format": 1, "seeds": [0], "base_acc": {}, "cells": []}"#;
     idk_common::fs::write_atomic(&file, old.as_bytes()).unwrap();
     desk.run(EVAL, &["plot", "run"]).failed(65, &["run/transfer.json", "version is 1", "idk-train RECIPE"]);
+}
+
+#[test]
+fn a_refusal_offset_is_picked_by_the_share_to_refuse_and_an_evaluation_takes_it() {
+    let desk = finished_run();
+    let guided = [VAL, "eval.answer_by=guided"];
+    let pick = |overrides: &[&str], options: &[&str]| {
+        desk.run(EVAL, &[&["pick"], &with_overrides("quick.toml", overrides)[..], options].concat())
+    };
+    pick(&[VAL], &["--refuse", "0.5"]).failed(2, &["answer_by=guided"]);
+    pick(&guided, &["--refuse", "1.5"]).failed(2, &["between 0 and 1"]);
+    let said = pick(&guided, &["--refuse", "0.5", "--json"]).succeeded();
+    let grid: Value = serde_json::from_str(&said.stdout).unwrap();
+    let picked = grid["picked"]["value"].as_f64().unwrap();
+    let place = values(&grid).iter().position(|&value| value == picked).unwrap();
+    assert_eq!((&grid["kind"], &at(&grid, place)["refusal_rate"]), (&"refusal_offset".into(), &50.0.into()));
+    // The same rate by decoding with the offset.
+    let offset = format!("eval.refusal_offset={picked}");
+    let model = tiny_model().display().to_string();
+    let questions = ["--questions", "val/questions.json", "--out", "at-offset"];
+    let who = ["--model", &model, "--adapter", "run/adapter"];
+    let how = ["--set", "eval.answer_by=guided", "--set", &offset];
+    desk.run(EVAL, &[&who[..], &questions, &how].concat()).succeeded();
+    let results: Value = read_json(&desk.path("at-offset/results.json")).unwrap();
+    let tasks = results["methods"][0]["tasks"].as_array().unwrap();
+    assert_eq!(tasks.last().unwrap()["refusal_rate"]["after"], Value::from(50.0));
+    assert_eq!(tasks.last().unwrap()["unparsed"]["after"], Value::from(0));
+    pick(&guided, &["--offset"]).succeeded();
 }

@@ -105,7 +105,7 @@ fn sequences_padded_to_a_multiple_give_the_same_answers() {
             .map(|(question, (mel, audio))| {
                 let chat = [Message::from_tagged("user", &format!("<audio>{question}"))];
                 let ids = lalm.tokenizer.prompt_ids(&chat, &[lalm.mel.tokens(mel)]).unwrap();
-                Prompt { ids, audio: vec![audio] }
+                Prompt { ids, audio: vec![audio], guide: None }
             })
             .collect();
         let config = SamplingConfig { max_new_tokens: 12, ..SamplingConfig::default() };

@@ -77,15 +77,12 @@ fn relabelled(dir: &Path, config: &BuildConfig) -> Result<Sampled, BuildError> {
     Ok(Sampled { config: config.clone(), ..sampled })
 }
 
-/// The first key that is not for labelling and differs.
+/// The first key that other labels cannot change, and that differs.
 fn first_difference(before: &BuildConfig, now: &BuildConfig) -> String {
     let values = |config: &BuildConfig| serde_json::to_value(config).unwrap_or_default();
-    let (before, now) = (values(before), values(now));
-    let keys = now.as_object().into_iter().flat_map(|now| now.keys());
-    let differs = |key: &&String| {
-        !BuildConfig::LABELLING_KEYS.contains(&key.as_str()) && before.get(key) != now.get(key)
-    };
-    keys.into_iter().find(differs).cloned().unwrap_or_default()
+    let (before, now) = (values(&before.labelled_as(now)), values(now));
+    let mut keys = now.as_object().into_iter().flat_map(|now| now.keys());
+    keys.find(|key| before.get(key) != now.get(key)).cloned().unwrap_or_default()
 }
 
 /// Copies the questions with the paths of their recordings as seen from `out`.

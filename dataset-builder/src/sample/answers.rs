@@ -40,9 +40,38 @@ mod tests {
     use idk_questions::QuestionSet;
 
     use super::*;
+    use crate::config::BuildConfig;
     use crate::format::files::{MANIFEST_FILE, SAMPLED_FILE};
     use crate::format::sampled::Provenance;
     use crate::test_support::{copy_clips, features, question, three_samples, tiny_model};
+
+    #[test]
+    fn guided_samples_are_options_or_refusals_and_others_are_not_taken_for_them() {
+        let root = tempfile::tempdir().unwrap();
+        let audio = copy_clips(root.path());
+        let mut questions =
+            ["a.wav", "b.wav", "c.wav"].map(|name| question(name, &[audio.join(name)])).to_vec();
+        questions[2].choices.clear();
+        let options = questions[0].choices.clone();
+        let set = QuestionSet { questions, rejected: Vec::new() };
+        let (lalm, provenance) = (tiny_model(), Provenance::default());
+        let refusals = ["I don't know", "I'm not sure"].map(str::to_owned).to_vec();
+        let free = BuildConfig { max_new_tokens: 2, refusals: refusals.clone(), ..three_samples() };
+        let config = BuildConfig { guided: true, n_samples: 12, ..free.clone() };
+        let features = features();
+        let answerer = Answerer::base(&lalm, &features);
+        let inputs =
+            |config| BuildInputs { answerer: &answerer, set: &set, config, seed: 7, provenance: &provenance };
+        let out = root.path().join("samples");
+        let answers = sample_answers(&inputs(&config), &out, &Control::silent()).unwrap();
+        let listed = |text: &String| options.contains(text) || refusals.contains(text);
+        let texts = |place: usize| answers[place].1.iter().map(|row| &row.text).collect::<Vec<_>>();
+        assert!(texts(0).into_iter().chain(texts(1)).all(listed), "{:?} {:?}", texts(0), texts(1));
+        assert!(!texts(2).into_iter().any(listed), "a question without options is answered freely");
+        let distinct: std::collections::BTreeSet<&String> = texts(0).into_iter().collect();
+        assert!(distinct.len() > 1, "{distinct:?}");
+        assert!(sample_answers(&inputs(&free), &out, &Control::silent()).is_err());
+    }
 
     #[test]
     fn samples_come_with_their_questions_and_are_there_the_next_time() {

@@ -20,6 +20,9 @@ pub struct SamplingSettings {
     top_k: usize,
     repetition_penalty: f64,
     max_new_tokens: usize,
+    /// The refusals among the only answers, where the samples are guided.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    guided: Option<Vec<String>>,
     options: OptionOrder,
     prompt: PromptStyle,
     shard_size: usize,
@@ -46,6 +49,7 @@ impl SamplingSettings {
             top_k: config.top_k,
             repetition_penalty: config.repetition_penalty,
             max_new_tokens: config.max_new_tokens,
+            guided: config.guided.then(|| config.refusal_texts().to_vec()),
             options: config.options,
             prompt: config.prompt,
             shard_size: config.shard_size,
@@ -150,6 +154,12 @@ mod tests {
             ..base.clone()
         };
         assert_eq!(identity(&base, 1), identity(&relabelled, 1));
+        // The refusals of guided samples are among the answers.
+        let guided = |config: &BuildConfig| identity(&BuildConfig { guided: true, ..config.clone() }, 1);
+        let found = SamplingIdentity::differences(&guided(&base), &guided(&relabelled));
+        let found: Vec<String> = found.iter().map(ToString::to_string).collect();
+        assert_eq!(found, [r#"build.guided: then ["I don't know"], now ["I'm not sure"]"#]);
+        assert_ne!(identity(&base, 1), guided(&base));
         let decided = |k| BuildConfig { stop_when_decided: true, k, ..base.clone() };
         let found = SamplingIdentity::differences(&identity(&decided(3), 1), &identity(&decided(4), 1));
         let found: Vec<String> = found.iter().map(ToString::to_string).collect();

@@ -176,6 +176,7 @@ impl ShardSampler<'_> {
         let prompt = |question: &&Screened| Prompt {
             ids: question.ids.clone(),
             audio: features.by_ref().take(question.clips.len()).collect(),
+            guide: question.guide.clone(),
         };
         let prompts: Vec<Prompt> = questions.iter().map(prompt).collect();
         let seeds = |question: &&Screened| -> Vec<u64> {
@@ -187,14 +188,15 @@ impl ShardSampler<'_> {
             if !config.stop_when_decided {
                 return config.n_samples;
             }
-            let is_correct =
-                |answer: &&Generated| questions[place].asked.judge(&answer.text).verdict == Verdict::Correct;
+            let is_correct = |answer: &&Generated| {
+                config.judge(&questions[place].asked, &answer.text).verdict == Verdict::Correct
+            };
             let correct = so_far.iter().filter(is_correct).count();
             answers_until_decided(config.k, config.n_samples, correct, so_far.len())
         };
         let answers = self.answerer.answer_in_rounds(&prompts, &config.sampling(), &seeds, &more)?;
         let rows = |(place, &index): (usize, &usize)| {
-            let mut rows = judge_samples(questions[place], &answers[place], &seeds[place]);
+            let mut rows = judge_samples(config, questions[place], &answers[place], &seeds[place]);
             if config.stop_when_decided {
                 let is_correct: Vec<bool> = rows.iter().map(|row| row.verdict == Verdict::Correct).collect();
                 rows.truncate(deciding_answers(config.k, config.n_samples, &is_correct));
@@ -206,22 +208,27 @@ impl ShardSampler<'_> {
 }
 
 /// Judged against the options as they were shown, which `choice` counts too.
-fn judge_samples(question: &Screened, answers: &[Generated], seeds: &[u64]) -> Vec<SampleRow> {
+fn judge_samples(
+    config: &BuildConfig,
+    question: &Screened,
+    answers: &[Generated],
+    seeds: &[u64],
+) -> Vec<SampleRow> {
     let row = |(sample, (answer, &seed)): (usize, (&Generated, &u64))| {
-        sample_row(question, sample, seed, &answer.text, answer.log_prob)
+        sample_row(config, question, (sample, seed), &answer.text, answer.log_prob)
     };
     answers.iter().zip(seeds).enumerate().map(row).collect()
 }
 
 /// One judged answer.
 pub(crate) fn sample_row(
+    config: &BuildConfig,
     question: &Screened,
-    sample: usize,
-    seed: u64,
+    (sample, seed): (usize, u64),
     text: &str,
     log_prob: f64,
 ) -> SampleRow {
-    let judgement = question.asked.judge(text);
+    let judgement = config.judge(&question.asked, text);
     SampleRow {
         id: question.asked.id().to_owned(),
         sample,

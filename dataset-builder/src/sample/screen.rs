@@ -1,10 +1,11 @@
 //! Before anything is sampled: which questions can be asked at all. The others are listed with a reason.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use idk_audio::AudioError;
 use idk_common::chat::AUDIO_TAG;
-use idk_model::{Answerer, Clip, ModelError};
+use idk_model::{Answerer, Clip, Guide, ModelError};
 use idk_questions::{AskedQuestion, Question, QuestionSet, Rejection, Verdict, judge, reason};
 use idk_server::has_special_token;
 use rayon::prelude::*;
@@ -22,6 +23,8 @@ pub(crate) struct Screened {
     pub(crate) clips: Vec<Clip>,
     /// The prompt's tokens, one placeholder for each audio token.
     pub(crate) ids: Vec<u32>,
+    /// The only answers that it may get, if its samples are guided.
+    pub(crate) guide: Option<Arc<Guide>>,
 }
 
 /// What became of every question of a set.
@@ -122,13 +125,28 @@ fn screen_question(
     };
     let audio_tokens: Vec<usize> = clips.iter().map(Clip::audio_tokens).collect();
     let ids = answerer.lalm.tokenizer.prompt_ids(&[asked.message(config.prompt)], &audio_tokens);
-    let ids = match ids {
-        Ok(ids) => ids,
+    let (ids, guide) = match ids.and_then(|ids| Ok((ids, guide(answerer, &asked, config)?))) {
+        Ok(tokens) => tokens,
         Err(error) => return Ok(Err(question.rejection(reason::BAD_PROMPT, error.to_string()))),
     };
     let positions = answerer.lalm.config.text.max_position_embeddings;
-    let fits = question.check_length(ids.len() + config.max_new_tokens, positions);
-    Ok(fits.map(|()| Screened { asked, clips, ids }))
+    let answer = guide.as_ref().map_or(config.max_new_tokens, |guide| guide.longest());
+    let fits = question.check_length(ids.len() + answer, positions);
+    Ok(fits.map(|()| Screened { asked, clips, ids, guide }))
+}
+
+/// The only answers that a question may get, if its samples are guided.
+fn guide(
+    answerer: &Answerer<'_>,
+    asked: &AskedQuestion,
+    config: &BuildConfig,
+) -> Result<Option<Arc<Guide>>, ModelError> {
+    let texts = config.answers_to(asked);
+    if texts.is_empty() {
+        return Ok(None);
+    }
+    let texts = texts.into_iter().map(|text| (text, 0.0));
+    Ok(Some(Arc::new(answerer.guide(&[asked.message(config.prompt)], texts)?)))
 }
 
 /// The reader has checked files; sets that were made in memory get the same checks here.

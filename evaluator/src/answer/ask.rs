@@ -2,11 +2,13 @@
 //!
 //! The recordings of a batch are heard once, before; every pass uses the same features.
 
+use std::sync::Arc;
+
 use burn::tensor::Tensor;
 use idk_model::{Answerer, Clip, Message, Prompt, SamplingConfig};
 use idk_questions::{AskedQuestion, Judgement, PromptStyle, REFUSAL, prompt_text};
 
-use crate::answer::options::{ScoredText, likeliest, margin};
+use crate::answer::options::{FixedText, ScoredText, likeliest, refusal_margin};
 use crate::answer::prompts::{PromptName, Prompts};
 use crate::answer::record::{Answer, Step};
 use crate::config::{AnswerBy, EvalConfig};
@@ -61,27 +63,27 @@ impl MethodRunner<'_> {
                 (prompts, vec![Vec::new(); questions.len()])
             }
         };
-        let is_chosen = self.config.answer_by == AnswerBy::Options;
-        let scored = match is_chosen || self.with_options {
+        let answer_by = self.config.answer_by;
+        let scored = match answer_by == AnswerBy::Options || self.with_options {
             true => self.score(questions, &prompts)?,
             false => vec![Vec::new(); questions.len()],
         };
-        let said = match is_chosen {
-            true => self.choose(questions, &prompts, &scored)?,
-            false => self.say(&prompts, self.config.max_new_tokens)?,
+        let said = match answer_by {
+            AnswerBy::Text => self.say(&prompts, self.config.max_new_tokens)?,
+            AnswerBy::Options => self.choose(questions, &prompts, &scored)?,
+            AnswerBy::Guided => self.say(&self.guided(questions, prompts)?, self.config.max_new_tokens)?,
         };
         let answers = questions.iter().zip(said).zip(steps).zip(scored);
         Ok(answers
             .map(|(((question, (text, log_prob)), steps), scored)| {
                 let options = if self.with_options { question.asked.shown.choices.len() } else { 0 };
-                let (options, refusals) = scored.split_at(options);
                 Answer {
                     id: question.asked.id().to_owned(),
                     judgement: self.judge(question.asked, &text),
                     text,
                     log_prob: Some(log_prob),
-                    option_log_probs: options.iter().map(ScoredText::mean_log_prob).collect(),
-                    refusal_margin: margin(options, refusals),
+                    option_log_probs: scored[..options].iter().map(ScoredText::mean_log_prob).collect(),
+                    refusal_margin: if self.with_options { refusal_margin(&scored, answer_by) } else { None },
                     steps,
                 }
             })
@@ -90,17 +92,31 @@ impl MethodRunner<'_> {
 
     /// What an answer of this model is.
     pub(crate) fn judge(&self, question: &AskedQuestion, text: &str) -> Judgement {
-        match self.config.answer_by {
-            AnswerBy::Options if !question.shown.is_open() => question.judge_chosen(text),
-            _ => question.judge(text),
+        match self.is_from_list(question) {
+            true => question.judge_chosen(text),
+            false => question.judge(text),
         }
     }
 
-    /// The texts that are scored as the answer, and that may be chosen with `answer_by = "options"`: the options, then
-    /// the refusals. None for an open question.
-    fn fixed_texts<'q>(&'q self, question: &'q AskedQuestion) -> impl Iterator<Item = &'q String> {
-        let is_open = question.shown.is_open();
-        question.shown.choices.iter().chain(self.refusals.iter().filter(move |_| !is_open))
+    /// Whether the answer is one of fixed texts.
+    fn is_from_list(&self, question: &AskedQuestion) -> bool {
+        self.config.answer_by.is_from_list() && !question.shown.is_open()
+    }
+
+    /// The texts that are scored as the answer, and the only answers where these come from a list: the options, then the
+    /// refusals. None for an open question.
+    fn fixed_texts<'q>(&'q self, question: &'q AskedQuestion) -> impl Iterator<Item = FixedText<'q>> {
+        let (options, offset) = (&question.shown.choices, self.refusal_offset());
+        let may_refuse = !question.shown.is_open();
+        // An option that reads as a refusal is an option.
+        let refusals = self.refusals.iter().filter(move |text| may_refuse && !options.contains(text));
+        let options = options.iter().map(|text| FixedText { text, is_refusal: false, offset: 0.0 });
+        options.chain(refusals.map(move |text| FixedText { text, is_refusal: true, offset }))
+    }
+
+    /// What is added to the log-probability of a refusal, in nats. The base model is what others are compared with.
+    pub(crate) fn refusal_offset(&self) -> f64 {
+        if self.method == Method::Base { 0.0 } else { self.config.refusal_offset }
     }
 
     /// The text of the first prompt.
@@ -218,15 +234,19 @@ impl MethodRunner<'_> {
 
     /// Tokens of a text as the whole answer.
     fn answer_ids(&self, question: &AskedQuestion, text: &str) -> Result<Vec<u32>, EvalError> {
-        let chat = [Message::user(question.shown.audio.len(), &question.shown.question)];
-        Ok(self.answerer.lalm.tokenizer.answer_ids(&chat, text)?)
+        Ok(self.answerer.lalm.tokenizer.answer_ids(&self.answer_chat(question), text)?)
+    }
+
+    /// A chat that an answer follows; what stands in it changes no token of the answer.
+    fn answer_chat(&self, question: &AskedQuestion) -> [Message; 1] {
+        [Message::user(question.shown.audio.len(), &question.shown.question)]
     }
 
     /// Tokens of the longest answer that is generated or scored.
     fn longest_answer(&self, question: &AskedQuestion) -> Result<usize, EvalError> {
         let mut longest = self.config.max_new_tokens;
         for text in self.fixed_texts(question) {
-            longest = longest.max(self.answer_ids(question, text)?.len());
+            longest = longest.max(self.answer_ids(question, text.text)?.len());
         }
         Ok(longest)
     }
@@ -265,18 +285,31 @@ impl MethodRunner<'_> {
         Err(EvalError::Misaligned { method: self.method.name().to_owned() })
     }
 
+    /// The prompts with the fixed texts as the only answers. An open question is answered freely.
+    fn guided(&self, questions: &[Heard<'_>], prompts: Vec<Prompt>) -> Result<Vec<Prompt>, EvalError> {
+        let guided = |(question, prompt): (&Heard<'_>, Prompt)| {
+            if !self.is_from_list(question.asked) {
+                return Ok(prompt);
+            }
+            let texts = self.fixed_texts(question.asked).map(|text| (text.text, text.offset));
+            let guide = self.answerer.guide(&self.answer_chat(question.asked), texts)?;
+            Ok(Prompt { guide: Some(Arc::new(guide)), ..prompt })
+        };
+        questions.iter().zip(prompts).map(guided).collect()
+    }
+
     /// The log-probability of every fixed text as the answer.
     fn score(&self, questions: &[Heard<'_>], prompts: &[Prompt]) -> Result<Vec<Vec<ScoredText>>, EvalError> {
         let ids = |question: &Heard<'_>| -> Result<Vec<Vec<u32>>, EvalError> {
-            self.fixed_texts(question.asked).map(|text| self.answer_ids(question.asked, text)).collect()
+            self.fixed_texts(question.asked).map(|text| self.answer_ids(question.asked, text.text)).collect()
         };
         let ids = questions.iter().map(ids).collect::<Result<Vec<_>, _>>()?;
         let log_probs = self.answerer.log_probs(prompts, &ids)?;
-        let scored = |(question, log_probs): (&Heard<'_>, &Vec<Vec<f32>>)| {
-            let texts = self.fixed_texts(question.asked).zip(log_probs);
-            texts.map(|(text, log_probs)| ScoredText::new(text, log_probs)).collect()
+        let scored = |((question, ids), log_probs): ((&Heard<'_>, &Vec<Vec<u32>>), &Vec<Vec<f32>>)| {
+            let texts = self.fixed_texts(question.asked).zip(ids).zip(log_probs);
+            texts.map(|((text, ids), log_probs)| ScoredText::new(&text, ids, log_probs)).collect()
         };
-        Ok(questions.iter().zip(&log_probs).map(scored).collect())
+        Ok(questions.iter().zip(&ids).zip(&log_probs).map(scored).collect())
     }
 
     /// The likeliest fixed text of each question, with its log-probability. An open question is answered freely.
@@ -315,6 +348,7 @@ mod tests {
     use idk_questions::Question;
 
     use super::*;
+    use crate::answer::key::candidate_key;
     use crate::config::PromptFiles;
 
     #[test]
@@ -447,5 +481,99 @@ mod tests {
                 assert_eq!((answers[0].option_log_probs.len(), answers[1].refusal_margin), (2, None));
             }
         });
+    }
+
+    #[test]
+    fn a_guided_answer_is_an_option_or_a_refusal_whatever_came_before_it() {
+        let texts = ["dog", "cat", REFUSAL];
+        for method in [Method::Base, Method::IdkPrompt, Method::Mcot, Method::TaskAgent] {
+            let asked = question();
+            let open = Question { choices: Vec::new(), ..asked.original.clone() };
+            let open = AskedQuestion::new(open, None);
+            let answers = |answer_by| {
+                with_answers_by(method, answer_by, |runner| runner.answer(&[(&asked, &[]), (&open, &[])]))
+                    .unwrap()
+            };
+            let (guided, free) = (answers(AnswerBy::Guided), answers(AnswerBy::Text));
+            assert!(texts.contains(&guided[0].text.as_str()), "{}", guided[0].text);
+            assert!(!texts.contains(&free[0].text.as_str()) && !guided[0].judgement.unparsed);
+            let unguided = |answers: &[Answer]| (answers[0].steps.clone(), answers[1].text.clone());
+            assert_eq!(unguided(&guided), unguided(&free), "nothing else is guided");
+        }
+    }
+
+    #[test]
+    fn answers_of_different_decoding_are_never_taken_for_each_other() {
+        let key = |answer_by| {
+            with_answers_by(Method::Adapter, answer_by, |runner| candidate_key(runner, "m", "cpu", None))
+        };
+        let keys = [AnswerBy::Text, AnswerBy::Options, AnswerBy::Guided].map(key);
+        assert!(keys[0] != keys[1] && keys[1] != keys[2] && keys[0] != keys[2]);
+        let shifted = |method| {
+            with_answers_by(method, AnswerBy::Guided, |runner| {
+                let config = EvalConfig { refusal_offset: 0.5, ..runner.config.clone() };
+                let shifted = MethodRunner { config: &config, ..*runner };
+                let keys = [*runner, shifted].map(|runner| candidate_key(&runner, "m", "cpu", None));
+                keys[0] != keys[1]
+            })
+        };
+        assert_eq!([Method::Adapter, Method::IdkPrompt, Method::Base].map(shifted), [true, true, false]);
+    }
+
+    #[test]
+    fn an_offset_without_end_refuses_all_or_none_and_leaves_the_base_model_alone() {
+        for answer_by in [AnswerBy::Guided, AnswerBy::Options] {
+            for method in [Method::Base, Method::IdkPrompt, Method::Mcot, Method::Adapter] {
+                with_answers_by(method, answer_by, |runner| {
+                    let asked = question();
+                    let text = |refusal_offset| {
+                        let config = EvalConfig { refusal_offset, ..runner.config.clone() };
+                        let answers = MethodRunner { config: &config, ..*runner }.answer(&[(&asked, &[])]);
+                        answers.unwrap().remove(0).text
+                    };
+                    let (never, plain, always) = (text(-1e6), text(0.0), text(1e6));
+                    if method == Method::Base {
+                        assert_eq!((&never, &always), (&plain, &plain));
+                    } else {
+                        assert_ne!(never, REFUSAL);
+                        assert_eq!(always, REFUSAL);
+                    }
+                });
+            }
+        }
+    }
+
+    #[test]
+    fn a_question_is_refused_above_its_margin_and_not_below() {
+        for answer_by in [AnswerBy::Guided, AnswerBy::Options] {
+            with_answers_by(Method::Adapter, answer_by, |runner| {
+                let asked = question();
+                let answer = |refusal_offset| {
+                    let config = EvalConfig { refusal_offset, ..runner.config.clone() };
+                    let runner = MethodRunner { config: &config, with_options: true, ..*runner };
+                    runner.answer(&[(&asked, &[])]).unwrap().remove(0)
+                };
+                let margin = answer(0.0).refusal_margin.unwrap();
+                assert_eq!(answer(margin + 0.01).text, REFUSAL);
+                assert_ne!(answer(margin - 0.01).text, REFUSAL);
+                assert_eq!(answer(5.0).refusal_margin, Some(margin), "it does not depend on the offset");
+            });
+        }
+    }
+
+    #[test]
+    fn an_option_that_reads_as_a_refusal_is_an_option_at_any_offset() {
+        for answer_by in [AnswerBy::Guided, AnswerBy::Options] {
+            with_answers_by(Method::Adapter, answer_by, |runner| {
+                let choices = [REFUSAL, "cat"].map(str::to_owned).to_vec();
+                let asked = AskedQuestion::new(Question { choices, ..question().original }, None);
+                for refusal_offset in [-1e6, 0.0, 1e6] {
+                    let config = EvalConfig { refusal_offset, ..runner.config.clone() };
+                    let answers =
+                        MethodRunner { config: &config, ..*runner }.answer(&[(&asked, &[])]).unwrap();
+                    assert!(answers[0].judgement.choice.is_some(), "{:?}", answers[0]);
+                }
+            });
+        }
     }
 }

@@ -32,9 +32,15 @@ struct CandidateKey<'a> {
     /// The refusals that are scored next to the options.
     #[serde(skip_serializing_if = "Option::is_none")]
     refusals: Option<&'a [String]>,
-    /// The refusals that may be chosen, where the answer is the likeliest of fixed texts.
+    /// The refusals that may be answered, where the answer is one of fixed texts.
     #[serde(skip_serializing_if = "Option::is_none")]
     chosen_from: Option<&'a [String]>,
+    /// Whether these texts guide the decoding; else the likeliest is chosen.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    guided: bool,
+    /// [`MethodRunner::refusal_offset`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refusal_offset: Option<f64>,
     /// Samples of a recording that are heard, if they were limited.
     #[serde(skip_serializing_if = "Option::is_none")]
     max_audio: Option<usize>,
@@ -60,7 +66,9 @@ pub(crate) fn candidate_key(
         max_step_tokens: runner.config.max_step_tokens,
         with_options: runner.with_options,
         refusals: runner.with_options.then_some(runner.refusals),
-        chosen_from: (runner.config.answer_by == AnswerBy::Options).then_some(runner.refusals),
+        chosen_from: runner.config.answer_by.is_from_list().then_some(runner.refusals),
+        guided: runner.config.answer_by == AnswerBy::Guided,
+        refusal_offset: Some(runner.refusal_offset()).filter(|&offset| offset != 0.0),
         max_audio: runner.answerer.lalm.mel.limit(),
     };
     sha256_of(&json!(key))

@@ -3,7 +3,7 @@
 pub(crate) mod answers_file;
 pub(crate) mod ask;
 pub(crate) mod key;
-mod options;
+pub(crate) mod options;
 pub(crate) mod prepare;
 pub(crate) mod prompts;
 pub(crate) mod record;

@@ -33,7 +33,8 @@ pub struct Answer {
     /// Empty if it was not asked for, and for open questions.
     pub option_log_probs: Vec<f64>,
     /// How much likelier the likeliest option is than the likeliest refusal, each as the whole answer: a difference of
-    /// log-probabilities, in nats. Below 0 where `answer_by = "options"` refuses. `None` where refusals are not scored.
+    /// log-probabilities, in nats. It is the [`refusal_offset`](crate::EvalConfig::refusal_offset) above which `answer_by = "options"`
+    /// refuses; of a guided answer, the offset above which decoding refuses. `None` where refusals are not scored.
     pub refusal_margin: Option<f64>,
     /// What came before the answer, in order.
     pub steps: Vec<Step>,

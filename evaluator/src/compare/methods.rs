@@ -368,6 +368,7 @@ mod tests {
             .map(|(options, answer)| Answer {
                 judgement: Judgement::REFUSED,
                 option_log_probs: options.to_vec(),
+                refusal_margin: None,
                 ..answer.clone()
             })
             .collect();

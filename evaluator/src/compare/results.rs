@@ -60,6 +60,9 @@ pub struct Results {
     pub rejected: usize,
     /// Recordings of which only the beginning was heard.
     pub cut_audio: usize,
+    /// Questions without options that were answered by text, though `answer_by` takes answers from a list; not written if 0.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub open: usize,
     /// The base model on every task.
     pub base: Vec<BaseResult>,
     /// The base model on every sub-category, `task/sub-category`.
@@ -70,6 +73,27 @@ pub struct Results {
     pub methods: Vec<MethodResult>,
     /// Every two of them, the base model included, compared.
     pub pairs: Vec<PairResult>,
+}
+
+impl Results {
+    /// What a reader must know about the questions besides the numbers: whole sentences.
+    pub(crate) fn notes(&self) -> Vec<String> {
+        let counted = [
+            (self.rejected, "questions could not be used; see rejected.jsonl."),
+            (self.cut_audio, "recordings are longer than the model's window; it heard their beginning."),
+            (self.open, "questions have no options; they were answered by text."),
+        ];
+        counted
+            .iter()
+            .filter(|(count, _)| *count > 0)
+            .map(|(count, what)| format!("{count} {what}"))
+            .collect()
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 /// The file of results in the evaluation's folder.

@@ -98,6 +98,10 @@ pub fn evaluate(
         n: prepared.questions.len(),
         rejected: prepared.rejected.len(),
         cut_audio: prepared.cut_audio,
+        open: match config.answer_by.is_from_list() {
+            true => prepared.questions.iter().filter(|question| question.shown.is_open()).count(),
+            false => 0,
+        },
         base: base_results(prepared, &base)?,
         base_sub_categories: count_groups(prepared, &base, Grouping::SubCategory),
         base_difficulties: count_groups(prepared, &base, Grouping::Difficulty),

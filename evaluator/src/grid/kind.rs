@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 pub enum GridKind {
     /// The factor before the adapter at inference; 1 as trained, 0 the base model.
     AdapterScale,
+    /// What is added to the log-probability of the refusals, in nats, where answers come from a list; 0 as trained.
+    RefusalOffset,
     /// The probability of the chosen option below which the base model's answer is refused.
     Threshold,
     /// K of K@N: how many of N samples must be right for a question to be known; an adapter is trained for each.
@@ -34,7 +36,8 @@ pub(crate) struct GridNames {
 
 impl GridKind {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::AdapterScale, Self::Threshold, Self::K, Self::Transfer];
+    pub const ALL: [Self; 5] =
+        [Self::AdapterScale, Self::RefusalOffset, Self::Threshold, Self::K, Self::Transfer];
 
     pub(crate) fn names(self) -> GridNames {
         match self {
@@ -46,6 +49,15 @@ impl GridKind {
                 meaning: "factor before the adapter",
                 note: "A factor before the adapter when the model answers, without another training: 0 is the base \
                        model, 1 the adapter as it was trained.",
+            },
+            Self::RefusalOffset => GridNames {
+                key: "refusal_offset",
+                title: "the refusal offset",
+                heading: "Refusal offset",
+                axis: "refusal offset, nats",
+                meaning: "nats added to a refusal",
+                note: "A number added to the log-probability of every refusal when the model answers from a list: 0 is the \
+                       adapter as it was trained, below 0 it refuses less.",
             },
             Self::Threshold => GridNames {
                 key: "threshold",

@@ -3,6 +3,7 @@
 pub(crate) mod cell;
 pub(crate) mod file;
 pub(crate) mod kind;
+pub(crate) mod offset;
 pub(crate) mod pick;
 pub(crate) mod run;
 pub(crate) mod spread;

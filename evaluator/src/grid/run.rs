@@ -147,12 +147,12 @@ impl Sweeper<'_> {
         Ok(Grid { picked: thresholds.picked.clone(), ..grid })
     }
 
-    fn base(&self, prepared: &Prepared) -> Result<Vec<Answer>, EvalError> {
+    pub(super) fn base(&self, prepared: &Prepared) -> Result<Vec<Answer>, EvalError> {
         self.answers(Method::Base.name(), None, prepared)
     }
 
     /// Plain answers of the base model or of an adapter.
-    fn answers(
+    pub(super) fn answers(
         &self,
         label: &str,
         adapter: Option<&NamedAdapter>,
@@ -170,7 +170,7 @@ impl Sweeper<'_> {
         run.answers_of(label, method, adapter, prepared)
     }
 
-    fn cell(
+    pub(super) fn cell(
         &self,
         value: f64,
         prepared: &Prepared,
@@ -192,7 +192,7 @@ impl Sweeper<'_> {
         Ok(GridCell::new(value.into(), None, rows.iter().map(|(task, row)| (task.as_str(), row))))
     }
 
-    fn grid(
+    pub(super) fn grid(
         &self,
         kind: GridKind,
         set: GridSet,
@@ -206,12 +206,12 @@ impl Sweeper<'_> {
     }
 }
 
-fn judgements(answers: &[Answer]) -> Vec<Judgement> {
+pub(super) fn judgements(answers: &[Answer]) -> Vec<Judgement> {
     answers.iter().map(|answer| answer.judgement).collect()
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::collections::BTreeMap;
 
     use idk_common::progress::Progress;
@@ -219,7 +219,9 @@ mod tests {
     use super::*;
     use crate::test_fixture::{config, features, lalm, named, prepared};
 
-    fn with_sweeper<T>(check: impl FnOnce(&Sweeper<'_>, &NamedAdapter, &Prepared) -> T) -> T {
+    pub(in crate::grid) fn with_sweeper<T>(
+        check: impl FnOnce(&Sweeper<'_>, &NamedAdapter, &Prepared) -> T,
+    ) -> T {
         let (lalm, features, dir) = (lalm(), features(), tempfile::tempdir().unwrap());
         let subject = Subject {
             lalm: &lalm,

@@ -22,7 +22,7 @@ const MAX_TASKS: usize = 4;
 pub fn grid_table(grid: &Grid) -> String {
     match grid.kind {
         GridKind::Transfer => matrix(grid),
-        GridKind::AdapterScale | GridKind::Threshold | GridKind::K => list(grid),
+        GridKind::AdapterScale | GridKind::RefusalOffset | GridKind::Threshold | GridKind::K => list(grid),
     }
 }
 
@@ -93,6 +93,7 @@ fn list(grid: &Grid) -> String {
 fn row(grid: &Grid, cell: &GridCell, tasks: &[String]) -> Vec<Cell> {
     let value = match (grid.kind, &cell.value) {
         (GridKind::Threshold, GridValue::Number(value)) => format!("{value:.3}"),
+        (GridKind::RefusalOffset, GridValue::Number(value)) => format!("{value:+.3}"),
         (_, value) => value.to_string(),
     };
     let star = if grid.is_picked(&cell.value) { " *" } else { "" };

@@ -71,14 +71,8 @@ pub fn tables(results: &Results) -> String {
     for method in &results.methods {
         text.push_str(&method_table(method));
     }
-    if results.rejected > 0 {
-        text.push_str(&format!("\n{} questions could not be used; see rejected.jsonl.\n", results.rejected));
-    }
-    if results.cut_audio > 0 {
-        text.push_str(&format!(
-            "\n{} recordings are longer than the model's window; it heard their beginning.\n",
-            results.cut_audio
-        ));
+    for note in results.notes() {
+        text.push_str(&format!("\n{note}\n"));
     }
     text
 }
@@ -279,6 +273,7 @@ pub(crate) mod tests {
             n: 333,
             rejected: 0,
             cut_audio: 0,
+            open: 0,
             base: vec![BaseResult { task: task.to_owned(), counts, risk_coverage: RiskCoverage::default() }],
             base_sub_categories: vec![group.clone()],
             base_difficulties: vec![group],

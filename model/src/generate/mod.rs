@@ -1,4 +1,5 @@
 //! Answers: several samples per prompt from one prefill, in batches that shrink as answers end.
+pub(crate) mod guide;
 mod next_token;
 pub(crate) mod prefill;
 pub(crate) mod sampling;
@@ -9,6 +10,7 @@ use idk_common::seed::Rng;
 
 use crate::device::parallel::{map_in_order, workers};
 use crate::error::ModelError;
+use crate::generate::guide::{Guide, ROOT};
 use crate::generate::next_token::{Draw, Drawn, NextLogits};
 use crate::generate::prefill::{Prompt, check_lengths, plain, plan, prefill};
 use crate::generate::sampling::SamplingConfig;
@@ -22,13 +24,14 @@ use crate::nn::linear::ForwardContext;
 pub struct Generated {
     /// Produced tokens, the end token included if it came.
     pub ids: Vec<u32>,
-    /// The produced text, without special tokens.
+    /// The produced text, without special tokens; of a guided prompt the text of the list, as it stands there.
     pub text: String,
     /// Sum of `token_log_probs`, in nats.
     pub log_prob: f64,
-    /// Log-probability of each produced token under the model itself (temperature 1, no penalty, no cut), in nats.
+    /// Log-probability of each produced token under the model itself (temperature 1, no penalty, no cut, no guide: over the
+    /// whole vocabulary), in nats.
     pub token_log_probs: Vec<f32>,
-    /// Whether the end token came before `max_new_tokens`.
+    /// Whether the end token came before `max_new_tokens`; always for a guided prompt, which that does not cut.
     pub finished: bool,
 }
 
@@ -87,7 +90,8 @@ pub fn generate_in_rounds(
             what: format!("{} prompts but {} lists of seeds", prompts.len(), seeds.len()),
         });
     }
-    check_lengths(lalm, prompts, config.max_new_tokens)?;
+    check_lengths(lalm, prompts, |prompt| most_tokens(prompt, config))?;
+    check_guides(lalm, prompts)?;
     let adapters = adapters.map(plain);
     let context = ForwardContext { adapters: adapters.as_ref(), dropout_seed: None };
     let call = Call { lalm, context: &context, prompts, config, seeds, more };
@@ -103,8 +107,24 @@ pub fn generate_in_rounds(
     Ok(answers)
 }
 
+/// Most tokens of an answer to a prompt.
+fn most_tokens(prompt: &Prompt, config: &SamplingConfig) -> usize {
+    prompt.guide.as_ref().map_or(config.max_new_tokens, |guide| guide.longest())
+}
+
+fn check_guides(lalm: &Lalm, prompts: &[Prompt]) -> Result<(), ModelError> {
+    let vocab = lalm.config.text.vocab_size;
+    let mut ids = prompts.iter().filter_map(|prompt| prompt.guide.as_deref()).flat_map(Guide::ids);
+    match ids.find(|&id| id as usize >= vocab) {
+        None => Ok(()),
+        Some(id) => Err(ModelError::Input {
+            what: format!("token {id} of a guide is beyond the vocabulary of {vocab}"),
+        }),
+    }
+}
+
 /// One answer being produced.
-struct Sequence {
+struct Sequence<'a> {
     /// Row of the prefill.
     source: usize,
     sample: usize,
@@ -114,12 +134,18 @@ struct Sequence {
     ids: Vec<u32>,
     log_probs: Vec<f32>,
     finished: bool,
+    /// Most tokens.
+    most: usize,
+    /// The texts that it may be, and where it is among them.
+    guide: Option<&'a Guide>,
+    node: usize,
 }
 
-impl Sequence {
+impl Sequence<'_> {
     /// The drawing of its next token from row `row` of the logits.
     fn draw(&mut self, row: usize) -> Draw<'_> {
-        Draw { row, seen: &self.seen, rng: &mut self.rng }
+        let allowed = self.guide.map(|guide| guide.branches(self.node));
+        Draw { row, seen: &self.seen, allowed, rng: &mut self.rng }
     }
 
     fn push(&mut self, (id, log_prob): Drawn, eos: &[u32]) {
@@ -128,12 +154,26 @@ impl Sequence {
         if !self.seen.contains(&id) {
             self.seen.push(id);
         }
-        self.finished = eos.contains(&id);
+        self.finished = match self.guide {
+            None => eos.contains(&id),
+            Some(guide) => {
+                self.node = guide.after(self.node, id);
+                guide.branches(self.node).is_empty()
+            }
+        };
+    }
+
+    fn has_ended(&self) -> bool {
+        self.finished || self.ids.len() >= self.most
     }
 
     fn into_generated(self, lalm: &Lalm) -> Result<Generated, ModelError> {
+        let text = match self.guide.and_then(|guide| guide.text(self.node)) {
+            Some(text) => text.to_owned(),
+            None => lalm.tokenizer.decode(&self.ids, true)?,
+        };
         Ok(Generated {
-            text: lalm.tokenizer.decode(&self.ids, true)?,
+            text,
             log_prob: self.log_probs.iter().map(|&log_prob| f64::from(log_prob)).sum(),
             ids: self.ids,
             token_log_probs: self.log_probs,
@@ -152,7 +192,7 @@ struct Call<'a> {
     more: MoreAnswers<'a>,
 }
 
-impl Call<'_> {
+impl<'a> Call<'a> {
     /// Answers to draw next, no more than there are seeds left.
     fn wanted(&self, prompt: usize, so_far: &[Generated]) -> usize {
         let left = self.seeds[prompt].len() - so_far.len();
@@ -162,7 +202,8 @@ impl Call<'_> {
     /// The answers of each prompt of a job, in the order of their seeds.
     fn answer_job(&self, job: &[usize]) -> Result<Vec<Vec<Generated>>, ModelError> {
         let chosen: Vec<&Prompt> = job.iter().map(|&prompt| &self.prompts[prompt]).collect();
-        let (logits, cache) = prefill(self.lalm, self.context, &chosen, self.config.max_new_tokens)?;
+        let most = chosen.iter().map(|prompt| most_tokens(prompt, self.config)).max().unwrap_or(1);
+        let (logits, cache) = prefill(self.lalm, self.context, &chosen, most)?;
         let logits = NextLogits::new(logits, self.config)?;
         let mut prefilled = Some(cache);
         let mut answers: Vec<Vec<Generated>> = vec![Vec::new(); job.len()];
@@ -184,11 +225,12 @@ impl Call<'_> {
     }
 
     /// The rows of the next round.
-    fn next_rows(&self, job: &[usize], answers: &[Vec<Generated>]) -> Vec<Sequence> {
+    fn next_rows(&self, job: &[usize], answers: &[Vec<Generated>]) -> Vec<Sequence<'a>> {
         let wanted = self.fill(job, answers);
-        let mut rows: Vec<Sequence> = Vec::with_capacity(wanted.iter().sum());
+        let mut rows: Vec<Sequence<'a>> = Vec::with_capacity(wanted.iter().sum());
         for (source, &prompt) in job.iter().enumerate().filter(|&(source, _)| wanted[source] > 0) {
-            let mut seen = self.prompts[prompt].ids.clone();
+            let prompt_of_rows = &self.prompts[prompt];
+            let mut seen = prompt_of_rows.ids.clone();
             seen.sort_unstable();
             seen.dedup();
             let drawn = answers[source].len();
@@ -200,6 +242,9 @@ impl Call<'_> {
                 ids: Vec::new(),
                 log_probs: Vec::new(),
                 finished: false,
+                most: most_tokens(prompt_of_rows, self.config),
+                guide: prompt_of_rows.guide.as_deref(),
+                node: ROOT,
             }));
         }
         rows
@@ -228,10 +273,10 @@ impl Call<'_> {
     /// Decodes one round to its end. `logits` (a row for each prompt) and `cache` are those of the prefill.
     fn decode(
         &self,
-        mut rows: Vec<Sequence>,
+        mut rows: Vec<Sequence<'a>>,
         logits: &NextLogits,
         mut cache: KvCache,
-    ) -> Result<Vec<Sequence>, ModelError> {
+    ) -> Result<Vec<Sequence<'a>>, ModelError> {
         let eos = &self.lalm.generation.eos_token_ids;
         let draws = rows.iter_mut().map(|row| row.draw(row.source)).collect();
         for (drawn, row) in logits.draw(draws, self.config)?.into_iter().zip(&mut rows) {
@@ -239,36 +284,40 @@ impl Call<'_> {
         }
         // From here on, row i of the cache belongs to rows[i]; `done` holds the rows that have left.
         let mut done = Vec::with_capacity(rows.len());
-        let sources: Vec<usize> = rows.iter().filter(|row| !row.finished).map(|row| row.source).collect();
-        done.extend(rows.extract_if(.., |row| row.finished));
+        let sources: Vec<usize> = rows.iter().filter(|row| !row.has_ended()).map(|row| row.source).collect();
+        done.extend(rows.extract_if(.., |row| row.has_ended()));
         cache.gather_rows(&sources);
-        for _ in 1..self.config.max_new_tokens {
+        loop {
             // Leaving costs a copy of the cache, so rows leave a quarter at a time.
-            let finished = rows.iter().filter(|row| row.finished).count();
-            if finished * 4 >= rows.len() && finished > 0 {
-                let staying: Vec<usize> = (0..rows.len()).filter(|&row| !rows[row].finished).collect();
+            let ended = rows.iter().filter(|row| row.has_ended()).count();
+            if ended * 4 >= rows.len() && ended > 0 {
+                let staying: Vec<usize> = (0..rows.len()).filter(|&row| !rows[row].has_ended()).collect();
                 cache.gather_rows(&staying);
-                done.extend(rows.extract_if(.., |row| row.finished));
+                done.extend(rows.extract_if(.., |row| row.has_ended()));
             }
             if rows.is_empty() {
                 break;
             }
             let logits = decode_step(self.lalm, self.context, &rows, &mut cache);
             let logits = NextLogits::new(logits, self.config)?;
-            let going_on = rows.iter_mut().enumerate().filter(|(_, row)| !row.finished);
+            let going_on = rows.iter_mut().enumerate().filter(|(_, row)| !row.has_ended());
             let draws = going_on.map(|(at, row)| row.draw(at)).collect();
             let drawn = logits.draw(draws, self.config)?;
-            for (drawn, row) in drawn.into_iter().zip(rows.iter_mut().filter(|row| !row.finished)) {
+            for (drawn, row) in drawn.into_iter().zip(rows.iter_mut().filter(|row| !row.has_ended())) {
                 row.push(drawn, eos);
             }
         }
-        done.extend(rows);
         Ok(done)
     }
 }
 
 /// Feeds every row's last token and returns the logits of the next ones, `[rows, vocab]`.
-fn decode_step(lalm: &Lalm, context: &ForwardContext, rows: &[Sequence], cache: &mut KvCache) -> Tensor<2> {
+fn decode_step(
+    lalm: &Lalm,
+    context: &ForwardContext,
+    rows: &[Sequence<'_>],
+    cache: &mut KvCache,
+) -> Tensor<2> {
     let last: Vec<u32> = rows.iter().filter_map(|row| row.ids.last().copied()).collect();
     let hidden_size = lalm.config.text.hidden_size;
     let embeds = lalm.decoder.embed_ids(&last).reshape([rows.len(), 1, hidden_size]);

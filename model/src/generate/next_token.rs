@@ -10,6 +10,7 @@ use rayon::prelude::*;
 
 use crate::device::run_settings::is_gpu;
 use crate::error::ModelError;
+use crate::generate::guide::{Branch, next_branch};
 use crate::generate::sampling::{SamplingConfig, log_sum_exp, next_token, penalized};
 
 /// Widest block of the vocabulary.
@@ -48,6 +49,8 @@ pub(crate) struct Draw<'a> {
     pub(crate) row: usize,
     /// Distinct ids so far.
     pub(crate) seen: &'a [u32],
+    /// The tokens that may be next; all if `None`.
+    pub(crate) allowed: Option<&'a [Branch]>,
     pub(crate) rng: &'a mut Rng,
 }
 
@@ -82,13 +85,33 @@ impl NextLogits {
                 .into_par_iter()
                 .map(|draw| {
                     let logits = &logits[draw.row * vocab..(draw.row + 1) * vocab];
-                    let id = next_token(logits, draw.seen, config, draw.rng)?;
-                    Ok((id, (f64::from(logits[id as usize]) - log_sum_exp(logits)) as f32))
+                    let norm = log_sum_exp(logits);
+                    let id = match draw.allowed {
+                        None => next_token(logits, draw.seen, config, draw.rng)?,
+                        Some(branches) => guided(branches, logits, norm, draw, config)?,
+                    };
+                    Ok((id, (f64::from(logits[id as usize]) - norm) as f32))
                 })
                 .collect(),
             Self::Blocks(blocks) => blocks.draw(draws, config),
         }
     }
+}
+
+/// The next token of a guided sequence from a whole row of logits.
+fn guided(
+    branches: &[Branch],
+    logits: &[f32],
+    norm: f64,
+    draw: Draw<'_>,
+    config: &SamplingConfig,
+) -> Result<u32, ModelError> {
+    if !norm.is_finite() {
+        return Err(ModelError::Compute { what: format!("a logit of row {} is not finite", draw.row) });
+    }
+    let chosen: Vec<f32> = branches.iter().map(|branch| logits[branch.id as usize]).collect();
+    let place = next_branch(branches, &chosen, draw.seen, config, draw.rng)?;
+    Ok(branches[place].id)
 }
 
 /// Whether the token can be drawn from some of the blocks: greedily, among the `top_k`, or from the whole distribution as
@@ -172,13 +195,53 @@ impl Blocks {
     fn draw(&self, draws: Vec<Draw<'_>>, config: &SamplingConfig) -> Result<Vec<Drawn>, ModelError> {
         let norms: Vec<f64> =
             draws.iter().map(|draw| self.log_sum_exp(draw.row)).collect::<Result<_, _>>()?;
-        let drawn = if config.is_greedy() || config.top_k > 0 {
-            self.draw_likeliest(draws, config)?
-        } else {
-            self.draw_any(draws, config.temperature)?
+        let is_guided: Vec<bool> = draws.iter().map(|draw| draw.allowed.is_some()).collect();
+        let (guided, free): (Vec<Draw<'_>>, Vec<Draw<'_>>) =
+            draws.into_iter().partition(|draw| draw.allowed.is_some());
+        let mut guided = self.draw_guided(guided, config)?.into_iter();
+        let free = match config.is_greedy() || config.top_k > 0 {
+            _ if free.is_empty() => Vec::new(),
+            true => self.draw_likeliest(free, config)?,
+            false => self.draw_any(free, config.temperature)?,
         };
+        let mut free = free.into_iter();
+        let in_order =
+            is_guided.into_iter().map(|is_guided| if is_guided { guided.next() } else { free.next() });
+        let drawn: Vec<(u32, f32)> = in_order.flatten().collect();
         let log_prob = |((id, logit), norm): ((u32, f32), f64)| (id, (f64::from(logit) - norm) as f32);
         Ok(drawn.into_iter().zip(norms).map(log_prob).collect())
+    }
+
+    /// Draws among the tokens that each sequence may take.
+    fn draw_guided(
+        &self,
+        draws: Vec<Draw<'_>>,
+        config: &SamplingConfig,
+    ) -> Result<Vec<(u32, f32)>, ModelError> {
+        if draws.is_empty() {
+            return Ok(Vec::new());
+        }
+        let ids = |draw: &Draw<'_>| -> Vec<u32> {
+            draw.allowed.unwrap_or_default().iter().map(|branch| branch.id).collect()
+        };
+        let blocks = |draw: &Draw<'_>| -> Vec<usize> {
+            let mut blocks: Vec<usize> = ids(draw).iter().map(|&id| id as usize / self.width).collect();
+            blocks.dedup(); // the ids rise
+            blocks
+        };
+        let chosen: Vec<Vec<usize>> = draws.iter().map(blocks).collect();
+        let fetched =
+            self.fetch(draws.iter().zip(&chosen).map(|(draw, blocks)| (draw.row, blocks.as_slice())))?;
+        let mut drawn = Vec::with_capacity(draws.len());
+        for ((draw, blocks), logits) in draws.into_iter().zip(&chosen).zip(fetched) {
+            let found = FetchedBlocks { blocks, logits, width: self.width };
+            let ids = ids(&draw);
+            let logits: Vec<f32> =
+                found.places_of(&ids).into_iter().map(|place| found.logits[place as usize]).collect();
+            let place = next_branch(draw.allowed.unwrap_or_default(), &logits, draw.seen, config, draw.rng)?;
+            drawn.push((ids[place], logits[place]));
+        }
+        Ok(drawn)
     }
 
     /// Draws among the blocks with the greatest logits. The ids and logits that it gives are those of the whole rows, bit
@@ -291,13 +354,13 @@ struct FetchedBlocks<'a> {
 }
 
 impl FetchedBlocks<'_> {
-    /// The seen ids that lie in the blocks, as places in `logits`.
-    fn places_of(&self, seen: &[u32]) -> Vec<u32> {
+    /// The ids that lie in the blocks, as places in `logits`.
+    fn places_of(&self, ids: &[u32]) -> Vec<u32> {
         let place = |&id: &u32| {
             let (block, offset) = (id as usize / self.width, id as usize % self.width);
             self.blocks.binary_search(&block).ok().map(|at| (at * self.width + offset) as u32)
         };
-        seen.iter().filter_map(place).collect()
+        ids.iter().filter_map(place).collect()
     }
 
     /// Whether the `kept` likeliest tokens, and all that tie with the last of them, are among the blocks; `outside` is the
@@ -328,6 +391,7 @@ mod tests {
     use burn::tensor::Device;
 
     use super::*;
+    use crate::generate::guide::{Guide, GuideText, ROOT};
 
     const ROWS: usize = 6;
 
@@ -344,7 +408,11 @@ mod tests {
     fn draw(next: &NextLogits, seen: &[u32], config: &SamplingConfig, seed: u64) -> Vec<Drawn> {
         let mut rngs: Vec<Rng> = (0..2 * ROWS as u64).map(|row| Rng::new(1000 * seed + row)).collect();
         // Every row twice, as the samples of one prompt.
-        let draws = rngs.iter_mut().enumerate().map(|(at, rng)| Draw { row: at / 2, seen, rng }).collect();
+        let draws = rngs
+            .iter_mut()
+            .enumerate()
+            .map(|(at, rng)| Draw { row: at / 2, seen, allowed: None, rng })
+            .collect();
         next.draw(draws, config).unwrap()
     }
 
@@ -379,7 +447,8 @@ mod tests {
             blocks.sums.fill(0.0);
         }
         let mut rng = Rng::new(1);
-        let error = blocks.draw(vec![Draw { row: 0, seen: &[], rng: &mut rng }], &config).unwrap_err();
+        let error =
+            blocks.draw(vec![Draw { row: 0, seen: &[], allowed: None, rng: &mut rng }], &config).unwrap_err();
         assert!(error.to_string().contains("a kernel did not run"), "{error}");
     }
 
@@ -434,6 +503,54 @@ mod tests {
         assert_eq!([156_032, 956, 400, 997].map(block_width), [Some(128), None, Some(100), None]);
     }
 
+    fn guide(texts: &[&[u32]]) -> Guide {
+        let text = |ids: &&[u32]| GuideText { text: format!("{ids:?}"), ids: ids.to_vec(), offset: 0.0 };
+        Guide::new(texts.iter().map(text)).unwrap()
+    }
+
+    #[test]
+    fn a_guided_token_has_its_log_probability_over_the_whole_vocabulary() {
+        let logits: Vec<f32> = [0.1_f32, 0.2, 0.3, 0.4].iter().map(|prob| prob.ln()).collect();
+        let next = NextLogits::Host { logits, vocab: 4 };
+        let (guide, mut rng) = (guide(&[&[0], &[1]]), Rng::new(0));
+        let draw = Draw { row: 0, seen: &[], allowed: Some(guide.branches(ROOT)), rng: &mut rng };
+        let (id, log_prob) = next.draw(vec![draw], &config(0.0, 0, 1.0, 1.0)).unwrap()[0];
+        assert_eq!(id, 1);
+        assert!((log_prob - 0.2_f32.ln()).abs() < 1e-6, "{log_prob} is not ln 0.2, but perhaps ln 2/3");
+    }
+
+    #[test]
+    fn guided_and_free_rows_of_one_batch_get_the_same_tokens_from_blocks() {
+        let vocab = 1000;
+        let (values, guide) = (logits(vocab, 5), guide(&[&[3], &[7], &[500], &[999]]));
+        for config in [config(0.0, 0, 1.0, 1.3), config(0.7, 20, 0.5, 1.1), config(0.6, 0, 1.0, 1.0)] {
+            for seed in 0..40 {
+                let [host, blocks] = both(&values, vocab, &config).map(|next| {
+                    let mut rngs: Vec<Rng> = (0..ROWS as u64).map(|row| Rng::new(seed + 99 * row)).collect();
+                    let allowed = |row: usize| (row % 2 == 1).then(|| guide.branches(ROOT));
+                    let draws = rngs.iter_mut().enumerate();
+                    let draws = draws.map(|(row, rng)| Draw { row, seen: &[7], allowed: allowed(row), rng });
+                    next.draw(draws.collect(), &config).unwrap()
+                });
+                for (row, ((id, log_prob), (found, found_log_prob))) in
+                    host.into_iter().zip(blocks).enumerate()
+                {
+                    assert_eq!(id, found, "{config:?}, seed {seed}");
+                    assert!((log_prob - found_log_prob).abs() < 1e-5, "{log_prob} {found_log_prob}");
+                    assert!(row % 2 == 0 || [3, 7, 500, 999].contains(&id));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_logit_that_is_not_finite_is_an_error_for_a_guided_row_too() {
+        let (guide, mut rng) = (guide(&[&[0], &[1]]), Rng::new(0));
+        let next = NextLogits::Host { logits: vec![0.0, 1.0, f32::NAN], vocab: 3 };
+        let draw = Draw { row: 0, seen: &[], allowed: Some(guide.branches(ROOT)), rng: &mut rng };
+        assert!(next.draw(vec![draw], &config(0.0, 0, 1.0, 1.0)).is_err());
+    }
+
     #[test]
     fn a_logit_that_is_not_finite_is_an_error_in_blocks_too() {
         for bad in [f32::NAN, f32::INFINITY] {
@@ -442,9 +559,13 @@ mod tests {
             let config = config(1.0, 0, 1.0, 1.0);
             let [_, blocks] = both(&values, 400, &config);
             let mut rng = Rng::new(0);
-            let error = blocks.draw(vec![Draw { row: 1, seen: &[], rng: &mut rng }], &config).unwrap_err();
+            let error = blocks
+                .draw(vec![Draw { row: 1, seen: &[], allowed: None, rng: &mut rng }], &config)
+                .unwrap_err();
             assert!(error.to_string().contains("row 1"), "{error}");
-            assert!(blocks.draw(vec![Draw { row: 0, seen: &[], rng: &mut rng }], &config).is_ok());
+            assert!(
+                blocks.draw(vec![Draw { row: 0, seen: &[], allowed: None, rng: &mut rng }], &config).is_ok()
+            );
         }
     }
 }

@@ -1,8 +1,11 @@
 //! What answering and scoring share: grouping prompts into batches and running them through the model once.
 
+use std::sync::Arc;
+
 use burn::tensor::{Int, Tensor, TensorData};
 
 use crate::error::ModelError;
+use crate::generate::guide::Guide;
 use crate::lalm::Lalm;
 use crate::lora::{Adapters, LoraPair};
 use crate::nn::batch::TokenBatch;
@@ -22,12 +25,19 @@ pub struct Prompt {
     pub ids: Vec<u32>,
     /// The clips of the prompt in order, each `[audio_tokens, hidden]`, from [`Lalm::encode_audio`].
     pub audio: Vec<Tensor<2>>,
+    /// The only answers that may be made; any if `None`. Scoring given answers does not look at it.
+    pub guide: Option<Arc<Guide>>,
 }
 
-pub(crate) fn check_lengths(lalm: &Lalm, prompts: &[Prompt], new_tokens: usize) -> Result<(), ModelError> {
+/// `new_tokens`: of each prompt, how many may follow.
+pub(crate) fn check_lengths(
+    lalm: &Lalm,
+    prompts: &[Prompt],
+    new_tokens: impl Fn(&Prompt) -> usize,
+) -> Result<(), ModelError> {
     let most = lalm.config.text.max_position_embeddings;
     for (index, prompt) in prompts.iter().enumerate() {
-        let len = prompt.ids.len();
+        let (len, new_tokens) = (prompt.ids.len(), new_tokens(prompt));
         if len == 0 {
             return Err(ModelError::Input { what: format!("prompt {index} is empty") });
         }

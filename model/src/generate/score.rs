@@ -43,7 +43,8 @@ pub fn answer_log_probs(
             what: format!("answer token {id} is beyond the vocabulary of {vocab}"),
         });
     }
-    check_lengths(lalm, prompts, answers.iter().flatten().map(Vec::len).max().unwrap_or(0))?;
+    let longest = answers.iter().flatten().map(Vec::len).max().unwrap_or(0);
+    check_lengths(lalm, prompts, |_| longest)?;
     let adapters = adapters.map(plain);
     let context = ForwardContext { adapters: adapters.as_ref(), dropout_seed: None };
     let rows: Vec<usize> = answers.iter().map(Vec::len).collect();

@@ -6,6 +6,7 @@ use clap::Args;
 use idk_evaluator::AccuracyFloor;
 
 use crate::command::args::RunArgs;
+use crate::experiment::offset::{OffsetRequest, pick_refusal_offset};
 use crate::experiment::sweep::{PickRequest, Request, pick_adapter_scale, sweep};
 use crate::run::RunError;
 use crate::terminal::Failure;
@@ -36,8 +37,14 @@ pub(super) struct PickArguments {
     #[arg(long, value_name = "PERCENT")]
     min_accuracy: Option<f64>,
     /// Writes an adapter with the picked scale, which PEFT loads, into a new folder
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["offset", "refuse"])]
     write: Option<PathBuf>,
+    /// Picks `refusal_offset` of [eval] instead of the scale; `answer_by` in [eval] must be `guided` or `options`
+    #[arg(long)]
+    offset: bool,
+    /// Picks the `refusal_offset` that refuses this share of val, 0 to 1, instead of that of the best RGI
+    #[arg(long, value_name = "SHARE", conflicts_with = "min_accuracy")]
+    refuse: Option<f64>,
 }
 
 impl PickArguments {
@@ -48,7 +55,14 @@ impl PickArguments {
             let what = format!("`--min-accuracy {percent}`: give percent, between 0 and 100");
             return Err(RunError::Usage { what }.into());
         }
+        if let Some(share) = self.refuse.filter(|share| !(0.0..=1.0).contains(share)) {
+            let what = format!("`--refuse {share}`: give a share, between 0 and 1");
+            return Err(RunError::Usage { what }.into());
+        }
         let floor = self.min_accuracy.map(AccuracyFloor::Percent);
+        if self.offset || self.refuse.is_some() {
+            return pick_refusal_offset(&recipe, OffsetRequest { refuse: self.refuse, floor, json });
+        }
         pick_adapter_scale(&recipe, &PickRequest { floor, write: self.write.as_deref(), json })
     }
 }

@@ -100,6 +100,7 @@ fn prompt(
         messages: vec![question.asked.message(config.prompt)],
         clips,
         token_ids: question.ids.clone(),
+        only: config.answers_to(&question.asked).into_iter().map(str::to_owned).collect(),
     })
 }
 
@@ -112,7 +113,8 @@ fn rows(
 ) -> Vec<SampleRow> {
     let first_seed = first_seed(run_seed, question.asked.id());
     let rows = answers.iter().cycle().take(config.n_samples).enumerate().map(|(sample, answer)| {
-        sample_row(question, sample, first_seed + sample as u64, &answer.text, answer.log_prob)
+        let seed = first_seed + sample as u64;
+        sample_row(config, question, (sample, seed), &answer.text, answer.log_prob)
     });
     rows.collect()
 }

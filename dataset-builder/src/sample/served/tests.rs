@@ -95,6 +95,38 @@ fn answers_become_judged_rows_with_the_seeds_that_the_server_drew_them_with() {
 }
 
 #[test]
+fn a_guided_question_is_sent_with_its_only_answers_and_one_without_options_as_ever() {
+    let server = FakeServer::start(|_, request| {
+        let mut reply = completion(request);
+        for sample in 0..3 {
+            if let Some(text) = request["structured_outputs"]["choice"].get(sample + 1) {
+                reply["choices"][sample]["message"]["content"] = text.clone();
+            }
+        }
+        Act::Say(200, "", reply.to_string())
+    });
+    let mut set = three_questions();
+    set.questions[1].choices.clear();
+    let rows = sample_set(&set, &BuildConfig { guided: true, ..config(&server) }).unwrap();
+    let texts: Vec<&str> = rows[0].iter().map(|row| row.text.as_str()).collect();
+    assert_eq!(texts, ["cat", "rain", "I don't know"]);
+    let bodies: Vec<_> = server.seen().into_iter().map(|seen| seen.body).collect();
+    let choices = json!(["dog", "cat", "rain", "I don't know"]);
+    assert_eq!(bodies[0]["structured_outputs"], json!({ "choice": choices }));
+    assert_eq!((&bodies[0]["max_tokens"], &bodies[0]["max_completion_tokens"]), (&json!(13), &json!(13)));
+    assert_eq!((bodies[1].get("structured_outputs"), &bodies[1]["max_tokens"]), (None, &json!(6)));
+    assert!(rows[1][0].text.starts_with("seed "));
+}
+
+#[test]
+fn a_server_that_ignores_the_only_answers_ends_the_build() {
+    let server = FakeServer::start(|_, request| Act::good(request));
+    let error = run(&BuildConfig { guided: true, ..config(&server) }).unwrap_err();
+    assert!(error.to_string().contains("none of the answers in `structured_outputs`"), "{error}");
+    assert_eq!(server.seen().len(), 1);
+}
+
+#[test]
 fn a_request_writes_out_every_setting_and_puts_the_recordings_before_the_text() {
     let server = FakeServer::start(|_, request| Act::good(request));
     let settings = BuildConfig { temperature: 0.7, top_p: 0.9, repetition_penalty: 1.1, ..config(&server) };

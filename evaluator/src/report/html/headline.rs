@@ -41,13 +41,8 @@ pub(crate) fn headline(results: &Results) -> String {
         text.push_str(&paragraph(&compared_with_rules(row)));
         text.push_str(&paragraph(&readable_alone(row)));
     }
-    for (count, what) in [
-        (results.rejected, "questions could not be used; see rejected.jsonl."),
-        (results.cut_audio, "recordings are longer than the model's window; it heard their beginning."),
-    ] {
-        if count > 0 {
-            text.push_str(&paragraph(&format!("{count} {what}")));
-        }
+    for note in results.notes() {
+        text.push_str(&paragraph(&note));
     }
     text
 }

@@ -100,7 +100,7 @@ pub(crate) fn log_probs(
             let answers: Vec<Vec<Vec<u32>>> = tokens.iter().map(|tokens| tokens.answers.clone()).collect();
             let prompts = tokens.into_iter().zip(features);
             let prompts: Vec<Prompt> =
-                prompts.map(|(tokens, audio)| Prompt { ids: tokens.prompt, audio }).collect();
+                prompts.map(|(tokens, audio)| Prompt { ids: tokens.prompt, audio, guide: None }).collect();
             let sum = |tokens: &Vec<f32>| tokens.iter().map(|&value| f64::from(value)).sum::<f64>();
             let scores = answer_log_probs(lalm, adapters, &prompts, &answers)?;
             found.extend(scores.iter().map(|pair| [0, 1].map(|side| pair.get(side).map_or(f64::NAN, sum))));

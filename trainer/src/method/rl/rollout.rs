@@ -119,7 +119,7 @@ impl Rl<'_> {
     /// The prompts of the batch with what `adapters` hear; features of a frozen audio path are there already.
     fn prompts(&self, batch: &TrainingBatch, adapters: Option<&Adapters>) -> Result<Vec<Prompt>, TrainError> {
         let audio = features(self.lalm, adapters, batch.audio.clone())?;
-        let prompt = |(row, audio)| Prompt { ids: batch.prompt(row), audio };
+        let prompt = |(row, audio)| Prompt { ids: batch.prompt(row), audio, guide: None };
         Ok(audio.into_iter().enumerate().map(prompt).collect())
     }
 }
