@@ -1,4 +1,5 @@
 //! Guided answers of whole models, against the scores of every text in the list.
+#![allow(clippy::unwrap_used, reason = "helpers of tests, which clippy does not count as tests")]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
