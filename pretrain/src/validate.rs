@@ -48,7 +48,6 @@ fn answers(lalm: &Lalm, items: &[ComposedItem]) -> Result<Vec<Judgement>, Pretra
 }
 
 /// Accuracy over all questions and by task, and the share of answers that name an option.
-
 ///
 /// # Errors
 /// Whatever stops the answers.

@@ -65,7 +65,7 @@ mod tests {
                 Grades { config: &config, questions: HashMap::from([("q".to_owned(), question.clone())]) };
             let reward = |text: &str| grades.grade("q", text).reward;
             assert_eq!(["dog", "I don't know", "cat"].map(reward), [1.0, 0.25, -2.0]);
-            assert_eq!(grades.grade("q", "I don't know").is_refusal, true);
+            assert!(grades.grade("q", "I don't know").is_refusal);
         }
         let config = RlConfig::default();
         let grades = Grades { config: &config, questions: HashMap::from([("q".to_owned(), question)]) };

@@ -187,7 +187,7 @@ fn a_calibrated_run_killed_after_any_step_and_resumed_leaves_the_bytes_of_an_uni
 #[test]
 fn training_separates_right_from_wrong_and_logs_terms_that_add_up_to_the_loss() {
     let lalm = lalm();
-    let sure = |index: usize| Some(f64::from(u8::from(index % 3 == 0)));
+    let sure = |index: usize| Some(f64::from(u8::from(index.is_multiple_of(3))));
     let rows: Vec<TrainingRow> = rows(&lalm, 9)
         .into_iter()
         .enumerate()
@@ -219,7 +219,7 @@ fn training_separates_right_from_wrong_and_logs_terms_that_add_up_to_the_loss() 
     let start = |answer: usize| batch.answers[..answer].iter().map(Vec::len).sum::<usize>();
     let p: Vec<f32> = (9..18).map(|refusal| (-nll[start(refusal)]).exp()).collect();
     for (index, p) in p.iter().enumerate() {
-        assert_eq!(*p > 0.5, index % 3 == 0, "{p:?}");
+        assert_eq!(*p > 0.5, index.is_multiple_of(3), "{p:?}");
     }
 }
 

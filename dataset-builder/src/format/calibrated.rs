@@ -55,7 +55,7 @@ fn read_rows(dir: &Path, name: &str) -> Result<Vec<CalibratedRow>, BuildError> {
         check_answer(&path, &row.id, "refusal", &row.refusal)?;
         if let Some(rate) = row.error_rate.filter(|rate| !(0.0..=1.0).contains(rate)) {
             let what = format!("`error_rate` is {rate}, not a share from 0 to 1");
-            return Err(wrong_row(&path, &row.id, what));
+            return Err(wrong_row(&path, &row.id, &what));
         }
     }
     Ok(rows)

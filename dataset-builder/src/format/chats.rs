@@ -60,7 +60,7 @@ fn read_chats(dir: &Path, name: &str) -> Result<Vec<SftRow>, BuildError> {
     for row in &mut rows {
         locate(dir, &path, &row.id, &row.messages, &mut row.audios)?;
         if row.messages.last().is_none_or(|message| message.role != "assistant") {
-            return Err(wrong_row(&path, &row.id, "the last message is not the assistant's".to_owned()));
+            return Err(wrong_row(&path, &row.id, "the last message is not the assistant's"));
         }
     }
     Ok(rows)

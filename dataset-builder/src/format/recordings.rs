@@ -7,7 +7,7 @@ use idk_common::chat::{Message, audio_count};
 use crate::error::BuildError;
 
 /// The error of the row `id` of the file `path`.
-pub(crate) fn wrong_row(path: &Path, id: &str, what: String) -> BuildError {
+pub(crate) fn wrong_row(path: &Path, id: &str, what: &str) -> BuildError {
     BuildError::Dataset { path: path.to_owned(), what: format!("row `{id}`: {what}") }
 }
 
@@ -26,7 +26,7 @@ pub(crate) fn locate(
     let tags = audio_count(messages);
     if tags != audios.len() {
         let what = format!("{tags} audio tags, but {} recordings", audios.len());
-        return Err(wrong_row(path, id, what));
+        return Err(wrong_row(path, id, &what));
     }
     for audio in audios {
         let joined = dir.join(&*audio).into_os_string().into_string();
@@ -42,6 +42,6 @@ pub(crate) fn locate(
 pub(crate) fn check_answer(path: &Path, id: &str, part: &str, answer: &[Message]) -> Result<(), BuildError> {
     match answer {
         [message] if message.role == "assistant" => Ok(()),
-        _ => Err(wrong_row(path, id, format!("`{part}` is not one message of the assistant"))),
+        _ => Err(wrong_row(path, id, &format!("`{part}` is not one message of the assistant"))),
     }
 }
