@@ -305,11 +305,13 @@ impl MethodRunner<'_> {
         };
         let ids = questions.iter().map(ids).collect::<Result<Vec<_>, _>>()?;
         let log_probs = self.answerer.log_probs(prompts, &ids)?;
-        let scored = |((question, ids), log_probs): ((&Heard<'_>, &Vec<Vec<u32>>), &Vec<Vec<f32>>)| {
+        let mut scored = Vec::with_capacity(questions.len());
+        for ((question, ids), log_probs) in questions.iter().zip(&ids).zip(&log_probs) {
             let texts = self.fixed_texts(question.asked).zip(ids).zip(log_probs);
-            texts.map(|((text, ids), log_probs)| ScoredText::new(&text, ids, log_probs)).collect()
-        };
-        Ok(questions.iter().zip(&ids).zip(&log_probs).map(scored).collect())
+            scored
+                .push(texts.map(|((text, ids), log_probs)| ScoredText::new(&text, ids, log_probs)).collect());
+        }
+        Ok(scored)
     }
 
     /// The likeliest fixed text of each question, with its log-probability. An open question is answered freely.

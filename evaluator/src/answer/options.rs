@@ -156,7 +156,7 @@ mod tests {
         let longer = text("I don't know", 0.0, &[(2, -3.0), (3, -1.0)]);
         let shared = [text("cat", 0.0, &[(5, -1.5)]), engine, longer];
         assert!((margin(&shared, AnswerBy::Guided) - 1.5).abs() < 1e-9);
-        assert_eq!(refusal_margin(&[refusal.clone()], AnswerBy::Guided), None);
+        assert_eq!(refusal_margin(std::slice::from_ref(&refusal), AnswerBy::Guided), None);
         assert_eq!(refusal_margin(&apart[..2], AnswerBy::Options), None);
     }
 }

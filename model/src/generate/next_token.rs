@@ -83,12 +83,12 @@ impl NextLogits {
         match self {
             Self::Host { logits, vocab } => draws
                 .into_par_iter()
-                .map(|draw| {
+                .map(|mut draw| {
                     let logits = &logits[draw.row * vocab..(draw.row + 1) * vocab];
                     let norm = log_sum_exp(logits);
                     let id = match draw.allowed {
                         None => next_token(logits, draw.seen, config, draw.rng)?,
-                        Some(branches) => guided(branches, logits, norm, draw, config)?,
+                        Some(branches) => guided(branches, logits, norm, &mut draw, config)?,
                     };
                     Ok((id, (f64::from(logits[id as usize]) - norm) as f32))
                 })
@@ -103,7 +103,7 @@ fn guided(
     branches: &[Branch],
     logits: &[f32],
     norm: f64,
-    draw: Draw<'_>,
+    draw: &mut Draw<'_>,
     config: &SamplingConfig,
 ) -> Result<u32, ModelError> {
     if !norm.is_finite() {
