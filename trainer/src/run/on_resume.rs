@@ -74,6 +74,7 @@ mod tests {
             .with_section("train", &TrainConfig::default())
             .with_section("dpo", &DpoConfig::default())
             .with_section("calibrated", &CalibratedConfig::default())
+            .with_section("rl", &RlConfig::default())
             .with_section("lora", &LoraConfig::default());
         let keys: Vec<&str> = keys.iter().map(|(key, _)| key).collect();
         let mut named: Vec<&str> = known_keys().skip(INPUTS.len()).collect();
@@ -83,7 +84,7 @@ mod tests {
 
     #[test]
     fn what_made_the_dataset_or_the_shape_of_the_adapter_never_changes() {
-        for key in ["lora.rank", "lora.modules", "seed", "model", "dpo.loss", "rows"] {
+        for key in ["lora.rank", "lora.modules", "seed", "model", "dpo.loss", "rl.advantage", "rows"] {
             assert!(matches!(on_resume(key), Some(OnResume::Never(_))), "{key}");
         }
         assert_eq!(on_resume("train.learning_rate"), Some(OnResume::Later));
