@@ -114,12 +114,13 @@ impl<'a> MethodConfig<'a> {
     /// # Errors
     /// [`TrainError::Config`] with every problem in it.
     pub fn validate(self) -> Result<(), TrainError> {
-        match self {
-            Self::Sft => Ok(()),
-            Self::Dpo(config) => config.validate(),
-            Self::Rl(config) => config.validate(),
-            Self::Calibrated(config) => config.validate(),
-        }
+        let problems = match self {
+            Self::Sft => Vec::new(),
+            Self::Dpo(config) => config.problems(),
+            Self::Calibrated(config) => config.problems(),
+            Self::Rl(config) => config.problems(),
+        };
+        if problems.is_empty() { Ok(()) } else { Err(TrainError::Config { problems }) }
     }
 
     /// Its section of the recipe; null if it has none.

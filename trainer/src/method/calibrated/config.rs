@@ -4,8 +4,6 @@ use idk_common::identity::OnResume;
 use idk_common::{Identity, Problem, Problems};
 use serde::{Deserialize, Serialize};
 
-use crate::error::TrainError;
-
 /// `[calibrated]`: read when `method` in `[train]` is "calibrated".
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -43,15 +41,6 @@ impl CalibratedConfig {
             ("phrase_weight", self.phrase_weight),
         ]);
         problems.into_vec()
-    }
-
-    /// Rejects values that cannot be trained with.
-    ///
-    /// # Errors
-    /// [`TrainError::Config`] with every problem in it.
-    pub fn validate(&self) -> Result<(), TrainError> {
-        let problems = self.problems();
-        if problems.is_empty() { Ok(()) } else { Err(TrainError::Config { problems }) }
     }
 
     /// What a resumed run must agree on.

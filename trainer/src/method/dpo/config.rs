@@ -6,8 +6,6 @@ use idk_common::identity::OnResume;
 use idk_common::{Identity, Problem, Problems};
 use serde::{Deserialize, Serialize};
 
-use crate::error::TrainError;
-
 /// The loss of a preference pair; the formulas are with [`pair_losses`](crate::testing::pair_losses).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -73,15 +71,6 @@ impl DpoConfig {
         problems.into_vec()
     }
 
-    /// Rejects values that cannot be trained with.
-    ///
-    /// # Errors
-    /// [`TrainError::Config`] with every problem in it.
-    pub fn validate(&self) -> Result<(), TrainError> {
-        let problems = self.problems();
-        if problems.is_empty() { Ok(()) } else { Err(TrainError::Config { problems }) }
-    }
-
     /// What a resumed run must agree on. The adapter in the folder of `init` is compared by its content, not here.
     #[must_use]
     pub fn identity(&self) -> Identity {
@@ -92,6 +81,7 @@ impl DpoConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::method::MethodConfig;
 
     #[test]
     fn all_bad_values_are_reported_at_once_and_the_defaults_are_good() {
@@ -105,7 +95,7 @@ mod tests {
         };
         let keys: Vec<_> = config.problems().into_iter().map(|problem| problem.key).collect();
         assert_eq!(keys, ["dpo.beta", "dpo.label_smoothing", "dpo.sft_weight"]);
-        let message = config.validate().unwrap_err().to_string();
+        let message = MethodConfig::Dpo(&config).validate().unwrap_err().to_string();
         assert!(message.contains("[dpo]") && message.contains("`beta`"), "{message}");
         assert!(serde_json::from_str::<DpoConfig>(r#"{"loss": "kto"}"#).is_err());
     }

@@ -6,8 +6,6 @@ use idk_common::identity::OnResume;
 use idk_common::{Identity, Problem, Problems};
 use serde::{Deserialize, Serialize};
 
-use crate::error::TrainError;
-
 /// Most samples of a question per step.
 const MAX_GROUP_SIZE: usize = 256;
 
@@ -117,15 +115,6 @@ impl RlConfig {
         problems.positive([("epsilon", self.epsilon)]);
         problems.not_negative([("beta", self.beta)]);
         problems.into_vec()
-    }
-
-    /// Rejects values that cannot be trained with.
-    ///
-    /// # Errors
-    /// [`TrainError::Config`] with every problem in it.
-    pub fn validate(&self) -> Result<(), TrainError> {
-        let problems = self.problems();
-        if problems.is_empty() { Ok(()) } else { Err(TrainError::Config { problems }) }
     }
 
     /// What a resumed run must agree on. The adapter in the folder of `init` is compared by its content, not here.
