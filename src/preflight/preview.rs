@@ -7,6 +7,7 @@ use std::path::Path;
 use idk_common::text::terminal_safe_lines;
 use idk_model::{Message, ModelInfo};
 use idk_questions::AskedQuestion;
+use idk_trainer::RowKind;
 use rayon::prelude::*;
 
 use super::questions::{Seen, SetSummary};
@@ -108,10 +109,13 @@ fn question_row(recipe: &Recipe, seen: &Seen) -> PreviewRow {
         None => question.audio.iter().map(|path| PreviewClip::File(path.display().to_string())).collect(),
     };
     let prompt = AskedQuestion::new(question.clone(), None).message(recipe.build.prompt);
-    let mut answers = vec![question.answer.clone()];
-    if recipe.method().answers_per_row() > 1 {
-        answers.push(recipe.build.refusal.clone());
-    }
+    let answers = match recipe.train.method.describe().rows {
+        RowKind::Question if recipe.rl.exact => {
+            [question.choices.as_slice(), recipe.build.refusal_texts()].concat()
+        }
+        RowKind::Question | RowKind::Chat => vec![question.answer.clone()],
+        RowKind::Pair | RowKind::OwnAnswer => vec![question.answer.clone(), recipe.build.refusal.clone()],
+    };
     PreviewRow { messages: vec![prompt], answers, clips }
 }
 

@@ -18,6 +18,10 @@ fn a_recipe_trains_by_sampled_and_by_expected_rewards_with_the_same_bytes_on_one
     for exact in ["rl.exact=false", "rl.exact=true"] {
         let desk = Desk::new();
         let recipe = [&RL[..], &[exact]].concat();
+        let plan = desk.run(TRAIN, &[&with_overrides("quick.toml", &recipe)[..], &["--dry-run"]].concat());
+        let plan = plan.succeeded().stdout;
+        let expected = if exact.ends_with("true") { "what is learnt" } else { "what will be rewarded" };
+        assert!(plan.contains("LoRA, RL") && plan.contains(expected), "{plan}");
         desk.train(&recipe).succeeded();
         let first = outputs(&desk.path("run"));
         let log = read_to_string(&desk.path("run/logs/metrics.jsonl")).unwrap();
