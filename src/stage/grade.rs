@@ -4,16 +4,21 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use idk_dataset_builder::read_asked;
-use idk_questions::{AskedQuestion, Judgement, Question, Verdict, judge};
+use idk_questions::{AskedQuestion, Judgement, Question, Verdict};
 use idk_trainer::{Graded, RlConfig};
 
 use crate::recipe::Recipe;
 use crate::terminal::Failure;
 
+/// A question whose options are in the order in which they were shown.
+fn asked(question: Question) -> AskedQuestion {
+    AskedQuestion::new(question, None)
+}
+
 /// The questions of a dataset, by id.
 pub(super) struct Grades<'a> {
     config: &'a RlConfig,
-    questions: HashMap<String, Question>,
+    questions: HashMap<String, AskedQuestion>,
 }
 
 impl<'a> Grades<'a> {
@@ -22,7 +27,7 @@ impl<'a> Grades<'a> {
     /// # Errors
     /// A file that cannot be read.
     pub(super) fn read(recipe: &'a Recipe, dir: &Path) -> Result<Self, Failure> {
-        let of_row = |row: idk_dataset_builder::QuestionRow| (row.id.clone(), row.judged());
+        let of_row = |row: idk_dataset_builder::QuestionRow| (row.id.clone(), asked(row.judged()));
         let questions = read_asked(dir)?.into_iter().map(of_row).collect();
         Ok(Self { config: &recipe.rl, questions })
     }
@@ -32,11 +37,8 @@ impl<'a> Grades<'a> {
     pub(super) fn grade(&self, id: &str, text: &str) -> Graded {
         let judgement = match self.questions.get(id) {
             None => Judgement::UNPARSED,
-            Some(question) if self.config.exact => {
-                let shown = question.clone();
-                AskedQuestion { original: shown.clone(), shown }.judge_chosen(text)
-            }
-            Some(question) => judge(text, question),
+            Some(question) if self.config.exact => question.judge_chosen(text),
+            Some(question) => question.judge(text),
         };
         let reward = match judgement.verdict {
             Verdict::Correct => self.config.correct_reward,
@@ -61,14 +63,17 @@ mod tests {
         };
         for exact in [false, true] {
             let config = RlConfig { exact, refusal_reward: 0.25, wrong_reward: -2.0, ..RlConfig::default() };
-            let grades =
-                Grades { config: &config, questions: HashMap::from([("q".to_owned(), question.clone())]) };
+            let grades = Grades {
+                config: &config,
+                questions: HashMap::from([("q".to_owned(), asked(question.clone()))]),
+            };
             let reward = |text: &str| grades.grade("q", text).reward;
             assert_eq!(["dog", "I don't know", "cat"].map(reward), [1.0, 0.25, -2.0]);
             assert!(grades.grade("q", "I don't know").is_refusal);
         }
         let config = RlConfig::default();
-        let grades = Grades { config: &config, questions: HashMap::from([("q".to_owned(), question)]) };
+        let grades =
+            Grades { config: &config, questions: HashMap::from([("q".to_owned(), asked(question))]) };
         assert_eq!(grades.grade("q", "It is (A), a dog.").reward, 1.0);
         assert_eq!(grades.grade("q", "a train").reward, -1.0, "an answer that names no option is wrong");
     }

@@ -257,3 +257,28 @@ fn lora_dropout_and_a_missing_grader_are_rejected_before_anything_is_written() {
     assert!(matches!(error.unwrap_err(), TrainError::NoGrader));
     assert!(!setup.run.root.exists());
 }
+
+#[test]
+fn given_answers_are_graded_by_their_own_text_even_where_tokens_decode_to_another_spelling() {
+    let lalm = lalm();
+    let mut rows = rows(&lalm, 2);
+    // The tokenizer composes this to one character.
+    let given = ["e\u{301}", "a"];
+    rows.iter_mut().for_each(|row| row.answers = given.map(str::to_owned).to_vec());
+    let seen = std::sync::Mutex::new(std::collections::BTreeSet::new());
+    let note = |id: &str, text: &str| {
+        seen.lock().unwrap().insert(text.to_owned());
+        grade(id, text)
+    };
+    let (lora, rl) = (lora(), rl(true));
+    let train = TrainConfig { max_steps: Some(1), eval_every: 0, ..config() };
+    let config = AdapterConfig {
+        lora: &lora,
+        train: &train,
+        method: MethodConfig::Rl(&rl),
+        grader: Some(Grader(&note)),
+    };
+    let setup = Setup::new();
+    setup.with(false, None, |run| train_adapters(&lalm, config, &rows, Validation::none(), run)).unwrap();
+    assert_eq!(*seen.lock().unwrap(), given.map(str::to_owned).into());
+}

@@ -20,10 +20,11 @@ use idk_model::{Adapters, Lalm, LoraConfig, ModelError};
 use self::config::RlConfig;
 use self::exact::{exact_loss, exact_metrics};
 use self::loss::{rl_loss, rl_metrics};
-use crate::data::{RowTokens, Totals, TrainingBatch, TrainingRow, fingerprint};
+use crate::data::{Loader, RowTokens, Totals, TrainingBatch, TrainingRow, fingerprint};
 use crate::error::TrainError;
 use crate::method::TrainingMethod;
 use crate::step::{AnswerNll, Metrics, Sums};
+use crate::train_run::TrainRun;
 
 /// What an answer is worth.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -56,6 +57,8 @@ pub(crate) struct Rl<'a> {
     reference: Option<Adapters>,
     /// Hash of the tensors of `start`; "base" if they change nothing.
     start_sha256: String,
+    /// With `exact` the grade of every given answer, of all rows of the run.
+    given: Vec<Vec<Graded>>,
     seed: u64,
 }
 
@@ -81,19 +84,18 @@ impl<'a> Rl<'a> {
         let start_sha256 = start.as_ref().map_or(Ok("base".to_owned()), Adapters::sha256)?;
         let reference = start.clone();
         let start = start.map_or_else(fresh, Ok)?;
-        Ok(Self { lalm, config, grader, start, reference, start_sha256, seed })
+        Ok(Self { lalm, config, grader, start, reference, start_sha256, given: Vec::new(), seed })
     }
 
     fn grade(&self, batch: &TrainingBatch, answer: usize, text: &str) -> Graded {
         self.grader.0(&batch.ids[batch.prompt_of[answer]], text)
     }
 
-    /// The grades of the batch's own answers.
-    fn grade_given(&self, batch: &TrainingBatch) -> Result<Vec<Graded>, TrainError> {
-        let text = |(place, ids): (usize, &Vec<u32>)| {
-            Ok(self.grade(batch, place, &self.lalm.tokenizer.decode(ids, true)?))
-        };
-        batch.answers.iter().enumerate().map(text).collect()
+    /// The grades of the batch's given answers, in their order.
+    fn grades(&self, batch: &TrainingBatch) -> Vec<Graded> {
+        let of_row = |&row: &usize| self.given.get(row).cloned().unwrap_or_default().into_iter();
+        let mut rows: Vec<_> = batch.rows.iter().map(of_row).collect();
+        batch.prompt_of.iter().filter_map(|&prompt| rows[prompt].next()).collect()
     }
 }
 
@@ -115,6 +117,16 @@ impl TrainingMethod for Rl<'_> {
         if fits { Ok(()) } else { Err(TrainError::TooLong { id: row.id.clone(), tokens, limit }) }
     }
 
+    /// Given answers are graded by their text: tokens may be decoded to another spelling of it.
+    fn begin(&mut self, rows: [&Loader<'_>; 2], _run: &TrainRun<'_>) -> Result<(), TrainError> {
+        if self.config.exact {
+            let grade =
+                |row: &TrainingRow| row.answers.iter().map(|text| self.grader.0(&row.id, text)).collect();
+            self.given = rows.iter().flat_map(|loader| loader.rows).map(grade).collect();
+        }
+        Ok(())
+    }
+
     fn prepare(&self, batch: &mut TrainingBatch, policy: &Adapters, step: u64) -> Result<(), TrainError> {
         if self.config.exact { self.score_given(batch) } else { self.sample(batch, policy, step) }
     }
@@ -130,7 +142,7 @@ impl TrainingMethod for Rl<'_> {
         totals: Totals,
     ) -> Result<(Tensor<1>, Sums), TrainError> {
         if self.config.exact {
-            exact_loss(self.config, nll, batch, totals, &self.grade_given(batch)?)
+            exact_loss(self.config, nll, batch, totals, &self.grades(batch))
         } else {
             rl_loss(self.config, nll, batch, totals)
         }
