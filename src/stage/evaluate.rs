@@ -9,7 +9,7 @@ use idk_evaluator::{
 };
 use idk_model::{Adapters, Lalm};
 
-use super::self_consistency;
+use super::samples;
 use crate::recipe::{DataSection, Recipe};
 use crate::run::inputs::val_is_test;
 use crate::run::questions::{self, LoadedQuestions, Set};
@@ -84,7 +84,7 @@ impl EvaluationStage<'_> {
         let Some(val) = val.filter(|_| recipe.eval.methods.contains(&Method::SelfConsistency)) else {
             return Ok(None);
         };
-        let of = |set: &Prepared| self_consistency::sample(&self.run.model, recipe, set, &self.eval_dir);
+        let of = |set: &Prepared| samples::sample(&self.run.model, recipe, set, &self.eval_dir);
         Ok(Some(Samples { test: of(test)?, val: of(val)? }))
     }
 

@@ -12,9 +12,9 @@ use crate::answer::prepare::Prepared;
 use crate::answer::prompts::Prompts;
 use crate::answer::record::Answer;
 use crate::answer::run::answer_all;
-use crate::answer::self_consistency::Samples;
 use crate::answer::store::Store;
 use crate::config::EvalConfig;
+use crate::doubt::samples::Samples;
 use crate::error::EvalError;
 use crate::method::{Candidate, Method};
 

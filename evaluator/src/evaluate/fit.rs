@@ -6,8 +6,8 @@ use idk_questions::Verdict;
 
 use crate::answer::prepare::Prepared;
 use crate::answer::record::Answer;
-use crate::answer::self_consistency::self_consistency;
 use crate::answer::subject::Evaluation;
+use crate::compare::measures::self_consistencies;
 use crate::compare::rules::{Rule, fit_on_val, fit_one_pass, fit_self_consistency, group_rule};
 use crate::error::EvalError;
 use crate::method::Method;
@@ -30,7 +30,7 @@ pub(super) fn fit_rule(
             let base = run.answers(&Method::Base.into(), val)?;
             let none = BTreeMap::new();
             let samples = run.subject.samples.map_or(&none, |samples| &samples.val);
-            fit_self_consistency(&base, &self_consistency(val, &base, samples), run.config.threshold_by)
+            fit_self_consistency(&base, &self_consistencies(val, &base, samples), run.config.threshold_by)
         }
         (Method::Group, _) => Ok(group_rule(prepared, run.subject.known_share, run.config.group_known_share)),
         _ => {

@@ -14,9 +14,9 @@ use crate::answer::answers_file::{clear_answers, write_answers};
 use crate::answer::prepare::Prepared;
 use crate::answer::prompts::Prompts;
 use crate::answer::record::Answer;
-use crate::answer::self_consistency::self_consistency;
 use crate::answer::subject::{Evaluation, Subject};
 use crate::compare::groups::{Grouping, count_groups};
+use crate::compare::measures::self_consistencies;
 use crate::compare::methods::compare_method;
 use crate::compare::pairs::pair_results;
 use crate::compare::results::{FORMAT, REJECTED_FILE, Results, base_results, results_file};
@@ -60,7 +60,7 @@ pub fn evaluate(
     let run = Evaluation { subject, config, prompts: &prompts, eval_dir, progress };
     let base = run.answers(&Method::Base.into(), prepared)?;
     write_answers(eval_dir, &Method::Base.into(), prepared, &base)?;
-    let self_consistency = subject.samples.map(|samples| self_consistency(prepared, &base, &samples.test));
+    let self_consistency = subject.samples.map(|samples| self_consistencies(prepared, &base, &samples.test));
     let mut said: BTreeMap<&str, (Vec<Answer>, Option<Rule>)> = BTreeMap::new();
     for who in candidates.iter().filter(|who| !who.method.is_rule()) {
         let answers = run.answers(who, prepared)?;
