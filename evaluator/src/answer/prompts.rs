@@ -96,13 +96,7 @@ impl PromptName {
             Method::TaskAgent => {
                 &[Self::AgentType, Self::AgentTranscript, Self::AgentCaption, Self::AgentAnswer]
             }
-            Method::Base
-            | Method::Threshold
-            | Method::OnePass
-            | Method::SelfConsistency
-            | Method::Group
-            | Method::Random
-            | Method::Adapter => &[],
+            _ => &[],
         }
     }
 }

@@ -46,9 +46,9 @@ pub struct Subject<'a> {
     pub known_share: &'a BTreeMap<String, f64>,
     /// The folder of the run whose evaluation this is: the report shows its sweeps and its training too.
     pub run_dir: Option<&'a Path>,
-    /// The prepared questions that `threshold` and `self-consistency` are fitted on.
+    /// The prepared questions that the thresholds of measures of doubt are fitted on.
     pub val: Option<&'a Prepared>,
-    /// Samples of the base model on both sets, for `self-consistency`.
+    /// Samples of the base model on both sets, for the measures that are made from them.
     pub samples: Option<&'a Samples>,
     /// Names and hashes of model, adapter and questions, copied to `results.json`.
     pub provenance: &'a BTreeMap<String, String>,

@@ -16,7 +16,7 @@ use crate::answer::prompts::Prompts;
 use crate::answer::record::Answer;
 use crate::answer::subject::{Evaluation, Subject};
 use crate::compare::groups::{Grouping, count_groups};
-use crate::compare::measures::self_consistencies;
+use crate::compare::measures::Measured;
 use crate::compare::methods::compare_method;
 use crate::compare::pairs::pair_results;
 use crate::compare::results::{FORMAT, REJECTED_FILE, Results, base_results, results_file};
@@ -29,7 +29,14 @@ use crate::report::html::{report_file, write_report};
 use crate::report::run_files::RunFiles;
 
 use self::candidates::{candidates, check_possible};
-use self::fit::fit_rule;
+use self::fit::{BaseAnswers, fit_rule};
+
+/// What a method answered; a rule, what it refused by.
+struct Said {
+    answers: Vec<Answer>,
+    rule: Option<Rule>,
+    measured: Option<Measured>,
+}
 
 /// Answers the prepared questions with the base model and with every method of the recipe, compares them, and writes
 /// `answers-<name>.jsonl`, `rejected.jsonl`, `report.html` and, last, `results.json` into `eval_dir`.
@@ -59,29 +66,44 @@ pub fn evaluate(
     clear_answers(eval_dir, &names)?;
     let run = Evaluation { subject, config, prompts: &prompts, eval_dir, progress };
     let base = run.answers(&Method::Base.into(), prepared)?;
-    write_answers(eval_dir, &Method::Base.into(), prepared, &base)?;
-    let self_consistency = subject.samples.map(|samples| self_consistencies(prepared, &base, &samples.test));
-    let mut said: BTreeMap<&str, (Vec<Answer>, Option<Rule>)> = BTreeMap::new();
+    write_answers(eval_dir, &Method::Base.into(), prepared, &base, None)?;
+    let on_test = BaseAnswers { prepared, answers: &base, samples: subject.samples.map(|of| &of.test) };
+    let mut said: BTreeMap<&str, Said> = BTreeMap::new();
     for who in candidates.iter().filter(|who| !who.method.is_rule()) {
         let answers = run.answers(who, prepared)?;
-        write_answers(eval_dir, who, prepared, &answers)?;
-        said.insert(&who.name, (answers, None));
+        write_answers(eval_dir, who, prepared, &answers, None)?;
+        said.insert(&who.name, Said { answers, rule: None, measured: None });
     }
+    let val = match subject.val.filter(|_| candidates.iter().any(|who| who.method.is_measure())) {
+        Some(val) => Some((val, run.answers(&Method::Base.into(), val)?)),
+        None => None,
+    };
+    let on_val = val.as_ref().map(|(prepared, answers)| BaseAnswers {
+        prepared,
+        answers,
+        samples: subject.samples.map(|of| &of.val),
+    });
     for who in candidates.iter().filter(|who| who.method.is_rule()) {
         let first = candidates.iter().find(|who| !who.method.is_rule());
-        let like = first.and_then(|who| Some((who.name.as_str(), said.get(who.name.as_str())?.0.as_slice())));
-        let rule = fit_rule(&run, who.method, prepared, like)?;
-        let answers = apply(&rule, prepared, &base, self_consistency.as_deref(), seed)?;
-        write_answers(eval_dir, who, prepared, &answers)?;
-        said.insert(&who.name, (answers, Some(rule)));
+        let like = first
+            .and_then(|who| Some((who.name.as_str(), said.get(who.name.as_str())?.answers.as_slice())));
+        let measured = who.method.is_measure().then(|| on_test.measured(who.method));
+        let rule = fit_rule(&run, who.method, prepared, on_val, like)?;
+        let answers = apply(&rule, prepared, &base, measured.as_ref(), seed)?;
+        let values = measured.as_ref().map(|measured| measured.values.as_slice());
+        write_answers(eval_dir, who, prepared, &answers, values)?;
+        said.insert(&who.name, Said { answers, rule: Some(rule), measured });
     }
+    let self_consistency = subject.samples.map(|_| on_test.measured(Method::SelfConsistency).sureness());
     let mut methods = Vec::new();
     let mut all: Vec<(&str, &[Answer])> = vec![(Method::Base.name(), &base)];
     for who in &candidates {
-        let Some((answers, rule)) = said.get(who.name.as_str()) else { continue };
+        let Some(Said { answers, rule, measured }) = said.get(who.name.as_str()) else { continue };
+        let sureness = measured.as_ref().map(Measured::sureness);
         let rules = RuleInputs {
             known_share: Some(subject.known_share),
             self_consistency: self_consistency.as_deref(),
+            sureness: sureness.as_deref(),
         };
         let mut result = compare_method(prepared, &base, who, answers, rules, config, seed)?;
         result.rule.clone_from(rule);
