@@ -58,11 +58,7 @@ pub fn write_answers(
     Ok(write_jsonl(&answers_file(eval_dir, &who.name), &lines)?)
 }
 
-fn line<'a>(
-    question: &'a AskedQuestion,
-    answer: &'a Answer,
-    measure: Option<Option<f64>>,
-) -> AnswerLine<'a> {
+fn line<'a>(question: &'a AskedQuestion, answer: &'a Answer, measure: Option<Option<f64>>) -> AnswerLine<'a> {
     let (shown, original) = (&question.shown, &question.original);
     let options = &answer.option_log_probs;
     AnswerLine {
@@ -136,6 +132,7 @@ mod tests {
             text: "(A)".to_owned(),
             judgement: judge("(A)", &shown),
             log_prob: Some(-0.5),
+            tokens: Some(2),
             option_log_probs: vec![-0.25, -2.0],
             refusal_margin: None,
             steps: vec![Step::new("reasoning", "woof")],

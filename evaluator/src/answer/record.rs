@@ -29,6 +29,8 @@ pub struct Answer {
     pub judgement: Judgement,
     /// Log-probability of the text and its end, in nats. `None` where a rule put the refusal.
     pub log_prob: Option<f64>,
+    /// Tokens of the text and its end. `None` where a rule put the refusal, and where nobody counted them.
+    pub tokens: Option<usize>,
     /// For each option as it was shown: mean log-probability of its tokens (end included) as the answer, in nats.
     /// Empty if it was not asked for, and for open questions.
     pub option_log_probs: Vec<f64>,
@@ -70,6 +72,7 @@ impl Answer {
             text: REFUSAL.to_owned(),
             judgement: Judgement::REFUSED,
             log_prob: None,
+            tokens: None,
             steps: vec![Step::new("base", &self.text)],
             ..self.clone()
         }
@@ -90,6 +93,7 @@ mod tests {
             text: text.to_owned(),
             judgement: judge(text, &question),
             log_prob: Some(-0.5),
+            tokens: Some(2),
             option_log_probs: vec![-0.25, -2.0],
             refusal_margin: None,
             steps: Vec::new(),

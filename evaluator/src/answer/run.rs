@@ -40,8 +40,11 @@ pub(crate) fn answer_all(
         let said = match store
             .and_then(|store| store.find(&keys, &items, |question, text| runner.judge(question, text)))
         {
-            Some(stored) => {
+            Some(mut stored) => {
                 reused += stored.len();
+                for (answer, (question, _)) in stored.iter_mut().zip(&items) {
+                    runner.count_tokens(question, answer)?;
+                }
                 stored
             }
             None => {

@@ -243,6 +243,7 @@ mod tests {
             text: String::new(),
             judgement: Judgement { verdict, choice, unparsed: false },
             log_prob: Some(-(id as f64)),
+            tokens: None,
             option_log_probs: vec![confidence, confidence],
             refusal_margin: None,
             steps: Vec::new(),

@@ -90,7 +90,8 @@ pub(crate) fn apply(
         Rule::Fitted { rule, fit, .. } => {
             let least = fit.threshold.map(|value| if rule.grows_with_doubt() { -value } else { value });
             let sureness = measured.map(Measured::sureness).unwrap_or_default();
-            let below = |sureness: Option<&f64>| least.is_some_and(|least| sureness.is_some_and(|it| *it < least));
+            let below =
+                |sureness: Option<&f64>| least.is_some_and(|least| sureness.is_some_and(|it| *it < least));
             (0..base.len()).map(|index| below(sureness.get(index))).collect()
         }
         Rule::Group { refused, .. } => {
@@ -139,6 +140,7 @@ mod tests {
                 text: format!("text {index}"),
                 judgement: Judgement { verdict, choice, unparsed: choice.is_none() },
                 log_prob: Some(-1.0 - index as f64),
+                tokens: None,
                 option_log_probs: vec![log_prob],
                 refusal_margin: None,
                 steps: Vec::new(),
@@ -202,10 +204,8 @@ mod tests {
     #[test]
     fn a_share_is_refused_below_its_threshold_and_an_entropy_above() {
         // On val the wrong answers have 3 of 5 and none, the right ones all and 4 of 5: half-way is 0.7.
-        let shares = Measured {
-            method: Method::SelfConsistency,
-            values: [1.0, 0.8, 0.6, 0.0].map(Some).to_vec(),
-        };
+        let shares =
+            Measured { method: Method::SelfConsistency, values: [1.0, 0.8, 0.6, 0.0].map(Some).to_vec() };
         let (rule, threshold, refused) = fitted(&shares);
         assert!((threshold.unwrap() - 0.7).abs() < 1e-12, "{rule:?}");
         assert_eq!(refused, [2, 3]);

@@ -32,7 +32,7 @@ use self::candidates::{candidates, check_possible};
 use self::fit::{BaseAnswers, fit_rule};
 
 /// What a method answered; a rule, what it refused by.
-struct Said {
+struct MethodAnswers {
     answers: Vec<Answer>,
     rule: Option<Rule>,
     measured: Option<Measured>,
@@ -68,11 +68,11 @@ pub fn evaluate(
     let base = run.answers(&Method::Base.into(), prepared)?;
     write_answers(eval_dir, &Method::Base.into(), prepared, &base, None)?;
     let on_test = BaseAnswers { prepared, answers: &base, samples: subject.samples.map(|of| &of.test) };
-    let mut said: BTreeMap<&str, Said> = BTreeMap::new();
+    let mut said: BTreeMap<&str, MethodAnswers> = BTreeMap::new();
     for who in candidates.iter().filter(|who| !who.method.is_rule()) {
         let answers = run.answers(who, prepared)?;
         write_answers(eval_dir, who, prepared, &answers, None)?;
-        said.insert(&who.name, Said { answers, rule: None, measured: None });
+        said.insert(&who.name, MethodAnswers { answers, rule: None, measured: None });
     }
     let val = match subject.val.filter(|_| candidates.iter().any(|who| who.method.is_measure())) {
         Some(val) => Some((val, run.answers(&Method::Base.into(), val)?)),
@@ -85,20 +85,20 @@ pub fn evaluate(
     });
     for who in candidates.iter().filter(|who| who.method.is_rule()) {
         let first = candidates.iter().find(|who| !who.method.is_rule());
-        let like = first
-            .and_then(|who| Some((who.name.as_str(), said.get(who.name.as_str())?.answers.as_slice())));
+        let like =
+            first.and_then(|who| Some((who.name.as_str(), said.get(who.name.as_str())?.answers.as_slice())));
         let measured = who.method.is_measure().then(|| on_test.measured(who.method));
         let rule = fit_rule(&run, who.method, prepared, on_val, like)?;
         let answers = apply(&rule, prepared, &base, measured.as_ref(), seed)?;
         let values = measured.as_ref().map(|measured| measured.values.as_slice());
         write_answers(eval_dir, who, prepared, &answers, values)?;
-        said.insert(&who.name, Said { answers, rule: Some(rule), measured });
+        said.insert(&who.name, MethodAnswers { answers, rule: Some(rule), measured });
     }
     let self_consistency = subject.samples.map(|_| on_test.measured(Method::SelfConsistency).sureness());
     let mut methods = Vec::new();
     let mut all: Vec<(&str, &[Answer])> = vec![(Method::Base.name(), &base)];
     for who in &candidates {
-        let Some(Said { answers, rule, measured }) = said.get(who.name.as_str()) else { continue };
+        let Some(MethodAnswers { answers, rule, measured }) = said.get(who.name.as_str()) else { continue };
         let sureness = measured.as_ref().map(Measured::sureness);
         let rules = RuleInputs {
             known_share: Some(subject.known_share),

@@ -6,6 +6,7 @@ use idk_questions::AskedQuestion;
 use crate::answer::ask::task_agent::TYPE_TOKENS;
 use crate::answer::ask::{Heard, Item, MethodRunner};
 use crate::answer::prompts::PromptName;
+use crate::answer::record::Answer;
 use crate::error::EvalError;
 use crate::method::Method;
 
@@ -48,6 +49,18 @@ impl MethodRunner<'_> {
             most = most.max(self.tokens(clips, &text)? + new_tokens);
         }
         Ok(most)
+    }
+
+    /// Counts the tokens of an answer that an earlier version stored without them.
+    pub(crate) fn count_tokens(
+        &self,
+        question: &AskedQuestion,
+        answer: &mut Answer,
+    ) -> Result<(), EvalError> {
+        if answer.tokens.is_none() {
+            answer.tokens = Some(self.answer_ids(question, &answer.text)?.len());
+        }
+        Ok(())
     }
 
     /// Tokens of the longest answer that is generated or scored.

@@ -11,7 +11,7 @@ mod tests;
 mod think;
 
 use burn::tensor::Tensor;
-use idk_model::{Answerer, Clip, Prompt, SamplingConfig};
+use idk_model::{Answerer, Clip, Generated, Prompt, SamplingConfig};
 use idk_questions::{AskedQuestion, Judgement, PromptStyle};
 
 use crate::answer::options::{ScoredText, refusal_margin};
@@ -28,6 +28,15 @@ pub(crate) type Item<'a> = (&'a AskedQuestion, &'a [Clip]);
 struct Heard<'a> {
     asked: &'a AskedQuestion,
     audio: Vec<Tensor<2>>,
+}
+
+/// What the model says to a prompt.
+struct Reply {
+    text: String,
+    /// Of the text and its end, in nats.
+    log_prob: f64,
+    /// Of the text and its end.
+    tokens: usize,
 }
 
 /// A model in front of a test set: who answers, and how.
@@ -78,13 +87,14 @@ impl MethodRunner<'_> {
         };
         let answers = questions.iter().zip(said).zip(steps).zip(scored);
         Ok(answers
-            .map(|(((question, (text, log_prob)), steps), scored)| {
+            .map(|(((question, Reply { text, log_prob, tokens }), steps), scored)| {
                 let options = if self.with_options { question.asked.shown.choices.len() } else { 0 };
                 Answer {
                     id: question.asked.id().to_owned(),
                     judgement: self.judge(question.asked, &text),
                     text,
                     log_prob: Some(log_prob),
+                    tokens: Some(tokens),
                     option_log_probs: scored[..options].iter().map(ScoredText::mean_log_prob).collect(),
                     refusal_margin: if self.with_options { refusal_margin(&scored, answer_by) } else { None },
                     steps,
@@ -106,14 +116,14 @@ impl MethodRunner<'_> {
         if self.method == Method::Base { 0.0 } else { self.config.refusal_offset }
     }
 
-    /// What the model says to each prompt, and its log-probability.
-    fn say(&self, prompts: &[Prompt], max_new_tokens: usize) -> Result<Vec<(String, f64)>, EvalError> {
+    /// What the model says to each prompt.
+    fn say(&self, prompts: &[Prompt], max_new_tokens: usize) -> Result<Vec<Reply>, EvalError> {
         let decoding = SamplingConfig { max_new_tokens, ..self.config.decoding() };
         // Greedy decoding draws nothing: the seed only says that there is one answer.
         let seeds = vec![vec![0]; prompts.len()];
         let generated = self.answerer.answer(prompts, &decoding, &seeds)?;
-        let said: Vec<(String, f64)> =
-            generated.into_iter().flatten().map(|answer| (answer.text, answer.log_prob)).collect();
+        let reply = |Generated { text, log_prob, ids, .. }| Reply { text, log_prob, tokens: ids.len() };
+        let said: Vec<Reply> = generated.into_iter().flatten().map(reply).collect();
         if said.len() == prompts.len() {
             return Ok(said);
         }
