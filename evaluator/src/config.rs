@@ -36,8 +36,8 @@ impl AnswerBy {
 pub struct EvalConfig {
     /// Methods that are compared with the base model: `adapter`, `idk-prompt`, `mcot`, `mcot-few-shot`, `task-agent`,
     /// the measures of doubt `threshold`, `one-pass`, `perplexity`, `option-probability`, `self-consistency`,
-    /// `predictive-entropy`, `length-normalised-entropy`, `semantic-entropy`, `discrete-semantic-entropy`, and `group`,
-    /// `random`. The base itself is always answered, and `adapter` only where there is one. Default `["adapter"]`.
+    /// `predictive-entropy`, `length-normalised-entropy`, `semantic-entropy`, `discrete-semantic-entropy`,
+    /// `p-true`, `verbalised-confidence`, `self-verification`, then `explicit-option`, `group`, `random`. The base itself is always answered, and `adapter` only where there is one. Default `["adapter"]`.
     pub methods: Vec<Method>,
     /// How a question that has options is answered. `text`: with what the model says. `guided`: the same, but each token
     /// must lead to one of its options or to a refusal of [build]; nothing else can be answered. `options`: all of these are
@@ -104,6 +104,18 @@ pub struct PromptFiles {
     /// What makes it answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub agent_answer: Option<PathBuf>,
+    /// What `p-true` asks about an answer and the samples.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub p_true: Option<PathBuf>,
+    /// What `verbalised-confidence` asks after an answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verbalised_confidence: Option<PathBuf>,
+    /// What `self-verification` asks after an answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub self_verification: Option<PathBuf>,
+    /// The option that `explicit-option` adds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub explicit_option: Option<PathBuf>,
 }
 
 impl PromptFiles {
@@ -120,6 +132,10 @@ impl PromptFiles {
             agent_transcript: name(&self.agent_transcript),
             agent_caption: name(&self.agent_caption),
             agent_answer: name(&self.agent_answer),
+            p_true: name(&self.p_true),
+            verbalised_confidence: name(&self.verbalised_confidence),
+            self_verification: name(&self.self_verification),
+            explicit_option: name(&self.explicit_option),
         }
     }
 }

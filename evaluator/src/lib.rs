@@ -38,6 +38,7 @@ pub use config::{AnswerBy, EvalConfig, PromptFiles};
 pub use doubt::answer_probability::perplexity;
 pub use doubt::meaning::Meaning;
 pub use doubt::option_probability::option_probability;
+pub use doubt::own_words::{approval, stated_confidence};
 pub use doubt::predictive_entropy::{length_normalised_entropy, predictive_entropy};
 pub use doubt::samples::{SampledAnswer, SampledAnswers, Samples};
 pub use doubt::self_consistency::self_consistency;

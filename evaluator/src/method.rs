@@ -37,6 +37,16 @@ pub enum Method {
     SemanticEntropy,
     /// The same with meanings weighed by the number of samples.
     DiscreteSemanticEntropy,
+    /// The base model's answers; refused where it finds "True" less likely as the verdict on its answer than a threshold
+    /// fitted on val. It sees its samples too.
+    PTrue,
+    /// The base model's answers; refused where it states less confidence in them than a threshold fitted on val.
+    VerbalisedConfidence,
+    /// The base model's answers; refused where it finds "Yes" less likely than a threshold fitted on val, asked whether the
+    /// recording supports its answer.
+    SelfVerification,
+    /// The base model with one more option, that the question cannot be answered; who chooses it refuses.
+    ExplicitOption,
     /// The base model's answers; refused in the sub-categories of which it knows too little.
     Group,
     /// The base model's answers; refused at random.
@@ -47,7 +57,7 @@ pub enum Method {
 
 impl Method {
     /// All of them.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 21] = [
         Self::Base,
         Self::IdkPrompt,
         Self::Mcot,
@@ -62,6 +72,10 @@ impl Method {
         Self::LengthNormalisedEntropy,
         Self::SemanticEntropy,
         Self::DiscreteSemanticEntropy,
+        Self::PTrue,
+        Self::VerbalisedConfidence,
+        Self::SelfVerification,
+        Self::ExplicitOption,
         Self::Group,
         Self::Random,
         Self::Adapter,
@@ -84,6 +98,10 @@ impl Method {
             Self::LengthNormalisedEntropy => "length-normalised-entropy",
             Self::SemanticEntropy => "semantic-entropy",
             Self::DiscreteSemanticEntropy => "discrete-semantic-entropy",
+            Self::PTrue => "p-true",
+            Self::VerbalisedConfidence => "verbalised-confidence",
+            Self::SelfVerification => "self-verification",
+            Self::ExplicitOption => "explicit-option",
             Self::Group => "group",
             Self::Random => "random",
             Self::Adapter => "adapter",
@@ -93,12 +111,18 @@ impl Method {
     /// Whether it is a measure of doubt: the base model's answers, refused beyond a threshold that is fitted on val.
     pub fn is_measure(self) -> bool {
         self.needs_samples()
+            || self.asks_about_answer()
             || matches!(self, Self::Threshold | Self::OnePass | Self::Perplexity | Self::OptionProbability)
     }
 
     /// Whether it is made from samples of the base model.
     pub fn needs_samples(self) -> bool {
-        self == Self::SelfConsistency || self.is_entropy()
+        matches!(self, Self::SelfConsistency | Self::PTrue) || self.is_entropy()
+    }
+
+    /// Whether it asks the base model about its own answer.
+    pub fn asks_about_answer(self) -> bool {
+        matches!(self, Self::PTrue | Self::VerbalisedConfidence | Self::SelfVerification)
     }
 
     /// Whether it is higher the less sure the model is; the other measures are lower.

@@ -34,7 +34,7 @@ pub(crate) fn answer_all(
         let items: Vec<Item<'_>> = batch.iter().map(|&index| items[index]).collect();
         let key = |(question, clips): &Item<'_>| {
             let audio_sha256: Vec<&str> = clips.iter().map(Clip::sha256).collect();
-            item_key(candidate, question, &audio_sha256)
+            item_key(candidate, question, &audio_sha256, runner.own_answer(question))
         };
         let keys: Vec<String> = items.iter().map(key).collect();
         let said = match store
@@ -81,7 +81,8 @@ pub fn answer_plainly(
     let method = if answerer.adapters.is_some() { Method::Adapter } else { Method::Base };
     let prompts = Prompts::load(&config.prompts)?;
     let (style, refusals) = (prepared.style, prepared.refusals.as_slice());
+    let (prompts, with_options, own_answers) = (&prompts, false, None);
     let runner =
-        MethodRunner { answerer, method, prompts: &prompts, style, refusals, with_options: false, config };
+        MethodRunner { answerer, method, prompts, style, refusals, with_options, own_answers, config };
     answer_all(&runner, prepared, "", None, progress)
 }

@@ -7,6 +7,8 @@ use idk_common::progress::NewProgress;
 use idk_model::{Adapters, Answerer, FeatureStore, Lalm};
 
 use crate::answer::ask::MethodRunner;
+use crate::answer::ask::explicit_option::refusals_of;
+use crate::answer::ask::own_answer::OwnAnswers;
 use crate::answer::key::candidate_key;
 use crate::answer::prepare::Prepared;
 use crate::answer::prompts::Prompts;
@@ -81,6 +83,30 @@ impl Evaluation<'_> {
         adapter: Option<&NamedAdapter>,
         prepared: &Prepared,
     ) -> Result<Vec<Answer>, EvalError> {
+        self.run(label, method, adapter, prepared, None)
+    }
+
+    /// What the base model says about its own answers.
+    ///
+    /// # Errors
+    /// As [`Evaluation::answers_of`].
+    pub(crate) fn about_answers(
+        &self,
+        method: Method,
+        prepared: &Prepared,
+        own_answers: &OwnAnswers,
+    ) -> Result<Vec<Answer>, EvalError> {
+        self.run(method.name(), method, None, prepared, Some(own_answers))
+    }
+
+    fn run(
+        &self,
+        label: &str,
+        method: Method,
+        adapter: Option<&NamedAdapter>,
+        prepared: &Prepared,
+        own_answers: Option<&OwnAnswers>,
+    ) -> Result<Vec<Answer>, EvalError> {
         let base = Answerer::base(self.subject.lalm, self.subject.features);
         let answerer = match adapter {
             Some(adapter) => base.adapted(&adapter.adapters)?,
@@ -91,9 +117,10 @@ impl Evaluation<'_> {
             method,
             prompts: self.prompts,
             style: prepared.style,
-            refusals: &prepared.refusals,
+            refusals: &refusals_of(method, self.prompts, &prepared.refusals),
             // The threshold rule refuses by the base model's option probabilities; a curve is made of both.
-            with_options: matches!(method, Method::Base | Method::Adapter),
+            with_options: matches!(method, Method::Base | Method::Adapter | Method::ExplicitOption),
+            own_answers,
             config: self.config,
         };
         let adapter_sha256 = adapter.map(|adapter| adapter.sha256.as_str());

@@ -7,6 +7,7 @@ use crate::answer::record::Answer;
 use crate::doubt::answer_probability::perplexity;
 use crate::doubt::meaning::Meaning;
 use crate::doubt::option_probability::option_probability;
+use crate::doubt::own_words::{approval, stated_confidence};
 use crate::doubt::predictive_entropy::{length_normalised_entropy, predictive_entropy};
 use crate::doubt::samples::{SampledAnswer, SampledAnswers};
 use crate::doubt::self_consistency::self_consistency;
@@ -39,6 +40,16 @@ impl Measured {
         Self { method, values: values.collect() }
     }
 
+    /// The same from what the model said about its own answers.
+    pub(crate) fn of_replies(method: Method, replies: &[Answer]) -> Self {
+        Self { method, values: replies.iter().map(|reply| of_reply(method, reply)).collect() }
+    }
+
+    /// How near a method that answers by itself was to refusing each question.
+    pub(crate) fn of_margins(method: Method, answers: &[Answer]) -> Self {
+        Self { method, values: answers.iter().map(|answer| answer.refusal_margin).collect() }
+    }
+
     /// How sure the model is of each answer: the higher, the surer.
     pub(crate) fn sureness(&self) -> Vec<f64> {
         let sure = |value: &Option<f64>| match value {
@@ -64,6 +75,15 @@ fn value(method: Method, shown: &Question, answer: &Answer, samples: &[SampledAn
         Method::LengthNormalisedEntropy => length_normalised_entropy(samples),
         Method::SemanticEntropy => semantic_entropy(samples),
         Method::DiscreteSemanticEntropy => discrete_semantic_entropy(samples),
+        _ => None,
+    }
+}
+
+/// The value of a measure that the model was asked for.
+fn of_reply(method: Method, reply: &Answer) -> Option<f64> {
+    match (method, reply.option_log_probs.as_slice()) {
+        (Method::VerbalisedConfidence, _) => stated_confidence(&reply.text),
+        (_, &[yes, no]) => approval([yes, no]),
         _ => None,
     }
 }
@@ -136,9 +156,28 @@ mod tests {
     }
 
     #[test]
+    fn a_reply_about_an_answer_is_a_share_of_two_or_a_number() {
+        let (_, base, _) = case();
+        let reply = |text: &str, log_probs: Vec<f64>| Answer {
+            text: text.to_owned(),
+            option_log_probs: log_probs,
+            ..base[0].clone()
+        };
+        let replies = [reply("Yes", vec![0.3_f64.ln(), 0.1_f64.ln()]), reply("70", Vec::new())];
+        for method in Method::ALL.into_iter().filter(|method| method.asks_about_answer()) {
+            let values = Measured::of_replies(method, &replies).values;
+            match method {
+                Method::VerbalisedConfidence => assert_eq!(values, [None, Some(70.0)]),
+                _ => assert!((values[0].unwrap() - 0.75).abs() < 1e-12 && values[1].is_none(), "{values:?}"),
+            }
+        }
+    }
+
+    #[test]
     fn every_measure_is_in_the_table_of_the_test_above_and_sureness_falls_with_doubt() {
         let (prepared, base, samples) = case();
-        for method in Method::ALL.into_iter().filter(|method| method.is_measure()) {
+        let asked = |method: &Method| method.is_measure() && !method.asks_about_answer();
+        for method in Method::ALL.into_iter().filter(asked) {
             let measured = Measured::new(method, &prepared, &base, Some(&samples));
             let value = measured.values[0].unwrap_or_else(|| panic!("{method:?} has no value"));
             let sureness = if method.grows_with_doubt() { -value } else { value };

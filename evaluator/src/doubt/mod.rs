@@ -4,6 +4,7 @@
 pub(crate) mod answer_probability;
 pub(crate) mod meaning;
 pub(crate) mod option_probability;
+pub(crate) mod own_words;
 pub(crate) mod predictive_entropy;
 pub(crate) mod samples;
 pub(crate) mod self_consistency;

@@ -2,6 +2,7 @@
 
 use idk_questions::Verdict;
 
+use crate::answer::ask::own_answer::{OwnAnswer, OwnAnswers};
 use crate::answer::prepare::Prepared;
 use crate::answer::record::Answer;
 use crate::answer::subject::Evaluation;
@@ -21,8 +22,22 @@ pub(super) struct BaseAnswers<'a> {
 
 impl BaseAnswers<'_> {
     /// Measures the doubt of every answer.
-    pub(super) fn measured(&self, method: Method) -> Measured {
-        Measured::new(method, self.prepared, self.answers, self.samples)
+    ///
+    /// # Errors
+    /// As [`Evaluation::about_answers`].
+    pub(super) fn measured(&self, run: &Evaluation<'_>, method: Method) -> Result<Measured, EvalError> {
+        if !method.asks_about_answer() {
+            return Ok(Measured::new(method, self.prepared, self.answers, self.samples));
+        }
+        let own_answer = |answer: &Answer| {
+            let samples = self.samples.filter(|_| method.needs_samples());
+            let samples = samples.and_then(|samples| samples.get(&answer.id));
+            let samples = samples.into_iter().flatten().map(|sample| sample.text.clone()).collect();
+            (answer.id.clone(), OwnAnswer { answer: answer.text.clone(), samples })
+        };
+        let own_answers: OwnAnswers = self.answers.iter().map(own_answer).collect();
+        let replies = run.about_answers(method, self.prepared, &own_answers)?;
+        Ok(Measured::of_replies(method, &replies))
     }
 }
 
@@ -37,7 +52,7 @@ pub(super) fn fit_rule(
     match (method, val) {
         (Method::Group, _) => Ok(group_rule(prepared, run.subject.known_share, run.config.group_known_share)),
         (method, Some(val)) if method.is_measure() => {
-            Rule::fitted(&val.measured(method), val.answers, run.config.threshold_by)
+            Rule::fitted(&val.measured(run, method)?, val.answers, run.config.threshold_by)
         }
         _ => {
             let refused = |answers: &[Answer]| {

@@ -72,7 +72,9 @@ pub fn evaluate(
     for who in candidates.iter().filter(|who| !who.method.is_rule()) {
         let answers = run.answers(who, prepared)?;
         write_answers(eval_dir, who, prepared, &answers, None)?;
-        said.insert(&who.name, MethodAnswers { answers, rule: None, measured: None });
+        let chosen = who.method == Method::ExplicitOption;
+        let measured = chosen.then(|| Measured::of_margins(who.method, &answers));
+        said.insert(&who.name, MethodAnswers { answers, rule: None, measured });
     }
     let val = match subject.val.filter(|_| candidates.iter().any(|who| who.method.is_measure())) {
         Some(val) => Some((val, run.answers(&Method::Base.into(), val)?)),
@@ -87,14 +89,20 @@ pub fn evaluate(
         let first = candidates.iter().find(|who| !who.method.is_rule());
         let like =
             first.and_then(|who| Some((who.name.as_str(), said.get(who.name.as_str())?.answers.as_slice())));
-        let measured = who.method.is_measure().then(|| on_test.measured(who.method));
+        let measured = match who.method.is_measure() {
+            true => Some(on_test.measured(&run, who.method)?),
+            false => None,
+        };
         let rule = fit_rule(&run, who.method, prepared, on_val, like)?;
         let answers = apply(&rule, prepared, &base, measured.as_ref(), seed)?;
         let values = measured.as_ref().map(|measured| measured.values.as_slice());
         write_answers(eval_dir, who, prepared, &answers, values)?;
         said.insert(&who.name, MethodAnswers { answers, rule: Some(rule), measured });
     }
-    let self_consistency = subject.samples.map(|_| on_test.measured(Method::SelfConsistency).sureness());
+    let self_consistency = match subject.samples {
+        Some(_) => Some(on_test.measured(&run, Method::SelfConsistency)?.sureness()),
+        None => None,
+    };
     let mut methods = Vec::new();
     let mut all: Vec<(&str, &[Answer])> = vec![(Method::Base.name(), &base)];
     for who in &candidates {

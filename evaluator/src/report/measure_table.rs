@@ -5,6 +5,7 @@ use idk_questions::metrics::{UNDEFINED, show, show_signed};
 use crate::compare::methods::{MethodResult, TaskResult};
 use crate::compare::results::Results;
 use crate::compare::yardsticks::Auroc;
+use crate::method::Method;
 use crate::report::table::{name, percent};
 use crate::report::text_table::{Cell, TextTable, markdown};
 use crate::report::yardstick_table::rgi;
@@ -13,14 +14,15 @@ use crate::report::yardstick_table::rgi;
 pub(crate) const MEASURE_NOTE: &str = "AUROC within sub-categories (over all questions): is what the base model gets \
     wrong more doubtful than what it gets right?\nreadable: the same without answers that name no option. AURC: area under \
     the risk-coverage curve, lower is better.\nThe other columns: with the threshold that was fitted on val; random: RGI of \
-    refusing as many at random.";
+    refusing as many at random.\nexplicit-option refuses by itself, without a threshold.";
 
 const HEAD: [&str; 10] =
     ["measure", "AUROC", "readable", "AURC", "Acc", "Tru", "Rel", "refused", "RGI", "random"];
 
-/// The measures of an evaluation.
+/// The measures of an evaluation, and the option that is one more way to ask for doubt.
 pub(crate) fn measures(results: &Results) -> impl Iterator<Item = &MethodResult> {
-    results.methods.iter().filter(|method| method.method.is_measure())
+    let is_shown = |method: Method| method.is_measure() || method == Method::ExplicitOption;
+    results.methods.iter().filter(move |result| is_shown(result.method))
 }
 
 /// One row per measure on a task, below a head; no row without measures.
@@ -86,7 +88,6 @@ pub(crate) mod tests {
 
     use super::*;
     use crate::compare::methods::ReadableResult;
-    use crate::method::Method;
     use crate::report::table::tests::golden_results;
 
     /// The paper's row as that of a measure, with areas of its own.

@@ -2,8 +2,10 @@
 //!
 //! The recordings of a batch are heard once, before; every pass uses the same features.
 
+pub(crate) mod explicit_option;
 mod from_list;
 mod length;
+pub(crate) mod own_answer;
 mod prompt;
 mod task_agent;
 #[cfg(test)]
@@ -14,6 +16,7 @@ use burn::tensor::Tensor;
 use idk_model::{Answerer, Clip, Generated, Prompt, SamplingConfig};
 use idk_questions::{AskedQuestion, Judgement, PromptStyle};
 
+use crate::answer::ask::own_answer::OwnAnswers;
 use crate::answer::options::{ScoredText, refusal_margin};
 use crate::answer::prompts::Prompts;
 use crate::answer::record::Answer;
@@ -50,6 +53,8 @@ pub(crate) struct MethodRunner<'a> {
     pub(crate) refusals: &'a [String],
     /// Also computes the log-probability of every option: one more pass over each prompt.
     pub(crate) with_options: bool,
+    /// What the model is asked about, for methods that ask about its own answers.
+    pub(crate) own_answers: Option<&'a OwnAnswers>,
     pub(crate) config: &'a EvalConfig,
 }
 
@@ -66,6 +71,9 @@ impl MethodRunner<'_> {
             heard.push(Heard { asked, audio: features.by_ref().take(clips.len()).collect() });
         }
         let questions = heard.as_slice();
+        if self.method.asks_about_answer() {
+            return self.ask_about(questions);
+        }
         let (prompts, steps) = match self.method {
             Method::Mcot | Method::McotFewShot => self.think(questions)?,
             Method::TaskAgent => self.note(questions)?,
@@ -107,6 +115,7 @@ impl MethodRunner<'_> {
     pub(crate) fn judge(&self, question: &AskedQuestion, text: &str) -> Judgement {
         match self.is_from_list(question) {
             true => question.judge_chosen(text),
+            false if self.method == Method::ExplicitOption => self.judge_with_option(question, text),
             false => question.judge(text),
         }
     }

@@ -39,6 +39,7 @@ fn with_answers_by<T>(method: Method, answer_by: AnswerBy, check: impl FnOnce(&M
         style: PromptStyle::Lettered,
         refusals: &refusals,
         with_options: false,
+        own_answers: None,
         config: &config,
     })
 }
