@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 /// A text that a method of several steps made before its answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
-    /// What it is: `reasoning`, `type`, `transcript`, `caption`; `base` for an answer that a rule replaced.
+    /// What it is: `reasoning`, `type`, `transcript`, `caption`; `base` for an answer that a rule replaced; the name of a measure
+    /// of doubt for what the model said about its answer.
     pub step: String,
     /// The text.
     pub text: String,

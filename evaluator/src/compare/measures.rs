@@ -3,7 +3,7 @@
 use idk_questions::Question;
 
 use crate::answer::prepare::Prepared;
-use crate::answer::record::Answer;
+use crate::answer::record::{Answer, Step};
 use crate::doubt::answer_probability::perplexity;
 use crate::doubt::meaning::Meaning;
 use crate::doubt::option_probability::option_probability;
@@ -21,6 +21,8 @@ pub(crate) struct Measured {
     pub(crate) method: Method,
     /// In the measure's own unit. `None` where it has no value: that counts as the most doubtful.
     pub(crate) values: Vec<Option<f64>>,
+    /// What the model said, where it was asked about its own answers.
+    pub(crate) replies: Option<Vec<String>>,
 }
 
 impl Measured {
@@ -37,17 +39,29 @@ impl Measured {
         };
         let shown = prepared.questions.iter().map(|question| &question.shown);
         let values = shown.zip(base).map(value).map(|value| value.filter(|value| value.is_finite()));
-        Self { method, values: values.collect() }
+        Self { method, values: values.collect(), replies: None }
     }
 
     /// The same from what the model said about its own answers.
     pub(crate) fn of_replies(method: Method, replies: &[Answer]) -> Self {
-        Self { method, values: replies.iter().map(|reply| of_reply(method, reply)).collect() }
+        let values = replies.iter().map(|reply| of_reply(method, reply)).collect();
+        let replies = replies.iter().map(|reply| reply.text.clone()).collect();
+        Self { method, values, replies: Some(replies) }
     }
 
     /// How near a method that answers by itself was to refusing each question.
     pub(crate) fn of_margins(method: Method, answers: &[Answer]) -> Self {
-        Self { method, values: answers.iter().map(|answer| answer.refusal_margin).collect() }
+        let values = answers.iter().map(|answer| answer.refusal_margin).collect();
+        Self { method, values, replies: None }
+    }
+
+    /// The answers with what the model said about each as a step.
+    pub(crate) fn with_replies(&self, mut answers: Vec<Answer>) -> Vec<Answer> {
+        let replies = self.replies.iter().flatten();
+        for (answer, reply) in answers.iter_mut().zip(replies) {
+            answer.steps.push(Step::new(self.method.name(), reply));
+        }
+        answers
     }
 
     /// How sure the model is of each answer: the higher, the surer.
@@ -183,7 +197,8 @@ mod tests {
             let sureness = if method.grows_with_doubt() { -value } else { value };
             assert_eq!(measured.sureness()[0], sureness, "{method:?}");
         }
-        let missing = Measured { method: Method::SemanticEntropy, values: vec![None, Some(0.5)] };
+        let missing =
+            Measured { method: Method::SemanticEntropy, values: vec![None, Some(0.5)], replies: None };
         assert_eq!(missing.sureness(), [f64::NEG_INFINITY, -0.5]);
     }
 }

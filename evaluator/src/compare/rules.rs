@@ -204,8 +204,11 @@ mod tests {
     #[test]
     fn a_share_is_refused_below_its_threshold_and_an_entropy_above() {
         // On val the wrong answers have 3 of 5 and none, the right ones all and 4 of 5: half-way is 0.7.
-        let shares =
-            Measured { method: Method::SelfConsistency, values: [1.0, 0.8, 0.6, 0.0].map(Some).to_vec() };
+        let shares = Measured {
+            method: Method::SelfConsistency,
+            values: [1.0, 0.8, 0.6, 0.0].map(Some).to_vec(),
+            replies: None,
+        };
         let (rule, threshold, refused) = fitted(&shares);
         assert!((threshold.unwrap() - 0.7).abs() < 1e-12, "{rule:?}");
         assert_eq!(refused, [2, 3]);
@@ -213,14 +216,15 @@ mod tests {
         assert_eq!((&json["rule"], json.get("probability")), (&json!("self-consistency"), None));
         // The third answer has no entropy: it is as doubtful as can be.
         let values = vec![Some(0.0), Some(0.5), None, Some(1.0)];
-        let (rule, threshold, refused) = fitted(&Measured { method: Method::SemanticEntropy, values });
+        let (rule, threshold, refused) =
+            fitted(&Measured { method: Method::SemanticEntropy, values, replies: None });
         assert_eq!((threshold, refused), (Some(0.75), vec![2, 3]));
         assert_eq!(serde_json::from_value::<Rule>(serde_json::to_value(&rule).unwrap()).unwrap(), rule);
     }
 
     #[test]
     fn a_measure_that_says_nothing_refuses_nothing_and_says_why() {
-        let flat = Measured { method: Method::Perplexity, values: vec![Some(2.0); 4] };
+        let flat = Measured { method: Method::Perplexity, values: vec![Some(2.0); 4], replies: None };
         let (rule, threshold, refused) = fitted(&flat);
         assert_eq!((threshold, refused), (None, Vec::new()));
         let json = serde_json::to_value(&rule).unwrap();

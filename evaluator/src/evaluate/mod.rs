@@ -94,7 +94,10 @@ pub fn evaluate(
             false => None,
         };
         let rule = fit_rule(&run, who.method, prepared, on_val, like)?;
-        let answers = apply(&rule, prepared, &base, measured.as_ref(), seed)?;
+        let mut answers = apply(&rule, prepared, &base, measured.as_ref(), seed)?;
+        if let Some(measured) = &measured {
+            answers = measured.with_replies(answers);
+        }
         let values = measured.as_ref().map(|measured| measured.values.as_slice());
         write_answers(eval_dir, who, prepared, &answers, values)?;
         said.insert(&who.name, MethodAnswers { answers, rule: Some(rule), measured });

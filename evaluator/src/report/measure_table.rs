@@ -12,9 +12,9 @@ use crate::report::yardstick_table::rgi;
 
 /// What the columns are.
 pub(crate) const MEASURE_NOTE: &str = "AUROC within sub-categories (over all questions): is what the base model gets \
-    wrong more doubtful than what it gets right?\nreadable: the same without answers that name no option. AURC: area under \
-    the risk-coverage curve, lower is better.\nThe other columns: with the threshold that was fitted on val; random: RGI of \
-    refusing as many at random.\nexplicit-option refuses by itself, without a threshold.";
+    wrong doubted more than what it gets right?\nreadable: the same without answers that name no option. AURC: area under \
+    the risk-coverage curve, lower is better.\nThe other columns: with the threshold that was fitted on val \
+    (explicit-option refuses by itself);\nrandom: RGI of refusing as many at random.";
 
 const HEAD: [&str; 10] =
     ["measure", "AUROC", "readable", "AURC", "Acc", "Tru", "Rel", "refused", "RGI", "random"];
