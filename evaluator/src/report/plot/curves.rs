@@ -17,7 +17,7 @@ type Curve<'a> = (&'a str, usize, &'a RiskCoverage);
 /// A plot for each task that has curves; those of the base model and of the methods that run a model (the rules refuse
 /// the base model's answers, so their curves are its own).
 pub(crate) fn curves(results: &Results) -> Vec<Plot> {
-    let kind = Kind { file: "risk-coverage", title: "Risk and coverage" };
+    let kind = CurveKind { file: "risk-coverage", title: "Risk and coverage" };
     plots(results, &kind, |task| {
         let base =
             results.base.iter().filter(|row| row.task == task).map(|row| ("base", 0, &row.risk_coverage));
@@ -28,7 +28,7 @@ pub(crate) fn curves(results: &Results) -> Vec<Plot> {
 
 /// A plot for each task with the curves of all measures of doubt over the base model's answers.
 pub(crate) fn measure_curves(results: &Results) -> Vec<Plot> {
-    let kind = Kind { file: "risk-coverage-measures", title: "Risk and coverage of measures of doubt" };
+    let kind = CurveKind { file: "risk-coverage-measures", title: "Risk and coverage of measures of doubt" };
     plots(results, &kind, |task| {
         measures(results).enumerate().flat_map(|(index, method)| curves_of(method, task, index + 1)).collect()
     })
@@ -44,13 +44,13 @@ fn curves_of<'a>(
 }
 
 /// What is drawn: the beginning of the file's name and of the title.
-struct Kind {
+struct CurveKind {
     file: &'static str,
     title: &'static str,
 }
 
 /// A plot for each task for which there are curves, all with one axis of risks.
-fn plots<'a>(results: &'a Results, kind: &Kind, of_task: impl Fn(&str) -> Vec<Curve<'a>>) -> Vec<Plot> {
+fn plots<'a>(results: &'a Results, kind: &CurveKind, of_task: impl Fn(&str) -> Vec<Curve<'a>>) -> Vec<Plot> {
     let of_task =
         |task: &str| -> Vec<Curve<'a>> { of_task(task).into_iter().filter(|curve| curve.2.n > 0).collect() };
     let tasks: Vec<(&str, Vec<Curve<'_>>)> =
@@ -63,7 +63,7 @@ fn plots<'a>(results: &'a Results, kind: &Kind, of_task: impl Fn(&str) -> Vec<Cu
     drawn.map(|(task, curves)| plot(kind, task, curves, &risk)).collect()
 }
 
-fn plot(kind: &Kind, task: &str, curves: &[Curve<'_>], risk: &Axis) -> Plot {
+fn plot(kind: &CurveKind, task: &str, curves: &[Curve<'_>], risk: &Axis) -> Plot {
     let coverage = Axis { values: [0.0, 1.0], pixels: SMALL.across, step: 0.2 };
     let ticks: Vec<(f64, String)> =
         coverage.ticks().into_iter().map(|(value, label)| (coverage.at(value), label)).collect();
