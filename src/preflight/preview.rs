@@ -109,10 +109,8 @@ fn question_row(recipe: &Recipe, seen: &Seen) -> PreviewRow {
         None => question.audio.iter().map(|path| PreviewClip::File(path.display().to_string())).collect(),
     };
     let prompt = AskedQuestion::new(question.clone(), None).message(recipe.build.prompt);
-    let answers = match recipe.train.method.describe().rows {
-        RowKind::Question if recipe.rl.exact => {
-            [question.choices.as_slice(), recipe.build.refusal_texts()].concat()
-        }
+    let answers = match recipe.method().rows() {
+        RowKind::GivenAnswers => [question.choices.as_slice(), recipe.build.refusal_texts()].concat(),
         RowKind::Question | RowKind::Chat => vec![question.answer.clone()],
         RowKind::Pair | RowKind::OwnAnswer => vec![question.answer.clone(), recipe.build.refusal.clone()],
     };

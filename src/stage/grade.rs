@@ -1,11 +1,11 @@
-//! What answers are worth, for reinforcement learning: the judge's verdict, with the rewards of `[rl]`.
+//! What answers are worth where a method grades them: the judge's verdict, with the rewards of `[rl]`.
 
 use std::collections::HashMap;
 use std::path::Path;
 
 use idk_dataset_builder::read_asked;
 use idk_questions::{AskedQuestion, Judgement, Question, Verdict};
-use idk_trainer::{Graded, RlConfig};
+use idk_trainer::{Graded, RlConfig, RowKind};
 
 use crate::recipe::Recipe;
 use crate::terminal::Failure;
@@ -17,7 +17,9 @@ fn asked(question: Question) -> AskedQuestion {
 
 /// The questions of a dataset, by id.
 pub(super) struct Grades<'a> {
-    config: &'a RlConfig,
+    rewards: &'a RlConfig,
+    /// Whether all answers are options or refusals, letter for letter.
+    are_given: bool,
     questions: HashMap<String, AskedQuestion>,
 }
 
@@ -29,21 +31,22 @@ impl<'a> Grades<'a> {
     pub(super) fn read(recipe: &'a Recipe, dir: &Path) -> Result<Self, Failure> {
         let of_row = |row: idk_dataset_builder::QuestionRow| (row.id.clone(), asked(row.judged()));
         let questions = read_asked(dir)?.into_iter().map(of_row).collect();
-        Ok(Self { config: &recipe.rl, questions })
+        let are_given = recipe.method().rows() == RowKind::GivenAnswers;
+        Ok(Self { rewards: &recipe.rl, are_given, questions })
     }
 
-    /// The worth of an answer to the question `id`. Sampled answers are read as any other; of given ones, which are options
-    /// or refusals letter for letter, nothing has to be read.
+    /// The worth of an answer to the question `id`. Sampled answers are read as any other; of given ones nothing has to be
+    /// read.
     pub(super) fn grade(&self, id: &str, text: &str) -> Graded {
         let judgement = match self.questions.get(id) {
             None => Judgement::UNPARSED,
-            Some(question) if self.config.exact => question.judge_chosen(text),
+            Some(question) if self.are_given => question.judge_chosen(text),
             Some(question) => question.judge(text),
         };
         let reward = match judgement.verdict {
-            Verdict::Correct => self.config.correct_reward,
-            Verdict::Refused => self.config.refusal_reward,
-            Verdict::Wrong => self.config.wrong_reward,
+            Verdict::Correct => self.rewards.correct_reward,
+            Verdict::Refused => self.rewards.refusal_reward,
+            Verdict::Wrong => self.rewards.wrong_reward,
         };
         let verdict = judgement.verdict;
         Graded { reward, is_right: verdict == Verdict::Correct, is_refusal: verdict == Verdict::Refused }
@@ -61,10 +64,11 @@ mod tests {
             answer: "dog".to_owned(),
             ..Question::default()
         };
-        for exact in [false, true] {
-            let config = RlConfig { exact, refusal_reward: 0.25, wrong_reward: -2.0, ..RlConfig::default() };
+        for are_given in [false, true] {
+            let config = RlConfig { refusal_reward: 0.25, wrong_reward: -2.0, ..RlConfig::default() };
             let grades = Grades {
-                config: &config,
+                rewards: &config,
+                are_given,
                 questions: HashMap::from([("q".to_owned(), asked(question.clone()))]),
             };
             let reward = |text: &str| grades.grade("q", text).reward;
@@ -72,8 +76,11 @@ mod tests {
             assert!(grades.grade("q", "I don't know").is_refusal);
         }
         let config = RlConfig::default();
-        let grades =
-            Grades { config: &config, questions: HashMap::from([("q".to_owned(), asked(question))]) };
+        let grades = Grades {
+            rewards: &config,
+            are_given: false,
+            questions: HashMap::from([("q".to_owned(), asked(question))]),
+        };
         assert_eq!(grades.grade("q", "It is (A), a dog.").reward, 1.0);
         assert_eq!(grades.grade("q", "a train").reward, -1.0, "an answer that names no option is wrong");
     }

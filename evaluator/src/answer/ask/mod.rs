@@ -7,6 +7,7 @@ mod from_list;
 mod length;
 pub(crate) mod own_answer;
 mod prompt;
+pub(crate) mod single;
 mod task_agent;
 #[cfg(test)]
 mod tests;
@@ -64,12 +65,7 @@ impl MethodRunner<'_> {
     /// # Errors
     /// [`EvalError::Model`].
     pub(crate) fn answer(&self, items: &[Item<'_>]) -> Result<Vec<Answer>, EvalError> {
-        let clips: Vec<Clip> = items.iter().flat_map(|(_, clips)| clips.iter().cloned()).collect();
-        let mut features = self.answerer.hear(self.answerer.load(&clips)?)?.into_iter();
-        let mut heard = Vec::with_capacity(items.len());
-        for &(asked, clips) in items {
-            heard.push(Heard { asked, audio: features.by_ref().take(clips.len()).collect() });
-        }
+        let heard = self.hear(items)?;
         let questions = heard.as_slice();
         if self.method.asks_about_answer() {
             return self.ask_about(questions);
@@ -109,6 +105,17 @@ impl MethodRunner<'_> {
                 }
             })
             .collect())
+    }
+
+    /// Encodes the recordings of a batch.
+    fn hear<'q>(&self, items: &[Item<'q>]) -> Result<Vec<Heard<'q>>, EvalError> {
+        let clips: Vec<Clip> = items.iter().flat_map(|(_, clips)| clips.iter().cloned()).collect();
+        let mut features = self.answerer.hear(self.answerer.load(&clips)?)?.into_iter();
+        let heard = |&(asked, clips): &Item<'q>| {
+            let audio = features.by_ref().take(clips.len()).collect();
+            Heard { asked, audio }
+        };
+        Ok(items.iter().map(heard).collect())
     }
 
     /// What an answer of this model is.
