@@ -191,7 +191,7 @@ fn the_tables_of_the_training_methods_are_those_of_the_stored_results() {
         is_written || text == renewed,
         "docs/guide/methods.md is not what scripts/methods.sh writes: {differs:?}"
     );
-    assert!(text.matches("| calibrated | ").count() > 1, "the tables were not seen");
+    assert!(renewed.matches("| calibrated | ").count() > 1, "the tables were not seen");
 }
 
 #[test]
