@@ -2,10 +2,11 @@
 
 use crate::judge::language::{LEXICON, Token, tokens};
 use crate::judge::mentions::Mention;
+use crate::judge::refusal::refusals;
 use crate::judge::text::Word;
 
 /// How far before an option its negation may stand, in words: `not the sound of a dog`.
-const REACH: usize = 8;
+const REACH: usize = 10;
 
 /// Whether `text` names the mention only to deny it, to ask about it, to suppose it, or to list it.
 pub(crate) fn is_denied(text: &[Word], mention: &Mention) -> bool {
@@ -180,6 +181,13 @@ fn is_supposed(text: &[Word], mention: &Mention) -> bool {
         return true;
     }
     let (mut at, mut supposed) = (0, false);
+    // `I'm not sure, although it sounds like a dog`
+    if before.first().is_some_and(|first| matches!(first.text.as_str(), "though" | "although"))
+        && start > 0
+        && !refusals(&text[sentence_start(text, start)..start]).is_empty()
+    {
+        at = 1;
+    }
     while at < before.len() {
         if let Some(end) = LEXICON.supposes.end(&before, at) {
             supposed = true;

@@ -3,9 +3,9 @@
 use std::ops::Range;
 
 use crate::judge::Judgement;
-use crate::judge::mentions::occurrences;
+use crate::judge::mentions::{occurrences, same};
 use crate::judge::open::judge_open;
-use crate::judge::reading::{Reading, correction, read_reply, restated_options_end};
+use crate::judge::reading::{Reading, correction, read_reply, replacement, restated_options_end};
 use crate::judge::refusal::Refused;
 use crate::judge::text::{Word, answer_part, normalise, words};
 use crate::question::Question;
@@ -52,22 +52,40 @@ pub fn judge(text: &str, question: &Question) -> Judgement {
     let judgement = judge_corrected(said, &options, question);
     match without_preposition(&options) {
         // `a kitchen` to the options `In a kitchen`, `In a car`.
-        Some(options) if judgement == Judgement::UNPARSED => judge_corrected(said, &options, question),
+        Some(options) if judgement == Judgement::UNPARSED => {
+            let judgement = judge_corrected(said, &options, question);
+            let places =
+                |choice| occurrences(said, &options).into_iter().filter(move |one| one.choice == choice);
+            let is_place = |choice| places(choice).any(|one| ends_name(said, one.end));
+            if judgement.choice.is_some_and(is_place) { judgement } else { Judgement::UNPARSED }
+        }
         _ => judgement,
     }
 }
 
-/// The options without the preposition that all of them begin with.
+/// Whether the name of a place ends before word `end`: not `a hospital` in `a hospital visit`.
+fn ends_name(text: &[Word], end: usize) -> bool {
+    const NEXT: [&str; 6] = ["with", "where", "because", "since", "in", "at"];
+    text[end - 1].ends_clause || text.get(end).is_some_and(|word| NEXT.contains(&word.text.as_str()))
+}
+
+/// The options without the prepositions that all of them begin with, if they still differ.
 fn without_preposition(options: &[Vec<Word>]) -> Option<Vec<Vec<Word>>> {
-    const PREPOSITIONS: [&str; 6] = ["in", "at", "on", "inside", "by", "with"];
-    let (first, _) = options.first()?.split_first()?;
-    let shared = |option: &Vec<Word>| option.len() > 1 && option[0].text == first.text;
-    let known = PREPOSITIONS.contains(&first.text.as_str()) && options.iter().all(shared);
-    known.then(|| options.iter().map(|option| option[1..].to_vec()).collect())
+    const PREPOSITIONS: [&str; 7] = ["in", "at", "on", "inside", "by", "with", "from"];
+    let rest = |option: &Vec<Word>| {
+        let (first, rest) = option.split_first()?;
+        (PREPOSITIONS.contains(&first.text.as_str()) && !rest.is_empty()).then(|| rest.to_vec())
+    };
+    let rests = options.iter().map(rest).collect::<Option<Vec<_>>>()?;
+    let repeats = |at: usize| rests[..at].iter().any(|other| same(other, &rests[at]));
+    (!(0..rests.len()).any(repeats)).then_some(rests)
 }
 
 /// Judges the words `reply`, of which a correction replaces what stands before it.
 fn judge_corrected(reply: &[Word], options: &[Vec<Word>], question: &Question) -> Judgement {
+    if let Some(choice) = replacement(reply, options) {
+        return Judgement::of_choice(choice, question);
+    }
     let Some(correction) = correction(reply) else { return judge_words(reply, options, question) };
     let corrected = judge_words(&reply[correction.end..], options, question);
     // `Wait` that is followed by nothing about an option is a pause.
@@ -94,7 +112,12 @@ fn refuses(reply: &[Word], options: &[Vec<Word>], refused: &Refused) -> bool {
     let named = occurrences(reply, options);
     let is_named =
         |range: &Range<usize>| named.iter().any(|one| one.start <= range.start && range.end <= one.end);
-    refused.ranges.iter().any(|range| !is_named(range))
+    // `I can't hear any dog.`
+    let denies = |range: &Range<usize>| {
+        let hears = reply[range.clone()].iter().any(|word| word.text == "hear");
+        hears && named.iter().any(|one| one.start == range.end && reply[one.end - 1].ends_sentence)
+    };
+    refused.ranges.iter().any(|range| !is_named(range) && !denies(range))
 }
 
 /// A reply without any word (`?`) is compared with the options by its characters.

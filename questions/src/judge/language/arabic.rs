@@ -24,5 +24,6 @@ pub(super) static ARABIC: Language = Language {
     softens: "ربما",
     concludes: "إذن; لذلك",
     lists: "الخيارات",
+    replaces: "لا; عفوا; أقصد",
     ..Language::EMPTY
 };

@@ -30,5 +30,6 @@ pub(super) static CHINESE: Language = Language {
     softens: "可; 能; 也; 许; 大; 概; 是; 应; 该; 答; 案",
     concludes: "所以; 因此; 故; 最终; 答案是; 综上",
     corrects: "不对; 不對; 更正",
+    replaces: "不对; 抱歉; 说错了; 更正",
     ..Language::EMPTY
 };

@@ -50,6 +50,10 @@ pub(super) static ENGLISH: Language = Language {
         "THE1: the my a our clearly definitely probably most likely indeed",
         "OUT: out aside",
         "ARTICLE: the a an option choice letter",
+        "GIVES: gives gave provides provided offers offered contains contained includes",
+        "HINT: indication indications information info clue clues hint hints detail details evidence context",
+        "WHAT: what who whom which how where when why whether his her their",
+        "REVEALS: reveals indicates tells specifies identifies clarifies says",
     ],
     refuses: "\
         SUBJ do not know; i would not know; SUBJ AM not SURE; i am unsure; i am uncertain; i am undecided; i am \
@@ -106,7 +110,10 @@ pub(super) static ENGLISH: Language = Language {
         ~ SURE; i do not feel comfortable; i can not make assumptions; i can not make an assumption; i can not \
         make ~ assumptions; i do not wish to; i do not want to guess; i do not like to guess; not something i \
         can; not something that i can; not contain ~ INFO; not provide ~ INFO; not include ~ INFO; not give ~ \
-        INFO",
+        INFO; RECORDING GIVES no HINT; RECORDING GIVES no clear HINT; RECORDING GIVES no explicit HINT; there is \
+        no HINT of WHAT; there is no HINT about; there is no HINT as to; nothing in the AUDIO REVEALS; nothing \
+        in the AUDIO that REVEALS; none of the options can be DONE; none of these can be DONE; none of them can \
+        be DONE",
     refuses_first: "\
         do not know; not sure; not certain; not confident; unsure; no idea; no clue; can not CAN; could not CAN; \
         can not be SURE; can not hear; could not hear; can not make out; unable to ANY; not able to ANY; \
@@ -141,32 +148,33 @@ pub(super) static ENGLISH: Language = Language {
         than; wrong to; mistake to; incorrect to; misleading to; free of; discard; dismiss; reject; thought it \
         was; thought of; considered; considering; initially; wrongly; mistaken for; confused with; as opposed \
         to; rule; against; too ANY for; too ANY to be; too ANY ANY to be; not a; less like; wrongly called; was \
-        going to say; would have said; thinking of",
+        going to say; would have said; thinking of; all but; everything but; everyone but; every ANY but; all \
+        ANY but",
     affirms: "\
         no doubt; no doubts; not only; not just; without doubt; without a doubt; without any doubt; no question; \
         nothing but; nothing other than; none other than; nothing else than; not doubt; beyond doubt; no \
         problem; no matter; not ~ anything other than; not ~ anything but; not ~ anything else but; not ~ \
-        anything else than; not ~ other than",
+        anything else than; not ~ other than; all but SURE; all but confirmed",
     contrasts: "but; only",
     denies_after: "\
         IS WRONG; is too ANY; IS ANY WRONG; IS ANY ANY WRONG; is the WRONG; not; WRONG or; would ANY; might \
         have; can be ruled; can be excluded; and ARTICLE ANY IS WRONG; and ARTICLE ANY can be WRONG; and ANY IS \
-        WRONG; and ANY can be WRONG; or not; or ARTICLE ANY IS WRONG; were ANY; lacks; fails; need; needs; \
-        requires; and ANY and ANY IS WRONG; it is not; this is not; that is not; is what it is not; IS usually; \
-        IS often; IS typically; IS generally; usually; often; typically; tend to; tends to; one would; you \
-        would; we would",
+        WRONG; and ANY can be WRONG; or not; or ARTICLE ANY IS WRONG; or ANY IS WRONG; or ARTICLE ANY would \
+        WRONG; or ANY would WRONG; and ARTICLE ANY would WRONG; were ANY; lacks; fails; need; needs; requires; \
+        and ANY and ANY IS WRONG; it is not; this is not; that is not; is what it is not; IS usually; IS often; \
+        IS typically; IS generally; usually; often; typically; tend to; tends to; one would; you would; we would",
     supposes: "\
         if; whether; unless; suppose it; supposing; had it been; between; wonder; wondering; asked about; decide \
         between; examine; consider; look at; evaluate; analyze; check; compare; might think; could think; may \
         think; one might; although; though; even though; while; despite; resembles; reminiscent of; imagine; \
         tempting to; mistake it for; asking whether; asks whether; asks about; asked if; might expect; would \
-        expect; may expect; would call; might call; could call; some would; some might; many would; people \
-        would; i said; i called it; some might say; some would say; some may say; one might say; one could say; \
-        people might say; people would say; many would say; many might say; might suggest; may suggest; could \
-        suggest; might indicate; might point to; were it; were this; should it be; listen for; look for; test \
-        for; decide whether; mistake this for; checking; listening for; looking for; examining; considering; at \
-        first glance; at first hearing; at first listen; at first it; at first i; at first ~ seem*; at first ~ \
-        sound*; initially it; initially i",
+        expect; may expect; might call; could call; some would; some might; many would; people would; i said; i \
+        called it; some might say; some would say; some may say; one might say; one could say; people might say; \
+        people would say; many would say; many might say; might suggest; may suggest; could suggest; might \
+        indicate; might point to; were it; were this; should it be; listen for; look for; test for; decide \
+        whether; mistake this for; checking; listening for; looking for; examining; considering; at first \
+        glance; at first hearing; at first listen; at first it; at first i; at first ~ seem*; at first ~ sound*; \
+        initially it; initially i; one would call; you would call",
     introduces: "\
         answer; option; choice; letter; pick; probably; maybe; perhaps; possibly; likely; definitely; clearly; \
         certainly; surely; presumably; obviously; apparently; so; thus; therefore; hence; consequently; then; \
@@ -176,7 +184,8 @@ pub(super) static ENGLISH: Language = Language {
         described by; represented by; corresponds to; correspond to; refers to; points to; point to; goes to; \
         inclined to say; match is; correct; solution; these; verdict; conclusion is; result; them; matches; \
         select option; and so; must; for me; bet on; money is on; settle on; decide on; is on; leaning; just; \
-        bet; vote goes to; take; suggests; suggest; indicates; means",
+        bet; vote goes to; take; suggests; suggest; indicates; means; change my answer to; changing my answer \
+        to; change it to; switch to",
     confirms: "\
         is what i hear; is what we hear; is what is heard; is what i would choose; is what i would pick; is what \
         i would say; is what i would go; is the one; is THE1 GOOD; is GOOD; is THE1 ANY GOOD; is THE1 THE1 GOOD; \
@@ -196,7 +205,8 @@ pub(super) static ENGLISH: Language = Language {
         quite",
     concludes: "\
         so; thus; therefore; hence; consequently; which leaves; leaving; leaves; in total; altogether; in \
-        conclusion; final answer; that means; this means; meaning",
+        conclusion; final answer; that means; this means; meaning; but it should be; but now; but i now; but \
+        actually; but it is actually",
     lists: "\
         options; choices; the options; the choices; the possible answers; the question asks; possible answers; \
         the available options; options are; the answer options; the user asks; the given options",
@@ -205,6 +215,9 @@ pub(super) static ENGLISH: Language = Language {
         thought; on second thoughts; on second listen; on reflection; upon reflection; scratch that; strike \
         that; i take that back; let me correct; to correct myself; i stand corrected; or rather; sorry i meant; \
         i meant",
+    replaces: "\
+        no; nope; sorry; oops; apologies; my apologies; my mistake; my bad; i mean; sorry i mean; oops i mean; no \
+        i mean; or no; er; uh; make that; or actually; i misspoke; let me rephrase; or better",
 };
 
 /// Words that change nothing about a refusal.

@@ -41,5 +41,6 @@ pub(super) static FRENCH: Language = Language {
     concludes: "donc; ainsi",
     lists: "les options",
     corrects: "non attendez; attendez non; non plutôt; ou plutôt; correction; je me corrige",
+    replaces: "non; pardon; désolé; je veux dire; oups",
     ..Language::EMPTY
 };

@@ -21,7 +21,7 @@ pub(super) static GERMAN: Language = Language {
         lage; schwer zu KANN; schwierig zu KANN; schwer einzuschätzen; ich weiß gar nicht; ich weiß wirklich \
         nicht; da bin ich mir nicht sicher; ich kann nicht KANN; nicht genügend; ich verstehe ~ nicht; bin mir \
         nicht sicher; ich kann ~ nichts KANN; kann ich nichts; ich weiß ~ nicht; ich bin ~ nicht sicher; bin ich \
-        ~ nicht sicher",
+        ~ nicht sicher; kann ich keine ~ KANN; kann ich keine aussage",
     refuses_first: "nicht sicher; kann nicht; leider nicht",
     refuses_alone: "\
         unbekannt; unklar; unsicher; nicht bekannt; weiß nicht; keine angabe; keine antwort; ungewiss; nicht \
@@ -47,4 +47,5 @@ pub(super) static GERMAN: Language = Language {
     concludes: "daher; folglich; somit",
     lists: "die optionen; optionen",
     corrects: "nein warte; nein doch; moment nein; korrektur; besser gesagt; ich korrigiere mich",
+    replaces: "nein; entschuldigung; pardon; ich meine; verzeihung",
 };

@@ -34,5 +34,6 @@ pub(super) static ITALIAN: Language = Language {
     concludes: "quindi; dunque; perciò",
     lists: "le opzioni; opzioni",
     corrects: "no aspetta; aspetta no; anzi; mi correggo; o meglio",
+    replaces: "no; scusa; scusate; anzi; volevo dire",
     ..Language::EMPTY
 };

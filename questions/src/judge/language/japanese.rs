@@ -28,5 +28,6 @@ pub(super) static JAPANESE: Language = Language {
     softens: "多; 分; た; ぶ; ん; ね; 答; え; は",
     lists: "選択肢は",
     corrects: "いや、違; 訂正; いえ、違",
+    replaces: "いや; いえ; すみません; 失礼",
     ..Language::EMPTY
 };

@@ -21,5 +21,6 @@ pub(super) static KOREAN: Language = Language {
     concludes: "따라서; 그러므로; 그래서",
     lists: "선택지는; 보기는",
     corrects: "아니 잠깐; 아니요 다시; 정정하면; 정정합니다",
+    replaces: "아니; 아니요; 죄송합니다",
     ..Language::EMPTY
 };

@@ -62,6 +62,8 @@ pub(crate) struct Language {
     pub(crate) lists: &'static str,
     /// What takes back what stands before it; one word alone may also be a pause: `no wait`; `wait`.
     pub(crate) corrects: &'static str,
+    /// What takes back what stands before it if nothing but another answer follows: `B, sorry, C`.
+    pub(crate) replaces: &'static str,
 }
 
 impl Language {
@@ -85,6 +87,7 @@ impl Language {
         concludes: "",
         lists: "",
         corrects: "",
+        replaces: "",
     };
 }
 
@@ -122,6 +125,7 @@ pub(crate) struct Lexicon {
     pub(crate) concludes: Phrases,
     pub(crate) lists: Phrases,
     pub(crate) corrects: Phrases,
+    pub(crate) replaces: Phrases,
 }
 
 /// The phrases of all languages.
@@ -145,5 +149,6 @@ pub(crate) static LEXICON: LazyLock<Lexicon> = LazyLock::new(|| {
         concludes: all(|language| language.concludes),
         lists: all(|language| language.lists),
         corrects: all(|language| language.corrects),
+        replaces: all(|language| language.replaces),
     }
 });

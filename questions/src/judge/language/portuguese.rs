@@ -35,4 +35,5 @@ pub(super) static PORTUGUESE: Language = Language {
     concludes: "então; portanto; logo",
     lists: "as opções; opções",
     corrects: "não espera; não espere; ou melhor; aliás; correção; me corrijo",
+    replaces: "não; desculpe; desculpa; quer dizer; digo; aliás",
 };

@@ -38,4 +38,5 @@ pub(super) static SPANISH: Language = Language {
     concludes: "entonces; por lo tanto; así que",
     lists: "las opciones; opciones",
     corrects: "no espera; espera no; mejor dicho; corrección; me corrijo",
+    replaces: "no; perdón; perdon; digo; quiero decir; lo siento",
 };

@@ -5,7 +5,7 @@ mod labels;
 mod left_out;
 mod statement;
 
-use crate::judge::denial::leads_nowhere;
+use crate::judge::denial::{clause_start, leads_nowhere};
 use crate::judge::language::{LEXICON, tokens};
 use crate::judge::mentions::{Mention, mentions, only_choice, prefix_end};
 use crate::judge::reading::announced::{announcement_end, sentence};
@@ -14,7 +14,7 @@ use crate::judge::reading::statement::read_statement;
 use crate::judge::refusal::{Refused, follows_refusal, is_hedged, refusals};
 use crate::judge::text::Word;
 
-pub(crate) use left_out::{correction, restated_options_end};
+pub(crate) use left_out::{correction, replacement, restated_options_end};
 pub(crate) use statement::Reading;
 
 /// Reads `reply`: as a whole, by what it announces, by what it names, or as the beginning of an option.
@@ -86,7 +86,7 @@ fn read_mentions(reply: &[Word], options: &[Vec<Word>], refused: &Refused) -> Re
     let mut letters = labels(reply, options.len());
     letters.retain(|letter| !is_hedged(reply, letter, refused));
     // `the note A` names the option `A`, whatever letter that option has.
-    letters.retain(|letter| letter_counts(reply, letter, &found));
+    letters.retain(|letter| letter_counts(reply, letter, &found) && !is_note(reply, letter, options));
     let agreed = match (letters.is_empty(), only_choice(&letters), only_choice(&found)) {
         (true, _, Some(choice)) => Reading::Choice(choice),
         (true, _, None) => Reading::None,
@@ -112,6 +112,17 @@ fn letter_counts(reply: &[Word], letter: &Mention, found: &[Mention]) -> bool {
     let word = &reply[letter.start];
     let inside = |mention: &Mention| mention.start <= letter.start && letter.end <= mention.end;
     (word.opened && word.delimited) || !found.iter().any(inside)
+}
+
+/// Whether a letter without brackets is a note that an option has as well: `The root is A` to the options `A minor`, `C major`.
+fn is_note(reply: &[Word], letter: &Mention, options: &[Vec<Word>]) -> bool {
+    const NAMES: [&str; 9] =
+        ["tonic", "root", "note", "chord", "key", "center", "centre", "tonality", "bass"];
+    let word = &reply[letter.start];
+    let before = &reply[clause_start(reply, letter.start)..letter.start];
+    let named = before.iter().any(|word| NAMES.contains(&word.text.as_str()));
+    let has = |option: &Vec<Word>| option.len() > 1 && option.iter().any(|one| one.text == word.text);
+    named && !(word.opened && word.delimited) && options.iter().any(has)
 }
 
 /// The only option that is named after the last word that leads from reasons to what follows from them.
