@@ -52,6 +52,10 @@ fn denied_before(text: &[Word], mention: &Mention) -> bool {
 /// Where the clause of word `at` begins; where it continues a list (`no dog, cat or hen`), the clause that begins it.
 fn list_start(text: &[Word], at: usize) -> usize {
     let start = clause_start(text, at);
+    let examples = text.get(start).is_some_and(|word| matches!(word.text.as_str(), "such" | "including"));
+    if examples && start > 0 && !text[start - 1].ends_sentence {
+        return clause_start(text, start - 1);
+    }
     let mut end = start;
     // Forward to the item that `or` joins to the last one.
     while let Some(length) = item_length(&text[end..]) {
@@ -126,7 +130,16 @@ fn denied_after(text: &[Word], mention: &Mention) -> bool {
         && verdict.ends_clause
         && matches!(
             verdict.text.as_str(),
-            "no" | "not" | "nope" | "wrong" | "incorrect" | "false" | "nein" | "non" | "нет"
+            "no" | "not"
+                | "nope"
+                | "wrong"
+                | "incorrect"
+                | "false"
+                | "unlikely"
+                | "improbable"
+                | "nein"
+                | "non"
+                | "нет"
         )
     {
         return true;
@@ -216,9 +229,11 @@ fn is_conditional(text: &[Word], mention: &Mention) -> bool {
 
 /// `The options are a dog and a cat`.
 fn is_listed(text: &[Word], mention: &Mention) -> bool {
+    const STARTS: [&str; 8] = ["well", "so", "okay", "ok", "now", "here", "and", "hmm"];
     let start = sentence_start(text, mention.start);
     let opening = tokens(&text[start..mention.start.min(start + REACH)], |_| false);
-    LEXICON.lists.end(&opening, 0).is_some()
+    let begins = opening.iter().take_while(|token| STARTS.contains(&token.text.as_str())).count();
+    LEXICON.lists.end(&opening, begins).is_some()
 }
 
 /// Whether the number at the mention is one of those counted on the way: `1, 2, 3 - three claps`. The last one counts.

@@ -3,9 +3,9 @@
 use std::ops::Range;
 
 use crate::judge::Judgement;
-use crate::judge::mentions::{occurrences, same};
+use crate::judge::mentions::{Mention, occurrences, same};
 use crate::judge::open::judge_open;
-use crate::judge::reading::{Reading, correction, read_reply, replacement, restated_options_end};
+use crate::judge::reading::{Reading, correction, lettered, read_reply, replacement, restated_options_end};
 use crate::judge::refusal::Refused;
 use crate::judge::text::{Word, answer_part, normalise, words};
 use crate::question::Question;
@@ -48,6 +48,7 @@ pub fn judge(text: &str, question: &Question) -> Judgement {
     if let Some(choice) = symbol(answer, &reply, &question.choices) {
         return Judgement::of_choice(choice, question);
     }
+    let reply = lettered(reply, &options);
     let said = &reply[restated_options_end(&reply, &options)..];
     let judgement = judge_corrected(said, &options, question);
     match without_preposition(&options) {
@@ -112,10 +113,14 @@ fn refuses(reply: &[Word], options: &[Vec<Word>], refused: &Refused) -> bool {
     let named = occurrences(reply, options);
     let is_named =
         |range: &Range<usize>| named.iter().any(|one| one.start <= range.start && range.end <= one.end);
-    // `I can't hear any dog.`
+    // `I can't hear any dog.`, `A dog is not mentioned in the audio.`
     let denies = |range: &Range<usize>| {
-        let hears = reply[range.clone()].iter().any(|word| word.text == "hear");
-        hears && named.iter().any(|one| one.start == range.end && reply[one.end - 1].ends_sentence)
+        let has =
+            |words: [&str; 3]| reply[range.clone()].iter().any(|word| words.contains(&word.text.as_str()));
+        let (hears, says) = (has(["hear"; 3]), has(["mentioned", "indicated", "given"]));
+        let is_object = |one: &Mention| one.start == range.end && reply[one.end - 1].ends_sentence;
+        let is_subject = |one: &Mention| one.end + 1 == range.start && !reply[one.end - 1].ends_clause;
+        named.iter().any(|one| hears && is_object(one) || says && is_subject(one))
     };
     refused.ranges.iter().any(|range| !is_named(range) && !denies(range))
 }

@@ -146,6 +146,31 @@ fn is_torn(text: &[Word], mention: &Mention, options: &[Vec<Word>]) -> bool {
 /// not matter, neither those of the text (`footsteps on the snow` is `footsteps on snow`) nor those of the option, unless
 /// it is nothing else. Nor do hyphens between words, the possessive and the plural.
 fn match_end(text: &[Word], start: usize, option: &[Word]) -> Option<(usize, bool)> {
+    match_in_order(text, start, option).or_else(|| turned_end(text, start, option))
+}
+
+/// The same for `barking dog` and `barking of a dog` to the option `dog barking`, and for `dog barking` to `barking dog`.
+fn turned_end(text: &[Word], start: usize, option: &[Word]) -> Option<(usize, bool)> {
+    let gerund = |word: &Word| word.text.len() > 5 && word.text.ends_with("ing");
+    let [first, .., last] = option else { return None };
+    let (head, tail) = match (gerund(first), gerund(last)) {
+        (false, true) => option.split_at(option.len() - 1),
+        (true, false) => option.split_at(1),
+        _ => return None,
+    };
+    let (end, _) = match_in_order(text, start, tail)?;
+    let joins = |word: &Word| {
+        is_article(word) || gerund(last) && word.text == "of" || is_copula(word) && gerund(first)
+    };
+    let skipped = text[end..].iter().take_while(|word| joins(word)).count();
+    if text[start..end + skipped].iter().any(|word| word.ends_clause) {
+        return None;
+    }
+    match_in_order(text, end + skipped, head).map(|(end, _)| (end, false))
+}
+
+/// The same for the words of the option in their order.
+fn match_in_order(text: &[Word], start: usize, option: &[Word]) -> Option<(usize, bool)> {
     let only_articles = option.iter().all(is_article);
     let is_dropped = |at: usize| {
         let foreign = at == 0 && option.len() > 1 && is_foreign_article(&option[0].text);
@@ -202,7 +227,10 @@ fn is_idiom(text: &[Word], at: usize) -> bool {
     let next = text.get(at + 1).map_or("", |word| word.text.as_str());
     text[at].text == "no"
         && !text[at].ends_clause
-        && matches!(next, "problem" | "worries" | "doubt" | "question" | "matter")
+        && matches!(
+            next,
+            "problem" | "worries" | "doubt" | "question" | "matter" | "information" | "info" | "details"
+        )
 }
 
 /// Whether `one` is a number: not in `one of them`, `one can hear`, `no one`, `which one`.

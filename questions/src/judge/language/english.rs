@@ -31,7 +31,8 @@ pub(super) static ENGLISH: Language = Language {
         "NEED: enough sufficient access the that this information knowledge ability capability capacity \
          means",
         "BAD: unclear inaudible silent empty unintelligible blank corrupted missing unavailable damaged",
-        "RECORDING: audio recording clip file track input attachment",
+        "RECORDING: audio recording clip file track input attachment conversation dialogue snippet excerpt \
+         passage sample segment",
         "POOR: noisy quiet faint unclear poor low short brief distorted muffled garbled weak soft loud blurry \
          fuzzy indistinct corrupted compressed",
         "TRY: trouble difficulty problems",
@@ -54,6 +55,7 @@ pub(super) static ENGLISH: Language = Language {
         "HINT: indication indications information info clue clues hint hints detail details evidence context",
         "WHAT: what who whom which how where when why whether his her their",
         "REVEALS: reveals indicates tells specifies identifies clarifies says",
+        "STATED: specified mentioned stated indicated disclosed revealed given provided available",
     ],
     refuses: "\
         SUBJ do not know; i would not know; SUBJ AM not SURE; i am unsure; i am uncertain; i am undecided; i am \
@@ -113,7 +115,12 @@ pub(super) static ENGLISH: Language = Language {
         INFO; RECORDING GIVES no HINT; RECORDING GIVES no clear HINT; RECORDING GIVES no explicit HINT; there is \
         no HINT of WHAT; there is no HINT about; there is no HINT as to; nothing in the AUDIO REVEALS; nothing \
         in the AUDIO that REVEALS; none of the options can be DONE; none of these can be DONE; none of them can \
-        be DONE",
+        be DONE; no INFO is GIVEN; no HINT is GIVEN; no INFO was GIVEN; no HINT was GIVEN; not make it clear; \
+        does not make clear; it is not STATED; not STATED in the RECORDING; never STATED in the RECORDING; too \
+        garbled to; too blurry to; too weak to; too soft to; too brief to TELL; too fast to TELL; not enough ANY \
+        to TELL; beyond what i can; i abstain; i will abstain; i would abstain; i choose not to; i have chosen \
+        not to; speech is too POOR to; words are too POOR to; voice is too POOR to; voices are too POOR to; \
+        speech is BAD; words are BAD",
     refuses_first: "\
         do not know; not sure; not certain; not confident; unsure; no idea; no clue; can not CAN; could not CAN; \
         can not be SURE; can not hear; could not hear; can not make out; unable to ANY; not able to ANY; \
@@ -149,7 +156,7 @@ pub(super) static ENGLISH: Language = Language {
         was; thought of; considered; considering; initially; wrongly; mistaken for; confused with; as opposed \
         to; rule; against; too ANY for; too ANY to be; too ANY ANY to be; not a; less like; wrongly called; was \
         going to say; would have said; thinking of; all but; everything but; everyone but; every ANY but; all \
-        ANY but",
+        ANY but; tries to sound; trying to sound; tries to be; pretends to",
     affirms: "\
         no doubt; no doubts; not only; not just; without doubt; without a doubt; without any doubt; no question; \
         nothing but; nothing other than; none other than; nothing else than; not doubt; beyond doubt; no \
@@ -206,7 +213,7 @@ pub(super) static ENGLISH: Language = Language {
     concludes: "\
         so; thus; therefore; hence; consequently; which leaves; leaving; leaves; in total; altogether; in \
         conclusion; final answer; that means; this means; meaning; but it should be; but now; but i now; but \
-        actually; but it is actually",
+        actually; but it is actually; but is actually; but actually is; but is really; but is in fact",
     lists: "\
         options; choices; the options; the choices; the possible answers; the question asks; possible answers; \
         the available options; options are; the answer options; the user asks; the given options",

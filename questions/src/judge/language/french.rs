@@ -35,7 +35,7 @@ pub(super) static FRENCH: Language = Language {
     supposes: "si c'est; si c'était; s'il; si la; si le; si on",
     introduces: "\
         est; réponse; dirais; pense; choisis; lettre; donc; soit; probablement; peut-être; crois; c'est; la; \
-        correcte; option; choisirais; certainement; plutôt",
+        correcte; option; choisirais; certainement; plutôt; mais",
     confirms: "est la bonne; est correct; est correcte; est la réponse; est juste",
     softens: "peut-être; le; la; un; une; probablement",
     concludes: "donc; ainsi",

@@ -41,7 +41,7 @@ pub(super) static GERMAN: Language = Language {
     introduces: "\
         ist; antwort; denke; glaube; wähle; nehme; buchstabe; lösung; also; wohl; vielleicht; wahrscheinlich; \
         vermutlich; daher; sage; tippe auf; lautet; wäre; sicherlich; bestimmt; richtig; würde; eher; tippe; \
-        sicher",
+        sicher; sondern",
     confirms: "ist richtig; ist korrekt; ist die richtige; ist die antwort; passt",
     softens: "vielleicht; wohl; eine; ein; der; die; das; wahrscheinlich",
     concludes: "daher; folglich; somit",

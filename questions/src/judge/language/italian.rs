@@ -28,7 +28,7 @@ pub(super) static ITALIAN: Language = Language {
     supposes: "se fosse; se è; se sia; se si",
     introduces: "\
         è; risposta; opzione; direi; penso; scelgo; lettera; sia; quindi; forse; credo; corretta; probabilmente; \
-        la; sicuramente; che",
+        la; sicuramente; che; ma",
     confirms: "è corrett*; è la risposta; è giust*; è quella",
     softens: "forse; il; lo; la; un; una",
     concludes: "quindi; dunque; perciò",

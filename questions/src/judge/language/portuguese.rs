@@ -29,7 +29,7 @@ pub(super) static PORTUGUESE: Language = Language {
     supposes: "se fosse; se é; se for; se há",
     introduces: "\
         é; resposta; opção; diria; acho; escolho; letra; que é; seja; talvez; provavelmente; correta; certa; que \
-        seja; provável; é a; é a letra; é a opção; é a alternativa; alternativa",
+        seja; provável; é a; é a letra; é a opção; é a alternativa; alternativa; mas",
     confirms: "é a correta; é corret*; é a resposta; está corret*",
     softens: "talvez; o; a; um; uma",
     concludes: "então; portanto; logo",

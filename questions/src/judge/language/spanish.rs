@@ -32,7 +32,7 @@ pub(super) static SPANISH: Language = Language {
     supposes: "si es; si fuera; si hay; si se; si la; si el",
     introduces: "\
         es; respuesta; opción; creo; diría; elijo; letra; será; probablemente; quizás; sería; correcta; que sea; \
-        la; seguramente; que",
+        la; seguramente; que; sino",
     confirms: "es la correcta; es correct*; es la respuesta; es la opción",
     softens: "quizás; quizá; el; la; un; una; probablemente",
     concludes: "entonces; por lo tanto; así que",

@@ -3,6 +3,7 @@
 mod announced;
 mod labels;
 mod left_out;
+mod numbered;
 mod statement;
 
 use crate::judge::denial::{clause_start, leads_nowhere};
@@ -15,6 +16,7 @@ use crate::judge::refusal::{Refused, follows_refusal, is_hedged, refusals};
 use crate::judge::text::Word;
 
 pub(crate) use left_out::{correction, replacement, restated_options_end};
+pub(crate) use numbered::lettered;
 pub(crate) use statement::Reading;
 
 /// Reads `reply`: as a whole, by what it announces, by what it names, or as the beginning of an option.

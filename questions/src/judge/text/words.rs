@@ -166,6 +166,10 @@ fn parts(core: &str) -> Vec<&str> {
     if let Some((number, _)) = numbers::with_unit(&lower).filter(|_| lower.len() == core.len()) {
         return vec![&core[..number.len()], &core[number.len()..]];
     }
+    // `happy/excited`, but not `4/4`, `km/h` or `A/B`.
+    if core.contains('/') && core.split('/').all(is_long_word) {
+        return core.split('/').collect();
+    }
     let elided = ELIDED.iter().find(|elided| {
         core.len() > elided.len() + 1
             && core.get(..elided.len()).is_some_and(|start| start.eq_ignore_ascii_case(elided))
@@ -174,6 +178,12 @@ fn parts(core: &str) -> Vec<&str> {
         Some(elided) => vec![&core[..elided.len()], &core[elided.len()..]],
         None => vec![core],
     }
+}
+
+/// Whether `part` of a word with slashes can be a word of its own.
+fn is_long_word(part: &str) -> bool {
+    const SHORTEST: usize = 3;
+    part.chars().count() >= SHORTEST && part.chars().all(char::is_alphabetic)
 }
 
 /// Joins `10 000`, from word `first` on.
