@@ -6,7 +6,7 @@ use crate::judge::refusal::refusals;
 use crate::judge::text::Word;
 
 /// How far before an option its negation may stand, in words: `not the sound of a dog`.
-const REACH: usize = 10;
+const REACH: usize = 12;
 
 /// Whether `text` names the mention only to deny it, to ask about it, to suppose it, or to list it.
 pub(crate) fn is_denied(text: &[Word], mention: &Mention) -> bool {
