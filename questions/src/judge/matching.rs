@@ -72,7 +72,7 @@ fn ends_name(text: &[Word], end: usize) -> bool {
 
 /// The options without the prepositions that all of them begin with, if they still differ.
 fn without_preposition(options: &[Vec<Word>]) -> Option<Vec<Vec<Word>>> {
-    const PREPOSITIONS: [&str; 7] = ["in", "at", "on", "inside", "by", "with", "from"];
+    const PREPOSITIONS: [&str; 8] = ["in", "at", "on", "inside", "by", "with", "from", "to"];
     let rest = |option: &Vec<Word>| {
         let (first, rest) = option.split_first()?;
         (PREPOSITIONS.contains(&first.text.as_str()) && !rest.is_empty()).then(|| rest.to_vec())

@@ -215,11 +215,18 @@ fn counts(text: &[Word], start: usize, end: usize, option: &[Word]) -> bool {
     let joined = text.get(end).is_some_and(joins) || start > 0 && joins(&text[start - 1]);
     match word.text.as_str() {
         "a" => text[start].upper && !begins,
-        "yes" | "no" => ends || joined || (start == 0 && !is_idiom(text, start)),
+        "yes" | "no" => ends || joined || is_chosen(text, start) || (start == 0 && !is_idiom(text, start)),
         "one" => is_count(text, start, end),
         common if EVERYWHERE.contains(&common) => start == 0 && ends,
         _ => word.letter().is_none() || text[start].upper,
     }
+}
+
+/// `I'd go with no here`
+fn is_chosen(text: &[Word], at: usize) -> bool {
+    let next = text.get(at + 1).map_or("", |word| word.text.as_str());
+    let goes = at > 1 && text[at - 1].text == "with" && matches!(text[at - 2].text.as_str(), "go" | "going");
+    goes && matches!(next, "here" | "because" | "since" | "as" | "for" | "on" | "this")
 }
 
 /// Whether `no` at word `at` begins a phrase that says neither yes nor no: `no problem`.

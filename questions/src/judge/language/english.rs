@@ -13,13 +13,16 @@ pub(super) static ENGLISH: Language = Language {
          determined discern distinguish establish established guess help identified identify infer \
          inferred judge know known listen process provide recognise recognize say specify tell verify \
          choose select respond analyze analyse interpret classify detect perceive comprehend categorize \
-         evaluate assess predict transcribe pinpoint recall remember name describe comply",
+         evaluate assess predict transcribe pinpoint recall remember name describe comply estimate count \
+         measure gauge assign match deduce derive extract place trace label rate compute calculate narrow \
+         comment decode decipher follow attribute resolve settle speculate assume rank translate",
         "TELL: tell say determine know identify judge discern distinguish decide pinpoint answer guess \
          ascertain conclude differentiate infer make recognize recognise establish be choose hear \
-         understand see",
+         understand see estimate measure count gauge assess deduce pin place interpret",
         "DONE: answer answered ascertained concluded confirmed decided determined determine discerned \
          distinguished established guessed identified inferred judged known said sure told verified \
-         recognized recognised certain specified processed",
+         recognized recognised certain specified processed understood deciphered estimated measured \
+         counted gauged resolved deduced derived assessed",
         "SURE: sure certain confident positive",
         "CLUE: clue idea notion foggiest faintest slightest",
         "IT: it that this",
@@ -120,7 +123,11 @@ pub(super) static ENGLISH: Language = Language {
         garbled to; too blurry to; too weak to; too soft to; too brief to TELL; too fast to TELL; not enough ANY \
         to TELL; beyond what i can; i abstain; i will abstain; i would abstain; i choose not to; i have chosen \
         not to; speech is too POOR to; words are too POOR to; voice is too POOR to; voices are too POOR to; \
-        speech is BAD; words are BAD",
+        speech is BAD; words are BAD; not sufficient to TELL; not enough to TELL; not give me enough; not enough \
+        to go on; not much to go on; nothing to go on; little to go on; is beyond me; nothing in the RECORDING \
+        REVEALS; nothing in the RECORDING that REVEALS; nothing in the RECORDING suggests WHAT; nothing REVEALS \
+        WHAT; makes it HARD to TELL; is a mystery; remains a mystery; drawing a blank; not trained to; not \
+        designed to; not programmed to; out of my depth; not allow for",
     refuses_first: "\
         do not know; not sure; not certain; not confident; unsure; no idea; no clue; can not CAN; could not CAN; \
         can not be SURE; can not hear; could not hear; can not make out; unable to ANY; not able to ANY; \
@@ -181,7 +188,8 @@ pub(super) static ENGLISH: Language = Language {
         indicate; might point to; were it; were this; should it be; listen for; look for; test for; decide \
         whether; mistake this for; checking; listening for; looking for; examining; considering; at first \
         glance; at first hearing; at first listen; at first it; at first i; at first ~ seem*; at first ~ sound*; \
-        initially it; initially i; one would call; you would call",
+        initially it; initially i; one would call; you would call; i first labelled; i first labeled; i first \
+        thought; i first took; i first believed; i first assumed; i first guessed; i first considered",
     introduces: "\
         answer; option; choice; letter; pick; probably; maybe; perhaps; possibly; likely; definitely; clearly; \
         certainly; surely; presumably; obviously; apparently; so; thus; therefore; hence; consequently; then; \

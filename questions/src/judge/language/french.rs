@@ -5,7 +5,8 @@ use super::Language;
 pub(super) static FRENCH: Language = Language {
     classes: &[
         "DIRE: dire répondre entendre déterminer savoir identifier reconnaître écouter confirmer juger \
-         distinguer deviner affirmer préciser trancher donner accéder comprendre",
+         distinguer deviner affirmer préciser trancher donner accéder comprendre estimer mesurer compter \
+         déduire choisir classer",
         "SÛR: sûr sûre certain certaine sur confiant",
     ],
     refuses: "\
@@ -21,7 +22,9 @@ pub(super) static FRENCH: Language = Language {
         mesure; je ne saurais; je ne pourrais; n'est pas clair; impossible de l'identifier; impossible de \
         savoir; je ne sais vraiment pas; je ne sais pas du tout; je ne vois pas; je n'en suis pas SÛR; je suis \
         incertain; je ne comprends pas; je n'ai pas entendu; je ne suis pas ~ SÛR; je n'ai ~ aucune idée; je ne \
-        peux ~ DIRE; je ne sais ~ pas; je ne peux pas vous DIRE",
+        peux ~ DIRE; je ne sais ~ pas; je ne peux pas vous DIRE; ne permet pas ~ DIRE; ne permettent pas ~ DIRE; \
+        ne contient pas ~ informations; ne fournit pas ~ informations; ne donne pas ~ informations; informations \
+        insuffisantes; ne suffit pas",
     refuses_alone: "inconnu; inconnue; indéterminé; incertain; pas sûr; sans réponse; je ne peux pas",
     clause_starts: "désolé; désolée; mais; malheureusement",
     reports: "dit; demande; répond; chante",

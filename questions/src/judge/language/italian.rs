@@ -5,7 +5,7 @@ use super::Language;
 pub(super) static ITALIAN: Language = Language {
     classes: &["DIRE: dire dirlo determinare determinarlo rispondere sentire ascoltare sapere saperlo \
          identificare riconoscere confermare stabilire distinguere capire accedere fornire indovinare \
-         aiutare"],
+         aiutare stimare misurare contare dedurre scegliere classificare"],
     refuses: "\
         non lo so; non so; non saprei; non sono sicur*; non sono del tutto sicur*; non sono cert*; non ne sono \
         sicur*; non ne ho idea; non ne ho ~ idea; non ho idea; non ho ~ idea; non ho ~ informazioni; non ho \
@@ -14,7 +14,9 @@ pub(super) static ITALIAN: Language = Language {
         informazioni; lo ignoro; non conosco; non sono in grado; non sento niente; non sento nulla; informazioni \
         insufficienti; nessuna idea; non riconosco; non ne sono; non è chiaro; non capisco; non ho sentito; non \
         potrei DIRE; non mi è possibile; difficile ~ DIRE; non ho la minima idea; non ho capito; non si sente; \
-        non si sa; non lo posso DIRE; non sono ~ sicur*; non sono ~ cert*; non riesco ~ DIRE; non lo saprei",
+        non si sa; non lo posso DIRE; non sono ~ sicur*; non sono ~ cert*; non riesco ~ DIRE; non lo saprei; non \
+        fornisce ~ informazioni; non contiene ~ informazioni; non offre ~ informazioni; non permette di DIRE; \
+        non consente di DIRE; non mi permette; non è sufficiente; non basta",
     refuses_alone: "sconosciuto; sconosciuta; ignoto; indeterminato; incerto; boh; non posso",
     clause_starts: "mi dispiace; scusa; ma; purtroppo",
     reports: "dice; chiede; canta",

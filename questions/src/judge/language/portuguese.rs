@@ -5,7 +5,8 @@ use super::Language;
 pub(super) static PORTUGUESE: Language = Language {
     classes: &[
         "DIZER: dizer determinar responder ouvir escutar saber identificar reconhecer confirmar afirmar \
-         distinguir precisar acessar processar fornecer entender dar adivinhar ajudar dizê-lo",
+         distinguir precisar acessar processar fornecer entender dar adivinhar ajudar dizê-lo estimar \
+         medir contar inferir deduzir classificar escolher",
     ],
     refuses: "\
         não sei; não tenho certeza; não tenho a certeza; não tenho ideia; não tenho ~ ideia; não tenho ~ \
@@ -16,7 +17,8 @@ pub(super) static PORTUGUESE: Language = Language {
         informaç* insuficient*; não saberia DIZER; não reconheço; não conheço; não dá para; não dá pra; não está \
         claro; não entendi; não ouvi; não saberia; não tenho capacidade; não compreendo; não se sabe; não me é \
         possível; não fui capaz; não pude DIZER; não conseguiria; sei lá; não o posso DIZER; não tenho ~ \
-        certeza; não estou ~ cert*; não faço ~ ideia",
+        certeza; não estou ~ cert*; não faço ~ ideia; não fornece ~ informaç*; não contém ~ informaç*; não \
+        oferece ~ informaç*; não permite DIZER; não permite ~ DIZER; não me permite; não é suficiente",
     refuses_first: "desconheço",
     refuses_alone: "desconhecido; desconhecida; indeterminado; incerto; sem resposta; não posso; não consigo",
     clause_starts: "desculpe; sinto muito; mas; infelizmente; eu",

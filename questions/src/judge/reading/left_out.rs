@@ -46,6 +46,12 @@ pub(crate) fn replacement(reply: &[Word], options: &[Vec<Word>]) -> Option<usize
     }
     let found = mentions(said, options);
     let choice = only_choice(&found)?;
+    // `Rain... no, it is too rhythmic for that. Applause.`
+    let last = said[..said.len() - 1].iter().rposition(|word| word.ends_sentence).map_or(0, |end| end + 1);
+    let closes = prefix_end(&said[last..], &options[choice]) == Some(said.len() - last);
+    if closes && found.iter().all(|one| one.start >= last) {
+        return Some(choice);
+    }
     prefix_end(said, &options[choice])
         .filter(|&end| said[end - 1].ends_clause && found[0].start <= 1)
         .map(|_| choice)

@@ -99,7 +99,22 @@ fn read_mentions(reply: &[Word], options: &[Vec<Word>], refused: &Refused) -> Re
         return Reading::Choice(choice);
     }
     let settled = only_choice(&letters).filter(|_| discusses(reply, &found, &letters));
-    settled.or_else(|| concluded(reply, &found, &letters)).map_or(agreed, Reading::Choice)
+    let counted = || concluded(reply, &found, &letters).or_else(|| total(reply, &found, options));
+    settled.or_else(counted).map_or(agreed, Reading::Choice)
+}
+
+/// The first number of several if it is the sum of the others, which a colon or a bracket lists: `4 beeps: 2 low, 2 high`.
+fn total(reply: &[Word], found: &[Mention], options: &[Vec<Word>]) -> Option<usize> {
+    let value = |mention: &Mention| match options[mention.choice].as_slice() {
+        [word] => word.text.parse::<usize>().ok(),
+        _ => None,
+    };
+    let [first, second, ..] = found else { return None };
+    let colon = |word: &Word| word.ends_clause && word.delimited && !word.ends_sentence;
+    let listed = reply[first.start..second.start].iter().any(colon)
+        || reply[first.end..=second.start].iter().any(|word| word.opened);
+    let sum = found[1..].iter().map(value).sum::<Option<usize>>()?;
+    (listed && found.len() > 2 && value(first)? == sum).then_some(first.choice)
 }
 
 /// Whether the options that are named as well as letters are only talked about: several, all in later sentences.
@@ -144,6 +159,17 @@ fn read_cut_off(reply: &[Word], options: &[Vec<Word>]) -> Reading {
     let begins = |option: &Vec<Word>| {
         let enough = reply.len() >= 3 && 2 * reply.len() >= option.len() && reply.len() < option.len();
         enough && reply.iter().zip(option).all(|(said, word)| said.text == word.text)
+    };
+    // `A storm is com`
+    let begins = |option: &Vec<Word>| {
+        let Some((last, before)) = reply.split_last() else { return false };
+        let word = option.get(before.len()).map_or("", |word| word.text.as_str());
+        let cut = before.len() >= 3
+            && !last.delimited
+            && 2 * reply.len() >= option.len()
+            && last.text.len() < word.len();
+        let same = || before.iter().zip(option).all(|(said, word)| said.text == word.text);
+        begins(option) || cut && word.starts_with(&last.text) && same()
     };
     let mut begun = (0..options.len()).filter(|&choice| begins(&options[choice]));
     match (begun.next(), begun.next()) {

@@ -166,9 +166,11 @@ fn parts(core: &str) -> Vec<&str> {
     if let Some((number, _)) = numbers::with_unit(&lower).filter(|_| lower.len() == core.len()) {
         return vec![&core[..number.len()], &core[number.len()..]];
     }
-    // `happy/excited`, but not `4/4`, `km/h` or `A/B`.
-    if core.contains('/') && core.split('/').all(is_long_word) {
-        return core.split('/').collect();
+    // `happy/excited`, but not `4/4`, `km/h` or `A/B`; `glass_breaking`, a label of a data set.
+    if let Some(joint) = ['/', '_'].into_iter().find(|&joint| core.contains(joint))
+        && core.split(joint).all(is_long_word)
+    {
+        return core.split(joint).collect();
     }
     let elided = ELIDED.iter().find(|elided| {
         core.len() > elided.len() + 1
@@ -180,7 +182,7 @@ fn parts(core: &str) -> Vec<&str> {
     }
 }
 
-/// Whether `part` of a word with slashes can be a word of its own.
+/// Whether `part` of a word with slashes or underscores can be a word of its own.
 fn is_long_word(part: &str) -> bool {
     const SHORTEST: usize = 3;
     part.chars().count() >= SHORTEST && part.chars().all(char::is_alphabetic)
