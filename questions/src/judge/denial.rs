@@ -144,7 +144,10 @@ fn denied_after(text: &[Word], mention: &Mention) -> bool {
     {
         return true;
     }
-    if last.ends_clause {
+    // `a dog (not very sure)`
+    let doubts = |word: &Word| matches!(word.text.as_str(), "sure" | "certain" | "confident" | "positive");
+    let doubt = rest.first().is_some_and(|word| word.opened) && rest.iter().take(4).any(doubts);
+    if last.ends_clause || doubt {
         return false;
     }
     let length = rest.iter().position(|word| word.ends_clause).map_or(rest.len(), |at| at + 1);

@@ -6,7 +6,7 @@ use crate::judge::Judgement;
 use crate::judge::mentions::{Mention, occurrences, same};
 use crate::judge::open::judge_open;
 use crate::judge::reading::{Reading, correction, lettered, read_reply, replacement, restated_options_end};
-use crate::judge::refusal::Refused;
+use crate::judge::refusal::{Refused, refuses_without_option};
 use crate::judge::text::{Word, answer_part, normalise, words};
 use crate::question::Question;
 
@@ -51,7 +51,7 @@ pub fn judge(text: &str, question: &Question) -> Judgement {
     let reply = lettered(reply, &options);
     let said = &reply[restated_options_end(&reply, &options)..];
     let judgement = judge_corrected(said, &options, question);
-    match without_preposition(&options) {
+    match without_preposition(&options).or_else(|| without_beginning(&options)) {
         // `a kitchen` to the options `In a kitchen`, `In a car`.
         Some(options) if judgement == Judgement::UNPARSED => {
             let judgement = judge_corrected(said, &options, question);
@@ -82,6 +82,20 @@ fn without_preposition(options: &[Vec<Word>]) -> Option<Vec<Vec<Word>>> {
     (!(0..rests.len()).any(repeats)).then_some(rests)
 }
 
+/// The options without the beginning that all of them share, up to its last verb or pronoun: `He is a pilot`, `He is a
+/// chef`.
+fn without_beginning(options: &[Vec<Word>]) -> Option<Vec<Vec<Word>>> {
+    const LAST: [&str; 9] = ["is", "are", "was", "were", "it", "he", "she", "they", "because"];
+    let (first, others) = options.split_first()?;
+    let shared = |at: &usize| {
+        others.iter().all(|other| other.get(*at).is_some_and(|word| word.text == first[*at].text))
+    };
+    let length = (0..first.len()).take_while(shared).count();
+    let last = first[..length].iter().rposition(|word| LAST.contains(&word.text.as_str()))?;
+    let rests: Vec<Vec<Word>> = options.iter().map(|option| option[last + 1..].to_vec()).collect();
+    (options.len() > 1 && rests.iter().all(|rest| !rest.is_empty())).then_some(rests)
+}
+
 /// Judges the words `reply`, of which a correction replaces what stands before it.
 fn judge_corrected(reply: &[Word], options: &[Vec<Word>], question: &Question) -> Judgement {
     if let Some(choice) = replacement(reply, options) {
@@ -107,10 +121,10 @@ fn judge_words(reply: &[Word], options: &[Vec<Word>], question: &Question) -> Ju
 
 /// Whether the reply refuses, and not only by naming an option such as `Cannot be determined`.
 fn refuses(reply: &[Word], options: &[Vec<Word>], refused: &Refused) -> bool {
-    if refused.is_empty() {
-        return false;
-    }
     let named = occurrences(reply, options);
+    if refused.is_empty() {
+        return named.is_empty() && !has_letter(reply, options.len()) && refuses_without_option(reply);
+    }
     let is_named =
         |range: &Range<usize>| named.iter().any(|one| one.start <= range.start && range.end <= one.end);
     // `I can't hear any dog.`, `A dog is not mentioned in the audio.`
@@ -123,6 +137,12 @@ fn refuses(reply: &[Word], options: &[Vec<Word>], refused: &Refused) -> bool {
         named.iter().any(|one| hears && is_object(one) || says && is_subject(one))
     };
     refused.ranges.iter().any(|range| !is_named(range) && !denies(range))
+}
+
+/// Whether the reply has a letter of one of `options` options that is no article.
+fn has_letter(reply: &[Word], options: usize) -> bool {
+    let is_one = |word: &Word| word.letter().is_some_and(|letter| letter < options);
+    reply.iter().any(|word| is_one(word) && (word.opened || word.delimited || word.upper && word.text != "a"))
 }
 
 /// A reply without any word (`?`) is compared with the options by its characters.

@@ -144,6 +144,11 @@ pub(super) static ENGLISH: Language = Language {
         mentioned; not stated; not indicated; not given; no information; not sure at all; not determined; no way \
         to know; undecidable; inaudible; unintelligible; no answer possible; i hear nothing; i do not hear \
         anything; insufficient; ambiguous; indeterminable; not answerable; unsure",
+    refuses_without_option: "\
+        i can not ANY; i could not ANY; we can not ANY; we could not ANY; can not commit; is not something i; is \
+        not something that i; i am not ~ enough; i am torn; i am not qualified; i do not want to answer; i do \
+        not want to say; is out of my reach; not possible for me; there is no way to; makes it HARD; not \
+        explained in the RECORDING",
     clause_starts: "\
         but; so; sorry; and; therefore; because; answer; answer is; well; hmm; honestly; afraid; apologies; \
         think; as; it is; that is; this is; remains; sadly; regrettably",
@@ -200,7 +205,7 @@ pub(super) static ENGLISH: Language = Language {
         inclined to say; match is; correct; solution; these; verdict; conclusion is; result; them; matches; \
         select option; and so; must; for me; bet on; money is on; settle on; decide on; is on; leaning; just; \
         bet; vote goes to; take; suggests; suggest; indicates; means; change my answer to; changing my answer \
-        to; change it to; switch to",
+        to; change it to; switch to; money on; bet is",
     confirms: "\
         is what i hear; is what we hear; is what is heard; is what i would choose; is what i would pick; is what \
         i would say; is what i would go; is the one; is THE1 GOOD; is GOOD; is THE1 ANY GOOD; is THE1 THE1 GOOD; \
@@ -231,8 +236,9 @@ pub(super) static ENGLISH: Language = Language {
         that; i take that back; let me correct; to correct myself; i stand corrected; or rather; sorry i meant; \
         i meant",
     replaces: "\
-        no; nope; sorry; oops; apologies; my apologies; my mistake; my bad; i mean; sorry i mean; oops i mean; no \
-        i mean; or no; er; uh; make that; or actually; i misspoke; let me rephrase; or better",
+        no; nope; sorry; oops; apologies; my apologies; my mistake; my bad; i mean; sorry i mean; oops i mean; \
+        no i mean; or no; er; uh; make that; or actually; i misspoke; let me rephrase; or better; i misread; i \
+        misheard; sorry i misread; sorry i misheard; i made a mistake; that was wrong; that is not right",
 };
 
 /// Words that change nothing about a refusal.

@@ -26,6 +26,8 @@ pub(super) static FRENCH: Language = Language {
         ne contient pas ~ informations; ne fournit pas ~ informations; ne donne pas ~ informations; informations \
         insuffisantes; ne suffit pas",
     refuses_alone: "inconnu; inconnue; indéterminé; incertain; pas sûr; sans réponse; je ne peux pas",
+    refuses_without_option: "\
+        je ne peux ~ pas; je ne peux pas; je n'ai pas; je ne dispose pas; est inaudible; est incompréhensible",
     clause_starts: "désolé; désolée; mais; malheureusement",
     reports: "dit; demande; répond; chante",
     turns: "mais; peut-être; probablement; dirais; pense; crois; cependant; sans doute",

@@ -28,6 +28,7 @@ pub(super) static GERMAN: Language = Language {
     refuses_alone: "\
         unbekannt; unklar; unsicher; nicht bekannt; weiß nicht; keine angabe; keine antwort; ungewiss; nicht \
         eindeutig; schwer zu sagen",
+    refuses_without_option: "ich kann ~ nicht; kann ich ~ nicht; kann man ~ nicht; ich konnte ~ nicht; unverständlich",
     clause_starts: "leider; entschuldigung; tut mir leid; aber",
     reports: "sagt; sagte; fragt; singt",
     turns: "aber; jedoch; vielleicht; wahrscheinlich; vermutlich; denke; glaube; würde; möglicherweise",

@@ -18,6 +18,7 @@ pub(super) static ITALIAN: Language = Language {
         fornisce ~ informazioni; non contiene ~ informazioni; non offre ~ informazioni; non permette di DIRE; \
         non consente di DIRE; non mi permette; non è sufficiente; non basta",
     refuses_alone: "sconosciuto; sconosciuta; ignoto; indeterminato; incerto; boh; non posso",
+    refuses_without_option: "non posso; non riesco; non dispongo; non si sente nulla; è incomprensibile; non ho",
     clause_starts: "mi dispiace; scusa; ma; purtroppo",
     reports: "dice; chiede; canta",
     turns: "ma; forse; probabilmente; direi; penso; credo; però; tuttavia",

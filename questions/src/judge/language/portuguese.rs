@@ -21,6 +21,8 @@ pub(super) static PORTUGUESE: Language = Language {
         oferece ~ informaç*; não permite DIZER; não permite ~ DIZER; não me permite; não é suficiente",
     refuses_first: "desconheço",
     refuses_alone: "desconhecido; desconhecida; indeterminado; incerto; sem resposta; não posso; não consigo",
+    refuses_without_option: "\
+        não posso; não consigo; não disponho; não se ouve nada; está inaudível; é inaudível; não tenho",
     clause_starts: "desculpe; sinto muito; mas; infelizmente; eu",
     reports: "diz; pergunta; canta",
     turns: "mas; talvez; provavelmente; acho; diria; porém; creio; penso",

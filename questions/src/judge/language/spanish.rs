@@ -22,6 +22,7 @@ pub(super) static SPANISH: Language = Language {
         DECIR; no me permite; no se puede ~ DECIR; información insuficiente; no es suficiente",
     refuses_first: "desconozco",
     refuses_alone: "desconocido; desconocida; indeterminado; incierto; sin respuesta; no puedo; no sé",
+    refuses_without_option: "no puedo; no dispongo; no se escucha nada; no se oye nada; es inaudible; no tengo",
     clause_starts: "lo siento; perdón; pero; disculpa",
     reports: "dice; dijo; pregunta; canta",
     turns: "pero; quizá; quizás; tal vez; probablemente; creo; diría; sin embargo; aunque; posiblemente",

@@ -6,9 +6,9 @@ mod left_out;
 mod numbered;
 mod statement;
 
-use crate::judge::denial::{clause_start, leads_nowhere};
+use crate::judge::denial::{clause_start, is_denied, leads_nowhere};
 use crate::judge::language::{LEXICON, tokens};
-use crate::judge::mentions::{Mention, mentions, only_choice, prefix_end};
+use crate::judge::mentions::{Mention, mentions, only_choice, prefix_end, same};
 use crate::judge::reading::announced::{announcement_end, sentence};
 use crate::judge::reading::labels::labels;
 use crate::judge::reading::statement::read_statement;
@@ -171,7 +171,17 @@ fn read_cut_off(reply: &[Word], options: &[Vec<Word>]) -> Reading {
         let same = || before.iter().zip(option).all(|(said, word)| said.text == word.text);
         begins(option) || cut && word.starts_with(&last.text) && same()
     };
-    let mut begun = (0..options.len()).filter(|&choice| begins(&options[choice]));
+    // `It is a slow ballad with acoustic`
+    let ends_in = |choice: usize| {
+        let option = &options[choice];
+        let starts = reply.len().saturating_sub(option.len())..reply.len().saturating_sub(3);
+        let said = |at: &usize| {
+            2 * (reply.len() - at) >= option.len() && same(&reply[*at..], &option[..reply.len() - at])
+        };
+        let mention = |start| Mention { choice, start, end: reply.len(), whole: true };
+        starts.into_iter().find(said).is_some_and(|start| !is_denied(reply, &mention(start)))
+    };
+    let mut begun = (0..options.len()).filter(|&choice| begins(&options[choice]) || ends_in(choice));
     match (begun.next(), begun.next()) {
         (Some(choice), None) => Reading::Choice(choice),
         _ => Reading::None,

@@ -47,7 +47,8 @@ pub(crate) fn read_statement(text: &[Word], options: &[Vec<Word>], announced: bo
         }
         _ => {}
     }
-    if !announced && is_refusal_alone(rest) {
+    let doubt = rest[0].opened && !first.opened && rest[0].text != "i";
+    if !announced && !doubt && is_refusal_alone(rest) {
         return Reading::None;
     }
     let named = prefix_end(rest, &options[letter]).is_some();

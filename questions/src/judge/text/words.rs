@@ -141,6 +141,8 @@ fn push_chunk(words: &mut Vec<Word>, chunk: &str) {
         };
         word.text = match word.text.as_str() {
             "&" => "and".to_owned(),
+            "a.m" => "am".to_owned(),
+            "p.m" => "pm".to_owned(),
             text => numbers::amount(text).or_else(|| unit_after(words, text)).unwrap_or(word.text),
         };
         if index == last {
@@ -165,6 +167,13 @@ fn parts(core: &str) -> Vec<&str> {
     let lower = core.to_lowercase();
     if let Some((number, _)) = numbers::with_unit(&lower).filter(|_| lower.len() == core.len()) {
         return vec![&core[..number.len()], &core[number.len()..]];
+    }
+    // `9:45pm`
+    let hour = lower.strip_suffix("m").and_then(|time| time.strip_suffix(['a', 'p']));
+    if let Some(hour) = hour.filter(|hour| !hour.is_empty() && lower.len() == core.len())
+        && hour.bytes().all(|byte| byte.is_ascii_digit() || byte == b':')
+    {
+        return vec![&core[..hour.len()], &core[hour.len()..]];
     }
     // `happy/excited`, but not `4/4`, `km/h` or `A/B`; `glass_breaking`, a label of a data set.
     if let Some(joint) = ['/', '_'].into_iter().find(|&joint| core.contains(joint))
@@ -214,7 +223,7 @@ fn mark_after(word: &mut Word, after: &str) {
     let first = after.trim_start_matches(['*', '_', '"', '\'']).chars().next();
     word.delimited |= first.is_some_and(|c| matches!(c, ')' | ']' | '}' | '.' | ':' | '-' | '—'));
     word.asks |= after.contains('?');
-    word.ends_clause |= after.contains([',', ';', ':', '-', '—', '.', '!', '?', '…']);
+    word.ends_clause |= after.contains([',', ';', ':', '-', '—', '.', '!', '?', '…', '→']);
     word.ends_sentence |= after.contains(['.', '!', '?', '…', ';']);
 }
 
