@@ -15,7 +15,7 @@ fn question(choices: &[&str]) -> Question {
     }
 }
 
-/// The replies of the fixtures, each with its question.
+/// The replies of the fixtures, each with its question; open questions aside.
 #[expect(clippy::expect_used, reason = "a helper of tests")]
 fn replies() -> Vec<(Question, String)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
@@ -24,7 +24,9 @@ fn replies() -> Vec<(Question, String)> {
         for row in idk_common::json::read_jsonl::<Value>(&folder.join(name)).expect("a fixture") {
             let choices: Vec<&str> =
                 row["choices"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-            replies.push((question(&choices), row["reply"].as_str().unwrap_or_default().to_owned()));
+            if !choices.is_empty() {
+                replies.push((question(&choices), row["reply"].as_str().unwrap_or_default().to_owned()));
+            }
         }
     }
     replies

@@ -177,6 +177,22 @@ fn is_asked(text: &[Word], mention: &Mention) -> bool {
     if !text[end].asks {
         return particle(text, mention.end, end);
     }
+    // `It is a dog, isn't it?`
+    let tag = clause_start(text, end);
+    let tags = |word: &Word| {
+        matches!(word.text.as_str(), "isn't" | "right" | "doesn't" | "aren't" | "wasn't" | "correct")
+    };
+    let inverted = |word: &Word| {
+        matches!(word.text.as_str(), "is" | "are" | "was" | "were" | "does" | "do" | "could" | "can")
+    };
+    let states = !inverted(&text[sentence_start(text, mention.start)]);
+    if states && tag >= mention.end && tags(&text[tag]) && end <= tag + 1 {
+        return false;
+    }
+    // `A dog? Yes.`
+    if text.get(end + 1).is_some_and(|word| word.text == "yes" && word.ends_clause) {
+        return false;
+    }
     let start = sentence_start(text, mention.start);
     let around = text[start..mention.start].iter().chain(&text[mention.end..=end]);
     let soft =
@@ -233,7 +249,11 @@ fn is_conditional(text: &[Word], mention: &Mention) -> bool {
 /// `The options are a dog and a cat`.
 fn is_listed(text: &[Word], mention: &Mention) -> bool {
     const STARTS: [&str; 8] = ["well", "so", "okay", "ok", "now", "here", "and", "hmm"];
-    let start = sentence_start(text, mention.start);
+    let mut start = sentence_start(text, mention.start);
+    // `The options are: A. a dog B. a cat`
+    while start > 0 && text[start - 1].letter().is_some() && text[start - 1].delimited {
+        start = sentence_start(text, start - 1);
+    }
     let opening = tokens(&text[start..mention.start.min(start + REACH)], |_| false);
     let begins = opening.iter().take_while(|token| STARTS.contains(&token.text.as_str())).count();
     LEXICON.lists.end(&opening, begins).is_some()

@@ -66,7 +66,8 @@ pub fn judge(text: &str, question: &Question) -> Judgement {
 
 /// Whether the name of a place ends before word `end`: not `a hospital` in `a hospital visit`.
 fn ends_name(text: &[Word], end: usize) -> bool {
-    const NEXT: [&str; 6] = ["with", "where", "because", "since", "in", "at"];
+    const NEXT: [&str; 11] =
+        ["with", "where", "because", "since", "in", "at", "after", "before", "when", "during", "about"];
     text[end - 1].ends_clause || text.get(end).is_some_and(|word| NEXT.contains(&word.text.as_str()))
 }
 

@@ -127,7 +127,11 @@ pub(super) static ENGLISH: Language = Language {
         to go on; not much to go on; nothing to go on; little to go on; is beyond me; nothing in the RECORDING \
         REVEALS; nothing in the RECORDING that REVEALS; nothing in the RECORDING suggests WHAT; nothing REVEALS \
         WHAT; makes it HARD to TELL; is a mystery; remains a mystery; drawing a blank; not trained to; not \
-        designed to; not programmed to; out of my depth; not allow for",
+        designed to; not programmed to; out of my depth; not allow for; RECORDING ~ is not GIVEN; RECORDING ~ \
+        was not GIVEN; i am only able to; i can only process; i can only work; i can only read; i refrain; i \
+        would refrain; i will refrain; refrain from guessing; i do not have a ~ answer; i do not have a ~ guess; \
+        RECORDING not GIVEN; RECORDING not found; too little ANY to TELL; too little ANY for me to; i have \
+        nothing to base",
     refuses_first: "\
         do not know; not sure; not certain; not confident; unsure; no idea; no clue; can not CAN; could not CAN; \
         can not be SURE; can not hear; could not hear; can not make out; unable to ANY; not able to ANY; \
@@ -173,7 +177,9 @@ pub(super) static ENGLISH: Language = Language {
         no doubt; no doubts; not only; not just; without doubt; without a doubt; without any doubt; no question; \
         nothing but; nothing other than; none other than; nothing else than; not doubt; beyond doubt; no \
         problem; no matter; not ~ anything other than; not ~ anything but; not ~ anything else but; not ~ \
-        anything else than; not ~ other than; all but SURE; all but confirmed",
+        anything else than; not ~ other than; all but SURE; all but confirmed; lack of ~ points to; lack of ~ \
+        suggests; lack of ~ indicates; lack of ~ means; absence of ~ points to; absence of ~ suggests; absence \
+        of ~ indicates; absence of ~ means",
     contrasts: "but; only",
     denies_after: "\
         IS WRONG; is too ANY; IS ANY WRONG; IS ANY ANY WRONG; is the WRONG; not; WRONG or; would ANY; might \
@@ -194,7 +200,8 @@ pub(super) static ENGLISH: Language = Language {
         whether; mistake this for; checking; listening for; looking for; examining; considering; at first \
         glance; at first hearing; at first listen; at first it; at first i; at first ~ seem*; at first ~ sound*; \
         initially it; initially i; one would call; you would call; i first labelled; i first labeled; i first \
-        thought; i first took; i first believed; i first assumed; i first guessed; i first considered",
+        thought; i first took; i first believed; i first assumed; i first guessed; i first considered; i thought \
+        i heard; i thought it might",
     introduces: "\
         answer; option; choice; letter; pick; probably; maybe; perhaps; possibly; likely; definitely; clearly; \
         certainly; surely; presumably; obviously; apparently; so; thus; therefore; hence; consequently; then; \
@@ -234,11 +241,12 @@ pub(super) static ENGLISH: Language = Language {
         wait; actually; correction; no wait; wait no; oh wait; but wait; actually no; no actually; on second \
         thought; on second thoughts; on second listen; on reflection; upon reflection; scratch that; strike \
         that; i take that back; let me correct; to correct myself; i stand corrected; or rather; sorry i meant; \
-        i meant",
+        i meant; hold on; hang on",
     replaces: "\
         no; nope; sorry; oops; apologies; my apologies; my mistake; my bad; i mean; sorry i mean; oops i mean; \
         no i mean; or no; er; uh; make that; or actually; i misspoke; let me rephrase; or better; i misread; i \
-        misheard; sorry i misread; sorry i misheard; i made a mistake; that was wrong; that is not right",
+        misheard; sorry i misread; sorry i misheard; i made a mistake; that was wrong; that is not right; \
+        actually it is; actually that is; actually i think",
 };
 
 /// Words that change nothing about a refusal.

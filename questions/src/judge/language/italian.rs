@@ -16,7 +16,7 @@ pub(super) static ITALIAN: Language = Language {
         potrei DIRE; non mi è possibile; difficile ~ DIRE; non ho la minima idea; non ho capito; non si sente; \
         non si sa; non lo posso DIRE; non sono ~ sicur*; non sono ~ cert*; non riesco ~ DIRE; non lo saprei; non \
         fornisce ~ informazioni; non contiene ~ informazioni; non offre ~ informazioni; non permette di DIRE; \
-        non consente di DIRE; non mi permette; non è sufficiente; non basta",
+        non consente di DIRE; non mi permette; non è sufficiente; non basta; non sono riuscit*",
     refuses_alone: "sconosciuto; sconosciuta; ignoto; indeterminato; incerto; boh; non posso",
     refuses_without_option: "non posso; non riesco; non dispongo; non si sente nulla; è incomprensibile; non ho",
     clause_starts: "mi dispiace; scusa; ma; purtroppo",

@@ -18,7 +18,8 @@ pub(super) static PORTUGUESE: Language = Language {
         claro; não entendi; não ouvi; não saberia; não tenho capacidade; não compreendo; não se sabe; não me é \
         possível; não fui capaz; não pude DIZER; não conseguiria; sei lá; não o posso DIZER; não tenho ~ \
         certeza; não estou ~ cert*; não faço ~ ideia; não fornece ~ informaç*; não contém ~ informaç*; não \
-        oferece ~ informaç*; não permite DIZER; não permite ~ DIZER; não me permite; não é suficiente",
+        oferece ~ informaç*; não permite DIZER; não permite ~ DIZER; não me permite; não é suficiente; não \
+        consegui DIZER; não consegui ~ DIZER",
     refuses_first: "desconheço",
     refuses_alone: "desconhecido; desconhecida; indeterminado; incerto; sem resposta; não posso; não consigo",
     refuses_without_option: "\

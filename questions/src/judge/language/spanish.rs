@@ -19,7 +19,8 @@ pub(super) static SPANISH: Language = Language {
         estoy en condiciones; no se sabe; no se oye nada; es imposible; no podría; no lo puedo DECIR; no la \
         puedo DECIR; no te puedo DECIR; no le puedo DECIR; no estoy ~ segur*; no proporciona ~ información; no \
         contiene ~ información; no ofrece ~ información; no da ~ información; no permite DECIR; no permite ~ \
-        DECIR; no me permite; no se puede ~ DECIR; información insuficiente; no es suficiente",
+        DECIR; no me permite; no se puede ~ DECIR; información insuficiente; no es suficiente; no he podido \
+        DECIR; no pude ~ DECIR",
     refuses_first: "desconozco",
     refuses_alone: "desconocido; desconocida; indeterminado; incierto; sin respuesta; no puedo; no sé",
     refuses_without_option: "no puedo; no dispongo; no se escucha nada; no se oye nada; es inaudible; no tengo",

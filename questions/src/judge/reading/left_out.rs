@@ -38,7 +38,8 @@ pub(crate) fn replacement(reply: &[Word], options: &[Vec<Word>]) -> Option<usize
         LEXICON.replaces.end_where(&tokens, at, counts)
     };
     let ends = (1..tokens.len()).rev().filter(|&at| tokens[at - 1].ends_clause).filter_map(phrase_end);
-    let end = tokens[ends.into_iter().next()? - 1].word + 1;
+    let mut ends = ends.map(|end| tokens[end - 1].word + 1);
+    let end = ends.find(|&end| end < reply.len())?;
     let leads = reply[end..].iter().take_while(|word| LEADS.split_whitespace().any(|lead| lead == word.text));
     let said = &reply[end + leads.count()..];
     if let Reading::Choice(choice) = read_statement(said, options, true) {
