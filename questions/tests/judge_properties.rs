@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use idk_questions::{Judgement, Question, judge, shuffled};
+use idk_questions::{Judgement, Question, is_refusal, judge, shuffled};
 use serde_json::Value;
 
 fn question(choices: &[&str]) -> Question {
@@ -97,6 +97,7 @@ fn an_option_that_is_denied_asked_about_or_supposed_is_never_read() {
         !["no", "not", "none", "neither", "No", "False", "Yes", "True"]
             .iter()
             .any(|word| option.contains(word))
+            && !is_refusal(option)
     };
     for choices in sets {
         let question = question(&choices.iter().map(String::as_str).collect::<Vec<_>>());
