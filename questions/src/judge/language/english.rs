@@ -123,15 +123,15 @@ pub(super) static ENGLISH: Language = Language {
         garbled to; too blurry to; too weak to; too soft to; too brief to TELL; too fast to TELL; not enough ANY \
         to TELL; beyond what i can; i abstain; i will abstain; i would abstain; i choose not to; i have chosen \
         not to; speech is too POOR to; words are too POOR to; voice is too POOR to; voices are too POOR to; \
-        speech is BAD; words are BAD; not sufficient to TELL; not enough to TELL; not give me enough; not enough \
-        to go on; not much to go on; nothing to go on; little to go on; is beyond me; nothing in the RECORDING \
-        REVEALS; nothing in the RECORDING that REVEALS; nothing in the RECORDING suggests WHAT; nothing REVEALS \
-        WHAT; makes it HARD to TELL; is a mystery; remains a mystery; drawing a blank; not trained to; not \
-        designed to; not programmed to; out of my depth; not allow for; RECORDING ~ is not GIVEN; RECORDING ~ \
-        was not GIVEN; i am only able to; i can only process; i can only work; i can only read; i refrain; i \
-        would refrain; i will refrain; refrain from guessing; i do not have a ~ answer; i do not have a ~ guess; \
-        RECORDING not GIVEN; RECORDING not found; too little ANY to TELL; too little ANY for me to; i have \
-        nothing to base",
+        speech is BAD; words are BAD; not sufficient to TELL; not enough to TELL; not give me enough; is beyond \
+        me; nothing in the RECORDING REVEALS; nothing in the RECORDING that REVEALS; nothing in the RECORDING \
+        suggests WHAT; nothing REVEALS WHAT; makes it HARD to TELL; is a mystery; remains a mystery; drawing a \
+        blank; not trained to; not designed to; not programmed to; out of my depth; not allow for; RECORDING ~ \
+        is not GIVEN; RECORDING ~ was not GIVEN; i am only able to; i can only process; i can only work; i can \
+        only read; i refrain; i would refrain; i will refrain; refrain from guessing; i do not have a ~ answer; \
+        i do not have a ~ guess; RECORDING not GIVEN; RECORDING not found; too little ANY to TELL; too little \
+        ANY for me to; i have nothing to base; not enough to ANY on; not much to ANY on; nothing to ANY on; \
+        little to ANY on",
     refuses_first: "\
         do not know; not sure; not certain; not confident; unsure; no idea; no clue; can not CAN; could not CAN; \
         can not be SURE; can not hear; could not hear; can not make out; unable to ANY; not able to ANY; \
