@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 use crate::error::EvalError;
 use crate::method::{ADAPTER_NAME_RULE, Method, is_adapter_name};
 
+/// What an adapter that a server has is given with, before its name there.
+const SERVER_PREFIX: &str = "server:";
+
 /// How a question that has options is answered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -35,8 +38,9 @@ impl AnswerBy {
 #[serde(deny_unknown_fields, default)]
 pub struct EvalConfig {
     /// Methods that are compared with the base model: `adapter`, `idk-prompt`, `mcot`, `mcot-few-shot`, `task-agent`,
-    /// `threshold`, `one-pass`, `self-consistency`, `group`, `random`. The base itself is always answered, and `adapter` only
-    /// where there is one. Default `["adapter"]`.
+    /// the measures of doubt `threshold`, `one-pass`, `perplexity`, `option-probability`, `self-consistency`,
+    /// `predictive-entropy`, `length-normalised-entropy`, `semantic-entropy`, `discrete-semantic-entropy`,
+    /// `p-true`, `verbalised-confidence`, `self-verification`, `probe`, then `explicit-option`, `group`, `random`. The base itself is always answered, and `adapter` only where there is one. Default `["adapter"]`.
     pub methods: Vec<Method>,
     /// How a question that has options is answered. `text`: with what the model says. `guided`: the same, but each token
     /// must lead to one of its options or to a refusal of [build]; nothing else can be answered. `options`: all of these are
@@ -62,17 +66,44 @@ pub struct EvalConfig {
     pub limit: Option<usize>,
     /// Stop if more than this share of the questions cannot be used. Default 0.05.
     pub max_rejected_share: f64,
-    /// Adapters in addition to the run's own, each as `NAME=FOLDER`.
+    /// Adapters in addition to the run's own, each as `NAME=FOLDER`, or as `NAME=server:ITS_NAME` one that the server of
+    /// [model] has.
     pub adapters: Vec<String>,
-    /// What the thresholds of `threshold` and `self-consistency` make as large as possible on the questions of `val` in [data]:
-    /// `youden` or `rgi`. Default `youden`.
+    /// What the threshold of a measure of doubt makes as large as possible on the questions of `val` in [data]: `youden` or
+    /// `rgi`. Default `youden`.
     pub threshold_by: Criterion,
     /// `group` refuses the sub-categories of which the base model knows less than this share. Default 0.5.
     pub group_known_share: f64,
     /// Share of the questions that `random` refuses. Default: as many as the first method that runs a model.
     pub random_rate: Option<f64>,
+    /// How the method `probe` is fitted on the IDK split.
+    pub probe: ProbeConfig,
     /// Files instead of the prompts of the training-free methods.
     pub prompts: PromptFiles,
+}
+
+/// `[eval.probe]`: a logistic regression on the hidden states of the base model.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ProbeConfig {
+    /// Layers whose states at the last token of the prompt it sees, side by side: 0 is the embeddings, the number of decoder
+    /// layers the last. Default `[]`: the one in the middle.
+    pub layers: Vec<usize>,
+    /// Strength of the L2 penalty on its weights, more than 0: 1/C of scikit-learn. Default 10.
+    pub l2: f64,
+}
+
+impl Default for ProbeConfig {
+    fn default() -> Self {
+        Self { layers: Vec::new(), l2: 10.0 }
+    }
+}
+
+impl ProbeConfig {
+    /// The layers for a model of so many decoder layers.
+    pub(crate) fn layers_of(&self, decoder_layers: usize) -> Vec<usize> {
+        if self.layers.is_empty() { vec![decoder_layers.div_ceil(2)] } else { self.layers.clone() }
+    }
 }
 
 /// `[eval.prompts]`: files instead of the default templates.
@@ -103,6 +134,18 @@ pub struct PromptFiles {
     /// What makes it answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub agent_answer: Option<PathBuf>,
+    /// What `p-true` asks about an answer and the samples.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub p_true: Option<PathBuf>,
+    /// What `verbalised-confidence` asks after an answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verbalised_confidence: Option<PathBuf>,
+    /// What `self-verification` asks after an answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub self_verification: Option<PathBuf>,
+    /// The option that `explicit-option` adds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub explicit_option: Option<PathBuf>,
 }
 
 impl PromptFiles {
@@ -119,6 +162,10 @@ impl PromptFiles {
             agent_transcript: name(&self.agent_transcript),
             agent_caption: name(&self.agent_caption),
             agent_answer: name(&self.agent_answer),
+            p_true: name(&self.p_true),
+            verbalised_confidence: name(&self.verbalised_confidence),
+            self_verification: name(&self.self_verification),
+            explicit_option: name(&self.explicit_option),
         }
     }
 }
@@ -141,6 +188,7 @@ impl Default for EvalConfig {
             threshold_by: Criterion::default(),
             group_known_share: 0.5,
             random_rate: None,
+            probe: ProbeConfig::default(),
             prompts: PromptFiles::default(),
         }
     }
@@ -171,6 +219,8 @@ impl EvalConfig {
         let no_effect =
             "changes nothing with `answer_by = \"text\"`: write `answer_by = \"guided\"`, or leave it out";
         problems.require(has_effect, "refusal_offset", no_effect);
+        let l2 = self.probe.l2;
+        problems.require(l2.is_finite() && l2 > 0.0, "probe.l2", "must be a number above 0");
         self.read_adapters(&mut problems);
         problems.into_vec()
     }
@@ -185,17 +235,31 @@ impl EvalConfig {
 
     /// Whether one of the methods is fitted on val.
     pub fn fits_on_val(&self) -> bool {
-        self.methods.iter().any(|method| method.is_fitted())
+        self.methods.iter().any(|method| method.is_measure())
     }
 
-    /// Names and folders of `adapters`.
+    /// Whether one of the methods is made from samples of the base model.
+    pub fn needs_samples(&self) -> bool {
+        self.methods.iter().any(|method| method.needs_samples())
+    }
+
+    /// The adapters that a server has: the name of each, and that on the server.
+    pub fn served_adapters(&self) -> Vec<(String, String)> {
+        let entries = self.adapters.iter().filter_map(|entry| entry.split_once('='));
+        let served = entries.filter_map(|(name, place)| Some((name, place.strip_prefix(SERVER_PREFIX)?)));
+        served.map(|(name, on_server)| (name.to_owned(), on_server.to_owned())).collect()
+    }
+
+    /// Names and folders of `adapters`, without those of a server.
     ///
     /// # Errors
     /// [`EvalError::Config`] for entries without a name, names that cannot be one, and names that come twice.
     pub fn named_adapters(&self) -> Result<Vec<(String, PathBuf)>, EvalError> {
         let mut problems = Problems::of_section("eval");
         let named = self.read_adapters(&mut problems);
-        none_of(problems.into_vec()).map(|()| named)
+        none_of(problems.into_vec())?;
+        let is_folder = |place: &PathBuf| !place.to_string_lossy().starts_with(SERVER_PREFIX);
+        Ok(named.into_iter().filter(|(_, place)| is_folder(place)).collect())
     }
 
     /// The entries of `adapters` that can be used.
@@ -210,6 +274,8 @@ impl EvalConfig {
                 Some(format!("has `{name}`, which cannot name an adapter: {ADAPTER_NAME_RULE}"))
             } else if name == Method::Adapter.name() {
                 Some(format!("has `{name}`, which is the run's own adapter: give this one another name"))
+            } else if folder == SERVER_PREFIX {
+                Some(format!("has `{entry}`, which does not name an adapter of the server"))
             } else if named.iter().any(|(other, _)| other == name) {
                 Some(format!("has `{name}` for two adapters"))
             } else {
@@ -230,6 +296,7 @@ impl EvalConfig {
             name.unwrap_or_else(|| path.to_owned())
         };
         let names = self.adapters.iter().map(|entry| match entry.split_once('=') {
+            Some((_, place)) if place.starts_with(SERVER_PREFIX) => entry.clone(),
             Some((name, folder)) => format!("{name}={}", last(folder)),
             None => entry.clone(),
         });
@@ -291,12 +358,13 @@ mod tests {
             limit: Some(0),
             max_new_tokens: 0,
             random_rate: Some(f64::NAN),
+            probe: ProbeConfig { l2: 0.0, ..ProbeConfig::default() },
             adapters: vec!["folder".to_owned(), "a=x".to_owned(), "=y".to_owned()],
             ..EvalConfig::default()
         };
-        let all = ["max_new_tokens", "limit", "random_rate", "adapters", "adapters"];
+        let all = ["max_new_tokens", "limit", "random_rate", "probe.l2", "adapters", "adapters"];
         assert_eq!(keys(&config), all.map(|key| format!("eval.{key}")));
-        assert!(matches!(config.validate(), Err(EvalError::Config { problems }) if problems.len() == 5));
+        assert!(matches!(config.validate(), Err(EvalError::Config { problems }) if problems.len() == 6));
     }
 
     #[test]

@@ -9,8 +9,10 @@
 //! - [`score_files`]: stored answers, without a model
 
 mod answer;
+mod backend;
 mod compare;
 mod config;
+mod doubt;
 mod error;
 mod evaluate;
 mod grid;
@@ -20,13 +22,16 @@ mod report;
 mod test_fixture;
 
 pub use answer::answers_file::{answers_file, write_answers};
+pub use answer::ask::single::{
+    SampleAgreement, SampleSettings, SingleAnswer, TextProbability, answer_single,
+};
 pub use answer::prepare::{Prepared, prepare};
 pub use answer::record::{Answer, Step};
 pub use answer::run::answer_plainly;
-pub use answer::self_consistency::{SampledAnswers, Samples, said};
 pub use answer::store::STORE_DIR;
 pub use answer::stored::read_answers;
-pub use answer::subject::{NamedAdapter, Subject};
+pub use answer::subject::{LabelledQuestions, NamedAdapter, Subject};
+pub use backend::{Backend, Served};
 pub use compare::groups::{GroupCounts, GroupResult, Grouping};
 pub use compare::methods::{ALL, MethodResult, ReadableResult, TaskResult, compare_method, known_shares};
 pub use compare::pairs::PairResult;
@@ -34,7 +39,16 @@ pub use compare::results::{BaseResult, REJECTED_FILE, RESULTS_FILE, Results, res
 pub use compare::rules::Rule;
 pub use compare::score::{Score, score_files};
 pub use compare::yardsticks::{Auroc, RuleInputs, RuleResult, Yardsticks};
-pub use config::{AnswerBy, EvalConfig, PromptFiles};
+pub use config::{AnswerBy, EvalConfig, ProbeConfig, PromptFiles};
+pub use doubt::answer_probability::perplexity;
+pub use doubt::logistic::LogisticRegression;
+pub use doubt::meaning::Meaning;
+pub use doubt::option_probability::option_probability;
+pub use doubt::own_words::{approval, stated_confidence};
+pub use doubt::predictive_entropy::{length_normalised_entropy, predictive_entropy};
+pub use doubt::samples::{SampledAnswer, SampledAnswers, Samples};
+pub use doubt::self_consistency::self_consistency;
+pub use doubt::semantic_entropy::{discrete_semantic_entropy, semantic_entropy};
 pub use error::EvalError;
 pub use evaluate::evaluate;
 pub use grid::cell::{GridCell, GridScore, GridValue};

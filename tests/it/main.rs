@@ -7,6 +7,7 @@ mod server;
 mod support;
 
 mod architecture;
+mod ask;
 mod bad_input;
 mod calibrated;
 mod cli;
@@ -23,6 +24,7 @@ mod recipe_reference;
 mod relabel;
 mod result_tables;
 mod rl;
+mod served_evaluation;
 mod source_text;
 mod sweeps;
 mod train_options;

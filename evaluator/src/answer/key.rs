@@ -9,6 +9,8 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::answer::ask::MethodRunner;
+use crate::answer::ask::own_answer::OwnAnswer;
+use crate::backend::{Backend, ServedKey};
 use crate::config::AnswerBy;
 use crate::method::Method;
 
@@ -44,6 +46,9 @@ struct CandidateKey<'a> {
     /// Samples of a recording that are heard, if they were limited.
     #[serde(skip_serializing_if = "Option::is_none")]
     max_audio: Option<usize>,
+    /// The server's model, where a server answers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    served: Option<ServedKey<'a>>,
 }
 
 /// The key of whoever answers: model, adapter, prompts, settings.
@@ -53,12 +58,19 @@ pub(crate) fn candidate_key(
     device: &str,
     adapter_sha256: Option<&str>,
 ) -> String {
+    let (adapter, max_audio, served) = match runner.backend {
+        Backend::Local(answerer) => {
+            let adapter = answerer.adapters.map(|adapters| (adapter_sha256.unwrap_or(""), scales(adapters)));
+            (adapter, answerer.lalm.mel.limit(), None)
+        }
+        Backend::Served(served) => (None, served.audio.limit(), Some(served.key())),
+    };
     let key = CandidateKey {
         format: FORMAT,
         program: env!("CARGO_PKG_VERSION"),
         model_sha256,
         device,
-        adapter: runner.answerer.adapters.map(|adapters| (adapter_sha256.unwrap_or(""), scales(adapters))),
+        adapter,
         method: runner.method,
         prompts: runner.prompts.hashes(runner.method),
         style: runner.style,
@@ -69,7 +81,8 @@ pub(crate) fn candidate_key(
         chosen_from: runner.config.answer_by.is_from_list().then_some(runner.refusals),
         guided: runner.config.answer_by == AnswerBy::Guided,
         refusal_offset: Some(runner.refusal_offset()).filter(|&offset| offset != 0.0),
-        max_audio: runner.answerer.lalm.mel.limit(),
+        max_audio,
+        served,
     };
     sha256_of(&json!(key))
 }
@@ -78,10 +91,17 @@ fn scales(adapters: &Adapters) -> BTreeMap<&str, f64> {
     adapters.modules.iter().map(|(name, pair)| (name.as_str(), f64::from(pair.scale))).collect()
 }
 
-/// The key of one answer: who answers, what is asked, and what is heard (SHA-256 of each recording).
-pub(crate) fn item_key(candidate: &str, question: &AskedQuestion, audio_sha256: &[&str]) -> String {
+/// The key of one answer: who answers, what is asked, and what is heard (SHA-256 of each recording). `about`: the answer
+/// that a question about the model's own answer is about.
+pub(crate) fn item_key(
+    candidate: &str,
+    question: &AskedQuestion,
+    audio_sha256: &[&str],
+    about: Option<&OwnAnswer>,
+) -> String {
     let shown = &question.shown;
-    sha256_of(&json!([candidate, shown.id, shown.question, shown.choices, audio_sha256]))
+    let asked = json!([candidate, shown.id, shown.question, shown.choices, audio_sha256]);
+    sha256_of(&about.map_or_else(|| asked.clone(), |about| json!([asked, about])))
 }
 
 #[cfg(test)]
@@ -100,7 +120,7 @@ mod tests {
         };
         let key = |candidate: &str, shown: &Question, sha256: &str| {
             let asked = AskedQuestion { shown: shown.clone(), original: question.clone() };
-            item_key(candidate, &asked, &[sha256])
+            item_key(candidate, &asked, &[sha256], None)
         };
         let mut turned = question.clone();
         turned.choices.reverse();
@@ -114,5 +134,11 @@ mod tests {
         ]);
         assert_eq!(keys.len(), 5);
         assert!(keys.contains(&key("a", &question, "x")));
+        let about = |answer: &str, sample: &str| {
+            let own = OwnAnswer { answer: answer.to_owned(), samples: vec![sample.to_owned()] };
+            item_key("a", &AskedQuestion::new(question.clone(), None), &["x"], Some(&own))
+        };
+        let own = [about("dog", "dog"), about("cat", "dog"), about("dog", "cat"), key("a", &question, "x")];
+        assert_eq!(own.into_iter().collect::<std::collections::BTreeSet<_>>().len(), 4);
     }
 }

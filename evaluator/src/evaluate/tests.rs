@@ -7,8 +7,10 @@ use idk_questions::PromptStyle;
 
 use super::*;
 use crate::answer::prepare::prepare;
-use crate::answer::subject::NamedAdapter;
+use crate::answer::subject::{LabelledQuestions, NamedAdapter};
+use crate::backend::Backend;
 use crate::compare::results::RESULTS_FILE;
+use crate::config::ProbeConfig;
 use crate::report::html::REPORT_FILE;
 use crate::test_fixture::{config, features, lalm, named, questions};
 
@@ -21,18 +23,19 @@ fn try_run(
 ) -> Result<Results, EvalError> {
     let hidden: NewProgress = |_, _| Progress::hidden();
     let features = features();
-    let answerer = Answerer::base(lalm, &features);
-    let prepared = prepare(&answerer, &questions(), config, PromptStyle::default(), &[], 7, hidden)?;
+    let backend = Backend::from(Answerer::base(lalm, &features));
+    let prepared = prepare(&backend, &questions(), config, PromptStyle::default(), &[], 7, hidden)?;
     let subject = Subject {
-        lalm,
-        features: &features,
+        backend,
         model_sha256: "m",
         device: "cpu",
         adapters,
+        served_adapters: &[],
         known_share,
         run_dir: None,
         val: config.fits_on_val().then_some(&prepared),
         samples: None,
+        probe: None,
         provenance: &BTreeMap::new(),
     };
     evaluate(&subject, &prepared, config, 7, eval_dir, hidden)
@@ -72,6 +75,58 @@ fn an_evaluation_gives_the_same_bytes_again_and_on_one_thread() {
 }
 
 #[test]
+fn a_probe_is_fitted_on_labelled_questions_and_gives_the_same_bytes_again() {
+    let root = tempfile::tempdir().unwrap();
+    let (lalm, features) = (lalm(), features());
+    let hidden: NewProgress = |_, _| Progress::hidden();
+    let config = EvalConfig { methods: vec![Method::Probe], ..config() };
+    let set = prepare(
+        &Answerer::base(&lalm, &features).into(),
+        &questions(),
+        &config,
+        PromptStyle::default(),
+        &[],
+        7,
+        hidden,
+    );
+    let prepared = set.unwrap();
+    let labelled = |wrong_share: Vec<f64>| LabelledQuestions { prepared: prepared.clone(), wrong_share };
+    let measured = |labelled: Option<&LabelledQuestions>, dir: &str, config: &EvalConfig| {
+        let known_share = BTreeMap::new();
+        let subject = Subject {
+            backend: Answerer::base(&lalm, &features).into(),
+            model_sha256: "m",
+            device: "cpu",
+            adapters: &[],
+            served_adapters: &[],
+            known_share: &known_share,
+            run_dir: None,
+            val: Some(&prepared),
+            samples: None,
+            probe: labelled,
+            provenance: &BTreeMap::new(),
+        };
+        evaluate(&subject, &prepared, config, 7, &root.path().join(dir), hidden)?;
+        let answers = fs::read_to_string(&root.path().join(dir).join("answers-probe.jsonl"))?;
+        let value = |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap()["measure"].as_f64();
+        Ok::<_, EvalError>(answers.lines().map(|line| value(line).unwrap()).collect::<Vec<f64>>())
+    };
+    // All four are asked alike but for what is heard: q0 and q2 are known, q1 and q3 are not.
+    let shares = labelled(vec![0.0, 1.0, 0.2, 1.0]);
+    let first = measured(Some(&shares), "first", &config).unwrap();
+    assert!(first[1] > first[0] && first[1] > first[2], "{first:?}");
+    assert_eq!(measured(Some(&shares), "again", &config).unwrap(), first);
+    assert!(bytes_of(&root.path().join("first")) == bytes_of(&root.path().join("again")));
+    let even = measured(Some(&labelled(vec![0.5; 4])), "even", &config).unwrap();
+    assert!(even.iter().all(|value| (value - 0.5).abs() < 1e-6), "{even:?}");
+    let error = measured(None, "none", &config).unwrap_err();
+    assert!(matches!(error, EvalError::Lacks { method: "probe", .. }), "{error}");
+    let deep = ProbeConfig { layers: vec![99], ..ProbeConfig::default() };
+    let error = measured(Some(&shares), "deep", &EvalConfig { probe: deep, ..config.clone() }).unwrap_err();
+    assert!(error.to_string().contains("there is no layer 99"), "{error}");
+}
+
+#[test]
 fn what_an_earlier_evaluation_left_does_not_stand_beside_new_results() {
     let root = tempfile::tempdir().unwrap();
     let lalm = lalm();
@@ -91,21 +146,22 @@ fn an_answer_does_not_depend_on_the_batch_and_options_have_finite_log_probabilit
         let config = EvalConfig { batch_size, ..config() };
         let hidden: NewProgress = |_, _| Progress::hidden();
         let features = features();
-        let answerer = Answerer::base(&lalm, &features);
+        let backend = Backend::from(Answerer::base(&lalm, &features));
         let prepared =
-            prepare(&answerer, &questions(), &config, PromptStyle::default(), &[], 7, hidden).unwrap();
+            prepare(&backend, &questions(), &config, PromptStyle::default(), &[], 7, hidden).unwrap();
         let dir = tempfile::tempdir().unwrap();
         let run = Evaluation {
             subject: &Subject {
-                lalm: &lalm,
-                features: &features,
+                backend,
                 model_sha256: "m",
                 device: "cpu",
                 adapters: &[],
+                served_adapters: &[],
                 known_share: &BTreeMap::new(),
                 run_dir: None,
                 val: None,
                 samples: None,
+                probe: None,
                 provenance: &BTreeMap::new(),
             },
             config: &config,
@@ -192,7 +248,7 @@ fn rules_are_methods_of_their_own_with_answers_and_what_they_refused_by() {
         (refused(0, "all"), refused(2, "sound"), refused(2, "music")),
         (Some(50.0), Some(100.0), Some(0.0))
     );
-    assert!(matches!(&results.methods[1].rule, Some(Rule::Threshold { fit, .. }) if fit.n == 4));
+    assert!(matches!(&results.methods[1].rule, Some(Rule::Fitted { fit, .. }) if fit.n == 4));
     assert_eq!(results.methods[3].rule, None);
     assert_eq!(results.pairs.len(), 15 * 4, "six are fifteen pairs, on three tasks and all");
     for (name, steps) in [("mcot", 1), ("task-agent", 2)] {

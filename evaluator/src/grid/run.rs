@@ -11,8 +11,9 @@ use crate::answer::prepare::Prepared;
 use crate::answer::prompts::Prompts;
 use crate::answer::record::Answer;
 use crate::answer::subject::{Evaluation, NamedAdapter, Subject};
+use crate::compare::measures::Measured;
 use crate::compare::methods::{ALL, task_names};
-use crate::compare::rules::{Rule, fit_on_val};
+use crate::compare::rules::Rule;
 use crate::config::EvalConfig;
 use crate::error::EvalError;
 use crate::grid::cell::GridCell;
@@ -24,7 +25,7 @@ use crate::method::Method;
 const THRESHOLD_STEPS: usize = 50;
 
 /// Who answers the points of sweeps, and how. Answers that are stored in `eval_dir` are used again.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Sweeper<'a> {
     /// The base model; the adapters come with the steps.
     pub subject: &'a Subject<'a>,
@@ -104,7 +105,10 @@ impl Sweeper<'_> {
             return Ok(None);
         }
         let (mut picked, mut log_probs) = (None, Vec::new());
-        if let Rule::Threshold { fit, probability } = fit_on_val(&base, self.config.threshold_by)? {
+        let measured = Measured::new(Method::Threshold, val, &base, None);
+        if let Rule::Fitted { fit, probability, .. } =
+            Rule::fitted(&measured, &base, self.config.threshold_by)?
+        {
             log_probs.extend(fit.threshold);
             let why = format!(
                 "fitted on val (`threshold_by` in [eval]): {} of {} refused there",
@@ -215,6 +219,7 @@ pub(super) mod tests {
     use std::collections::BTreeMap;
 
     use idk_common::progress::Progress;
+    use idk_model::Answerer;
 
     use super::*;
     use crate::test_fixture::{config, features, lalm, named, prepared};
@@ -224,15 +229,16 @@ pub(super) mod tests {
     ) -> T {
         let (lalm, features, dir) = (lalm(), features(), tempfile::tempdir().unwrap());
         let subject = Subject {
-            lalm: &lalm,
-            features: &features,
+            backend: Answerer::base(&lalm, &features).into(),
             model_sha256: "m",
             device: "cpu",
             adapters: &[],
+            served_adapters: &[],
             known_share: &BTreeMap::new(),
             run_dir: None,
             val: None,
             samples: None,
+            probe: None,
             provenance: &BTreeMap::new(),
         };
         let config = config();

@@ -7,6 +7,7 @@ use crate::compare::methods::{MethodResult, TaskResult};
 use crate::compare::results::Results;
 use crate::compare::yardsticks::RuleResult;
 use crate::method::Method;
+use crate::report::measure_table::measure_rows;
 use crate::report::text_table::{Cell, TextTable, csv, latex};
 
 /// What a row compares, and what only rows of tasks have.
@@ -84,6 +85,10 @@ pub(crate) fn as_csv(results: &Results, by: Option<Grouping>) -> String {
         "auroc_ranking_within",
         "auroc_one_pass_within",
         "auroc_threshold_within",
+        "auroc_ranking",
+        "readable_auroc_ranking",
+        "readable_auroc_ranking_within",
+        "missing",
     ];
     let mut grid: TextTable = vec![header.map(Cell::own).to_vec()];
     for (test, counts) in base_rows(results, by) {
@@ -146,6 +151,9 @@ fn csv_line(method: &MethodResult, (test, row, task): ExportRow<'_>) -> Vec<Cell
     line.push(rule(readable.and_then(|of| of.yardsticks.threshold.as_ref())));
     let areas = of.map(|of| of.auroc).unwrap_or_default();
     line.extend([areas.ranking_within, areas.one_pass_within, areas.doubt_within].map(number));
+    let of_readable = readable.map(|of| of.yardsticks.auroc).unwrap_or_default();
+    line.extend([areas.ranking, of_readable.ranking, of_readable.ranking_within].map(number));
+    line.push(Cell::own(task.map_or(String::new(), |_| method.missing.to_string())));
     line
 }
 
@@ -177,7 +185,22 @@ pub(crate) fn as_latex(results: &Results, by: Option<Grouping>) -> String {
             grid.push(line);
         }
     }
-    latex(&grid, 2)
+    format!("{}{}", latex(&grid, 2), measures_as_latex(results))
+}
+
+/// The measures of doubt as a table of their own; nothing without measures.
+fn measures_as_latex(results: &Results) -> String {
+    let mut grid: TextTable = Vec::new();
+    for task in &results.base {
+        let (head, rows) = measure_rows(results, &task.task);
+        if grid.is_empty() && !rows.is_empty() {
+            grid.push(["Test"].into_iter().chain(head).map(Cell::own).collect());
+        }
+        for row in rows {
+            grid.push([task.task.clone()].into_iter().chain(row).map(Cell::Name).collect());
+        }
+    }
+    if grid.is_empty() { String::new() } else { format!("\n{}", latex(&grid, 2)) }
 }
 
 fn rounded(value: Option<f64>) -> Cell {
@@ -187,6 +210,7 @@ fn rounded(value: Option<f64>) -> Cell {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::measure_table::tests::measured_results;
     use crate::report::table::tests::golden_results;
 
     #[test]
@@ -202,6 +226,21 @@ mod tests {
             assert!((value("rgi") - 0.2698).abs() < 1e-4 && (value("acc_after") - 58.2583).abs() < 1e-4);
             assert_eq!(row[at("rgi_reason")], "");
         }
+    }
+
+    #[test]
+    fn measures_of_doubt_have_columns_in_the_csv_and_a_table_of_their_own_in_latex() {
+        let results = measured_results();
+        let text = as_csv(&results, None);
+        let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split(',').collect()).collect();
+        let row = lines.iter().find(|line| line[0] == "semantic-entropy").unwrap();
+        let at = |name: &str| row[lines[0].iter().position(|column| *column == name).unwrap()];
+        let columns = ["auroc_ranking", "auroc_ranking_within", "readable_auroc_ranking", "aurc", "missing"];
+        assert_eq!(columns.map(at), ["0.85", "0.804", "", "0.125", "3"]);
+        let latex = as_latex(&results, None);
+        assert_eq!(latex.matches("\\begin{tabular}").count(), 2);
+        assert!(latex.contains("sound & semantic-entropy & 0.80 (0.85) & - & 0.125 & 58.3 &"), "{latex}");
+        assert_eq!(as_latex(&golden_results("sound"), None).matches("\\begin{tabular}").count(), 1);
     }
 
     #[test]

@@ -2,21 +2,26 @@
 //!
 //! The recordings of a batch are heard once, before; every pass uses the same features.
 
+pub(crate) mod explicit_option;
 mod from_list;
 mod length;
+pub(crate) mod own_answer;
 mod prompt;
+pub(crate) mod single;
+mod states;
 mod task_agent;
 #[cfg(test)]
 mod tests;
 mod think;
 
-use burn::tensor::Tensor;
-use idk_model::{Answerer, Clip, Prompt, SamplingConfig};
+use idk_model::{Clip, SamplingConfig};
 use idk_questions::{AskedQuestion, Judgement, PromptStyle};
 
+use crate::answer::ask::own_answer::OwnAnswers;
 use crate::answer::options::{ScoredText, refusal_margin};
 use crate::answer::prompts::Prompts;
 use crate::answer::record::Answer;
+use crate::backend::{Backend, BackendPrompt, Heard, Reply};
 use crate::config::{AnswerBy, EvalConfig};
 use crate::error::EvalError;
 use crate::method::Method;
@@ -24,23 +29,19 @@ use crate::method::Method;
 /// A question and its recordings.
 pub(crate) type Item<'a> = (&'a AskedQuestion, &'a [Clip]);
 
-/// A question whose recordings were heard.
-struct Heard<'a> {
-    asked: &'a AskedQuestion,
-    audio: Vec<Tensor<2>>,
-}
-
 /// A model in front of a test set: who answers, and how.
 #[derive(Clone, Copy)]
 pub(crate) struct MethodRunner<'a> {
-    pub(crate) answerer: &'a Answerer<'a>,
+    pub(crate) backend: &'a Backend<'a>,
     pub(crate) method: Method,
     pub(crate) prompts: &'a Prompts,
     pub(crate) style: PromptStyle,
     /// What may be answered instead of an option where the answer is chosen.
     pub(crate) refusals: &'a [String],
-    /// Also computes the log-probability of every option: one more pass over each prompt.
+    /// Also computes the log-probability of every option, where the backend can: one more pass over each prompt.
     pub(crate) with_options: bool,
+    /// What the model is asked about, for methods that ask about its own answers.
+    pub(crate) own_answers: Option<&'a OwnAnswers>,
     pub(crate) config: &'a EvalConfig,
 }
 
@@ -48,15 +49,13 @@ impl MethodRunner<'_> {
     /// Answers a batch of questions, in their order.
     ///
     /// # Errors
-    /// [`EvalError::Model`].
+    /// [`EvalError::Model`], [`EvalError::Server`].
     pub(crate) fn answer(&self, items: &[Item<'_>]) -> Result<Vec<Answer>, EvalError> {
-        let clips: Vec<Clip> = items.iter().flat_map(|(_, clips)| clips.iter().cloned()).collect();
-        let mut features = self.answerer.hear(self.answerer.load(&clips)?)?.into_iter();
-        let mut heard = Vec::with_capacity(items.len());
-        for &(asked, clips) in items {
-            heard.push(Heard { asked, audio: features.by_ref().take(clips.len()).collect() });
-        }
+        let heard = self.backend.hear(items)?;
         let questions = heard.as_slice();
+        if self.method.asks_about_answer() {
+            return self.ask_about(questions);
+        }
         let (prompts, steps) = match self.method {
             Method::Mcot | Method::McotFewShot => self.think(questions)?,
             Method::TaskAgent => self.note(questions)?,
@@ -67,7 +66,8 @@ impl MethodRunner<'_> {
             }
         };
         let answer_by = self.config.answer_by;
-        let scored = match answer_by == AnswerBy::Options || self.with_options {
+        let with_options = self.with_options && self.backend.scores_texts();
+        let scored = match answer_by == AnswerBy::Options || with_options {
             true => self.score(questions, &prompts)?,
             false => vec![Vec::new(); questions.len()],
         };
@@ -78,15 +78,16 @@ impl MethodRunner<'_> {
         };
         let answers = questions.iter().zip(said).zip(steps).zip(scored);
         Ok(answers
-            .map(|(((question, (text, log_prob)), steps), scored)| {
-                let options = if self.with_options { question.asked.shown.choices.len() } else { 0 };
+            .map(|(((question, Reply { text, log_prob, tokens }), steps), scored)| {
+                let options = if with_options { question.asked.shown.choices.len() } else { 0 };
                 Answer {
                     id: question.asked.id().to_owned(),
                     judgement: self.judge(question.asked, &text),
                     text,
-                    log_prob: Some(log_prob),
+                    log_prob,
+                    tokens,
                     option_log_probs: scored[..options].iter().map(ScoredText::mean_log_prob).collect(),
-                    refusal_margin: if self.with_options { refusal_margin(&scored, answer_by) } else { None },
+                    refusal_margin: if with_options { refusal_margin(&scored, answer_by) } else { None },
                     steps,
                 }
             })
@@ -97,6 +98,7 @@ impl MethodRunner<'_> {
     pub(crate) fn judge(&self, question: &AskedQuestion, text: &str) -> Judgement {
         match self.is_from_list(question) {
             true => question.judge_chosen(text),
+            false if self.method == Method::ExplicitOption => self.judge_with_option(question, text),
             false => question.judge(text),
         }
     }
@@ -106,14 +108,12 @@ impl MethodRunner<'_> {
         if self.method == Method::Base { 0.0 } else { self.config.refusal_offset }
     }
 
-    /// What the model says to each prompt, and its log-probability.
-    fn say(&self, prompts: &[Prompt], max_new_tokens: usize) -> Result<Vec<(String, f64)>, EvalError> {
+    /// What the model says to each prompt.
+    fn say(&self, prompts: &[BackendPrompt], max_new_tokens: usize) -> Result<Vec<Reply>, EvalError> {
         let decoding = SamplingConfig { max_new_tokens, ..self.config.decoding() };
         // Greedy decoding draws nothing: the seed only says that there is one answer.
         let seeds = vec![vec![0]; prompts.len()];
-        let generated = self.answerer.answer(prompts, &decoding, &seeds)?;
-        let said: Vec<(String, f64)> =
-            generated.into_iter().flatten().map(|answer| (answer.text, answer.log_prob)).collect();
+        let said: Vec<Reply> = self.backend.say(prompts, &decoding, &seeds)?.into_iter().flatten().collect();
         if said.len() == prompts.len() {
             return Ok(said);
         }

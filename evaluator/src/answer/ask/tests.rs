@@ -2,9 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use idk_model::{FeatureLimits, FeatureStore, Lalm, device};
-use idk_questions::{Question, REFUSAL};
+use idk_model::{Answerer, FeatureLimits, FeatureStore, Lalm, Message, Prompt, device};
+use idk_questions::{Question, REFUSAL, Verdict, prompt_text};
 
+use super::explicit_option::refusals_of;
+use super::own_answer::OwnAnswer;
 use super::*;
 use crate::answer::key::candidate_key;
 use crate::config::PromptFiles;
@@ -20,6 +22,13 @@ fn question() -> AskedQuestion {
     AskedQuestion::new(question, None)
 }
 
+fn local(prompt: BackendPrompt) -> Prompt {
+    match prompt {
+        BackendPrompt::Local(prompt) => prompt,
+        BackendPrompt::Served(_) => panic!("a prompt of the local model"),
+    }
+}
+
 fn with_runner<T>(method: Method, check: impl FnOnce(&MethodRunner<'_>) -> T) -> T {
     with_answers_by(method, AnswerBy::Text, check)
 }
@@ -31,14 +40,15 @@ fn with_answers_by<T>(method: Method, answer_by: AnswerBy, check: impl FnOnce(&M
     let config = EvalConfig { max_new_tokens: 4, max_step_tokens: 12, answer_by, ..EvalConfig::default() };
     let refusals = [REFUSAL.to_owned()];
     let features = FeatureStore::new("", FeatureLimits::NONE);
-    let answerer = Answerer::base(&lalm, &features);
+    let backend = Backend::from(Answerer::base(&lalm, &features));
     check(&MethodRunner {
-        answerer: &answerer,
+        backend: &backend,
         method,
         prompts: &prompts,
         style: PromptStyle::Lettered,
         refusals: &refusals,
         with_options: false,
+        own_answers: None,
         config: &config,
     })
 }
@@ -76,13 +86,18 @@ fn every_text_that_a_method_makes_on_its_way_is_kept() {
 #[test]
 fn a_note_that_is_too_long_for_the_model_is_cut_and_not_the_question() {
     with_runner(Method::Mcot, |runner| {
-        let (asked, most) = (question(), runner.answerer.lalm.config.text.max_position_embeddings);
-        let question = Heard { asked: &asked, audio: Vec::new() };
+        let (asked, most) = (question(), runner.backend.lalm().unwrap().config.text.max_position_embeddings);
+        let heard = runner.backend.hear(&[(&asked, &[])]).unwrap();
+        let question = &heard[0];
         let text = |note: &str| format!("start {note} end");
-        let prompt = runner.fitting(&question, &"dog ".repeat(most), text).unwrap();
-        assert!((most / 2..=most - 4).contains(&prompt.ids.len()), "{} of {most}", prompt.ids.len());
-        let short = runner.fitting(&question, "dog", text).unwrap();
-        assert_eq!(short.ids, runner.chat(&question, "start dog end").unwrap().ids);
+        let prompt = runner.fitting(question, &"dog ".repeat(most), text).unwrap();
+        assert!(
+            (most / 2..=most - 4).contains(&prompt.tokens().unwrap()),
+            "{} of {most}",
+            prompt.tokens().unwrap()
+        );
+        let short = runner.fitting(question, "dog", text).unwrap();
+        assert_eq!(local(short).ids, local(runner.chat(question, "start dog end").unwrap()).ids);
     });
 }
 
@@ -94,11 +109,12 @@ fn a_chosen_answer_is_the_text_of_highest_probability_among_options_and_refusals
         let open = AskedQuestion::new(open, None);
         let answers = runner.answer(&[(&asked, &[]), (&open, &[])]).unwrap();
         // The same scores from the model's own parts.
-        let prompt =
-            runner.chat(&Heard { asked: &asked, audio: Vec::new() }, &runner.opening(&asked)).unwrap();
+        let heard = runner.backend.hear(&[(&asked, &[])]).unwrap();
+        let prompt = local(runner.chat(&heard[0], &runner.opening(&asked)).unwrap());
         let texts = ["dog", "cat", REFUSAL];
-        let ids = texts.map(|text| runner.answer_ids(&asked, text).unwrap()).to_vec();
-        let scores = runner.answerer.log_probs(&[prompt], &[ids]).unwrap().remove(0);
+        let ids = texts.map(|text| runner.backend.answer_ids(&asked, text).unwrap().unwrap()).to_vec();
+        let Backend::Local(answerer) = runner.backend else { panic!("a local model") };
+        let scores = answerer.log_probs(&[prompt], &[ids]).unwrap().remove(0);
         let sums = scores.iter().map(|tokens| tokens.iter().map(|&value| f64::from(value)).sum::<f64>());
         let sums: Vec<f64> = sums.collect();
         let best =
@@ -209,6 +225,88 @@ fn an_option_that_reads_as_a_refusal_is_an_option_at_any_offset() {
                 let answers = MethodRunner { config: &config, ..*runner }.answer(&[(&asked, &[])]).unwrap();
                 assert!(answers[0].judgement.choice.is_some(), "{:?}", answers[0]);
             }
+        });
+    }
+}
+
+/// The model's answer to the question of these tests, with two samples.
+fn own_answers() -> OwnAnswers {
+    let samples = ["cat", "dog"].map(str::to_owned).to_vec();
+    OwnAnswers::from([("q".to_owned(), OwnAnswer { answer: "(B) cat".to_owned(), samples })])
+}
+
+#[test]
+fn a_verdict_on_an_answer_compares_two_replies_after_the_question_and_the_answer() {
+    with_runner(Method::SelfVerification, |runner| {
+        let (asked, own) = (question(), own_answers());
+        let runner = MethodRunner { own_answers: Some(&own), ..*runner };
+        let answer = runner.answer(&[(&asked, &[])]).unwrap().remove(0);
+        // The same from the model's own parts.
+        let turns = [
+            Message::user(0, &prompt_text(&asked.shown, PromptStyle::Lettered)),
+            Message::assistant("(B) cat"),
+            Message::user(0, include_str!("../../../prompts/self-verification.txt").trim_end()),
+        ];
+        let Backend::Local(answerer) = runner.backend else { panic!("a local model") };
+        let prompt = answerer.prompt(&turns, Vec::new()).unwrap();
+        let ids =
+            ["Yes", "No"].map(|text| runner.backend.answer_ids(&asked, text).unwrap().unwrap()).to_vec();
+        let scores = answerer.log_probs(&[prompt], &[ids]).unwrap().remove(0);
+        let sums: Vec<f64> =
+            scores.iter().map(|tokens| tokens.iter().map(|&value| f64::from(value)).sum()).collect();
+        assert!(answer.option_log_probs.iter().zip(&sums).all(|(one, other)| (one - other).abs() < 1e-4));
+        assert_eq!(answer.text, if sums[0] >= sums[1] { "Yes" } else { "No" });
+    });
+}
+
+#[test]
+fn p_true_shows_the_samples_and_cuts_them_where_the_model_has_no_room() {
+    with_runner(Method::PTrue, |runner| {
+        let (asked, most) = (question(), runner.backend.lalm().unwrap().config.text.max_position_embeddings);
+        let text = runner.about_text(&asked, "(B) cat", "cat\ndog");
+        assert!(text.contains("Which {prompt} is heard?"), "{text}");
+        assert!(text.contains("\ncat\ndog\nProposed answer: (B) cat\n"), "{text}");
+        let many = OwnAnswer { samples: vec!["dog".to_owned(); most], ..own_answers()["q"].clone() };
+        let own = OwnAnswers::from([("q".to_owned(), many)]);
+        let runner = MethodRunner { own_answers: Some(&own), ..*runner };
+        assert_eq!(runner.answer(&[(&asked, &[])]).unwrap()[0].option_log_probs.len(), 2);
+    });
+}
+
+#[test]
+fn a_confidence_in_words_is_what_the_model_says_and_needs_an_answer_to_ask_about() {
+    with_runner(Method::VerbalisedConfidence, |runner| {
+        let (asked, own) = (question(), own_answers());
+        assert!(matches!(runner.answer(&[(&asked, &[])]), Err(EvalError::Misaligned { .. })));
+        let runner = MethodRunner { own_answers: Some(&own), ..*runner };
+        let answer = runner.answer(&[(&asked, &[])]).unwrap().remove(0);
+        assert!(answer.option_log_probs.is_empty() && answer.tokens.is_some_and(|tokens| tokens <= 16));
+    });
+}
+
+#[test]
+fn the_explicit_option_comes_last_and_choosing_it_is_a_refusal() {
+    let option = "cannot be determined from the audio";
+    for answer_by in [AnswerBy::Text, AnswerBy::Guided, AnswerBy::Options] {
+        with_answers_by(Method::ExplicitOption, answer_by, |runner| {
+            let asked = question();
+            assert!(runner.opening(&asked).ends_with(&format!("\n(A) dog\n(B) cat\n(C) {option}")));
+            assert_eq!(runner.judge(&asked, option), Judgement::REFUSED);
+            let verdict = |text: &str| runner.judge(&asked, text).verdict;
+            assert_eq!((verdict("dog"), verdict("cat")), (Verdict::Correct, Verdict::Wrong));
+            if answer_by == AnswerBy::Text {
+                assert_eq!((verdict("(C)"), verdict("(A)")), (Verdict::Refused, Verdict::Correct));
+            }
+            let refusals = refusals_of(runner.method, runner.prompts, runner.refusals);
+            let runner = MethodRunner { refusals: &refusals, with_options: true, ..*runner };
+            let answer = runner.answer(&[(&asked, &[])]).unwrap().remove(0);
+            assert_eq!(answer.option_log_probs.len(), 2, "of the options of the question");
+            assert!(answer.refusal_margin.is_some());
+            if answer_by.is_from_list() {
+                assert!(["dog", "cat", option].contains(&answer.text.as_str()), "{}", answer.text);
+            }
+            let open = Question { choices: Vec::new(), ..asked.original.clone() };
+            assert_eq!(runner.opening(&AskedQuestion::new(open, None)), "Which {prompt} is heard?");
         });
     }
 }
