@@ -25,8 +25,8 @@ const ORDER: [(&str, &[&str]); 10] = [
         &[
             "failure",
             "error",
-            "early_reply",
             "url",
+            "settings",
             "http",
             "wav",
             "reply",
@@ -34,6 +34,7 @@ const ORDER: [(&str, &[&str]); 10] = [
             "retry",
             "client",
             "concurrent",
+            "score",
         ],
     ),
     (
@@ -65,7 +66,10 @@ const ORDER: [(&str, &[&str]); 10] = [
         ],
     ),
     ("trainer", &["best_metric", "error", "config", "train_run", "data", "step", "method", "run", "testing"]),
-    ("evaluator", &["error", "method", "config", "doubt", "answer", "compare", "grid", "report", "evaluate"]),
+    (
+        "evaluator",
+        &["error", "method", "config", "backend", "doubt", "answer", "compare", "grid", "report", "evaluate"],
+    ),
     (".", &["terminal", "recipe", "run", "preflight", "stage", "experiment", "command"]),
 ];
 
