@@ -535,17 +535,26 @@ fn help_has_examples_that_parse_and_lists_the_exit_codes() {
         desk.run(program, &["--no-such-option"]).failed(2, &["--no-such-option"]);
         // Every example is a command that exists; recipes and folders of the examples need not.
         let examples = help.split("Examples:").nth(1).unwrap().split("\n\n").next().unwrap();
-        let unwrapped = examples.replace("\n  --", " --");
+        let one_line = examples.split_whitespace().collect::<Vec<_>>().join(" ");
         let mut tried = 0;
-        for example in unwrapped.lines().filter_map(|line| line.trim().strip_prefix(name)) {
+        for example in one_line.split(&format!("{name} ")).skip(1) {
             tried += 1;
-            let words: Vec<&str> = example.split_whitespace().chain(["--no-such-option"]).collect();
+            let mut words = shell_words(example);
+            words.push("--no-such-option");
             let said = desk.run(program, &words).failed(2, &["unexpected argument"]);
             let blamed = said.stderr.lines().next().unwrap();
             assert!(blamed.contains("--no-such-option"), "{example}: {blamed}");
         }
         assert!(tried >= 3, "{examples}");
     }
+}
+
+/// The words of a command as a shell splits it: what is between quotes is one.
+fn shell_words(command: &str) -> Vec<&str> {
+    let parts = command.split('"').enumerate();
+    parts
+        .flat_map(|(at, part)| if at % 2 == 1 { vec![part] } else { part.split_whitespace().collect() })
+        .collect()
 }
 
 #[test]
