@@ -4,7 +4,7 @@
 
 use idk_common::fs::write_atomic;
 use idk_questions::{
-    DuplicateChoices, Question, QuestionSet, ReadOptions, Verdict, judge, read_questions,
+    DuplicateChoices, Question, QuestionSet, ReadOptions, Scorer, Verdict, judge, judge_with, read_questions,
     read_questions_with, reason, write_questions,
 };
 use serde_json::{Value, json};
@@ -321,6 +321,54 @@ fn generic_rows_may_be_open_and_have_several_right_answers() {
     let copy = dir.path().join("copy.jsonl");
     write_questions(&copy, &set.questions).unwrap();
     assert_eq!(read_questions(&copy).unwrap().questions, set.questions, "what is written is in MMAU's shape");
+}
+
+#[test]
+fn a_question_has_no_right_answer_where_it_is_null_or_the_row_says_so() {
+    let mut without_answer = mmau("u2", &["wind", "rain"]);
+    without_answer.as_object_mut().unwrap().remove("answer");
+    let rows = [
+        with(&mmau("u1", &["(A) wind", "(B) rain"]), &[("answer", Value::Null), ("kind", json!("absent"))]),
+        with(&without_answer, &[("answerable", json!(false))]),
+        with(&mmau("u3", &[]), &[("answer", json!("")), ("answerable", json!(false))]),
+        with(&mmau("a1", &["wind", "rain"]), &[("answerable", json!(true)), ("kind", json!("event"))]),
+        json!({"id": "u4", "audio": "a.wav", "question": "Who sings?", "answer": null}),
+    ];
+    let lines: String = rows.iter().map(|row| format!("{row}\n")).collect();
+    for (name, text) in [("q.json", json!(rows[..4]).to_string()), ("q.jsonl", lines)] {
+        let dir = folder(name, &text, &[MMAU_CLIP[0], "a.wav"]);
+        let set = read_questions(&dir.path().join(name)).unwrap();
+        let kinds: Vec<Option<&str>> =
+            set.questions.iter().map(|question| question.unanswerable.as_deref()).collect();
+        assert_eq!(kinds[..4], [Some("absent"), Some(""), Some(""), None], "{:?}", set.rejected);
+        assert_eq!(set.questions[0].choices, ["wind", "rain"]);
+        assert!(set.questions[..3].iter().all(|question| question.answer.is_empty()));
+        let kept: Vec<&str> = set.questions[3].extra.keys().map(String::as_str).collect();
+        assert_eq!(kept, ["answerable", "kind"], "keys of a question that has an answer stay as they are");
+        for copy in ["copy.json", "copy.jsonl"].map(|name| dir.path().join(name)) {
+            write_questions(&copy, &set.questions).unwrap();
+            assert_eq!(read_questions(&copy).unwrap().questions, set.questions);
+        }
+    }
+}
+
+#[test]
+fn no_reply_but_a_refusal_is_right_where_there_is_no_right_answer() {
+    for choices in [&["wind", "rain", "dog"][..], &[]] {
+        let question = Question {
+            choices: choices.iter().map(|&choice| choice.to_owned()).collect(),
+            unanswerable: Some("absent".to_owned()),
+            ..Question::default()
+        };
+        for reply in ["wind", "(B)", "It is the dog.", "???", "", "none of them"] {
+            assert_ne!(judge(reply, &question).verdict, Verdict::Correct, "{reply}");
+            for scorer in Scorer::ALL {
+                assert_ne!(judge_with(scorer, reply, &question).verdict, Verdict::Correct, "{reply}");
+            }
+        }
+        assert_eq!(judge("I don't know", &question).verdict, Verdict::Refused);
+        assert_eq!(judge("wind", &question).verdict, Verdict::Wrong);
+    }
 }
 
 #[test]

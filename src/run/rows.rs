@@ -91,7 +91,8 @@ fn of_own_answer(row: CalibratedRow) -> DatasetRow {
 }
 
 /// All questions of the dataset, or those of its validation split. With `exact` the answers are the options and the
-/// refusals, and open questions are left out; otherwise the right answer stands for those that will be sampled.
+/// refusals, and open questions are left out; otherwise the right answer, or the refusal where none is right, stands for
+/// those that will be sampled.
 fn graded(recipe: &Recipe, dir: &Path, validates: bool) -> Result<Vec<DatasetRow>, Failure> {
     let val: HashSet<String> = read_sft_val(dir)?.into_iter().map(|row| row.id).collect();
     let of_question = |row: QuestionRow| {
@@ -99,7 +100,7 @@ fn graded(recipe: &Recipe, dir: &Path, validates: bool) -> Result<Vec<DatasetRow
         let answers = if recipe.rl.exact {
             [row.choices.as_slice(), recipe.build.refusal_texts()].concat()
         } else {
-            vec![row.answer]
+            vec![if row.unanswerable.is_some() { recipe.build.refusal.clone() } else { row.answer }]
         };
         DatasetRow { id: row.id, messages, answers, error_rate: None, audios: row.audios }
     };

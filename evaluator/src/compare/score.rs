@@ -4,7 +4,7 @@ use std::path::Path;
 
 use idk_questions::metrics::{Comparison, compare};
 use idk_questions::score::{Judged, clusters, judge_rows_with};
-use idk_questions::{QuestionSet, ReadOptions, Rejection, Scorer, read_questions_with};
+use idk_questions::{Judgement, Question, QuestionSet, ReadOptions, Rejection, Scorer, read_questions_with};
 
 use crate::answer::stored::read_answers;
 use crate::error::EvalError;
@@ -12,7 +12,7 @@ use crate::error::EvalError;
 /// The comparison of two files of answers, and what was left out of it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Score {
-    /// The metrics.
+    /// The metrics of the questions that have a right answer.
     pub comparison: Comparison,
     /// Rows of the question file that cannot be used; answers to them are not counted.
     pub rejected: Vec<Rejection>,
@@ -47,9 +47,14 @@ pub fn score_files(
     }
     let was = judge_file(scorer, &set, before, "before")?;
     let is = judge_file(scorer, &set, after, "after")?;
-    let clusters = clusters(&set.questions);
+    let answerable: Vec<Question> = set.questions.iter().filter(|it| it.is_answerable()).cloned().collect();
+    let of_answerable = |judged: &[Judgement]| -> Vec<Judgement> {
+        let judged = set.questions.iter().zip(judged);
+        judged.filter(|(question, _)| question.is_answerable()).map(|(_, &it)| it).collect()
+    };
+    let (before, after) = (of_answerable(&was.judgements), of_answerable(&is.judgements));
     Ok(Score {
-        comparison: compare(&was.judgements, &is.judgements, Some(&clusters), seed, draws)?,
+        comparison: compare(&before, &after, Some(&clusters(&answerable)), seed, draws)?,
         rejected: set.rejected,
         unused_before: was.unused,
         unused_after: is.unused,

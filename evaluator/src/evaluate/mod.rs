@@ -16,6 +16,7 @@ use crate::answer::prompts::Prompts;
 use crate::answer::record::Answer;
 use crate::answer::self_consistency::self_consistency;
 use crate::answer::subject::{Evaluation, Subject};
+use crate::compare::answerable::Answerable;
 use crate::compare::groups::{Grouping, count_groups};
 use crate::compare::methods::compare_method;
 use crate::compare::pairs::pair_results;
@@ -75,15 +76,18 @@ pub fn evaluate(
         write_answers(eval_dir, who, prepared, &answers)?;
         said.insert(&who.name, (answers, Some(rule)));
     }
+    let answerable = Answerable::of(prepared);
+    let of_base = answerable.of_list(&base);
+    let agreement = self_consistency.as_deref().map(|shares| answerable.of_list(shares));
     let mut methods = Vec::new();
     let mut all: Vec<(&str, &[Answer])> = vec![(Method::Base.name(), &base)];
     for who in &candidates {
         let Some((answers, rule)) = said.get(who.name.as_str()) else { continue };
-        let rules = RuleInputs {
-            known_share: Some(subject.known_share),
-            self_consistency: self_consistency.as_deref(),
-        };
-        let mut result = compare_method(prepared, &base, who, answers, rules, config, seed)?;
+        let rules =
+            RuleInputs { known_share: Some(subject.known_share), self_consistency: agreement.as_deref() };
+        let answers_to = answerable.of_list(answers);
+        let asked = &answerable.prepared;
+        let mut result = compare_method(asked, &of_base, who, &answers_to, rules, config, seed)?;
         result.rule.clone_from(rule);
         methods.push(result);
         all.push((&who.name, answers));
@@ -102,11 +106,11 @@ pub fn evaluate(
             true => prepared.questions.iter().filter(|question| question.shown.is_open()).count(),
             false => 0,
         },
-        base: base_results(prepared, &base)?,
-        base_sub_categories: count_groups(prepared, &base, Grouping::SubCategory),
-        base_difficulties: count_groups(prepared, &base, Grouping::Difficulty),
+        base: base_results(&answerable.prepared, &of_base)?,
+        base_sub_categories: count_groups(&answerable.prepared, &of_base, Grouping::SubCategory),
+        base_difficulties: count_groups(&answerable.prepared, &of_base, Grouping::Difficulty),
         methods,
-        pairs: pair_results(prepared, &all)?,
+        pairs: pair_results(&answerable, &all)?,
     };
     write_jsonl(&eval_dir.join(REJECTED_FILE), &prepared.rejected)?;
     write_report(eval_dir, &results, prepared, &all, &RunFiles::read(subject.run_dir)?)?;

@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 use crate::question::Question;
 
 /// What an answer is: exactly one of the three.
+///
+/// To a question without a right answer a refusal is the right reply ([`crate::metrics::Abstention`]); its verdict stays
+/// `refused`, and every other reply is `wrong`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {

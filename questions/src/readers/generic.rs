@@ -11,7 +11,7 @@ use crate::question::Question;
 /// Rows with a question and an answer.
 pub(super) const SHAPE: FileShape = FileShape {
     name: "generic",
-    keys: &[&["audio", "audio_path", "audio_id"], &["question"], &["answer"]],
+    keys: &[&["audio", "audio_path", "audio_id"], &["question"], &["answer", "answerable"]],
     id: &["id"],
     names_rows_by_clip: false,
     read,
@@ -24,7 +24,8 @@ fn read(mut row: Row, folder: &Folder, options: &ReadOptions) -> Result<Question
 
 /// The question of a row with `question`, `choices` and `answer`; `clips` are the names of its clips' key.
 ///
-/// An open question may have several right answers: a list under `answer`, or others under `aliases`.
+/// An open question may have several right answers: a list under `answer`, or others under `aliases`. A question may also
+/// have none: see [`Row::unanswerable`].
 pub(super) fn question_of(
     mut row: Row,
     id: String,
@@ -35,6 +36,22 @@ pub(super) fn question_of(
     let audio = row.take(clips);
     let text = row.required(&["question"])?;
     let listed = choices::listed(row.take(&["choices"]).unwrap_or_default())?;
+    if let Some(kind) = row.unanswerable()? {
+        let choices = match listed.is_empty() {
+            true => listed,
+            false => choices::without_answer(&listed, options.duplicate_choices)?,
+        };
+        let audio = folder.clips(audio, clips[0])?;
+        let unanswerable = Some(kind);
+        return row.describe(Question {
+            id,
+            audio,
+            question: text,
+            choices,
+            unanswerable,
+            ..Question::default()
+        });
+    }
     let mut others = Vec::new();
     if let Some(Value::Array(several)) = row.get("answer").filter(|_| listed.is_empty()) {
         others = texts(&Value::Array(several.clone()), "answer")?;

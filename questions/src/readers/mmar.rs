@@ -12,7 +12,7 @@ use crate::question::Question;
 /// MMAR's rows.
 pub(super) const SHAPE: FileShape = FileShape {
     name: "MMAR",
-    keys: &[&["audio_path"], &["modality"], &["question"], &["choices"], &["answer"]],
+    keys: &[&["audio_path"], &["modality"], &["question"], &["choices"], &["answer", "answerable"]],
     id: &["id"],
     names_rows_by_clip: false,
     read,

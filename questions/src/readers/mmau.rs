@@ -14,7 +14,7 @@ use crate::question::Question;
 /// MMAU's rows.
 pub(super) const SHAPE: FileShape = FileShape {
     name: "MMAU",
-    keys: &[&["audio_id"], &["question"], &["choices"], &["answer"]],
+    keys: &[&["audio_id"], &["question"], &["choices"], &["answer", "answerable"]],
     id: &["id"],
     names_rows_by_clip: true,
     read,
