@@ -1,6 +1,7 @@
 //! Questions without a right answer: labelled, trained on and measured as such, and nothing else changes.
 #![allow(clippy::unwrap_used, reason = "helpers of tests, which clippy does not count as tests")]
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::support::{BUILD, Desk, EVAL, assert_same, files, question_set};
@@ -107,4 +108,165 @@ fn validation_leaves_questions_without_an_answer_out() {
         read_json::<Value>(&path).unwrap()["methods"][1]["rule"].clone()
     };
     assert_eq!(rule("val-all"), rule("val-part"));
+}
+
+/// The questions of `NAME/questions.json`, by id.
+fn by_id(path: &Path) -> BTreeMap<String, Value> {
+    let rows: Vec<Value> = read_json(path).unwrap();
+    rows.into_iter().map(|row| (row["id"].as_str().unwrap().to_owned(), row)).collect()
+}
+
+/// The words of a text, in lower case and sorted.
+fn words(text: &Value) -> Vec<String> {
+    let text = text.as_str().unwrap().to_lowercase();
+    let words = text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
+    let mut words: Vec<String> = words.map(str::to_owned).collect();
+    words.sort();
+    words
+}
+
+#[test]
+fn over_the_whole_bank_no_made_question_has_the_answer_of_its_clip_among_its_options() {
+    let desk = Desk::new();
+    for split in ["idk", "test"] {
+        desk.run(BUILD, &["compose", "--split", split, "--out", split]).succeeded();
+        let sources = by_id(&desk.path(&format!("{split}/questions.json")));
+        for kind in ["absent", "options", "audio"] {
+            let made = format!("{split}/{kind}.json");
+            let path = format!("{split}/questions.json");
+            let command = ["unanswerable", &path, "--kind", kind, "--out", &made, "--exclude", "loudness"];
+            desk.run(BUILD, &command).succeeded();
+            let made = by_id(&desk.path(&made));
+            assert!(made.len() > sources.len() / 5, "{split} {kind}: {} of {}", made.len(), sources.len());
+            for (id, row) in &made {
+                let (source, donor) =
+                    (&sources[row["made_from"].as_str().unwrap()], &sources[row["donor"].as_str().unwrap()]);
+                assert_eq!(
+                    (&row["answer"], &row["answerable"], &row["kind"]),
+                    (&Value::Null, &false.into(), &kind.into())
+                );
+                assert_eq!((&row["question"], &row["task"]), (&source["question"], &source["task"]), "{id}");
+                // The question that has the clip: nothing that is right there may be an option here.
+                let of_clip = if kind == "audio" { donor } else { source };
+                assert_eq!(row["audio_id"], of_clip["audio_id"], "{id}");
+                let right = words(&of_clip["answer"]);
+                let choices = row["choices"].as_array().unwrap();
+                assert!(
+                    choices.len() >= 2 && choices.iter().all(|choice| words(choice) != right),
+                    "{id}: {row}"
+                );
+                match kind {
+                    "absent" => {
+                        assert_eq!(donor["sub-category"], source["sub-category"]);
+                        let kept = source["choices"]
+                            .as_array()
+                            .unwrap()
+                            .iter()
+                            .filter(|it| **it != source["answer"]);
+                        assert!(kept.clone().all(|choice| choices.contains(choice)), "{id}: the others stay");
+                    }
+                    _ => assert_ne!(donor["task"], source["task"], "{id}"),
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn made_questions_can_be_read_built_and_evaluated_and_a_file_that_exists_is_never_written_over() {
+    let desk = Desk::new();
+    desk.run(BUILD, &["compose", "--split", "test", "--questions", "20", "--out", "set20"]).succeeded();
+    let make =
+        ["unanswerable", "set20/questions.json", "--kind", "audio", "--kind", "absent", "--count", "8"];
+    let said = desk.run(BUILD, &make).succeeded();
+    assert_eq!(said.stdout.trim(), "set20/questions-absent-audio.json");
+    let path = desk.path("set20/questions-absent-audio.json");
+    let bytes = idk_common::fs::read(&path).unwrap();
+    desk.run(BUILD, &make).failed(2, &["exists already", "--out"]);
+    assert_eq!(idk_common::fs::read(&path).unwrap(), bytes);
+    let again = [&make[..], &["--out", "set20/again.jsonl"]].concat();
+    desk.run(BUILD, &again).succeeded();
+    let rows: Vec<Value> = read_jsonl(&desk.path("set20/again.jsonl")).unwrap();
+    assert_eq!(
+        Value::from(rows),
+        serde_json::from_slice::<Value>(&bytes).unwrap(),
+        "the same seed, the same rows"
+    );
+    let other = [&make[..], &["--seed", "1", "--out", "set20/other.json"]].concat();
+    let said = desk.run(BUILD, &[&other[..], &["--json"]].concat()).succeeded().json();
+    assert_eq!((&said["rows"], &said["made"]["audio"]), (&16.into(), &8.into()));
+    assert_ne!(idk_common::fs::read(&desk.path("set20/other.json")).unwrap(), bytes);
+    let mixed = [&make[..], &["--with-source", "--out", "set20/mixed.json"]].concat();
+    desk.run(BUILD, &mixed).succeeded();
+    let data = [
+        "data.test=set20/questions-absent-audio.json",
+        "data.train=set20/mixed.json",
+        "data.limit_per_task=99",
+    ];
+    desk.build(&data).succeeded();
+    let manifest: Value = read_json(&desk.path("run/dataset/manifest.json")).unwrap();
+    assert!(manifest["counts"]["unanswerable"].as_u64().unwrap() > 0, "{}", manifest["counts"]);
+    let wrong = [
+        "unanswerable",
+        "set20/questions.json",
+        "--kind",
+        "audio",
+        "--count",
+        "999",
+        "--out",
+        "set20/no.json",
+    ];
+    desk.run(BUILD, &wrong).failed(65, &["of 999 questions of the kind `audio`", "--count"]);
+    assert!(!desk.path("set20/no.json").exists());
+}
+
+#[test]
+fn the_tables_of_questions_without_an_answer_are_there_only_where_the_set_has_some() {
+    let desk = desk();
+    question_set(&desk, "answerable", 4, |_| {});
+    let json = |path: &str| -> Value { read_json(&desk.path(path).join("results.json")).unwrap() };
+    for (set, out, has) in [("set", "mixed", true), ("answerable", "plain", false)] {
+        let questions = format!("{set}/questions.json");
+        let recipe =
+            ["quick.toml", "--questions", &questions, "--out", out, "--set", "eval.methods=[\"idk-prompt\"]"];
+        let text = desk.run(EVAL, &recipe).succeeded().stdout;
+        assert_eq!(
+            text.contains("2 questions without an answer (absent 1), where to refuse is right"),
+            has,
+            "{text}"
+        );
+        for (format, part) in [("csv", "unanswerable/absent"), ("latex", "over-refused")] {
+            let text = desk.run(EVAL, &[&recipe[..], &["--format", format]].concat()).succeeded().stdout;
+            assert_eq!(text.contains(part), has, "{format}: {text}");
+        }
+        let page =
+            String::from_utf8(idk_common::fs::read(&desk.path(out).join("report.html")).unwrap()).unwrap();
+        assert_eq!(page.contains("<h2>Questions without an answer</h2>"), has);
+        assert_eq!(json(out).get("unanswerable").is_some(), has);
+    }
+    let found = json("mixed")["unanswerable"].clone();
+    assert_eq!((&found["n"], &found["kinds"]["absent"]), (&2.into(), &1.into()));
+    let names: Vec<&str> =
+        found["replies"].as_array().unwrap().iter().map(|row| row["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["base", "idk-prompt"]);
+    let said = desk
+        .run(
+            EVAL,
+            &[
+                "score",
+                "--questions",
+                "set/questions.json",
+                "--before",
+                "mixed/answers-base.jsonl",
+                "--after",
+                "mixed/answers-idk-prompt.jsonl",
+                "--json",
+            ],
+        )
+        .succeeded()
+        .json();
+    assert_eq!(
+        (&said["n"], &said["unanswerable"]["replies"][1]["correct_abstain"]),
+        (&4.into(), &found["replies"][1]["correct_abstain"])
+    );
 }

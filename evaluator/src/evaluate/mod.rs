@@ -9,6 +9,7 @@ use std::path::Path;
 use idk_common::fs;
 use idk_common::json::{write_json, write_jsonl};
 use idk_common::progress::NewProgress;
+use idk_questions::{Judgement, Question};
 
 use crate::answer::answers_file::{clear_answers, write_answers};
 use crate::answer::prepare::Prepared;
@@ -16,6 +17,7 @@ use crate::answer::prompts::Prompts;
 use crate::answer::record::Answer;
 use crate::answer::self_consistency::self_consistency;
 use crate::answer::subject::{Evaluation, Subject};
+use crate::compare::abstention::{AbstentionResults, abstention_results};
 use crate::compare::answerable::Answerable;
 use crate::compare::groups::{Grouping, count_groups};
 use crate::compare::methods::compare_method;
@@ -106,6 +108,7 @@ pub fn evaluate(
             true => prepared.questions.iter().filter(|question| question.shown.is_open()).count(),
             false => 0,
         },
+        unanswerable: unanswerable_results(prepared, &all, config, seed)?,
         base: base_results(&answerable.prepared, &of_base)?,
         base_sub_categories: count_groups(&answerable.prepared, &of_base, Grouping::SubCategory),
         base_difficulties: count_groups(&answerable.prepared, &of_base, Grouping::Difficulty),
@@ -116,6 +119,22 @@ pub fn evaluate(
     write_report(eval_dir, &results, prepared, &all, &RunFiles::read(subject.run_dir)?)?;
     write_json(&results_file(eval_dir), &results)?;
     Ok(results)
+}
+
+/// The questions without a right answer, if there are any; the first of `all` is the base model.
+fn unanswerable_results(
+    prepared: &Prepared,
+    all: &[(&str, &[Answer])],
+    config: &EvalConfig,
+    seed: u64,
+) -> Result<Option<AbstentionResults>, EvalError> {
+    let questions: Vec<Question> =
+        prepared.questions.iter().map(|question| question.original.clone()).collect();
+    let replies: Vec<(&str, Vec<Judgement>)> = all
+        .iter()
+        .map(|(name, answers)| (*name, answers.iter().map(|answer| answer.judgement).collect()))
+        .collect();
+    Ok(abstention_results(&questions, &replies, seed, config.bootstrap_draws)?)
 }
 
 /// What the caller gave, and the prompts that were used.

@@ -21,6 +21,9 @@ pub struct Question {
     /// The kind of a question without a right answer, such as `absent`; empty where its set names none. `None` if the
     /// question has a right answer.
     pub unanswerable: Option<String>,
+    /// The option that says that no answer is right, such as `None of the above`: to choose it is to refuse. Empty if there
+    /// is none.
+    pub refusal_option: String,
     /// Other right answers to an open question.
     pub aliases: Vec<String>,
     /// How replies to an open question are compared with its answers.

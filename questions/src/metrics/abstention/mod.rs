@@ -76,9 +76,9 @@ impl Abstention {
             let replies = is_answerable.iter().zip(replies);
             replies.map(|(&answerable, &reply)| positives(answerable, reply.into().verdict))
         };
-        let sums = units(items(), None).into_iter().fold([0; 3], |sum: [u64; 3], unit| {
-            std::array::from_fn(|place| sum[place] + unit[place])
-        });
+        let sums = units(items(), None)
+            .into_iter()
+            .fold([0; 3], |sum: [u64; 3], unit| std::array::from_fn(|place| sum[place] + unit[place]));
         let answered = without.n - without.refused;
         let (n, right) = (with.n + without.n, with.correct + without.refused);
         let wrong = with.wrong + answered;
@@ -140,7 +140,10 @@ mod tests {
     #[test]
     fn sets_of_one_kind_have_what_can_be_had() {
         let refused = Abstention::of(&[false; 4], &[R; 4], None, 0, 50).unwrap();
-        assert_eq!((refused.precision.percent, refused.f1, refused.f1_ci95), (Some(100.0), Some(100.0), Some([100.0; 2])));
+        assert_eq!(
+            (refused.precision.percent, refused.f1, refused.f1_ci95),
+            (Some(100.0), Some(100.0), Some([100.0; 2]))
+        );
         assert_eq!((refused.over_refusal.percent, refused.selective_accuracy.percent), (None, None));
         let answered = Abstention::of(&[true; 4], &[C; 4], None, 0, 50).unwrap();
         assert_eq!((answered.f1, answered.f1_ci95, answered.precision.percent), (None, None, None));

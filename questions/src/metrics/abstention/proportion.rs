@@ -51,9 +51,12 @@ mod tests {
     #[test]
     fn wilson_intervals_are_those_of_the_literature() {
         // Newcombe 1998, table I (Statistics in Medicine 17, 857-872), method 3: 81 of 263, 15 of 148, 0 of 20, 1 of 29.
-        for (count, of, low, high) in
-            [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)]
-        {
+        for (count, of, low, high) in [
+            (81, 263, 0.2553, 0.3662),
+            (15, 148, 0.0624, 0.1605),
+            (0, 20, 0.0, 0.1611),
+            (1, 29, 0.0061, 0.1718),
+        ] {
             let [found_low, found_high] = wilson_interval(count, of).unwrap();
             assert!((found_low - low).abs() < 5e-5 && (found_high - high).abs() < 5e-5, "{count} of {of}");
         }
