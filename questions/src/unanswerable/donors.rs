@@ -87,15 +87,19 @@ impl<'a> Donors<'a> {
                     fits.then(|| Donor { question, audio: source.audio.clone(), choices })
                 })
             }
-            UnanswerableKind::Options => from_random_place(&self.questions, rng).find_map(|&question| {
-                let fits = self.is_elsewhere(source, question)
-                    && !question.is_open()
-                    && !question.choices.iter().any(|option| is_catch_all(option))
-                    && !self.shares_wording(source, question)
-                    && self.has_no_right_answer(source, &question.choices);
-                let (audio, choices) = (source.audio.clone(), question.choices.clone());
-                fits.then_some(Donor { question, audio, choices })
-            }),
+            UnanswerableKind::Options => {
+                let asks_alike = self.groups_that_ask(source);
+                from_random_place(&self.questions, rng).find_map(|&question| {
+                    let fits = self.is_elsewhere(source, question)
+                        && !question.is_open()
+                        && !asks_alike.contains(&group(question))
+                        && !self.has_options_of(source, question)
+                        && !question.choices.iter().any(|option| is_catch_all(option))
+                        && self.has_no_right_answer(source, &question.choices);
+                    let (audio, choices) = (source.audio.clone(), question.choices.clone());
+                    fits.then_some(Donor { question, audio, choices })
+                })
+            }
             UnanswerableKind::Audio => from_random_place(&self.questions, rng).find_map(|&question| {
                 let fits = self.is_elsewhere(source, question) && self.says_nothing_about(question, source);
                 let (audio, choices) = (question.audio.clone(), source.choices.clone());
@@ -112,14 +116,16 @@ impl<'a> Donors<'a> {
         is_other && !same_clip && !donor.audio.is_empty()
     }
 
-    /// Whether the donor's sub-category asks in the words of `source`, or has options of its sub-category: then the options
-    /// could fit the question.
-    fn shares_wording(&self, source: &Question, donor: &Question) -> bool {
-        let asks =
-            self.wordings.get(&group(donor)).is_some_and(|it| it.contains(&normalise(&source.question)));
+    /// The sub-categories that ask in the words of `source`: their options could fit its question.
+    fn groups_that_ask(&self, source: &Question) -> BTreeSet<Group<'a>> {
+        let wording = normalise(&source.question);
+        self.wordings.iter().filter(|(_, texts)| texts.contains(&wording)).map(|(group, _)| *group).collect()
+    }
+
+    /// Whether an option of the donor occurs in the sub-category of `source`.
+    fn has_options_of(&self, source: &Question, donor: &Question) -> bool {
         let vocabulary = self.vocabulary.get(&group(source));
-        let has = |option: &String| vocabulary.is_some_and(|it| it.contains(&normalise(option)));
-        asks || donor.choices.iter().any(has)
+        donor.choices.iter().any(|option| vocabulary.is_some_and(|it| it.contains(&normalise(option))))
     }
 
     /// Whether no option could be a right answer to any question about the clips of `source`.
