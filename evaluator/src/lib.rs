@@ -20,6 +20,9 @@ mod report;
 mod test_fixture;
 
 pub use answer::answers_file::{answers_file, write_answers};
+pub use answer::ask::single::{
+    SampleAgreement, SampleSettings, SingleAnswer, TextProbability, answer_single,
+};
 pub use answer::prepare::{Prepared, prepare};
 pub use answer::record::{Answer, Step};
 pub use answer::run::answer_plainly;

@@ -33,7 +33,7 @@ pub(super) struct Overrides {
 
 impl Overrides {
     /// All of them as `section.key=value`, the last of a key being the one that counts.
-    fn assignments(&self) -> Vec<String> {
+    pub(super) fn assignments(&self) -> Vec<String> {
         let device = self.device.clone().map(|device| format!("model.device={}", toml::Value::from(device)));
         self.set.iter().cloned().chain(device).collect()
     }
@@ -99,15 +99,23 @@ impl RunArgs {
     /// # Errors
     /// Every mistake of the recipe at once.
     pub(super) fn load(&self) -> Result<Recipe, Failure> {
-        let overrides = self.overrides.assignments();
-        if !self.recipe.is_dir() {
-            return Ok(Recipe::load(&self.recipe, &overrides)?);
-        }
-        let mut recipe = Recipe::load(&RunDir::new(&self.recipe).recipe(), &overrides)?;
-        // It may have been moved.
-        self.recipe.clone_into(&mut recipe.output.dir);
-        Ok(recipe)
+        load_recipe_or_run(&self.recipe, &self.overrides)
     }
+}
+
+/// Reads the recipe at `path`, or that of the run whose folder it is, with overrides.
+///
+/// # Errors
+/// Every mistake of the recipe at once.
+pub(super) fn load_recipe_or_run(path: &Path, overrides: &Overrides) -> Result<Recipe, Failure> {
+    let overrides = overrides.assignments();
+    if !path.is_dir() {
+        return Ok(Recipe::load(path, &overrides)?);
+    }
+    let mut recipe = Recipe::load(&RunDir::new(path).recipe(), &overrides)?;
+    // It may have been moved.
+    path.clone_into(&mut recipe.output.dir);
+    Ok(recipe)
 }
 
 /// Reads one of several values by its name.

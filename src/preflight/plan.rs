@@ -3,7 +3,7 @@
 use idk_common::RunDir;
 use idk_common::text::terminal_safe;
 use idk_dataset_builder::{DatasetManifest, MANIFEST_FILE, Sampled, partial_sampling, read_manifest};
-use idk_trainer::{MethodKind, load_newest};
+use idk_trainer::{RowKind, load_newest};
 use serde::Serialize;
 
 use super::check::{Checked, Look};
@@ -126,8 +126,11 @@ impl Plan {
         lines.push(String::new());
         lines.extend(self.training.lines());
         lines.extend(self.memory_bytes.lines());
-        let is_sampled = recipe.train.method == MethodKind::Rl && !recipe.rl.exact;
-        let what = if is_sampled { "what will be rewarded" } else { "what is learnt" };
+        let what = if recipe.method().rows() == RowKind::Question {
+            "what will be rewarded"
+        } else {
+            "what is learnt"
+        };
         for row in &self.shown {
             lines.push(format!("\na row; {what} stands between >>> and <<<\n{row}"));
         }

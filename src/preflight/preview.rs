@@ -110,10 +110,8 @@ fn question_row(recipe: &Recipe, seen: &Seen) -> PreviewRow {
     };
     let prompt = AskedQuestion::new(question.clone(), None).message(recipe.build.prompt);
     let target = if question.is_answerable() { &question.answer } else { &recipe.build.refusal }.clone();
-    let answers = match recipe.train.method.describe().rows {
-        RowKind::Question if recipe.rl.exact => {
-            [question.choices.as_slice(), recipe.build.refusal_texts()].concat()
-        }
+    let answers = match recipe.method().rows() {
+        RowKind::GivenAnswers => [question.choices.as_slice(), recipe.build.refusal_texts()].concat(),
         RowKind::Question | RowKind::Chat => vec![target],
         RowKind::Pair | RowKind::OwnAnswer => vec![target, recipe.build.refusal.clone()],
     };

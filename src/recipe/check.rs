@@ -45,14 +45,14 @@ impl Recipe {
         if chosen_by(&by_questions) && !questions {
             found.push(metric("needs `val` in [data]"));
         }
-        if chosen_by(&by_pairs) && train.method.describe().rows != RowKind::Pair {
+        if chosen_by(&by_pairs) && self.method().rows() != RowKind::Pair {
             found.push(metric("needs `method = \"dpo\"`"));
         }
         if train.method == MethodKind::Rl && self.lora.dropout > 0.0 {
             let what = "does not go with `method = \"rl\"`, whose samples are drawn without it";
             found.push(Problem::of_key("lora", "dropout", what));
         }
-        if train.method == MethodKind::Calibrated && self.build.stop_when_decided {
+        if self.method().rows() == RowKind::OwnAnswer && self.build.stop_when_decided {
             let what =
                 "does not go with `method = \"calibrated\"`: the share of wrong samples needs all of them";
             found.push(Problem::of_key("build", "stop_when_decided", what));

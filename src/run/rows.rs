@@ -32,11 +32,11 @@ pub(crate) struct DatasetRow {
 /// # Errors
 /// A file that cannot be read.
 pub(crate) fn training_rows(recipe: &Recipe, dir: &Path) -> Result<Vec<DatasetRow>, Failure> {
-    Ok(match recipe.train.method.describe().rows {
+    Ok(match recipe.method().rows() {
         RowKind::Chat => read_sft(dir)?.into_iter().map(of_chat).collect(),
         RowKind::Pair => read_dpo(dir)?.into_iter().map(of_pair).collect(),
         RowKind::OwnAnswer => read_calibrated(dir)?.into_iter().map(of_own_answer).collect(),
-        RowKind::Question => graded(recipe, dir, false)?,
+        RowKind::Question | RowKind::GivenAnswers => graded(recipe, dir, false)?,
     })
 }
 
@@ -45,28 +45,28 @@ pub(crate) fn training_rows(recipe: &Recipe, dir: &Path) -> Result<Vec<DatasetRo
 /// # Errors
 /// A file that cannot be read.
 pub(crate) fn validation_rows(recipe: &Recipe, dir: &Path) -> Result<Vec<DatasetRow>, Failure> {
-    Ok(match recipe.train.method.describe().rows {
+    Ok(match recipe.method().rows() {
         RowKind::Chat => read_sft_val(dir)?.into_iter().map(of_chat).collect(),
         RowKind::Pair => read_dpo_val(dir)?.into_iter().map(of_pair).collect(),
         RowKind::OwnAnswer => read_calibrated_val(dir)?.into_iter().map(of_own_answer).collect(),
-        RowKind::Question => graded(recipe, dir, true)?,
+        RowKind::Question | RowKind::GivenAnswers => graded(recipe, dir, true)?,
     })
 }
 
 /// How many training rows a dataset has.
 pub(crate) fn row_count(recipe: &Recipe, counts: &DatasetCounts) -> usize {
-    match recipe.train.method.describe().rows {
+    match recipe.method().rows() {
         RowKind::Chat => counts.sft_rows,
         RowKind::Pair => counts.dpo_rows,
         RowKind::OwnAnswer => counts.calibrated_rows,
-        RowKind::Question => counts.kept - counts.sft_val_rows,
+        RowKind::Question | RowKind::GivenAnswers => counts.kept - counts.sft_val_rows,
     }
 }
 
 /// The most training rows that so many questions can give.
 pub(crate) fn most_rows(recipe: &Recipe, questions: u64) -> u64 {
-    match recipe.train.method.describe().rows {
-        RowKind::Chat | RowKind::OwnAnswer | RowKind::Question => questions,
+    match recipe.method().rows() {
+        RowKind::Chat | RowKind::OwnAnswer | RowKind::Question | RowKind::GivenAnswers => questions,
         RowKind::Pair => {
             let pairs = recipe.build.max_pairs_per_question.unwrap_or(recipe.build.n_samples);
             questions * pairs.max(1) as u64
@@ -90,23 +90,27 @@ fn of_own_answer(row: CalibratedRow) -> DatasetRow {
     DatasetRow { id: row.id, messages: row.prompt, answers, error_rate: row.error_rate, audios: row.audios }
 }
 
-/// All questions of the dataset, or those of its validation split. With `exact` the answers are the options and the
-/// refusals, and open questions are left out; otherwise the right answer, or the refusal where none is right, stands for
-/// those that will be sampled.
+/// The questions of the dataset that are trained on, or those of its validation split: without those of `keep_tasks`, whose
+/// labels are not used. The answers are the options and the refusals, where those are given; otherwise the right answer, or
+/// the refusal where none is right, stands for those that will be sampled.
 fn graded(recipe: &Recipe, dir: &Path, validates: bool) -> Result<Vec<DatasetRow>, Failure> {
     let val: HashSet<String> = read_sft_val(dir)?.into_iter().map(|row| row.id).collect();
+    let are_given = recipe.method().rows() == RowKind::GivenAnswers;
+    let is_used = |row: &QuestionRow| {
+        val.contains(&row.id) == validates
+            && !recipe.build.keep_tasks.contains(&row.task)
+            && !(are_given && row.choices.is_empty())
+    };
     let of_question = |row: QuestionRow| {
         let messages = vec![row.user()];
-        let answers = if recipe.rl.exact {
+        let answers = if are_given {
             [row.choices.as_slice(), recipe.build.refusal_texts()].concat()
         } else {
             vec![if row.unanswerable.is_some() { recipe.build.refusal.clone() } else { row.answer }]
         };
         DatasetRow { id: row.id, messages, answers, error_rate: None, audios: row.audios }
     };
-    let rows = read_asked(dir)?.into_iter();
-    let rows = rows.filter(|row| val.contains(&row.id) == validates);
-    Ok(rows.filter(|row| !recipe.rl.exact || !row.choices.is_empty()).map(of_question).collect())
+    Ok(read_asked(dir)?.into_iter().filter(is_used).map(of_question).collect())
 }
 
 fn text(answer: &[Message]) -> String {

@@ -1,11 +1,11 @@
-//! What answers are worth, for reinforcement learning: the judge's verdict, with the rewards of `[rl]`.
+//! What answers are worth where a method grades them: the judge's verdict, with the rewards of `[rl]`.
 
 use std::collections::HashMap;
 use std::path::Path;
 
 use idk_dataset_builder::read_asked;
 use idk_questions::{AskedQuestion, Judgement, Question, Verdict};
-use idk_trainer::{Graded, RlConfig};
+use idk_trainer::{Graded, RlConfig, RowKind};
 
 use crate::recipe::Recipe;
 use crate::terminal::Failure;
@@ -17,7 +17,9 @@ fn asked(question: Question) -> AskedQuestion {
 
 /// The questions of a dataset, by id.
 pub(super) struct Grades<'a> {
-    config: &'a RlConfig,
+    rewards: &'a RlConfig,
+    /// Whether all answers are options or refusals, letter for letter.
+    are_given: bool,
     questions: HashMap<String, AskedQuestion>,
 }
 
@@ -29,24 +31,25 @@ impl<'a> Grades<'a> {
     pub(super) fn read(recipe: &'a Recipe, dir: &Path) -> Result<Self, Failure> {
         let of_row = |row: idk_dataset_builder::QuestionRow| (row.id.clone(), asked(row.judged()));
         let questions = read_asked(dir)?.into_iter().map(of_row).collect();
-        Ok(Self { config: &recipe.rl, questions })
+        let are_given = recipe.method().rows() == RowKind::GivenAnswers;
+        Ok(Self { rewards: &recipe.rl, are_given, questions })
     }
 
-    /// The worth of an answer to the question `id`. Sampled answers are read as any other; of given ones, which are options
-    /// or refusals letter for letter, nothing has to be read. A refusal is right where the question has no right answer.
+    /// The worth of an answer to the question `id`. Sampled answers are read as any other; of given ones nothing has to be
+    /// read. A refusal is right where the question has no right answer.
     pub(super) fn grade(&self, id: &str, text: &str) -> Graded {
         let judgement = match self.questions.get(id) {
             None => Judgement::UNPARSED,
-            Some(question) if self.config.exact => question.judge_chosen(text),
+            Some(question) if self.are_given => question.judge_chosen(text),
             Some(question) => question.judge(text),
         };
         let verdict = judgement.verdict;
         let has_answer = self.questions.get(id).is_none_or(|question| question.original.is_answerable());
         let is_right = verdict == if has_answer { Verdict::Correct } else { Verdict::Refused };
         let reward = match verdict {
-            _ if is_right => self.config.correct_reward,
-            Verdict::Refused => self.config.refusal_reward,
-            _ => self.config.wrong_reward,
+            _ if is_right => self.rewards.correct_reward,
+            Verdict::Refused => self.rewards.refusal_reward,
+            _ => self.rewards.wrong_reward,
         };
         Graded { reward, is_right, is_refusal: verdict == Verdict::Refused }
     }
@@ -63,10 +66,11 @@ mod tests {
             answer: "dog".to_owned(),
             ..Question::default()
         };
-        for exact in [false, true] {
-            let config = RlConfig { exact, refusal_reward: 0.25, wrong_reward: -2.0, ..RlConfig::default() };
+        for are_given in [false, true] {
+            let config = RlConfig { refusal_reward: 0.25, wrong_reward: -2.0, ..RlConfig::default() };
             let grades = Grades {
-                config: &config,
+                rewards: &config,
+                are_given,
                 questions: HashMap::from([("q".to_owned(), asked(question.clone()))]),
             };
             let reward = |text: &str| grades.grade("q", text).reward;
@@ -75,16 +79,19 @@ mod tests {
         }
         let nothing_is_right =
             Question { answer: String::new(), unanswerable: Some("absent".to_owned()), ..question.clone() };
-        for exact in [false, true] {
-            let config = RlConfig { exact, refusal_reward: 0.25, wrong_reward: -2.0, ..RlConfig::default() };
+        for are_given in [false, true] {
+            let config = RlConfig { refusal_reward: 0.25, wrong_reward: -2.0, ..RlConfig::default() };
             let questions = HashMap::from([("q".to_owned(), asked(nothing_is_right.clone()))]);
-            let grades = Grades { config: &config, questions };
+            let grades = Grades { rewards: &config, are_given, questions };
             assert_eq!(["dog", "I don't know"].map(|text| grades.grade("q", text).reward), [-2.0, 1.0]);
             assert!(grades.grade("q", "I don't know").is_right);
         }
         let config = RlConfig::default();
-        let grades =
-            Grades { config: &config, questions: HashMap::from([("q".to_owned(), asked(question))]) };
+        let grades = Grades {
+            rewards: &config,
+            are_given: false,
+            questions: HashMap::from([("q".to_owned(), asked(question))]),
+        };
         assert_eq!(grades.grade("q", "It is (A), a dog.").reward, 1.0);
         assert_eq!(grades.grade("q", "a train").reward, -1.0, "an answer that names no option is wrong");
     }

@@ -3,8 +3,8 @@
 use idk_common::progress::Progress;
 use idk_model::{Adapters, FeatureStore, Lalm};
 use idk_trainer::{
-    AdapterConfig, Clip, EarlyEnd, Grader, Measure, MethodKind, TrainReport, TrainRun, TrainingRow,
-    Validation, clips_of_rows, train_adapters,
+    AdapterConfig, Clip, EarlyEnd, Grader, Measure, TrainReport, TrainRun, TrainingRow, Validation,
+    clips_of_rows, train_adapters,
 };
 
 use super::grade::Grades;
@@ -46,10 +46,7 @@ pub(super) fn train_adapter(run: &Run<'_>) -> Result<TrainReport, Failure> {
     let dataset = run.dir.dataset();
     let rows = read_rows(&run.model.lalm, &run.model.features, training_rows(recipe, &dataset)?)?;
     let val = read_rows(&run.model.lalm, &run.model.features, validation_rows(recipe, &dataset)?)?;
-    let grades = match recipe.train.method {
-        MethodKind::Rl => Some(Grades::read(recipe, &dataset)?),
-        _ => None,
-    };
+    let grades = if recipe.method().is_graded() { Some(Grades::read(recipe, &dataset)?) } else { None };
     let grade = grades.as_ref().map(|grades| move |id: &str, text: &str| grades.grade(id, text));
     let grader = grade.as_ref().map(|grade| Grader(grade));
     let config = AdapterConfig { lora: &recipe.lora, train: &recipe.train, method: recipe.method(), grader };

@@ -1,12 +1,12 @@
-//! Reinforcement learning: losses, gradient norms, advantages and metrics of given answers against transformers and PEFT,
-//! with the formulas of TRL (`tests/fixtures/make_rl_golden.py`).
+//! Methods that grade answers: losses, gradient norms, advantages and metrics of given answers against transformers and
+//! PEFT, with the formulas of TRL (`tests/fixtures/make_rl_golden.py`).
 use idk_common::json::read_json;
 use idk_model::{Adapters, Prompt, TokenBatch};
 use idk_trainer::testing::{
-    Gradients, Loss, Rollout, TrainingBatch, adapter_gradients, advantages, exact_loss, exact_metrics,
-    rl_loss, rl_metrics,
+    Gradients, Loss, Rollout, Totals, TrainingBatch, adapter_gradients, advantages, exact_loss,
+    exact_metrics, listwise_loss, listwise_metrics, rl_loss, rl_metrics,
 };
-use idk_trainer::{AdvantageKind, Graded, RlConfig};
+use idk_trainer::{AdvantageKind, CalibratedConfig, Graded, RlConfig};
 use serde_json::Value;
 
 use crate::TOLERANCE;
@@ -121,11 +121,47 @@ fn the_expected_reward_over_given_answers_has_the_golden_loss_and_gradient() {
         let of = |key: &str| golden["exact"][key].as_f64().unwrap();
         assert_close("exact, loss", &[loss], &[of("loss")], TOLERANCE);
         assert_close("exact, gradient norm", &[norm], &[of("grad_norm")], TOLERANCE);
-        let totals = idk_trainer::testing::Totals { rows: 2, ..Default::default() };
+        let totals = Totals { rows: 2, ..Default::default() };
         let metrics = exact_metrics(&config, &sums, totals);
         assert_close("exact, reward", &[metrics[0].1], &[of("reward")], TOLERANCE);
         assert_close("exact, KL", &[metrics[3].1], &[of("kl")], TOLERANCE);
         let shares = metrics[1].1 + metrics[2].1;
         assert!((0.0..=1.0).contains(&shares), "{metrics:?}");
+    });
+}
+
+#[test]
+fn calibrated_refusal_over_a_list_has_the_golden_loss_terms_and_gradient() {
+    each_golden(|fixture, golden| {
+        let listwise = &golden["listwise"];
+        let of = |key: &str| listwise[key].as_f64().unwrap();
+        let flags = |key: &str| -> Vec<bool> {
+            listwise[key].as_array().unwrap().iter().map(|flag| flag.as_bool().unwrap()).collect()
+        };
+        let config = CalibratedConfig {
+            refusal_weight: of("refusal_weight"),
+            own_weight: of("own_weight"),
+            ..CalibratedConfig::default()
+        };
+        let batch = TrainingBatch {
+            answers: numbers(&listwise["answers"]).iter().map(|&id| vec![id as u32]).collect(),
+            prompt_of: numbers(&listwise["prompt_of"]).iter().map(|&row| row as usize).collect(),
+            reference: numbers(&listwise["of_base"]),
+            ..batch(fixture, golden, usize::MAX)
+        };
+        let graded: Vec<Graded> = flags("right")
+            .into_iter()
+            .zip(flags("refuses"))
+            .map(|(is_right, is_refusal)| Graded { reward: 0.0, is_right, is_refusal })
+            .collect();
+        let loss = |nll: &_, batch: &_, totals| listwise_loss(&config, nll, batch, totals, &graded);
+        let (loss, norm, sums) = gradients(fixture, &batch, &loss);
+        assert_close("listwise, loss", &[loss], &[of("loss")], TOLERANCE);
+        let near = 1e-5 * of("grad_norm") + TOLERANCE;
+        assert_close("listwise, gradient norm", &[norm], &[of("grad_norm")], near);
+        let metrics = listwise_metrics(&sums, Totals { rows: 2, ..Default::default() });
+        let found: Vec<f64> = metrics.iter().map(|(_, value)| *value).collect();
+        let expected = ["refusal", "own", "p", "error_rate"].map(of);
+        assert_close("listwise, terms, p and error rate", &found, &expected, TOLERANCE);
     });
 }

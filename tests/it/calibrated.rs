@@ -61,3 +61,28 @@ fn a_dry_run_plans_a_calibrated_run_and_needs_every_sample() {
     let decided = [&CALIBRATED[..], &["build.stop_when_decided=true"]].concat();
     desk.train(&decided).failed(2, &["stop_when_decided", "needs all of them"]);
 }
+
+#[test]
+fn calibrated_refusal_over_a_list_trains_validates_and_answers_from_the_list() {
+    let desk = Desk::new();
+    let listwise = [
+        "train.method=calibrated",
+        "calibrated.listwise=true",
+        "build.val_share=0.34",
+        "build.stop_when_decided=true",
+        "eval.answer_by=guided",
+    ];
+    let plan = desk.run(TRAIN, &[&with_overrides("quick.toml", &listwise)[..], &["--dry-run"]].concat());
+    let plan = plan.succeeded().stdout;
+    assert!(plan.contains("calibrated refusal") && plan.contains("what is learnt"), "{plan}");
+    desk.train(&listwise).succeeded();
+    let log = read_to_string(&desk.path("run/logs/metrics.jsonl")).unwrap();
+    for name in ["loss/refusal", "loss/own", "probs/refusal", "error_rate", "eval_loss/own"] {
+        assert!(log.contains(&format!("\"{name}\"")), "{name}: {log}");
+    }
+    assert!(!log.contains("loss/phrase"), "{log}");
+    let card = read_to_string(&desk.path("run/adapter/README.md")).unwrap();
+    assert!(card.contains("| listwise | `true` |"), "{card}");
+    let other = [&listwise[..], &["calibrated.listwise=false", "build.stop_when_decided=false"]].concat();
+    desk.train(&other).failed(65, &["calibrated.listwise", "--fresh"]);
+}

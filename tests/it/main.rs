@@ -7,6 +7,7 @@ mod server;
 mod support;
 
 mod architecture;
+mod ask;
 mod bad_input;
 mod calibrated;
 mod cli;

@@ -68,7 +68,7 @@ pub enum TrainError {
     #[error("full-parameter training needs `max_steps`")]
     NoMaxSteps,
     /// A method that grades answers was given nothing to grade them with.
-    #[error("the method \"rl\" needs a grader")]
+    #[error("the method grades answers and needs a grader")]
     NoGrader,
     /// A row has no target text, so it has nothing to learn.
     #[error("training row `{id}` has an empty target")]

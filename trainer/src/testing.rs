@@ -2,6 +2,7 @@
 
 pub use crate::data::batch::{AudioInput, Rollout, Totals, TrainingBatch};
 pub use crate::data::tokens::RowTokens;
+pub use crate::method::calibrated::listwise::{listwise_loss, listwise_metrics};
 pub use crate::method::calibrated::loss::{calibrated_loss, calibrated_metrics};
 pub use crate::method::dpo::loss::{PairLogProbs, pair_losses, pair_metrics, pair_sums};
 pub use crate::method::dpo::{answer_log_probs, dpo_loss, dpo_metrics};

@@ -1,4 +1,5 @@
-//! Promises about reinforcement learning, kept against the tiny model of tests/fixtures.
+//! Promises about the methods that grade answers (reinforcement learning, and calibrated refusal over a list), kept against
+//! the tiny model of tests/fixtures.
 #![expect(clippy::unwrap_used, reason = "helpers of tests: a failure is the test's")]
 
 mod support;
@@ -8,11 +9,12 @@ use std::sync::atomic::AtomicBool;
 use idk_common::json::read_jsonl;
 use idk_model::{Adapters, ForwardContext, Lalm, LoraConfig, Message};
 use idk_trainer::testing::{
-    Rollout, StepGradients, TrainingBatch, adapter_gradients, answer_nll, exact_loss, rl_loss,
+    Rollout, StepGradients, Totals, TrainingBatch, adapter_gradients, answer_nll, exact_loss, listwise_loss,
+    listwise_metrics, rl_loss,
 };
 use idk_trainer::{
-    AdapterConfig, AdvantageKind, Clip, Graded, Grader, MethodConfig, RlConfig, TrainConfig, TrainError,
-    TrainReport, TrainRun, TrainingRow, Validation, train_adapters,
+    AdapterConfig, AdvantageKind, CalibratedConfig, Clip, Graded, Grader, MethodConfig, RlConfig,
+    TrainConfig, TrainError, TrainReport, TrainRun, TrainingRow, Validation, train_adapters,
 };
 use serde_json::Value;
 use support::{
@@ -85,6 +87,37 @@ fn exact_gradients(lalm: &Lalm, adapters: &Adapters, batches: &[TrainingBatch]) 
     adapter_gradients(lalm, adapters, batches, &[], &loss).unwrap()
 }
 
+const WEIGHTS: CalibratedConfig =
+    CalibratedConfig { refusal_weight: 0.6, own_weight: 0.4, phrase_weight: 0.3, listwise: true };
+
+/// With a reference near `adapters`, so that no probability is 0, which likes the first option best in every second row and
+/// the second one in the others.
+fn listwise_batch(lalm: &Lalm, adapters: &Adapters, batch: &TrainingBatch) -> TrainingBatch {
+    let context = ForwardContext { adapters: Some(adapters), dropout_seed: None };
+    let nll: Vec<f32> = answer_nll(lalm, &context, batch).unwrap().tokens.try_into_vec_as().unwrap();
+    let mut tokens = nll.into_iter();
+    let score = |(answer, ids): (usize, &Vec<u32>)| {
+        let own: f32 = tokens.by_ref().take(ids.len()).sum();
+        let (place, row) = (answer / batch.len(), batch.prompt_of[answer]);
+        let best = usize::from(batch.ids[row].as_bytes()[4].is_multiple_of(2));
+        f64::from(-own) * 0.01 + if place == best { 0.5 } else { 0.0 }
+    };
+    let reference = batch.answers.iter().enumerate().map(score).collect();
+    TrainingBatch { reference, ..batch.clone() }
+}
+
+/// The first two answers are options, of which the second is right; the third is a refusal.
+fn listwise_gradients(lalm: &Lalm, adapters: &Adapters, batches: &[TrainingBatch]) -> StepGradients {
+    let loss = |nll: &_, batch: &TrainingBatch, totals| {
+        let place = |answer: usize| answer / batch.len();
+        let graded =
+            |answer| Graded { reward: 0.0, is_right: place(answer) == 1, is_refusal: place(answer) == 2 };
+        let graded: Vec<Graded> = (0..batch.answers.len()).map(graded).collect();
+        listwise_loss(&WEIGHTS, nll, batch, totals, &graded)
+    };
+    adapter_gradients(lalm, adapters, batches, &[], &loss).unwrap()
+}
+
 fn of_kind(advantage: AdvantageKind) -> RlConfig {
     RlConfig { advantage, group_size: 3, ..RlConfig::default() }
 }
@@ -104,6 +137,11 @@ fn micro_batches_of_one_row_give_the_loss_and_gradient_of_one_batch() {
         same(step(&whole), step(&split));
     }
     same(exact_gradients(&lalm, &adapters, &whole), exact_gradients(&lalm, &adapters, &split));
+    let listwise = |batches: &[TrainingBatch]| {
+        let batches: Vec<_> = batches.iter().map(|batch| listwise_batch(&lalm, &adapters, batch)).collect();
+        listwise_gradients(&lalm, &adapters, &batches)
+    };
+    same(listwise(&whole), listwise(&split));
 }
 
 #[test]
@@ -137,6 +175,9 @@ fn gradients_agree_with_finite_differences() {
         check(&format!("{kind:?}"), &|adapters| gradients(&lalm, adapters, &batch, &config));
     }
     check("exact", &|adapters| exact_gradients(&lalm, adapters, &batch));
+    // The reference stays what it is when the adapters move.
+    let batch = [listwise_batch(&lalm, &adapters, &batch[0])];
+    check("listwise", &|adapters| listwise_gradients(&lalm, adapters, &batch));
 }
 
 // ---- whole runs ----
@@ -164,31 +205,31 @@ fn train(
     lalm: &Lalm,
     lora: &LoraConfig,
     train: &TrainConfig,
-    rl: &RlConfig,
+    method: MethodConfig<'_>,
     run: TrainRun<'_>,
 ) -> Result<(Adapters, TrainReport), TrainError> {
     let rows = rows(lalm, 10);
-    let grader = Some(Grader(&grade));
-    let config = AdapterConfig { lora, train, method: MethodConfig::Rl(rl), grader };
+    let config = AdapterConfig { lora, train, method, grader: Some(Grader(&grade)) };
     train_adapters(lalm, config, &rows[..8], Validation::of_rows(&rows[8..]), run)
 }
 
 #[test]
 fn a_run_killed_after_any_step_and_resumed_draws_the_same_samples_and_leaves_the_same_bytes() {
     let (lalm, lora) = (lalm(), lora());
-    for rl in [rl(false), rl(true)] {
+    let (sampled, exact) = (rl(false), rl(true));
+    for method in [MethodConfig::Rl(&sampled), MethodConfig::Rl(&exact), MethodConfig::Calibrated(&WEIGHTS)] {
         let whole = Setup::new();
-        let report = whole.with(false, None, |run| train(&lalm, &lora, &config(), &rl, run)).unwrap().1;
+        let report = whole.with(false, None, |run| train(&lalm, &lora, &config(), method, run)).unwrap().1;
         assert_eq!(report.steps, STEPS);
         for step in 1..STEPS {
             let cut = Setup::new();
             kill_after(step, &whole.run, &cut.run);
-            cut.with(true, None, |run| train(&lalm, &lora, &config(), &rl, run)).unwrap();
-            assert_same_tree(&whole.run, &cut.run, &format!("exact {}, killed after step {step}", rl.exact));
+            cut.with(true, None, |run| train(&lalm, &lora, &config(), method, run)).unwrap();
+            assert_same_tree(&whole.run, &cut.run, &format!("{:?}, killed after step {step}", method.rows()));
         }
         let (cut, stop) = (Setup::new(), AtomicBool::new(true));
         for _ in 0..STEPS {
-            cut.with(true, Some(&stop), |run| train(&lalm, &lora, &config(), &rl, run)).unwrap();
+            cut.with(true, Some(&stop), |run| train(&lalm, &lora, &config(), method, run)).unwrap();
         }
         assert_same_tree(&whole.run, &cut.run, "stopped at every step");
     }
@@ -219,7 +260,7 @@ fn rewards_rise_whether_they_are_sampled_or_expected_and_trls_names_are_logged()
             save_every: 0,
             ..config()
         };
-        setup.with(false, None, |run| train(&lalm, &lora, &long, &rl, run)).unwrap();
+        setup.with(false, None, |run| train(&lalm, &lora, &long, MethodConfig::Rl(&rl), run)).unwrap();
         let rewards = logged(&setup, "reward");
         assert_eq!(rewards.len(), 24);
         let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
@@ -248,13 +289,18 @@ fn lora_dropout_and_a_missing_grader_are_rejected_before_anything_is_written() {
     let lalm = lalm();
     let (setup, rl) = (Setup::new(), rl(false));
     let dropout = LoraConfig { dropout: 0.1, ..lora() };
-    let error = setup.with(false, None, |run| train(&lalm, &dropout, &config(), &rl, run)).unwrap_err();
+    let error = setup
+        .with(false, None, |run| train(&lalm, &dropout, &config(), MethodConfig::Rl(&rl), run))
+        .unwrap_err();
     assert!(error.to_string().contains("`dropout` in [lora] must be 0"), "{error}");
     let (lora, config) = (lora(), config());
-    let none = AdapterConfig { lora: &lora, train: &config, method: MethodConfig::Rl(&rl), grader: None };
     let rows = rows(&lalm, 2);
-    let error = setup.with(false, None, |run| train_adapters(&lalm, none, &rows, Validation::none(), run));
-    assert!(matches!(error.unwrap_err(), TrainError::NoGrader));
+    for method in [MethodConfig::Rl(&rl), MethodConfig::Calibrated(&WEIGHTS)] {
+        let none = AdapterConfig { lora: &lora, train: &config, method, grader: None };
+        let error =
+            setup.with(false, None, |run| train_adapters(&lalm, none, &rows, Validation::none(), run));
+        assert!(matches!(error.unwrap_err(), TrainError::NoGrader));
+    }
     assert!(!setup.run.root.exists());
 }
 
@@ -281,4 +327,42 @@ fn given_answers_are_graded_by_their_own_text_even_where_tokens_decode_to_anothe
     let setup = Setup::new();
     setup.with(false, None, |run| train_adapters(&lalm, config, &rows, Validation::none(), run)).unwrap();
     assert_eq!(*seen.lock().unwrap(), given.map(str::to_owned).into());
+}
+
+#[test]
+fn training_over_a_list_learns_where_the_bases_best_option_is_wrong_and_keeps_its_ranking() {
+    let (lalm, lora) = (lalm(), lora());
+    let setup = Setup::new();
+    let long =
+        TrainConfig { epochs: 30, batch_size: 4, gradient_accumulation_steps: 1, save_every: 0, ..config() };
+    let method = MethodConfig::Calibrated(&WEIGHTS);
+    setup.with(false, None, |run| train(&lalm, &lora, &long, method, run)).unwrap();
+    let (loss, own, error_rate) =
+        (logged(&setup, "loss"), logged(&setup, "loss/own"), logged(&setup, "error_rate"));
+    assert_eq!(loss.len(), 60);
+    let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
+    let (first, last) = (mean(&loss[..4]), mean(&loss[56..]));
+    assert!(last < 0.5 * first, "{first:.3} then {last:.3}");
+    assert!(own.iter().all(|&kl| kl > -1e-6), "a divergence is not negative: {own:?}");
+    assert!(
+        (mean(&error_rate) - mean(&error_rate[..2])).abs() < 1e-9,
+        "the base does not change: {error_rate:?}"
+    );
+    assert!(!logged(&setup, "eval_loss/refusal").is_empty());
+}
+
+#[test]
+fn a_row_without_an_option_or_without_a_refusal_has_no_loss_over_a_list() {
+    let lalm = lalm();
+    let (adapters, rows) = (trained_adapters(&lalm), rows(&lalm, 1));
+    let batch = listwise_batch(&lalm, &adapters, &support::batch(&lalm, &rows));
+    for refuses in [true, false] {
+        let graded = [Graded { reward: 0.0, is_right: false, is_refusal: refuses }; 3];
+        let loss =
+            |nll: &_, batch: &TrainingBatch, totals| listwise_loss(&WEIGHTS, nll, batch, totals, &graded);
+        let found = adapter_gradients(&lalm, &adapters, std::slice::from_ref(&batch), &[], &loss).unwrap();
+        assert_eq!((found.loss, found.gradients.norm().unwrap()), (0.0, 0.0), "all refuse: {refuses}");
+        let metrics = listwise_metrics(&found.sums, Totals { rows: 1, ..Totals::default() });
+        assert!(metrics.iter().all(|(_, value)| *value == 0.0), "{metrics:?}");
+    }
 }

@@ -1,5 +1,6 @@
 //! `idk-eval RECIPE`, `idk-eval --model DIR --questions FILE --out DIR`, and the verbs on stored answers and finished runs.
 
+mod ask;
 pub(super) mod evaluate;
 mod plot;
 mod score;
@@ -11,6 +12,7 @@ use clap::{Parser, Subcommand};
 
 use super::args::{exit_codes, reject_next_to};
 use crate::terminal::{self, Failure};
+use ask::AskArguments;
 use evaluate::EvaluateArguments;
 use plot::PlotArguments;
 use score::ScoreArguments;
@@ -31,6 +33,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Asks one question about recordings: the answer, the probability of every option, the share of samples that agree
+    Ask(AskArguments),
     /// Scores stored answers without any model: this program's, MMAU submissions, lmms-eval's samples
     Score(ScoreArguments),
     /// Answers val with the run's adapter at several scales, and refuses below several thresholds; no training
@@ -48,6 +52,7 @@ Examples:
   idk-eval recipes/sound.toml --by sub-category --transitions --p-values
   idk-eval recipes/sound.toml --adapter k3=runs/k3/adapter --adapter k5=runs/sound/adapter --out my/k --format csv
   idk-eval --model checkpoints/mini-lalm --adapter runs/sound/adapter --questions my/questions.json --out my/eval
+  idk-eval ask \"Which animal is heard?\" --audio my/clip.wav --choices dog,cat,hen --adapter runs/sound/adapter --samples 10
   idk-eval sweep recipes/sound.toml --test
   idk-eval pick runs/sound --write runs/sound-picked
   idk-eval score --questions my/questions.json --before base.jsonl --after method.jsonl --json
@@ -71,6 +76,7 @@ impl Arguments {
         let Some(command) = &self.command else { return self.evaluate.run(json) };
         reject_next_to(&format!("`{}`", command.name()), self.evaluate.given())?;
         match command {
+            Command::Ask(ask) => ask.run(json),
             Command::Score(score) => score.run(json),
             Command::Sweep(sweep) => sweep.run(json),
             Command::Pick(pick) => pick.run(json),
@@ -82,6 +88,7 @@ impl Arguments {
 impl Command {
     const fn name(&self) -> &'static str {
         match self {
+            Self::Ask(_) => "ask",
             Self::Score(_) => "score",
             Self::Sweep(_) => "sweep",
             Self::Pick(_) => "pick",

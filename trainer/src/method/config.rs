@@ -35,8 +35,10 @@ pub enum RowKind {
     Pair,
     /// A chat with the model's own answer, the refusal, and the share of its samples that are not right.
     OwnAnswer,
-    /// A question that is graded, whatever is answered.
+    /// A question whose answers are sampled, and graded whatever they are.
     Question,
+    /// A question with its options and the refusals, each graded; open questions have no row.
+    GivenAnswers,
 }
 
 /// What plans, checks and the model card say of a method.
@@ -44,12 +46,8 @@ pub enum RowKind {
 pub struct Description {
     /// In sentences.
     pub name: &'static str,
-    /// What it trains on.
-    pub rows: RowKind,
     /// What its rows are called.
     pub unit: &'static str,
-    /// Answers of a row, which all go through the model.
-    pub answers_per_row: usize,
     /// Keys of its section that a model card lists.
     pub keys: &'static [&'static str],
 }
@@ -58,32 +56,20 @@ impl MethodKind {
     /// What others have to know of it.
     pub const fn describe(self) -> Description {
         match self {
-            Self::Sft => Description {
-                name: "SFT",
-                rows: RowKind::Chat,
-                unit: "training chats",
-                answers_per_row: 1,
-                keys: &[],
-            },
+            Self::Sft => Description { name: "SFT", unit: "training chats", keys: &[] },
             Self::Dpo => Description {
                 name: "DPO",
-                rows: RowKind::Pair,
                 unit: "preference pairs",
-                answers_per_row: 2,
                 keys: &["beta", "loss", "label_smoothing", "sft_weight"],
             },
             Self::Calibrated => Description {
                 name: "calibrated refusal",
-                rows: RowKind::OwnAnswer,
                 unit: "own answers",
-                answers_per_row: 2,
-                keys: &["refusal_weight", "own_weight", "phrase_weight"],
+                keys: &["refusal_weight", "own_weight", "phrase_weight", "listwise"],
             },
             Self::Rl => Description {
                 name: "RL",
-                rows: RowKind::Question,
                 unit: "questions",
-                answers_per_row: 1,
                 keys: &[
                     "exact",
                     "correct_reward",
@@ -143,12 +129,31 @@ impl<'a> MethodConfig<'a> {
         }
     }
 
+    /// What it trains on.
+    pub fn rows(self) -> RowKind {
+        match self {
+            Self::Sft => RowKind::Chat,
+            Self::Dpo(_) => RowKind::Pair,
+            Self::Calibrated(CalibratedConfig { listwise: true, .. })
+            | Self::Rl(RlConfig { exact: true, .. }) => RowKind::GivenAnswers,
+            Self::Calibrated(_) => RowKind::OwnAnswer,
+            Self::Rl(_) => RowKind::Question,
+        }
+    }
+
+    /// Whether answers must be graded.
+    pub fn is_graded(self) -> bool {
+        matches!(self.rows(), RowKind::Question | RowKind::GivenAnswers)
+    }
+
     /// Answers of a row that go through the model in a step.
     pub fn answers_per_row(self) -> usize {
-        match self {
-            Self::Rl(config) if !config.exact => config.group_size,
-            Self::Rl(_) => OPTIONS_AND_REFUSAL,
-            _ => self.kind().describe().answers_per_row,
+        match (self.rows(), self) {
+            (RowKind::Chat, _) => 1,
+            (RowKind::Pair | RowKind::OwnAnswer, _) => 2,
+            (RowKind::GivenAnswers, _) => OPTIONS_AND_REFUSAL,
+            (RowKind::Question, Self::Rl(config)) => config.group_size,
+            (RowKind::Question, _) => 1,
         }
     }
 }

@@ -4,6 +4,8 @@ pub(crate) mod calibrated;
 pub(crate) mod config;
 pub(crate) mod dpo;
 mod features;
+mod given;
+pub(crate) mod graded;
 pub(crate) mod rl;
 pub(crate) mod sft;
 pub(crate) mod start_adapter;
@@ -19,7 +21,7 @@ use crate::step::{AnswerNll, Metrics, Sums};
 use crate::train_run::TrainRun;
 
 pub(crate) use self::config::MethodConfig;
-use self::rl::Grader;
+use self::graded::Grader;
 use self::start_adapter::start_adapter;
 
 /// A way to train adapters.
@@ -85,6 +87,10 @@ pub(crate) fn open<'a>(
             let is_reference = start.is_some();
             let start = start.map_or_else(fresh, Ok)?;
             Box::new(dpo::Dpo::new(lalm, config, start, is_reference)?)
+        }
+        MethodConfig::Calibrated(config) if config.listwise => {
+            let grader = grader.ok_or(TrainError::NoGrader)?;
+            Box::new(calibrated::listwise::Listwise::new(lalm, config, grader, fresh()?))
         }
         MethodConfig::Calibrated(config) => Box::new(calibrated::Calibrated::new(lalm, config, fresh()?)),
         MethodConfig::Rl(config) => {

@@ -10,7 +10,7 @@ use idk_model::{Adapters, ForwardContext, Lalm, LoraConfig};
 use crate::config::TrainConfig;
 use crate::data::{Loader, RowAudio, StepOrder, Totals, TrainingBatch, TrainingRow};
 use crate::error::TrainError;
-use crate::method::rl::Grader;
+use crate::method::graded::Grader;
 use crate::method::{self, MethodConfig, TrainingMethod};
 use crate::run::checkpoint::{self, Checkpoint};
 use crate::run::report::TrainReport;

@@ -14,22 +14,27 @@ pub struct CalibratedConfig {
     pub refusal_weight: f64,
     /// Weight of keeping the model's own answer, given that it does not refuse. Default 0.5.
     pub own_weight: f64,
-    /// Weight of the rest of the refusal's text after its first token. Default 0.3.
+    /// Weight of the rest of the refusal's text after its first token. Not read with `listwise`. Default 0.3.
     pub phrase_weight: f64,
+    /// Over the options and the refusals, for guided answers: the probability of refusing is trained towards whether the
+    /// option that the base model finds likeliest is wrong, and the options are kept as the base model ranks them. Needs no
+    /// samples; open questions and those of `keep_tasks` are left out. Default false.
+    pub listwise: bool,
 }
 
 impl Default for CalibratedConfig {
     fn default() -> Self {
-        Self { refusal_weight: 0.2, own_weight: 0.5, phrase_weight: 0.3 }
+        Self { refusal_weight: 0.2, own_weight: 0.5, phrase_weight: 0.3, listwise: false }
     }
 }
 
 impl CalibratedConfig {
     /// What another value of a key means for a run that resumes.
-    pub const ON_RESUME: [(&'static str, OnResume); 3] = [
+    pub const ON_RESUME: [(&'static str, OnResume); 4] = [
         ("calibrated.refusal_weight", OnResume::Later),
         ("calibrated.own_weight", OnResume::Later),
         ("calibrated.phrase_weight", OnResume::Later),
+        ("calibrated.listwise", OnResume::Never("the steps so far followed another loss")),
     ];
 
     /// What is wrong with the values of `[calibrated]`, all of it.
@@ -57,7 +62,12 @@ mod tests {
     #[test]
     fn all_bad_values_are_reported_at_once_and_the_defaults_are_good() {
         assert_eq!(CalibratedConfig::default().problems(), Vec::new());
-        let config = CalibratedConfig { refusal_weight: -0.1, own_weight: f64::NAN, phrase_weight: 0.0 };
+        let config = CalibratedConfig {
+            refusal_weight: -0.1,
+            own_weight: f64::NAN,
+            phrase_weight: 0.0,
+            ..CalibratedConfig::default()
+        };
         let keys: Vec<_> = config.problems().into_iter().map(|problem| problem.key).collect();
         assert_eq!(keys, ["calibrated.refusal_weight", "calibrated.own_weight"]);
         assert!(serde_json::from_str::<CalibratedConfig>(r#"{"weight": 1}"#).is_err());

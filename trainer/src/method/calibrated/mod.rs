@@ -6,6 +6,7 @@
 //! divergence from it.
 
 pub(crate) mod config;
+pub(crate) mod listwise;
 pub(crate) mod loss;
 
 use std::collections::BTreeSet;

@@ -1,17 +1,14 @@
 //! The expected reward over given answers, without sampling: the question's options and the refusals.
 
+use burn::tensor::Tensor;
 use burn::tensor::activation::log_softmax;
-use burn::tensor::{Int, Tensor, TensorData};
 
 use crate::data::{Totals, TrainingBatch};
 use crate::error::TrainError;
-use crate::method::rl::Graded;
+use crate::method::given::{ABSENT, Candidates};
+use crate::method::graded::Graded;
 use crate::method::rl::config::RlConfig;
-use crate::method::rl::loss::whole_answers;
 use crate::step::{AnswerNll, Metrics, Sums};
-
-/// Below the logarithm of any probability that is not 0.
-const ABSENT: f32 = -1e9;
 
 /// `-sum_i P_i r_i + beta KL(P || Q)`, the mean over the rows of the step. `P` are the probabilities of a row's answers
 /// among each other, `Q` those of the reference, `r` the rewards in `graded`, which is in the order of the batch's answers.
@@ -25,19 +22,12 @@ pub fn exact_loss(
     totals: Totals,
     graded: &[Graded],
 ) -> Result<(Tensor<1>, Sums), TrainError> {
-    let device = nll.tokens.device().inner();
-    let table = Candidates::of(batch);
-    let sums = whole_answers(nll.tokens.clone().neg(), batch, &device); // [answers]
-    let index = TensorData::new(table.index(), [table.cells.len()]);
-    let cells = sums.select(0, Tensor::<1, Int>::from_data(index, &device)).reshape([table.rows, table.most]);
-    let constant = |of_answer: &dyn Fn(usize) -> f32, absent: f32| {
-        let values: Vec<f32> = table.cells.iter().map(|cell| cell.map_or(absent, of_answer)).collect();
-        Tensor::<2>::from_data(TensorData::new(values, [table.rows, table.most]), &device)
-    };
-    let log_p = log_softmax(cells + constant(&|_| 0.0, ABSENT), 1); // [rows, most]
+    let table = Candidates::of(batch, nll.tokens.device().inner());
+    let log_p = table.log_probs(&nll.tokens, batch); // [rows, most]
     let p = log_p.clone().exp();
-    let expected = (p.clone() * constant(&|answer| graded[answer].reward as f32, 0.0)).sum();
-    let log_q = constant(&|answer| batch.reference.get(answer).map_or(0.0, |&value| value as f32), ABSENT);
+    let expected = (p.clone() * table.constant(&|answer| graded[answer].reward as f32, 0.0)).sum();
+    let of_reference = |answer| batch.reference.get(answer).map_or(0.0, |&value| value as f32);
+    let log_q = table.constant(&of_reference, ABSENT);
     // Absent answers are equal in both, and add nothing.
     let divergence = (p.clone() * (log_p - log_softmax(log_q, 1))).sum();
     let loss = (divergence.clone().mul_scalar(config.beta) - expected).div_scalar(totals.rows.max(1) as f64);
@@ -66,31 +56,4 @@ pub fn exact_metrics(config: &RlConfig, sums: &[f64], totals: Totals) -> Metrics
         metrics.push(("kl", mean(3)));
     }
     metrics
-}
-
-/// The answers of a batch as a table: a row per prompt, as wide as the most answers of one.
-struct Candidates {
-    rows: usize,
-    most: usize,
-    /// Index of the answer in each cell, if there is one.
-    cells: Vec<Option<usize>>,
-}
-
-impl Candidates {
-    fn of(batch: &TrainingBatch) -> Self {
-        let rows = batch.len();
-        let mut of_row: Vec<Vec<usize>> = vec![Vec::new(); rows];
-        for (answer, &row) in batch.prompt_of.iter().enumerate() {
-            of_row[row].push(answer);
-        }
-        let most = of_row.iter().map(Vec::len).max().unwrap_or(0);
-        let cells =
-            of_row.iter().flat_map(|answers| (0..most).map(|place| answers.get(place).copied())).collect();
-        Self { rows, most, cells }
-    }
-
-    /// The answer to read for each cell; absent ones read the first.
-    fn index(&self) -> Vec<i32> {
-        self.cells.iter().map(|cell| cell.unwrap_or(0) as i32).collect()
-    }
 }

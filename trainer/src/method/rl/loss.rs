@@ -4,6 +4,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::data::{Rollout, Totals, TrainingBatch};
 use crate::error::TrainError;
+use crate::method::given::whole_answers;
 use crate::method::rl::config::{AdvantageKind, RlConfig};
 use crate::step::{AnswerNll, Metrics, Sums};
 
@@ -54,20 +55,6 @@ fn surrogate(log_ratio: Tensor<1>, gains: &[f32], epsilon: f64, device: &Device)
 
 fn constant(values: &[f32], device: &Device) -> Tensor<1> {
     Tensor::from_data(TensorData::new(values.to_vec(), [values.len()]), device)
-}
-
-/// The sum over the tokens of each answer, `[answers]`.
-pub(crate) fn whole_answers(tokens: Tensor<1>, batch: &TrainingBatch, device: &Device) -> Tensor<1> {
-    let (answers, count) = (batch.answers.len(), tokens.dims()[0]);
-    // One product with a constant matrix instead of a sum for each answer.
-    let mut belongs = vec![0.0_f32; answers * count];
-    let mut start = 0;
-    for (row, answer) in batch.answers.iter().enumerate() {
-        belongs[row * count + start..][..answer.len()].fill(1.0);
-        start += answer.len();
-    }
-    let belongs = Tensor::<2>::from_data(TensorData::new(belongs, [answers, count]), device);
-    belongs.matmul(tokens.reshape([count, 1])).reshape([answers])
 }
 
 /// A value of each answer, for each of its tokens.

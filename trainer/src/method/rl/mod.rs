@@ -11,8 +11,6 @@ pub(crate) mod exact;
 pub(crate) mod loss;
 mod rollout;
 
-use std::fmt;
-
 use burn::tensor::Tensor;
 use idk_common::{Identity, Problems};
 use idk_model::{Adapters, Lalm, LoraConfig, ModelError};
@@ -23,29 +21,10 @@ use self::loss::{rl_loss, rl_metrics};
 use crate::data::{Loader, RowTokens, Totals, TrainingBatch, TrainingRow, fingerprint};
 use crate::error::TrainError;
 use crate::method::TrainingMethod;
+use crate::method::given::{Given, score_answers};
+use crate::method::graded::{Graded, Grader};
 use crate::step::{AnswerNll, Metrics, Sums};
 use crate::train_run::TrainRun;
-
-/// What an answer is worth.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Graded {
-    /// The reward that is followed.
-    pub reward: f64,
-    /// Counts for the metric `right_rate`.
-    pub is_right: bool,
-    /// Counts for the metric `refused_rate`.
-    pub is_refusal: bool,
-}
-
-/// Grades answers by the id of their row and their text. It must always give the same grade.
-#[derive(Clone, Copy)]
-pub struct Grader<'a>(pub &'a (dyn Fn(&str, &str) -> Graded + Sync));
-
-impl fmt::Debug for Grader<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Grader")
-    }
-}
 
 /// Reinforcement learning.
 pub(crate) struct Rl<'a> {
@@ -58,7 +37,7 @@ pub(crate) struct Rl<'a> {
     /// Hash of the tensors of `start`; "base" if they change nothing.
     start_sha256: String,
     /// With `exact` the grade of every given answer, of all rows of the run.
-    given: Vec<Vec<Graded>>,
+    given: Given,
     seed: u64,
 }
 
@@ -84,18 +63,11 @@ impl<'a> Rl<'a> {
         let start_sha256 = start.as_ref().map_or(Ok("base".to_owned()), Adapters::sha256)?;
         let reference = start.clone();
         let start = start.map_or_else(fresh, Ok)?;
-        Ok(Self { lalm, config, grader, start, reference, start_sha256, given: Vec::new(), seed })
+        Ok(Self { lalm, config, grader, start, reference, start_sha256, given: Given::default(), seed })
     }
 
     fn grade(&self, batch: &TrainingBatch, answer: usize, text: &str) -> Graded {
         self.grader.0(&batch.ids[batch.prompt_of[answer]], text)
-    }
-
-    /// The grades of the batch's given answers, in their order.
-    fn grades(&self, batch: &TrainingBatch) -> Vec<Graded> {
-        let of_row = |&row: &usize| self.given.get(row).cloned().unwrap_or_default().into_iter();
-        let mut rows: Vec<_> = batch.rows.iter().map(of_row).collect();
-        batch.prompt_of.iter().filter_map(|&prompt| rows[prompt].next()).collect()
     }
 }
 
@@ -117,18 +89,21 @@ impl TrainingMethod for Rl<'_> {
         if fits { Ok(()) } else { Err(TrainError::TooLong { id: row.id.clone(), tokens, limit }) }
     }
 
-    /// Given answers are graded by their text: tokens may be decoded to another spelling of it.
     fn begin(&mut self, rows: [&Loader<'_>; 2], _run: &TrainRun<'_>) -> Result<(), TrainError> {
         if self.config.exact {
-            let grade =
-                |row: &TrainingRow| row.answers.iter().map(|text| self.grader.0(&row.id, text)).collect();
-            self.given = rows.iter().flat_map(|loader| loader.rows).map(grade).collect();
+            self.given = Given::of_rows(self.grader, rows);
         }
         Ok(())
     }
 
     fn prepare(&self, batch: &mut TrainingBatch, policy: &Adapters, step: u64) -> Result<(), TrainError> {
-        if self.config.exact { self.score_given(batch) } else { self.sample(batch, policy, step) }
+        if !self.config.exact {
+            return self.sample(batch, policy, step);
+        }
+        if self.config.beta > 0.0 {
+            batch.reference = score_answers(self.lalm, self.reference.as_ref(), batch)?;
+        }
+        Ok(())
     }
 
     fn iterations(&self) -> usize {
@@ -142,7 +117,7 @@ impl TrainingMethod for Rl<'_> {
         totals: Totals,
     ) -> Result<(Tensor<1>, Sums), TrainError> {
         if self.config.exact {
-            exact_loss(self.config, nll, batch, totals, &self.grades(batch))
+            exact_loss(self.config, nll, batch, totals, &self.given.of_batch(batch))
         } else {
             rl_loss(self.config, nll, batch, totals)
         }

@@ -1,14 +1,15 @@
 //! Sampling a group of answers to every question of a batch.
 
 use idk_common::seed::derive_seed;
-use idk_model::{Adapters, Generated, Prompt, SamplingConfig, answer_log_probs, generate};
+use idk_model::{Adapters, Generated, SamplingConfig, generate};
 
 use crate::data::{Rollout, TrainingBatch};
 use crate::error::TrainError;
-use crate::method::features::features;
+use crate::method::given::{prompts, token_log_probs};
+use crate::method::graded::Graded;
+use crate::method::rl::Rl;
 use crate::method::rl::advantage::{advantages, std};
 use crate::method::rl::config::AdvantageKind;
-use crate::method::rl::{Graded, Rl};
 
 impl Rl<'_> {
     /// Replaces the answers of the batch by samples from `policy`, with their advantages and log-probabilities.
@@ -29,7 +30,7 @@ impl Rl<'_> {
         let group = self.config.group_size;
         let seeds: Vec<Vec<u64>> =
             batch.rows.iter().map(|row| (0..group).map(|sample| seed(row, sample)).collect()).collect();
-        let prompts = self.prompts(batch, Some(policy))?;
+        let prompts = prompts(self.lalm, Some(policy), batch)?;
         let sampled = generate(self.lalm, Some(policy), &prompts, &sampling, &seeds)?;
         let rows = batch.len();
         let at = |answer: usize| (answer % rows, answer / rows);
@@ -44,7 +45,11 @@ impl Rl<'_> {
             .enumerate()
             .map(|(place, sample)| self.grade(batch, place, &sample.text))
             .collect();
-        let reference = if self.config.beta > 0.0 { self.reference_log_probs(batch)? } else { Vec::new() };
+        let reference = if self.config.beta > 0.0 {
+            token_log_probs(self.lalm, self.reference.as_ref(), batch)?
+        } else {
+            Vec::new()
+        };
         let mut rewards: Vec<f64> = grades.iter().map(|graded| graded.reward).collect();
         if self.config.advantage == AdvantageKind::Rloo && self.config.beta > 0.0 {
             self.penalize(&mut rewards, &samples, &reference);
@@ -90,36 +95,5 @@ impl Rl<'_> {
             count(|graded| graded.is_right),
             count(|graded| graded.is_refusal),
         ];
-    }
-
-    /// Log-probability of every token of the batch's answers under the reference, answer by answer.
-    fn reference_log_probs(&self, batch: &TrainingBatch) -> Result<Vec<f32>, TrainError> {
-        let reference = self.reference.as_ref();
-        let prompts = self.prompts(batch, reference)?;
-        let mut of_prompts: Vec<Vec<Vec<u32>>> = vec![Vec::new(); batch.len()];
-        for (answer, &prompt) in batch.answers.iter().zip(&batch.prompt_of) {
-            of_prompts[prompt].push(answer.clone());
-        }
-        let scores = answer_log_probs(self.lalm, reference, &prompts, &of_prompts)?;
-        let mut scores: Vec<_> = scores.into_iter().map(Vec::into_iter).collect();
-        Ok(batch.prompt_of.iter().flat_map(|&prompt| scores[prompt].next().unwrap_or_default()).collect())
-    }
-
-    /// Log-probabilities of the batch's own answers under the reference, summed over their tokens.
-    pub(super) fn score_given(&self, batch: &mut TrainingBatch) -> Result<(), TrainError> {
-        if self.config.beta == 0.0 {
-            return Ok(());
-        }
-        let mut tokens = self.reference_log_probs(batch)?.into_iter();
-        let sum = |answer: &Vec<u32>| tokens.by_ref().take(answer.len()).map(f64::from).sum();
-        batch.reference = batch.answers.iter().map(sum).collect();
-        Ok(())
-    }
-
-    /// The prompts of the batch with what `adapters` hear; features of a frozen audio path are there already.
-    fn prompts(&self, batch: &TrainingBatch, adapters: Option<&Adapters>) -> Result<Vec<Prompt>, TrainError> {
-        let audio = features(self.lalm, adapters, batch.audio.clone())?;
-        let prompt = |(row, audio)| Prompt { ids: batch.prompt(row), audio, guide: None };
-        Ok(audio.into_iter().enumerate().map(prompt).collect())
     }
 }

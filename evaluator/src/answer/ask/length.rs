@@ -1,0 +1,81 @@
+//! How many positions a question takes, and a note cut to what is left of them.
+
+use idk_model::{Clip, Message, Prompt};
+use idk_questions::AskedQuestion;
+
+use crate::answer::ask::task_agent::TYPE_TOKENS;
+use crate::answer::ask::{Heard, Item, MethodRunner};
+use crate::answer::prompts::PromptName;
+use crate::error::EvalError;
+use crate::method::Method;
+
+impl MethodRunner<'_> {
+    /// Tokens of the first prompt.
+    pub(crate) fn opening_tokens(&self, (question, clips): Item<'_>) -> Result<usize, EvalError> {
+        self.tokens(clips, &self.opening(question))
+    }
+
+    /// Tokens of the prompt of a text.
+    pub(super) fn tokens(&self, clips: &[Clip], text: &str) -> Result<usize, EvalError> {
+        let audio_tokens: Vec<usize> = clips.iter().map(Clip::audio_tokens).collect();
+        let message = Message::user(clips.len(), text);
+        Ok(self.answerer.lalm.tokenizer.prompt_ids(&[message], &audio_tokens)?.len())
+    }
+
+    /// The most positions that the question takes: every prompt without the texts that the model has yet to make, and
+    /// what may follow it. Those texts are cut to what is left.
+    pub(crate) fn positions(&self, (question, clips): Item<'_>) -> Result<usize, EvalError> {
+        let answer = self.longest_answer(question)?;
+        let thought = self.config.max_step_tokens;
+        let agent = [("type", "speech"), ("content", "")];
+        let mut prompts = vec![(self.opening(question), answer)];
+        match self.method {
+            Method::Mcot | Method::McotFewShot => {
+                prompts[0].1 = thought;
+                prompts.push((self.fill(PromptName::McotAnswer, question, &[("reasoning", "")]), answer));
+            }
+            Method::TaskAgent => {
+                prompts[0].1 = TYPE_TOKENS;
+                for name in [PromptName::AgentTranscript, PromptName::AgentCaption] {
+                    prompts.push((self.fill(name, question, &agent), thought));
+                }
+                prompts.push((self.fill(PromptName::AgentAnswer, question, &agent), answer));
+            }
+            _ => {}
+        }
+        let mut most = 0;
+        for (text, new_tokens) in prompts {
+            most = most.max(self.tokens(clips, &text)? + new_tokens);
+        }
+        Ok(most)
+    }
+
+    /// Tokens of the longest answer that is generated or scored.
+    pub(super) fn longest_answer(&self, question: &AskedQuestion) -> Result<usize, EvalError> {
+        let mut longest = self.config.max_new_tokens;
+        for text in self.fixed_texts(question) {
+            longest = longest.max(self.answer_ids(question, text.text)?.len());
+        }
+        Ok(longest)
+    }
+
+    /// The last prompt with as much of the model's own `note` as the model's positions hold.
+    pub(super) fn fitting(
+        &self,
+        question: &Heard<'_>,
+        note: &str,
+        text: impl Fn(&str) -> String,
+    ) -> Result<Prompt, EvalError> {
+        let answer = self.longest_answer(question.asked)?;
+        let mut chars = note.chars().count();
+        loop {
+            let kept: String = note.chars().take(chars).collect();
+            let prompt = self.chat(question, &text(&kept))?;
+            let most = self.answerer.lalm.config.text.max_position_embeddings;
+            if chars == 0 || prompt.ids.len() + answer <= most {
+                return Ok(prompt);
+            }
+            chars = chars * 3 / 4;
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! How each method gets its answers: one pass, or several in which a text of the model becomes part of the next prompt.
+//!
+//! The recordings of a batch are heard once, before; every pass uses the same features.
+
+mod from_list;
+mod length;
+mod prompt;
+pub(crate) mod single;
+mod task_agent;
+#[cfg(test)]
+mod tests;
+mod think;
+
+use burn::tensor::Tensor;
+use idk_model::{Answerer, Clip, Prompt, SamplingConfig};
+use idk_questions::{AskedQuestion, Judgement, PromptStyle};
+
+use crate::answer::options::{ScoredText, refusal_margin};
+use crate::answer::prompts::Prompts;
+use crate::answer::record::Answer;
+use crate::config::{AnswerBy, EvalConfig};
+use crate::error::EvalError;
+use crate::method::Method;
+
+/// A question and its recordings.
+pub(crate) type Item<'a> = (&'a AskedQuestion, &'a [Clip]);
+
+/// A question whose recordings were heard.
+struct Heard<'a> {
+    asked: &'a AskedQuestion,
+    audio: Vec<Tensor<2>>,
+}
+
+/// A model in front of a test set: who answers, and how.
+#[derive(Clone, Copy)]
+pub(crate) struct MethodRunner<'a> {
+    pub(crate) answerer: &'a Answerer<'a>,
+    pub(crate) method: Method,
+    pub(crate) prompts: &'a Prompts,
+    pub(crate) style: PromptStyle,
+    /// What may be answered instead of an option where the answer is chosen.
+    pub(crate) refusals: &'a [String],
+    /// Also computes the log-probability of every option: one more pass over each prompt.
+    pub(crate) with_options: bool,
+    pub(crate) config: &'a EvalConfig,
+}
+
+impl MethodRunner<'_> {
+    /// Answers a batch of questions, in their order.
+    ///
+    /// # Errors
+    /// [`EvalError::Model`].
+    pub(crate) fn answer(&self, items: &[Item<'_>]) -> Result<Vec<Answer>, EvalError> {
+        let heard = self.hear(items)?;
+        let questions = heard.as_slice();
+        let (prompts, steps) = match self.method {
+            Method::Mcot | Method::McotFewShot => self.think(questions)?,
+            Method::TaskAgent => self.note(questions)?,
+            _ => {
+                let prompt = |question: &Heard<'_>| self.chat(question, &self.opening(question.asked));
+                let prompts = questions.iter().map(prompt).collect::<Result<Vec<_>, _>>()?;
+                (prompts, vec![Vec::new(); questions.len()])
+            }
+        };
+        let answer_by = self.config.answer_by;
+        let scored = match answer_by == AnswerBy::Options || self.with_options {
+            true => self.score(questions, &prompts)?,
+            false => vec![Vec::new(); questions.len()],
+        };
+        let said = match answer_by {
+            AnswerBy::Text => self.say(&prompts, self.config.max_new_tokens)?,
+            AnswerBy::Options => self.choose(questions, &prompts, &scored)?,
+            AnswerBy::Guided => self.say(&self.guided(questions, prompts)?, self.config.max_new_tokens)?,
+        };
+        let answers = questions.iter().zip(said).zip(steps).zip(scored);
+        Ok(answers
+            .map(|(((question, (text, log_prob)), steps), scored)| {
+                let options = if self.with_options { question.asked.shown.choices.len() } else { 0 };
+                Answer {
+                    id: question.asked.id().to_owned(),
+                    judgement: self.judge(question.asked, &text),
+                    text,
+                    log_prob: Some(log_prob),
+                    option_log_probs: scored[..options].iter().map(ScoredText::mean_log_prob).collect(),
+                    refusal_margin: if self.with_options { refusal_margin(&scored, answer_by) } else { None },
+                    steps,
+                }
+            })
+            .collect())
+    }
+
+    /// Encodes the recordings of a batch.
+    fn hear<'q>(&self, items: &[Item<'q>]) -> Result<Vec<Heard<'q>>, EvalError> {
+        let clips: Vec<Clip> = items.iter().flat_map(|(_, clips)| clips.iter().cloned()).collect();
+        let mut features = self.answerer.hear(self.answerer.load(&clips)?)?.into_iter();
+        let heard = |&(asked, clips): &Item<'q>| {
+            let audio = features.by_ref().take(clips.len()).collect();
+            Heard { asked, audio }
+        };
+        Ok(items.iter().map(heard).collect())
+    }
+
+    /// What an answer of this model is.
+    pub(crate) fn judge(&self, question: &AskedQuestion, text: &str) -> Judgement {
+        match self.is_from_list(question) {
+            true => question.judge_chosen(text),
+            false => question.judge(text),
+        }
+    }
+
+    /// What is added to the log-probability of a refusal, in nats. The base model is what others are compared with.
+    pub(crate) fn refusal_offset(&self) -> f64 {
+        if self.method == Method::Base { 0.0 } else { self.config.refusal_offset }
+    }
+
+    /// What the model says to each prompt, and its log-probability.
+    fn say(&self, prompts: &[Prompt], max_new_tokens: usize) -> Result<Vec<(String, f64)>, EvalError> {
+        let decoding = SamplingConfig { max_new_tokens, ..self.config.decoding() };
+        // Greedy decoding draws nothing: the seed only says that there is one answer.
+        let seeds = vec![vec![0]; prompts.len()];
+        let generated = self.answerer.answer(prompts, &decoding, &seeds)?;
+        let said: Vec<(String, f64)> =
+            generated.into_iter().flatten().map(|answer| (answer.text, answer.log_prob)).collect();
+        if said.len() == prompts.len() {
+            return Ok(said);
+        }
+        Err(EvalError::Misaligned { method: self.method.name().to_owned() })
+    }
+}
