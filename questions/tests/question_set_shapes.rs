@@ -330,7 +330,10 @@ fn a_question_has_no_right_answer_where_it_is_null_or_the_row_says_so() {
     let rows = [
         with(&mmau("u1", &["(A) wind", "(B) rain"]), &[("answer", Value::Null), ("kind", json!("absent"))]),
         with(&without_answer, &[("answerable", json!(false))]),
-        with(&mmau("u3", &[]), &[("answer", json!("")), ("answerable", json!(false))]),
+        with(
+            &mmau("u3", &["wind", "rain"]),
+            &[("choices", json!([])), ("answer", json!("")), ("answerable", json!(false))],
+        ),
         with(&mmau("a1", &["wind", "rain"]), &[("answerable", json!(true)), ("kind", json!("event"))]),
         json!({"id": "u4", "audio": "a.wav", "question": "Who sings?", "answer": null}),
     ];
