@@ -8,10 +8,10 @@ use crate::report::text_table::{Cell, TextTable, markdown};
 
 /// What the columns are.
 pub(crate) const ABSTENTION_NOTE: &str = "In percent, in brackets 95 % intervals (Wilson; F1 and RGI: bootstrap by clip). \
-    abstained: refused of the questions\nwithout an answer; hallucinated: answered of these; over-refused: refused of the \
-    others; precision: without an answer, of\nall refused ones; selective: right, of the answered ones that have an answer; \
-    right: of all questions, refusals included\nwhere no answer is right; truthful: right less wrong, of all; RGI over all: \
-    with these refusals as right answers.";
+    abstained: refused, of the questions\nwithout an answer; hallucinated: answered, of these; over-refused: refused, of the \
+    others; precision: without an\nanswer, of all refused ones; selective: right, of the answered ones that have an answer; \
+    right: of all questions,\nrefusals included where no answer is right; truthful: right less wrong, of all; RGI over all: \
+    with these refusals\nas right answers.";
 
 /// The set in one line.
 pub(crate) fn title(of: &AbstentionResults) -> String {
