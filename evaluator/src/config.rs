@@ -35,8 +35,9 @@ impl AnswerBy {
 #[serde(deny_unknown_fields, default)]
 pub struct EvalConfig {
     /// Methods that are compared with the base model: `adapter`, `idk-prompt`, `mcot`, `mcot-few-shot`, `task-agent`,
-    /// `threshold`, `one-pass`, `self-consistency`, `group`, `random`. The base itself is always answered, and `adapter` only
-    /// where there is one. Default `["adapter"]`.
+    /// the measures of doubt `threshold`, `one-pass`, `perplexity`, `option-probability`, `self-consistency`,
+    /// `predictive-entropy`, `length-normalised-entropy`, `semantic-entropy`, `discrete-semantic-entropy`,
+    /// `p-true`, `verbalised-confidence`, `self-verification`, then `explicit-option`, `group`, `random`. The base itself is always answered, and `adapter` only where there is one. Default `["adapter"]`.
     pub methods: Vec<Method>,
     /// How a question that has options is answered. `text`: with what the model says. `guided`: the same, but each token
     /// must lead to one of its options or to a refusal of [build]; nothing else can be answered. `options`: all of these are
@@ -64,8 +65,8 @@ pub struct EvalConfig {
     pub max_rejected_share: f64,
     /// Adapters in addition to the run's own, each as `NAME=FOLDER`.
     pub adapters: Vec<String>,
-    /// What the thresholds of `threshold` and `self-consistency` make as large as possible on the questions of `val` in [data]:
-    /// `youden` or `rgi`. Default `youden`.
+    /// What the threshold of a measure of doubt makes as large as possible on the questions of `val` in [data]: `youden` or
+    /// `rgi`. Default `youden`.
     pub threshold_by: Criterion,
     /// `group` refuses the sub-categories of which the base model knows less than this share. Default 0.5.
     pub group_known_share: f64,
@@ -103,6 +104,18 @@ pub struct PromptFiles {
     /// What makes it answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub agent_answer: Option<PathBuf>,
+    /// What `p-true` asks about an answer and the samples.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub p_true: Option<PathBuf>,
+    /// What `verbalised-confidence` asks after an answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verbalised_confidence: Option<PathBuf>,
+    /// What `self-verification` asks after an answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub self_verification: Option<PathBuf>,
+    /// The option that `explicit-option` adds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub explicit_option: Option<PathBuf>,
 }
 
 impl PromptFiles {
@@ -119,6 +132,10 @@ impl PromptFiles {
             agent_transcript: name(&self.agent_transcript),
             agent_caption: name(&self.agent_caption),
             agent_answer: name(&self.agent_answer),
+            p_true: name(&self.p_true),
+            verbalised_confidence: name(&self.verbalised_confidence),
+            self_verification: name(&self.self_verification),
+            explicit_option: name(&self.explicit_option),
         }
     }
 }
@@ -185,7 +202,12 @@ impl EvalConfig {
 
     /// Whether one of the methods is fitted on val.
     pub fn fits_on_val(&self) -> bool {
-        self.methods.iter().any(|method| method.is_fitted())
+        self.methods.iter().any(|method| method.is_measure())
+    }
+
+    /// Whether one of the methods is made from samples of the base model.
+    pub fn needs_samples(&self) -> bool {
+        self.methods.iter().any(|method| method.needs_samples())
     }
 
     /// Names and folders of `adapters`.

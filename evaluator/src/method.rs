@@ -22,8 +22,31 @@ pub enum Method {
     Threshold,
     /// The base model's answers; refused where the whole answer is less likely than a threshold fitted on val.
     OnePass,
+    /// The same by the perplexity of the whole answer: its probability, normalised by its length.
+    Perplexity,
+    /// The same by the probability of the chosen option among the options.
+    OptionProbability,
     /// The base model's answers; refused where fewer of its samples agree with them than a threshold fitted on val.
     SelfConsistency,
+    /// The base model's answers; refused where its samples are less likely on average than a threshold fitted on val.
+    PredictiveEntropy,
+    /// The same with the log-probability of each sample divided by its length.
+    LengthNormalisedEntropy,
+    /// The base model's answers; refused where its samples mean more different things than a threshold fitted on val:
+    /// meanings are weighed by the probability of their answers.
+    SemanticEntropy,
+    /// The same with meanings weighed by the number of samples.
+    DiscreteSemanticEntropy,
+    /// The base model's answers; refused where it finds "True" less likely as the verdict on its answer than a threshold
+    /// fitted on val. It sees its samples too.
+    PTrue,
+    /// The base model's answers; refused where it states less confidence in them than a threshold fitted on val.
+    VerbalisedConfidence,
+    /// The base model's answers; refused where it finds "Yes" less likely than a threshold fitted on val, asked whether the
+    /// recording supports its answer.
+    SelfVerification,
+    /// The base model with one more option, that the question cannot be answered; who chooses it refuses.
+    ExplicitOption,
     /// The base model's answers; refused in the sub-categories of which it knows too little.
     Group,
     /// The base model's answers; refused at random.
@@ -34,7 +57,7 @@ pub enum Method {
 
 impl Method {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 21] = [
         Self::Base,
         Self::IdkPrompt,
         Self::Mcot,
@@ -42,7 +65,17 @@ impl Method {
         Self::TaskAgent,
         Self::Threshold,
         Self::OnePass,
+        Self::Perplexity,
+        Self::OptionProbability,
         Self::SelfConsistency,
+        Self::PredictiveEntropy,
+        Self::LengthNormalisedEntropy,
+        Self::SemanticEntropy,
+        Self::DiscreteSemanticEntropy,
+        Self::PTrue,
+        Self::VerbalisedConfidence,
+        Self::SelfVerification,
+        Self::ExplicitOption,
         Self::Group,
         Self::Random,
         Self::Adapter,
@@ -58,21 +91,58 @@ impl Method {
             Self::TaskAgent => "task-agent",
             Self::Threshold => "threshold",
             Self::OnePass => "one-pass",
+            Self::Perplexity => "perplexity",
+            Self::OptionProbability => "option-probability",
             Self::SelfConsistency => "self-consistency",
+            Self::PredictiveEntropy => "predictive-entropy",
+            Self::LengthNormalisedEntropy => "length-normalised-entropy",
+            Self::SemanticEntropy => "semantic-entropy",
+            Self::DiscreteSemanticEntropy => "discrete-semantic-entropy",
+            Self::PTrue => "p-true",
+            Self::VerbalisedConfidence => "verbalised-confidence",
+            Self::SelfVerification => "self-verification",
+            Self::ExplicitOption => "explicit-option",
             Self::Group => "group",
             Self::Random => "random",
             Self::Adapter => "adapter",
         }
     }
 
-    /// Whether it is fitted on val.
-    pub fn is_fitted(self) -> bool {
-        matches!(self, Self::Threshold | Self::OnePass | Self::SelfConsistency)
+    /// Whether it is a measure of doubt: the base model's answers, refused beyond a threshold that is fitted on val.
+    pub fn is_measure(self) -> bool {
+        self.needs_samples()
+            || self.asks_about_answer()
+            || matches!(self, Self::Threshold | Self::OnePass | Self::Perplexity | Self::OptionProbability)
     }
 
-    /// Whether it runs no model but refuses some of the base model's answers.
+    /// Whether it is made from samples of the base model.
+    pub fn needs_samples(self) -> bool {
+        matches!(self, Self::SelfConsistency | Self::PTrue) || self.is_entropy()
+    }
+
+    /// Whether it asks the base model about its own answer.
+    pub fn asks_about_answer(self) -> bool {
+        matches!(self, Self::PTrue | Self::VerbalisedConfidence | Self::SelfVerification)
+    }
+
+    /// Whether it is higher the less sure the model is; the other measures are lower.
+    pub fn grows_with_doubt(self) -> bool {
+        self == Self::Perplexity || self.is_entropy()
+    }
+
+    fn is_entropy(self) -> bool {
+        matches!(
+            self,
+            Self::PredictiveEntropy
+                | Self::LengthNormalisedEntropy
+                | Self::SemanticEntropy
+                | Self::DiscreteSemanticEntropy
+        )
+    }
+
+    /// Whether it refuses some of the base model's answers instead of giving answers of its own.
     pub fn is_rule(self) -> bool {
-        matches!(self, Self::Threshold | Self::OnePass | Self::SelfConsistency | Self::Group | Self::Random)
+        self.is_measure() || matches!(self, Self::Group | Self::Random)
     }
 }
 

@@ -23,6 +23,9 @@ pub struct SampleRow {
     pub choice: Option<usize>,
     /// Log-probability of the text under the model at temperature 1, in nats.
     pub log_prob: f64,
+    /// Tokens of the text, its end included if it came. Missing in files of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<usize>,
 }
 
 /// Whether the base model knows the answer.
@@ -122,6 +125,15 @@ mod tests {
         assert_eq!(row.text, "dog");
         assert!(serde_json::from_str::<AnswerRow>(r#"{"id": "a"}"#).is_err());
         assert!(serde_json::from_str::<AnswerRow>(r#"{"id": null, "text": "dog"}"#).is_err());
+    }
+
+    #[test]
+    fn a_sample_of_an_earlier_version_is_one_whose_tokens_were_not_counted() {
+        let earlier =
+            r#"{"id":"q","sample":0,"seed":1,"text":"dog","verdict":"wrong","choice":null,"log_prob":-0.5}"#;
+        let row: SampleRow = serde_json::from_str(earlier).unwrap();
+        assert_eq!(row.tokens, None);
+        assert_eq!(serde_json::to_string(&row).unwrap(), earlier);
     }
 
     #[test]

@@ -13,6 +13,8 @@ pub struct ServerAnswer {
     pub text: String,
     /// Sum of the log-probabilities of its tokens, the end token included, in nats.
     pub log_prob: f64,
+    /// How many tokens these are.
+    pub tokens: usize,
 }
 
 /// What a usable reply must show.
@@ -126,7 +128,7 @@ fn answer(choice: Choice, expected: &Expected<'_>) -> Result<ServerAnswer, (Serv
     if !log_prob.is_finite() {
         return Err(bad("is of no use: the sum of its log-probabilities is not finite"));
     }
-    Ok(ServerAnswer { text, log_prob })
+    Ok(ServerAnswer { text, log_prob, tokens: tokens.len() })
 }
 
 /// Another template, another tokenizer, a shorter window or a cut prompt: each shows in the ids.
@@ -173,8 +175,8 @@ mod tests {
 
     #[test]
     fn answers_come_in_the_order_of_their_index_with_the_sum_of_their_log_probs() {
-        let answer = |text: &str, log_prob| ServerAnswer { text: text.to_owned(), log_prob };
-        assert_eq!(read(&good()).unwrap(), [answer("", -2.0), answer("cat", -1.75)]);
+        let answer = |text: &str, log_prob, tokens| ServerAnswer { text: text.to_owned(), log_prob, tokens };
+        assert_eq!(read(&good()).unwrap(), [answer("", -2.0, 1), answer("cat", -1.75, 3)]);
     }
 
     #[test]

@@ -61,7 +61,7 @@ impl Recipe {
             found.push(Problem::of_key("train", "target_refusal_rate", "needs `val` in [data]"));
         }
         if self.eval.fits_on_val() && !questions {
-            let what = "`threshold` and `self-consistency` in [eval] are fitted on val: give `val` in [data], such as \"bank:val\"";
+            let what = "the thresholds of measures of doubt, such as `threshold`, are fitted on val: give `val` in [data], such as \"bank:val\"";
             found.push(Problem::new("eval.methods", what));
         }
     }

@@ -9,7 +9,7 @@ use idk_evaluator::{
 };
 use idk_model::{Adapters, Lalm};
 
-use super::self_consistency;
+use super::samples;
 use crate::recipe::{DataSection, Recipe};
 use crate::run::inputs::val_is_test;
 use crate::run::questions::{self, LoadedQuestions, Set};
@@ -78,13 +78,13 @@ impl EvaluationStage<'_> {
         Ok(prepare(&self.run.model.answerer(), &loaded.set, &recipe.eval, style, refusals, seed, progress)?)
     }
 
-    /// Samples of the base model on the questions of test and val, if the recipe has `self-consistency`.
+    /// Samples of the base model on the questions of test and val, if the recipe has a method that is made from them.
     fn samples(&self, test: &Prepared, val: Option<&Prepared>) -> Result<Option<Samples>, Failure> {
         let recipe = self.run.recipe;
-        let Some(val) = val.filter(|_| recipe.eval.methods.contains(&Method::SelfConsistency)) else {
+        let Some(val) = val.filter(|_| recipe.eval.needs_samples()) else {
             return Ok(None);
         };
-        let of = |set: &Prepared| self_consistency::sample(&self.run.model, recipe, set, &self.eval_dir);
+        let of = |set: &Prepared| samples::sample(&self.run.model, recipe, set, &self.eval_dir);
         Ok(Some(Samples { test: of(test)?, val: of(val)? }))
     }
 

@@ -49,6 +49,12 @@ fn every_method_has_answers_results_and_its_place_beside_every_other() {
         "threshold",
         "one-pass",
         "self-consistency",
+        "perplexity",
+        "semantic-entropy",
+        "p-true",
+        "verbalised-confidence",
+        "self-verification",
+        "explicit-option",
         "group",
         "random",
     ];
@@ -78,13 +84,28 @@ fn every_method_has_answers_results_and_its_place_beside_every_other() {
         (&"one-pass".into(), &4.into())
     );
     let ranking = |name: &str| method(name)["tasks"][3]["auroc"]["ranking"].clone();
-    for name in ["idk-prompt", "threshold", "one-pass", "random"] {
+    for name in ["idk-prompt", "group", "random"] {
         assert_eq!(ranking(name), Value::Null, "{name}");
+    }
+    let measured: Vec<Value> =
+        idk_common::json::read_jsonl(&desk.path("run/eval/answers-semantic-entropy.jsonl")).unwrap();
+    // Of 3 samples the entropy is at most log 3.
+    let in_range = |row: &Value| (0.0..=3.0_f64.ln() + 1e-9).contains(&row["measure"].as_f64().unwrap());
+    assert!(measured.iter().all(in_range), "{measured:?}");
+    assert_eq!(method("semantic-entropy")["tasks"][3]["risk_coverage"]["n"], 6);
+    let verified: Vec<Value> =
+        idk_common::json::read_jsonl(&desk.path("run/eval/answers-self-verification.jsonl")).unwrap();
+    for row in &verified {
+        assert!((0.0..=1.0).contains(&row["measure"].as_f64().unwrap()), "{row}");
+        assert!(
+            row["steps"].as_array().unwrap().iter().any(|step| step["step"] == "self-verification"),
+            "{row}"
+        );
     }
     assert_eq!(method("random")["rule"]["like"], "adapter");
     let rate = |name: &str| method(name)["tasks"][3]["refusal_rate"]["after"].clone();
     assert_eq!(rate("random"), rate("adapter"));
-    assert_eq!(found["pairs"].as_array().unwrap().len(), 11 * 10 / 2 * 4);
+    assert_eq!(found["pairs"].as_array().unwrap().len(), 17 * 16 / 2 * 4);
     assert_eq!(
         (&found["config"]["adapters"][0], &found["provenance"]["val"]),
         (&"other=lora_adapter".into(), &"questions.json".into())
@@ -115,11 +136,14 @@ fn every_method_has_answers_results_and_its_place_beside_every_other() {
         "| self-consistency |",
         "| one-pass |",
         "AUROC of rankings",
+        "measures of doubt, all:",
+        "| explicit-option",
+        "| semantic-entropy",
     ] {
         assert!(said.stdout.contains(part), "`{part}` is not in {}", said.stdout);
     }
     let csv = evaluate(&desk, &overrides, &["--format", "csv"]).succeeded().stdout;
-    assert_eq!(csv.lines().count(), 1 + 11 * 4);
+    assert_eq!(csv.lines().count(), 1 + 17 * 4);
     let columns = csv.lines().next().unwrap().split(',').count();
     assert!(csv.lines().all(|line| line.split(',').count() == columns), "{csv}");
     let latex = evaluate(&desk, &overrides, &["--format", "latex", "--by", "difficulty"]).succeeded().stdout;

@@ -79,7 +79,7 @@ const ORDER: [(&str, &[&str]); 10] = [
         ],
     ),
     ("trainer", &["best_metric", "error", "config", "train_run", "data", "step", "method", "run", "testing"]),
-    ("evaluator", &["error", "method", "config", "answer", "compare", "grid", "report", "evaluate"]),
+    ("evaluator", &["error", "method", "config", "doubt", "answer", "compare", "grid", "report", "evaluate"]),
     (".", &["terminal", "recipe", "run", "preflight", "stage", "experiment", "command"]),
 ];
 

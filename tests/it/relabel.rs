@@ -37,6 +37,7 @@ fn synthetic(dir: &Path, questions: usize, config: &BuildConfig, stop: bool) {
                 verdict: if is_right { Verdict::Correct } else { Verdict::Wrong },
                 choice: Some(usize::from(!is_right)),
                 log_prob: -0.123_456_789,
+                tokens: None,
             };
             samples.put(&row).unwrap();
             n += 1;

@@ -84,6 +84,7 @@ mod tests {
                 verdict: Verdict::Wrong,
                 choice: None,
                 log_prob: 0.0,
+                tokens: None,
             })
             .collect();
         write_jsonl(&dir.path().join(QUESTIONS_FILE), &asked).unwrap();

@@ -41,6 +41,7 @@ mod tests {
             verdict,
             choice: None,
             log_prob: -1.0,
+            tokens: None,
         };
         texts.iter().enumerate().map(row).collect()
     }

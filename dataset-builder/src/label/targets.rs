@@ -136,6 +136,7 @@ mod tests {
             verdict,
             choice: None,
             log_prob: -1.0,
+            tokens: None,
         }
     }
 

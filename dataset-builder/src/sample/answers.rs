@@ -68,6 +68,11 @@ mod tests {
         let texts = |place: usize| answers[place].1.iter().map(|row| &row.text).collect::<Vec<_>>();
         assert!(texts(0).into_iter().chain(texts(1)).all(listed), "{:?} {:?}", texts(0), texts(1));
         assert!(!texts(2).into_iter().any(listed), "a question without options is answered freely");
+        for row in answers[..2].iter().flat_map(|(_, rows)| rows) {
+            let message = idk_common::chat::Message::user(1, "");
+            let ids = lalm.tokenizer.answer_ids(&[message], &row.text).unwrap();
+            assert_eq!(row.tokens, Some(ids.len()), "{}", row.text);
+        }
         let distinct: std::collections::BTreeSet<&String> = texts(0).into_iter().collect();
         assert!(distinct.len() > 1, "{distinct:?}");
         assert!(sample_answers(&inputs(&free), &out, &Control::silent()).is_err());

@@ -215,7 +215,7 @@ fn judge_samples(
     seeds: &[u64],
 ) -> Vec<SampleRow> {
     let row = |(sample, (answer, &seed)): (usize, (&Generated, &u64))| {
-        sample_row(config, question, (sample, seed), &answer.text, answer.log_prob)
+        sample_row(config, question, (sample, seed), &answer.text, answer.log_prob, answer.ids.len())
     };
     answers.iter().zip(seeds).enumerate().map(row).collect()
 }
@@ -227,6 +227,7 @@ pub(crate) fn sample_row(
     (sample, seed): (usize, u64),
     text: &str,
     log_prob: f64,
+    tokens: usize,
 ) -> SampleRow {
     let judgement = config.judge(&question.asked, text);
     SampleRow {
@@ -237,6 +238,7 @@ pub(crate) fn sample_row(
         verdict: judgement.verdict,
         choice: judgement.choice,
         log_prob,
+        tokens: Some(tokens),
     }
 }
 

@@ -93,6 +93,7 @@ mod tests {
             verdict: Verdict::Wrong,
             choice: None,
             log_prob: -1.0 / 3.0,
+            tokens: None,
         };
         (0..3).map(row).collect()
     }

@@ -189,6 +189,7 @@ mod tests {
             verdict: Verdict::Correct,
             choice: Some(0),
             log_prob: -0.1,
+            tokens: None,
         };
         shards.questions(shard).map(row).collect()
     }

@@ -30,13 +30,16 @@ struct AnswerLine<'a> {
     answer: AnswerRow,
     #[serde(skip_serializing_if = "Option::is_none")]
     refusal_margin: Option<f64>,
+    /// Written as `null` where a measure has no value.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    measure: Option<Option<f64>>,
     #[serde(skip_serializing_if = "<[Step]>::is_empty")]
     steps: &'a [Step],
     task: &'a str,
     sub_category: &'a str,
 }
 
-/// Writes the file of answers of `who`.
+/// Writes the file of answers of `who`. `measure`: for each question the value of the measure that `who` refuses by.
 ///
 /// # Errors
 /// [`EvalError::Misaligned`] if the answers are not those to the prepared questions; [`EvalError::Common`].
@@ -45,14 +48,17 @@ pub fn write_answers(
     who: &Candidate,
     prepared: &Prepared,
     answers: &[Answer],
+    measure: Option<&[Option<f64>]>,
 ) -> Result<(), EvalError> {
     check_aligned(prepared, answers, &who.name)?;
-    let lines: Vec<AnswerLine<'_>> =
-        prepared.questions.iter().zip(answers).map(|(question, answer)| line(question, answer)).collect();
+    let line = |(place, (question, answer))| {
+        line(question, answer, measure.map(|values| values.get(place).copied().flatten()))
+    };
+    let lines: Vec<AnswerLine<'_>> = prepared.questions.iter().zip(answers).enumerate().map(line).collect();
     Ok(write_jsonl(&answers_file(eval_dir, &who.name), &lines)?)
 }
 
-fn line<'a>(question: &'a AskedQuestion, answer: &'a Answer) -> AnswerLine<'a> {
+fn line<'a>(question: &'a AskedQuestion, answer: &'a Answer, measure: Option<Option<f64>>) -> AnswerLine<'a> {
     let (shown, original) = (&question.shown, &question.original);
     let options = &answer.option_log_probs;
     AnswerLine {
@@ -66,6 +72,7 @@ fn line<'a>(question: &'a AskedQuestion, answer: &'a Answer) -> AnswerLine<'a> {
             option_log_probs: (!options.is_empty()).then(|| options.clone()),
         },
         refusal_margin: answer.refusal_margin,
+        measure,
         steps: &answer.steps,
         task: &original.task,
         sub_category: &original.sub_category,
@@ -125,6 +132,7 @@ mod tests {
             text: "(A)".to_owned(),
             judgement: judge("(A)", &shown),
             log_prob: Some(-0.5),
+            tokens: Some(2),
             option_log_probs: vec![-0.25, -2.0],
             refusal_margin: None,
             steps: vec![Step::new("reasoning", "woof")],
@@ -139,7 +147,7 @@ mod tests {
             style: PromptStyle::default(),
             refusals: Vec::new(),
         };
-        write_answers(dir.path(), &Method::Base.into(), &prepared, &[said]).unwrap();
+        write_answers(dir.path(), &Method::Base.into(), &prepared, &[said], None).unwrap();
         let stored = answers_file(dir.path(), "base");
         let expected = json!({"id": "q", "text": "(A)", "verdict": "correct", "choice": 0, "choices": ["dog", "cat"],
             "log_prob": -0.5, "option_log_probs": [-0.25, -2.0], "steps": [{"step": "reasoning", "text": "woof"}],

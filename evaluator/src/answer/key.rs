@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::answer::ask::MethodRunner;
+use crate::answer::ask::own_answer::OwnAnswer;
 use crate::config::AnswerBy;
 use crate::method::Method;
 
@@ -78,10 +79,17 @@ fn scales(adapters: &Adapters) -> BTreeMap<&str, f64> {
     adapters.modules.iter().map(|(name, pair)| (name.as_str(), f64::from(pair.scale))).collect()
 }
 
-/// The key of one answer: who answers, what is asked, and what is heard (SHA-256 of each recording).
-pub(crate) fn item_key(candidate: &str, question: &AskedQuestion, audio_sha256: &[&str]) -> String {
+/// The key of one answer: who answers, what is asked, and what is heard (SHA-256 of each recording). `about`: the answer
+/// that a question about the model's own answer is about.
+pub(crate) fn item_key(
+    candidate: &str,
+    question: &AskedQuestion,
+    audio_sha256: &[&str],
+    about: Option<&OwnAnswer>,
+) -> String {
     let shown = &question.shown;
-    sha256_of(&json!([candidate, shown.id, shown.question, shown.choices, audio_sha256]))
+    let asked = json!([candidate, shown.id, shown.question, shown.choices, audio_sha256]);
+    sha256_of(&about.map_or_else(|| asked.clone(), |about| json!([asked, about])))
 }
 
 #[cfg(test)]
@@ -100,7 +108,7 @@ mod tests {
         };
         let key = |candidate: &str, shown: &Question, sha256: &str| {
             let asked = AskedQuestion { shown: shown.clone(), original: question.clone() };
-            item_key(candidate, &asked, &[sha256])
+            item_key(candidate, &asked, &[sha256], None)
         };
         let mut turned = question.clone();
         turned.choices.reverse();
@@ -114,5 +122,11 @@ mod tests {
         ]);
         assert_eq!(keys.len(), 5);
         assert!(keys.contains(&key("a", &question, "x")));
+        let about = |answer: &str, sample: &str| {
+            let own = OwnAnswer { answer: answer.to_owned(), samples: vec![sample.to_owned()] };
+            item_key("a", &AskedQuestion::new(question.clone(), None), &["x"], Some(&own))
+        };
+        let own = [about("dog", "dog"), about("cat", "dog"), about("dog", "cat"), key("a", &question, "x")];
+        assert_eq!(own.into_iter().collect::<std::collections::BTreeSet<_>>().len(), 4);
     }
 }

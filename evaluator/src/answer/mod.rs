@@ -8,7 +8,6 @@ pub(crate) mod prepare;
 pub(crate) mod prompts;
 pub(crate) mod record;
 pub(crate) mod run;
-pub(crate) mod self_consistency;
 pub(crate) mod store;
 pub(crate) mod stored;
 pub(crate) mod subject;

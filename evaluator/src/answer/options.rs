@@ -36,6 +36,11 @@ impl ScoredText {
         }
     }
 
+    /// How many tokens it has, its end included.
+    pub(crate) fn tokens(&self) -> usize {
+        self.tokens.len()
+    }
+
     /// Normalised by length, else long options lose: how sure the model is of an option that it chose.
     pub(crate) fn mean_log_prob(&self) -> f64 {
         self.log_prob / self.tokens.len().max(1) as f64

@@ -8,6 +8,7 @@ use idk_model::{Answerer, Clip, ModelError};
 use idk_questions::{AskedQuestion, PromptStyle, Question, QuestionSet, Rejection, reason};
 use rayon::prelude::*;
 
+use crate::answer::ask::explicit_option::refusals_of;
 use crate::answer::ask::{Item, MethodRunner};
 use crate::answer::prompts::Prompts;
 use crate::config::EvalConfig;
@@ -111,10 +112,13 @@ fn positions(
     prompts: &Prompts,
     prepared: &Prepared,
 ) -> Result<usize, EvalError> {
-    let (style, refusals) = (prepared.style, prepared.refusals.as_slice());
+    let style = prepared.style;
     let mut needed = 0;
     for &method in [Method::Base].iter().chain(&config.methods) {
-        let runner = MethodRunner { answerer, method, prompts, style, refusals, with_options: false, config };
+        let refusals = &refusals_of(method, prompts, &prepared.refusals);
+        let (with_options, own_answers) = (false, None);
+        let runner =
+            MethodRunner { answerer, method, prompts, style, refusals, with_options, own_answers, config };
         needed = needed.max(runner.positions(item)?);
     }
     Ok(needed)

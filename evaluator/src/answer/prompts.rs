@@ -19,13 +19,17 @@ pub(crate) enum PromptName {
     AgentTranscript,
     AgentCaption,
     AgentAnswer,
+    PTrue,
+    VerbalisedConfidence,
+    SelfVerification,
+    ExplicitOption,
 }
 
 /// Placeholders of every prompt.
 const COMMON: [&str; 4] = ["question", "options", "prompt", "refusal"];
 
 impl PromptName {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 12] = [
         Self::IdkPrompt,
         Self::Mcot,
         Self::McotFewShot,
@@ -34,6 +38,10 @@ impl PromptName {
         Self::AgentTranscript,
         Self::AgentCaption,
         Self::AgentAnswer,
+        Self::PTrue,
+        Self::VerbalisedConfidence,
+        Self::SelfVerification,
+        Self::ExplicitOption,
     ];
 
     /// The name of the default's file, and in results.
@@ -47,6 +55,10 @@ impl PromptName {
             Self::AgentTranscript => "agent-transcript",
             Self::AgentCaption => "agent-caption",
             Self::AgentAnswer => "agent-answer",
+            Self::PTrue => "p-true",
+            Self::VerbalisedConfidence => "verbalised-confidence",
+            Self::SelfVerification => "self-verification",
+            Self::ExplicitOption => "explicit-option",
         }
     }
 
@@ -60,6 +72,10 @@ impl PromptName {
             Self::AgentTranscript => include_str!("../../prompts/agent-transcript.txt"),
             Self::AgentCaption => include_str!("../../prompts/agent-caption.txt"),
             Self::AgentAnswer => include_str!("../../prompts/agent-answer.txt"),
+            Self::PTrue => include_str!("../../prompts/p-true.txt"),
+            Self::VerbalisedConfidence => include_str!("../../prompts/verbalised-confidence.txt"),
+            Self::SelfVerification => include_str!("../../prompts/self-verification.txt"),
+            Self::ExplicitOption => include_str!("../../prompts/explicit-option.txt"),
         }
     }
 
@@ -73,6 +89,10 @@ impl PromptName {
             Self::AgentTranscript => &files.agent_transcript,
             Self::AgentCaption => &files.agent_caption,
             Self::AgentAnswer => &files.agent_answer,
+            Self::PTrue => &files.p_true,
+            Self::VerbalisedConfidence => &files.verbalised_confidence,
+            Self::SelfVerification => &files.self_verification,
+            Self::ExplicitOption => &files.explicit_option,
         };
         file.as_deref()
     }
@@ -82,6 +102,10 @@ impl PromptName {
             Self::McotAnswer => &["reasoning"],
             Self::AgentTranscript | Self::AgentCaption => &["type"],
             Self::AgentAnswer => &["type", "content"],
+            Self::PTrue => &["answer", "samples"],
+            Self::VerbalisedConfidence | Self::SelfVerification => &["answer"],
+            // One text for all questions.
+            Self::ExplicitOption => return Vec::new(),
             _ => &[],
         };
         [&COMMON[..], own].concat()
@@ -96,13 +120,11 @@ impl PromptName {
             Method::TaskAgent => {
                 &[Self::AgentType, Self::AgentTranscript, Self::AgentCaption, Self::AgentAnswer]
             }
-            Method::Base
-            | Method::Threshold
-            | Method::OnePass
-            | Method::SelfConsistency
-            | Method::Group
-            | Method::Random
-            | Method::Adapter => &[],
+            Method::PTrue => &[Self::PTrue],
+            Method::VerbalisedConfidence => &[Self::VerbalisedConfidence],
+            Method::SelfVerification => &[Self::SelfVerification],
+            Method::ExplicitOption => &[Self::ExplicitOption],
+            _ => &[],
         }
     }
 }
@@ -145,6 +167,11 @@ impl Prompts {
     /// Fills a prompt; `value` gives the text of each placeholder.
     pub(crate) fn fill<'v>(&self, name: PromptName, value: impl Fn(&str) -> &'v str) -> String {
         self.0.get(&name).map(|template| template.fill(value)).unwrap_or_default()
+    }
+
+    /// The option that `explicit-option` adds to every question.
+    pub(crate) fn explicit_option(&self) -> String {
+        self.fill(PromptName::ExplicitOption, |_| "")
     }
 
     /// Name and SHA-256 of the prompts of a method.

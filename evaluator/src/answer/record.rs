@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 /// A text that a method of several steps made before its answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
-    /// What it is: `reasoning`, `type`, `transcript`, `caption`; `base` for an answer that a rule replaced.
+    /// What it is: `reasoning`, `type`, `transcript`, `caption`; `base` for an answer that a rule replaced; the name of a measure
+    /// of doubt for what the model said about its answer.
     pub step: String,
     /// The text.
     pub text: String,
@@ -29,6 +30,8 @@ pub struct Answer {
     pub judgement: Judgement,
     /// Log-probability of the text and its end, in nats. `None` where a rule put the refusal.
     pub log_prob: Option<f64>,
+    /// Tokens of the text and its end. `None` where a rule put the refusal, and where nobody counted them.
+    pub tokens: Option<usize>,
     /// For each option as it was shown: mean log-probability of its tokens (end included) as the answer, in nats.
     /// Empty if it was not asked for, and for open questions.
     pub option_log_probs: Vec<f64>,
@@ -70,6 +73,7 @@ impl Answer {
             text: REFUSAL.to_owned(),
             judgement: Judgement::REFUSED,
             log_prob: None,
+            tokens: None,
             steps: vec![Step::new("base", &self.text)],
             ..self.clone()
         }
@@ -90,6 +94,7 @@ mod tests {
             text: text.to_owned(),
             judgement: judge(text, &question),
             log_prob: Some(-0.5),
+            tokens: Some(2),
             option_log_probs: vec![-0.25, -2.0],
             refusal_margin: None,
             steps: Vec::new(),

@@ -34,14 +34,17 @@ pub(crate) fn answer_all(
         let items: Vec<Item<'_>> = batch.iter().map(|&index| items[index]).collect();
         let key = |(question, clips): &Item<'_>| {
             let audio_sha256: Vec<&str> = clips.iter().map(Clip::sha256).collect();
-            item_key(candidate, question, &audio_sha256)
+            item_key(candidate, question, &audio_sha256, runner.own_answer(question))
         };
         let keys: Vec<String> = items.iter().map(key).collect();
         let said = match store
             .and_then(|store| store.find(&keys, &items, |question, text| runner.judge(question, text)))
         {
-            Some(stored) => {
+            Some(mut stored) => {
                 reused += stored.len();
+                for (answer, (question, _)) in stored.iter_mut().zip(&items) {
+                    runner.count_tokens(question, answer)?;
+                }
                 stored
             }
             None => {
@@ -78,7 +81,8 @@ pub fn answer_plainly(
     let method = if answerer.adapters.is_some() { Method::Adapter } else { Method::Base };
     let prompts = Prompts::load(&config.prompts)?;
     let (style, refusals) = (prepared.style, prepared.refusals.as_slice());
+    let (prompts, with_options, own_answers) = (&prompts, false, None);
     let runner =
-        MethodRunner { answerer, method, prompts: &prompts, style, refusals, with_options: false, config };
+        MethodRunner { answerer, method, prompts, style, refusals, with_options, own_answers, config };
     answer_all(&runner, prepared, "", None, progress)
 }

@@ -27,6 +27,9 @@ struct StoredRow {
     key: String,
     text: String,
     log_prob: Option<f64>,
+    /// Missing in files of earlier versions.
+    #[serde(default)]
+    tokens: Option<usize>,
     option_log_probs: Vec<f64>,
     refusal_margin: Option<f64>,
     steps: Vec<Step>,
@@ -73,6 +76,7 @@ impl Store {
             judgement: judge(question, &row.text),
             text: row.text,
             log_prob: row.log_prob,
+            tokens: row.tokens,
             option_log_probs: row.option_log_probs,
             refusal_margin: row.refusal_margin,
             steps: row.steps,
@@ -92,6 +96,7 @@ impl Store {
                 key: key.clone(),
                 text: answer.text.clone(),
                 log_prob: answer.log_prob,
+                tokens: answer.tokens,
                 option_log_probs: answer.option_log_probs.clone(),
                 refusal_margin: answer.refusal_margin,
                 steps: answer.steps.clone(),
@@ -128,6 +133,7 @@ mod tests {
             text: text.to_owned(),
             judgement: question(id).judge(text),
             log_prob: Some(-1.0 / 3.0),
+            tokens: Some(3),
             option_log_probs: vec![-0.1, f64::MIN_POSITIVE],
             refusal_margin: Some(-2.0 / 3.0),
             steps: vec![Step::new("reasoning", "a\nb\u{1b}")],

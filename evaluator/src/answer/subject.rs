@@ -7,14 +7,16 @@ use idk_common::progress::NewProgress;
 use idk_model::{Adapters, Answerer, FeatureStore, Lalm};
 
 use crate::answer::ask::MethodRunner;
+use crate::answer::ask::explicit_option::refusals_of;
+use crate::answer::ask::own_answer::OwnAnswers;
 use crate::answer::key::candidate_key;
 use crate::answer::prepare::Prepared;
 use crate::answer::prompts::Prompts;
 use crate::answer::record::Answer;
 use crate::answer::run::answer_all;
-use crate::answer::self_consistency::Samples;
 use crate::answer::store::Store;
 use crate::config::EvalConfig;
+use crate::doubt::samples::Samples;
 use crate::error::EvalError;
 use crate::method::{Candidate, Method};
 
@@ -46,9 +48,9 @@ pub struct Subject<'a> {
     pub known_share: &'a BTreeMap<String, f64>,
     /// The folder of the run whose evaluation this is: the report shows its sweeps and its training too.
     pub run_dir: Option<&'a Path>,
-    /// The prepared questions that `threshold` and `self-consistency` are fitted on.
+    /// The prepared questions that the thresholds of measures of doubt are fitted on.
     pub val: Option<&'a Prepared>,
-    /// Samples of the base model on both sets, for `self-consistency`.
+    /// Samples of the base model on both sets, for the measures that are made from them.
     pub samples: Option<&'a Samples>,
     /// Names and hashes of model, adapter and questions, copied to `results.json`.
     pub provenance: &'a BTreeMap<String, String>,
@@ -81,6 +83,30 @@ impl Evaluation<'_> {
         adapter: Option<&NamedAdapter>,
         prepared: &Prepared,
     ) -> Result<Vec<Answer>, EvalError> {
+        self.run(label, method, adapter, prepared, None)
+    }
+
+    /// What the base model says about its own answers.
+    ///
+    /// # Errors
+    /// As [`Evaluation::answers_of`].
+    pub(crate) fn about_answers(
+        &self,
+        method: Method,
+        prepared: &Prepared,
+        own_answers: &OwnAnswers,
+    ) -> Result<Vec<Answer>, EvalError> {
+        self.run(method.name(), method, None, prepared, Some(own_answers))
+    }
+
+    fn run(
+        &self,
+        label: &str,
+        method: Method,
+        adapter: Option<&NamedAdapter>,
+        prepared: &Prepared,
+        own_answers: Option<&OwnAnswers>,
+    ) -> Result<Vec<Answer>, EvalError> {
         let base = Answerer::base(self.subject.lalm, self.subject.features);
         let answerer = match adapter {
             Some(adapter) => base.adapted(&adapter.adapters)?,
@@ -91,9 +117,10 @@ impl Evaluation<'_> {
             method,
             prompts: self.prompts,
             style: prepared.style,
-            refusals: &prepared.refusals,
+            refusals: &refusals_of(method, self.prompts, &prepared.refusals),
             // The threshold rule refuses by the base model's option probabilities; a curve is made of both.
-            with_options: matches!(method, Method::Base | Method::Adapter),
+            with_options: matches!(method, Method::Base | Method::Adapter | Method::ExplicitOption),
+            own_answers,
             config: self.config,
         };
         let adapter_sha256 = adapter.map(|adapter| adapter.sha256.as_str());

@@ -125,6 +125,7 @@ mod tests {
             text: String::new(),
             judgement: verdict.into(),
             log_prob: None,
+            tokens: None,
             option_log_probs: Vec::new(),
             refusal_margin: None,
             steps: Vec::new(),

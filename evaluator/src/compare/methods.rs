@@ -5,13 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use idk_questions::metrics::{Comparison, RiskCoverage, compare, risk_coverage};
 use idk_questions::rows::{Label, LabelRow};
 use idk_questions::score::clusters;
-use idk_questions::{Judgement, Question};
+use idk_questions::{Judgement, Question, Verdict};
 use serde::{Deserialize, Serialize};
 
 use crate::answer::answers_file::check_aligned;
 use crate::answer::prepare::Prepared;
 use crate::answer::record::Answer;
 use crate::compare::groups::{GroupResult, Grouping, compare_groups, group_name};
+use crate::compare::results::is_zero;
 use crate::compare::rules::Rule;
 use crate::compare::yardsticks::{Answered, RuleInputs, Yardsticks};
 use crate::config::EvalConfig;
@@ -35,7 +36,8 @@ pub struct TaskResult {
     /// The same over the questions whose answer of the base model can be read. `None` if all of them can.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub readable: Option<ReadableResult>,
-    /// How the errors of the method fall with its option probabilities, had it to choose an option every time.
+    /// How the errors of the base model's answers fall with a measure of doubt; for other methods, how the errors of the
+    /// likeliest options fall with their probability.
     pub risk_coverage: RiskCoverage,
 }
 
@@ -60,6 +62,9 @@ pub struct MethodResult {
     pub method: Method,
     /// What a rule refused by; `null` for methods that run a model.
     pub rule: Option<Rule>,
+    /// Questions for which a measure of doubt has no value, which counts as the most doubtful; not written if 0.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub missing: usize,
     /// One row per task in the order sound, music, speech, others by name; [`ALL`] last.
     pub tasks: Vec<TaskResult>,
     /// One row for each sub-category, `task/sub-category`.
@@ -95,6 +100,10 @@ pub fn compare_method(
 ) -> Result<MethodResult, EvalError> {
     check_aligned(prepared, base, Method::Base.name())?;
     check_aligned(prepared, answers, &who.name)?;
+    // A measure without a single value ranks nothing.
+    let sureness = rules.sureness.filter(|sureness| sureness.iter().any(|value| value.is_finite()));
+    let sureness = |place: usize| sureness.and_then(|sureness| sureness.get(place)).copied();
+    let margin = |answer: &Answer| answer.refusal_margin.filter(|_| !who.method.is_rule());
     let items: Vec<Answered<'_>> = prepared
         .questions
         .iter()
@@ -105,7 +114,8 @@ pub fn compare_method(
             shown: &question.shown,
             before,
             after,
-            ranking: after.refusal_margin.filter(|_| !who.method.is_rule()).map(|margin| -margin),
+            ranking: sureness(place).or_else(|| margin(after)).map(|sure| -sure),
+            sureness: sureness(place),
             self_consistency: rules.self_consistency.and_then(|shares| shares.get(place)).copied(),
         })
         .collect();
@@ -124,6 +134,7 @@ pub fn compare_method(
         name: who.name.clone(),
         method: who.method,
         rule: None,
+        missing: rules.sureness.map_or(0, |sure| sure.iter().filter(|value| !value.is_finite()).count()),
         tasks,
         sub_categories: groups(Grouping::SubCategory)?,
         difficulties: groups(Grouping::Difficulty)?,
@@ -155,8 +166,10 @@ fn compare_items(
             Some(ReadableResult { comparison, yardsticks })
         }
     };
-    let answers = items.iter().map(|item| item.after);
-    let risk_coverage = forced_choice(answers.zip(items.iter().map(|item| item.shown)))?;
+    let risk_coverage = match items.iter().map(|item| item.sureness).collect::<Option<Vec<f64>>>() {
+        Some(sureness) if !items.is_empty() => measure_curve(items, &sureness)?,
+        _ => forced_choice(items.iter().map(|item| (item.after, item.shown)))?,
+    };
     Ok(TaskResult { task: task.to_owned(), comparison, yardsticks, readable, risk_coverage })
 }
 
@@ -172,6 +185,16 @@ fn measure(
     let after: Vec<Judgement> = items.iter().map(|item| item.after.judgement).collect();
     let comparison = compare(&before, &after, Some(&clusters(&questions)), seed, config.bootstrap_draws)?;
     Ok((comparison, Yardsticks::new(items, known_share)?))
+}
+
+/// The risk-coverage curve of a measure of doubt over the base model's answers; what it refuses is not answered.
+fn measure_curve(items: &[Answered<'_>], sureness: &[f64]) -> Result<RiskCoverage, EvalError> {
+    let answered = items.iter().zip(sureness).filter_map(|(item, &sureness)| {
+        let verdict = item.before.judgement.verdict;
+        (verdict != Verdict::Refused).then_some((sureness, verdict == Verdict::Correct))
+    });
+    let (sureness, is_right): (Vec<f64>, Vec<bool>) = answered.unzip();
+    Ok(risk_coverage(&sureness, &is_right)?)
 }
 
 /// The risk-coverage curve of the likeliest options: each question answered with the option that the model finds most
@@ -192,7 +215,7 @@ pub(crate) fn forced_choice<'a>(
 
 #[cfg(test)]
 mod tests {
-    use idk_questions::{PromptStyle, Verdict};
+    use idk_questions::PromptStyle;
 
     use super::*;
     use idk_questions::AskedQuestion;
@@ -221,6 +244,7 @@ mod tests {
             text: String::new(),
             judgement: Judgement { verdict, choice, unparsed: false },
             log_prob: Some(-(id as f64)),
+            tokens: None,
             option_log_probs: vec![confidence, confidence],
             refusal_margin: None,
             steps: Vec::new(),
@@ -255,7 +279,11 @@ mod tests {
         let (prepared, before, after) = case();
         let config = EvalConfig { bootstrap_draws: 20, ..EvalConfig::default() };
         let self_consistency = [1.0, 0.8, 0.8, 0.6, 0.6, 0.4, 0.2, 0.0, 1.0];
-        let rules = RuleInputs { known_share: Some(known_share), self_consistency: Some(&self_consistency) };
+        let rules = RuleInputs {
+            known_share: Some(known_share),
+            self_consistency: Some(&self_consistency),
+            ..RuleInputs::default()
+        };
         compare_method(&prepared, &before, &Method::Adapter.into(), &after, rules, &config, 0).unwrap()
     }
 
@@ -320,7 +348,7 @@ mod tests {
         // q3, q5, q6 win all 4 pairs, q4 none; within easy q3 wins 3, within hard q5 and q6 win 2, q4 none.
         assert_eq!(auroc(Method::Adapter).ranking, Some(12.0 / 16.0));
         assert_eq!(auroc(Method::Adapter).ranking_within, Some(5.0 / 6.0));
-        assert_eq!(auroc(Method::Threshold).ranking, None);
+        assert_eq!(auroc(Method::Group).ranking, None);
         after[0].refusal_margin = None;
         let result = compare_method(
             &prepared,

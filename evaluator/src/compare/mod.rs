@@ -3,6 +3,7 @@
 pub(crate) mod abstention;
 pub(crate) mod answerable;
 pub(crate) mod groups;
+pub(crate) mod measures;
 pub(crate) mod methods;
 pub(crate) mod pairs;
 pub(crate) mod results;

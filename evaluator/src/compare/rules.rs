@@ -9,34 +9,14 @@ use serde::{Deserialize, Serialize};
 use crate::answer::prepare::Prepared;
 use crate::answer::record::Answer;
 use crate::compare::groups::sub_category_name;
+use crate::compare::measures::Measured;
 use crate::error::EvalError;
+use crate::method::Method;
 
 /// What a rule refused by, as stored in the results.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "rule")]
 pub enum Rule {
-    /// Refuses where the length-normalised log-probability of the chosen option is below a threshold.
-    Threshold {
-        /// The threshold on val, in nats a token, and what it did there.
-        #[serde(flatten)]
-        fit: ThresholdFit,
-        /// The same as a probability.
-        probability: Option<f64>,
-    },
-    /// Refuses where the log-probability of the whole answer is below a threshold.
-    OnePass {
-        /// The threshold on val, in nats, and what it did there.
-        #[serde(flatten)]
-        fit: ThresholdFit,
-        /// The same as a probability.
-        probability: Option<f64>,
-    },
-    /// Refuses where too few samples give the same answer.
-    SelfConsistency {
-        /// The threshold on val, a share of the samples, and what it did there.
-        #[serde(flatten)]
-        fit: ThresholdFit,
-    },
     /// Refuses whole sub-categories.
     Group {
         /// Those of which the base model knows less than this share.
@@ -51,47 +31,40 @@ pub enum Rule {
         /// Whose refusal rate that is; `null` if the recipe gave a rate.
         like: Option<String>,
     },
+    /// Refuses where a measure of doubt is beyond a threshold.
+    #[serde(untagged)]
+    Fitted {
+        /// The measure.
+        rule: Method,
+        /// The threshold on val, in the measure's own unit, and what it did there. Answers below it are refused; above it where
+        /// the measure [grows with doubt](Method::grows_with_doubt).
+        #[serde(flatten)]
+        fit: ThresholdFit,
+        /// The same as a probability, where the measure is a log-probability.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        probability: Option<f64>,
+    },
 }
 
-/// Fits the threshold of `threshold` on the base model's answers to val.
-///
-/// # Errors
-/// [`EvalError::Questions`] (never for answers of this program).
-pub(crate) fn fit_on_val(val: &[Answer], criterion: Criterion) -> Result<Rule, EvalError> {
-    let fit = fit(val, Answer::confidence, criterion)?;
-    Ok(Rule::Threshold { probability: fit.threshold.map(f64::exp), fit })
-}
-
-/// Fits the threshold of `one-pass` on the base model's answers to val.
-///
-/// # Errors
-/// [`EvalError::Questions`] (never for answers of this program).
-pub(crate) fn fit_one_pass(val: &[Answer], criterion: Criterion) -> Result<Rule, EvalError> {
-    let fit = fit(val, Answer::one_pass, criterion)?;
-    Ok(Rule::OnePass { probability: fit.threshold.map(f64::exp), fit })
-}
-
-fn fit(
-    val: &[Answer],
-    sureness: fn(&Answer) -> f64,
-    criterion: Criterion,
-) -> Result<ThresholdFit, EvalError> {
-    let verdicts: Vec<Verdict> = val.iter().map(|answer| answer.judgement.verdict).collect();
-    let sureness: Vec<f64> = val.iter().map(sureness).collect();
-    Ok(fit_threshold(&verdicts, &sureness, criterion)?)
-}
-
-/// Fits the threshold on the share of samples that agree with the base model's answers to val.
-///
-/// # Errors
-/// [`EvalError::Questions`] (never for as many shares as answers).
-pub(crate) fn fit_self_consistency(
-    val: &[Answer],
-    shares: &[f64],
-    criterion: Criterion,
-) -> Result<Rule, EvalError> {
-    let verdicts: Vec<Verdict> = val.iter().map(|answer| answer.judgement.verdict).collect();
-    Ok(Rule::SelfConsistency { fit: fit_threshold(&verdicts, shares, criterion)? })
+impl Rule {
+    /// Fits the threshold of a measure of doubt on the base model's answers to val.
+    ///
+    /// # Errors
+    /// [`EvalError::Questions`] (never for as many values as answers).
+    pub(crate) fn fitted(
+        measured: &Measured,
+        val: &[Answer],
+        criterion: Criterion,
+    ) -> Result<Self, EvalError> {
+        let verdicts: Vec<Verdict> = val.iter().map(|answer| answer.judgement.verdict).collect();
+        let fit = fit_threshold(&verdicts, &measured.sureness(), criterion)?;
+        let rule = measured.method;
+        let is_log_prob = matches!(rule, Method::Threshold | Method::OnePass);
+        let probability = fit.threshold.filter(|_| is_log_prob).map(f64::exp);
+        let in_its_unit = |least: f64| if rule.grows_with_doubt() { -least } else { least };
+        let fit = ThresholdFit { threshold: fit.threshold.map(in_its_unit), ..fit };
+        Ok(Self::Fitted { rule, fit, probability })
+    }
 }
 
 /// The rule that refuses the sub-categories of which the base model knows less than `below`. Sub-categories without a
@@ -102,8 +75,7 @@ pub(crate) fn group_rule(prepared: &Prepared, known_share: &BTreeMap<String, f64
     Rule::Group { known_share_below: below, refused }
 }
 
-/// The answers after a rule, in the same order. `self_consistency`: the share of samples that agree with each answer; none if
-/// nothing was sampled.
+/// The answers after a rule, in the same order. `measured`: what a fitted rule goes by.
 ///
 /// # Errors
 /// [`EvalError::Questions`] (never for answers to the prepared questions).
@@ -111,25 +83,16 @@ pub(crate) fn apply(
     rule: &Rule,
     prepared: &Prepared,
     base: &[Answer],
-    self_consistency: Option<&[f64]>,
+    measured: Option<&Measured>,
     seed: u64,
 ) -> Result<Vec<Answer>, EvalError> {
     let is_refused: Vec<bool> = match rule {
-        Rule::Threshold { fit, .. } => {
-            let below = |answer: &Answer| fit.threshold.is_some_and(|least| answer.confidence() < least);
-            base.iter().map(below).collect()
-        }
-        Rule::OnePass { fit, .. } => {
-            let below = |answer: &Answer| fit.threshold.is_some_and(|least| answer.one_pass() < least);
-            base.iter().map(below).collect()
-        }
-        Rule::SelfConsistency { fit } => {
-            let shares = self_consistency.unwrap_or_default();
-            let below = |index: usize| {
-                let share = shares.get(index).copied().unwrap_or(0.0);
-                fit.threshold.is_some_and(|least| share < least)
-            };
-            (0..base.len()).map(below).collect()
+        Rule::Fitted { rule, fit, .. } => {
+            let least = fit.threshold.map(|value| if rule.grows_with_doubt() { -value } else { value });
+            let sureness = measured.map(Measured::sureness).unwrap_or_default();
+            let below =
+                |sureness: Option<&f64>| least.is_some_and(|least| sureness.is_some_and(|it| *it < least));
+            (0..base.len()).map(|index| below(sureness.get(index))).collect()
         }
         Rule::Group { refused, .. } => {
             let questions = prepared.questions.iter();
@@ -149,6 +112,7 @@ pub(crate) fn apply(
 #[cfg(test)]
 mod tests {
     use idk_questions::{Judgement, PromptStyle, Question};
+    use serde_json::json;
 
     use super::*;
     use idk_questions::AskedQuestion;
@@ -176,6 +140,7 @@ mod tests {
                 text: format!("text {index}"),
                 judgement: Judgement { verdict, choice, unparsed: choice.is_none() },
                 log_prob: Some(-1.0 - index as f64),
+                tokens: None,
                 option_log_probs: vec![log_prob],
                 refusal_margin: None,
                 steps: Vec::new(),
@@ -192,36 +157,78 @@ mod tests {
         (prepared, answers)
     }
 
-    fn refused(rule: &Rule) -> Vec<usize> {
+    fn refused_by(rule: &Rule, measured: Option<&Measured>) -> Vec<usize> {
         let (prepared, base) = case();
-        let after = apply(rule, &prepared, &base, Some(&[1.0, 0.8, 0.6, 0.0]), 5).unwrap();
+        let after = apply(rule, &prepared, &base, measured, 5).unwrap();
         assert!(after.iter().zip(&base).all(|(after, before)| after.id == before.id));
         (0..4).filter(|&index| after[index].judgement.verdict == Verdict::Refused).collect()
     }
 
+    fn refused(rule: &Rule) -> Vec<usize> {
+        refused_by(rule, None)
+    }
+
+    /// A measure fitted on the four answers: the rule, its threshold, and which of the four it refuses.
+    fn fitted(measured: &Measured) -> (Rule, Option<f64>, Vec<usize>) {
+        let rule = Rule::fitted(measured, &case().1, Criterion::Youden).unwrap();
+        let Rule::Fitted { fit, .. } = &rule else { panic!("{rule:?}") };
+        let threshold = fit.threshold;
+        let refused = refused_by(&rule, Some(measured));
+        (rule, threshold, refused)
+    }
+
     #[test]
     fn a_fitted_threshold_refuses_what_is_below_it_unreadable_answers_included() {
-        let rule = fit_on_val(&case().1, Criterion::Youden).unwrap();
-        let Rule::Threshold { fit, probability } = &rule else { panic!("{rule:?}") };
-        assert_eq!((fit.threshold, fit.gained, fit.lost), (Some(-1.6), 2, 0));
-        assert!((probability.unwrap() - 0.2019).abs() < 1e-4);
-        assert_eq!(refused(&rule), [2, 3]);
+        let (prepared, base) = case();
+        let (rule, threshold, refused) = fitted(&Measured::new(Method::Threshold, &prepared, &base, None));
+        assert_eq!((threshold, refused), (Some(-1.6), vec![2, 3]));
         let json = serde_json::to_value(&rule).unwrap();
         assert_eq!(
-            (&json["rule"], &json["criterion"], &json["n"]),
-            (&"threshold".into(), &"youden".into(), &4.into())
+            [&json["rule"], &json["criterion"], &json["n"], &json["gained"], &json["lost"]],
+            [&json!("threshold"), &json!("youden"), &json!(4), &json!(2), &json!(0)]
         );
+        assert!((json["probability"].as_f64().unwrap() - 0.2019).abs() < 1e-4);
         assert_eq!(serde_json::from_value::<Rule>(json).unwrap(), rule);
     }
 
     #[test]
     fn one_pass_refuses_answers_that_are_unlikely_as_a_whole_whether_or_not_they_name_an_option() {
-        let rule = fit_one_pass(&case().1, Criterion::Youden).unwrap();
-        let Rule::OnePass { fit, probability } = &rule else { panic!("{rule:?}") };
-        assert_eq!((fit.threshold, *probability), (Some(-2.5), Some((-2.5_f64).exp())));
-        assert_eq!(refused(&rule), [2, 3]);
+        let (prepared, base) = case();
+        let (rule, threshold, refused) = fitted(&Measured::new(Method::OnePass, &prepared, &base, None));
+        assert_eq!((threshold, refused), (Some(-2.5), vec![2, 3]));
         let json = serde_json::to_value(&rule).unwrap();
-        assert_eq!(json["rule"], "one-pass");
+        assert_eq!((&json["rule"], &json["probability"]), (&json!("one-pass"), &json!((-2.5_f64).exp())));
+        assert_eq!(serde_json::from_value::<Rule>(json).unwrap(), rule);
+    }
+
+    #[test]
+    fn a_share_is_refused_below_its_threshold_and_an_entropy_above() {
+        // On val the wrong answers have 3 of 5 and none, the right ones all and 4 of 5: half-way is 0.7.
+        let shares = Measured {
+            method: Method::SelfConsistency,
+            values: [1.0, 0.8, 0.6, 0.0].map(Some).to_vec(),
+            replies: None,
+        };
+        let (rule, threshold, refused) = fitted(&shares);
+        assert!((threshold.unwrap() - 0.7).abs() < 1e-12, "{rule:?}");
+        assert_eq!(refused, [2, 3]);
+        let json = serde_json::to_value(&rule).unwrap();
+        assert_eq!((&json["rule"], json.get("probability")), (&json!("self-consistency"), None));
+        // The third answer has no entropy: it is as doubtful as can be.
+        let values = vec![Some(0.0), Some(0.5), None, Some(1.0)];
+        let (rule, threshold, refused) =
+            fitted(&Measured { method: Method::SemanticEntropy, values, replies: None });
+        assert_eq!((threshold, refused), (Some(0.75), vec![2, 3]));
+        assert_eq!(serde_json::from_value::<Rule>(serde_json::to_value(&rule).unwrap()).unwrap(), rule);
+    }
+
+    #[test]
+    fn a_measure_that_says_nothing_refuses_nothing_and_says_why() {
+        let flat = Measured { method: Method::Perplexity, values: vec![Some(2.0); 4], replies: None };
+        let (rule, threshold, refused) = fitted(&flat);
+        assert_eq!((threshold, refused), (None, Vec::new()));
+        let json = serde_json::to_value(&rule).unwrap();
+        assert_eq!(json["reason"], "no threshold gains more than it loses");
         assert_eq!(serde_json::from_value::<Rule>(json).unwrap(), rule);
     }
 
@@ -233,16 +240,6 @@ mod tests {
         assert_eq!(refused(&rule), [2, 3]);
         assert_eq!(serde_json::to_value(&rule).unwrap()["refused"], serde_json::json!(["sound/hard"]));
         assert_eq!(refused(&group_rule(&prepared, &known, 0.4)), [] as [usize; 0]);
-    }
-
-    #[test]
-    fn answers_that_few_samples_agree_with_are_refused_below_the_share_fitted_on_val() {
-        // On val the wrong answers have 3 of 5 and none, the right ones all and 4 of 5: half-way is 0.7.
-        let rule = fit_self_consistency(&case().1, &[1.0, 0.8, 0.6, 0.0], Criterion::Youden).unwrap();
-        let Rule::SelfConsistency { fit } = &rule else { panic!("{rule:?}") };
-        assert!((fit.threshold.unwrap() - 0.7).abs() < 1e-12, "{fit:?}");
-        assert_eq!(refused(&rule), [2, 3]);
-        assert_eq!(serde_json::to_value(&rule).unwrap()["rule"], "self-consistency");
     }
 
     #[test]

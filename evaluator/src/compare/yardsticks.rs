@@ -40,7 +40,8 @@ pub struct Auroc {
     pub refusal: Option<f64>,
     /// Yes or no: of refusing, within sub-categories.
     pub refusal_within: Option<f64>,
-    /// Ranking: log P(refusal) - log P(likeliest option) of the method. `None` for rules and prompts.
+    /// Ranking of the method: its measure of doubt, or log P(refusal) - log P(likeliest option) of an adapter. `None` for
+    /// prompts, `group` and `random`.
     pub ranking: Option<f64>,
     /// The same within sub-categories.
     pub ranking_within: Option<f64>,
@@ -79,6 +80,9 @@ pub struct RuleInputs<'a> {
     pub known_share: Option<&'a BTreeMap<String, f64>>,
     /// For each question the share of samples that agree with the base model's answer; none if nothing was sampled.
     pub self_consistency: Option<&'a [f64]>,
+    /// For each question how sure the base model is by the measure of doubt that is compared, higher is surer; none for
+    /// other methods.
+    pub sureness: Option<&'a [f64]>,
 }
 
 /// One question with its answers.
@@ -90,6 +94,8 @@ pub(crate) struct Answered<'a> {
     pub(crate) after: &'a Answer,
     /// What the method is ranked by; higher is more doubtful.
     pub(crate) ranking: Option<f64>,
+    /// How sure a measure of doubt is.
+    pub(crate) sureness: Option<f64>,
     pub(crate) self_consistency: Option<f64>,
 }
 

@@ -35,14 +35,10 @@ pub(super) fn check_possible(
         Err(EvalError::Lacks { method: method.name(), what: what.to_owned(), hint })
     };
     let has = |method: Method| candidates.iter().any(|who| who.method == method);
-    for method in [Method::Threshold, Method::OnePass] {
-        if has(method) && subject.val.is_none() {
+    for method in candidates.iter().map(|who| who.method).filter(|method| method.is_measure()) {
+        if subject.val.is_none() || (method.needs_samples() && subject.samples.is_none()) {
             return lacks(method, "is fitted on questions that were not given", "give `val` in [data]");
         }
-    }
-    if has(Method::SelfConsistency) && (subject.val.is_none() || subject.samples.is_none()) {
-        let what = "is fitted on samples of questions that were not given";
-        return lacks(Method::SelfConsistency, what, "give `val` in [data]");
     }
     if has(Method::Group) && subject.known_share.is_empty() {
         let hint = "evaluate a recipe whose dataset is built (`idk-build RECIPE`)";

@@ -1,38 +1,59 @@
 //! What the rules of an evaluation refuse by: thresholds fitted on val, known groups, a number of refusals.
 
-use std::collections::BTreeMap;
-
 use idk_questions::Verdict;
 
+use crate::answer::ask::own_answer::{OwnAnswer, OwnAnswers};
 use crate::answer::prepare::Prepared;
 use crate::answer::record::Answer;
-use crate::answer::self_consistency::self_consistency;
 use crate::answer::subject::Evaluation;
-use crate::compare::rules::{Rule, fit_on_val, fit_one_pass, fit_self_consistency, group_rule};
+use crate::compare::measures::Measured;
+use crate::compare::rules::{Rule, group_rule};
+use crate::doubt::samples::SampledAnswers;
 use crate::error::EvalError;
 use crate::method::Method;
 
-/// What a rule refuses by. `like`: name and answers of the first method that runs a model.
+/// A set of questions with the base model's answers and samples.
+#[derive(Clone, Copy)]
+pub(super) struct BaseAnswers<'a> {
+    pub(super) prepared: &'a Prepared,
+    pub(super) answers: &'a [Answer],
+    pub(super) samples: Option<&'a SampledAnswers>,
+}
+
+impl BaseAnswers<'_> {
+    /// Measures the doubt of every answer.
+    ///
+    /// # Errors
+    /// As [`Evaluation::about_answers`].
+    pub(super) fn measured(&self, run: &Evaluation<'_>, method: Method) -> Result<Measured, EvalError> {
+        if !method.asks_about_answer() {
+            return Ok(Measured::new(method, self.prepared, self.answers, self.samples));
+        }
+        let own_answer = |answer: &Answer| {
+            let samples = self.samples.filter(|_| method.needs_samples());
+            let samples = samples.and_then(|samples| samples.get(&answer.id));
+            let samples = samples.into_iter().flatten().map(|sample| sample.text.clone()).collect();
+            (answer.id.clone(), OwnAnswer { answer: answer.text.clone(), samples })
+        };
+        let own_answers: OwnAnswers = self.answers.iter().map(own_answer).collect();
+        let replies = run.about_answers(method, self.prepared, &own_answers)?;
+        Ok(Measured::of_replies(method, &replies))
+    }
+}
+
+/// What a rule refuses by. `val`: what thresholds are fitted on; `like`: name and answers of the first method that runs a model.
 pub(super) fn fit_rule(
     run: &Evaluation<'_>,
     method: Method,
     prepared: &Prepared,
+    val: Option<BaseAnswers<'_>>,
     like: Option<(&str, &[Answer])>,
 ) -> Result<Rule, EvalError> {
-    match (method, run.subject.val) {
-        (Method::Threshold, Some(val)) => {
-            fit_on_val(&run.answers(&Method::Base.into(), val)?, run.config.threshold_by)
-        }
-        (Method::OnePass, Some(val)) => {
-            fit_one_pass(&run.answers(&Method::Base.into(), val)?, run.config.threshold_by)
-        }
-        (Method::SelfConsistency, Some(val)) => {
-            let base = run.answers(&Method::Base.into(), val)?;
-            let none = BTreeMap::new();
-            let samples = run.subject.samples.map_or(&none, |samples| &samples.val);
-            fit_self_consistency(&base, &self_consistency(val, &base, samples), run.config.threshold_by)
-        }
+    match (method, val) {
         (Method::Group, _) => Ok(group_rule(prepared, run.subject.known_share, run.config.group_known_share)),
+        (method, Some(val)) if method.is_measure() => {
+            Rule::fitted(&val.measured(run, method)?, val.answers, run.config.threshold_by)
+        }
         _ => {
             let refused = |answers: &[Answer]| {
                 answers.iter().filter(|answer| answer.judgement.verdict == Verdict::Refused).count()

@@ -15,11 +15,11 @@ use crate::answer::answers_file::{clear_answers, write_answers};
 use crate::answer::prepare::Prepared;
 use crate::answer::prompts::Prompts;
 use crate::answer::record::Answer;
-use crate::answer::self_consistency::self_consistency;
 use crate::answer::subject::{Evaluation, Subject};
 use crate::compare::abstention::{AbstentionResults, abstention_results};
 use crate::compare::answerable::Answerable;
 use crate::compare::groups::{Grouping, count_groups};
+use crate::compare::measures::Measured;
 use crate::compare::methods::compare_method;
 use crate::compare::pairs::pair_results;
 use crate::compare::results::{FORMAT, REJECTED_FILE, Results, base_results, results_file};
@@ -32,7 +32,14 @@ use crate::report::html::{report_file, write_report};
 use crate::report::run_files::RunFiles;
 
 use self::candidates::{candidates, check_possible};
-use self::fit::fit_rule;
+use self::fit::{BaseAnswers, fit_rule};
+
+/// What a method answered; a rule, what it refused by.
+struct MethodAnswers {
+    answers: Vec<Answer>,
+    rule: Option<Rule>,
+    measured: Option<Measured>,
+}
 
 /// Answers the prepared questions with the base model and with every method of the recipe, compares them, and writes
 /// `answers-<name>.jsonl`, `rejected.jsonl`, `report.html` and, last, `results.json` into `eval_dir`.
@@ -62,31 +69,60 @@ pub fn evaluate(
     clear_answers(eval_dir, &names)?;
     let run = Evaluation { subject, config, prompts: &prompts, eval_dir, progress };
     let base = run.answers(&Method::Base.into(), prepared)?;
-    write_answers(eval_dir, &Method::Base.into(), prepared, &base)?;
-    let self_consistency = subject.samples.map(|samples| self_consistency(prepared, &base, &samples.test));
-    let mut said: BTreeMap<&str, (Vec<Answer>, Option<Rule>)> = BTreeMap::new();
+    write_answers(eval_dir, &Method::Base.into(), prepared, &base, None)?;
+    let on_test = BaseAnswers { prepared, answers: &base, samples: subject.samples.map(|of| &of.test) };
+    let mut said: BTreeMap<&str, MethodAnswers> = BTreeMap::new();
     for who in candidates.iter().filter(|who| !who.method.is_rule()) {
         let answers = run.answers(who, prepared)?;
-        write_answers(eval_dir, who, prepared, &answers)?;
-        said.insert(&who.name, (answers, None));
+        write_answers(eval_dir, who, prepared, &answers, None)?;
+        let chosen = who.method == Method::ExplicitOption;
+        let measured = chosen.then(|| Measured::of_margins(who.method, &answers));
+        said.insert(&who.name, MethodAnswers { answers, rule: None, measured });
     }
+    let val = match subject.val.filter(|_| candidates.iter().any(|who| who.method.is_measure())) {
+        Some(val) => Some((val, run.answers(&Method::Base.into(), val)?)),
+        None => None,
+    };
+    let on_val = val.as_ref().map(|(prepared, answers)| BaseAnswers {
+        prepared,
+        answers,
+        samples: subject.samples.map(|of| &of.val),
+    });
     for who in candidates.iter().filter(|who| who.method.is_rule()) {
         let first = candidates.iter().find(|who| !who.method.is_rule());
-        let like = first.and_then(|who| Some((who.name.as_str(), said.get(who.name.as_str())?.0.as_slice())));
-        let rule = fit_rule(&run, who.method, prepared, like)?;
-        let answers = apply(&rule, prepared, &base, self_consistency.as_deref(), seed)?;
-        write_answers(eval_dir, who, prepared, &answers)?;
-        said.insert(&who.name, (answers, Some(rule)));
+        let like =
+            first.and_then(|who| Some((who.name.as_str(), said.get(who.name.as_str())?.answers.as_slice())));
+        let measured = match who.method.is_measure() {
+            true => Some(on_test.measured(&run, who.method)?),
+            false => None,
+        };
+        let rule = fit_rule(&run, who.method, prepared, on_val, like)?;
+        let mut answers = apply(&rule, prepared, &base, measured.as_ref(), seed)?;
+        if let Some(measured) = &measured {
+            answers = measured.with_replies(answers);
+        }
+        let values = measured.as_ref().map(|measured| measured.values.as_slice());
+        write_answers(eval_dir, who, prepared, &answers, values)?;
+        said.insert(&who.name, MethodAnswers { answers, rule: Some(rule), measured });
     }
+    let self_consistency = match subject.samples {
+        Some(_) => Some(on_test.measured(&run, Method::SelfConsistency)?.sureness()),
+        None => None,
+    };
     let answerable = Answerable::of(prepared);
     let of_base = answerable.of_list(&base);
-    let agreement = self_consistency.as_deref().map(|shares| answerable.of_list(shares));
+    let self_consistency = self_consistency.as_deref().map(|shares| answerable.of_list(shares));
     let mut methods = Vec::new();
     let mut all: Vec<(&str, &[Answer])> = vec![(Method::Base.name(), &base)];
     for who in &candidates {
-        let Some((answers, rule)) = said.get(who.name.as_str()) else { continue };
-        let rules =
-            RuleInputs { known_share: Some(subject.known_share), self_consistency: agreement.as_deref() };
+        let Some(MethodAnswers { answers, rule, measured }) = said.get(who.name.as_str()) else { continue };
+        let sureness = measured.as_ref().map(Measured::sureness);
+        let sureness = sureness.as_deref().map(|sureness| answerable.of_list(sureness));
+        let rules = RuleInputs {
+            known_share: Some(subject.known_share),
+            self_consistency: self_consistency.as_deref(),
+            sureness: sureness.as_deref(),
+        };
         let answers_to = answerable.of_list(answers);
         let asked = &answerable.prepared;
         let mut result = compare_method(asked, &of_base, who, &answers_to, rules, config, seed)?;

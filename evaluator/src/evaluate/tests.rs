@@ -192,7 +192,7 @@ fn rules_are_methods_of_their_own_with_answers_and_what_they_refused_by() {
         (refused(0, "all"), refused(2, "sound"), refused(2, "music")),
         (Some(50.0), Some(100.0), Some(0.0))
     );
-    assert!(matches!(&results.methods[1].rule, Some(Rule::Threshold { fit, .. }) if fit.n == 4));
+    assert!(matches!(&results.methods[1].rule, Some(Rule::Fitted { fit, .. }) if fit.n == 4));
     assert_eq!(results.methods[3].rule, None);
     assert_eq!(results.pairs.len(), 15 * 4, "six are fifteen pairs, on three tasks and all");
     for (name, steps) in [("mcot", 1), ("task-agent", 2)] {

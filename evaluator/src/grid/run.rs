@@ -11,8 +11,9 @@ use crate::answer::prepare::Prepared;
 use crate::answer::prompts::Prompts;
 use crate::answer::record::Answer;
 use crate::answer::subject::{Evaluation, NamedAdapter, Subject};
+use crate::compare::measures::Measured;
 use crate::compare::methods::{ALL, task_names};
-use crate::compare::rules::{Rule, fit_on_val};
+use crate::compare::rules::Rule;
 use crate::config::EvalConfig;
 use crate::error::EvalError;
 use crate::grid::cell::GridCell;
@@ -104,7 +105,10 @@ impl Sweeper<'_> {
             return Ok(None);
         }
         let (mut picked, mut log_probs) = (None, Vec::new());
-        if let Rule::Threshold { fit, probability } = fit_on_val(&base, self.config.threshold_by)? {
+        let measured = Measured::new(Method::Threshold, val, &base, None);
+        if let Rule::Fitted { fit, probability, .. } =
+            Rule::fitted(&measured, &base, self.config.threshold_by)?
+        {
             log_probs.extend(fit.threshold);
             let why = format!(
                 "fitted on val (`threshold_by` in [eval]): {} of {} refused there",

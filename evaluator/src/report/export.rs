@@ -8,6 +8,7 @@ use crate::compare::results::Results;
 use crate::compare::yardsticks::RuleResult;
 use crate::method::Method;
 use crate::report::abstention_table::{CSV_COLUMNS, abstention_tables, csv_rows};
+use crate::report::measure_table::measure_rows;
 use crate::report::text_table::{Cell, TextTable, csv, latex};
 
 /// What a row compares, and what only rows of tasks have.
@@ -86,6 +87,10 @@ pub(crate) fn as_csv(results: &Results, by: Option<Grouping>) -> String {
         "auroc_ranking_within",
         "auroc_one_pass_within",
         "auroc_threshold_within",
+        "auroc_ranking",
+        "readable_auroc_ranking",
+        "readable_auroc_ranking_within",
+        "missing",
     ];
     let mut grid: TextTable = vec![header.map(Cell::own).to_vec()];
     for (test, counts) in base_rows(results, by) {
@@ -162,6 +167,9 @@ fn csv_line(method: &MethodResult, (test, row, task): ExportRow<'_>) -> Vec<Cell
     line.push(rule(readable.and_then(|of| of.yardsticks.threshold.as_ref())));
     let areas = of.map(|of| of.auroc).unwrap_or_default();
     line.extend([areas.ranking_within, areas.one_pass_within, areas.doubt_within].map(number));
+    let of_readable = readable.map(|of| of.yardsticks.auroc).unwrap_or_default();
+    line.extend([areas.ranking, of_readable.ranking, of_readable.ranking_within].map(number));
+    line.push(Cell::own(task.map_or(String::new(), |_| method.missing.to_string())));
     line
 }
 
@@ -194,12 +202,27 @@ pub(crate) fn as_latex(results: &Results, by: Option<Grouping>) -> String {
             grid.push(line);
         }
     }
-    let mut text = latex(&grid, 2);
+    let mut text = format!("{}{}", latex(&grid, 2), measures_as_latex(results));
     for grid in results.unanswerable.iter().flat_map(abstention_tables) {
         text.push('\n');
         text.push_str(&latex(&grid, 1));
     }
     text
+}
+
+/// The measures of doubt as a table of their own; nothing without measures.
+fn measures_as_latex(results: &Results) -> String {
+    let mut grid: TextTable = Vec::new();
+    for task in &results.base {
+        let (head, rows) = measure_rows(results, &task.task);
+        if grid.is_empty() && !rows.is_empty() {
+            grid.push(["Test"].into_iter().chain(head).map(Cell::own).collect());
+        }
+        for row in rows {
+            grid.push([task.task.clone()].into_iter().chain(row).map(Cell::Name).collect());
+        }
+    }
+    if grid.is_empty() { String::new() } else { format!("\n{}", latex(&grid, 2)) }
 }
 
 fn rounded(value: Option<f64>) -> Cell {
@@ -210,6 +233,7 @@ fn rounded(value: Option<f64>) -> Cell {
 mod tests {
     use super::*;
     use crate::compare::abstention::tests::case;
+    use crate::report::measure_table::tests::measured_results;
     use crate::report::table::tests::golden_results;
 
     #[test]
@@ -241,6 +265,21 @@ mod tests {
         assert_eq!(last[..4], ["adapter", "adapter", "unanswerable/audio", "1"]);
         assert_eq!(as_latex(&with, None).matches("\\begin{tabular}").count(), 4);
         assert_eq!(as_latex(&without, None).matches("\\begin{tabular}").count(), 1);
+    }
+
+    #[test]
+    fn measures_of_doubt_have_columns_in_the_csv_and_a_table_of_their_own_in_latex() {
+        let results = measured_results();
+        let text = as_csv(&results, None);
+        let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split(',').collect()).collect();
+        let row = lines.iter().find(|line| line[0] == "semantic-entropy").unwrap();
+        let at = |name: &str| row[lines[0].iter().position(|column| *column == name).unwrap()];
+        let columns = ["auroc_ranking", "auroc_ranking_within", "readable_auroc_ranking", "aurc", "missing"];
+        assert_eq!(columns.map(at), ["0.85", "0.804", "", "0.125", "3"]);
+        let latex = as_latex(&results, None);
+        assert_eq!(latex.matches("\\begin{tabular}").count(), 2);
+        assert!(latex.contains("sound & semantic-entropy & 0.80 (0.85) & - & 0.125 & 58.3 &"), "{latex}");
+        assert_eq!(as_latex(&golden_results("sound"), None).matches("\\begin{tabular}").count(), 1);
     }
 
     #[test]

@@ -5,6 +5,7 @@ mod details;
 mod export;
 pub(crate) mod grid_table;
 pub(crate) mod html;
+pub(crate) mod measure_table;
 pub(crate) mod plot;
 pub(crate) mod plot_files;
 pub(crate) mod run_files;

@@ -57,6 +57,7 @@ fn evaluation_plots(results: &Results) -> Vec<Plot> {
         plots.extend(rows.map(|(of, row)| flows::flow(&of.name, &row.task, &row.comparison.transition)));
     }
     plots.extend(curves::curves(results));
+    plots.extend(curves::measure_curves(results));
     plots
 }
 

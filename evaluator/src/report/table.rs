@@ -7,9 +7,11 @@ use crate::compare::groups::Grouping;
 use crate::compare::methods::{MethodResult, TaskResult};
 use crate::compare::results::{BaseResult, Results};
 use crate::compare::rules::Rule;
+use crate::method::Method;
 use crate::report::abstention_table::abstention_text;
 use crate::report::details::{group_tables, pair_table, transition_tables};
 use crate::report::export::{as_csv, as_latex};
+use crate::report::measure_table::measure_tables;
 use crate::report::text_table::{Cell, markdown};
 use crate::report::yardstick_table::{
     RANKING_NOTE, READABLE_NOTE, RULES_NOTE, Yardstick, ranking_table, rule_table, yes_or_no,
@@ -73,6 +75,7 @@ pub fn tables(results: &Results) -> String {
     for method in &results.methods {
         text.push_str(&method_table(method));
     }
+    text.push_str(&measure_tables(results));
     if let Some(of) = &results.unanswerable {
         text.push_str(&abstention_text(of));
     }
@@ -83,7 +86,7 @@ pub fn tables(results: &Results) -> String {
 }
 
 /// One method compared with the base model, one row per task: shares in percent, then what rules and rankings give that
-/// need no training.
+/// need no training. Measures of doubt have one table together instead of the latter.
 pub fn method_table(result: &MethodResult) -> String {
     let header = ["test", "Acc", "Tru", "Rel", "refused", "dCon", "dHum", "RGI [95 %]"];
     let mut rows = vec![header.map(str::to_owned).to_vec()];
@@ -96,18 +99,23 @@ pub fn method_table(result: &MethodResult) -> String {
             format!("{name} {} ({}→{} name no option)", row.n, row.unparsed.before, row.unparsed.after)
         })
         .collect();
-    let has_unreadable = result.tasks.iter().any(|task| task.readable.is_some());
-    let readable = if has_unreadable { format!("{READABLE_NOTE}\n") } else { String::new() };
-    format!(
-        "{} against the base model, before→after:\n\n{}\n{}n: {}\n\n\
-         RGI next to rules that need no training and refuse as many of the base model's answers:\n\n{}\n\
-         {RULES_NOTE}\n{readable}\n\
-         AUROC of rankings, within sub-categories (over all questions): is what the base model gets wrong ranked \
-         first?\n\n{}\n{RANKING_NOTE}\n{}\n",
+    let main = format!(
+        "{} against the base model, before→after:\n\n{}\n{}n: {}\n",
         terminal_safe(&result.name),
         aligned(&rows),
         result.rule.as_ref().map(rule_note).unwrap_or_default(),
         unparsed.join(", "),
+    );
+    if result.method.is_measure() {
+        return main;
+    }
+    let has_unreadable = result.tasks.iter().any(|task| task.readable.is_some());
+    let readable = if has_unreadable { format!("{READABLE_NOTE}\n") } else { String::new() };
+    format!(
+        "{main}\nRGI next to rules that need no training and refuse as many of the base model's answers:\n\n{}\n\
+         {RULES_NOTE}\n{readable}\n\
+         AUROC of rankings, within sub-categories (over all questions): is what the base model gets wrong ranked \
+         first?\n\n{}\n{RANKING_NOTE}\n{}\n",
         yardstick(rule_table(result)),
         yardstick(ranking_table(result)),
         yes_or_no(result),
@@ -122,24 +130,12 @@ fn yardstick(table: Yardstick) -> String {
 /// What a rule refused by, as one line.
 fn rule_note(rule: &Rule) -> String {
     match rule {
-        Rule::Threshold { fit, probability: Some(probability) } => format!(
-            "Refuses answers of a probability below {probability:.3}, fitted on {} questions of val.\n",
-            fit.n
-        ),
-        Rule::OnePass { fit, probability: Some(probability) } => format!(
-            "Refuses answers of a probability below {probability:.3} as a whole, fitted on {} questions of val.\n",
-            fit.n
-        ),
-        Rule::Threshold { fit, .. } | Rule::OnePass { fit, .. } => {
-            format!("Refuses nothing: {}.\n", fit.reason.as_deref().unwrap_or("no threshold"))
-        }
-        Rule::SelfConsistency { fit } => match fit.threshold {
-            Some(share) => format!(
-                "Refuses answers that fewer than {:.0} % of the samples agree with, fitted on {} questions of val.\n",
-                100.0 * share,
-                fit.n
-            ),
+        Rule::Fitted { rule, fit, probability } => match fit.threshold {
             None => format!("Refuses nothing: {}.\n", fit.reason.as_deref().unwrap_or("no threshold")),
+            Some(threshold) => {
+                let beyond = beyond(*rule, probability.unwrap_or(threshold));
+                format!("Refuses answers {beyond}, fitted on {} questions of val.\n", fit.n)
+            }
         },
         Rule::Group { known_share_below, refused } => format!(
             "Refuses the {} sub-categories of which the base model knows less than {:.0} %.\n",
@@ -150,6 +146,19 @@ fn rule_note(rule: &Rule) -> String {
             let like = like.as_ref().map(|name| format!(", as many as {}", terminal_safe(name)));
             format!("Refuses {refusals} questions at random{}.\n", like.unwrap_or_default())
         }
+    }
+}
+
+/// Which answers the threshold of a measure refuses.
+fn beyond(measure: Method, threshold: f64) -> String {
+    match measure {
+        Method::Threshold => format!("of a probability below {threshold:.3}"),
+        Method::OnePass => format!("of a probability below {threshold:.3} as a whole"),
+        Method::SelfConsistency => {
+            format!("that fewer than {:.0} % of the samples agree with", 100.0 * threshold)
+        }
+        _ if measure.grows_with_doubt() => format!("of a {} above {threshold:.3}", measure.name()),
+        _ => format!("of a {} below {threshold:.3}", measure.name()),
     }
 }
 
@@ -217,7 +226,6 @@ pub(crate) mod tests {
     use crate::compare::results::FORMAT;
     use crate::compare::yardsticks::{Auroc, RuleResult, Yardsticks};
     use crate::config::EvalConfig;
-    use crate::method::Method;
     use idk_questions::PromptStyle;
     use idk_questions::metrics::{Counts, RiskCoverage};
 
@@ -258,6 +266,7 @@ pub(crate) mod tests {
             name: "adapter".to_owned(),
             method: Method::Adapter,
             rule: None,
+            missing: 0,
             sub_categories: tasks.iter().map(group).collect(),
             difficulties: tasks.iter().map(group).collect(),
             tasks,

@@ -95,8 +95,8 @@ pub(crate) fn rule_rgi(rule: Option<&RuleResult>) -> String {
     rule.map_or_else(|| UNDEFINED.to_owned(), |rule| rgi(rule.rgi, rule.rgi_reason.as_deref()))
 }
 
-/// Short forms of the reasons.
-fn rgi(rgi: Option<f64>, reason: Option<&str>) -> String {
+/// An RGI in a narrow column, with short forms of the reasons why there is none.
+pub(crate) fn rgi(rgi: Option<f64>, reason: Option<&str>) -> String {
     match (rgi, reason) {
         (Some(rgi), _) => format!("{rgi:+.2}"),
         (None, Some("lost nothing")) => "+inf".to_owned(),

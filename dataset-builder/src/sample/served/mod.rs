@@ -114,7 +114,7 @@ fn rows(
     let first_seed = first_seed(run_seed, question.asked.id());
     let rows = answers.iter().cycle().take(config.n_samples).enumerate().map(|(sample, answer)| {
         let seed = first_seed + sample as u64;
-        sample_row(config, question, (sample, seed), &answer.text, answer.log_prob)
+        sample_row(config, question, (sample, seed), &answer.text, answer.log_prob, answer.tokens)
     });
     rows.collect()
 }

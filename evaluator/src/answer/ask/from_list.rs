@@ -5,7 +5,7 @@ use std::sync::Arc;
 use idk_model::{Message, Prompt};
 use idk_questions::AskedQuestion;
 
-use crate::answer::ask::{Heard, MethodRunner};
+use crate::answer::ask::{Heard, MethodRunner, Reply};
 use crate::answer::options::{FixedText, ScoredText, likeliest};
 use crate::error::EvalError;
 
@@ -76,22 +76,25 @@ impl MethodRunner<'_> {
         Ok(scored)
     }
 
-    /// The likeliest fixed text of each question, with its log-probability. An open question is answered freely.
+    /// The likeliest fixed text of each question. An open question is answered freely.
     pub(super) fn choose(
         &self,
         questions: &[Heard<'_>],
         prompts: &[Prompt],
         scored: &[Vec<ScoredText>],
-    ) -> Result<Vec<(String, f64)>, EvalError> {
+    ) -> Result<Vec<Reply>, EvalError> {
         let pairs = questions.iter().zip(prompts);
         let open = pairs.filter(|(question, _)| question.asked.shown.is_open());
         let open: Vec<Prompt> = open.map(|(_, prompt)| prompt.clone()).collect();
         let mut said = self.say(&open, self.config.max_new_tokens)?.into_iter();
         let answer = |scored: &Vec<ScoredText>| match likeliest(scored) {
-            Some(best) => Some((best.text.clone(), best.log_prob)),
+            Some(best) => {
+                let (text, log_prob, tokens) = (best.text.clone(), best.log_prob, best.tokens());
+                Some(Reply { text, log_prob, tokens })
+            }
             None => said.next(),
         };
-        let answers: Option<Vec<(String, f64)>> = scored.iter().map(answer).collect();
+        let answers: Option<Vec<Reply>> = scored.iter().map(answer).collect();
         answers.ok_or_else(|| EvalError::Misaligned { method: self.method.name().to_owned() })
     }
 }

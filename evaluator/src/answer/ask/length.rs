@@ -3,9 +3,11 @@
 use idk_model::{Clip, Message, Prompt};
 use idk_questions::AskedQuestion;
 
+use crate::answer::ask::own_answer::REPLY_TOKENS;
 use crate::answer::ask::task_agent::TYPE_TOKENS;
 use crate::answer::ask::{Heard, Item, MethodRunner};
 use crate::answer::prompts::PromptName;
+use crate::answer::record::Answer;
 use crate::error::EvalError;
 use crate::method::Method;
 
@@ -17,9 +19,13 @@ impl MethodRunner<'_> {
 
     /// Tokens of the prompt of a text.
     pub(super) fn tokens(&self, clips: &[Clip], text: &str) -> Result<usize, EvalError> {
+        self.tokens_of(clips, &[Message::user(clips.len(), text)])
+    }
+
+    /// Tokens of the prompt of several turns.
+    fn tokens_of(&self, clips: &[Clip], turns: &[Message]) -> Result<usize, EvalError> {
         let audio_tokens: Vec<usize> = clips.iter().map(Clip::audio_tokens).collect();
-        let message = Message::user(clips.len(), text);
-        Ok(self.answerer.lalm.tokenizer.prompt_ids(&[message], &audio_tokens)?.len())
+        Ok(self.answerer.lalm.tokenizer.prompt_ids(turns, &audio_tokens)?.len())
     }
 
     /// The most positions that the question takes: every prompt without the texts that the model has yet to make, and
@@ -44,10 +50,30 @@ impl MethodRunner<'_> {
             _ => {}
         }
         let mut most = 0;
+        if self.method.asks_about_answer() {
+            let about = match self.method {
+                Method::PTrue => self.tokens(clips, &self.about_text(question, "", ""))?,
+                _ => self.tokens_of(clips, &self.turns(question, ""))?,
+            };
+            // The model's own answer is not known yet.
+            most = about + self.config.max_new_tokens + answer.max(REPLY_TOKENS);
+        }
         for (text, new_tokens) in prompts {
             most = most.max(self.tokens(clips, &text)? + new_tokens);
         }
         Ok(most)
+    }
+
+    /// Counts the tokens of an answer that an earlier version stored without them.
+    pub(crate) fn count_tokens(
+        &self,
+        question: &AskedQuestion,
+        answer: &mut Answer,
+    ) -> Result<(), EvalError> {
+        if answer.tokens.is_none() {
+            answer.tokens = Some(self.answer_ids(question, &answer.text)?.len());
+        }
+        Ok(())
     }
 
     /// Tokens of the longest answer that is generated or scored.

@@ -2,8 +2,10 @@
 //!
 //! The recordings of a batch are heard once, before; every pass uses the same features.
 
+pub(crate) mod explicit_option;
 mod from_list;
 mod length;
+pub(crate) mod own_answer;
 mod prompt;
 pub(crate) mod single;
 mod task_agent;
@@ -12,9 +14,10 @@ mod tests;
 mod think;
 
 use burn::tensor::Tensor;
-use idk_model::{Answerer, Clip, Prompt, SamplingConfig};
+use idk_model::{Answerer, Clip, Generated, Prompt, SamplingConfig};
 use idk_questions::{AskedQuestion, Judgement, PromptStyle};
 
+use crate::answer::ask::own_answer::OwnAnswers;
 use crate::answer::options::{ScoredText, refusal_margin};
 use crate::answer::prompts::Prompts;
 use crate::answer::record::Answer;
@@ -31,6 +34,15 @@ struct Heard<'a> {
     audio: Vec<Tensor<2>>,
 }
 
+/// What the model says to a prompt.
+struct Reply {
+    text: String,
+    /// Of the text and its end, in nats.
+    log_prob: f64,
+    /// Of the text and its end.
+    tokens: usize,
+}
+
 /// A model in front of a test set: who answers, and how.
 #[derive(Clone, Copy)]
 pub(crate) struct MethodRunner<'a> {
@@ -42,6 +54,8 @@ pub(crate) struct MethodRunner<'a> {
     pub(crate) refusals: &'a [String],
     /// Also computes the log-probability of every option: one more pass over each prompt.
     pub(crate) with_options: bool,
+    /// What the model is asked about, for methods that ask about its own answers.
+    pub(crate) own_answers: Option<&'a OwnAnswers>,
     pub(crate) config: &'a EvalConfig,
 }
 
@@ -53,6 +67,9 @@ impl MethodRunner<'_> {
     pub(crate) fn answer(&self, items: &[Item<'_>]) -> Result<Vec<Answer>, EvalError> {
         let heard = self.hear(items)?;
         let questions = heard.as_slice();
+        if self.method.asks_about_answer() {
+            return self.ask_about(questions);
+        }
         let (prompts, steps) = match self.method {
             Method::Mcot | Method::McotFewShot => self.think(questions)?,
             Method::TaskAgent => self.note(questions)?,
@@ -74,13 +91,14 @@ impl MethodRunner<'_> {
         };
         let answers = questions.iter().zip(said).zip(steps).zip(scored);
         Ok(answers
-            .map(|(((question, (text, log_prob)), steps), scored)| {
+            .map(|(((question, Reply { text, log_prob, tokens }), steps), scored)| {
                 let options = if self.with_options { question.asked.shown.choices.len() } else { 0 };
                 Answer {
                     id: question.asked.id().to_owned(),
                     judgement: self.judge(question.asked, &text),
                     text,
                     log_prob: Some(log_prob),
+                    tokens: Some(tokens),
                     option_log_probs: scored[..options].iter().map(ScoredText::mean_log_prob).collect(),
                     refusal_margin: if self.with_options { refusal_margin(&scored, answer_by) } else { None },
                     steps,
@@ -104,6 +122,7 @@ impl MethodRunner<'_> {
     pub(crate) fn judge(&self, question: &AskedQuestion, text: &str) -> Judgement {
         match self.is_from_list(question) {
             true => question.judge_chosen(text),
+            false if self.method == Method::ExplicitOption => self.judge_with_option(question, text),
             false => question.judge(text),
         }
     }
@@ -113,14 +132,14 @@ impl MethodRunner<'_> {
         if self.method == Method::Base { 0.0 } else { self.config.refusal_offset }
     }
 
-    /// What the model says to each prompt, and its log-probability.
-    fn say(&self, prompts: &[Prompt], max_new_tokens: usize) -> Result<Vec<(String, f64)>, EvalError> {
+    /// What the model says to each prompt.
+    fn say(&self, prompts: &[Prompt], max_new_tokens: usize) -> Result<Vec<Reply>, EvalError> {
         let decoding = SamplingConfig { max_new_tokens, ..self.config.decoding() };
         // Greedy decoding draws nothing: the seed only says that there is one answer.
         let seeds = vec![vec![0]; prompts.len()];
         let generated = self.answerer.answer(prompts, &decoding, &seeds)?;
-        let said: Vec<(String, f64)> =
-            generated.into_iter().flatten().map(|answer| (answer.text, answer.log_prob)).collect();
+        let reply = |Generated { text, log_prob, ids, .. }| Reply { text, log_prob, tokens: ids.len() };
+        let said: Vec<Reply> = generated.into_iter().flatten().map(reply).collect();
         if said.len() == prompts.len() {
             return Ok(said);
         }

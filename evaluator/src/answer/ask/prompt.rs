@@ -16,6 +16,7 @@ impl MethodRunner<'_> {
             Method::Mcot => self.fill(PromptName::Mcot, question, &[]),
             Method::McotFewShot => self.fill(PromptName::McotFewShot, question, &[]),
             Method::TaskAgent => self.fill(PromptName::AgentType, question, &[]),
+            Method::ExplicitOption => prompt_text(&self.with_option(question).shown, self.style),
             _ => prompt_text(&question.shown, self.style),
         }
     }

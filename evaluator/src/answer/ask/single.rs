@@ -9,8 +9,8 @@ use crate::answer::ask::{Item, MethodRunner};
 use crate::answer::options::ScoredText;
 use crate::answer::prepare::Prepared;
 use crate::answer::prompts::Prompts;
-use crate::answer::self_consistency::said;
 use crate::config::EvalConfig;
+use crate::doubt::meaning::Meaning;
 use crate::error::EvalError;
 use crate::method::Method;
 
@@ -87,8 +87,9 @@ pub fn answer_single(
     let method = if answerer.adapters.is_some() { Method::Adapter } else { Method::Base };
     let prompts = Prompts::load(&config.prompts)?;
     let (style, refusals) = (prepared.style, prepared.refusals.as_slice());
+    let (prompts, with_options, own_answers) = (&prompts, false, None);
     let runner =
-        MethodRunner { answerer, method, prompts: &prompts, style, refusals, with_options: false, config };
+        MethodRunner { answerer, method, prompts, style, refusals, with_options, own_answers, config };
     runner.single(item, samples)
 }
 
@@ -144,16 +145,16 @@ fn agreement(
     texts: Vec<String>,
     guided: bool,
 ) -> SampleAgreement {
-    let refused = |judgement: &Judgement| judgement.verdict == Verdict::Refused;
     let choices = &asked.shown.choices;
-    let own = said(choices, judgement.choice, judgement.verdict, text);
+    let own = Meaning::of(choices, judgement.choice, judgement.verdict, text);
+    let is_read = !matches!(own, Meaning::Unreadable(_));
     let (mut agree, mut refuse) = (0, 0);
     for sample in &texts {
         let from_list = guided && !asked.shown.is_open();
         let read = if from_list { asked.judge_chosen(sample) } else { asked.judge(sample) };
-        refuse += usize::from(refused(&read));
-        let same = own.is_some() && said(choices, read.choice, read.verdict, sample) == own;
-        agree += usize::from(same || (refused(&read) && refused(judgement)));
+        refuse += usize::from(read.verdict == Verdict::Refused);
+        let means = Meaning::of(choices, read.choice, read.verdict, sample);
+        agree += usize::from(is_read && means == own);
     }
     SampleAgreement { count: texts.len(), agree, refuse, texts }
 }

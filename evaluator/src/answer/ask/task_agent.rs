@@ -2,7 +2,7 @@
 
 use idk_model::Prompt;
 
-use crate::answer::ask::{Heard, MethodRunner};
+use crate::answer::ask::{Heard, MethodRunner, Reply};
 use crate::answer::prompts::PromptName;
 use crate::answer::record::Step;
 use crate::error::EvalError;
@@ -16,7 +16,7 @@ impl MethodRunner<'_> {
         let opening = |question: &Heard<'_>| self.chat(question, &self.opening(question.asked));
         let opening = questions.iter().map(opening).collect::<Result<Vec<_>, _>>()?;
         let named = self.say(&opening, TYPE_TOKENS)?;
-        let kinds: Vec<&str> = named.iter().map(|(text, _)| kind_of(text)).collect();
+        let kinds: Vec<&str> = named.iter().map(|reply| kind_of(&reply.text)).collect();
         let name = |kind: &str| {
             if kind == "speech" { PromptName::AgentTranscript } else { PromptName::AgentCaption }
         };
@@ -27,14 +27,15 @@ impl MethodRunner<'_> {
         let notes = self.say(&ask, self.config.max_step_tokens)?;
         let mut prompts = Vec::new();
         let mut steps = Vec::new();
-        for (((question, kind), (said, _)), (note, _)) in questions.iter().zip(kinds).zip(&named).zip(&notes)
+        for (((question, kind), said), Reply { text: note, .. }) in
+            questions.iter().zip(kinds).zip(&named).zip(&notes)
         {
             let text = |note: &str| {
                 self.fill(PromptName::AgentAnswer, question.asked, &[("type", kind), ("content", note)])
             };
             prompts.push(self.fitting(question, note, text)?);
             let content = if kind == "speech" { "transcript" } else { "caption" };
-            steps.push(vec![Step::new("type", said), Step::new(content, note)]);
+            steps.push(vec![Step::new("type", &said.text), Step::new(content, note)]);
         }
         Ok((prompts, steps))
     }

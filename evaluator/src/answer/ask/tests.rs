@@ -2,9 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use idk_model::{FeatureLimits, FeatureStore, Lalm, device};
-use idk_questions::{Question, REFUSAL};
+use idk_model::{FeatureLimits, FeatureStore, Lalm, Message, device};
+use idk_questions::{Question, REFUSAL, Verdict, prompt_text};
 
+use super::explicit_option::refusals_of;
+use super::own_answer::OwnAnswer;
 use super::*;
 use crate::answer::key::candidate_key;
 use crate::config::PromptFiles;
@@ -39,6 +41,7 @@ fn with_answers_by<T>(method: Method, answer_by: AnswerBy, check: impl FnOnce(&M
         style: PromptStyle::Lettered,
         refusals: &refusals,
         with_options: false,
+        own_answers: None,
         config: &config,
     })
 }
@@ -209,6 +212,86 @@ fn an_option_that_reads_as_a_refusal_is_an_option_at_any_offset() {
                 let answers = MethodRunner { config: &config, ..*runner }.answer(&[(&asked, &[])]).unwrap();
                 assert!(answers[0].judgement.choice.is_some(), "{:?}", answers[0]);
             }
+        });
+    }
+}
+
+/// The model's answer to the question of these tests, with two samples.
+fn own_answers() -> OwnAnswers {
+    let samples = ["cat", "dog"].map(str::to_owned).to_vec();
+    OwnAnswers::from([("q".to_owned(), OwnAnswer { answer: "(B) cat".to_owned(), samples })])
+}
+
+#[test]
+fn a_verdict_on_an_answer_compares_two_replies_after_the_question_and_the_answer() {
+    with_runner(Method::SelfVerification, |runner| {
+        let (asked, own) = (question(), own_answers());
+        let runner = MethodRunner { own_answers: Some(&own), ..*runner };
+        let answer = runner.answer(&[(&asked, &[])]).unwrap().remove(0);
+        // The same from the model's own parts.
+        let turns = [
+            Message::user(0, &prompt_text(&asked.shown, PromptStyle::Lettered)),
+            Message::assistant("(B) cat"),
+            Message::user(0, include_str!("../../../prompts/self-verification.txt").trim_end()),
+        ];
+        let prompt = runner.answerer.prompt(&turns, Vec::new()).unwrap();
+        let ids = ["Yes", "No"].map(|text| runner.answer_ids(&asked, text).unwrap()).to_vec();
+        let scores = runner.answerer.log_probs(&[prompt], &[ids]).unwrap().remove(0);
+        let sums: Vec<f64> =
+            scores.iter().map(|tokens| tokens.iter().map(|&value| f64::from(value)).sum()).collect();
+        assert!(answer.option_log_probs.iter().zip(&sums).all(|(one, other)| (one - other).abs() < 1e-4));
+        assert_eq!(answer.text, if sums[0] >= sums[1] { "Yes" } else { "No" });
+    });
+}
+
+#[test]
+fn p_true_shows_the_samples_and_cuts_them_where_the_model_has_no_room() {
+    with_runner(Method::PTrue, |runner| {
+        let (asked, most) = (question(), runner.answerer.lalm.config.text.max_position_embeddings);
+        let text = runner.about_text(&asked, "(B) cat", "cat\ndog");
+        assert!(text.contains("Which {prompt} is heard?"), "{text}");
+        assert!(text.contains("\ncat\ndog\nProposed answer: (B) cat\n"), "{text}");
+        let many = OwnAnswer { samples: vec!["dog".to_owned(); most], ..own_answers()["q"].clone() };
+        let own = OwnAnswers::from([("q".to_owned(), many)]);
+        let runner = MethodRunner { own_answers: Some(&own), ..*runner };
+        assert_eq!(runner.answer(&[(&asked, &[])]).unwrap()[0].option_log_probs.len(), 2);
+    });
+}
+
+#[test]
+fn a_confidence_in_words_is_what_the_model_says_and_needs_an_answer_to_ask_about() {
+    with_runner(Method::VerbalisedConfidence, |runner| {
+        let (asked, own) = (question(), own_answers());
+        assert!(matches!(runner.answer(&[(&asked, &[])]), Err(EvalError::Misaligned { .. })));
+        let runner = MethodRunner { own_answers: Some(&own), ..*runner };
+        let answer = runner.answer(&[(&asked, &[])]).unwrap().remove(0);
+        assert!(answer.option_log_probs.is_empty() && answer.tokens.is_some_and(|tokens| tokens <= 16));
+    });
+}
+
+#[test]
+fn the_explicit_option_comes_last_and_choosing_it_is_a_refusal() {
+    let option = "cannot be determined from the audio";
+    for answer_by in [AnswerBy::Text, AnswerBy::Guided, AnswerBy::Options] {
+        with_answers_by(Method::ExplicitOption, answer_by, |runner| {
+            let asked = question();
+            assert!(runner.opening(&asked).ends_with(&format!("\n(A) dog\n(B) cat\n(C) {option}")));
+            assert_eq!(runner.judge(&asked, option), Judgement::REFUSED);
+            let verdict = |text: &str| runner.judge(&asked, text).verdict;
+            assert_eq!((verdict("dog"), verdict("cat")), (Verdict::Correct, Verdict::Wrong));
+            if answer_by == AnswerBy::Text {
+                assert_eq!((verdict("(C)"), verdict("(A)")), (Verdict::Refused, Verdict::Correct));
+            }
+            let refusals = refusals_of(runner.method, runner.prompts, runner.refusals);
+            let runner = MethodRunner { refusals: &refusals, with_options: true, ..*runner };
+            let answer = runner.answer(&[(&asked, &[])]).unwrap().remove(0);
+            assert_eq!(answer.option_log_probs.len(), 2, "of the options of the question");
+            assert!(answer.refusal_margin.is_some());
+            if answer_by.is_from_list() {
+                assert!(["dog", "cat", option].contains(&answer.text.as_str()), "{}", answer.text);
+            }
+            let open = Question { choices: Vec::new(), ..asked.original.clone() };
+            assert_eq!(runner.opening(&AskedQuestion::new(open, None)), "Which {prompt} is heard?");
         });
     }
 }

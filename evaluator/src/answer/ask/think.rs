@@ -2,7 +2,7 @@
 
 use idk_model::Prompt;
 
-use crate::answer::ask::{Heard, MethodRunner};
+use crate::answer::ask::{Heard, MethodRunner, Reply};
 use crate::answer::prompts::PromptName;
 use crate::answer::record::Step;
 use crate::error::EvalError;
@@ -15,7 +15,7 @@ impl MethodRunner<'_> {
         let thoughts = self.say(&opening, self.config.max_step_tokens)?;
         let mut prompts = Vec::new();
         let mut steps = Vec::new();
-        for (question, (thought, _)) in questions.iter().zip(&thoughts) {
+        for (question, Reply { text: thought, .. }) in questions.iter().zip(&thoughts) {
             let text =
                 |thought: &str| self.fill(PromptName::McotAnswer, question.asked, &[("reasoning", thought)]);
             prompts.push(self.fitting(question, thought, text)?);

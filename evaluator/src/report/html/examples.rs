@@ -165,6 +165,7 @@ pub(crate) mod tests {
             text: text.to_owned(),
             judgement: verdict.into(),
             log_prob: None,
+            tokens: None,
             option_log_probs: Vec::new(),
             refusal_margin: None,
             steps: Vec::new(),

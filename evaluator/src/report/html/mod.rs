@@ -21,6 +21,7 @@ use crate::compare::results::Results;
 use crate::error::EvalError;
 use crate::method::Method;
 use crate::report::abstention_table::ABSTENTION_NOTE;
+use crate::report::measure_table::{MEASURE_NOTE, measures, missing_note};
 use crate::report::plot::draw::escape::escape;
 use crate::report::plot::{bars, curves, flows, forest, training};
 use crate::report::run_files::RunFiles;
@@ -66,8 +67,11 @@ fn report(
         .enumerate()
         .map(|(index, method)| summary::groups(method, index == 0))
         .collect();
-    let yardsticks: Vec<String> = results.methods.iter().map(summary::yardsticks).collect();
+    let compared = results.methods.iter().filter(|method| !method.method.is_measure());
+    let yardsticks: Vec<String> = compared.map(summary::yardsticks).collect();
     let curves: Vec<String> = curves::curves(results).iter().map(|plot| figure(plot, "")).collect();
+    let measure_curves: Vec<String> =
+        curves::measure_curves(results).iter().map(|plot| figure(plot, "")).collect();
     let training: Vec<String> =
         training::plots(&run_files.metrics).iter().map(|plot| figure(plot, "")).collect();
     let sections = [
@@ -83,6 +87,11 @@ fn report(
         section("Reliability", BARS_NOTE, &wide(&bars::bars(results))),
         section("What became of every answer", FLOW_NOTE, &figures(&flow_figures(results))),
         section("Risk and coverage", CURVE_NOTE, &figures(&curves)),
+        section(
+            "Measures of doubt",
+            &measures_note(results),
+            &(summary::measures(results) + &figures(&measure_curves)),
+        ),
         section("By difficulty and sub-category", "", &groups.concat()),
         section("Training", "", &figures(&training)),
         example_section(results, prepared, answers)?,
@@ -104,6 +113,14 @@ fn yardsticks_note() -> String {
          within sub-categories, over all questions in brackets, 0.5 = no better than at random: {RANKING_NOTE} \
          {READABLE_NOTE}"
     ))
+}
+
+/// What the table of measures shows; nothing without measures.
+fn measures_note(results: &Results) -> String {
+    match measures(results).next() {
+        None => String::new(),
+        Some(_) => escape(&format!("{MEASURE_NOTE} {}", missing_note(results))),
+    }
 }
 
 const FOREST_NOTE: &str = "RGI is log10(wrong answers that went away / right answers lost): to the right of zero more \
@@ -146,6 +163,7 @@ mod tests {
 
     use super::*;
     use crate::grid::file::{Picked, tests::sweep};
+    use crate::report::measure_table::tests::measured_results;
     use crate::report::table::tests::golden_results;
 
     fn attacked(text: &str) -> String {
@@ -188,6 +206,24 @@ mod tests {
     #[test]
     fn the_same_evaluation_gives_the_same_page() {
         assert_eq!(attacked("x"), attacked("x"));
+    }
+
+    #[test]
+    fn measures_of_doubt_have_a_section_with_a_table_and_a_plot_of_all_and_only_then() {
+        let page_of = |results: &Results| {
+            let (prepared, before, after) = examples::tests::case(&[(Verdict::Wrong, Verdict::Refused)], "x");
+            let answers: [(&str, &[Answer]); 2] = [("base", &before), ("adapter", &after)];
+            report(results, &prepared, &answers, &RunFiles::default()).unwrap()
+        };
+        let page = page_of(&measured_results());
+        let (_, section) = page.split_once("<h2>Measures of doubt</h2>").unwrap();
+        let (section, _) = section.split_once("</section>").unwrap();
+        for part in
+            ["<th scope=\"row\">semantic-entropy</th><td>0.80 (0.85)</td>", "AURC 0.125", "entropy 3 of 333"]
+        {
+            assert!(section.contains(part), "{part} is not in {section}");
+        }
+        assert!(!page_of(&golden_results("all")).contains("Measures of doubt"));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use crate::compare::groups::GroupResult;
 use crate::compare::methods::{MethodResult, TaskResult};
 use crate::compare::results::Results;
 use crate::compare::yardsticks::RuleResult;
+use crate::report::measure_table::measure_rows;
 use crate::report::plot::draw::escape::escape;
 use crate::report::plot::flows::{VERDICTS, cells};
 use crate::report::table::{change, percent, rgi_with_interval};
@@ -77,6 +78,21 @@ fn rule_cell(rule: Option<&RuleResult>) -> String {
         None => rule.rgi_reason.clone(),
     });
     show_with(text, |text| text)
+}
+
+/// The measures of doubt of every task; nothing without measures.
+pub(crate) fn measures(results: &Results) -> String {
+    let mut text = String::new();
+    for task in &results.base {
+        let (head, rows) = measure_rows(results, &task.task);
+        if rows.is_empty() {
+            continue;
+        }
+        let rows = rows.iter().map(|cells| row("", &cells[0], &cells[1..]));
+        let table = table(&head, &rows.collect::<String>());
+        text.push_str(&format!("<h3>{}</h3>\n{table}", escape(&task.task)));
+    }
+    text
 }
 
 /// The rules and rankings next to a method.

@@ -134,7 +134,7 @@ const fn dashed(dash: &'static [f32]) -> Style {
 pub(crate) const LETTERS: f64 = 12.0;
 
 /// Classes, which may be two together, and what they say; later ones have the last word.
-const CLASSES: [(&str, Style); 31] = [
+const CLASSES: [(&str, Style); 32] = [
     ("strong", Style { bold: true, ..NOTHING }),
     ("title", Style { bold: true, size: Some(14.0), ..NOTHING }),
     ("end", Style { anchor: Some("end"), ..NOTHING }),
@@ -152,6 +152,7 @@ const CLASSES: [(&str, Style); 31] = [
     ("bar", filled("own")),
     ("rule", Style { stroke: Some("ink"), stroke_width: Some(1.2), ..filled("page") }),
     ("curve", Style { round: true, ..stroked("own", 2.0) }),
+    ("thin", Style { stroke_width: Some(1.0), ..NOTHING }),
     ("raw", Style { opacity: Some(0.45), ..stroked("own", 1.0) }),
     ("correct", filled("correct")),
     ("wrong", filled("wrong")),

@@ -1,12 +1,15 @@
-//! Samples of the base model on questions that are evaluated, for the method `self-consistency`.
+//! Samples of the base model on questions that are evaluated, for the measures of doubt that are made from them.
 
 use std::path::Path;
 
+use idk_common::chat::Message;
 use idk_common::hash::sha256_hex;
 use idk_common::identity::sha256_of;
-use idk_dataset_builder::{BuildConfig, BuildInputs, Provenance, SamplingSettings, sample_answers};
-use idk_evaluator::{Prepared, SampledAnswers, said};
-use idk_model::Clip;
+use idk_dataset_builder::{
+    BuildConfig, BuildInputs, Provenance, QuestionRow, SamplingSettings, sample_answers,
+};
+use idk_evaluator::{Meaning, Prepared, SampledAnswer, SampledAnswers};
+use idk_model::{Clip, ModelError};
 use idk_questions::QuestionSet;
 use idk_questions::rows::SampleRow;
 
@@ -50,11 +53,29 @@ pub(super) fn sample(
     let (answerer, seed) = (&model.answerer(), recipe.seed);
     let inputs = BuildInputs { answerer, set: &set, config: &config, seed, provenance: &provenance };
     let answers = sampling(&inputs, &dir, |control| sample_answers(&inputs, &dir, control))?;
-    let rows = answers.into_iter().map(|(question, samples)| {
-        let said_by = |row: &SampleRow| said(&question.choices, row.choice, row.verdict, &row.text);
-        (question.id.clone(), samples.iter().map(said_by).collect())
-    });
-    Ok(rows.collect())
+    let of_question = |(question, samples): (QuestionRow, Vec<SampleRow>)| {
+        let sampled = samples.into_iter().map(|row| sampled_answer(model, &question, row));
+        Ok((question.id.clone(), sampled.collect::<Result<_, ModelError>>()?))
+    };
+    answers.into_iter().map(of_question).collect()
+}
+
+/// A sample as the measures of doubt see it. One that an earlier version stored has its tokens counted here.
+fn sampled_answer(
+    model: &BaseModel,
+    question: &QuestionRow,
+    row: SampleRow,
+) -> Result<SampledAnswer, ModelError> {
+    let tokens = match row.tokens {
+        Some(tokens) => tokens,
+        None => model.lalm.tokenizer.answer_ids(&[Message::user(0, "")], &row.text)?.len(),
+    };
+    Ok(SampledAnswer {
+        meaning: Meaning::of(&question.choices, row.choice, row.verdict, &row.text),
+        log_prob: Some(row.log_prob),
+        tokens: Some(tokens),
+        text: row.text,
+    })
 }
 
 /// Everything about the questions that a sample depends on.
