@@ -28,7 +28,7 @@ pub use judge::{Judgement, REFUSAL, Scorer, Verdict, is_refusal, judge, judge_wi
 pub use question::{
     AnswerMatch, PromptStyle, Question, QuestionSet, Rejection, prompt_text, shuffled, write_questions,
 };
-pub use readers::{DuplicateChoices, ReadOptions, read_questions, read_questions_with};
+pub use readers::{DuplicateChoices, ReadOptions, RefusalOption, read_questions, read_questions_with};
 pub use unanswerable::{
     MadeUnanswerable, Making, UnanswerableKind, listed as listed_skips, make_unanswerable,
 };

@@ -108,6 +108,7 @@ pub(crate) fn read_file(path: &Path, data: &DataSection) -> Result<QuestionSet, 
     let options = ReadOptions {
         duplicate_choices: data.duplicate_choices,
         min_annotators: data.min_annotators,
+        refusal_option: data.refusal_option,
         ..ReadOptions::default()
     };
     Ok(read_questions_with(path, &options)?)

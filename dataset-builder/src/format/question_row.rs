@@ -42,6 +42,9 @@ pub struct QuestionRow {
     /// The kind of a question without a right answer, empty where its set names none; not written if it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unanswerable: Option<String>,
+    /// The option that refuses; not written if there is none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub refusal_option: String,
     /// The options in the order in which they were shown; empty for an open question.
     pub choices: Vec<String>,
     /// The modality.
@@ -76,6 +79,7 @@ impl QuestionRow {
             audios,
             answer: original.answer.clone(),
             unanswerable: original.unanswerable.clone(),
+            refusal_option: original.refusal_option.clone(),
             choices: shown.choices.clone(),
             task: original.task.clone(),
             sub_category: original.sub_category.clone(),
@@ -97,6 +101,7 @@ impl QuestionRow {
             choices: self.choices.clone(),
             answer: self.answer.clone(),
             unanswerable: self.unanswerable.clone(),
+            refusal_option: self.refusal_option.clone(),
             ..Question::default()
         }
     }

@@ -55,6 +55,9 @@ fn row(question: &Question, path: &Path) -> Result<Map<String, Value>, QuestionE
             row.insert("kind".to_owned(), kind.as_str().into());
         }
     }
+    if !question.refusal_option.is_empty() {
+        row.insert("refusal_option".to_owned(), question.refusal_option.as_str().into());
+    }
     if !question.aliases.is_empty() {
         row.insert("aliases".to_owned(), question.aliases.clone().into());
     }

@@ -36,6 +36,7 @@ pub(super) fn question_of(
     let audio = row.take(clips);
     let text = row.required(&["question"])?;
     let listed = choices::listed(row.take(&["choices"]).unwrap_or_default())?;
+    let refusal_option = row.optional(&["refusal_option"])?;
     if let Some(kind) = row.unanswerable()? {
         let choices = match listed.is_empty() {
             true => listed,
@@ -43,14 +44,16 @@ pub(super) fn question_of(
         };
         let audio = folder.clips(audio, clips[0])?;
         let unanswerable = Some(kind);
-        return row.describe(Question {
+        let question = row.describe(Question {
             id,
             audio,
             question: text,
             choices,
             unanswerable,
+            refusal_option,
             ..Question::default()
-        });
+        })?;
+        return options.refusal_option.apply(question);
     }
     let mut others = Vec::new();
     if let Some(Value::Array(several)) = row.get("answer").filter(|_| listed.is_empty()) {
@@ -66,14 +69,16 @@ pub(super) fn question_of(
     let (aliases, answer_match) = row.answer_keys()?;
     others.extend(aliases);
     let audio = folder.clips(audio, clips[0])?;
-    row.describe(Question {
+    let question = row.describe(Question {
         id,
         audio,
         question: text,
         choices,
+        refusal_option,
         answer,
         aliases: others,
         answer_match,
         ..Question::default()
-    })
+    })?;
+    options.refusal_option.apply(question)
 }

@@ -7,7 +7,9 @@ use serde_json::{Map, Value};
 use super::clips::Folder;
 use super::fields::Row;
 use super::file::{self, Rows};
-use super::{Fault, ReadOptions, avqa, choice_columns, clotho_aqa, generic, mmar, mmau};
+use super::{
+    Fault, ReadOptions, aqua_bench, avqa, choice_columns, clotho_aqa, generic, hallu_audio, mmar, mmau,
+};
 use crate::error::QuestionError;
 use crate::question::Question;
 
@@ -29,8 +31,15 @@ pub(super) struct FileShape {
 }
 
 /// Every shape of rows, those with the most telling keys first.
-pub(super) const SHAPES: [&FileShape; 5] =
-    [&choice_columns::SHAPE, &avqa::SHAPE, &mmar::SHAPE, &mmau::SHAPE, &generic::SHAPE];
+pub(super) const SHAPES: [&FileShape; 7] = [
+    &aqua_bench::SHAPE,
+    &hallu_audio::SHAPE,
+    &choice_columns::SHAPE,
+    &avqa::SHAPE,
+    &mmar::SHAPE,
+    &mmau::SHAPE,
+    &generic::SHAPE,
+];
 
 /// The shape of the first row that has one; `None` for a file without any JSON object.
 pub(super) fn of_rows(path: &Path, rows: &Rows) -> Result<Option<&'static FileShape>, QuestionError> {

@@ -11,8 +11,12 @@ use super::*;
 use crate::question::AnswerMatch;
 use crate::question::write_questions;
 
-const WITHOUT_AUDIO: ReadOptions =
-    ReadOptions { require_audio: false, duplicate_choices: DuplicateChoices::Reject, min_annotators: 2 };
+const WITHOUT_AUDIO: ReadOptions = ReadOptions {
+    require_audio: false,
+    duplicate_choices: DuplicateChoices::Reject,
+    min_annotators: 2,
+    refusal_option: RefusalOption::Keep,
+};
 
 fn folder() -> TempDir {
     let dir = tempfile::tempdir().unwrap();
