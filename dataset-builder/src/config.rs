@@ -82,7 +82,8 @@ pub struct BuildConfig {
     /// every task and sub-category. Default none.
     pub max_idk_share: Option<f64>,
     /// Cap on the share of questions without a right answer among the training rows: more are left out by the seed, the same
-    /// share of every task and sub-category. `max_idk_share` counts those that stay as unknown. Default none: all are used.
+    /// share of every task, sub-category and kind; `max_idk_share` is then about the other unknown ones alone. Default none:
+    /// they count as unknown, and all are used unless `max_idk_share` says otherwise.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unanswerable_share: Option<f64>,
     /// Share of the questions whose rows go to the validation files instead; questions about the same recordings stay

@@ -86,12 +86,7 @@ impl Splitter {
         }
         let mut splits = vec![DatasetSplit::Train; self.items.len()];
         self.validate(&mut splits);
-        if let Some(share) = self.unanswerable_share {
-            self.balance(share, |item| item.unanswerable, &mut splits);
-        }
-        if let Some(share) = self.max_idk_share {
-            self.balance(share, |item| item.unknown, &mut splits);
-        }
+        self.balance(&mut splits);
         Some(splits)
     }
 
@@ -115,25 +110,59 @@ impl Splitter {
         }
     }
 
-    /// Leaves `capped` questions out of training until they are at most `share` of it. Each stratum gives its share.
-    fn balance(&self, share: f64, capped: impl Fn(&SplitRow) -> bool, splits: &mut [DatasetSplit]) {
-        let trained = |place: usize| splits[place] == DatasetSplit::Train;
-        let others = (0..splits.len()).filter(|&place| trained(place) && !capped(&self.items[place])).count();
-        let mut places: Vec<Vec<usize>> = vec![Vec::new(); self.strata.len()];
-        for place in (0..splits.len()).filter(|&place| trained(place) && capped(&self.items[place])) {
-            places[self.items[place].stratum].push(place);
+    /// Leaves unknown questions out of training until no kind of them has more than its share of it. Each stratum gives its
+    /// share. Those without a right answer are a kind of their own if they have a cap of their own.
+    fn balance(&self, splits: &mut [DatasetSplit]) {
+        let apart = self.unanswerable_share.is_some();
+        let (mut known, mut unknown, mut unanswerable) = (0, Vec::new(), Vec::new());
+        for place in (0..splits.len()).filter(|&place| splits[place] == DatasetSplit::Train) {
+            let item = &self.items[place];
+            match () {
+                () if !item.unknown => known += 1,
+                () if apart && item.unanswerable => unanswerable.push(place),
+                () => unknown.push(place),
+            }
+        }
+        let caps = [self.max_idk_share, self.unanswerable_share];
+        let found = [unknown.len(), unanswerable.len()];
+        for (places, allowed) in [unknown, unanswerable].into_iter().zip(allowed(known, found, caps)) {
+            self.leave_out(places, allowed, splits);
+        }
+    }
+
+    /// Leaves out all but `allowed` of the questions at `places`.
+    fn leave_out(&self, places: Vec<usize>, allowed: usize, splits: &mut [DatasetSplit]) {
+        let mut of_stratum: Vec<Vec<usize>> = vec![Vec::new(); self.strata.len()];
+        for place in places {
+            of_stratum[self.items[place].stratum].push(place);
         }
         // In the order of the names, so that ties do not depend on the order of the questions.
         let mut strata: Vec<Vec<usize>> =
-            self.strata.values().map(|&stratum| std::mem::take(&mut places[stratum])).collect();
+            self.strata.values().map(|&stratum| std::mem::take(&mut of_stratum[stratum])).collect();
         let counts: Vec<usize> = strata.iter().map(Vec::len).collect();
-        let allowed = most_capped(share, others).min(counts.iter().sum());
         for (places, quota) in strata.iter_mut().zip(quotas(&counts, allowed)) {
             places.sort_by_key(|&place| (self.items[place].draw, place));
             for &place in &places[quota..] {
                 splits[place] = DatasetSplit::LeftOut;
             }
         }
+    }
+}
+
+/// The most questions of two kinds, of `found` each, of which neither is more than its cap of all, with `others` others.
+fn allowed(others: usize, found: [usize; 2], caps: [Option<f64>; 2]) -> [usize; 2] {
+    let mut allowed = found;
+    loop {
+        // Fewer of one kind allow fewer of the other, until both fit.
+        let most = |kind: usize| match caps[kind] {
+            Some(cap) => most_capped(cap, others + allowed[1 - kind]).min(allowed[kind]),
+            None => allowed[kind],
+        };
+        let next = [most(0), most(1)];
+        if next == allowed {
+            return allowed;
+        }
+        allowed = next;
     }
 }
 
@@ -287,11 +316,16 @@ mod tests {
         let splits = with_unanswerable(&config, 1);
         // 30 others allow 10 of 40, of which the kinds keep 6 and 4.
         assert_eq!([left_out(&splits[..30]), left_out(&splits[30..42]), left_out(&splits[42..])], [0, 6, 4]);
-        let both = BuildConfig { max_idk_share: Some(1.0 / 3.0), ..config };
+        let both = BuildConfig { max_idk_share: Some(0.15), ..config.clone() };
         let splits = with_unanswerable(&both, 1);
-        // Then 20 known allow 10 of the 10 + 10 unknown ones that are left: 5, 3 and 2.
+        // Of 32 rows 4 are 12.5 % (5 would be over 15 %) and 8 are 25 %, to which 12 and 8 give 5 and 3.
         let trained = |from: usize, to: usize| to - from - left_out(&splits[from..to]);
-        assert_eq!([trained(0, 20), trained(20, 30), trained(30, 42), trained(42, 50)], [20, 5, 3, 2]);
+        assert_eq!([trained(0, 20), trained(20, 30), trained(30, 42), trained(42, 50)], [20, 4, 5, 3]);
+        let together = BuildConfig { max_idk_share: Some(1.0 / 3.0), ..BuildConfig::default() };
+        let splits = with_unanswerable(&together, 1);
+        // Without a cap of their own they are unknown as the others: 20 known allow 10 of 10 + 12 + 8.
+        let trained = |from: usize, to: usize| to - from - left_out(&splits[from..to]);
+        assert_eq!([trained(0, 20), trained(20, 30), trained(30, 42), trained(42, 50)], [20, 3, 4, 3]);
         let none = BuildConfig { unanswerable_share: Some(0.0), ..BuildConfig::default() };
         assert_eq!(left_out(&with_unanswerable(&none, 1)), 20);
     }
