@@ -1,20 +1,13 @@
 //! Reads question sets. The shape of a file is recognised by its content: by the keys of its rows, or by the columns
 //! of its header.
 //!
-//! One file per shape; `docs/reference/question-sets.md` has their keys in tables.
+//! One file per shape, in `shape/` and `clotho_aqa`; `docs/reference/question-sets.md` has their keys in tables.
 
-mod aqua_bench;
-mod avqa;
-mod choice_columns;
 mod choices;
 mod clips;
 mod clotho_aqa;
 mod fields;
 mod file;
-mod generic;
-mod hallu_audio;
-mod mmar;
-mod mmau;
 mod refusal_option;
 mod shape;
 #[cfg(test)]

@@ -1,5 +1,13 @@
 //! The shapes of JSON rows, and how they are recognised.
 
+mod aqua_bench;
+mod avqa;
+mod choice_columns;
+mod generic;
+mod hallu_audio;
+mod mmar;
+mod mmau;
+
 use std::path::Path;
 
 use serde_json::{Map, Value};
@@ -7,9 +15,7 @@ use serde_json::{Map, Value};
 use super::clips::Folder;
 use super::fields::Row;
 use super::file::{self, Rows};
-use super::{
-    Fault, ReadOptions, aqua_bench, avqa, choice_columns, clotho_aqa, generic, hallu_audio, mmar, mmau,
-};
+use super::{Fault, ReadOptions, clotho_aqa};
 use crate::error::QuestionError;
 use crate::question::Question;
 

@@ -6,12 +6,12 @@
 
 use serde_json::Value;
 
-use super::clips::Folder;
-use super::fields::Row;
-use super::shape::FileShape;
-use super::{Fault, ReadOptions, choices};
+use super::FileShape;
 use crate::judge::{is_refusal, normalise};
 use crate::question::Question;
+use crate::readers::clips::Folder;
+use crate::readers::fields::Row;
+use crate::readers::{Fault, ReadOptions, choices};
 use crate::reason;
 
 /// AQUA-Bench's rows.

@@ -2,11 +2,11 @@
 
 use serde_json::Value;
 
-use super::clips::Folder;
-use super::fields::{Row, texts};
-use super::shape::FileShape;
-use super::{Fault, ReadOptions, choices};
+use super::FileShape;
 use crate::question::Question;
+use crate::readers::clips::Folder;
+use crate::readers::fields::{Row, texts};
+use crate::readers::{Fault, ReadOptions, choices};
 
 /// Rows with a question and an answer.
 pub(super) const SHAPE: FileShape = FileShape {

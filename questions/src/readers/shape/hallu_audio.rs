@@ -4,12 +4,12 @@
 
 use serde_json::Value;
 
-use super::clips::Folder;
-use super::fields::Row;
-use super::shape::FileShape;
-use super::{Fault, ReadOptions};
+use super::FileShape;
 use crate::judge::is_refusal;
 use crate::question::Question;
+use crate::readers::clips::Folder;
+use crate::readers::fields::Row;
+use crate::readers::{Fault, ReadOptions};
 
 /// HalluAudio's rows.
 pub(super) const SHAPE: FileShape = FileShape {
