@@ -37,7 +37,7 @@ pub struct EvalConfig {
     /// Methods that are compared with the base model: `adapter`, `idk-prompt`, `mcot`, `mcot-few-shot`, `task-agent`,
     /// the measures of doubt `threshold`, `one-pass`, `perplexity`, `option-probability`, `self-consistency`,
     /// `predictive-entropy`, `length-normalised-entropy`, `semantic-entropy`, `discrete-semantic-entropy`,
-    /// `p-true`, `verbalised-confidence`, `self-verification`, then `explicit-option`, `group`, `random`. The base itself is always answered, and `adapter` only where there is one. Default `["adapter"]`.
+    /// `p-true`, `verbalised-confidence`, `self-verification`, `probe`, then `explicit-option`, `group`, `random`. The base itself is always answered, and `adapter` only where there is one. Default `["adapter"]`.
     pub methods: Vec<Method>,
     /// How a question that has options is answered. `text`: with what the model says. `guided`: the same, but each token
     /// must lead to one of its options or to a refusal of [build]; nothing else can be answered. `options`: all of these are
@@ -72,8 +72,34 @@ pub struct EvalConfig {
     pub group_known_share: f64,
     /// Share of the questions that `random` refuses. Default: as many as the first method that runs a model.
     pub random_rate: Option<f64>,
+    /// How the method `probe` is fitted on the IDK split.
+    pub probe: ProbeConfig,
     /// Files instead of the prompts of the training-free methods.
     pub prompts: PromptFiles,
+}
+
+/// `[eval.probe]`: a logistic regression on the hidden states of the base model.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ProbeConfig {
+    /// Layers whose states at the last token of the prompt it sees, side by side: 0 is the embeddings, the number of decoder
+    /// layers the last. Default `[]`: the one in the middle.
+    pub layers: Vec<usize>,
+    /// Strength of the L2 penalty on its weights, more than 0: 1/C of scikit-learn. Default 10.
+    pub l2: f64,
+}
+
+impl Default for ProbeConfig {
+    fn default() -> Self {
+        Self { layers: Vec::new(), l2: 10.0 }
+    }
+}
+
+impl ProbeConfig {
+    /// The layers for a model of so many decoder layers.
+    pub(crate) fn layers_of(&self, decoder_layers: usize) -> Vec<usize> {
+        if self.layers.is_empty() { vec![decoder_layers.div_ceil(2)] } else { self.layers.clone() }
+    }
 }
 
 /// `[eval.prompts]`: files instead of the default templates.
@@ -158,6 +184,7 @@ impl Default for EvalConfig {
             threshold_by: Criterion::default(),
             group_known_share: 0.5,
             random_rate: None,
+            probe: ProbeConfig::default(),
             prompts: PromptFiles::default(),
         }
     }
@@ -188,6 +215,8 @@ impl EvalConfig {
         let no_effect =
             "changes nothing with `answer_by = \"text\"`: write `answer_by = \"guided\"`, or leave it out";
         problems.require(has_effect, "refusal_offset", no_effect);
+        let l2 = self.probe.l2;
+        problems.require(l2.is_finite() && l2 > 0.0, "probe.l2", "must be a number above 0");
         self.read_adapters(&mut problems);
         problems.into_vec()
     }
@@ -313,12 +342,13 @@ mod tests {
             limit: Some(0),
             max_new_tokens: 0,
             random_rate: Some(f64::NAN),
+            probe: ProbeConfig { l2: 0.0, ..ProbeConfig::default() },
             adapters: vec!["folder".to_owned(), "a=x".to_owned(), "=y".to_owned()],
             ..EvalConfig::default()
         };
-        let all = ["max_new_tokens", "limit", "random_rate", "adapters", "adapters"];
+        let all = ["max_new_tokens", "limit", "random_rate", "probe.l2", "adapters", "adapters"];
         assert_eq!(keys(&config), all.map(|key| format!("eval.{key}")));
-        assert!(matches!(config.validate(), Err(EvalError::Config { problems }) if problems.len() == 5));
+        assert!(matches!(config.validate(), Err(EvalError::Config { problems }) if problems.len() == 6));
     }
 
     #[test]

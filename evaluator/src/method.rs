@@ -45,6 +45,9 @@ pub enum Method {
     /// The base model's answers; refused where it finds "Yes" less likely than a threshold fitted on val, asked whether the
     /// recording supports its answer.
     SelfVerification,
+    /// The base model's answers; refused where a probe of its hidden states finds a wrong answer likelier than a threshold
+    /// fitted on val. The probe is fitted on the IDK split.
+    Probe,
     /// The base model with one more option, that the question cannot be answered; who chooses it refuses.
     ExplicitOption,
     /// The base model's answers; refused in the sub-categories of which it knows too little.
@@ -57,7 +60,7 @@ pub enum Method {
 
 impl Method {
     /// All of them.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::Base,
         Self::IdkPrompt,
         Self::Mcot,
@@ -75,6 +78,7 @@ impl Method {
         Self::PTrue,
         Self::VerbalisedConfidence,
         Self::SelfVerification,
+        Self::Probe,
         Self::ExplicitOption,
         Self::Group,
         Self::Random,
@@ -101,6 +105,7 @@ impl Method {
             Self::PTrue => "p-true",
             Self::VerbalisedConfidence => "verbalised-confidence",
             Self::SelfVerification => "self-verification",
+            Self::Probe => "probe",
             Self::ExplicitOption => "explicit-option",
             Self::Group => "group",
             Self::Random => "random",
@@ -112,7 +117,10 @@ impl Method {
     pub fn is_measure(self) -> bool {
         self.needs_samples()
             || self.asks_about_answer()
-            || matches!(self, Self::Threshold | Self::OnePass | Self::Perplexity | Self::OptionProbability)
+            || matches!(
+                self,
+                Self::Threshold | Self::OnePass | Self::Perplexity | Self::OptionProbability | Self::Probe
+            )
     }
 
     /// Whether it is made from samples of the base model.
@@ -127,7 +135,7 @@ impl Method {
 
     /// Whether it is higher the less sure the model is; the other measures are lower.
     pub fn grows_with_doubt(self) -> bool {
-        self == Self::Perplexity || self.is_entropy()
+        matches!(self, Self::Perplexity | Self::Probe) || self.is_entropy()
     }
 
     fn is_entropy(self) -> bool {

@@ -10,7 +10,7 @@ use burn::tensor::{Device, Tensor, activation::log_softmax};
 use idk_audio::LogMel;
 use idk_model::{
     ForwardContext, KvCache, Lalm, LalmConfig, ModelError, Prompt, SamplingConfig, SaveDtype, TokenBatch,
-    answer_log_probs, generate, generate_in_rounds, log_sum_exp,
+    answer_log_probs, generate, generate_in_rounds, last_states, log_sum_exp,
 };
 use safetensors::SafeTensors;
 use serde_json::Value;
@@ -157,6 +157,32 @@ fn clips_of_different_lengths_in_one_call_equal_transformers() {
         let found = values(found);
         assert_close("audio_features", &found, &expected.floats[start..start + found.len()], TOLERANCE);
     }
+}
+
+#[test]
+fn the_states_at_the_end_of_prompts_equal_transformers_in_any_company() {
+    let lalm = load();
+    let batch = golden_batch("batch");
+    let prompt = |(row, name): (usize, &str)| {
+        let real = batch.ids[row].iter().zip(&batch.mask[row]).filter(|(_, real)| **real);
+        Prompt { ids: real.map(|(id, _)| *id).collect(), audio: prompt_audio(&lalm, name), guide: None }
+    };
+    let prompts: Vec<Prompt> = ["batch0", "batch1"].into_iter().enumerate().map(prompt).collect();
+    let layers = [0, lalm.config.text.num_hidden_layers, 1];
+    let together = last_states(&lalm, None, &prompts, &layers).unwrap();
+    for (row, found) in together.iter().enumerate() {
+        let at_end = |layer: &usize| {
+            let golden = golden(&format!("batch.lm_hidden.{layer}"));
+            let end = (row + 1) * golden.shape[1] * golden.shape[2];
+            golden.floats[end - golden.shape[2]..end].to_vec()
+        };
+        let expected: Vec<f32> = layers.iter().flat_map(at_end).collect();
+        assert_close("last states", found, &expected, TOLERANCE);
+        let alone = last_states(&lalm, None, &prompts[row..=row], &layers).unwrap().remove(0);
+        assert_close("last states alone", &alone, &expected, TOLERANCE);
+    }
+    assert!(last_states(&lalm, None, &prompts, &[99]).unwrap_err().to_string().contains("no layer 99"));
+    assert_eq!(last_states(&lalm, None, &prompts, &[]).unwrap(), vec![Vec::<f32>::new(); 2]);
 }
 
 #[test]

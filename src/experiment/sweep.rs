@@ -235,6 +235,7 @@ pub(super) fn bare_subject(model: &BaseModel) -> Subject<'_> {
         run_dir: None,
         val: None,
         samples: None,
+        probe: None,
         provenance: &NO_NAMES,
     }
 }

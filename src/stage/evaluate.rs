@@ -4,10 +4,14 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use idk_dataset_builder::{QuestionRow, read_asked, read_labels};
 use idk_evaluator::{
-    Method, NamedAdapter, Prepared, Results, Samples, Subject, evaluate, known_shares, prepare,
+    EvalConfig, LabelledQuestions, Method, NamedAdapter, Prepared, Results, Samples, Subject, evaluate,
+    known_shares, prepare,
 };
-use idk_model::{Adapters, Lalm};
+use idk_model::{Adapters, Lalm, Part};
+use idk_questions::rows::LabelRow;
+use idk_questions::{AskedQuestion, Question, QuestionSet};
 
 use super::samples;
 use crate::recipe::{DataSection, Recipe};
@@ -56,6 +60,7 @@ impl EvaluationStage<'_> {
         let prepared = self.prepare(&loaded)?;
         let val = self.val(&mut provenance)?;
         let samples = self.samples(&prepared, val.as_ref())?;
+        let probe = self.labelled()?;
         let subject = Subject {
             lalm: &model.lalm,
             features: &model.features,
@@ -66,16 +71,21 @@ impl EvaluationStage<'_> {
             run_dir: self.run_dir.as_deref(),
             val: val.as_ref(),
             samples: samples.as_ref(),
+            probe: probe.as_ref(),
             provenance: &provenance,
         };
         Ok(evaluate(&subject, &prepared, config, data.seed, &self.eval_dir, progress)?)
     }
 
     fn prepare(&self, loaded: &LoadedQuestions) -> Result<Prepared, Failure> {
+        self.prepare_as(&loaded.set, &self.run.recipe.eval)
+    }
+
+    fn prepare_as(&self, set: &QuestionSet, config: &EvalConfig) -> Result<Prepared, Failure> {
         let recipe = self.run.recipe;
         let (build, seed) = (&recipe.build, recipe.data.seed);
         let (style, refusals) = (build.prompt, build.refusal_texts());
-        Ok(prepare(&self.run.model.answerer(), &loaded.set, &recipe.eval, style, refusals, seed, progress)?)
+        Ok(prepare(&self.run.model.answerer(), set, config, style, refusals, seed, progress)?)
     }
 
     /// Samples of the base model on the questions of test and val, if the recipe has a method that is made from them.
@@ -86,6 +96,34 @@ impl EvaluationStage<'_> {
         };
         let of = |set: &Prepared| samples::sample(&self.run.model, recipe, set, &self.eval_dir);
         Ok(Some(Samples { test: of(test)?, val: of(val)? }))
+    }
+
+    /// The questions of the IDK dataset, asked as they were when it was built, if the recipe has `probe`.
+    fn labelled(&self) -> Result<Option<LabelledQuestions>, Failure> {
+        let recipe = self.run.recipe;
+        let Some(dir) = self.dataset.as_ref().filter(|_| recipe.eval.methods.contains(&Method::Probe)) else {
+            return Ok(None);
+        };
+        let share = |row: LabelRow| (row.id, (row.n - row.correct) as f64 / row.n.max(1) as f64);
+        let shares: BTreeMap<String, f64> = read_labels(dir)?.into_iter().map(share).collect();
+        let question = |row: QuestionRow| {
+            let text = |part: Part| if let Part::Text(text) = part { Some(text) } else { None };
+            Question {
+                // With its options in the text, as an open question.
+                question: row.user().parts.into_iter().filter_map(text).collect(),
+                audio: row.audios.iter().map(PathBuf::from).collect(),
+                id: row.id,
+                task: row.task,
+                ..Question::default()
+            }
+        };
+        let questions = read_asked(dir)?.into_iter().map(question).collect();
+        let set = QuestionSet { questions, rejected: Vec::new() };
+        let config = EvalConfig { limit: None, methods: Vec::new(), ..recipe.eval.clone() };
+        let prepared = self.prepare_as(&set, &config)?;
+        let of_question = |asked: &AskedQuestion| shares.get(asked.id()).copied().unwrap_or(1.0);
+        let wrong_share = prepared.questions.iter().map(of_question).collect();
+        Ok(Some(LabelledQuestions { prepared, wrong_share }))
     }
 
     /// The questions that thresholds are fitted on, if the recipe has a method with one.

@@ -54,6 +54,7 @@ fn every_method_has_answers_results_and_its_place_beside_every_other() {
         "p-true",
         "verbalised-confidence",
         "self-verification",
+        "probe",
         "explicit-option",
         "group",
         "random",
@@ -102,10 +103,14 @@ fn every_method_has_answers_results_and_its_place_beside_every_other() {
             "{row}"
         );
     }
+    let probed: Vec<Value> =
+        idk_common::json::read_jsonl(&desk.path("run/eval/answers-probe.jsonl")).unwrap();
+    let is_probability = |row: &Value| (0.0..=1.0).contains(&row["measure"].as_f64().unwrap());
+    assert!(probed.iter().all(is_probability), "{probed:?}");
     assert_eq!(method("random")["rule"]["like"], "adapter");
     let rate = |name: &str| method(name)["tasks"][3]["refusal_rate"]["after"].clone();
     assert_eq!(rate("random"), rate("adapter"));
-    assert_eq!(found["pairs"].as_array().unwrap().len(), 17 * 16 / 2 * 4);
+    assert_eq!(found["pairs"].as_array().unwrap().len(), 18 * 17 / 2 * 4);
     assert_eq!(
         (&found["config"]["adapters"][0], &found["provenance"]["val"]),
         (&"other=lora_adapter".into(), &"questions.json".into())
@@ -143,7 +148,7 @@ fn every_method_has_answers_results_and_its_place_beside_every_other() {
         assert!(said.stdout.contains(part), "`{part}` is not in {}", said.stdout);
     }
     let csv = evaluate(&desk, &overrides, &["--format", "csv"]).succeeded().stdout;
-    assert_eq!(csv.lines().count(), 1 + 17 * 4);
+    assert_eq!(csv.lines().count(), 1 + 18 * 4);
     let columns = csv.lines().next().unwrap().split(',').count();
     assert!(csv.lines().all(|line| line.split(',').count() == columns), "{csv}");
     let latex = evaluate(&desk, &overrides, &["--format", "latex", "--by", "difficulty"]).succeeded().stdout;
@@ -312,6 +317,9 @@ fn a_recipe_whose_evaluation_cannot_run_is_refused_before_anything_is_trained() 
     let free = ["--model", &model, "--questions", "set/questions.json", "--out", "out"];
     let group = [&free[..], &["--set", "eval.methods=[\"group\"]"]].concat();
     desk.run(EVAL, &group).failed(2, &["`group`", "labels", "idk-build"]);
+    let val = ["--set", "data.val=val/questions.json", "--set", "eval.methods=[\"probe\"]"];
+    question_set(&desk, "val", 4, |rows| rows.iter_mut().for_each(|row| row["split"] = "val".into()));
+    desk.run(EVAL, &[&free[..], &val].concat()).failed(2, &["`probe`", "IDK dataset", "idk-build"]);
     assert!(!desk.path("out/results.json").exists());
 }
 

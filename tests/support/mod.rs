@@ -44,7 +44,7 @@ pub(crate) const FROM_BANK: [&str; 3] =
     ["data.train=bank:idk", "data.test=bank:test", "data.tasks=[\"sound\"]"];
 
 /// Every method but the one whose prompt is too long for the tiny model.
-pub(crate) const METHODS: &str = "eval.methods=[\"adapter\", \"idk-prompt\", \"mcot\", \"task-agent\", \"threshold\", \"one-pass\", \"self-consistency\", \"perplexity\", \"semantic-entropy\", \"p-true\", \"verbalised-confidence\", \"self-verification\", \"explicit-option\", \"group\", \"random\"]";
+pub(crate) const METHODS: &str = "eval.methods=[\"adapter\", \"idk-prompt\", \"mcot\", \"task-agent\", \"threshold\", \"one-pass\", \"self-consistency\", \"perplexity\", \"semantic-entropy\", \"p-true\", \"verbalised-confidence\", \"self-verification\", \"probe\", \"explicit-option\", \"group\", \"random\"]";
 
 /// Longest that a test waits for a program to get somewhere.
 const PATIENCE: Duration = Duration::from_secs(120);

@@ -6,9 +6,9 @@ use std::path::Path;
 use idk_common::progress::NewProgress;
 use idk_model::{Adapters, Answerer, FeatureStore, Lalm};
 
-use crate::answer::ask::MethodRunner;
 use crate::answer::ask::explicit_option::refusals_of;
 use crate::answer::ask::own_answer::OwnAnswers;
+use crate::answer::ask::{Item, MethodRunner};
 use crate::answer::key::candidate_key;
 use crate::answer::prepare::Prepared;
 use crate::answer::prompts::Prompts;
@@ -29,6 +29,15 @@ pub struct NamedAdapter {
     pub adapters: Adapters,
     /// SHA-256 of its files: what stored answers are known by. Its scales, as they are in memory, count besides.
     pub sha256: String,
+}
+
+/// Questions of which is known how often the base model is wrong.
+#[derive(Clone, Debug)]
+pub struct LabelledQuestions {
+    /// The questions.
+    pub prepared: Prepared,
+    /// For each of them the share of samples that are not right, 0 to 1.
+    pub wrong_share: Vec<f64>,
 }
 
 /// What is evaluated, besides the questions.
@@ -52,6 +61,8 @@ pub struct Subject<'a> {
     pub val: Option<&'a Prepared>,
     /// Samples of the base model on both sets, for the measures that are made from them.
     pub samples: Option<&'a Samples>,
+    /// The IDK split, for `probe`.
+    pub probe: Option<&'a LabelledQuestions>,
     /// Names and hashes of model, adapter and questions, copied to `results.json`.
     pub provenance: &'a BTreeMap<String, String>,
 }
@@ -97,6 +108,34 @@ impl Evaluation<'_> {
         own_answers: &OwnAnswers,
     ) -> Result<Vec<Answer>, EvalError> {
         self.run(method.name(), method, None, prepared, Some(own_answers))
+    }
+
+    /// The base model's hidden states at the end of every question's prompt.
+    ///
+    /// # Errors
+    /// [`EvalError::Model`].
+    pub(crate) fn states(&self, label: &str, prepared: &Prepared) -> Result<Vec<Vec<f32>>, EvalError> {
+        let answerer = Answerer::base(self.subject.lalm, self.subject.features);
+        let runner = MethodRunner {
+            answerer: &answerer,
+            method: Method::Base,
+            prompts: self.prompts,
+            style: prepared.style,
+            refusals: &prepared.refusals,
+            with_options: false,
+            own_answers: None,
+            config: self.config,
+        };
+        let layers = self.config.probe.layers_of(self.subject.lalm.config.text.num_hidden_layers);
+        let bar = (self.progress)(&format!("hidden states of {label}"), prepared.questions.len() as u64);
+        let items: Vec<Item<'_>> = prepared.items().collect();
+        let mut states = Vec::with_capacity(items.len());
+        for batch in items.chunks(self.config.batch_size) {
+            states.extend(runner.states(batch, &layers)?);
+            bar.inc(batch.len() as u64);
+        }
+        bar.finish();
+        Ok(states)
     }
 
     fn run(

@@ -190,7 +190,9 @@ mod tests {
     #[test]
     fn every_measure_is_in_the_table_of_the_test_above_and_sureness_falls_with_doubt() {
         let (prepared, base, samples) = case();
-        let asked = |method: &Method| method.is_measure() && !method.asks_about_answer();
+        // The others need a model.
+        let asked =
+            |method: &Method| method.is_measure() && !method.asks_about_answer() && *method != Method::Probe;
         for method in Method::ALL.into_iter().filter(asked) {
             let measured = Measured::new(method, &prepared, &base, Some(&samples));
             let value = measured.values[0].unwrap_or_else(|| panic!("{method:?} has no value"));

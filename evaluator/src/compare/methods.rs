@@ -100,9 +100,7 @@ pub fn compare_method(
 ) -> Result<MethodResult, EvalError> {
     check_aligned(prepared, base, Method::Base.name())?;
     check_aligned(prepared, answers, &who.name)?;
-    // A measure without a single value ranks nothing.
-    let sureness = rules.sureness.filter(|sureness| sureness.iter().any(|value| value.is_finite()));
-    let sureness = |place: usize| sureness.and_then(|sureness| sureness.get(place)).copied();
+    let sureness = |place: usize| rules.sureness.and_then(|sureness| sureness.get(place)).copied();
     let margin = |answer: &Answer| answer.refusal_margin.filter(|_| !who.method.is_rule());
     let items: Vec<Answered<'_>> = prepared
         .questions
@@ -189,6 +187,9 @@ fn measure(
 
 /// The risk-coverage curve of a measure of doubt over the base model's answers; what it refuses is not answered.
 fn measure_curve(items: &[Answered<'_>], sureness: &[f64]) -> Result<RiskCoverage, EvalError> {
+    if sureness.iter().all(|value| value.is_infinite()) {
+        return Ok(RiskCoverage { reason: Some("no value".to_owned()), ..RiskCoverage::default() });
+    }
     let answered = items.iter().zip(sureness).filter_map(|(item, &sureness)| {
         let verdict = item.before.judgement.verdict;
         (verdict != Verdict::Refused).then_some((sureness, verdict == Verdict::Correct))
@@ -360,6 +361,32 @@ mod tests {
             0,
         );
         assert_eq!(result.unwrap().tasks[0].yardsticks.auroc.ranking, None, "one answer was not scored");
+    }
+
+    #[test]
+    fn a_measure_ranks_the_base_models_answers_and_one_without_a_value_ranks_nothing() {
+        let (prepared, before, after) = case();
+        let config = EvalConfig { bootstrap_draws: 20, ..EvalConfig::default() };
+        let compared = |sureness: &[f64]| {
+            let rules = RuleInputs { sureness: Some(sureness), ..RuleInputs::default() };
+            let who = Method::SemanticEntropy.into();
+            compare_method(&prepared, &before, &who, &after, rules, &config, 0).unwrap()
+        };
+        // Sound by falling sureness: q0 right, q1 right, q3 wrong, q2 right, then q4, q5, q6 wrong, and q7, right, without a value.
+        let none = f64::NEG_INFINITY;
+        let result = compared(&[9.0, 8.0, 6.0, 7.0, 5.0, 4.0, 3.0, none, 2.0]);
+        let sound = &result.tasks[0];
+        // Of 16 pairs of a wrong and a right answer q3 wins against q0 and q1, the other three against q0, q1 and q2.
+        assert_eq!(sound.yardsticks.auroc.ranking, Some(11.0 / 16.0));
+        // Within easy q3 wins 2 of 3; within hard none of 3.
+        assert_eq!(sound.yardsticks.auroc.ranking_within, Some(2.0 / 6.0));
+        let risks = [0.0, 0.0, 1.0 / 3.0, 0.25, 0.4, 0.5, 4.0 / 7.0, 0.5];
+        let aurc = sound.risk_coverage.aurc.unwrap();
+        assert!((aurc - risks.iter().sum::<f64>() / 8.0).abs() < 1e-12, "{aurc}");
+        assert_eq!(result.missing, 1);
+        let empty = compared(&[none; 9]);
+        let row = &empty.tasks[0];
+        assert_eq!((row.yardsticks.auroc.ranking, row.risk_coverage.aurc, empty.missing), (None, None, 9));
     }
 
     #[test]

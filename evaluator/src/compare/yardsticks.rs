@@ -138,6 +138,8 @@ impl Yardsticks {
         let is_labelled = groups.iter().any(|group| known_share.contains_key(group));
         let refused = after.iter().map(|of| f64::from(u8::from(of.verdict == Verdict::Refused))).collect();
         let ranking: Option<Vec<f64>> = items.iter().map(|item| item.ranking).collect();
+        // A measure without a single value ranks nothing.
+        let ranking = ranking.filter(|ranking| ranking.iter().any(|value| value.is_finite()));
         let doubt = |sure: &Option<Vec<f64>>| {
             sure.as_ref().map(|sure| sure.iter().map(|value| -value).collect::<Vec<f64>>())
         };

@@ -2,6 +2,7 @@
 //! samples of the same prompt. No model, no files.
 
 pub(crate) mod answer_probability;
+pub(crate) mod logistic;
 pub(crate) mod meaning;
 pub(crate) mod option_probability;
 pub(crate) mod own_words;

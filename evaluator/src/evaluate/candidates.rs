@@ -1,5 +1,7 @@
 //! Who is compared in an evaluation, and whether each has what it works with.
 
+use idk_common::Problem;
+
 use crate::answer::subject::{NamedAdapter, Subject};
 use crate::config::EvalConfig;
 use crate::error::EvalError;
@@ -39,6 +41,15 @@ pub(super) fn check_possible(
         if subject.val.is_none() || (method.needs_samples() && subject.samples.is_none()) {
             return lacks(method, "is fitted on questions that were not given", "give `val` in [data]");
         }
+    }
+    let decoder_layers = subject.lalm.config.text.num_hidden_layers;
+    if has(Method::Probe) && subject.probe.is_none() {
+        let hint = "evaluate a recipe whose dataset is built (`idk-build RECIPE`)";
+        return lacks(Method::Probe, "is fitted on an IDK dataset that was not given", hint);
+    }
+    if let Some(layer) = config.probe.layers.iter().find(|&&layer| layer > decoder_layers) {
+        let what = format!("there is no layer {layer}: the model has 0 to {decoder_layers}");
+        return Err(EvalError::Config { problems: vec![Problem::of_key("eval", "probe.layers", &what)] });
     }
     if has(Method::Group) && subject.known_share.is_empty() {
         let hint = "evaluate a recipe whose dataset is built (`idk-build RECIPE`)";

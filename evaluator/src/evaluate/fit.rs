@@ -5,9 +5,10 @@ use idk_questions::Verdict;
 use crate::answer::ask::own_answer::{OwnAnswer, OwnAnswers};
 use crate::answer::prepare::Prepared;
 use crate::answer::record::Answer;
-use crate::answer::subject::Evaluation;
+use crate::answer::subject::{Evaluation, LabelledQuestions};
 use crate::compare::measures::Measured;
 use crate::compare::rules::{Rule, group_rule};
+use crate::doubt::logistic::LogisticRegression;
 use crate::doubt::samples::SampledAnswers;
 use crate::error::EvalError;
 use crate::method::Method;
@@ -18,6 +19,8 @@ pub(super) struct BaseAnswers<'a> {
     pub(super) prepared: &'a Prepared,
     pub(super) answers: &'a [Answer],
     pub(super) samples: Option<&'a SampledAnswers>,
+    /// The fitted probe, for the method of that name.
+    pub(super) probe: Option<&'a LogisticRegression>,
 }
 
 impl BaseAnswers<'_> {
@@ -26,6 +29,11 @@ impl BaseAnswers<'_> {
     /// # Errors
     /// As [`Evaluation::about_answers`].
     pub(super) fn measured(&self, run: &Evaluation<'_>, method: Method) -> Result<Measured, EvalError> {
+        if let (Method::Probe, Some(probe)) = (method, self.probe) {
+            let states = run.states("the questions", self.prepared)?;
+            let values = states.iter().map(|row| Some(probe.probability(row))).collect();
+            return Ok(Measured { method, values, replies: None });
+        }
         if !method.asks_about_answer() {
             return Ok(Measured::new(method, self.prepared, self.answers, self.samples));
         }
@@ -39,6 +47,18 @@ impl BaseAnswers<'_> {
         let replies = run.about_answers(method, self.prepared, &own_answers)?;
         Ok(Measured::of_replies(method, &replies))
     }
+}
+
+/// Fits the probe: from the hidden states at the end of a prompt to the share of samples that are wrong.
+///
+/// # Errors
+/// As [`Evaluation::states`].
+pub(super) fn fit_probe(
+    run: &Evaluation<'_>,
+    labelled: &LabelledQuestions,
+) -> Result<LogisticRegression, EvalError> {
+    let states = run.states("the IDK split", &labelled.prepared)?;
+    Ok(LogisticRegression::fit(&states, &labelled.wrong_share, run.config.probe.l2))
 }
 
 /// What a rule refuses by. `val`: what thresholds are fitted on; `like`: name and answers of the first method that runs a model.

@@ -32,7 +32,7 @@ use crate::report::html::{report_file, write_report};
 use crate::report::run_files::RunFiles;
 
 use self::candidates::{candidates, check_possible};
-use self::fit::{BaseAnswers, fit_rule};
+use self::fit::{BaseAnswers, fit_probe, fit_rule};
 
 /// What a method answered; a rule, what it refused by.
 struct MethodAnswers {
@@ -70,7 +70,14 @@ pub fn evaluate(
     let run = Evaluation { subject, config, prompts: &prompts, eval_dir, progress };
     let base = run.answers(&Method::Base.into(), prepared)?;
     write_answers(eval_dir, &Method::Base.into(), prepared, &base, None)?;
-    let on_test = BaseAnswers { prepared, answers: &base, samples: subject.samples.map(|of| &of.test) };
+    let is_probed = candidates.iter().any(|who| who.method == Method::Probe);
+    let probe = match subject.probe.filter(|_| is_probed) {
+        Some(labelled) => Some(fit_probe(&run, labelled)?),
+        None => None,
+    };
+    let probe = probe.as_ref();
+    let samples = subject.samples.map(|of| &of.test);
+    let on_test = BaseAnswers { prepared, answers: &base, samples, probe };
     let mut said: BTreeMap<&str, MethodAnswers> = BTreeMap::new();
     for who in candidates.iter().filter(|who| !who.method.is_rule()) {
         let answers = run.answers(who, prepared)?;
@@ -87,6 +94,7 @@ pub fn evaluate(
         prepared,
         answers,
         samples: subject.samples.map(|of| &of.val),
+        probe,
     });
     for who in candidates.iter().filter(|who| who.method.is_rule()) {
         let first = candidates.iter().find(|who| !who.method.is_rule());

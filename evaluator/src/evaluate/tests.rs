@@ -7,8 +7,9 @@ use idk_questions::PromptStyle;
 
 use super::*;
 use crate::answer::prepare::prepare;
-use crate::answer::subject::NamedAdapter;
+use crate::answer::subject::{LabelledQuestions, NamedAdapter};
 use crate::compare::results::RESULTS_FILE;
+use crate::config::ProbeConfig;
 use crate::report::html::REPORT_FILE;
 use crate::test_fixture::{config, features, lalm, named, questions};
 
@@ -33,6 +34,7 @@ fn try_run(
         run_dir: None,
         val: config.fits_on_val().then_some(&prepared),
         samples: None,
+        probe: None,
         provenance: &BTreeMap::new(),
     };
     evaluate(&subject, &prepared, config, 7, eval_dir, hidden)
@@ -72,6 +74,58 @@ fn an_evaluation_gives_the_same_bytes_again_and_on_one_thread() {
 }
 
 #[test]
+fn a_probe_is_fitted_on_labelled_questions_and_gives_the_same_bytes_again() {
+    let root = tempfile::tempdir().unwrap();
+    let (lalm, features) = (lalm(), features());
+    let hidden: NewProgress = |_, _| Progress::hidden();
+    let config = EvalConfig { methods: vec![Method::Probe], ..config() };
+    let set = prepare(
+        &Answerer::base(&lalm, &features),
+        &questions(),
+        &config,
+        PromptStyle::default(),
+        &[],
+        7,
+        hidden,
+    );
+    let prepared = set.unwrap();
+    let labelled = |wrong_share: Vec<f64>| LabelledQuestions { prepared: prepared.clone(), wrong_share };
+    let measured = |labelled: Option<&LabelledQuestions>, dir: &str, config: &EvalConfig| {
+        let known_share = BTreeMap::new();
+        let subject = Subject {
+            lalm: &lalm,
+            features: &features,
+            model_sha256: "m",
+            device: "cpu",
+            adapters: &[],
+            known_share: &known_share,
+            run_dir: None,
+            val: Some(&prepared),
+            samples: None,
+            probe: labelled,
+            provenance: &BTreeMap::new(),
+        };
+        evaluate(&subject, &prepared, config, 7, &root.path().join(dir), hidden)?;
+        let answers = fs::read_to_string(&root.path().join(dir).join("answers-probe.jsonl"))?;
+        let value = |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap()["measure"].as_f64();
+        Ok::<_, EvalError>(answers.lines().map(|line| value(line).unwrap()).collect::<Vec<f64>>())
+    };
+    // All four are asked alike but for what is heard: q0 and q2 are known, q1 and q3 are not.
+    let shares = labelled(vec![0.0, 1.0, 0.2, 1.0]);
+    let first = measured(Some(&shares), "first", &config).unwrap();
+    assert!(first[1] > first[0] && first[1] > first[2], "{first:?}");
+    assert_eq!(measured(Some(&shares), "again", &config).unwrap(), first);
+    assert!(bytes_of(&root.path().join("first")) == bytes_of(&root.path().join("again")));
+    let even = measured(Some(&labelled(vec![0.5; 4])), "even", &config).unwrap();
+    assert!(even.iter().all(|value| (value - 0.5).abs() < 1e-6), "{even:?}");
+    let error = measured(None, "none", &config).unwrap_err();
+    assert!(matches!(error, EvalError::Lacks { method: "probe", .. }), "{error}");
+    let deep = ProbeConfig { layers: vec![99], ..ProbeConfig::default() };
+    let error = measured(Some(&shares), "deep", &EvalConfig { probe: deep, ..config.clone() }).unwrap_err();
+    assert!(error.to_string().contains("there is no layer 99"), "{error}");
+}
+
+#[test]
 fn what_an_earlier_evaluation_left_does_not_stand_beside_new_results() {
     let root = tempfile::tempdir().unwrap();
     let lalm = lalm();
@@ -106,6 +160,7 @@ fn an_answer_does_not_depend_on_the_batch_and_options_have_finite_log_probabilit
                 run_dir: None,
                 val: None,
                 samples: None,
+                probe: None,
                 provenance: &BTreeMap::new(),
             },
             config: &config,

@@ -237,6 +237,7 @@ pub(super) mod tests {
             run_dir: None,
             val: None,
             samples: None,
+            probe: None,
             provenance: &BTreeMap::new(),
         };
         let config = config();

@@ -11,8 +11,8 @@ use crate::report::text_table::{Cell, TextTable, markdown};
 use crate::report::yardstick_table::rgi;
 
 /// What the columns are.
-pub(crate) const MEASURE_NOTE: &str = "AUROC within sub-categories (over all questions): is what the base model gets \
-    wrong doubted more than what it gets right?\nreadable: the same without answers that name no option. AURC: area under \
+pub(crate) const MEASURE_NOTE: &str = "AUROC within sub-categories (over all questions): is what the model gets wrong \
+    doubted more than what it gets right?\nreadable: the same without answers that name no option. AURC: area under \
     the risk-coverage curve, lower is better.\nThe other columns: with the threshold that was fitted on val \
     (explicit-option refuses by itself);\nrandom: RGI of refusing as many at random.";
 

@@ -4,6 +4,7 @@ mod next_token;
 pub(crate) mod prefill;
 pub(crate) mod sampling;
 pub(crate) mod score;
+pub(crate) mod states;
 
 use burn::tensor::Tensor;
 use idk_common::seed::Rng;

@@ -8,6 +8,7 @@ mod length;
 pub(crate) mod own_answer;
 mod prompt;
 pub(crate) mod single;
+mod states;
 mod task_agent;
 #[cfg(test)]
 mod tests;

@@ -1,0 +1,17 @@
+//! The hidden states of the model where it is about to answer.
+
+use crate::answer::ask::{Item, MethodRunner};
+use crate::error::EvalError;
+
+impl MethodRunner<'_> {
+    /// The hidden states of `layers` at the last token of each question's prompt.
+    ///
+    /// # Errors
+    /// [`EvalError::Model`].
+    pub(crate) fn states(&self, items: &[Item<'_>], layers: &[usize]) -> Result<Vec<Vec<f32>>, EvalError> {
+        let heard = self.hear(items)?;
+        let prompt = |question| self.chat(question, &self.opening(question.asked));
+        let prompts = heard.iter().map(prompt).collect::<Result<Vec<_>, _>>()?;
+        Ok(self.answerer.last_states(&prompts, layers)?)
+    }
+}
