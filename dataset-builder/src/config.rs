@@ -1,17 +1,16 @@
 //! `[build]`: how the base model is sampled and how its samples become labels and targets.
 
+use std::time::Duration;
+
 use idk_common::chat::AUDIO_TAG;
 use idk_common::text::terminal_safe;
 use idk_common::{Problem, Problems};
 use idk_model::SamplingConfig;
 use idk_questions::{AskedQuestion, Judgement, PromptStyle, is_refusal};
-use idk_server::ServerUrl;
+use idk_server::ServerSettings;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{BuildError, LABELLING_KEYS, SECTION};
-
-/// Each request under way has a thread.
-const MAX_CONCURRENCY: usize = 1024;
 
 /// What a known question is trained to answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -257,22 +256,21 @@ impl BuildConfig {
         }
     }
 
-    fn check_server(&self, problems: &mut Problems) {
-        if let Err(what) = ServerUrl::parse(&self.server_url) {
-            problems.add("server_url", what);
+    /// The server that samples.
+    pub(crate) fn server(&self) -> ServerSettings {
+        ServerSettings {
+            url: self.server_url.clone(),
+            model: self.server_model.clone(),
+            key_env: self.server_key_env.clone(),
+            concurrency: self.server_concurrency,
+            timeout: Duration::from_secs(self.server_timeout_s),
+            max_retries: self.server_max_retries,
+            ..ServerSettings::default()
         }
-        let model = "must be the name under which the server has the model";
-        problems.require(!self.server_model.trim().is_empty(), "server_model", model);
-        let begins_well = !self.server_key_env.starts_with(|c: char| c.is_ascii_digit());
-        let is_name =
-            begins_well && self.server_key_env.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-        let key = "must be the name of an environment variable, not the key itself";
-        problems.require(is_name, "server_key_env", key);
-        let concurrency = (1..=MAX_CONCURRENCY).contains(&self.server_concurrency);
-        problems.require(concurrency, "server_concurrency", "must be between 1 and 1024");
-        let timeout = (1..=86_400).contains(&self.server_timeout_s);
-        problems.require(timeout, "server_timeout_s", "must be between 1 and 86400 (a day)");
-        problems.require(self.server_max_retries <= 20, "server_max_retries", "must be at most 20");
+    }
+
+    fn check_server(&self, problems: &mut Problems) {
+        self.server().check(problems);
         let hot = self.temperature > 2.0;
         problems.require(!hot, "temperature", "must be at most 2 for a server");
         let at_once = "is not for a server, which draws all samples of a question at once";

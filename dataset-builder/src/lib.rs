@@ -41,6 +41,7 @@ pub use label::relabel::{relabel, relabel_to};
 pub use sample::answers::sample_answers;
 pub use sample::identity::{SamplingIdentity, SamplingSettings};
 pub use sample::merge::SampledParts;
+pub use sample::model::SampledModel;
 pub use sample::part::SamplingPart;
 pub use sample::shards::{partial_sampling, remove_shards};
 pub use sample::stage::{BuildInputs, PartReport, sample_part};

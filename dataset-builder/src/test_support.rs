@@ -13,6 +13,7 @@ use crate::control::Control;
 use crate::error::BuildError;
 use crate::format::sampled::Provenance;
 use crate::label::finish::BuildReport;
+use crate::sample::model::SampledModel;
 use crate::sample::stage::BuildInputs;
 
 fn fixture() -> PathBuf {
@@ -67,8 +68,13 @@ pub(crate) fn run(
 ) -> Result<BuildReport, BuildError> {
     let features = features();
     let answerer = Answerer::base(lalm, &features);
-    let inputs =
-        BuildInputs { answerer: &answerer, set, config, seed: 7, provenance: &Provenance::default() };
+    let inputs = BuildInputs {
+        model: SampledModel::Folder(&answerer),
+        set,
+        config,
+        seed: 7,
+        provenance: &Provenance::default(),
+    };
     build(&inputs, out, &Control::silent())
 }
 

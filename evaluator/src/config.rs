@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 use crate::error::EvalError;
 use crate::method::{ADAPTER_NAME_RULE, Method, is_adapter_name};
 
+/// What an adapter that a server has is given with, before its name there.
+const SERVER_PREFIX: &str = "server:";
+
 /// How a question that has options is answered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -63,7 +66,8 @@ pub struct EvalConfig {
     pub limit: Option<usize>,
     /// Stop if more than this share of the questions cannot be used. Default 0.05.
     pub max_rejected_share: f64,
-    /// Adapters in addition to the run's own, each as `NAME=FOLDER`.
+    /// Adapters in addition to the run's own, each as `NAME=FOLDER`, or as `NAME=server:ITS_NAME` one that the server of
+    /// [model] has.
     pub adapters: Vec<String>,
     /// What the threshold of a measure of doubt makes as large as possible on the questions of `val` in [data]: `youden` or
     /// `rgi`. Default `youden`.
@@ -239,14 +243,23 @@ impl EvalConfig {
         self.methods.iter().any(|method| method.needs_samples())
     }
 
-    /// Names and folders of `adapters`.
+    /// The adapters that a server has: the name of each, and that on the server.
+    pub fn served_adapters(&self) -> Vec<(String, String)> {
+        let entries = self.adapters.iter().filter_map(|entry| entry.split_once('='));
+        let served = entries.filter_map(|(name, place)| Some((name, place.strip_prefix(SERVER_PREFIX)?)));
+        served.map(|(name, on_server)| (name.to_owned(), on_server.to_owned())).collect()
+    }
+
+    /// Names and folders of `adapters`, without those of a server.
     ///
     /// # Errors
     /// [`EvalError::Config`] for entries without a name, names that cannot be one, and names that come twice.
     pub fn named_adapters(&self) -> Result<Vec<(String, PathBuf)>, EvalError> {
         let mut problems = Problems::of_section("eval");
         let named = self.read_adapters(&mut problems);
-        none_of(problems.into_vec()).map(|()| named)
+        none_of(problems.into_vec())?;
+        let is_folder = |place: &PathBuf| !place.to_string_lossy().starts_with(SERVER_PREFIX);
+        Ok(named.into_iter().filter(|(_, place)| is_folder(place)).collect())
     }
 
     /// The entries of `adapters` that can be used.
@@ -261,6 +274,8 @@ impl EvalConfig {
                 Some(format!("has `{name}`, which cannot name an adapter: {ADAPTER_NAME_RULE}"))
             } else if name == Method::Adapter.name() {
                 Some(format!("has `{name}`, which is the run's own adapter: give this one another name"))
+            } else if folder == SERVER_PREFIX {
+                Some(format!("has `{entry}`, which does not name an adapter of the server"))
             } else if named.iter().any(|(other, _)| other == name) {
                 Some(format!("has `{name}` for two adapters"))
             } else {
@@ -281,6 +296,7 @@ impl EvalConfig {
             name.unwrap_or_else(|| path.to_owned())
         };
         let names = self.adapters.iter().map(|entry| match entry.split_once('=') {
+            Some((_, place)) if place.starts_with(SERVER_PREFIX) => entry.clone(),
             Some((name, folder)) => format!("{name}={}", last(folder)),
             None => entry.clone(),
         });

@@ -10,6 +10,7 @@ use idk_common::{CommonError, Problem};
 use idk_model::ModelError;
 use idk_questions::QuestionError;
 use idk_questions::reason::listed_with_first;
+use idk_server::ServerError;
 
 /// Everything that can go wrong while a test set is answered or scored.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +23,10 @@ pub enum EvalError {
     /// The model could not be run.
     #[error(transparent)]
     Model(#[from] ModelError),
+
+    /// A server did not answer.
+    #[error(transparent)]
+    Server(#[from] ServerError),
 
     /// The questions could not be read.
     #[error(transparent)]
@@ -134,6 +139,7 @@ impl Diagnose for EvalError {
         match self {
             Self::Common(error) => error.exit_kind(),
             Self::Model(error) => error.exit_kind(),
+            Self::Server(error) => error.exit_kind(),
             Self::Questions(error) | Self::Answers { source: error, .. } => error.exit_kind(),
             Self::Config { .. } | Self::Template { .. } | Self::Lacks { .. } => ExitKind::Usage,
             Self::NoResults { .. } => ExitKind::MissingInput,
@@ -148,6 +154,7 @@ impl Diagnose for EvalError {
         let hint = match self {
             Self::Common(error) => return error.hint(),
             Self::Model(error) => return error.hint(),
+            Self::Server(error) => return error.hint(),
             Self::Questions(error) | Self::Answers { source: error, .. } => return error.hint(),
             Self::Config { .. } => return None,
             Self::Template { .. } => "the placeholders of every prompt are in docs/guide/evaluate.md",

@@ -9,6 +9,7 @@
 //! - [`score_files`]: stored answers, without a model
 
 mod answer;
+mod backend;
 mod compare;
 mod config;
 mod doubt;
@@ -30,6 +31,7 @@ pub use answer::run::answer_plainly;
 pub use answer::store::STORE_DIR;
 pub use answer::stored::read_answers;
 pub use answer::subject::{LabelledQuestions, NamedAdapter, Subject};
+pub use backend::{Backend, Served};
 pub use compare::abstention::{AbstentionResult, AbstentionResults};
 pub use compare::groups::{GroupCounts, GroupResult, Grouping};
 pub use compare::methods::{ALL, MethodResult, ReadableResult, TaskResult, compare_method, known_shares};

@@ -133,6 +133,16 @@ impl Method {
         matches!(self, Self::PTrue | Self::VerbalisedConfidence | Self::SelfVerification)
     }
 
+    /// Whether it compares how likely given texts are as the answer.
+    pub(crate) fn compares_texts(self) -> bool {
+        matches!(self, Self::Threshold | Self::OptionProbability | Self::PTrue | Self::SelfVerification)
+    }
+
+    /// Whether it is made from log-probabilities of answers or samples.
+    pub(crate) fn needs_log_probs(self) -> bool {
+        matches!(self, Self::OnePass | Self::Perplexity) || self.needs_samples()
+    }
+
     /// Whether it is higher the less sure the model is; the other measures are lower.
     pub fn grows_with_doubt(self) -> bool {
         matches!(self, Self::Perplexity | Self::Probe) || self.is_entropy()

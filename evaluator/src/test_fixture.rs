@@ -55,7 +55,7 @@ pub(crate) fn named(name: &str, lalm: &Lalm) -> NamedAdapter {
 
 pub(crate) fn prepared(lalm: &Lalm, config: &EvalConfig) -> Prepared {
     let features = features();
-    let answerer = Answerer::base(lalm, &features);
-    prepare(&answerer, &questions(), config, PromptStyle::default(), &[], 7, |_, _| Progress::hidden())
+    let backend = Answerer::base(lalm, &features).into();
+    prepare(&backend, &questions(), config, PromptStyle::default(), &[], 7, |_, _| Progress::hidden())
         .unwrap()
 }

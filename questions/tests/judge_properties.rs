@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use idk_questions::{Judgement, Question, judge, shuffled};
+use idk_questions::{Judgement, Question, is_refusal, judge, shuffled};
 use serde_json::Value;
 
 fn question(choices: &[&str]) -> Question {
@@ -15,7 +15,7 @@ fn question(choices: &[&str]) -> Question {
     }
 }
 
-/// The replies of the fixtures, each with its question.
+/// The replies of the fixtures, each with its question; open questions aside.
 #[expect(clippy::expect_used, reason = "a helper of tests")]
 fn replies() -> Vec<(Question, String)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
@@ -24,7 +24,9 @@ fn replies() -> Vec<(Question, String)> {
         for row in idk_common::json::read_jsonl::<Value>(&folder.join(name)).expect("a fixture") {
             let choices: Vec<&str> =
                 row["choices"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-            replies.push((question(&choices), row["reply"].as_str().unwrap_or_default().to_owned()));
+            if !choices.is_empty() {
+                replies.push((question(&choices), row["reply"].as_str().unwrap_or_default().to_owned()));
+            }
         }
     }
     replies
@@ -95,6 +97,7 @@ fn an_option_that_is_denied_asked_about_or_supposed_is_never_read() {
         !["no", "not", "none", "neither", "No", "False", "Yes", "True"]
             .iter()
             .any(|word| option.contains(word))
+            && !is_refusal(option)
     };
     for choices in sets {
         let question = question(&choices.iter().map(String::as_str).collect::<Vec<_>>());

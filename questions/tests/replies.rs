@@ -7,16 +7,21 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use idk_questions::{Judgement, Question, judge};
+use idk_questions::{Judgement, Question, Verdict, judge};
 use serde::Deserialize;
 use serde_json::Value;
 
 #[derive(Deserialize)]
 struct Case {
     kind: String,
+    /// Empty for an open question.
     choices: Vec<String>,
+    /// The answer to an open question.
+    #[serde(default)]
+    answer: String,
     reply: String,
-    /// The option as an index, `"R"` for a refusal, `null` for no answer that can be read.
+    /// The option as an index, `"R"` for a refusal, `null` for no answer that can be read. To an open question, whether the
+    /// reply is right, or `"R"`.
     right: Value,
     /// What the judge says instead, `"unparsed"` for nothing that can be read, where `docs/reference/scorers.md` gives the
     /// reason.
@@ -34,10 +39,11 @@ fn cases(path: &Path) -> Vec<Case> {
 }
 
 fn reading(case: &Case) -> Value {
-    let question =
-        Question { choices: case.choices.clone(), answer: case.choices[0].clone(), ..Question::default() };
+    let answer = case.choices.first().unwrap_or(&case.answer).clone();
+    let question = Question { choices: case.choices.clone(), answer, ..Question::default() };
     match judge(&case.reply, &question) {
         Judgement::REFUSED => "R".into(),
+        judgement if case.choices.is_empty() => (judgement.verdict == Verdict::Correct).into(),
         Judgement::UNPARSED if case.policy.is_some() => "unparsed".into(),
         judgement => judgement.choice.into(),
     }

@@ -1,7 +1,7 @@
 //! A server that is ready to be asked, and the patience with which it is asked.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::error::ServerError;
@@ -10,27 +10,11 @@ use crate::http::{HttpClient, HttpReply, NoReply, STOP_POLL};
 use crate::reply::{Expected, ServerAnswer, answers};
 use crate::request::{Decoding, ServerPrompt, body};
 use crate::retry::{MAX_ASKED_WAIT, asked_wait, backoff, is_passing};
+use crate::settings::{ServerLogProbs, ServerSettings};
 use crate::url::ServerUrl;
 
 /// Wait before the second attempt, at most; it doubles from there.
 const FIRST_WAIT: Duration = Duration::from_millis(500);
-
-/// Where a server is and how patiently it is asked.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ServerSettings {
-    /// Base of the API, such as `http://localhost:8000/v1`.
-    pub url: String,
-    /// The name under which the server has the model.
-    pub model: String,
-    /// Name of the environment variable that holds the API key; none when empty.
-    pub key_env: String,
-    /// Requests that are under way together, at least 1.
-    pub concurrency: usize,
-    /// Time for a whole request, from the connection to the last byte of the reply.
-    pub timeout: Duration,
-    /// How often a request that failed is sent again.
-    pub max_retries: u32,
-}
 
 /// An OpenAI-compatible server.
 pub struct Server {
@@ -38,9 +22,9 @@ pub struct Server {
     http: HttpClient,
     /// Never printed.
     api_key: Option<String>,
-    model: String,
-    pub(crate) concurrency: usize,
-    max_retries: u32,
+    pub(crate) settings: ServerSettings,
+    /// What the server puts behind every answer; asked for once.
+    pub(crate) answer_end: Mutex<Option<Vec<u32>>>,
     pub(crate) first_wait: Duration,
 }
 
@@ -80,11 +64,16 @@ impl Server {
             url,
             http,
             api_key,
-            model: settings.model.clone(),
-            concurrency: settings.concurrency,
-            max_retries: settings.max_retries,
+            settings: settings.clone(),
+            answer_end: Mutex::new(None),
             first_wait: FIRST_WAIT,
         })
+    }
+
+    /// How it was opened.
+    #[must_use]
+    pub fn settings(&self) -> &ServerSettings {
+        &self.settings
     }
 
     /// The answers to one prompt, in the order of their seeds; `None` if `stopped` said so before they came.
@@ -98,12 +87,13 @@ impl Server {
         decoding: &Decoding,
         stopped: &dyn Fn() -> bool,
     ) -> Result<Option<Vec<ServerAnswer>>, ServerError> {
-        let body = Arc::from(body(&self.model, prompt, decoding)?);
+        let body = Arc::from(body(&self.settings, prompt, decoding)?);
         let Some(reply) = self.ask(&prompt.id, &body, prompt.seed, stopped)? else { return Ok(None) };
         let expected = Expected {
             choices: decoding.choices,
             max_new_tokens: prompt.max_new_tokens(decoding),
-            prompt_ids: &prompt.token_ids,
+            log_probs: self.settings.log_probs != ServerLogProbs::None,
+            prompt_ids: prompt.token_ids.as_deref(),
             only: &prompt.only,
         };
         let answers =
@@ -126,7 +116,7 @@ impl Server {
             let Some(reply) = self.http.post(body, stopped).map_err(ServerError::Thread)? else { break };
             let (trouble, wait) = match reply.map_or_else(unanswered, judge) {
                 Attempt::Done(reply) => return Ok(Some(reply)),
-                Attempt::Again(trouble, wait) if attempt <= self.max_retries => (trouble, wait),
+                Attempt::Again(trouble, wait) if attempt <= self.settings.max_retries => (trouble, wait),
                 Attempt::Again(trouble, _) | Attempt::Never(trouble) => {
                     return Err(self.failure(question_id, attempt, trouble).into());
                 }
@@ -151,7 +141,7 @@ impl Server {
     }
 
     /// A reply that came, but is of no use.
-    fn unusable(&self, question_id: &str, fault: ServerFault, what: String) -> Box<ServerFailure> {
+    pub(crate) fn unusable(&self, question_id: &str, fault: ServerFault, what: String) -> Box<ServerFailure> {
         self.failure(question_id, 1, Trouble { fault, status: Some(200), what })
     }
 

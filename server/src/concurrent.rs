@@ -7,8 +7,11 @@ use crate::error::ServerError;
 use crate::reply::ServerAnswer;
 use crate::request::{Decoding, ServerPrompt};
 
-/// What became of one prompt; nothing if the others ended before.
-type Outcome<E> = Option<Result<Vec<ServerAnswer>, E>>;
+/// What became of one request; nothing if the others ended before.
+type Outcome<T, E> = Option<Result<T, E>>;
+
+/// One of several requests: its place, and a question that says whether to stop waiting.
+pub(crate) type Ask<'a, T, E> = dyn Fn(usize, &dyn Fn() -> bool) -> Result<Option<T>, E> + Sync + 'a;
 
 impl Server {
     /// The answers to `count` prompts, in their order; `None` if `stop` was set before all of them came.
@@ -27,17 +30,32 @@ impl Server {
         prompt: &(dyn Fn(usize) -> Result<ServerPrompt, E> + Sync),
         answered: &(dyn Fn() + Sync),
     ) -> Result<Option<Vec<Vec<ServerAnswer>>>, E> {
+        let ask =
+            |place: usize, stopped: &dyn Fn() -> bool| Ok(self.answer(&prompt(place)?, decoding, stopped)?);
+        self.ask_all(count, stop, &ask, answered)
+    }
+
+    /// What `ask` gives for each of `count` places, in their order; `None` if `stop` was set before.
+    ///
+    /// # Errors
+    /// As [`Server::answer_all`].
+    pub(crate) fn ask_all<T: Send, E: From<ServerError> + Send>(
+        &self,
+        count: usize,
+        stop: &AtomicBool,
+        ask: &Ask<'_, T, E>,
+        answered: &(dyn Fn() + Sync),
+    ) -> Result<Option<Vec<T>>, E> {
         let (next, failed) = (AtomicUsize::new(0), AtomicBool::new(false));
         let stopped = || stop.load(Ordering::Relaxed) || failed.load(Ordering::Relaxed);
         let work = || {
-            let mut done: Vec<(usize, Outcome<E>)> = Vec::new();
+            let mut done: Vec<(usize, Outcome<T, E>)> = Vec::new();
             while !stopped() {
                 let place = next.fetch_add(1, Ordering::Relaxed);
                 if place >= count {
                     break;
                 }
-                let answer = |prompt: ServerPrompt| Ok(self.answer(&prompt, decoding, &stopped)?);
-                let outcome = prompt(place).and_then(answer).transpose();
+                let outcome = ask(place, &stopped).transpose();
                 match &outcome {
                     Some(Ok(_)) => answered(),
                     // The others need not wait for what cannot be completed.
@@ -47,10 +65,9 @@ impl Server {
             }
             done
         };
-        let mut outcomes = run_on_threads(self.concurrency.min(count), &work)?;
+        let mut outcomes = run_on_threads(self.settings.concurrency.min(count), &work)?;
         outcomes.sort_by_key(|(place, _)| *place);
-        let answers: Result<Vec<Vec<ServerAnswer>>, E> =
-            outcomes.into_iter().filter_map(|(_, outcome)| outcome).collect();
+        let answers: Result<Vec<T>, E> = outcomes.into_iter().filter_map(|(_, outcome)| outcome).collect();
         match answers {
             // Who asked to stop is told just that; the same command meets the failure again.
             Err(_) if stop.load(Ordering::Relaxed) => Ok(None),

@@ -11,7 +11,7 @@ pub enum ServerError {
     /// A setting that cannot be used; nothing was sent.
     #[error("{key}: {what}")]
     Setting {
-        /// The key of `[build]`.
+        /// The key, as a recipe has it.
         key: &'static str,
         /// What is wrong with its value.
         what: String,
@@ -51,7 +51,7 @@ impl Diagnose for ServerError {
         match self {
             Self::Setting { .. } | Self::Clips { .. } => None,
             Self::Unanswered(failure) => Some(failure.hint()),
-            Self::Thread(_) => Some("lower `server_concurrency` in [build]".to_owned()),
+            Self::Thread(_) => Some("lower `server_concurrency`".to_owned()),
         }
     }
 }

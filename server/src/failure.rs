@@ -83,21 +83,21 @@ impl ServerFailure {
     pub fn hint(&self) -> String {
         match self.fault {
             ServerFault::Unreachable => {
-                "is the server up and its model loaded? look at `server_url` and `server_timeout_s` in [build], then \
+                "is the server up and its model loaded? look at `server_url` and `server_timeout_s`, then \
                  give the same command again"
             }
             ServerFault::Failing => {
                 "look at the server's log; a server with a limit on queued requests counts each of the n_samples: \
-                 lower `server_concurrency` in [build], or raise `server_max_retries`"
+                 lower `server_concurrency`, or raise `server_max_retries`"
             }
             ServerFault::WrongUrl => {
-                "`server_url` in [build] must be the base of the API, e.g. http://localhost:8000/v1"
+                "`server_url` must be the base of the API, e.g. http://localhost:8000/v1"
             }
             ServerFault::NoSuchModel => {
-                "`server_model` in [build] must be the served name: see GET /v1/models of the server"
+                "`server_model` must be the served name: see GET /v1/models of the server"
             }
             ServerFault::Denied => {
-                "put the server's API key into an environment variable and its name into `server_key_env` in [build]"
+                "put the server's API key into an environment variable and its name into `server_key_env`"
             }
             ServerFault::Refused => {
                 "look at the server's log; if it is this question alone, take it out of the question file"
@@ -107,17 +107,18 @@ impl ServerFailure {
                  trusted if SSL_CERT_FILE names it"
             }
             ServerFault::TooLarge => {
-                "no chat completion is that large: look at what answers at `server_url` in [build]; if it is the right \
+                "no chat completion is that large: look at what answers at `server_url`; if it is the right \
                  server, lower `n_samples` or `max_new_tokens`"
             }
             ServerFault::BadReply => {
-                "the server must give `n` choices with `logprobs`, as vLLM does: see docs/guide/server.md"
+                "the server must give what was asked for, as vLLM does, or be asked for less (`server_log_probs`): see \
+                 docs/guide/server.md"
             }
             ServerFault::OtherPrompt => {
                 "[model] path must be the folder that is served, and the server must use its own chat template"
             }
             ServerFault::ContextTooSmall => {
-                "serve the model with a larger context (`--max-model-len` of vLLM), or lower `max_new_tokens` in [build]"
+                "serve the model with a larger context (`--max-model-len` of vLLM), or lower `max_new_tokens`"
             }
         }
         .to_owned()

@@ -11,10 +11,10 @@ use crate::failure::{ServerFault, excerpt};
 pub struct ServerAnswer {
     /// What the model said.
     pub text: String,
-    /// Sum of the log-probabilities of its tokens, the end token included, in nats.
-    pub log_prob: f64,
+    /// Sum of the log-probabilities of its tokens, the end token included, in nats; `None` if they were not asked for.
+    pub log_prob: Option<f64>,
     /// How many tokens these are.
-    pub tokens: usize,
+    pub tokens: Option<usize>,
 }
 
 /// What a usable reply must show.
@@ -22,8 +22,10 @@ pub struct ServerAnswer {
 pub(crate) struct Expected<'a> {
     pub(crate) choices: usize,
     pub(crate) max_new_tokens: usize,
-    /// The prompt as the local tokenizer has it.
-    pub(crate) prompt_ids: &'a [u32],
+    /// Whether each answer must have its log-probabilities.
+    pub(crate) log_probs: bool,
+    /// The prompt as the local tokenizer has it, where there is one.
+    pub(crate) prompt_ids: Option<&'a [u32]>,
     /// The only texts that an answer may be; any where it is empty.
     pub(crate) only: &'a [String],
 }
@@ -88,8 +90,8 @@ pub(crate) fn answers(
     if completion.choices.iter().enumerate().any(|(place, choice)| choice.index != place) {
         return Err(bad("two choices have the same index".to_owned()));
     }
-    if let Some(ids) = &completion.prompt_token_ids {
-        check_prompt(ids, expected.prompt_ids)?;
+    if let (Some(theirs), Some(ours)) = (&completion.prompt_token_ids, expected.prompt_ids) {
+        check_prompt(theirs, ours)?;
     }
     completion.choices.into_iter().map(|choice| answer(choice, expected)).collect()
 }
@@ -98,11 +100,6 @@ fn answer(choice: Choice, expected: &Expected<'_>) -> Result<ServerAnswer, (Serv
     let max_new_tokens = expected.max_new_tokens;
     let bad = |what: &str| (ServerFault::BadReply, format!("choice {} {what}", choice.index));
     let text = choice.message.content.ok_or_else(|| bad("has no content"))?;
-    let tokens = choice
-        .logprobs
-        .and_then(|logprobs| logprobs.content)
-        .filter(|tokens| !tokens.is_empty())
-        .ok_or_else(|| bad("has no log-probabilities"))?;
     // A server that does not know the field answers as if it were not there.
     if !expected.only.is_empty() && !expected.only.contains(&text) {
         let said = excerpt(text.as_bytes());
@@ -110,6 +107,14 @@ fn answer(choice: Choice, expected: &Expected<'_>) -> Result<ServerAnswer, (Serv
             "is `{said}`, none of the answers in `structured_outputs`, which vLLM knows from 0.11 on"
         )));
     }
+    if !expected.log_probs {
+        return Ok(ServerAnswer { text, log_prob: None, tokens: None });
+    }
+    let tokens = choice
+        .logprobs
+        .and_then(|logprobs| logprobs.content)
+        .filter(|tokens| !tokens.is_empty())
+        .ok_or_else(|| bad("has no log-probabilities"))?;
     // Rounding may take the logarithm of 1 a little above 0.
     if tokens.iter().any(|token| !token.logprob.is_finite() || token.logprob > 1e-3) {
         return Err(bad("has a log-probability above 0"));
@@ -128,11 +133,11 @@ fn answer(choice: Choice, expected: &Expected<'_>) -> Result<ServerAnswer, (Serv
     if !log_prob.is_finite() {
         return Err(bad("is of no use: the sum of its log-probabilities is not finite"));
     }
-    Ok(ServerAnswer { text, log_prob, tokens: tokens.len() })
+    Ok(ServerAnswer { text, log_prob: Some(log_prob), tokens: Some(tokens.len()) })
 }
 
 /// Another template, another tokenizer, a shorter window or a cut prompt: each shows in the ids.
-fn check_prompt(theirs: &[u32], ours: &[u32]) -> Result<(), (ServerFault, String)> {
+pub(crate) fn check_prompt(theirs: &[u32], ours: &[u32]) -> Result<(), (ServerFault, String)> {
     if theirs == ours {
         return Ok(());
     }
@@ -155,7 +160,7 @@ mod tests {
     use super::*;
 
     const EXPECTED: Expected<'static> =
-        Expected { choices: 2, max_new_tokens: 3, prompt_ids: &[4, 5, 6], only: &[] };
+        Expected { choices: 2, max_new_tokens: 3, log_probs: true, prompt_ids: Some(&[4, 5, 6]), only: &[] };
 
     fn choice(index: usize, text: &str, log_probs: &[f64], finish: &str) -> Value {
         let tokens: Vec<Value> =
@@ -175,7 +180,11 @@ mod tests {
 
     #[test]
     fn answers_come_in_the_order_of_their_index_with_the_sum_of_their_log_probs() {
-        let answer = |text: &str, log_prob, tokens| ServerAnswer { text: text.to_owned(), log_prob, tokens };
+        let answer = |text: &str, log_prob, tokens| ServerAnswer {
+            text: text.to_owned(),
+            log_prob: Some(log_prob),
+            tokens: Some(tokens),
+        };
         assert_eq!(read(&good()).unwrap(), [answer("", -2.0, 1), answer("cat", -1.75, 3)]);
     }
 
@@ -199,6 +208,20 @@ mod tests {
         let mut reply = good();
         reply["prompt_token_ids"] = Value::Null;
         read(&reply).unwrap();
+    }
+
+    #[test]
+    fn log_probabilities_that_were_not_asked_for_need_not_come() {
+        let expected = Expected { log_probs: false, ..EXPECTED };
+        let mut reply = good();
+        reply["choices"]
+            .as_array_mut()
+            .unwrap()
+            .iter_mut()
+            .for_each(|choice| choice["logprobs"] = Value::Null);
+        assert!(read(&reply).is_err());
+        let seen = answers(reply.to_string().as_bytes(), &expected).unwrap();
+        assert_eq!(seen.iter().map(|answer| answer.log_prob).collect::<Vec<_>>(), [None, None]);
     }
 
     #[test]

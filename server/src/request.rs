@@ -8,6 +8,7 @@ use idk_common::seed::derive_seed;
 use serde_json::{Value, json};
 
 use crate::error::ServerError;
+use crate::settings::{ServerApi, ServerLogProbs, ServerSettings};
 
 /// What a server is asked about one question.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -20,8 +21,10 @@ pub struct ServerPrompt {
     pub clips: Vec<Vec<u8>>,
     /// Seed of the first answer; the server draws answer `i` with this plus `i`. [`first_seed`] makes one.
     pub seed: u64,
-    /// The prompt as the local tokenizer has it: a server that returns its own must have the same.
-    pub token_ids: Vec<u32>,
+    /// The prompt as the local tokenizer has it: a server that returns its own must have the same. `None` without one.
+    pub token_ids: Option<Vec<u32>>,
+    /// The name of another model than that of [`ServerSettings`], such as that of a LoRA adapter.
+    pub model: Option<String>,
     /// The only answers that may be given; any where it is empty. They are never cut.
     pub only: Vec<String>,
 }
@@ -77,41 +80,71 @@ pub fn has_special_token(text: &str) -> bool {
 ///
 /// # Errors
 /// [`ServerError::Clips`] if the chat has more or fewer recordings than there are clips.
-pub(crate) fn body(model: &str, prompt: &ServerPrompt, decoding: &Decoding) -> Result<Vec<u8>, ServerError> {
+pub(crate) fn body(
+    settings: &ServerSettings,
+    prompt: &ServerPrompt,
+    decoding: &Decoding,
+) -> Result<Vec<u8>, ServerError> {
+    let max_new_tokens = prompt.max_new_tokens(decoding);
+    let mut request = json!({
+        "model": prompt.model.as_ref().unwrap_or(&settings.model),
+        "messages": messages_json(prompt)?,
+        "n": decoding.choices,
+        "seed": prompt.seed,
+        "temperature": decoding.temperature,
+        "top_p": decoding.top_p,
+        "max_completion_tokens": max_new_tokens,
+        "stream": false,
+    });
+    if settings.log_probs != ServerLogProbs::None {
+        request["logprobs"] = true.into();
+    }
+    if settings.api == ServerApi::Vllm {
+        add_fields_of_vllm(&mut request, prompt, decoding, max_new_tokens);
+    }
+    Ok(request.to_string().into_bytes())
+}
+
+/// What only vLLM and servers like it know.
+fn add_fields_of_vllm(
+    request: &mut Value,
+    prompt: &ServerPrompt,
+    decoding: &Decoding,
+    max_new_tokens: usize,
+) {
+    let top_k = if decoding.top_k == 0 { Value::from(-1) } else { Value::from(decoding.top_k) };
+    let fields = [
+        ("top_k", top_k),
+        ("min_p", 0.0.into()),
+        ("repetition_penalty", decoding.repetition_penalty.into()),
+        ("presence_penalty", 0.0.into()),
+        ("frequency_penalty", 0.0.into()),
+        // The older name, for servers that do not know the other.
+        ("max_tokens", max_new_tokens.into()),
+        ("stop_token_ids", decoding.stop_token_ids.clone().into()),
+        ("top_logprobs", 0.into()),
+        ("return_token_ids", true.into()),
+    ];
+    for (name, value) in fields {
+        request[name] = value;
+    }
+    if !prompt.only.is_empty() {
+        // vLLM 0.11 and newer; 0.12 dropped the older `guided_choice`, and ignores it.
+        request["structured_outputs"] = json!({ "choice": prompt.only });
+    }
+}
+
+/// The chat with its recordings.
+///
+/// # Errors
+/// As [`body`].
+pub(crate) fn messages_json(prompt: &ServerPrompt) -> Result<Vec<Value>, ServerError> {
     let (messages, clips) = (audio_count(&prompt.messages), prompt.clips.len());
     if messages != clips {
         return Err(ServerError::Clips { question: prompt.id.clone(), messages, clips });
     }
     let mut clips = prompt.clips.iter();
-    let messages: Vec<Value> =
-        prompt.messages.iter().map(|message| message_json(message, &mut clips)).collect();
-    let max_new_tokens = prompt.max_new_tokens(decoding);
-    let mut request = json!({
-        "model": model,
-        "messages": messages,
-        "n": decoding.choices,
-        "seed": prompt.seed,
-        "temperature": decoding.temperature,
-        "top_p": decoding.top_p,
-        "top_k": if decoding.top_k == 0 { Value::from(-1) } else { Value::from(decoding.top_k) },
-        "min_p": 0.0,
-        "repetition_penalty": decoding.repetition_penalty,
-        "presence_penalty": 0.0,
-        "frequency_penalty": 0.0,
-        "max_completion_tokens": max_new_tokens,
-        // The older name, for servers that do not know the other.
-        "max_tokens": max_new_tokens,
-        "stop_token_ids": decoding.stop_token_ids,
-        "logprobs": true,
-        "top_logprobs": 0,
-        "return_token_ids": true,
-        "stream": false,
-    });
-    if !prompt.only.is_empty() {
-        // vLLM 0.11 and newer; 0.12 dropped the older `guided_choice`, and ignores it.
-        request["structured_outputs"] = json!({ "choice": prompt.only });
-    }
-    Ok(request.to_string().into_bytes())
+    Ok(prompt.messages.iter().map(|message| message_json(message, &mut clips)).collect())
 }
 
 fn message_json<'a>(message: &Message, clips: &mut impl Iterator<Item = &'a Vec<u8>>) -> Value {

@@ -226,11 +226,11 @@ pub(super) fn bare_subject(model: &BaseModel) -> Subject<'_> {
     static NONE: BTreeMap<String, f64> = BTreeMap::new();
     static NO_NAMES: BTreeMap<String, String> = BTreeMap::new();
     Subject {
-        lalm: &model.lalm,
-        features: &model.features,
+        backend: model.answerer().into(),
         model_sha256: &model.sha256,
         device: &model.device,
         adapters: &[],
+        served_adapters: &[],
         known_share: &NONE,
         run_dir: None,
         val: None,
@@ -253,7 +253,7 @@ pub(super) fn prepare_set(
     let config = EvalConfig { limit, ..recipe.eval.clone() };
     let loaded = questions::load(data, set, questions_dir, config.max_rejected_share)?;
     Ok(prepare(
-        &model.answerer(),
+        &model.answerer().into(),
         &loaded.set,
         &config,
         build.prompt,

@@ -1,6 +1,8 @@
 //! What is wrong with a recipe beyond the types of its values: ranges, and keys that need each other.
 
 use idk_common::Problem;
+use idk_evaluator::AnswerBy;
+use idk_server::ServerApi;
 use idk_trainer::{BestMetric, MethodKind, RowKind};
 
 use super::{KeyLines, Recipe, RecipeProblem, TransferConfig};
@@ -11,6 +13,7 @@ impl Recipe {
         let mut found = self.of_sections();
         self.check_evaluations(&mut found);
         self.check_experiments(&mut found);
+        self.check_server(&mut found);
         problems.extend(found.into_iter().map(|problem| RecipeProblem::at(places, problem)));
     }
 
@@ -63,6 +66,39 @@ impl Recipe {
         if self.eval.fits_on_val() && !questions {
             let what = "the thresholds of measures of doubt, such as `threshold`, are fitted on val: give `val` in [data], such as \"bank:val\"";
             found.push(Problem::new("eval.methods", what));
+        }
+    }
+
+    /// A model is at one server, and what that server cannot do is not asked for.
+    fn check_server(&self, found: &mut Vec<Problem>) {
+        let (model, build, eval) = (&self.model, &self.build, &self.eval);
+        let served = eval.served_adapters();
+        if model.server_url.is_empty() {
+            if let Some((name, _)) = served.first() {
+                let what = format!("has `{name}` of a server: give `server_url` in [model]");
+                found.push(Problem::of_key("eval", "adapters", what));
+            }
+            return;
+        }
+        if (&build.server_url, &build.server_model) != (&model.server_url, &model.server_model) {
+            let what = "is not that of [model]: leave out `sampler` and `server_*` here";
+            found.push(Problem::of_key("build", "server_url", what));
+        }
+        if model.server_api == ServerApi::OpenAi && eval.repetition_penalty != 1.0 {
+            let what = "is not a field of OpenAI's API: it must be 1 with `server_api = \"openai\"`";
+            found.push(Problem::of_key("eval", "repetition_penalty", what));
+        }
+        if model.server_api == ServerApi::OpenAi && (build.top_k != 0 || build.repetition_penalty != 1.0) {
+            let what = "and `repetition_penalty` are no fields of OpenAI's API: leave them out with `server_api = \"openai\"`";
+            found.push(Problem::of_key("build", "top_k", what));
+        }
+        if model.server_api == ServerApi::OpenAi && eval.needs_samples() {
+            let what = "has a method that is made from samples, which are asked for with fields of vLLM";
+            found.push(Problem::of_key("eval", "methods", what));
+        }
+        if model.server_api == ServerApi::OpenAi && eval.answer_by == AnswerBy::Guided {
+            let what = "needs a field of vLLM: \"guided\" does not go with `server_api = \"openai\"`";
+            found.push(Problem::of_key("eval", "answer_by", what));
         }
     }
 

@@ -14,7 +14,7 @@ use std::path::Path;
 use idk_common::Problem;
 use idk_common::limits::MAX_RECIPE_BYTES;
 use idk_common::paths::find;
-use idk_dataset_builder::BuildConfig;
+use idk_dataset_builder::{BuildConfig, Sampler};
 use idk_evaluator::EvalConfig;
 use idk_model::{LoraConfig, RunSettings};
 use idk_trainer::{CalibratedConfig, DpoConfig, MethodConfig, MethodKind, RlConfig, TrainConfig};
@@ -104,7 +104,9 @@ impl Recipe {
         let text = idk_common::fs::read_text_limited(path, MAX_RECIPE_BYTES)
             .map_err(|source| RecipeError::Unreadable { path: path.to_owned(), source })?;
         let mut recipe = Self::parse(&text, path, overrides)?;
-        recipe.model.path = find(&recipe.model.path, Some(path));
+        if recipe.model.has_folder() {
+            recipe.model.path = find(&recipe.model.path, Some(path));
+        }
         recipe.data.recipe = Some(path.to_owned());
         Ok(recipe)
     }
@@ -127,7 +129,7 @@ impl Recipe {
             0
         });
         let mut reader = SectionReader { values: &values, places: &places, problems: &mut problems };
-        let recipe = Self {
+        let mut recipe = Self {
             seed,
             model: reader.section("model"),
             data: reader.section("data"),
@@ -142,12 +144,34 @@ impl Recipe {
             transfer: values.contains_key("transfer").then(|| reader.section("transfer")),
             sweep: values.contains_key("sweep").then(|| reader.section("sweep")),
         };
+        recipe.take_server(values.get("model").is_some_and(|model| model.get("path").is_some()));
         recipe.check_values(&places, &mut problems);
         if problems.is_empty() {
             Ok(recipe)
         } else {
             problems.sort_by_key(|problem| problem.line.unwrap_or(usize::MAX));
             Err(RecipeError::Invalid { path: path.to_owned(), problems })
+        }
+    }
+
+    /// A model that a server has is sampled there, and has no folder unless one `is_named`.
+    fn take_server(&mut self, is_named: bool) {
+        let model = &mut self.model;
+        if model.server_url.is_empty() {
+            return;
+        }
+        if !is_named {
+            model.path.clear();
+        }
+        let build = &mut self.build;
+        if build.server_url.is_empty() {
+            build.sampler = Sampler::OpenAi;
+            build.server_url.clone_from(&model.server_url);
+            build.server_model.clone_from(&model.server_model);
+            build.server_key_env.clone_from(&model.server_key_env);
+            build.server_concurrency = model.server_concurrency;
+            build.server_timeout_s = model.server_timeout_s;
+            build.server_max_retries = model.server_max_retries;
         }
     }
 

@@ -1,10 +1,12 @@
 //! The sections that belong to no crate: the model, the question sets, the run folder.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use idk_common::{Problem, Problems};
 use idk_model::WeightDtype;
 use idk_questions::{DuplicateChoices, RefusalOption};
+use idk_server::{ServerApi, ServerLogProbs, ServerSettings};
 use serde::{Deserialize, Serialize};
 
 /// A model's kernels gain nothing from wider steps.
@@ -15,8 +17,9 @@ const MAX_PAD_TO: usize = 1024;
 #[serde(deny_unknown_fields, default)]
 pub struct ModelSection {
     /// Folder in the Hugging Face layout. A relative path is looked for in the working directory, then in the folder of the
-    /// recipe and those above it, then in the source tree that the program was built from. Default: the embedded
-    /// `checkpoints/mini-lalm`.
+    /// recipe and those above it, then in the source tree that the program was built from. With `server_url` it is the
+    /// folder that is served, for stricter checks, and need not be given. Default: the embedded `checkpoints/mini-lalm`,
+    /// or none with `server_url`.
     pub path: PathBuf,
     /// `cpu`, `cuda`, `cuda:N` or `wgpu`; the flag `--device` wins over it. Default `cpu`.
     pub device: String,
@@ -31,6 +34,25 @@ pub struct ModelSection {
     /// first start on a machine compiles for minutes, later ones do not. Default "": `$XDG_CACHE_HOME/idk/kernels`, or
     /// `~/.cache/idk/kernels`.
     pub kernel_cache_dir: PathBuf,
+    /// Base of the API of a server that has the model, such as `http://localhost:8000/v1`: it answers in evaluations, and
+    /// questions are sampled from it. Only `sampler = "openai"` in [build] samples from a server and leaves the rest to
+    /// the model in `path`. Default: none.
+    pub server_url: String,
+    /// The name under which the server has the model.
+    pub server_model: String,
+    /// Name of the environment variable that holds the server's API key; none when empty.
+    pub server_key_env: String,
+    /// Fields that the server knows: `vllm`, also for servers that ignore unknown fields, or `openai`. Default `vllm`.
+    pub server_api: ServerApi,
+    /// Log-probabilities that the server is asked for: `options` (of answers and of every option, by `prompt_logprobs` of
+    /// vLLM), `answers`, or `none`. Default `options` with `vllm`, `answers` with `openai`.
+    pub server_log_probs: Option<ServerLogProbs>,
+    /// Requests that are under way together. Default 16.
+    pub server_concurrency: usize,
+    /// Seconds that a request may take. Default 300.
+    pub server_timeout_s: u64,
+    /// How often a request that failed is sent again. Default 6: up to half a minute of waits.
+    pub server_max_retries: u32,
 }
 
 impl Default for ModelSection {
@@ -41,15 +63,62 @@ impl Default for ModelSection {
             dtype: WeightDtype::Auto,
             pad_to: 0,
             kernel_cache_dir: PathBuf::new(),
+            server_url: String::new(),
+            server_model: String::new(),
+            server_key_env: String::new(),
+            server_api: ServerApi::default(),
+            server_log_probs: None,
+            server_concurrency: 16,
+            server_timeout_s: 300,
+            server_max_retries: 6,
         }
     }
 }
 
 impl ModelSection {
+    /// Whether there is a folder of the model.
+    pub fn has_folder(&self) -> bool {
+        !self.path.as_os_str().is_empty()
+    }
+
+    /// What names the model in files that must not hold absolute paths: the last part of its folder, or its name on the
+    /// server.
+    pub fn name(&self) -> String {
+        match self.path.file_name() {
+            Some(name) => name.to_string_lossy().into_owned(),
+            None if self.has_folder() => self.path.to_string_lossy().into_owned(),
+            None => self.server_model.clone(),
+        }
+    }
+
+    /// The server that has the model, if one has it.
+    pub fn server(&self) -> Option<ServerSettings> {
+        if self.server_url.is_empty() {
+            return None;
+        }
+        let log_probs = self.server_log_probs.unwrap_or(match self.server_api {
+            ServerApi::Vllm => ServerLogProbs::Options,
+            ServerApi::OpenAi => ServerLogProbs::Answers,
+        });
+        Some(ServerSettings {
+            url: self.server_url.clone(),
+            model: self.server_model.clone(),
+            key_env: self.server_key_env.clone(),
+            concurrency: self.server_concurrency,
+            timeout: Duration::from_secs(self.server_timeout_s),
+            max_retries: self.server_max_retries,
+            api: self.server_api,
+            log_probs,
+        })
+    }
+
     /// What is wrong with the values of `[model]`, all of it.
     pub fn problems(&self) -> Vec<Problem> {
         let mut problems = Problems::of_section("model");
-        problems.require(!self.path.as_os_str().is_empty(), "path", "must name a folder");
+        match self.server() {
+            Some(server) => server.check(&mut problems),
+            None => problems.require(self.has_folder(), "path", "must name a folder"),
+        }
         problems.require(self.pad_to <= MAX_PAD_TO, "pad_to", format!("must be at most {MAX_PAD_TO} tokens"));
         problems.into_vec()
     }

@@ -21,7 +21,7 @@ use questions::Set;
 use same_run::{check_same_run, write_identity};
 
 pub(crate) use error::RunError;
-pub(crate) use model::{BaseModel, folder_name, model_sha256};
+pub(crate) use model::{AnsweringModel, BaseModel, EvaluatedModel, folder_name, model_sha256};
 
 /// How a program was asked to run, apart from its recipe.
 #[derive(Clone, Copy, Debug, Default)]

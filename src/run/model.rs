@@ -2,9 +2,13 @@
 
 use std::path::Path;
 
+use idk_audio::MelConfig;
 use idk_common::CommonError;
-use idk_model::{Answerer, FeatureStore, Lalm};
+use idk_evaluator::{Backend, Served};
+use idk_model::{Answerer, AudioRule, FeatureExtractor, FeatureStore, Lalm, Pooling, Windows};
+use idk_server::Server;
 
+use super::RunError;
 use crate::recipe::Recipe;
 use crate::terminal::{Failure, kernels, say};
 
@@ -26,6 +30,10 @@ impl BaseModel {
     /// A device that is not there; a model that cannot be read.
     pub(crate) fn load(recipe: &Recipe) -> Result<Self, Failure> {
         let section = &recipe.model;
+        if !section.has_folder() {
+            let what = "this needs the folder of the model that the server has: give `path` in [model]";
+            return Err(RunError::usage(what).into());
+        }
         kernels::open_cache(&section.kernel_cache_dir, &section.device);
         let device = idk_model::device(&section.device)?;
         let mut lalm = Lalm::load_with(&section.path, &device, recipe.run_settings())?;
@@ -42,9 +50,83 @@ impl BaseModel {
         Ok(Self { lalm, features, sha256, device })
     }
 
+    /// As an evaluation sees it.
+    pub(crate) fn evaluated(&self) -> EvaluatedModel<'_> {
+        EvaluatedModel {
+            backend: self.answerer().into(),
+            sha256: &self.sha256,
+            device: &self.device,
+            folder: Some(self),
+        }
+    }
+
     /// The base model as it answers, without an adapter.
     pub(crate) fn answerer(&self) -> Answerer<'_> {
         Answerer::base(&self.lalm, &self.features)
+    }
+}
+
+/// A model that answers in an evaluation: in this program, or at a server whose folder may be at hand.
+pub(crate) struct AnsweringModel {
+    folder: Option<BaseModel>,
+    server: Option<Server>,
+    /// How recordings are sent to a server whose folder is not at hand.
+    whole_audio: FeatureExtractor,
+}
+
+/// A base model as an evaluation sees it, wherever it is.
+#[derive(Clone)]
+pub(crate) struct EvaluatedModel<'a> {
+    pub(crate) backend: Backend<'a>,
+    /// [`model_sha256`] of its folder, empty without one.
+    pub(crate) sha256: &'a str,
+    /// Where answers are computed.
+    pub(crate) device: &'a str,
+    /// The model in this program, or the folder that a server serves.
+    pub(crate) folder: Option<&'a BaseModel>,
+}
+
+impl AnsweringModel {
+    /// Loads the folder that the recipe names, and opens its server. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// As [`BaseModel::load`]; a setting of the server that cannot be used.
+    pub(crate) fn load(recipe: &Recipe) -> Result<Self, Failure> {
+        let server = recipe.model.server().map(|settings| Server::open(&settings)).transpose()?;
+        let folder = match server.is_some() && !recipe.model.has_folder() {
+            true => None,
+            false => Some(BaseModel::load(recipe)?),
+        };
+        let rule = AudioRule { pool: 1, pooling: Pooling::Mean, windows: Windows::Filled };
+        let mut whole_audio = FeatureExtractor::new(MelConfig::default(), rule);
+        if let Some(seconds) = recipe.data.max_audio_s {
+            whole_audio = whole_audio.limited_to(seconds);
+        }
+        Ok(Self { folder, server, whole_audio })
+    }
+
+    /// As an evaluation sees it.
+    ///
+    /// # Errors
+    /// None: it has a folder or a server.
+    pub(crate) fn evaluated(&self) -> Result<EvaluatedModel<'_>, Failure> {
+        let Some(server) = &self.server else {
+            let folder = self.folder.as_ref().ok_or_else(|| RunError::usage("no model is given"))?;
+            return Ok(folder.evaluated());
+        };
+        let folder = self.folder.as_ref();
+        let served = Served {
+            server,
+            audio: folder.map_or(&self.whole_audio, |folder| &folder.lalm.mel),
+            folder: folder.map(|folder| &folder.lalm),
+            adapter: None,
+        };
+        Ok(EvaluatedModel {
+            backend: Backend::Served(served),
+            sha256: folder.map_or("", |folder| &folder.sha256),
+            device: "server",
+            folder,
+        })
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use idk_common::text::display_path;
 use idk_dataset_builder::{
     BuildConfig, BuildError, BuildInputs, Control, DatasetManifest, MANIFEST_FILE, PartReport, Provenance,
-    Sampled, SamplingPart, read_manifest, relabel, remove_shards, verify,
+    Sampled, SampledModel, SamplingPart, read_manifest, relabel, remove_shards, verify,
 };
 
 use super::sampling::sampling;
@@ -88,7 +88,8 @@ fn sample<T>(
 ) -> Result<T, Failure> {
     let recipe = run.recipe;
     let (answerer, set) = (&run.model.answerer(), &loaded.set);
-    let inputs = BuildInputs { answerer, set, config: &recipe.build, seed: recipe.seed, provenance };
+    let model = SampledModel::Folder(answerer);
+    let inputs = BuildInputs { model, set, config: &recipe.build, seed: recipe.seed, provenance };
     sampling(&inputs, &run.dir.root, |control| job(&inputs, control))
 }
 

@@ -17,13 +17,18 @@ use super::samples;
 use crate::recipe::{DataSection, Recipe};
 use crate::run::inputs::val_is_test;
 use crate::run::questions::{self, LoadedQuestions, Set};
-use crate::run::{Run, folder_name, model_sha256};
+use crate::run::{EvaluatedModel, Run, model_sha256};
 use crate::terminal::{Failure, progress};
 
 /// What is answered, and where the results go.
 pub(crate) struct EvaluationStage<'a> {
-    pub(crate) run: &'a Run<'a>,
+    pub(crate) recipe: &'a Recipe,
+    pub(crate) model: EvaluatedModel<'a>,
+    /// Where rendered splits of the bank lie.
+    pub(crate) questions: PathBuf,
     pub(crate) adapters: Vec<NamedAdapter>,
+    /// Adapters that the server has: the name of each, and that on the server.
+    pub(crate) served_adapters: Vec<(String, String)>,
     /// The folder of the labels, if the questions' shares of known answers are wanted.
     pub(crate) dataset: Option<PathBuf>,
     pub(crate) eval_dir: PathBuf,
@@ -37,12 +42,12 @@ impl EvaluationStage<'_> {
     /// # Errors
     /// Questions that cannot be loaded; whatever stops the answers, of which those so far are kept.
     pub(crate) fn results(&self) -> Result<Results, Failure> {
-        let (recipe, model) = (self.run.recipe, &self.run.model);
+        let (recipe, model) = (self.recipe, &self.model);
         let (data, config) = (&recipe.data, &recipe.eval);
-        let loaded = questions::load(data, Set::Test, &self.run.questions, config.max_rejected_share)?;
+        let loaded = questions::load(data, Set::Test, &self.questions, config.max_rejected_share)?;
         let mut provenance = BTreeMap::from([
-            ("model".to_owned(), folder_name(&recipe.model.path)),
-            ("model_sha256".to_owned(), model.sha256.clone()),
+            ("model".to_owned(), recipe.model.name()),
+            ("model_sha256".to_owned(), model.sha256.to_owned()),
             ("questions".to_owned(), questions::display_name(&data.test)),
             ("questions_sha256".to_owned(), idk_common::hash::sha256_file(&loaded.path)?),
         ]);
@@ -53,6 +58,9 @@ impl EvaluationStage<'_> {
             };
             provenance.insert(key, adapter.sha256.clone());
         }
+        for (name, on_server) in &self.served_adapters {
+            provenance.insert(format!("adapter_{name}"), format!("server:{on_server}"));
+        }
         let known_share = match &self.dataset {
             Some(dir) => known_shares(&idk_dataset_builder::read_labels(dir)?),
             None => BTreeMap::new(),
@@ -62,11 +70,11 @@ impl EvaluationStage<'_> {
         let samples = self.samples(&prepared, val.as_ref())?;
         let probe = self.labelled()?;
         let subject = Subject {
-            lalm: &model.lalm,
-            features: &model.features,
-            model_sha256: &model.sha256,
-            device: &model.device,
+            backend: model.backend.clone(),
+            model_sha256: model.sha256,
+            device: model.device,
             adapters: &self.adapters,
+            served_adapters: &self.served_adapters,
             known_share: &known_share,
             run_dir: self.run_dir.as_deref(),
             val: val.as_ref(),
@@ -78,29 +86,29 @@ impl EvaluationStage<'_> {
     }
 
     fn prepare(&self, loaded: &LoadedQuestions) -> Result<Prepared, Failure> {
-        self.prepare_as(&loaded.set, &self.run.recipe.eval)
+        self.prepare_as(&loaded.set, &self.recipe.eval)
     }
 
     fn prepare_as(&self, set: &QuestionSet, config: &EvalConfig) -> Result<Prepared, Failure> {
-        let recipe = self.run.recipe;
+        let recipe = self.recipe;
         let (build, seed) = (&recipe.build, recipe.data.seed);
         let (style, refusals) = (build.prompt, build.refusal_texts());
-        Ok(prepare(&self.run.model.answerer(), set, config, style, refusals, seed, progress)?)
+        Ok(prepare(&self.model.backend, set, config, style, refusals, seed, progress)?)
     }
 
     /// Samples of the base model on the questions of test and val, if the recipe has a method that is made from them.
     fn samples(&self, test: &Prepared, val: Option<&Prepared>) -> Result<Option<Samples>, Failure> {
-        let recipe = self.run.recipe;
+        let recipe = self.recipe;
         let Some(val) = val.filter(|_| recipe.eval.needs_samples()) else {
             return Ok(None);
         };
-        let of = |set: &Prepared| samples::sample(&self.run.model, recipe, set, &self.eval_dir);
+        let of = |set: &Prepared| samples::sample(&self.model, recipe, set, &self.eval_dir);
         Ok(Some(Samples { test: of(test)?, val: of(val)? }))
     }
 
     /// The questions of the IDK dataset, asked as they were when it was built, if the recipe has `probe`.
     fn labelled(&self) -> Result<Option<LabelledQuestions>, Failure> {
-        let recipe = self.run.recipe;
+        let recipe = self.recipe;
         let Some(dir) = self.dataset.as_ref().filter(|_| recipe.eval.methods.contains(&Method::Probe)) else {
             return Ok(None);
         };
@@ -128,14 +136,14 @@ impl EvaluationStage<'_> {
 
     /// The questions that thresholds are fitted on, if the recipe has a method with one.
     fn val(&self, provenance: &mut BTreeMap<String, String>) -> Result<Option<Prepared>, Failure> {
-        let recipe = self.run.recipe;
+        let recipe = self.recipe;
         if !recipe.eval.fits_on_val() {
             return Ok(None);
         }
         // Whatever their task: the test set, too, is answered whole.
         let data = DataSection { tasks: Vec::new(), ..recipe.data.clone() };
         let max_rejected = recipe.eval.max_rejected_share;
-        let loaded = questions::load(&data, Set::Val, &self.run.questions, max_rejected)?;
+        let loaded = questions::load(&data, Set::Val, &self.questions, max_rejected)?;
         let sha256 = idk_common::hash::sha256_file(&loaded.path)?;
         if provenance.get("questions_sha256") == Some(&sha256) {
             return Err(val_is_test().into());
@@ -163,7 +171,10 @@ pub(crate) fn load_adapters(named: &[(String, PathBuf)], lalm: &Lalm) -> Result<
 pub(super) fn results_of_run(run: &Run<'_>) -> Result<Results, Failure> {
     let named = with_own(Some(&run.dir.adapter()), run.recipe)?;
     let evaluation = EvaluationStage {
-        run,
+        recipe: run.recipe,
+        model: run.model.evaluated(),
+        questions: run.questions.clone(),
+        served_adapters: Vec::new(),
         adapters: load_adapters(&named, &run.model.lalm)?,
         dataset: Some(run.dir.dataset()),
         eval_dir: run.dir.eval(),

@@ -6,16 +6,16 @@ use idk_common::chat::Message;
 use idk_common::hash::sha256_hex;
 use idk_common::identity::sha256_of;
 use idk_dataset_builder::{
-    BuildConfig, BuildInputs, Provenance, QuestionRow, SamplingSettings, sample_answers,
+    BuildConfig, BuildInputs, Provenance, QuestionRow, SampledModel, SamplingSettings, sample_answers,
 };
-use idk_evaluator::{Meaning, Prepared, SampledAnswer, SampledAnswers};
-use idk_model::{Clip, ModelError};
+use idk_evaluator::{Backend, Meaning, Prepared, SampledAnswer, SampledAnswers};
+use idk_model::{Clip, Lalm, ModelError};
 use idk_questions::QuestionSet;
 use idk_questions::rows::SampleRow;
 
 use super::sampling::sampling;
 use crate::recipe::Recipe;
-use crate::run::{BaseModel, folder_name};
+use crate::run::{BaseModel, EvaluatedModel};
 use crate::terminal::Failure;
 
 /// The hidden folder of samples in an evaluation's folder; each set of questions has one of its own below it. Whoever
@@ -27,7 +27,7 @@ const SAMPLES_DIR: &str = ".samples";
 /// # Errors
 /// As a build: [`crate::run::RunError::SamplingStopped`] by a signal, whatever stops the model.
 pub(super) fn sample(
-    model: &BaseModel,
+    model: &EvaluatedModel<'_>,
     recipe: &Recipe,
     prepared: &Prepared,
     eval_dir: &Path,
@@ -35,9 +35,14 @@ pub(super) fn sample(
     // It needs every sample, whatever the labels need.
     let config = BuildConfig { stop_when_decided: false, ..recipe.build.clone() };
     let questions: Vec<_> = prepared.questions.iter().map(|question| question.original.clone()).collect();
+    let answerer = model.folder.map(BaseModel::answerer);
+    let sampled = match (&answerer, &model.backend) {
+        (Some(answerer), _) | (None, Backend::Local(answerer)) => SampledModel::Folder(answerer),
+        (None, Backend::Served(served)) => SampledModel::Server(served.audio),
+    };
     let provenance = Provenance {
-        model: folder_name(&recipe.model.path),
-        model_sha256: model.sha256.clone(),
+        model: recipe.model.name(),
+        model_sha256: model.sha256.to_owned(),
         questions: String::new(),
         questions_sha256: questions_sha256(prepared),
     };
@@ -45,35 +50,42 @@ pub(super) fn sample(
         provenance,
         SamplingSettings::of(&config),
         recipe.seed,
-        model.device,
+        model.folder.map_or(model.device, |folder| folder.device.as_str()),
         env!("CARGO_PKG_VERSION")
     ]));
     let dir = eval_dir.join(SAMPLES_DIR).join(&key[..32]);
     let set = QuestionSet { questions, rejected: Vec::new() };
-    let (answerer, seed) = (&model.answerer(), recipe.seed);
-    let inputs = BuildInputs { answerer, set: &set, config: &config, seed, provenance: &provenance };
+    let inputs = BuildInputs {
+        model: sampled,
+        set: &set,
+        config: &config,
+        seed: recipe.seed,
+        provenance: &provenance,
+    };
     let answers = sampling(&inputs, &dir, |control| sample_answers(&inputs, &dir, control))?;
+    let lalm = sampled.lalm();
     let of_question = |(question, samples): (QuestionRow, Vec<SampleRow>)| {
-        let sampled = samples.into_iter().map(|row| sampled_answer(model, &question, row));
+        let sampled = samples.into_iter().map(|row| sampled_answer(lalm, &question, row));
         Ok((question.id.clone(), sampled.collect::<Result<_, ModelError>>()?))
     };
     answers.into_iter().map(of_question).collect()
 }
 
-/// A sample as the measures of doubt see it. One that an earlier version stored has its tokens counted here.
+/// A sample as the measures of doubt see it. One that an earlier version stored has its tokens counted here, where there
+/// is a tokenizer.
 fn sampled_answer(
-    model: &BaseModel,
+    lalm: Option<&Lalm>,
     question: &QuestionRow,
     row: SampleRow,
 ) -> Result<SampledAnswer, ModelError> {
-    let tokens = match row.tokens {
-        Some(tokens) => tokens,
-        None => model.lalm.tokenizer.answer_ids(&[Message::user(0, "")], &row.text)?.len(),
+    let tokens = match (row.tokens, lalm) {
+        (None, Some(lalm)) => Some(lalm.tokenizer.answer_ids(&[Message::user(0, "")], &row.text)?.len()),
+        (tokens, _) => tokens,
     };
     Ok(SampledAnswer {
         meaning: Meaning::of(&question.choices, row.choice, row.verdict, &row.text),
         log_prob: Some(row.log_prob),
-        tokens: Some(tokens),
+        tokens,
         text: row.text,
     })
 }

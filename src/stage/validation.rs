@@ -70,7 +70,7 @@ impl<'a> ValidationQuestions<'a> {
         let (run, recipe) = (self.run, self.run.recipe);
         let (config, build, seed) = (eval_config(run), &recipe.build, recipe.data.seed);
         let prepared = prepare(
-            &run.model.answerer(),
+            &run.model.answerer().into(),
             &self.loaded.set,
             &config,
             build.prompt,

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Serves checkpoints/mini-lalm with vLLM on this machine's CPU and builds datasets from it: its greedy answers must be
-# those of `sampler = "local"`, and two builds with sampling must be the same bytes.
+# those of `sampler = "local"`, and two builds with sampling must be the same bytes. Then evaluates through it, with and
+# without the folder at hand: texts must be those of the local evaluation, log-probabilities within 1e-4.
 #
 # Usage: tests/end_to_end/vllm.sh           needs 5 GB of memory; the first run installs vLLM (6.5 GB of disk)
 #   VENV     where vLLM is or goes          [default: ~/.cache/idk/vllm]
-#   BIN      folder of idk-build            [default: target/release, built when missing]
+#   BIN      folder of the programs         [default: target/release, built when missing]
 #   KEEP     folder for runs and log        [default: a temporary one]
 #   QUESTIONS  of each modality             [default: 4]
 #   RECORD   1: records the replies in tests/fixtures/vllm again
@@ -17,7 +18,7 @@ mkdir -p "$work"
 model=$PWD/checkpoints/mini-lalm
 
 [ -x "$venv/bin/vllm" ] || tests/end_to_end/install_vllm.sh "$venv"
-[ -x "$bin/idk-build" ] || cargo build --release --bins
+[ -x "$bin/idk-build" ] && [ -x "$bin/idk-eval" ] || cargo build --release --bins
 
 port=$("$venv/bin/python" -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 # Prefills are not split: on a CPU a seeded request whose prefill is split ends the server.
@@ -83,4 +84,45 @@ if build wrong "${served[@]}" build.server_model=other 2> "$work/wrong.txt"; the
     exit 1
 fi
 grep -q 'does not exist' "$work/wrong.txt"
+
+evaluate() { # NAME, then settings
+    local name=$1 arguments=()
+    shift
+    for setting in "${methods[@]}" "$@"; do arguments+=(--set "$setting"); done
+    IDK_E2E_KEY=e2e "$bin/idk-eval" "$work/eval.toml" "${arguments[@]}" --out "$work/$name" > /dev/null
+}
+printf '[data]\ntest = "bank:val"\nval = "bank:idk"\nlimit_per_task = %s\n' "${QUESTIONS:-4}" > "$work/eval.toml"
+methods=('eval.methods=["idk-prompt", "mcot", "task-agent", "one-pass", "threshold"]')
+at=("model.server_url=http://127.0.0.1:$port/v1" model.server_model=mini model.server_key_env=IDK_E2E_KEY)
+
+evaluate eval-local "model.path=$model"
+evaluate eval-strict "model.path=$model" "${at[@]}"
+evaluate eval-free "${at[@]}"
+evaluate eval-options-local "model.path=$model" eval.answer_by=options
+evaluate eval-options-free "${at[@]}" eval.answer_by=options
+"$venv/bin/python" - "$work" <<'PY'
+import json, sys
+
+
+def rows(folder, name):
+    return [json.loads(line) for line in open(f"{sys.argv[1]}/{folder}/answers-{name}.jsonl")]
+
+
+worst, count = 0.0, 0
+for ours, theirs in (("eval-local", "eval-strict"), ("eval-local", "eval-free"), ("eval-options-local", "eval-options-free")):
+    for name in ("base", "idk-prompt", "mcot", "task-agent", "one-pass", "threshold"):
+        local, served = rows(ours, name), rows(theirs, name)
+        assert len(local) == len(served) > 0, (theirs, name, len(local), len(served))
+        for a, b in zip(local, served):
+            for key in ("id", "text", "verdict", "choice", "steps"):
+                assert a.get(key) == b.get(key), f"{theirs} {name} {key}:\n  {a}\n  {b}"
+            numbers = [[row.get("log_prob"), row.get("refusal_margin"), *(row.get("option_log_probs") or [])] for row in (a, b)]
+            assert len(numbers[0]) == len(numbers[1]), f"{theirs} {name}:\n  {a}\n  {b}"
+            for x, y in zip(*numbers):
+                assert (x is None) == (y is None), f"{theirs} {name}:\n  {a}\n  {b}"
+                worst = max(worst, abs((x or 0) - (y or 0)))
+            count += 1
+assert worst < 1e-4, f"log-probabilities differ by {worst}"
+print(f"evaluation: {count} answers are the same; log-probabilities differ by at most {worst:.1e}")
+PY
 echo "passed"

@@ -24,6 +24,7 @@ mod recipe_reference;
 mod relabel;
 mod result_tables;
 mod rl;
+mod served_evaluation;
 mod source_text;
 mod sweeps;
 mod train_options;

@@ -39,8 +39,8 @@ const ORDER: [(&str, &[&str]); 10] = [
         &[
             "failure",
             "error",
-            "early_reply",
             "url",
+            "settings",
             "http",
             "wav",
             "reply",
@@ -48,6 +48,7 @@ const ORDER: [(&str, &[&str]); 10] = [
             "retry",
             "client",
             "concurrent",
+            "score",
         ],
     ),
     (
@@ -79,7 +80,10 @@ const ORDER: [(&str, &[&str]); 10] = [
         ],
     ),
     ("trainer", &["best_metric", "error", "config", "train_run", "data", "step", "method", "run", "testing"]),
-    ("evaluator", &["error", "method", "config", "doubt", "answer", "compare", "grid", "report", "evaluate"]),
+    (
+        "evaluator",
+        &["error", "method", "config", "backend", "doubt", "answer", "compare", "grid", "report", "evaluate"],
+    ),
     (".", &["terminal", "recipe", "run", "preflight", "stage", "experiment", "command"]),
 ];
 

@@ -43,6 +43,7 @@ mod tests {
     use crate::config::BuildConfig;
     use crate::format::files::{MANIFEST_FILE, SAMPLED_FILE};
     use crate::format::sampled::Provenance;
+    use crate::sample::model::SampledModel;
     use crate::test_support::{copy_clips, features, question, three_samples, tiny_model};
 
     #[test]
@@ -60,8 +61,13 @@ mod tests {
         let config = BuildConfig { guided: true, n_samples: 12, ..free.clone() };
         let features = features();
         let answerer = Answerer::base(&lalm, &features);
-        let inputs =
-            |config| BuildInputs { answerer: &answerer, set: &set, config, seed: 7, provenance: &provenance };
+        let inputs = |config| BuildInputs {
+            model: SampledModel::Folder(&answerer),
+            set: &set,
+            config,
+            seed: 7,
+            provenance: &provenance,
+        };
         let out = root.path().join("samples");
         let answers = sample_answers(&inputs(&config), &out, &Control::silent()).unwrap();
         let listed = |text: &String| options.contains(text) || refusals.contains(text);
@@ -87,8 +93,13 @@ mod tests {
         let (lalm, config, provenance) = (tiny_model(), three_samples(), Provenance::default());
         let features = features();
         let answerer = Answerer::base(&lalm, &features);
-        let inputs =
-            BuildInputs { answerer: &answerer, set: &set, config: &config, seed: 7, provenance: &provenance };
+        let inputs = BuildInputs {
+            model: SampledModel::Folder(&answerer),
+            set: &set,
+            config: &config,
+            seed: 7,
+            provenance: &provenance,
+        };
         let out = root.path().join("samples");
         let answers = sample_answers(&inputs, &out, &Control::silent()).unwrap();
         let ids: Vec<&str> = answers.iter().map(|(question, _)| question.id.as_str()).collect();

@@ -80,6 +80,7 @@ mod tests {
     use crate::config::{BuildConfig, Target};
     use crate::control::Control;
     use crate::format::sampled::Provenance;
+    use crate::sample::model::SampledModel;
     use crate::sample::stage::{BuildInputs, sample_part};
     use crate::test_support::{bytes_of, copy_clips, features, question, run, three_samples, tiny_model};
 
@@ -101,8 +102,13 @@ mod tests {
     ) -> usize {
         let features = features();
         let answerer = Answerer::base(lalm, &features);
-        let inputs =
-            BuildInputs { answerer: &answerer, set, config, seed, provenance: &Provenance::default() };
+        let inputs = BuildInputs {
+            model: SampledModel::Folder(&answerer),
+            set,
+            config,
+            seed,
+            provenance: &Provenance::default(),
+        };
         sample_part(&inputs, part.parse().unwrap(), out, &Control::silent()).unwrap().questions
     }
 
@@ -197,7 +203,7 @@ mod tests {
         let features = features();
         let answerer = Answerer::base(&lalm, &features);
         let inputs = BuildInputs {
-            answerer: &answerer,
+            model: SampledModel::Folder(&answerer),
             set: &set,
             config: &config,
             seed: 7,

@@ -4,6 +4,7 @@ pub(crate) mod answers;
 mod early_stop;
 pub(crate) mod identity;
 pub(crate) mod merge;
+pub(crate) mod model;
 pub(crate) mod part;
 mod sampler;
 mod screen;

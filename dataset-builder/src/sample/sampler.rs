@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 use idk_common::prefetch;
 use idk_common::progress::Progress;
 use idk_common::seed::derive_seed;
-use idk_model::{Answerer, Clip, Generated, LoadedClip, Prompt, batches_by_length};
+use idk_model::{Clip, Generated, LoadedClip, Prompt, batches_by_length};
 use idk_questions::Verdict;
 use idk_questions::rows::SampleRow;
 use idk_server::Server;
@@ -16,6 +16,7 @@ use crate::config::BuildConfig;
 use crate::control::Control;
 use crate::error::BuildError;
 use crate::sample::early_stop::{answers_until_decided, deciding_answers};
+use crate::sample::model::SampledModel;
 use crate::sample::part::SamplingPart;
 use crate::sample::screen::Screened;
 use crate::sample::served;
@@ -29,7 +30,7 @@ pub(crate) fn sample_seed(run_seed: u64, question_id: &str, sample: usize) -> u6
 
 /// What the samples of a build are drawn from.
 pub(crate) struct ShardSampler<'a> {
-    pub(crate) answerer: &'a Answerer<'a>,
+    pub(crate) model: SampledModel<'a>,
     /// Answers instead of the local model.
     pub(crate) server: Option<&'a Server>,
     pub(crate) usable: &'a [Screened],
@@ -100,15 +101,7 @@ impl ShardSampler<'_> {
         let stop = control.stop.unwrap_or(&never);
         for &shard in missing {
             let questions: Vec<&Screened> = self.usable[shards.questions(shard)].iter().collect();
-            let rows = served::sample(
-                server,
-                self.answerer.lalm,
-                &questions,
-                self.config,
-                self.run_seed,
-                stop,
-                bar,
-            )?;
+            let rows = served::sample(server, self.model, &questions, self.config, self.run_seed, stop, bar)?;
             let Some(rows) = rows else { return Err(BuildError::Stopped { sampled: Some(done), total }) };
             shards.write(shard, &rows.into_iter().flatten().collect::<Vec<_>>())?;
             done += questions.len();
@@ -158,7 +151,7 @@ impl ShardSampler<'_> {
     /// Reads the recordings of a batch.
     fn load(&self, batch: &Batch) -> Loaded {
         let clips = batch.questions.iter().flat_map(|&index| self.usable[index].clips.iter().cloned());
-        Ok(self.answerer.load(&clips.collect::<Vec<Clip>>())?)
+        Ok(self.model.answerer()?.load(&clips.collect::<Vec<Clip>>())?)
     }
 
     /// The samples of each question of a batch, by its place among the usable ones.
@@ -172,7 +165,7 @@ impl ShardSampler<'_> {
     ) -> Result<Vec<(usize, Vec<SampleRow>)>, BuildError> {
         let config = self.config;
         let questions: Vec<&Screened> = batch.questions.iter().map(|&index| &self.usable[index]).collect();
-        let mut features = self.answerer.hear(loaded)?.into_iter();
+        let mut features = self.model.answerer()?.hear(loaded)?.into_iter();
         let prompt = |question: &&Screened| Prompt {
             ids: question.ids.clone(),
             audio: features.by_ref().take(question.clips.len()).collect(),
@@ -194,7 +187,7 @@ impl ShardSampler<'_> {
             let correct = so_far.iter().filter(is_correct).count();
             answers_until_decided(config.k, config.n_samples, correct, so_far.len())
         };
-        let answers = self.answerer.answer_in_rounds(&prompts, &config.sampling(), &seeds, &more)?;
+        let answers = self.model.answerer()?.answer_in_rounds(&prompts, &config.sampling(), &seeds, &more)?;
         let rows = |(place, &index): (usize, &usize)| {
             let mut rows = judge_samples(config, questions[place], &answers[place], &seeds[place]);
             if config.stop_when_decided {
@@ -247,7 +240,7 @@ mod tests {
     use std::sync::Mutex;
 
     use idk_common::diagnose::Diagnose;
-    use idk_model::ModelError;
+    use idk_model::{Answerer, ModelError};
     use idk_questions::QuestionSet;
 
     use super::*;
@@ -278,12 +271,17 @@ mod tests {
         let control = Control::silent();
         let features = features();
         let answerer = Answerer::base(&lalm, &features);
-        let usable = screen(&answerer, &set, &config, 7, &control).unwrap().usable;
+        let usable = screen(SampledModel::Folder(&answerer), &set, &config, 7, &control).unwrap().usable;
         std::fs::remove_file(audio.join("b.wav")).unwrap();
         let identity = SamplingIdentity::of(&usable, &config, 7, &Provenance::default());
         let shards = Shards::open(root.path(), identity, &|_| ()).unwrap();
-        let sampler =
-            ShardSampler { server: None, answerer: &answerer, usable: &usable, config: &config, run_seed: 7 };
+        let sampler = ShardSampler {
+            server: None,
+            model: SampledModel::Folder(&answerer),
+            usable: &usable,
+            config: &config,
+            run_seed: 7,
+        };
         let error = sampler.sample(&shards, SamplingPart::WHOLE, &control).unwrap_err();
         assert!(
             matches!(&error, BuildError::Model(ModelError::RecordingChanged { path }) if path.ends_with("b.wav")),
@@ -310,11 +308,16 @@ mod tests {
         let control = Control { stop: Some(&stop), warn: &warn, ..Control::silent() };
         let features = features();
         let answerer = Answerer::base(&lalm, &features);
-        let usable = screen(&answerer, &set, &config, 7, &control).unwrap().usable;
+        let usable = screen(SampledModel::Folder(&answerer), &set, &config, 7, &control).unwrap().usable;
         let identity = SamplingIdentity::of(&usable, &config, 7, &Provenance::default());
         let shards = Shards::open(root.path(), identity, &|_| ()).unwrap();
-        let sampler =
-            ShardSampler { server: None, answerer: &answerer, usable: &usable, config: &config, run_seed: 7 };
+        let sampler = ShardSampler {
+            server: None,
+            model: SampledModel::Folder(&answerer),
+            usable: &usable,
+            config: &config,
+            run_seed: 7,
+        };
         sampler.sample(&shards, SamplingPart::WHOLE, &Control::silent()).unwrap();
         let damaged = root.path().join("shards/00001.jsonl");
         idk_common::fs::write_atomic(&damaged, b"torn").unwrap();

@@ -14,6 +14,7 @@ use crate::config::{BuildConfig, OptionOrder, Sampler};
 use crate::control::Control;
 use crate::error::BuildError;
 use crate::format::sampled::Screening;
+use crate::sample::model::SampledModel;
 
 /// A question that can be asked.
 #[derive(Clone, Debug)]
@@ -21,7 +22,7 @@ pub(crate) struct Screened {
     pub(crate) asked: AskedQuestion,
     /// Its recordings.
     pub(crate) clips: Vec<Clip>,
-    /// The prompt's tokens, one placeholder for each audio token.
+    /// The prompt's tokens, one placeholder for each audio token; none without a tokenizer.
     pub(crate) ids: Vec<u32>,
     /// The only answers that it may get, if its samples are guided.
     pub(crate) guide: Option<Arc<Guide>>,
@@ -61,7 +62,7 @@ impl ScreenedSet {
 /// # Errors
 /// [`BuildError::Stopped`]; [`ModelError::Audio`] for a recording that could not be read, which says nothing about it.
 pub(crate) fn screen(
-    answerer: &Answerer<'_>,
+    model: SampledModel<'_>,
     set: &QuestionSet,
     config: &BuildConfig,
     seed: u64,
@@ -73,7 +74,7 @@ pub(crate) fn screen(
         if control.stopped() {
             return Ok(Err(question.rejection("stopped", "")));
         }
-        let outcome = screen_question(answerer, question, config, seed);
+        let outcome = screen_question(model, question, config, seed);
         progress.inc(1);
         outcome
     };
@@ -108,7 +109,7 @@ pub(crate) fn screen(
 /// # Errors
 /// A recording that could not be read this time.
 fn screen_question(
-    answerer: &Answerer<'_>,
+    model: SampledModel<'_>,
     question: &Question,
     config: &BuildConfig,
     seed: u64,
@@ -119,9 +120,12 @@ fn screen_question(
     let asked =
         AskedQuestion::new(question.clone(), (config.options == OptionOrder::Shuffle).then_some(seed));
     let reason_of = |error: &AudioError| error.is_about_the_file().then(|| error.reason());
-    let clips = match question.open_audio(|path| answerer.clip(path), reason_of)? {
+    let clips = match question.open_audio(|path| model.clip(path), reason_of)? {
         Ok(clips) => clips,
         Err(rejection) => return Ok(Err(rejection)),
+    };
+    let SampledModel::Folder(answerer) = model else {
+        return Ok(Ok(Screened { asked, clips, ids: Vec::new(), guide: None }));
     };
     let audio_tokens: Vec<usize> = clips.iter().map(Clip::audio_tokens).collect();
     let ids = answerer.lalm.tokenizer.prompt_ids(&[asked.message(config.prompt)], &audio_tokens);

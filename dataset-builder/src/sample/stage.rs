@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use idk_common::json::{JsonlWriter, write_jsonl};
-use idk_model::Answerer;
 use idk_questions::QuestionSet;
 
 use crate::config::BuildConfig;
@@ -13,6 +12,7 @@ use crate::format::files::{QUESTIONS_FILE, REJECTED_FILE, open_folder};
 use crate::format::question_row::QuestionRow;
 use crate::format::sampled::Provenance;
 use crate::sample::identity::SamplingIdentity;
+use crate::sample::model::SampledModel;
 use crate::sample::part::SamplingPart;
 use crate::sample::sampler::ShardSampler;
 use crate::sample::screen::{ScreenedSet, screen};
@@ -22,8 +22,8 @@ use crate::sample::shards::Shards;
 /// What a build is made from.
 #[derive(Clone, Copy)]
 pub struct BuildInputs<'a> {
-    /// The base model that is sampled; of a model that a server has, the tokenizer and the audio settings.
-    pub answerer: &'a Answerer<'a>,
+    /// The base model that is sampled.
+    pub model: SampledModel<'a>,
     /// The questions.
     pub set: &'a QuestionSet,
     /// How they are asked and labelled.
@@ -71,7 +71,7 @@ pub(crate) fn screen_set(
     out: &Path,
     control: &Control<'_>,
 ) -> Result<(ScreenedSet, usize), BuildError> {
-    let BuildInputs { answerer, set, config, seed, .. } = *inputs;
+    let BuildInputs { model, set, config, seed, .. } = *inputs;
     config.validate()?;
     // A key that is not set shows before the recordings are read.
     served::open(config)?;
@@ -79,7 +79,7 @@ pub(crate) fn screen_set(
     if input == 0 {
         return Err(BuildError::NoQuestions);
     }
-    let screened = screen(answerer, set, config, seed, control)?;
+    let screened = screen(model, set, config, seed, control)?;
     check_rejected(&screened, input, config, out)?;
     Ok((screened, input))
 }
@@ -92,19 +92,21 @@ pub(crate) fn sample_shards(
     out: &Path,
     control: &Control<'_>,
 ) -> Result<Shards, BuildError> {
-    let BuildInputs { answerer, config, seed, provenance, .. } = *inputs;
+    let BuildInputs { model, config, seed, provenance, .. } = *inputs;
     let server = served::open(config)?;
     open_folder(out)?;
     let identity = SamplingIdentity::of(&screened.usable, config, seed, provenance);
     let shards = Shards::open(out, identity, control.warn)?;
-    let answerer = answerer.clone().warn_with(control.warn);
-    let sampler = ShardSampler {
-        answerer: &answerer,
-        server: server.as_ref(),
-        usable: &screened.usable,
-        config,
-        run_seed: seed,
+    let warning;
+    let model = match model {
+        SampledModel::Folder(answerer) => {
+            warning = answerer.clone().warn_with(control.warn);
+            SampledModel::Folder(&warning)
+        }
+        SampledModel::Server(_) => model,
     };
+    let sampler =
+        ShardSampler { model, server: server.as_ref(), usable: &screened.usable, config, run_seed: seed };
     sampler.sample(&shards, part, control)?;
     Ok(shards)
 }

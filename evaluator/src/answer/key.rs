@@ -10,6 +10,7 @@ use serde_json::json;
 
 use crate::answer::ask::MethodRunner;
 use crate::answer::ask::own_answer::OwnAnswer;
+use crate::backend::{Backend, ServedKey};
 use crate::config::AnswerBy;
 use crate::method::Method;
 
@@ -45,6 +46,9 @@ struct CandidateKey<'a> {
     /// Samples of a recording that are heard, if they were limited.
     #[serde(skip_serializing_if = "Option::is_none")]
     max_audio: Option<usize>,
+    /// The server's model, where a server answers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    served: Option<ServedKey<'a>>,
 }
 
 /// The key of whoever answers: model, adapter, prompts, settings.
@@ -54,12 +58,19 @@ pub(crate) fn candidate_key(
     device: &str,
     adapter_sha256: Option<&str>,
 ) -> String {
+    let (adapter, max_audio, served) = match runner.backend {
+        Backend::Local(answerer) => {
+            let adapter = answerer.adapters.map(|adapters| (adapter_sha256.unwrap_or(""), scales(adapters)));
+            (adapter, answerer.lalm.mel.limit(), None)
+        }
+        Backend::Served(served) => (None, served.audio.limit(), Some(served.key())),
+    };
     let key = CandidateKey {
         format: FORMAT,
         program: env!("CARGO_PKG_VERSION"),
         model_sha256,
         device,
-        adapter: runner.answerer.adapters.map(|adapters| (adapter_sha256.unwrap_or(""), scales(adapters))),
+        adapter,
         method: runner.method,
         prompts: runner.prompts.hashes(runner.method),
         style: runner.style,
@@ -70,7 +81,8 @@ pub(crate) fn candidate_key(
         chosen_from: runner.config.answer_by.is_from_list().then_some(runner.refusals),
         guided: runner.config.answer_by == AnswerBy::Guided,
         refusal_offset: Some(runner.refusal_offset()).filter(|&offset| offset != 0.0),
-        max_audio: runner.answerer.lalm.mel.limit(),
+        max_audio,
+        served,
     };
     sha256_of(&json!(key))
 }

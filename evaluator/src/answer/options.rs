@@ -25,14 +25,14 @@ pub(crate) struct ScoredText {
 }
 
 impl ScoredText {
-    /// `ids` and `log_probs`: of the text and of its end.
-    pub(crate) fn new(text: &FixedText<'_>, ids: &[u32], log_probs: &[f32]) -> Self {
+    /// `tokens`: those of the text and of its end, each with its log-probability.
+    pub(crate) fn new(text: &FixedText<'_>, tokens: Vec<(u32, f32)>) -> Self {
         Self {
             text: text.text.to_owned(),
             is_refusal: text.is_refusal,
-            log_prob: log_probs.iter().map(|&value| f64::from(value)).sum(),
+            log_prob: tokens.iter().map(|&(_, value)| f64::from(value)).sum(),
             offset: text.offset,
-            tokens: ids.iter().copied().zip(log_probs.iter().copied()).collect(),
+            tokens,
         }
     }
 
@@ -114,9 +114,8 @@ mod tests {
     use super::*;
 
     fn text(text: &str, offset: f64, tokens: &[(u32, f32)]) -> ScoredText {
-        let (ids, log_probs): (Vec<u32>, Vec<f32>) = tokens.iter().copied().unzip();
         let fixed = FixedText { text, is_refusal: text.starts_with("I "), offset };
-        ScoredText::new(&fixed, &ids, &log_probs)
+        ScoredText::new(&fixed, tokens.to_vec())
     }
 
     #[test]

@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 
 use idk_audio::AudioError;
 use idk_common::progress::NewProgress;
-use idk_model::{Answerer, Clip, ModelError};
+use idk_model::{Clip, ModelError};
 use idk_questions::{AskedQuestion, PromptStyle, Question, QuestionSet, Rejection, reason};
+use idk_server::has_special_token;
 use rayon::prelude::*;
 
 use crate::answer::ask::explicit_option::refusals_of;
 use crate::answer::ask::{Item, MethodRunner};
 use crate::answer::prompts::Prompts;
+use crate::backend::Backend;
 use crate::config::EvalConfig;
 use crate::error::EvalError;
 use crate::method::Method;
@@ -40,7 +42,7 @@ impl Prepared {
     }
 }
 
-/// Reads the recordings of a test set for the base model `answerer`. `style` is how questions are asked, `refusals` are the
+/// Reads the recordings of a test set for the base model `backend`. `style` is how questions are asked, `refusals` are the
 /// texts that an answer may be chosen from besides the options.
 ///
 /// Questions whose recording cannot be used are listed in [`Prepared::rejected`].
@@ -49,7 +51,7 @@ impl Prepared {
 /// [`EvalError::Config`]; [`EvalError::NoQuestions`]; [`EvalError::TooManyRejected`]; [`EvalError::Model`], also for a
 /// recording that could not be read this time, which says nothing about it.
 pub fn prepare(
-    answerer: &Answerer<'_>,
+    backend: &Backend<'_>,
     set: &QuestionSet,
     config: &EvalConfig,
     style: PromptStyle,
@@ -74,7 +76,7 @@ pub fn prepare(
     let bar = progress("reading audio", chosen.len() as u64);
     let read = |question: &&Question| {
         let reason = |error: &AudioError| error.is_about_the_file().then(|| error.reason());
-        let clips = question.open_audio(|path| answerer.clip(path), reason);
+        let clips = question.open_audio(|path| backend.clip(path), reason);
         bar.inc(1);
         clips
     };
@@ -86,9 +88,7 @@ pub fn prepare(
         let fits = match clips {
             Ok(clips) => {
                 prepared.cut_audio += clips.iter().filter(|clip| clip.is_cut()).count();
-                let needed = positions(answerer, (&asked, &clips), config, &prompts, &prepared)?;
-                let most = answerer.lalm.config.text.max_position_embeddings;
-                asked.original.check_length(needed, most).map(|()| clips)
+                check(backend, (&asked, &clips), config, &prompts, &prepared)?.map(|()| clips)
             }
             Err(rejection) => Err(rejection),
         };
@@ -104,9 +104,28 @@ pub fn prepare(
     Ok(prepared)
 }
 
+/// Whether the model reads the question as it is written, and holds it.
+fn check(
+    backend: &Backend<'_>,
+    item: Item<'_>,
+    config: &EvalConfig,
+    prompts: &Prompts,
+    prepared: &Prepared,
+) -> Result<Result<(), Rejection>, EvalError> {
+    let asked = item.0;
+    let mut texts = asked.shown.choices.iter().chain([&asked.shown.question]);
+    if matches!(backend, Backend::Served(_)) && texts.any(|text| has_special_token(text)) {
+        let detail = "a text contains a special token, which a server would read as one";
+        return Ok(Err(asked.original.rejection(reason::RESERVED_TOKEN, detail)));
+    }
+    let Some(lalm) = backend.lalm() else { return Ok(Ok(())) };
+    let needed = positions(backend, item, config, prompts, prepared)?;
+    Ok(asked.original.check_length(needed, lalm.config.text.max_position_embeddings))
+}
+
 /// Positions of the question with the longest prompt and answer of any method.
 fn positions(
-    answerer: &Answerer<'_>,
+    backend: &Backend<'_>,
     item: Item<'_>,
     config: &EvalConfig,
     prompts: &Prompts,
@@ -118,7 +137,7 @@ fn positions(
         let refusals = &refusals_of(method, prompts, &prepared.refusals);
         let (with_options, own_answers) = (false, None);
         let runner =
-            MethodRunner { answerer, method, prompts, style, refusals, with_options, own_answers, config };
+            MethodRunner { backend, method, prompts, style, refusals, with_options, own_answers, config };
         needed = needed.max(runner.positions(item)?);
     }
     Ok(needed)

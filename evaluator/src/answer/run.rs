@@ -9,9 +9,13 @@ use crate::answer::prepare::Prepared;
 use crate::answer::prompts::Prompts;
 use crate::answer::record::Answer;
 use crate::answer::store::Store;
+use crate::backend::Backend;
 use crate::config::EvalConfig;
 use crate::error::EvalError;
 use crate::method::Method;
+
+/// Most answers of a server that are stored together: what an interrupted evaluation loses is less.
+const MAX_SERVED_BATCH: usize = 32;
 
 /// Answers every prepared question; the result is in the order of `prepared`. `candidate` is the key of whoever
 /// answers, `store` where its answers are kept; without one nothing is looked up and nothing kept.
@@ -30,7 +34,11 @@ pub(crate) fn answer_all(
     let items: Vec<Item<'_>> = prepared.items().collect();
     let lengths: Vec<usize> =
         items.iter().map(|&item| runner.opening_tokens(item)).collect::<Result<_, _>>()?;
-    for batch in batches_by_length(&lengths, runner.config.batch_size) {
+    let batch_size = match runner.backend {
+        Backend::Local(_) => runner.config.batch_size,
+        Backend::Served(_) => runner.config.batch_size.min(MAX_SERVED_BATCH),
+    };
+    for batch in batches_by_length(&lengths, batch_size) {
         let items: Vec<Item<'_>> = batch.iter().map(|&index| items[index]).collect();
         let key = |(question, clips): &Item<'_>| {
             let audio_sha256: Vec<&str> = clips.iter().map(Clip::sha256).collect();
@@ -81,8 +89,9 @@ pub fn answer_plainly(
     let method = if answerer.adapters.is_some() { Method::Adapter } else { Method::Base };
     let prompts = Prompts::load(&config.prompts)?;
     let (style, refusals) = (prepared.style, prepared.refusals.as_slice());
+    let backend = &Backend::Local(answerer.clone());
     let (prompts, with_options, own_answers) = (&prompts, false, None);
     let runner =
-        MethodRunner { answerer, method, prompts, style, refusals, with_options, own_answers, config };
+        MethodRunner { backend, method, prompts, style, refusals, with_options, own_answers, config };
     answer_all(&runner, prepared, "", None, progress)
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use idk_common::progress::NewProgress;
-use idk_model::{Adapters, Answerer, FeatureStore, Lalm};
+use idk_model::Adapters;
 
 use crate::answer::ask::explicit_option::refusals_of;
 use crate::answer::ask::own_answer::OwnAnswers;
@@ -15,6 +15,7 @@ use crate::answer::prompts::Prompts;
 use crate::answer::record::Answer;
 use crate::answer::run::answer_all;
 use crate::answer::store::Store;
+use crate::backend::{Backend, Served};
 use crate::config::EvalConfig;
 use crate::doubt::samples::Samples;
 use crate::error::EvalError;
@@ -41,18 +42,18 @@ pub struct LabelledQuestions {
 }
 
 /// What is evaluated, besides the questions.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone)]
 pub struct Subject<'a> {
     /// The base model.
-    pub lalm: &'a Lalm,
-    /// Where the features of recordings are kept.
-    pub features: &'a FeatureStore,
+    pub backend: Backend<'a>,
     /// SHA-256 of its files: what stored answers are known by.
     pub model_sha256: &'a str,
     /// Where it runs: other devices round differently.
     pub device: &'a str,
     /// The trained adapters, if there are any.
     pub adapters: &'a [NamedAdapter],
+    /// Adapters that the server of the base model has: the name of each in tables, and that on the server.
+    pub served_adapters: &'a [(String, String)],
     /// The share of questions of each group that the base model knows ([`crate::known_shares`]); empty if unknown.
     pub known_share: &'a BTreeMap<String, f64>,
     /// The folder of the run whose evaluation this is: the report shows its sweeps and its training too.
@@ -79,14 +80,23 @@ pub(crate) struct Evaluation<'a> {
 impl Evaluation<'_> {
     /// The answers of one that runs a model.
     pub(crate) fn answers(&self, who: &Candidate, prepared: &Prepared) -> Result<Vec<Answer>, EvalError> {
+        if who.method != Method::Adapter {
+            return self.answers_of(&who.name, who.method, None, prepared);
+        }
+        let served = self.subject.served_adapters.iter().find(|(name, _)| *name == who.name);
+        if let (Backend::Served(base), Some((_, adapter))) = (&self.subject.backend, served) {
+            let backend = Backend::Served(Served { adapter: Some(adapter), ..*base });
+            return self.run(&who.name, who.method, &backend, None, prepared, None);
+        }
         let adapter = self.subject.adapters.iter().find(|adapter| adapter.name == who.name);
-        self.answers_of(&who.name, who.method, adapter.filter(|_| who.method == Method::Adapter), prepared)
+        self.answers_of(&who.name, who.method, adapter, prepared)
     }
 
     /// The answers of a method, with the adapter that is given; `label` is for the progress bar.
     ///
     /// # Errors
-    /// [`EvalError::Model`], [`EvalError::Common`].
+    /// [`EvalError::Model`], [`EvalError::Server`], [`EvalError::Common`]; [`EvalError::Lacks`] for an adapter of this
+    /// program where a server answers.
     pub(crate) fn answers_of(
         &self,
         label: &str,
@@ -94,7 +104,18 @@ impl Evaluation<'_> {
         adapter: Option<&NamedAdapter>,
         prepared: &Prepared,
     ) -> Result<Vec<Answer>, EvalError> {
-        self.run(label, method, adapter, prepared, None)
+        let backend = match (&self.subject.backend, adapter) {
+            (base, None) => base.clone(),
+            (Backend::Local(base), Some(adapter)) => Backend::Local(base.clone().adapted(&adapter.adapters)?),
+            (Backend::Served(_), Some(adapter)) => {
+                let what = format!("cannot load `{}` into a server", adapter.name);
+                let hint =
+                    "have the server load it and name it `NAME=server:ITS_NAME`, or serve the merged model";
+                return Err(EvalError::Lacks { method: Method::Adapter.name(), what, hint });
+            }
+        };
+        let adapter_sha256 = adapter.map(|adapter| adapter.sha256.as_str());
+        self.run(label, method, &backend, adapter_sha256, prepared, None)
     }
 
     /// What the base model says about its own answers.
@@ -107,7 +128,7 @@ impl Evaluation<'_> {
         prepared: &Prepared,
         own_answers: &OwnAnswers,
     ) -> Result<Vec<Answer>, EvalError> {
-        self.run(method.name(), method, None, prepared, Some(own_answers))
+        self.run(method.name(), method, &self.subject.backend, None, prepared, Some(own_answers))
     }
 
     /// The base model's hidden states at the end of every question's prompt.
@@ -115,9 +136,8 @@ impl Evaluation<'_> {
     /// # Errors
     /// [`EvalError::Model`].
     pub(crate) fn states(&self, label: &str, prepared: &Prepared) -> Result<Vec<Vec<f32>>, EvalError> {
-        let answerer = Answerer::base(self.subject.lalm, self.subject.features);
         let runner = MethodRunner {
-            answerer: &answerer,
+            backend: &self.subject.backend,
             method: Method::Base,
             prompts: self.prompts,
             style: prepared.style,
@@ -126,7 +146,8 @@ impl Evaluation<'_> {
             own_answers: None,
             config: self.config,
         };
-        let layers = self.config.probe.layers_of(self.subject.lalm.config.text.num_hidden_layers);
+        let depth = self.subject.backend.lalm().map_or(0, |lalm| lalm.config.text.num_hidden_layers);
+        let layers = self.config.probe.layers_of(depth);
         let bar = (self.progress)(&format!("hidden states of {label}"), prepared.questions.len() as u64);
         let items: Vec<Item<'_>> = prepared.items().collect();
         let mut states = Vec::with_capacity(items.len());
@@ -142,17 +163,13 @@ impl Evaluation<'_> {
         &self,
         label: &str,
         method: Method,
-        adapter: Option<&NamedAdapter>,
+        backend: &Backend<'_>,
+        adapter_sha256: Option<&str>,
         prepared: &Prepared,
         own_answers: Option<&OwnAnswers>,
     ) -> Result<Vec<Answer>, EvalError> {
-        let base = Answerer::base(self.subject.lalm, self.subject.features);
-        let answerer = match adapter {
-            Some(adapter) => base.adapted(&adapter.adapters)?,
-            None => base,
-        };
         let runner = MethodRunner {
-            answerer: &answerer,
+            backend,
             method,
             prompts: self.prompts,
             style: prepared.style,
@@ -162,7 +179,6 @@ impl Evaluation<'_> {
             own_answers,
             config: self.config,
         };
-        let adapter_sha256 = adapter.map(|adapter| adapter.sha256.as_str());
         let key = candidate_key(&runner, self.subject.model_sha256, self.subject.device, adapter_sha256);
         let store = Store::open(self.eval_dir, &key)?;
         let bar = (self.progress)(&format!("answers of {label}"), prepared.questions.len() as u64);

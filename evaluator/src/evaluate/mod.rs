@@ -31,7 +31,7 @@ use crate::method::{Candidate, Method};
 use crate::report::html::{report_file, write_report};
 use crate::report::run_files::RunFiles;
 
-use self::candidates::{candidates, check_possible};
+use self::candidates::{adapter_names, candidates, check_possible};
 use self::fit::{BaseAnswers, fit_probe, fit_rule};
 
 /// What a method answered; a rule, what it refused by.
@@ -59,7 +59,7 @@ pub fn evaluate(
 ) -> Result<Results, EvalError> {
     config.validate()?;
     let prompts = Prompts::load(&config.prompts)?;
-    let candidates = candidates(config, subject.adapters);
+    let candidates = candidates(config, &adapter_names(subject));
     check_possible(subject, config, &candidates)?;
     let names: Vec<&str> = candidates.iter().map(|who| who.name.as_str()).collect();
     // Results next to answers that are not theirs would mislead.

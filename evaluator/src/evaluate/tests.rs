@@ -8,6 +8,7 @@ use idk_questions::PromptStyle;
 use super::*;
 use crate::answer::prepare::prepare;
 use crate::answer::subject::{LabelledQuestions, NamedAdapter};
+use crate::backend::Backend;
 use crate::compare::results::RESULTS_FILE;
 use crate::config::ProbeConfig;
 use crate::report::html::REPORT_FILE;
@@ -22,14 +23,14 @@ fn try_run(
 ) -> Result<Results, EvalError> {
     let hidden: NewProgress = |_, _| Progress::hidden();
     let features = features();
-    let answerer = Answerer::base(lalm, &features);
-    let prepared = prepare(&answerer, &questions(), config, PromptStyle::default(), &[], 7, hidden)?;
+    let backend = Backend::from(Answerer::base(lalm, &features));
+    let prepared = prepare(&backend, &questions(), config, PromptStyle::default(), &[], 7, hidden)?;
     let subject = Subject {
-        lalm,
-        features: &features,
+        backend,
         model_sha256: "m",
         device: "cpu",
         adapters,
+        served_adapters: &[],
         known_share,
         run_dir: None,
         val: config.fits_on_val().then_some(&prepared),
@@ -80,7 +81,7 @@ fn a_probe_is_fitted_on_labelled_questions_and_gives_the_same_bytes_again() {
     let hidden: NewProgress = |_, _| Progress::hidden();
     let config = EvalConfig { methods: vec![Method::Probe], ..config() };
     let set = prepare(
-        &Answerer::base(&lalm, &features),
+        &Answerer::base(&lalm, &features).into(),
         &questions(),
         &config,
         PromptStyle::default(),
@@ -93,11 +94,11 @@ fn a_probe_is_fitted_on_labelled_questions_and_gives_the_same_bytes_again() {
     let measured = |labelled: Option<&LabelledQuestions>, dir: &str, config: &EvalConfig| {
         let known_share = BTreeMap::new();
         let subject = Subject {
-            lalm: &lalm,
-            features: &features,
+            backend: Answerer::base(&lalm, &features).into(),
             model_sha256: "m",
             device: "cpu",
             adapters: &[],
+            served_adapters: &[],
             known_share: &known_share,
             run_dir: None,
             val: Some(&prepared),
@@ -145,17 +146,17 @@ fn an_answer_does_not_depend_on_the_batch_and_options_have_finite_log_probabilit
         let config = EvalConfig { batch_size, ..config() };
         let hidden: NewProgress = |_, _| Progress::hidden();
         let features = features();
-        let answerer = Answerer::base(&lalm, &features);
+        let backend = Backend::from(Answerer::base(&lalm, &features));
         let prepared =
-            prepare(&answerer, &questions(), &config, PromptStyle::default(), &[], 7, hidden).unwrap();
+            prepare(&backend, &questions(), &config, PromptStyle::default(), &[], 7, hidden).unwrap();
         let dir = tempfile::tempdir().unwrap();
         let run = Evaluation {
             subject: &Subject {
-                lalm: &lalm,
-                features: &features,
+                backend,
                 model_sha256: "m",
                 device: "cpu",
                 adapters: &[],
+                served_adapters: &[],
                 known_share: &BTreeMap::new(),
                 run_dir: None,
                 val: None,

@@ -25,7 +25,7 @@ use crate::method::Method;
 const THRESHOLD_STEPS: usize = 50;
 
 /// Who answers the points of sweeps, and how. Answers that are stored in `eval_dir` are used again.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Sweeper<'a> {
     /// The base model; the adapters come with the steps.
     pub subject: &'a Subject<'a>,
@@ -219,6 +219,7 @@ pub(super) mod tests {
     use std::collections::BTreeMap;
 
     use idk_common::progress::Progress;
+    use idk_model::Answerer;
 
     use super::*;
     use crate::test_fixture::{config, features, lalm, named, prepared};
@@ -228,11 +229,11 @@ pub(super) mod tests {
     ) -> T {
         let (lalm, features, dir) = (lalm(), features(), tempfile::tempdir().unwrap());
         let subject = Subject {
-            lalm: &lalm,
-            features: &features,
+            backend: Answerer::base(&lalm, &features).into(),
             model_sha256: "m",
             device: "cpu",
             adapters: &[],
+            served_adapters: &[],
             known_share: &BTreeMap::new(),
             run_dir: None,
             val: None,

@@ -2,10 +2,11 @@
 
 use crate::judge::language::{LEXICON, Token, tokens};
 use crate::judge::mentions::Mention;
+use crate::judge::refusal::refusals;
 use crate::judge::text::Word;
 
 /// How far before an option its negation may stand, in words: `not the sound of a dog`.
-const REACH: usize = 8;
+const REACH: usize = 12;
 
 /// Whether `text` names the mention only to deny it, to ask about it, to suppose it, or to list it.
 pub(crate) fn is_denied(text: &[Word], mention: &Mention) -> bool {
@@ -51,6 +52,10 @@ fn denied_before(text: &[Word], mention: &Mention) -> bool {
 /// Where the clause of word `at` begins; where it continues a list (`no dog, cat or hen`), the clause that begins it.
 fn list_start(text: &[Word], at: usize) -> usize {
     let start = clause_start(text, at);
+    let examples = text.get(start).is_some_and(|word| matches!(word.text.as_str(), "such" | "including"));
+    if examples && start > 0 && !text[start - 1].ends_sentence {
+        return clause_start(text, start - 1);
+    }
     let mut end = start;
     // Forward to the item that `or` joins to the last one.
     while let Some(length) = item_length(&text[end..]) {
@@ -125,12 +130,24 @@ fn denied_after(text: &[Word], mention: &Mention) -> bool {
         && verdict.ends_clause
         && matches!(
             verdict.text.as_str(),
-            "no" | "not" | "nope" | "wrong" | "incorrect" | "false" | "nein" | "non" | "нет"
+            "no" | "not"
+                | "nope"
+                | "wrong"
+                | "incorrect"
+                | "false"
+                | "unlikely"
+                | "improbable"
+                | "nein"
+                | "non"
+                | "нет"
         )
     {
         return true;
     }
-    if last.ends_clause {
+    // `a dog (not very sure)`
+    let doubts = |word: &Word| matches!(word.text.as_str(), "sure" | "certain" | "confident" | "positive");
+    let doubt = rest.first().is_some_and(|word| word.opened) && rest.iter().take(4).any(doubts);
+    if last.ends_clause || doubt {
         return false;
     }
     let length = rest.iter().position(|word| word.ends_clause).map_or(rest.len(), |at| at + 1);
@@ -160,6 +177,22 @@ fn is_asked(text: &[Word], mention: &Mention) -> bool {
     if !text[end].asks {
         return particle(text, mention.end, end);
     }
+    // `It is a dog, isn't it?`
+    let tag = clause_start(text, end);
+    let tags = |word: &Word| {
+        matches!(word.text.as_str(), "isn't" | "right" | "doesn't" | "aren't" | "wasn't" | "correct")
+    };
+    let inverted = |word: &Word| {
+        matches!(word.text.as_str(), "is" | "are" | "was" | "were" | "does" | "do" | "could" | "can")
+    };
+    let states = !inverted(&text[sentence_start(text, mention.start)]);
+    if states && tag >= mention.end && tags(&text[tag]) && end <= tag + 1 {
+        return false;
+    }
+    // `A dog? Yes.`
+    if text.get(end + 1).is_some_and(|word| word.text == "yes" && word.ends_clause) {
+        return false;
+    }
     let start = sentence_start(text, mention.start);
     let around = text[start..mention.start].iter().chain(&text[mention.end..=end]);
     let soft =
@@ -180,6 +213,13 @@ fn is_supposed(text: &[Word], mention: &Mention) -> bool {
         return true;
     }
     let (mut at, mut supposed) = (0, false);
+    // `I'm not sure, although it sounds like a dog`
+    if before.first().is_some_and(|first| matches!(first.text.as_str(), "though" | "although"))
+        && start > 0
+        && !refusals(&text[sentence_start(text, start)..start]).is_empty()
+    {
+        at = 1;
+    }
     while at < before.len() {
         if let Some(end) = LEXICON.supposes.end(&before, at) {
             supposed = true;
@@ -208,9 +248,15 @@ fn is_conditional(text: &[Word], mention: &Mention) -> bool {
 
 /// `The options are a dog and a cat`.
 fn is_listed(text: &[Word], mention: &Mention) -> bool {
-    let start = sentence_start(text, mention.start);
+    const STARTS: [&str; 8] = ["well", "so", "okay", "ok", "now", "here", "and", "hmm"];
+    let mut start = sentence_start(text, mention.start);
+    // `The options are: A. a dog B. a cat`
+    while start > 0 && text[start - 1].letter().is_some() && text[start - 1].delimited {
+        start = sentence_start(text, start - 1);
+    }
     let opening = tokens(&text[start..mention.start.min(start + REACH)], |_| false);
-    LEXICON.lists.end(&opening, 0).is_some()
+    let begins = opening.iter().take_while(|token| STARTS.contains(&token.text.as_str())).count();
+    LEXICON.lists.end(&opening, begins).is_some()
 }
 
 /// Whether the number at the mention is one of those counted on the way: `1, 2, 3 - three claps`. The last one counts.

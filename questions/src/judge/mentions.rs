@@ -1,7 +1,7 @@
 //! Options that occur somewhere in a text, as whole words.
 
 use crate::judge::denial::is_denied;
-use crate::judge::text::forms::{fits, hyphenated};
+use crate::judge::option_match::{is_article, is_name, match_end};
 use crate::judge::text::{Word, is_bounded};
 
 /// One occurrence of an option: the words `start..end` of the text.
@@ -50,43 +50,6 @@ pub(crate) fn same(one: &[Word], other: &[Word]) -> bool {
     one.len() == other.len() && one.iter().zip(other).all(|(one, other)| one.text == other.text)
 }
 
-fn is_article(word: &Word) -> bool {
-    matches!(word.text.as_str(), "a" | "an" | "the")
-}
-
-/// `the dog is barking` names the option `dog barking`.
-fn is_copula(word: &Word) -> bool {
-    matches!(word.text.as_str(), "is" | "are" | "was" | "were")
-}
-
-/// Whether `word` is an article of another language that the options may begin with.
-fn is_foreign_article(word: &str) -> bool {
-    const ARTICLES: &str =
-        "un une le la les l' des du el los las una unos unas il lo gli uno um uma der die das ein eine";
-    ARTICLES.split(' ').any(|article| article == word)
-}
-
-/// Whether the `A` at word `at` is a note, an initial or the end of a name: `A minor`, `A. Camus`, `Plan A`.
-fn is_name(text: &[Word], at: usize) -> bool {
-    const SCALES: [&str; 12] = [
-        "major",
-        "minor",
-        "maj",
-        "min",
-        "flat",
-        "sharp",
-        "chord",
-        "dorian",
-        "phrygian",
-        "lydian",
-        "mixolydian",
-        "aeolian",
-    ];
-    let next = text.get(at + 1).map_or("", |word| word.text.as_str());
-    let ends = at > 0 && at + 1 == text.len();
-    text[at].text == "a" && (ends || text[at].upper && (text[at].delimited || SCALES.contains(&next)))
-}
-
 /// Every option that `text` mentions, denied or not; see [`mentions`].
 pub(crate) fn occurrences(text: &[Word], options: &[Vec<Word>]) -> Vec<Mention> {
     let longest = options.iter().map(Vec::len).max().unwrap_or(0);
@@ -114,7 +77,7 @@ pub(crate) fn occurrences(text: &[Word], options: &[Vec<Word>]) -> Vec<Mention> 
             (covers && longer) || (overlaps && !exact && *other_exact && other.choice != one.choice)
         })
     };
-    let is_sure = |mention: &Mention| !is_torn(text, mention, options);
+    let is_sure = |mention: &Mention| !is_torn(text, mention, options) && !ends_list(text, mention);
     (0..all.len()).filter(|&at| !beaten(at)).map(|at| all[at].0).filter(is_sure).collect()
 }
 
@@ -125,6 +88,20 @@ fn is_one_of_two_numbers(text: &[Word], at: usize) -> bool {
     let before = &text[at.saturating_sub(3)..at];
     let joined = before.last().is_some_and(joins);
     digit(&text[at]) && joined && before.iter().any(digit)
+}
+
+/// Whether an option with `and` is only the end of a longer list: `guitar, drums, bass and saxophone`.
+fn ends_list(text: &[Word], mention: &Mention) -> bool {
+    let joins = |word: &Word| word.text == "and";
+    let comma = |word: &Word| word.ends_clause && !word.ends_sentence && !word.delimited;
+    let end_of_item = |end: usize| end.checked_sub(1).filter(|&at| comma(&text[at]));
+    let item = |end: usize| {
+        let last = end_of_item(end)?;
+        // An item has one or two words.
+        (last.saturating_sub(1)..=last).rev().find(|&start| start == 0 || text[start - 1].ends_clause)
+    };
+    text[mention.start..mention.end].iter().any(joins)
+        && item(mention.start).is_some_and(|start| item(start).is_some())
 }
 
 /// Whether the word next to a mention belongs to a longer option that has its words as well: `drum bass` is neither `bass`
@@ -140,36 +117,6 @@ fn is_torn(text: &[Word], mention: &Mention, options: &[Vec<Word>]) -> bool {
             |word: &Word| !is_article(word) && word.text.len() > 2 && has(longer, word) && !has(own, word);
         holds && before.into_iter().chain(after).any(belongs)
     })
-}
-
-/// The end of `option` if it stands at word `start` of `text`, and whether it stands there letter by letter. Articles do
-/// not matter, neither those of the text (`footsteps on the snow` is `footsteps on snow`) nor those of the option, unless
-/// it is nothing else. Nor do hyphens between words, the possessive and the plural.
-fn match_end(text: &[Word], start: usize, option: &[Word]) -> Option<(usize, bool)> {
-    let only_articles = option.iter().all(is_article);
-    let is_dropped = |at: usize| {
-        let foreign = at == 0 && option.len() > 1 && is_foreign_article(&option[0].text);
-        foreign || (!only_articles && is_article(&option[at]) && !is_name(option, at))
-    };
-    let wanted = (0..option.len()).filter(|&at| !is_dropped(at)).map(|at| &option[at]);
-    let mut wanted = wanted.flat_map(|word| hyphenated(&word.text)).peekable();
-    let (mut at, mut exact) = (start, true);
-    wanted.peek()?;
-    while wanted.peek().is_some() {
-        let word = text.get(at)?;
-        let next = wanted.peek().copied().unwrap_or_default();
-        let between = is_article(word) || (is_copula(word) && next.ends_with("ing"));
-        if at > start && between && next != word.text {
-            exact &= !is_copula(word);
-            at += 1;
-            continue;
-        }
-        for part in hyphenated(&word.text) {
-            exact &= fits(part, wanted.next()?)?;
-        }
-        at += 1;
-    }
-    Some((at, exact))
 }
 
 /// Words that every sentence has are an option only where they begin the text, single letters only as capitals:
@@ -190,11 +137,18 @@ fn counts(text: &[Word], start: usize, end: usize, option: &[Word]) -> bool {
     let joined = text.get(end).is_some_and(joins) || start > 0 && joins(&text[start - 1]);
     match word.text.as_str() {
         "a" => text[start].upper && !begins,
-        "yes" | "no" => ends || joined || (start == 0 && !is_idiom(text, start)),
+        "yes" | "no" => ends || joined || is_chosen(text, start) || (start == 0 && !is_idiom(text, start)),
         "one" => is_count(text, start, end),
         common if EVERYWHERE.contains(&common) => start == 0 && ends,
         _ => word.letter().is_none() || text[start].upper,
     }
+}
+
+/// `I'd go with no here`
+fn is_chosen(text: &[Word], at: usize) -> bool {
+    let next = text.get(at + 1).map_or("", |word| word.text.as_str());
+    let goes = at > 1 && text[at - 1].text == "with" && matches!(text[at - 2].text.as_str(), "go" | "going");
+    goes && matches!(next, "here" | "because" | "since" | "as" | "for" | "on" | "this")
 }
 
 /// Whether `no` at word `at` begins a phrase that says neither yes nor no: `no problem`.
@@ -202,7 +156,10 @@ fn is_idiom(text: &[Word], at: usize) -> bool {
     let next = text.get(at + 1).map_or("", |word| word.text.as_str());
     text[at].text == "no"
         && !text[at].ends_clause
-        && matches!(next, "problem" | "worries" | "doubt" | "question" | "matter")
+        && matches!(
+            next,
+            "problem" | "worries" | "doubt" | "question" | "matter" | "information" | "info" | "details"
+        )
 }
 
 /// Whether `one` is a number: not in `one of them`, `one can hear`, `no one`, `which one`.

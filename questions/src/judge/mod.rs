@@ -5,6 +5,7 @@ mod language;
 mod matching;
 mod mentions;
 mod open;
+mod option_match;
 mod reading;
 mod refusal;
 mod scorer;

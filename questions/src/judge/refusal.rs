@@ -96,6 +96,19 @@ fn is_quoted(text: &[Word], tokens: &[Token], end: usize) -> bool {
     speaks && !matches!(after[0].text.as_str(), "i" | "it" | "but" | "so" | "the answer")
 }
 
+/// Whether a reply that names no option refuses in words that are no refusal next to one: `I can't commit to an answer`.
+pub(crate) fn refuses_without_option(text: &[Word]) -> bool {
+    /// What nobody can do, as a figure of speech.
+    const IDIOMS: [&str; 9] =
+        ["wait", "help", "stress", "believe", "complain", "stand", "agree", "imagine", "be"];
+    let tokens = tokens(text, is_filler);
+    if (0..tokens.len()).any(|at| LEXICON.reports.end(&tokens, at).is_some()) {
+        return false;
+    }
+    let end = |at: usize| LEXICON.refuses_without_option.end(&tokens, at);
+    (0..tokens.len()).any(|at| end(at).is_some_and(|end| !IDIOMS.contains(&tokens[end - 1].text.as_str())))
+}
+
 fn begins_clause(text: &[Word], tokens: &[Token], at: usize) -> bool {
     if at == 0 || tokens[at - 1].ends_clause {
         return true;

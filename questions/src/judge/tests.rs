@@ -319,3 +319,58 @@ fn of_a_very_long_reply_the_end_is_read() {
 fn equal_options_are_never_resolved_by_their_text() {
     assert_eq!(choice("fourteen", &["four", "fourteen", "fourteen"]), None);
 }
+
+#[test]
+fn an_option_is_named_by_its_place_unless_options_are_numbers() {
+    for text in ["option 2", "Choice (2)", "I choose the second option.", "The answer is option number two"] {
+        assert_eq!(choice(text, &ANIMALS), Some(1), "{text}");
+    }
+    assert_eq!(choice("the last option", &ANIMALS), Some(4));
+    assert_eq!(choice("The first option is wrong.", &ANIMALS), None);
+    assert_eq!(choice("The second option", &["the first sound", "the second sound"]), None);
+}
+
+#[test]
+fn a_brief_correction_counts_only_if_nothing_but_an_answer_follows() {
+    for text in ["A, no, B.", "A, sorry, B", "A dog. I mean, a cat.", "a dog. No, it's too high. A cat."] {
+        assert_eq!(choice(text, &ANIMALS), Some(1), "{text}");
+    }
+    assert_eq!(choice("A cat, no doubt.", &ANIMALS), Some(1));
+    assert_eq!(choice("A dog. Sorry, I should add that a cat is there as well.", &ANIMALS), None);
+    assert_eq!(choice("Yes. No, wait: yes.", &["yes", "no"]), Some(0));
+}
+
+#[test]
+fn what_options_share_may_be_left_out() {
+    let places = ["In a kitchen", "At a station", "On a street"];
+    assert_eq!(choice("a station", &places), Some(1));
+    assert_eq!(choice("A station manager speaks.", &places), None);
+    assert_eq!(choice("a chef", &["He is a pilot", "He is a chef"]), Some(1));
+    assert_eq!(choice("There are three men.", &["There are two men", "There are two women"]), None);
+}
+
+#[test]
+fn a_gerund_may_stand_before_its_noun() {
+    let sounds = ["dog barking", "crying baby"];
+    assert_eq!(choice("a barking dog", &sounds), Some(0));
+    assert_eq!(choice("the barking of a dog", &sounds), Some(0));
+    assert_eq!(choice("A baby is crying.", &sounds), Some(1));
+    assert_eq!(choice("a barking dog and a crying baby", &sounds), None);
+}
+
+#[test]
+fn the_sum_of_what_a_bracket_lists_is_the_number() {
+    let numbers = ["1", "2", "3", "4"];
+    assert_eq!(choice("4 beeps: 2 low and 2 high", &numbers), Some(3));
+    assert_eq!(choice("3 (1 man and 2 women)", &numbers), Some(2));
+    assert_eq!(choice("3, 2 or 1", &numbers), None);
+}
+
+#[test]
+fn a_reply_without_an_option_refuses_in_more_words_than_one_with_an_option() {
+    assert!(is_refused("I can't commit to an answer.", &ANIMALS));
+    assert!(is_refused("I can't hear the audio.", &ANIMALS));
+    assert_eq!(choice("I can't wait to hear more!", &ANIMALS), None);
+    assert_eq!(choice("The man says that he cannot come.", &ANIMALS), None);
+    assert_eq!(choice("I can't hear any dog.", &["dog", "cat"]), None);
+}

@@ -7,14 +7,15 @@ use idk_common::RunDir;
 use idk_common::paths::find;
 use idk_common::progress::Progress;
 use idk_common::text::terminal_safe;
-use idk_evaluator::{EvalConfig, Method, SampleSettings, SingleAnswer, answer_single, prepare};
-use idk_model::Answerer;
+use idk_evaluator::{
+    Backend, EvalConfig, Method, SampleSettings, Served, SingleAnswer, answer_single, prepare,
+};
 use idk_questions::{Question, QuestionSet};
 use serde::Serialize;
 
 use crate::command::args::{Overrides, load_recipe_or_run};
 use crate::recipe::Recipe;
-use crate::run::{BaseModel, RunError};
+use crate::run::{AnsweringModel, EvaluatedModel, RunError};
 use crate::stage::evaluate::load_adapters;
 use crate::terminal::{Failure, print_result};
 
@@ -70,15 +71,15 @@ impl AskArguments {
         let question = self.question()?;
         let recipe = self.recipe()?;
         let adapter = self.adapter(&recipe);
-        let model = BaseModel::load(&recipe)?;
-        let named = adapter.iter().map(|path| (Method::Adapter.name().to_owned(), path.clone()));
-        let adapters = load_adapters(&named.collect::<Vec<_>>(), &model.lalm)?;
-        let base = self.answer(&recipe, &question, &model.answerer())?;
-        let (answer, base) = match adapters.first() {
-            Some(adapter) => {
-                let adapted = model.answerer().adapted(&adapter.adapters)?;
-                (self.answer(&recipe, &question, &adapted)?, Some(base))
-            }
+        let model = AnsweringModel::load(&recipe)?;
+        let evaluated = model.evaluated()?;
+        let base = self.answer(&recipe, &question, &evaluated.backend)?;
+        let adapted = match &adapter {
+            Some(place) => Some(self.adapted(&recipe, &question, &evaluated, place)?),
+            None => None,
+        };
+        let (answer, base) = match adapted {
+            Some(answer) => (answer, Some(base)),
             None => (base, None),
         };
         let report = Report {
@@ -91,12 +92,41 @@ impl AskArguments {
         Ok(print_result(json, &report, || report.lines().join("\n"))?)
     }
 
-    /// What `answerer` says, with the settings of `[eval]`, and its samples with those of `[build]`.
+    /// What the model says with the adapter in a folder, or with one that the server has (`server:NAME`).
+    fn adapted(
+        &self,
+        recipe: &Recipe,
+        question: &Question,
+        model: &EvaluatedModel<'_>,
+        place: &Path,
+    ) -> Result<SingleAnswer, Failure> {
+        let on_server = place.to_str().and_then(|place| place.strip_prefix("server:"));
+        match (&model.backend, on_server) {
+            (Backend::Served(base), Some(name)) => {
+                self.answer(recipe, question, &Backend::Served(Served { adapter: Some(name), ..*base }))
+            }
+            (Backend::Local(base), None) => {
+                let named = (Method::Adapter.name().to_owned(), place.to_owned());
+                let adapters = load_adapters(&[named], base.lalm)?;
+                let Some(adapter) = adapters.first() else {
+                    return self.answer(recipe, question, &model.backend);
+                };
+                self.answer(recipe, question, &base.clone().adapted(&adapter.adapters)?.into())
+            }
+            _ => {
+                let what =
+                    "--adapter: a folder for a model in this program, `server:ITS_NAME` for one of a server";
+                Err(RunError::usage(what).into())
+            }
+        }
+    }
+
+    /// What `backend` says, with the settings of `[eval]`, and its samples with those of `[build]`.
     fn answer(
         &self,
         recipe: &Recipe,
         question: &Question,
-        answerer: &Answerer<'_>,
+        backend: &Backend<'_>,
     ) -> Result<SingleAnswer, Failure> {
         let build = &recipe.build;
         // Methods are left out: only the plain question is asked, and it must fit.
@@ -109,14 +139,14 @@ impl AskArguments {
         let set = QuestionSet { questions: vec![question.clone()], rejected: Vec::new() };
         let (style, refusals) = (build.prompt, build.refusal_texts());
         let prepared =
-            prepare(answerer, &set, &config, style, refusals, recipe.seed, |_, _| Progress::hidden())?;
+            prepare(backend, &set, &config, style, refusals, recipe.seed, |_, _| Progress::hidden())?;
         let samples = (self.samples > 0).then(|| SampleSettings {
             count: self.samples as usize,
             decoding: build.sampling(),
             guided: build.guided,
             seed: recipe.seed,
         });
-        Ok(answer_single(answerer, &prepared, &config, samples.as_ref())?)
+        Ok(answer_single(backend, &prepared, &config, samples.as_ref())?)
     }
 
     /// The recipe that is named, or all defaults.
@@ -125,7 +155,9 @@ impl AskArguments {
             Some(path) => load_recipe_or_run(path, &self.overrides)?,
             None => {
                 let mut recipe = Recipe::parse("", Path::new("(defaults)"), &self.overrides.assignments())?;
-                recipe.model.path = find(&recipe.model.path, None);
+                if recipe.model.has_folder() {
+                    recipe.model.path = find(&recipe.model.path, None);
+                }
                 recipe
             }
         };
@@ -139,7 +171,8 @@ impl AskArguments {
     fn adapter(&self, recipe: &Recipe) -> Option<PathBuf> {
         let of_run = || {
             let own = RunDir::new(&recipe.output.dir).adapter();
-            Some(own).filter(|path| self.recipe.is_some() && self.model.is_none() && path.is_dir())
+            let is_local = recipe.model.server_url.is_empty() && self.model.is_none();
+            Some(own).filter(|path| is_local && self.recipe.is_some() && path.is_dir())
         };
         self.adapter.clone().or_else(of_run)
     }

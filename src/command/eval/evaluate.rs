@@ -15,7 +15,7 @@ use crate::command::args::{RecipeArgs, one_of};
 use crate::recipe::Recipe;
 use crate::run::questions::{self, Set};
 use crate::run::same_run::check_model_of_run;
-use crate::run::{Claim, Run, RunError, claim_run, inputs};
+use crate::run::{AnsweringModel, Claim, RunError, claim_run, inputs};
 use crate::stage::evaluate::{EvaluationStage, load_adapters, with_own};
 use crate::terminal::{Failure, print_result, say};
 
@@ -111,15 +111,24 @@ impl EvaluateArguments {
             Some(_) => |out| owned::claim(out, &EVALUATION_FILES),
             None => claim_run,
         };
-        let (run, adapters) = Run::open(&recipe, folder, claim, |model| {
-            if labelled && self.out.is_none() {
-                check_model_of_run(&dir, &model.sha256)?;
-            }
-            load_adapters(&self.named_adapters(&recipe, &dir)?, &model.lalm)
-        })?;
+        let model = AnsweringModel::load(&recipe)?;
+        let evaluated = model.evaluated()?;
+        if labelled && self.out.is_none() {
+            check_model_of_run(&dir, evaluated.sha256)?;
+        }
+        let (named, served_adapters) = self.named_adapters(&recipe, &dir)?;
+        check_adapters(&recipe, &named)?;
+        let adapters = match evaluated.folder {
+            Some(folder) => load_adapters(&named, &folder.lalm)?,
+            None => Vec::new(),
+        };
+        let _lock = claim(folder)?;
         let evaluation = EvaluationStage {
-            run: &run,
+            recipe: &recipe,
+            model: evaluated,
+            questions: RunDir::new(folder).questions(),
             adapters,
+            served_adapters,
             dataset: labelled.then(|| dir.dataset()),
             eval_dir: self.out.clone().unwrap_or_else(|| dir.eval()),
             run_dir: self.out.is_none().then(|| dir.root.clone()),
@@ -131,12 +140,23 @@ impl EvaluateArguments {
 
     /// The adapters that were given; else a recipe's own run is evaluated, if it has an adapter yet, with the recipe's
     /// `eval.adapters`, else the base model alone.
-    fn named_adapters(&self, recipe: &Recipe, dir: &RunDir) -> Result<Vec<(String, PathBuf)>, Failure> {
+    ///
+    /// Those in folders, then those of the server.
+    fn named_adapters(&self, recipe: &Recipe, dir: &RunDir) -> Result<(Folders, OnServer), Failure> {
         if !self.adapter.is_empty() {
-            return Ok(named_adapters(&self.adapter)?);
+            let (mut folders, mut on_server) = (Folders::new(), OnServer::new());
+            for (name, place) in named_adapters(&self.adapter)? {
+                match place.to_str().and_then(|place| place.strip_prefix("server:")) {
+                    Some(served) => on_server.push((name, served.to_owned())),
+                    None => folders.push((name, place)),
+                }
+            }
+            return Ok((folders, on_server));
         }
-        let own = Some(dir.adapter()).filter(|path| self.recipe.recipe.is_some() && path.is_dir());
-        with_own(own.as_deref(), recipe)
+        let is_local = recipe.model.server_url.is_empty();
+        let own =
+            Some(dir.adapter()).filter(|path| is_local && self.recipe.recipe.is_some() && path.is_dir());
+        Ok((with_own(own.as_deref(), recipe)?, recipe.eval.served_adapters()))
     }
 
     /// The `eval/` of a run is for its own model, adapter and test set; others go elsewhere.
@@ -147,7 +167,7 @@ impl EvaluateArguments {
             return Err(RunError::usage(what));
         }
         if self.recipe.recipe.is_none() {
-            return self.check_free_standing();
+            return self.check_free_standing(recipe);
         }
         let own_adapter = RunDir::new(&recipe.output.dir).adapter();
         let others = [
@@ -165,14 +185,34 @@ impl EvaluateArguments {
     }
 
     /// Without a recipe nothing says which model, questions and folder are meant.
-    fn check_free_standing(&self) -> Result<(), RunError> {
+    fn check_free_standing(&self, recipe: &Recipe) -> Result<(), RunError> {
         let needed = [("--model", &self.model), ("--questions", &self.questions), ("--out", &self.out)];
-        let missing = needed.into_iter().filter(|(_, value)| value.is_none());
+        let is_served = !recipe.model.server_url.is_empty();
+        let missing =
+            needed.into_iter().filter(|(name, value)| value.is_none() && !(is_served && *name == "--model"));
         let missing: Vec<&str> = missing.map(|(name, _)| name).collect();
         if missing.is_empty() {
             return Ok(());
         }
         Err(RunError::usage(format!("without a recipe, {} must be given", missing.join(" and "))))
+    }
+}
+
+/// Names and folders of adapters.
+type Folders = Vec<(String, PathBuf)>;
+
+/// Names of adapters, and their names on the server.
+type OnServer = Vec<(String, String)>;
+
+/// A server cannot be given the adapter of a folder.
+fn check_adapters(recipe: &Recipe, folders: &Folders) -> Result<(), RunError> {
+    match folders.first() {
+        Some((name, _)) if !recipe.model.server_url.is_empty() => {
+            let rule =
+                "the server of [model] has its own: write `NAME=server:ITS_NAME`, or serve the merged model";
+            Err(RunError::usage(format!("the adapter `{name}` is a folder, but {rule}")))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -14,7 +14,7 @@ use super::eval::evaluate::print_results;
 use crate::experiment::{k_sweep, transfer};
 use crate::preflight::{check, plan};
 use crate::recipe::Recipe;
-use crate::run::{Options, Run, allow};
+use crate::run::{Options, Run, RunError, allow};
 use crate::stage::{self, summary::summary};
 use crate::terminal::{self, Failure, print_line, say};
 use merge::MergeArguments;
@@ -110,6 +110,11 @@ impl Arguments {
             return Ok(print_line(self.recipe.load_or_default()?.to_toml()?.trim_end())?);
         }
         let recipe = self.recipe.load()?;
+        if !recipe.model.server_url.is_empty() {
+            let what = "`server_url` in [model]: the weights of a server cannot be trained; `sampler = \"openai\"` and `server_*` in \
+                        [build] take samples from a server and train the model in `path`";
+            return Err(RunError::usage(what).into());
+        }
         allow::check_keys(&self.allow_change)?;
         let allow_changes = self.allow_change.as_slice();
         if let Some(look) = self.check {

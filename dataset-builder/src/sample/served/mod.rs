@@ -7,15 +7,14 @@ mod fake;
 mod tests;
 
 use std::sync::atomic::AtomicBool;
-use std::time::Duration;
 
 use idk_common::progress::Progress;
-use idk_model::Lalm;
 use idk_questions::rows::SampleRow;
-use idk_server::{Decoding, Server, ServerAnswer, ServerPrompt, ServerSettings, first_seed, wav_bytes};
+use idk_server::{Decoding, Server, ServerAnswer, ServerPrompt, first_seed, wav_bytes};
 
 use crate::config::{BuildConfig, Sampler};
 use crate::error::BuildError;
+use crate::sample::model::SampledModel;
 use crate::sample::sampler::sample_row;
 use crate::sample::screen::Screened;
 
@@ -27,19 +26,11 @@ pub(crate) fn open(config: &BuildConfig) -> Result<Option<Server>, BuildError> {
     if config.sampler == Sampler::Local {
         return Ok(None);
     }
-    let settings = ServerSettings {
-        url: config.server_url.clone(),
-        model: config.server_model.clone(),
-        key_env: config.server_key_env.clone(),
-        concurrency: config.server_concurrency,
-        timeout: Duration::from_secs(config.server_timeout_s),
-        max_retries: config.server_max_retries,
-    };
-    Ok(Some(Server::open(&settings)?))
+    Ok(Some(Server::open(&config.server())?))
 }
 
-/// Samples `questions`; the result is in their order, one list of N rows per question. Of `lalm` only the tokenizer and
-/// the audio settings are used.
+/// Samples `questions`; the result is in their order, one list of N rows per question. Of the
+/// model's folder only the tokenizer and the audio settings are used.
 ///
 /// `None` if `stop` was set before all of them were answered.
 ///
@@ -47,22 +38,22 @@ pub(crate) fn open(config: &BuildConfig) -> Result<Option<Server>, BuildError> {
 /// [`BuildError::Server`] for the first question in order that failed; [`BuildError::Model`] for a recording that changed.
 pub(crate) fn sample(
     server: &Server,
-    lalm: &Lalm,
+    model: SampledModel<'_>,
     questions: &[&Screened],
     config: &BuildConfig,
     run_seed: u64,
     stop: &AtomicBool,
     progress: &Progress,
 ) -> Result<Option<Vec<Vec<SampleRow>>>, BuildError> {
-    let prompt = |place: usize| prompt(questions[place], lalm, config, run_seed);
+    let prompt = |place: usize| prompt(questions[place], model, config, run_seed);
     let answers =
-        server.answer_all(questions.len(), &decoding(config, lalm), stop, &prompt, &|| progress.inc(1))?;
+        server.answer_all(questions.len(), &decoding(config, model), stop, &prompt, &|| progress.inc(1))?;
     let rows =
         |(question, answers): (&&Screened, Vec<ServerAnswer>)| rows(question, &answers, config, run_seed);
     Ok(answers.map(|answers| questions.iter().zip(answers).map(rows).collect()))
 }
 
-fn decoding(config: &BuildConfig, lalm: &Lalm) -> Decoding {
+fn decoding(config: &BuildConfig, model: SampledModel<'_>) -> Decoding {
     Decoding {
         // Greedy answers are all the same, and vLLM rejects a request for several.
         choices: if config.temperature == 0.0 { 1 } else { config.n_samples },
@@ -71,7 +62,7 @@ fn decoding(config: &BuildConfig, lalm: &Lalm) -> Decoding {
         top_k: config.top_k,
         repetition_penalty: config.repetition_penalty,
         max_new_tokens: config.max_new_tokens,
-        stop_token_ids: lalm.generation.eos_token_ids.clone(),
+        stop_token_ids: model.lalm().map(|lalm| lalm.generation.eos_token_ids.clone()).unwrap_or_default(),
     }
 }
 
@@ -82,14 +73,14 @@ fn decoding(config: &BuildConfig, lalm: &Lalm) -> Decoding {
 /// [`BuildError::Model`] if a recording cannot be read any more.
 fn prompt(
     question: &Screened,
-    lalm: &Lalm,
+    model: SampledModel<'_>,
     config: &BuildConfig,
     run_seed: u64,
 ) -> Result<ServerPrompt, BuildError> {
-    let rate_hz = lalm.mel.config().sampling_rate as u32;
+    let rate_hz = model.audio().config().sampling_rate as u32;
     let mut clips = Vec::with_capacity(question.asked.shown.audio.len());
     for path in &question.asked.shown.audio {
-        let recording = idk_audio::load_window(path, rate_hz, lalm.mel.max_samples())
+        let recording = idk_audio::load_window(path, rate_hz, model.audio().max_samples())
             .map_err(|source| BuildError::recording(path, source))?;
         clips.push(wav_bytes(&recording.audio.samples, rate_hz));
     }
@@ -99,7 +90,8 @@ fn prompt(
         id,
         messages: vec![question.asked.message(config.prompt)],
         clips,
-        token_ids: question.ids.clone(),
+        token_ids: model.lalm().map(|_| question.ids.clone()),
+        model: None,
         only: config.answers_to(&question.asked).into_iter().map(str::to_owned).collect(),
     })
 }
@@ -114,7 +106,9 @@ fn rows(
     let first_seed = first_seed(run_seed, question.asked.id());
     let rows = answers.iter().cycle().take(config.n_samples).enumerate().map(|(sample, answer)| {
         let seed = first_seed + sample as u64;
-        sample_row(config, question, (sample, seed), &answer.text, answer.log_prob, answer.tokens)
+        // They are asked for, and a reply without them is rejected.
+        let (log_prob, tokens) = (answer.log_prob.unwrap_or_default(), answer.tokens.unwrap_or_default());
+        sample_row(config, question, (sample, seed), &answer.text, log_prob, tokens)
     });
     rows.collect()
 }

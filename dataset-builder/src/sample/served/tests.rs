@@ -62,11 +62,19 @@ fn sample_set(set: &QuestionSet, config: &BuildConfig) -> Result<Vec<Vec<SampleR
     let lalm = tiny_model();
     let features = FeatureStore::new("", FeatureLimits::NONE);
     let answerer = Answerer::base(&lalm, &features);
-    let screened = screen(&answerer, set, config, 7, &Control::silent())?;
+    let screened = screen(SampledModel::Folder(&answerer), set, config, 7, &Control::silent())?;
     assert_eq!(screened.rejected, []);
     let server = open(config)?.unwrap();
     let questions: Vec<&Screened> = screened.usable.iter().collect();
-    let rows = sample(&server, &lalm, &questions, config, 7, &AtomicBool::new(false), &Progress::hidden())?;
+    let rows = sample(
+        &server,
+        SampledModel::Folder(&answerer),
+        &questions,
+        config,
+        7,
+        &AtomicBool::new(false),
+        &Progress::hidden(),
+    )?;
     Ok(rows.unwrap())
 }
 
@@ -210,9 +218,12 @@ fn a_question_with_a_special_token_is_rejected_where_a_server_would_read_it_as_o
     let remote = config(&server);
     let (lalm, features) = (tiny_model(), FeatureStore::new("", FeatureLimits::NONE));
     let answerer = Answerer::base(&lalm, &features);
-    let screened = screen(&answerer, &set, &remote, 7, &Control::silent()).unwrap();
+    let screened = screen(SampledModel::Folder(&answerer), &set, &remote, 7, &Control::silent()).unwrap();
     assert_eq!(screened.usable.len(), 2);
     assert_eq!(screened.rejected[0].reason, "reserved-token");
     let local = BuildConfig { sampler: Sampler::Local, ..remote };
-    assert_eq!(screen(&answerer, &set, &local, 7, &Control::silent()).unwrap().usable.len(), 3);
+    assert_eq!(
+        screen(SampledModel::Folder(&answerer), &set, &local, 7, &Control::silent()).unwrap().usable.len(),
+        3
+    );
 }

@@ -1,12 +1,10 @@
 //! Answers from a list: the options and the refusals as the only answers, guided or scored as whole texts.
 
-use std::sync::Arc;
-
-use idk_model::{Message, Prompt};
 use idk_questions::AskedQuestion;
 
-use crate::answer::ask::{Heard, MethodRunner, Reply};
+use crate::answer::ask::MethodRunner;
 use crate::answer::options::{FixedText, ScoredText, likeliest};
+use crate::backend::{BackendPrompt, Heard, Reply};
 use crate::error::EvalError;
 
 impl MethodRunner<'_> {
@@ -29,29 +27,16 @@ impl MethodRunner<'_> {
         options.chain(refusals.map(move |text| FixedText { text, is_refusal: true, offset }))
     }
 
-    /// Tokens of a text as the whole answer.
-    pub(super) fn answer_ids(&self, question: &AskedQuestion, text: &str) -> Result<Vec<u32>, EvalError> {
-        Ok(self.answerer.lalm.tokenizer.answer_ids(&self.answer_chat(question), text)?)
-    }
-
-    /// A chat that an answer follows; what stands in it changes no token of the answer.
-    pub(super) fn answer_chat(&self, question: &AskedQuestion) -> [Message; 1] {
-        [Message::user(question.shown.audio.len(), &question.shown.question)]
-    }
-
     /// The prompts with the fixed texts as the only answers. An open question is answered freely.
     pub(super) fn guided(
         &self,
         questions: &[Heard<'_>],
-        prompts: Vec<Prompt>,
-    ) -> Result<Vec<Prompt>, EvalError> {
-        let guided = |(question, prompt): (&Heard<'_>, Prompt)| {
-            if !self.is_from_list(question.asked) {
-                return Ok(prompt);
-            }
-            let texts = self.fixed_texts(question.asked).map(|text| (text.text, text.offset));
-            let guide = self.answerer.guide(&self.answer_chat(question.asked), texts)?;
-            Ok(Prompt { guide: Some(Arc::new(guide)), ..prompt })
+        prompts: Vec<BackendPrompt>,
+    ) -> Result<Vec<BackendPrompt>, EvalError> {
+        let guided = |(question, prompt): (&Heard<'_>, BackendPrompt)| {
+            let texts: Vec<(&str, f64)> =
+                self.fixed_texts(question.asked).map(|text| (text.text, text.offset)).collect();
+            if texts.is_empty() { Ok(prompt) } else { self.backend.guided(question.asked, prompt, &texts) }
         };
         questions.iter().zip(prompts).map(guided).collect()
     }
@@ -60,36 +45,34 @@ impl MethodRunner<'_> {
     pub(super) fn score(
         &self,
         questions: &[Heard<'_>],
-        prompts: &[Prompt],
+        prompts: &[BackendPrompt],
     ) -> Result<Vec<Vec<ScoredText>>, EvalError> {
-        let ids = |question: &Heard<'_>| -> Result<Vec<Vec<u32>>, EvalError> {
-            self.fixed_texts(question.asked).map(|text| self.answer_ids(question.asked, text.text)).collect()
+        let texts: Vec<Vec<&str>> = questions
+            .iter()
+            .map(|question| self.fixed_texts(question.asked).map(|text| text.text).collect())
+            .collect();
+        let tokens = self.backend.score(questions, prompts, &texts)?;
+        let scored = |(question, tokens): (&Heard<'_>, Vec<Vec<(u32, f32)>>)| {
+            let texts = self.fixed_texts(question.asked).zip(tokens);
+            texts.map(|(text, tokens)| ScoredText::new(&text, tokens)).collect()
         };
-        let ids = questions.iter().map(ids).collect::<Result<Vec<_>, _>>()?;
-        let log_probs = self.answerer.log_probs(prompts, &ids)?;
-        let mut scored = Vec::with_capacity(questions.len());
-        for ((question, ids), log_probs) in questions.iter().zip(&ids).zip(&log_probs) {
-            let texts = self.fixed_texts(question.asked).zip(ids).zip(log_probs);
-            scored
-                .push(texts.map(|((text, ids), log_probs)| ScoredText::new(&text, ids, log_probs)).collect());
-        }
-        Ok(scored)
+        Ok(questions.iter().zip(tokens).map(scored).collect())
     }
 
     /// The likeliest fixed text of each question. An open question is answered freely.
     pub(super) fn choose(
         &self,
         questions: &[Heard<'_>],
-        prompts: &[Prompt],
+        prompts: &[BackendPrompt],
         scored: &[Vec<ScoredText>],
     ) -> Result<Vec<Reply>, EvalError> {
         let pairs = questions.iter().zip(prompts);
         let open = pairs.filter(|(question, _)| question.asked.shown.is_open());
-        let open: Vec<Prompt> = open.map(|(_, prompt)| prompt.clone()).collect();
+        let open: Vec<BackendPrompt> = open.map(|(_, prompt)| prompt.clone()).collect();
         let mut said = self.say(&open, self.config.max_new_tokens)?.into_iter();
         let answer = |scored: &Vec<ScoredText>| match likeliest(scored) {
             Some(best) => {
-                let (text, log_prob, tokens) = (best.text.clone(), best.log_prob, best.tokens());
+                let (text, log_prob, tokens) = (best.text.clone(), Some(best.log_prob), Some(best.tokens()));
                 Some(Reply { text, log_prob, tokens })
             }
             None => said.next(),

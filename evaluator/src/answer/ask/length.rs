@@ -1,31 +1,34 @@
 //! How many positions a question takes, and a note cut to what is left of them.
 
-use idk_model::{Clip, Message, Prompt};
+use idk_model::{Clip, Message};
 use idk_questions::AskedQuestion;
 
 use crate::answer::ask::own_answer::REPLY_TOKENS;
 use crate::answer::ask::task_agent::TYPE_TOKENS;
-use crate::answer::ask::{Heard, Item, MethodRunner};
+use crate::answer::ask::{Item, MethodRunner};
 use crate::answer::prompts::PromptName;
 use crate::answer::record::Answer;
+use crate::backend::{Backend, BackendPrompt, Heard};
 use crate::error::EvalError;
 use crate::method::Method;
 
 impl MethodRunner<'_> {
-    /// Tokens of the first prompt.
+    /// Tokens of the first prompt; 0 where batches need not be of similar length.
     pub(crate) fn opening_tokens(&self, (question, clips): Item<'_>) -> Result<usize, EvalError> {
-        self.tokens(clips, &self.opening(question))
+        match self.backend {
+            Backend::Local(_) => self.tokens(clips, &self.opening(question)),
+            Backend::Served(_) => Ok(0),
+        }
     }
 
-    /// Tokens of the prompt of a text.
+    /// Tokens of the prompt of a text; 0 without a tokenizer.
     pub(super) fn tokens(&self, clips: &[Clip], text: &str) -> Result<usize, EvalError> {
         self.tokens_of(clips, &[Message::user(clips.len(), text)])
     }
 
-    /// Tokens of the prompt of several turns.
+    /// Tokens of the prompt of several turns; 0 without a tokenizer.
     fn tokens_of(&self, clips: &[Clip], turns: &[Message]) -> Result<usize, EvalError> {
-        let audio_tokens: Vec<usize> = clips.iter().map(Clip::audio_tokens).collect();
-        Ok(self.answerer.lalm.tokenizer.prompt_ids(turns, &audio_tokens)?.len())
+        Ok(self.backend.prompt_tokens(clips, turns)?.unwrap_or_default())
     }
 
     /// The most positions that the question takes: every prompt without the texts that the model has yet to make, and
@@ -64,14 +67,14 @@ impl MethodRunner<'_> {
         Ok(most)
     }
 
-    /// Counts the tokens of an answer that an earlier version stored without them.
+    /// Counts the tokens of an answer that was stored without them, where there is a tokenizer.
     pub(crate) fn count_tokens(
         &self,
         question: &AskedQuestion,
         answer: &mut Answer,
     ) -> Result<(), EvalError> {
         if answer.tokens.is_none() {
-            answer.tokens = Some(self.answer_ids(question, &answer.text)?.len());
+            answer.tokens = self.backend.answer_ids(question, &answer.text)?.map(|ids| ids.len());
         }
         Ok(())
     }
@@ -80,25 +83,30 @@ impl MethodRunner<'_> {
     pub(super) fn longest_answer(&self, question: &AskedQuestion) -> Result<usize, EvalError> {
         let mut longest = self.config.max_new_tokens;
         for text in self.fixed_texts(question) {
-            longest = longest.max(self.answer_ids(question, text.text)?.len());
+            longest = longest.max(self.backend.answer_ids(question, text.text)?.map_or(0, |ids| ids.len()));
         }
         Ok(longest)
     }
 
-    /// The last prompt with as much of the model's own `note` as the model's positions hold.
+    /// The last prompt with as much of the model's own `note` as the model's positions hold; all of it where they are not
+    /// known.
     pub(super) fn fitting(
         &self,
         question: &Heard<'_>,
         note: &str,
         text: impl Fn(&str) -> String,
-    ) -> Result<Prompt, EvalError> {
+    ) -> Result<BackendPrompt, EvalError> {
         let answer = self.longest_answer(question.asked)?;
+        let positions = self.backend.lalm().map(|lalm| lalm.config.text.max_position_embeddings);
         let mut chars = note.chars().count();
         loop {
             let kept: String = note.chars().take(chars).collect();
             let prompt = self.chat(question, &text(&kept))?;
-            let most = self.answerer.lalm.config.text.max_position_embeddings;
-            if chars == 0 || prompt.ids.len() + answer <= most {
+            let fits = match (positions, prompt.tokens()) {
+                (Some(most), Some(tokens)) => tokens + answer <= most,
+                _ => true,
+            };
+            if chars == 0 || fits {
                 return Ok(prompt);
             }
             chars = chars * 3 / 4;

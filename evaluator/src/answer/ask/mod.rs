@@ -14,14 +14,14 @@ mod task_agent;
 mod tests;
 mod think;
 
-use burn::tensor::Tensor;
-use idk_model::{Answerer, Clip, Generated, Prompt, SamplingConfig};
+use idk_model::{Clip, SamplingConfig};
 use idk_questions::{AskedQuestion, Judgement, PromptStyle};
 
 use crate::answer::ask::own_answer::OwnAnswers;
 use crate::answer::options::{ScoredText, refusal_margin};
 use crate::answer::prompts::Prompts;
 use crate::answer::record::Answer;
+use crate::backend::{Backend, BackendPrompt, Heard, Reply};
 use crate::config::{AnswerBy, EvalConfig};
 use crate::error::EvalError;
 use crate::method::Method;
@@ -29,31 +29,16 @@ use crate::method::Method;
 /// A question and its recordings.
 pub(crate) type Item<'a> = (&'a AskedQuestion, &'a [Clip]);
 
-/// A question whose recordings were heard.
-struct Heard<'a> {
-    asked: &'a AskedQuestion,
-    audio: Vec<Tensor<2>>,
-}
-
-/// What the model says to a prompt.
-struct Reply {
-    text: String,
-    /// Of the text and its end, in nats.
-    log_prob: f64,
-    /// Of the text and its end.
-    tokens: usize,
-}
-
 /// A model in front of a test set: who answers, and how.
 #[derive(Clone, Copy)]
 pub(crate) struct MethodRunner<'a> {
-    pub(crate) answerer: &'a Answerer<'a>,
+    pub(crate) backend: &'a Backend<'a>,
     pub(crate) method: Method,
     pub(crate) prompts: &'a Prompts,
     pub(crate) style: PromptStyle,
     /// What may be answered instead of an option where the answer is chosen.
     pub(crate) refusals: &'a [String],
-    /// Also computes the log-probability of every option: one more pass over each prompt.
+    /// Also computes the log-probability of every option, where the backend can: one more pass over each prompt.
     pub(crate) with_options: bool,
     /// What the model is asked about, for methods that ask about its own answers.
     pub(crate) own_answers: Option<&'a OwnAnswers>,
@@ -64,9 +49,9 @@ impl MethodRunner<'_> {
     /// Answers a batch of questions, in their order.
     ///
     /// # Errors
-    /// [`EvalError::Model`].
+    /// [`EvalError::Model`], [`EvalError::Server`].
     pub(crate) fn answer(&self, items: &[Item<'_>]) -> Result<Vec<Answer>, EvalError> {
-        let heard = self.hear(items)?;
+        let heard = self.backend.hear(items)?;
         let questions = heard.as_slice();
         if self.method.asks_about_answer() {
             return self.ask_about(questions);
@@ -81,7 +66,8 @@ impl MethodRunner<'_> {
             }
         };
         let answer_by = self.config.answer_by;
-        let scored = match answer_by == AnswerBy::Options || self.with_options {
+        let with_options = self.with_options && self.backend.scores_texts();
+        let scored = match answer_by == AnswerBy::Options || with_options {
             true => self.score(questions, &prompts)?,
             false => vec![Vec::new(); questions.len()],
         };
@@ -93,30 +79,19 @@ impl MethodRunner<'_> {
         let answers = questions.iter().zip(said).zip(steps).zip(scored);
         Ok(answers
             .map(|(((question, Reply { text, log_prob, tokens }), steps), scored)| {
-                let options = if self.with_options { question.asked.shown.choices.len() } else { 0 };
+                let options = if with_options { question.asked.shown.choices.len() } else { 0 };
                 Answer {
                     id: question.asked.id().to_owned(),
                     judgement: self.judge(question.asked, &text),
                     text,
-                    log_prob: Some(log_prob),
-                    tokens: Some(tokens),
+                    log_prob,
+                    tokens,
                     option_log_probs: scored[..options].iter().map(ScoredText::mean_log_prob).collect(),
-                    refusal_margin: if self.with_options { refusal_margin(&scored, answer_by) } else { None },
+                    refusal_margin: if with_options { refusal_margin(&scored, answer_by) } else { None },
                     steps,
                 }
             })
             .collect())
-    }
-
-    /// Encodes the recordings of a batch.
-    fn hear<'q>(&self, items: &[Item<'q>]) -> Result<Vec<Heard<'q>>, EvalError> {
-        let clips: Vec<Clip> = items.iter().flat_map(|(_, clips)| clips.iter().cloned()).collect();
-        let mut features = self.answerer.hear(self.answerer.load(&clips)?)?.into_iter();
-        let heard = |&(asked, clips): &Item<'q>| {
-            let audio = features.by_ref().take(clips.len()).collect();
-            Heard { asked, audio }
-        };
-        Ok(items.iter().map(heard).collect())
     }
 
     /// What an answer of this model is.
@@ -134,13 +109,11 @@ impl MethodRunner<'_> {
     }
 
     /// What the model says to each prompt.
-    fn say(&self, prompts: &[Prompt], max_new_tokens: usize) -> Result<Vec<Reply>, EvalError> {
+    fn say(&self, prompts: &[BackendPrompt], max_new_tokens: usize) -> Result<Vec<Reply>, EvalError> {
         let decoding = SamplingConfig { max_new_tokens, ..self.config.decoding() };
         // Greedy decoding draws nothing: the seed only says that there is one answer.
         let seeds = vec![vec![0]; prompts.len()];
-        let generated = self.answerer.answer(prompts, &decoding, &seeds)?;
-        let reply = |Generated { text, log_prob, ids, .. }| Reply { text, log_prob, tokens: ids.len() };
-        let said: Vec<Reply> = generated.into_iter().flatten().map(reply).collect();
+        let said: Vec<Reply> = self.backend.say(prompts, &decoding, &seeds)?.into_iter().flatten().collect();
         if said.len() == prompts.len() {
             return Ok(said);
         }

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use idk_model::{Message, Prompt};
+use idk_model::Message;
 use idk_questions::{AskedQuestion, prompt_text};
 use serde::Serialize;
 
-use crate::answer::ask::{Heard, MethodRunner, Reply};
+use crate::answer::ask::MethodRunner;
 use crate::answer::prompts::PromptName;
 use crate::answer::record::Answer;
+use crate::backend::{AnswerTokens, BackendPrompt, Heard, Reply};
 use crate::error::EvalError;
 use crate::method::Method;
 
@@ -53,8 +54,8 @@ impl MethodRunner<'_> {
             id: question.asked.id().to_owned(),
             judgement: self.judge(question.asked, &reply.text),
             text: reply.text,
-            log_prob: Some(reply.log_prob),
-            tokens: Some(reply.tokens),
+            log_prob: reply.log_prob,
+            tokens: reply.tokens,
             option_log_probs: log_probs,
             refusal_margin: None,
             steps: Vec::new(),
@@ -66,26 +67,22 @@ impl MethodRunner<'_> {
     fn compare_replies(
         &self,
         questions: &[Heard<'_>],
-        prompts: &[Prompt],
+        prompts: &[BackendPrompt],
         texts: [&str; 2],
     ) -> Result<Vec<(Reply, Vec<f64>)>, EvalError> {
-        let of_question = |question: &Heard<'_>| {
-            texts.iter().map(|text| self.answer_ids(question.asked, text)).collect::<Result<Vec<_>, _>>()
-        };
-        let ids = questions.iter().map(of_question).collect::<Result<Vec<_>, _>>()?;
-        let scored = self.answerer.log_probs(prompts, &ids)?;
-        let likelier = |tokens: Vec<Vec<f32>>| {
-            let sum = |tokens: &Vec<f32>| tokens.iter().map(|&value| f64::from(value)).sum::<f64>();
+        let scored = self.backend.score(questions, prompts, &vec![texts.to_vec(); questions.len()])?;
+        let likelier = |tokens: Vec<AnswerTokens>| {
+            let sum = |tokens: &AnswerTokens| tokens.iter().map(|&(_, value)| f64::from(value)).sum::<f64>();
             let log_probs: Vec<f64> = tokens.iter().map(sum).collect();
             let best = usize::from(log_probs[1] > log_probs[0]);
             let (text, tokens) = (texts[best].to_owned(), tokens[best].len());
-            (Reply { text, log_prob: log_probs[best], tokens }, log_probs)
+            (Reply { text, log_prob: Some(log_probs[best]), tokens: Some(tokens) }, log_probs)
         };
         Ok(scored.into_iter().map(likelier).collect())
     }
 
     /// The prompt of a question about its answer.
-    fn about(&self, question: &Heard<'_>) -> Result<Prompt, EvalError> {
+    fn about(&self, question: &Heard<'_>) -> Result<BackendPrompt, EvalError> {
         let missing = || EvalError::Misaligned { method: self.method.name().to_owned() };
         let own = self.own_answer(question.asked).ok_or_else(missing)?;
         if self.method == Method::PTrue {
@@ -93,7 +90,7 @@ impl MethodRunner<'_> {
             return self.fitting(question, &own.samples.join("\n"), text);
         }
         let turns = self.turns(question.asked, &own.answer);
-        Ok(self.answerer.prompt(&turns, question.audio.clone())?)
+        self.backend.chat(question, turns.to_vec())
     }
 
     /// The question, the model's answer, and what it is asked about that.

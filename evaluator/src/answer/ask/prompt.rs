@@ -1,10 +1,10 @@
 //! The prompts of a question: its recordings, then the text that a method asks with.
 
-use idk_model::{Message, Prompt};
 use idk_questions::{AskedQuestion, REFUSAL, prompt_text};
 
-use crate::answer::ask::{Heard, MethodRunner};
+use crate::answer::ask::MethodRunner;
 use crate::answer::prompts::PromptName;
+use crate::backend::{BackendPrompt, Heard};
 use crate::error::EvalError;
 use crate::method::Method;
 
@@ -34,8 +34,7 @@ impl MethodRunner<'_> {
     }
 
     /// The chat of a question, ready for the model: its recordings, then `text`.
-    pub(super) fn chat(&self, question: &Heard<'_>, text: &str) -> Result<Prompt, EvalError> {
-        let message = Message::user(question.audio.len(), text);
-        Ok(self.answerer.prompt(&[message], question.audio.clone())?)
+    pub(super) fn chat(&self, question: &Heard<'_>, text: &str) -> Result<BackendPrompt, EvalError> {
+        self.backend.prompt(question, text)
     }
 }

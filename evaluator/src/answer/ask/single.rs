@@ -1,7 +1,7 @@
 //! One question by itself: the answer, how likely each option is, and how many samples agree.
 
 use idk_common::seed::derive_seed;
-use idk_model::{Answerer, SamplingConfig};
+use idk_model::SamplingConfig;
 use idk_questions::{AskedQuestion, Judgement, Verdict};
 use serde::Serialize;
 
@@ -9,6 +9,7 @@ use crate::answer::ask::{Item, MethodRunner};
 use crate::answer::options::ScoredText;
 use crate::answer::prepare::Prepared;
 use crate::answer::prompts::Prompts;
+use crate::backend::Backend;
 use crate::config::EvalConfig;
 use crate::doubt::meaning::Meaning;
 use crate::error::EvalError;
@@ -38,7 +39,7 @@ pub struct SingleAnswer {
     pub option: Option<String>,
     /// Log-probability of the text and its end, in nats.
     pub log_prob: Option<f64>,
-    /// Every option, then every refusal; empty for an open question.
+    /// Every option, then every refusal; empty for an open question, and where texts cannot be scored.
     pub texts: Vec<TextProbability>,
     /// What the samples say, if any were drawn.
     pub samples: Option<SampleAgreement>,
@@ -74,9 +75,9 @@ pub struct SampleAgreement {
 /// Answers the first prepared question greedily, scores its options, and draws samples if `samples` is given.
 ///
 /// # Errors
-/// [`EvalError::Model`], [`EvalError::Common`]; [`EvalError::NoQuestions`] if no question is prepared.
+/// [`EvalError::Model`], [`EvalError::Server`], [`EvalError::Common`]; [`EvalError::NoQuestions`] if no question is prepared.
 pub fn answer_single(
-    answerer: &Answerer<'_>,
+    backend: &Backend<'_>,
     prepared: &Prepared,
     config: &EvalConfig,
     samples: Option<&SampleSettings>,
@@ -84,12 +85,12 @@ pub fn answer_single(
     let Some(item) = prepared.items().next() else {
         return Err(EvalError::NoQuestions { rejected: prepared.rejected.len() });
     };
-    let method = if answerer.adapters.is_some() { Method::Adapter } else { Method::Base };
+    let method = if backend.is_adapted() { Method::Adapter } else { Method::Base };
     let prompts = Prompts::load(&config.prompts)?;
     let (style, refusals) = (prepared.style, prepared.refusals.as_slice());
     let (prompts, with_options, own_answers) = (&prompts, false, None);
     let runner =
-        MethodRunner { answerer, method, prompts, style, refusals, with_options, own_answers, config };
+        MethodRunner { backend, method, prompts, style, refusals, with_options, own_answers, config };
     runner.single(item, samples)
 }
 
@@ -98,17 +99,20 @@ impl MethodRunner<'_> {
         let misaligned = || EvalError::Misaligned { method: self.method.name().to_owned() };
         let asked = item.0;
         let answer = self.answer(&[item])?.pop().ok_or_else(misaligned)?;
-        let heard = self.hear(&[item])?;
+        let heard = self.backend.hear(&[item])?;
         let prompts = heard.iter().map(|question| self.chat(question, &self.opening(question.asked)));
         let prompts = prompts.collect::<Result<Vec<_>, _>>()?;
-        let scored = self.score(&heard, &prompts)?.pop().ok_or_else(misaligned)?;
+        let scored = match self.backend.scores_texts() {
+            true => self.score(&heard, &prompts)?.pop().ok_or_else(misaligned)?,
+            false => Vec::new(),
+        };
         let samples = match samples {
             Some(settings) => {
                 let prompts = if settings.guided { self.guided(&heard, prompts)? } else { prompts };
                 let seed = |sample: usize| derive_seed(settings.seed, "ask", &[&sample.to_string()]);
                 let seeds = vec![(0..settings.count).map(seed).collect()];
-                let drawn = self.answerer.answer(&prompts, &settings.decoding, &seeds)?;
-                let texts = drawn.into_iter().flatten().map(|sample| sample.text).collect();
+                let drawn = self.backend.say(&prompts, &settings.decoding, &seeds)?;
+                let texts = drawn.into_iter().flatten().map(|reply| reply.text).collect();
                 Some(agreement(asked, &answer.text, &answer.judgement, texts, settings.guided))
             }
             None => None,
@@ -198,7 +202,7 @@ mod tests {
     fn probabilities_are_those_among_the_texts_however_small_they_are() {
         let text = |text: &str, log_prob: f32| {
             let fixed = FixedText { text, is_refusal: text == "no", offset: 3.0 };
-            ScoredText::new(&fixed, &[1], &[log_prob])
+            ScoredText::new(&fixed, vec![(1, log_prob)])
         };
         let found =
             probabilities(&[text("dog", -2000.0), text("cat", -2000.0 - 3.0_f32.ln()), text("no", -4000.0)]);

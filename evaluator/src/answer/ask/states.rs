@@ -7,11 +7,11 @@ impl MethodRunner<'_> {
     /// The hidden states of `layers` at the last token of each question's prompt.
     ///
     /// # Errors
-    /// [`EvalError::Model`].
+    /// [`EvalError::Model`], [`EvalError::Lacks`] for a server, which gives none.
     pub(crate) fn states(&self, items: &[Item<'_>], layers: &[usize]) -> Result<Vec<Vec<f32>>, EvalError> {
-        let heard = self.hear(items)?;
+        let heard = self.backend.hear(items)?;
         let prompt = |question| self.chat(question, &self.opening(question.asked));
         let prompts = heard.iter().map(prompt).collect::<Result<Vec<_>, _>>()?;
-        Ok(self.answerer.last_states(&prompts, layers)?)
+        self.backend.last_states(&prompts, layers)
     }
 }

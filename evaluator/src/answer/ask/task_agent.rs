@@ -1,10 +1,9 @@
 //! Task agent: the model names the kind of recording and writes a note, and both are part of the prompt of the answer.
 
-use idk_model::Prompt;
-
-use crate::answer::ask::{Heard, MethodRunner, Reply};
+use crate::answer::ask::MethodRunner;
 use crate::answer::prompts::PromptName;
 use crate::answer::record::Step;
+use crate::backend::{BackendPrompt, Heard, Reply};
 use crate::error::EvalError;
 
 /// Most tokens of the name of a recording's kind.
@@ -12,7 +11,10 @@ pub(super) const TYPE_TOKENS: usize = 8;
 
 impl MethodRunner<'_> {
     /// Task agent: the prompts for the answers, and the kind and the note that stand in them.
-    pub(super) fn note(&self, questions: &[Heard<'_>]) -> Result<(Vec<Prompt>, Vec<Vec<Step>>), EvalError> {
+    pub(super) fn note(
+        &self,
+        questions: &[Heard<'_>],
+    ) -> Result<(Vec<BackendPrompt>, Vec<Vec<Step>>), EvalError> {
         let opening = |question: &Heard<'_>| self.chat(question, &self.opening(question.asked));
         let opening = questions.iter().map(opening).collect::<Result<Vec<_>, _>>()?;
         let named = self.say(&opening, TYPE_TOKENS)?;

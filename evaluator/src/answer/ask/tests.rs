@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use idk_model::{FeatureLimits, FeatureStore, Lalm, Message, device};
+use idk_model::{Answerer, FeatureLimits, FeatureStore, Lalm, Message, Prompt, device};
 use idk_questions::{Question, REFUSAL, Verdict, prompt_text};
 
 use super::explicit_option::refusals_of;
@@ -22,6 +22,13 @@ fn question() -> AskedQuestion {
     AskedQuestion::new(question, None)
 }
 
+fn local(prompt: BackendPrompt) -> Prompt {
+    match prompt {
+        BackendPrompt::Local(prompt) => prompt,
+        BackendPrompt::Served(_) => panic!("a prompt of the local model"),
+    }
+}
+
 fn with_runner<T>(method: Method, check: impl FnOnce(&MethodRunner<'_>) -> T) -> T {
     with_answers_by(method, AnswerBy::Text, check)
 }
@@ -33,9 +40,9 @@ fn with_answers_by<T>(method: Method, answer_by: AnswerBy, check: impl FnOnce(&M
     let config = EvalConfig { max_new_tokens: 4, max_step_tokens: 12, answer_by, ..EvalConfig::default() };
     let refusals = [REFUSAL.to_owned()];
     let features = FeatureStore::new("", FeatureLimits::NONE);
-    let answerer = Answerer::base(&lalm, &features);
+    let backend = Backend::from(Answerer::base(&lalm, &features));
     check(&MethodRunner {
-        answerer: &answerer,
+        backend: &backend,
         method,
         prompts: &prompts,
         style: PromptStyle::Lettered,
@@ -79,13 +86,18 @@ fn every_text_that_a_method_makes_on_its_way_is_kept() {
 #[test]
 fn a_note_that_is_too_long_for_the_model_is_cut_and_not_the_question() {
     with_runner(Method::Mcot, |runner| {
-        let (asked, most) = (question(), runner.answerer.lalm.config.text.max_position_embeddings);
-        let question = Heard { asked: &asked, audio: Vec::new() };
+        let (asked, most) = (question(), runner.backend.lalm().unwrap().config.text.max_position_embeddings);
+        let heard = runner.backend.hear(&[(&asked, &[])]).unwrap();
+        let question = &heard[0];
         let text = |note: &str| format!("start {note} end");
-        let prompt = runner.fitting(&question, &"dog ".repeat(most), text).unwrap();
-        assert!((most / 2..=most - 4).contains(&prompt.ids.len()), "{} of {most}", prompt.ids.len());
-        let short = runner.fitting(&question, "dog", text).unwrap();
-        assert_eq!(short.ids, runner.chat(&question, "start dog end").unwrap().ids);
+        let prompt = runner.fitting(question, &"dog ".repeat(most), text).unwrap();
+        assert!(
+            (most / 2..=most - 4).contains(&prompt.tokens().unwrap()),
+            "{} of {most}",
+            prompt.tokens().unwrap()
+        );
+        let short = runner.fitting(question, "dog", text).unwrap();
+        assert_eq!(local(short).ids, local(runner.chat(question, "start dog end").unwrap()).ids);
     });
 }
 
@@ -97,11 +109,12 @@ fn a_chosen_answer_is_the_text_of_highest_probability_among_options_and_refusals
         let open = AskedQuestion::new(open, None);
         let answers = runner.answer(&[(&asked, &[]), (&open, &[])]).unwrap();
         // The same scores from the model's own parts.
-        let prompt =
-            runner.chat(&Heard { asked: &asked, audio: Vec::new() }, &runner.opening(&asked)).unwrap();
+        let heard = runner.backend.hear(&[(&asked, &[])]).unwrap();
+        let prompt = local(runner.chat(&heard[0], &runner.opening(&asked)).unwrap());
         let texts = ["dog", "cat", REFUSAL];
-        let ids = texts.map(|text| runner.answer_ids(&asked, text).unwrap()).to_vec();
-        let scores = runner.answerer.log_probs(&[prompt], &[ids]).unwrap().remove(0);
+        let ids = texts.map(|text| runner.backend.answer_ids(&asked, text).unwrap().unwrap()).to_vec();
+        let Backend::Local(answerer) = runner.backend else { panic!("a local model") };
+        let scores = answerer.log_probs(&[prompt], &[ids]).unwrap().remove(0);
         let sums = scores.iter().map(|tokens| tokens.iter().map(|&value| f64::from(value)).sum::<f64>());
         let sums: Vec<f64> = sums.collect();
         let best =
@@ -234,9 +247,11 @@ fn a_verdict_on_an_answer_compares_two_replies_after_the_question_and_the_answer
             Message::assistant("(B) cat"),
             Message::user(0, include_str!("../../../prompts/self-verification.txt").trim_end()),
         ];
-        let prompt = runner.answerer.prompt(&turns, Vec::new()).unwrap();
-        let ids = ["Yes", "No"].map(|text| runner.answer_ids(&asked, text).unwrap()).to_vec();
-        let scores = runner.answerer.log_probs(&[prompt], &[ids]).unwrap().remove(0);
+        let Backend::Local(answerer) = runner.backend else { panic!("a local model") };
+        let prompt = answerer.prompt(&turns, Vec::new()).unwrap();
+        let ids =
+            ["Yes", "No"].map(|text| runner.backend.answer_ids(&asked, text).unwrap().unwrap()).to_vec();
+        let scores = answerer.log_probs(&[prompt], &[ids]).unwrap().remove(0);
         let sums: Vec<f64> =
             scores.iter().map(|tokens| tokens.iter().map(|&value| f64::from(value)).sum()).collect();
         assert!(answer.option_log_probs.iter().zip(&sums).all(|(one, other)| (one - other).abs() < 1e-4));
@@ -247,7 +262,7 @@ fn a_verdict_on_an_answer_compares_two_replies_after_the_question_and_the_answer
 #[test]
 fn p_true_shows_the_samples_and_cuts_them_where_the_model_has_no_room() {
     with_runner(Method::PTrue, |runner| {
-        let (asked, most) = (question(), runner.answerer.lalm.config.text.max_position_embeddings);
+        let (asked, most) = (question(), runner.backend.lalm().unwrap().config.text.max_position_embeddings);
         let text = runner.about_text(&asked, "(B) cat", "cat\ndog");
         assert!(text.contains("Which {prompt} is heard?"), "{text}");
         assert!(text.contains("\ncat\ndog\nProposed answer: (B) cat\n"), "{text}");

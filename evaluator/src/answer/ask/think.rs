@@ -1,15 +1,17 @@
 //! Chain of thought: the model thinks, and its thought is part of the prompt of the answer.
 
-use idk_model::Prompt;
-
-use crate::answer::ask::{Heard, MethodRunner, Reply};
+use crate::answer::ask::MethodRunner;
 use crate::answer::prompts::PromptName;
 use crate::answer::record::Step;
+use crate::backend::{BackendPrompt, Heard, Reply};
 use crate::error::EvalError;
 
 impl MethodRunner<'_> {
     /// Chain of thought: the prompts for the answers, and the thoughts that stand in them.
-    pub(super) fn think(&self, questions: &[Heard<'_>]) -> Result<(Vec<Prompt>, Vec<Vec<Step>>), EvalError> {
+    pub(super) fn think(
+        &self,
+        questions: &[Heard<'_>],
+    ) -> Result<(Vec<BackendPrompt>, Vec<Vec<Step>>), EvalError> {
         let opening = |question: &Heard<'_>| self.chat(question, &self.opening(question.asked));
         let opening = questions.iter().map(opening).collect::<Result<Vec<_>, _>>()?;
         let thoughts = self.say(&opening, self.config.max_step_tokens)?;

@@ -13,13 +13,16 @@ pub(super) static ENGLISH: Language = Language {
          determined discern distinguish establish established guess help identified identify infer \
          inferred judge know known listen process provide recognise recognize say specify tell verify \
          choose select respond analyze analyse interpret classify detect perceive comprehend categorize \
-         evaluate assess predict transcribe pinpoint recall remember name describe comply",
+         evaluate assess predict transcribe pinpoint recall remember name describe comply estimate count \
+         measure gauge assign match deduce derive extract place trace label rate compute calculate narrow \
+         comment decode decipher follow attribute resolve settle speculate assume rank translate",
         "TELL: tell say determine know identify judge discern distinguish decide pinpoint answer guess \
          ascertain conclude differentiate infer make recognize recognise establish be choose hear \
-         understand see",
+         understand see estimate measure count gauge assess deduce pin place interpret",
         "DONE: answer answered ascertained concluded confirmed decided determined determine discerned \
          distinguished established guessed identified inferred judged known said sure told verified \
-         recognized recognised certain specified processed",
+         recognized recognised certain specified processed understood deciphered estimated measured \
+         counted gauged resolved deduced derived assessed",
         "SURE: sure certain confident positive",
         "CLUE: clue idea notion foggiest faintest slightest",
         "IT: it that this",
@@ -31,7 +34,8 @@ pub(super) static ENGLISH: Language = Language {
         "NEED: enough sufficient access the that this information knowledge ability capability capacity \
          means",
         "BAD: unclear inaudible silent empty unintelligible blank corrupted missing unavailable damaged",
-        "RECORDING: audio recording clip file track input attachment",
+        "RECORDING: audio recording clip file track input attachment conversation dialogue snippet excerpt \
+         passage sample segment",
         "POOR: noisy quiet faint unclear poor low short brief distorted muffled garbled weak soft loud blurry \
          fuzzy indistinct corrupted compressed",
         "TRY: trouble difficulty problems",
@@ -50,6 +54,11 @@ pub(super) static ENGLISH: Language = Language {
         "THE1: the my a our clearly definitely probably most likely indeed",
         "OUT: out aside",
         "ARTICLE: the a an option choice letter",
+        "GIVES: gives gave provides provided offers offered contains contained includes",
+        "HINT: indication indications information info clue clues hint hints detail details evidence context",
+        "WHAT: what who whom which how where when why whether his her their",
+        "REVEALS: reveals indicates tells specifies identifies clarifies says",
+        "STATED: specified mentioned stated indicated disclosed revealed given provided available",
     ],
     refuses: "\
         SUBJ do not know; i would not know; SUBJ AM not SURE; i am unsure; i am uncertain; i am undecided; i am \
@@ -106,7 +115,23 @@ pub(super) static ENGLISH: Language = Language {
         ~ SURE; i do not feel comfortable; i can not make assumptions; i can not make an assumption; i can not \
         make ~ assumptions; i do not wish to; i do not want to guess; i do not like to guess; not something i \
         can; not something that i can; not contain ~ INFO; not provide ~ INFO; not include ~ INFO; not give ~ \
-        INFO",
+        INFO; RECORDING GIVES no HINT; RECORDING GIVES no clear HINT; RECORDING GIVES no explicit HINT; there is \
+        no HINT of WHAT; there is no HINT about; there is no HINT as to; nothing in the AUDIO REVEALS; nothing \
+        in the AUDIO that REVEALS; none of the options can be DONE; none of these can be DONE; none of them can \
+        be DONE; no INFO is GIVEN; no HINT is GIVEN; no INFO was GIVEN; no HINT was GIVEN; not make it clear; \
+        does not make clear; it is not STATED; not STATED in the RECORDING; never STATED in the RECORDING; too \
+        garbled to; too blurry to; too weak to; too soft to; too brief to TELL; too fast to TELL; not enough ANY \
+        to TELL; beyond what i can; i abstain; i will abstain; i would abstain; i choose not to; i have chosen \
+        not to; speech is too POOR to; words are too POOR to; voice is too POOR to; voices are too POOR to; \
+        speech is BAD; words are BAD; not sufficient to TELL; not enough to TELL; not give me enough; is beyond \
+        me; nothing in the RECORDING REVEALS; nothing in the RECORDING that REVEALS; nothing in the RECORDING \
+        suggests WHAT; nothing REVEALS WHAT; makes it HARD to TELL; is a mystery; remains a mystery; drawing a \
+        blank; not trained to; not designed to; not programmed to; out of my depth; not allow for; RECORDING ~ \
+        is not GIVEN; RECORDING ~ was not GIVEN; i am only able to; i can only process; i can only work; i can \
+        only read; i refrain; i would refrain; i will refrain; refrain from guessing; i do not have a ~ answer; \
+        i do not have a ~ guess; RECORDING not GIVEN; RECORDING not found; too little ANY to TELL; too little \
+        ANY for me to; i have nothing to base; not enough to ANY on; not much to ANY on; nothing to ANY on; \
+        little to ANY on",
     refuses_first: "\
         do not know; not sure; not certain; not confident; unsure; no idea; no clue; can not CAN; could not CAN; \
         can not be SURE; can not hear; could not hear; can not make out; unable to ANY; not able to ANY; \
@@ -123,6 +148,11 @@ pub(super) static ENGLISH: Language = Language {
         mentioned; not stated; not indicated; not given; no information; not sure at all; not determined; no way \
         to know; undecidable; inaudible; unintelligible; no answer possible; i hear nothing; i do not hear \
         anything; insufficient; ambiguous; indeterminable; not answerable; unsure",
+    refuses_without_option: "\
+        i can not ANY; i could not ANY; we can not ANY; we could not ANY; can not commit; is not something i; is \
+        not something that i; i am not ~ enough; i am torn; i am not qualified; i do not want to answer; i do \
+        not want to say; is out of my reach; not possible for me; there is no way to; makes it HARD; not \
+        explained in the RECORDING",
     clause_starts: "\
         but; so; sorry; and; therefore; because; answer; answer is; well; hmm; honestly; afraid; apologies; \
         think; as; it is; that is; this is; remains; sadly; regrettably",
@@ -141,32 +171,37 @@ pub(super) static ENGLISH: Language = Language {
         than; wrong to; mistake to; incorrect to; misleading to; free of; discard; dismiss; reject; thought it \
         was; thought of; considered; considering; initially; wrongly; mistaken for; confused with; as opposed \
         to; rule; against; too ANY for; too ANY to be; too ANY ANY to be; not a; less like; wrongly called; was \
-        going to say; would have said; thinking of",
+        going to say; would have said; thinking of; all but; everything but; everyone but; every ANY but; all \
+        ANY but; tries to sound; trying to sound; tries to be; pretends to",
     affirms: "\
         no doubt; no doubts; not only; not just; without doubt; without a doubt; without any doubt; no question; \
         nothing but; nothing other than; none other than; nothing else than; not doubt; beyond doubt; no \
         problem; no matter; not ~ anything other than; not ~ anything but; not ~ anything else but; not ~ \
-        anything else than; not ~ other than",
+        anything else than; not ~ other than; all but SURE; all but confirmed; lack of ~ points to; lack of ~ \
+        suggests; lack of ~ indicates; lack of ~ means; absence of ~ points to; absence of ~ suggests; absence \
+        of ~ indicates; absence of ~ means",
     contrasts: "but; only",
     denies_after: "\
         IS WRONG; is too ANY; IS ANY WRONG; IS ANY ANY WRONG; is the WRONG; not; WRONG or; would ANY; might \
         have; can be ruled; can be excluded; and ARTICLE ANY IS WRONG; and ARTICLE ANY can be WRONG; and ANY IS \
-        WRONG; and ANY can be WRONG; or not; or ARTICLE ANY IS WRONG; were ANY; lacks; fails; need; needs; \
-        requires; and ANY and ANY IS WRONG; it is not; this is not; that is not; is what it is not; IS usually; \
-        IS often; IS typically; IS generally; usually; often; typically; tend to; tends to; one would; you \
-        would; we would",
+        WRONG; and ANY can be WRONG; or not; or ARTICLE ANY IS WRONG; or ANY IS WRONG; or ARTICLE ANY would \
+        WRONG; or ANY would WRONG; and ARTICLE ANY would WRONG; were ANY; lacks; fails; need; needs; requires; \
+        and ANY and ANY IS WRONG; it is not; this is not; that is not; is what it is not; IS usually; IS often; \
+        IS typically; IS generally; usually; often; typically; tend to; tends to; one would; you would; we would",
     supposes: "\
         if; whether; unless; suppose it; supposing; had it been; between; wonder; wondering; asked about; decide \
         between; examine; consider; look at; evaluate; analyze; check; compare; might think; could think; may \
         think; one might; although; though; even though; while; despite; resembles; reminiscent of; imagine; \
         tempting to; mistake it for; asking whether; asks whether; asks about; asked if; might expect; would \
-        expect; may expect; would call; might call; could call; some would; some might; many would; people \
-        would; i said; i called it; some might say; some would say; some may say; one might say; one could say; \
-        people might say; people would say; many would say; many might say; might suggest; may suggest; could \
-        suggest; might indicate; might point to; were it; were this; should it be; listen for; look for; test \
-        for; decide whether; mistake this for; checking; listening for; looking for; examining; considering; at \
-        first glance; at first hearing; at first listen; at first it; at first i; at first ~ seem*; at first ~ \
-        sound*; initially it; initially i",
+        expect; may expect; might call; could call; some would; some might; many would; people would; i said; i \
+        called it; some might say; some would say; some may say; one might say; one could say; people might say; \
+        people would say; many would say; many might say; might suggest; may suggest; could suggest; might \
+        indicate; might point to; were it; were this; should it be; listen for; look for; test for; decide \
+        whether; mistake this for; checking; listening for; looking for; examining; considering; at first \
+        glance; at first hearing; at first listen; at first it; at first i; at first ~ seem*; at first ~ sound*; \
+        initially it; initially i; one would call; you would call; i first labelled; i first labeled; i first \
+        thought; i first took; i first believed; i first assumed; i first guessed; i first considered; i thought \
+        i heard; i thought it might",
     introduces: "\
         answer; option; choice; letter; pick; probably; maybe; perhaps; possibly; likely; definitely; clearly; \
         certainly; surely; presumably; obviously; apparently; so; thus; therefore; hence; consequently; then; \
@@ -176,7 +211,8 @@ pub(super) static ENGLISH: Language = Language {
         described by; represented by; corresponds to; correspond to; refers to; points to; point to; goes to; \
         inclined to say; match is; correct; solution; these; verdict; conclusion is; result; them; matches; \
         select option; and so; must; for me; bet on; money is on; settle on; decide on; is on; leaning; just; \
-        bet; vote goes to; take; suggests; suggest; indicates; means",
+        bet; vote goes to; take; suggests; suggest; indicates; means; change my answer to; changing my answer \
+        to; change it to; switch to; money on; bet is",
     confirms: "\
         is what i hear; is what we hear; is what is heard; is what i would choose; is what i would pick; is what \
         i would say; is what i would go; is the one; is THE1 GOOD; is GOOD; is THE1 ANY GOOD; is THE1 THE1 GOOD; \
@@ -196,7 +232,8 @@ pub(super) static ENGLISH: Language = Language {
         quite",
     concludes: "\
         so; thus; therefore; hence; consequently; which leaves; leaving; leaves; in total; altogether; in \
-        conclusion; final answer; that means; this means; meaning",
+        conclusion; final answer; that means; this means; meaning; but it should be; but now; but i now; but \
+        actually; but it is actually; but is actually; but actually is; but is really; but is in fact",
     lists: "\
         options; choices; the options; the choices; the possible answers; the question asks; possible answers; \
         the available options; options are; the answer options; the user asks; the given options",
@@ -204,7 +241,12 @@ pub(super) static ENGLISH: Language = Language {
         wait; actually; correction; no wait; wait no; oh wait; but wait; actually no; no actually; on second \
         thought; on second thoughts; on second listen; on reflection; upon reflection; scratch that; strike \
         that; i take that back; let me correct; to correct myself; i stand corrected; or rather; sorry i meant; \
-        i meant",
+        i meant; hold on; hang on",
+    replaces: "\
+        no; nope; sorry; oops; apologies; my apologies; my mistake; my bad; i mean; sorry i mean; oops i mean; \
+        no i mean; or no; er; uh; make that; or actually; i misspoke; let me rephrase; or better; i misread; i \
+        misheard; sorry i misread; sorry i misheard; i made a mistake; that was wrong; that is not right; \
+        actually it is; actually that is; actually i think",
 };
 
 /// Words that change nothing about a refusal.

@@ -5,7 +5,8 @@ use super::Language;
 pub(super) static FRENCH: Language = Language {
     classes: &[
         "DIRE: dire répondre entendre déterminer savoir identifier reconnaître écouter confirmer juger \
-         distinguer deviner affirmer préciser trancher donner accéder comprendre",
+         distinguer deviner affirmer préciser trancher donner accéder comprendre estimer mesurer compter \
+         déduire choisir classer",
         "SÛR: sûr sûre certain certaine sur confiant",
     ],
     refuses: "\
@@ -21,8 +22,12 @@ pub(super) static FRENCH: Language = Language {
         mesure; je ne saurais; je ne pourrais; n'est pas clair; impossible de l'identifier; impossible de \
         savoir; je ne sais vraiment pas; je ne sais pas du tout; je ne vois pas; je n'en suis pas SÛR; je suis \
         incertain; je ne comprends pas; je n'ai pas entendu; je ne suis pas ~ SÛR; je n'ai ~ aucune idée; je ne \
-        peux ~ DIRE; je ne sais ~ pas; je ne peux pas vous DIRE",
+        peux ~ DIRE; je ne sais ~ pas; je ne peux pas vous DIRE; ne permet pas ~ DIRE; ne permettent pas ~ DIRE; \
+        ne contient pas ~ informations; ne fournit pas ~ informations; ne donne pas ~ informations; informations \
+        insuffisantes; ne suffit pas",
     refuses_alone: "inconnu; inconnue; indéterminé; incertain; pas sûr; sans réponse; je ne peux pas",
+    refuses_without_option: "\
+        je ne peux ~ pas; je ne peux pas; je n'ai pas; je ne dispose pas; est inaudible; est incompréhensible",
     clause_starts: "désolé; désolée; mais; malheureusement",
     reports: "dit; demande; répond; chante",
     turns: "mais; peut-être; probablement; dirais; pense; crois; cependant; sans doute",
@@ -35,11 +40,12 @@ pub(super) static FRENCH: Language = Language {
     supposes: "si c'est; si c'était; s'il; si la; si le; si on",
     introduces: "\
         est; réponse; dirais; pense; choisis; lettre; donc; soit; probablement; peut-être; crois; c'est; la; \
-        correcte; option; choisirais; certainement; plutôt",
+        correcte; option; choisirais; certainement; plutôt; mais",
     confirms: "est la bonne; est correct; est correcte; est la réponse; est juste",
     softens: "peut-être; le; la; un; une; probablement",
     concludes: "donc; ainsi",
     lists: "les options",
     corrects: "non attendez; attendez non; non plutôt; ou plutôt; correction; je me corrige",
+    replaces: "non; pardon; désolé; je veux dire; oups",
     ..Language::EMPTY
 };

@@ -4,8 +4,8 @@ use super::Language;
 
 pub(super) static GERMAN: Language = Language {
     classes: &["KANN: sagen beantworten hören bestimmen erkennen beurteilen feststellen identifizieren \
-         entscheiden wissen zuordnen helfen antworten festlegen heraushören verstehen anhören \
-         verarbeiten unterscheiden ermitteln raten"],
+         entscheiden wissen zuordnen helfen antworten festlegen heraushören verstehen anhören verarbeiten \
+         unterscheiden ermitteln raten schätzen zählen messen ableiten wählen einschätzen"],
     refuses: "\
         ich weiß nicht; ich weiß es nicht; ich weiß das nicht; ich weiß es leider nicht; ich weiß leider nicht; \
         ich weiß die antwort nicht; weiß ich nicht; weiß ich leider nicht; weiß ich es nicht; ich habe keine \
@@ -21,11 +21,14 @@ pub(super) static GERMAN: Language = Language {
         lage; schwer zu KANN; schwierig zu KANN; schwer einzuschätzen; ich weiß gar nicht; ich weiß wirklich \
         nicht; da bin ich mir nicht sicher; ich kann nicht KANN; nicht genügend; ich verstehe ~ nicht; bin mir \
         nicht sicher; ich kann ~ nichts KANN; kann ich nichts; ich weiß ~ nicht; ich bin ~ nicht sicher; bin ich \
-        ~ nicht sicher",
+        ~ nicht sicher; kann ich keine ~ KANN; kann ich keine aussage; habe ich keine ~ informationen; ich habe \
+        keine ~ informationen; reicht nicht aus; reichen nicht aus; geht ~ nicht hervor; gibt keine auskunft; \
+        gibt ~ keine auskunft; lässt keine ~ zu; keine ausreichenden informationen",
     refuses_first: "nicht sicher; kann nicht; leider nicht",
     refuses_alone: "\
         unbekannt; unklar; unsicher; nicht bekannt; weiß nicht; keine angabe; keine antwort; ungewiss; nicht \
         eindeutig; schwer zu sagen",
+    refuses_without_option: "ich kann ~ nicht; kann ich ~ nicht; kann man ~ nicht; ich konnte ~ nicht; unverständlich",
     clause_starts: "leider; entschuldigung; tut mir leid; aber",
     reports: "sagt; sagte; fragt; singt",
     turns: "aber; jedoch; vielleicht; wahrscheinlich; vermutlich; denke; glaube; würde; möglicherweise",
@@ -41,10 +44,11 @@ pub(super) static GERMAN: Language = Language {
     introduces: "\
         ist; antwort; denke; glaube; wähle; nehme; buchstabe; lösung; also; wohl; vielleicht; wahrscheinlich; \
         vermutlich; daher; sage; tippe auf; lautet; wäre; sicherlich; bestimmt; richtig; würde; eher; tippe; \
-        sicher",
+        sicher; sondern",
     confirms: "ist richtig; ist korrekt; ist die richtige; ist die antwort; passt",
     softens: "vielleicht; wohl; eine; ein; der; die; das; wahrscheinlich",
     concludes: "daher; folglich; somit",
     lists: "die optionen; optionen",
     corrects: "nein warte; nein doch; moment nein; korrektur; besser gesagt; ich korrigiere mich",
+    replaces: "nein; entschuldigung; pardon; ich meine; verzeihung",
 };

@@ -34,6 +34,8 @@ pub(crate) struct Language {
     pub(crate) refuses_first: &'static str,
     /// Refusals as a whole clause: `unknown`.
     pub(crate) refuses_alone: &'static str,
+    /// Refusals of a reply that names no option at all; next to one they may be about something else.
+    pub(crate) refuses_without_option: &'static str,
     /// Words after which a clause begins although no comma shows it.
     pub(crate) clause_starts: &'static str,
     /// Verbs of speech: what they report is no refusal.
@@ -62,6 +64,8 @@ pub(crate) struct Language {
     pub(crate) lists: &'static str,
     /// What takes back what stands before it; one word alone may also be a pause: `no wait`; `wait`.
     pub(crate) corrects: &'static str,
+    /// What takes back what stands before it if nothing but another answer follows: `B, sorry, C`.
+    pub(crate) replaces: &'static str,
 }
 
 impl Language {
@@ -71,6 +75,7 @@ impl Language {
         refuses: "",
         refuses_first: "",
         refuses_alone: "",
+        refuses_without_option: "",
         clause_starts: "",
         reports: "",
         turns: "",
@@ -85,6 +90,7 @@ impl Language {
         concludes: "",
         lists: "",
         corrects: "",
+        replaces: "",
     };
 }
 
@@ -108,6 +114,7 @@ pub(crate) struct Lexicon {
     pub(crate) refuses: Phrases,
     pub(crate) refuses_first: Phrases,
     pub(crate) refuses_alone: Phrases,
+    pub(crate) refuses_without_option: Phrases,
     pub(crate) clause_starts: Phrases,
     pub(crate) reports: Phrases,
     pub(crate) turns: Phrases,
@@ -122,6 +129,7 @@ pub(crate) struct Lexicon {
     pub(crate) concludes: Phrases,
     pub(crate) lists: Phrases,
     pub(crate) corrects: Phrases,
+    pub(crate) replaces: Phrases,
 }
 
 /// The phrases of all languages.
@@ -131,6 +139,7 @@ pub(crate) static LEXICON: LazyLock<Lexicon> = LazyLock::new(|| {
         refuses: all(|language| language.refuses),
         refuses_first: all(|language| language.refuses_first),
         refuses_alone: all(|language| language.refuses_alone),
+        refuses_without_option: all(|language| language.refuses_without_option),
         clause_starts: all(|language| language.clause_starts),
         reports: all(|language| language.reports),
         turns: all(|language| language.turns),
@@ -145,5 +154,6 @@ pub(crate) static LEXICON: LazyLock<Lexicon> = LazyLock::new(|| {
         concludes: all(|language| language.concludes),
         lists: all(|language| language.lists),
         corrects: all(|language| language.corrects),
+        replaces: all(|language| language.replaces),
     }
 });

@@ -67,6 +67,12 @@ fn closes(text: &[Word], at: usize) -> bool {
     let Some(next) = text.get(at + 1) else { return true };
     let after = text.get(at + 2).map_or("", |word| word.text.as_str());
     let sure = next.text == "for" && matches!(after, "sure" | "me" | "certain" | "now");
+    let sure = sure
+        || next.text == "with"
+            && text[at + 1..]
+                .iter()
+                .take(6)
+                .any(|word| matches!(word.text.as_str(), "confidence" | "certainty"));
     text[at].ends_clause || text[at].delimited || sure || NEXT.contains(&next.text.as_str())
 }
 

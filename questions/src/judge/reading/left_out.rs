@@ -1,7 +1,8 @@
 //! Parts of a reply that say nothing about its answer: the options said again, and what the reply takes back.
 
 use crate::judge::language::{LEXICON, tokens};
-use crate::judge::mentions::prefix_end;
+use crate::judge::mentions::{mentions, only_choice, prefix_end};
+use crate::judge::reading::statement::{Reading, read_statement};
 use crate::judge::text::Word;
 
 /// Where a reply takes back what it has said: `a dog - no wait, a cat`.
@@ -26,6 +27,37 @@ pub(crate) fn correction(reply: &[Word]) -> Option<Correction> {
     (end_word < reply.len()).then_some(Correction { end: end_word, retracts: end > at + 1 })
 }
 
+/// The option that replaces what stands before it, if the reply ends in nothing else: `B, sorry, C`.
+pub(crate) fn replacement(reply: &[Word], options: &[Vec<Word>]) -> Option<usize> {
+    const LEADS: &str = "it it's is should be that's that the correct answer option choice i i'd i'm meant mean say think \
+        rather actually really would";
+    let is_option = |text: &str| options.iter().any(|option| option.iter().any(|word| word.text == text));
+    let tokens = tokens(reply, |_| false);
+    let phrase_end = |at: usize| {
+        let counts = |end: usize| end > at + 1 || tokens[at].ends_clause && !is_option(&tokens[at].text);
+        LEXICON.replaces.end_where(&tokens, at, counts)
+    };
+    let ends = (1..tokens.len()).rev().filter(|&at| tokens[at - 1].ends_clause).filter_map(phrase_end);
+    let mut ends = ends.map(|end| tokens[end - 1].word + 1);
+    let end = ends.find(|&end| end < reply.len())?;
+    let leads = reply[end..].iter().take_while(|word| LEADS.split_whitespace().any(|lead| lead == word.text));
+    let said = &reply[end + leads.count()..];
+    if let Reading::Choice(choice) = read_statement(said, options, true) {
+        return Some(choice);
+    }
+    let found = mentions(said, options);
+    let choice = only_choice(&found)?;
+    // `Rain... no, it is too rhythmic for that. Applause.`
+    let last = said[..said.len() - 1].iter().rposition(|word| word.ends_sentence).map_or(0, |end| end + 1);
+    let closes = prefix_end(&said[last..], &options[choice]) == Some(said.len() - last);
+    if closes && found.iter().all(|one| one.start >= last) {
+        return Some(choice);
+    }
+    prefix_end(said, &options[choice])
+        .filter(|&end| said[end - 1].ends_clause && found[0].start <= 1)
+        .map(|_| choice)
+}
+
 /// Where the options end that `reply` begins with: all of them in order, each with its letter or number, a line above
 /// them aside. 0 if it does not, or if nothing follows.
 pub(crate) fn restated_options_end(reply: &[Word], options: &[Vec<Word>]) -> usize {
@@ -42,15 +74,19 @@ fn options_end(reply: &[Word], start: usize, options: &[Vec<Word>]) -> Option<us
     if options.len() < 2 {
         return None;
     }
+    let labels = |at: usize, choice: usize| {
+        reply.get(at).is_some_and(|label| {
+            let number = || label.text.parse() == Ok(choice + 1);
+            (label.opened || label.delimited) && (label.letter() == Some(choice) || number())
+        })
+    };
     options.iter().enumerate().try_fold(start, |at, (choice, option)| {
-        let label = reply.get(at)?;
-        let number = || label.text.parse() == Ok(choice + 1);
-        let labelled = label.opened || label.delimited;
-        if !labelled || !(label.letter() == Some(choice) || number()) {
+        if !labels(at, choice) {
             return None;
         }
         let end = at + 1 + prefix_end(&reply[at + 1..], option)?;
-        reply[end - 1].ends_clause.then_some(end)
+        let followed = choice + 1 < options.len() && labels(end, choice + 1);
+        (reply[end - 1].ends_clause || followed).then_some(end)
     })
 }
 

@@ -3,18 +3,20 @@
 mod announced;
 mod labels;
 mod left_out;
+mod numbered;
 mod statement;
 
-use crate::judge::denial::leads_nowhere;
+use crate::judge::denial::{clause_start, is_denied, leads_nowhere};
 use crate::judge::language::{LEXICON, tokens};
-use crate::judge::mentions::{Mention, mentions, only_choice, prefix_end};
+use crate::judge::mentions::{Mention, mentions, only_choice, prefix_end, same};
 use crate::judge::reading::announced::{announcement_end, sentence};
 use crate::judge::reading::labels::labels;
 use crate::judge::reading::statement::read_statement;
 use crate::judge::refusal::{Refused, follows_refusal, is_hedged, refusals};
 use crate::judge::text::Word;
 
-pub(crate) use left_out::{correction, restated_options_end};
+pub(crate) use left_out::{correction, replacement, restated_options_end};
+pub(crate) use numbered::lettered;
 pub(crate) use statement::Reading;
 
 /// Reads `reply`: as a whole, by what it announces, by what it names, or as the beginning of an option.
@@ -86,7 +88,7 @@ fn read_mentions(reply: &[Word], options: &[Vec<Word>], refused: &Refused) -> Re
     let mut letters = labels(reply, options.len());
     letters.retain(|letter| !is_hedged(reply, letter, refused));
     // `the note A` names the option `A`, whatever letter that option has.
-    letters.retain(|letter| letter_counts(reply, letter, &found));
+    letters.retain(|letter| letter_counts(reply, letter, &found) && !is_note(reply, letter, options));
     let agreed = match (letters.is_empty(), only_choice(&letters), only_choice(&found)) {
         (true, _, Some(choice)) => Reading::Choice(choice),
         (true, _, None) => Reading::None,
@@ -97,7 +99,22 @@ fn read_mentions(reply: &[Word], options: &[Vec<Word>], refused: &Refused) -> Re
         return Reading::Choice(choice);
     }
     let settled = only_choice(&letters).filter(|_| discusses(reply, &found, &letters));
-    settled.or_else(|| concluded(reply, &found, &letters)).map_or(agreed, Reading::Choice)
+    let counted = || concluded(reply, &found, &letters).or_else(|| total(reply, &found, options));
+    settled.or_else(counted).map_or(agreed, Reading::Choice)
+}
+
+/// The first number of several if it is the sum of the others, which a colon or a bracket lists: `4 beeps: 2 low, 2 high`.
+fn total(reply: &[Word], found: &[Mention], options: &[Vec<Word>]) -> Option<usize> {
+    let value = |mention: &Mention| match options[mention.choice].as_slice() {
+        [word] => word.text.parse::<usize>().ok(),
+        _ => None,
+    };
+    let [first, second, ..] = found else { return None };
+    let colon = |word: &Word| word.ends_clause && word.delimited && !word.ends_sentence;
+    let listed = reply[first.start..second.start].iter().any(colon)
+        || reply[first.end..=second.start].iter().any(|word| word.opened);
+    let sum = found[1..].iter().map(value).sum::<Option<usize>>()?;
+    (listed && found.len() > 2 && value(first)? == sum).then_some(first.choice)
 }
 
 /// Whether the options that are named as well as letters are only talked about: several, all in later sentences.
@@ -112,6 +129,17 @@ fn letter_counts(reply: &[Word], letter: &Mention, found: &[Mention]) -> bool {
     let word = &reply[letter.start];
     let inside = |mention: &Mention| mention.start <= letter.start && letter.end <= mention.end;
     (word.opened && word.delimited) || !found.iter().any(inside)
+}
+
+/// Whether a letter without brackets is a note that an option has as well: `The root is A` to the options `A minor`, `C major`.
+fn is_note(reply: &[Word], letter: &Mention, options: &[Vec<Word>]) -> bool {
+    const NAMES: [&str; 9] =
+        ["tonic", "root", "note", "chord", "key", "center", "centre", "tonality", "bass"];
+    let word = &reply[letter.start];
+    let before = &reply[clause_start(reply, letter.start)..letter.start];
+    let named = before.iter().any(|word| NAMES.contains(&word.text.as_str()));
+    let has = |option: &Vec<Word>| option.len() > 1 && option.iter().any(|one| one.text == word.text);
+    named && !(word.opened && word.delimited) && options.iter().any(has)
 }
 
 /// The only option that is named after the last word that leads from reasons to what follows from them.
@@ -132,7 +160,28 @@ fn read_cut_off(reply: &[Word], options: &[Vec<Word>]) -> Reading {
         let enough = reply.len() >= 3 && 2 * reply.len() >= option.len() && reply.len() < option.len();
         enough && reply.iter().zip(option).all(|(said, word)| said.text == word.text)
     };
-    let mut begun = (0..options.len()).filter(|&choice| begins(&options[choice]));
+    // `A storm is com`
+    let begins = |option: &Vec<Word>| {
+        let Some((last, before)) = reply.split_last() else { return false };
+        let word = option.get(before.len()).map_or("", |word| word.text.as_str());
+        let cut = before.len() >= 3
+            && !last.delimited
+            && 2 * reply.len() >= option.len()
+            && last.text.len() < word.len();
+        let same = || before.iter().zip(option).all(|(said, word)| said.text == word.text);
+        begins(option) || cut && word.starts_with(&last.text) && same()
+    };
+    // `It is a slow ballad with acoustic`
+    let ends_in = |choice: usize| {
+        let option = &options[choice];
+        let starts = reply.len().saturating_sub(option.len())..reply.len().saturating_sub(3);
+        let said = |at: &usize| {
+            2 * (reply.len() - at) >= option.len() && same(&reply[*at..], &option[..reply.len() - at])
+        };
+        let mention = |start| Mention { choice, start, end: reply.len(), whole: true };
+        starts.into_iter().find(said).is_some_and(|start| !is_denied(reply, &mention(start)))
+    };
+    let mut begun = (0..options.len()).filter(|&choice| begins(&options[choice]) || ends_in(choice));
     match (begun.next(), begun.next()) {
         (Some(choice), None) => Reading::Choice(choice),
         _ => Reading::None,

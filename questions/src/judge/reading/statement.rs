@@ -5,6 +5,7 @@ use std::ops::Range;
 use crate::judge::denial::is_denied;
 use crate::judge::language::LEXICON;
 use crate::judge::mentions::{Mention, mentions, occurrences, prefix_end, same};
+use crate::judge::reading::labels::labels;
 use crate::judge::refusal::refusals;
 use crate::judge::text::Word;
 
@@ -47,7 +48,8 @@ pub(crate) fn read_statement(text: &[Word], options: &[Vec<Word>], announced: bo
         }
         _ => {}
     }
-    if !announced && is_refusal_alone(rest) {
+    let doubt = rest[0].opened && !first.opened && rest[0].text != "i";
+    if !announced && !doubt && is_refusal_alone(rest) {
         return Reading::None;
     }
     let named = prefix_end(rest, &options[letter]).is_some();
@@ -101,7 +103,11 @@ fn read_labelled(letter: usize, text: &[Word], options: &[Vec<Word>], announced:
     // `(B) cat. A dog would bark.`: what follows the sentence is an explanation.
     let complete = begins_with_it && end.is_some_and(|end| rest[end - 1].ends_sentence);
     let found = mentions(rest, options);
-    let names_others = !complete && found.iter().any(|mention| mention.choice != letter);
+    // `B, but it could also be C`
+    let joined = !complete && !first.ends_sentence && rest[0].text == "but";
+    let other_letter = || labels(rest, options.len()).iter().any(|label| label.choice != letter);
+    let names_others =
+        !complete && found.iter().any(|mention| mention.choice != letter) || joined && other_letter();
     let explains = found.is_empty() && explains(letter, first, rest, options, announced);
     // `A. dog, B. cat` lists the options.
     let lists =

@@ -11,7 +11,9 @@ pub(crate) fn hyphenated(word: &str) -> impl Iterator<Item = &str> {
 
 /// Whether `said` is `wanted` (`Some(true)`) or a form of it (`Some(false)`).
 pub(crate) fn fits(said: &str, wanted: &str) -> Option<bool> {
-    if said == wanted || (wanted == "not" && (said.ends_with("n't") || said == "cannot")) {
+    let can_not = |word: &str| matches!(word, "cannot" | "can't" | "cant");
+    let is_not = wanted == "not" && (said.ends_with("n't") || said == "cannot");
+    if said == wanted || is_not || (can_not(said) && can_not(wanted)) {
         return Some(true);
     }
     let possessive =

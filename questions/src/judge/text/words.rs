@@ -141,6 +141,8 @@ fn push_chunk(words: &mut Vec<Word>, chunk: &str) {
         };
         word.text = match word.text.as_str() {
             "&" => "and".to_owned(),
+            "a.m" => "am".to_owned(),
+            "p.m" => "pm".to_owned(),
             text => numbers::amount(text).or_else(|| unit_after(words, text)).unwrap_or(word.text),
         };
         if index == last {
@@ -166,6 +168,19 @@ fn parts(core: &str) -> Vec<&str> {
     if let Some((number, _)) = numbers::with_unit(&lower).filter(|_| lower.len() == core.len()) {
         return vec![&core[..number.len()], &core[number.len()..]];
     }
+    // `9:45pm`
+    let hour = lower.strip_suffix("m").and_then(|time| time.strip_suffix(['a', 'p']));
+    if let Some(hour) = hour.filter(|hour| !hour.is_empty() && lower.len() == core.len())
+        && hour.bytes().all(|byte| byte.is_ascii_digit() || byte == b':')
+    {
+        return vec![&core[..hour.len()], &core[hour.len()..]];
+    }
+    // `happy/excited`, but not `4/4`, `km/h` or `A/B`; `glass_breaking`, a label of a data set.
+    if let Some(joint) = ['/', '_'].into_iter().find(|&joint| core.contains(joint))
+        && core.split(joint).all(is_long_word)
+    {
+        return core.split(joint).collect();
+    }
     let elided = ELIDED.iter().find(|elided| {
         core.len() > elided.len() + 1
             && core.get(..elided.len()).is_some_and(|start| start.eq_ignore_ascii_case(elided))
@@ -174,6 +189,12 @@ fn parts(core: &str) -> Vec<&str> {
         Some(elided) => vec![&core[..elided.len()], &core[elided.len()..]],
         None => vec![core],
     }
+}
+
+/// Whether `part` of a word with slashes or underscores can be a word of its own.
+fn is_long_word(part: &str) -> bool {
+    const SHORTEST: usize = 3;
+    part.chars().count() >= SHORTEST && part.chars().all(char::is_alphabetic)
 }
 
 /// Joins `10 000`, from word `first` on.
@@ -202,7 +223,7 @@ fn mark_after(word: &mut Word, after: &str) {
     let first = after.trim_start_matches(['*', '_', '"', '\'']).chars().next();
     word.delimited |= first.is_some_and(|c| matches!(c, ')' | ']' | '}' | '.' | ':' | '-' | '—'));
     word.asks |= after.contains('?');
-    word.ends_clause |= after.contains([',', ';', ':', '-', '—', '.', '!', '?', '…']);
+    word.ends_clause |= after.contains([',', ';', ':', '-', '—', '.', '!', '?', '…', '→']);
     word.ends_sentence |= after.contains(['.', '!', '?', '…', ';']);
 }
 

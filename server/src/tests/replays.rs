@@ -7,11 +7,12 @@ use std::time::Duration;
 use idk_common::fs::read;
 use serde_json::Value;
 
-use crate::client::{Server, ServerSettings};
+use crate::client::Server;
 use crate::error::ServerError;
 use crate::failure::{ServerFailure, ServerFault};
 use crate::fake::{Act, FakeServer};
 use crate::reply::{Expected, ServerAnswer, answers};
+use crate::settings::ServerSettings;
 
 fn recording(name: &str) -> Vec<u8> {
     read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/vllm").join(name)).unwrap()
@@ -33,6 +34,7 @@ fn replay(name: &str) -> Result<Vec<u8>, ServerFailure> {
         concurrency: 1,
         timeout: Duration::from_secs(20),
         max_retries: 1,
+        ..ServerSettings::default()
     };
     let mut server = Server::open(&settings).unwrap();
     server.first_wait = Duration::from_millis(1);
@@ -48,7 +50,9 @@ fn read_answers(name: &str, max_new_tokens: usize) -> Result<Vec<ServerAnswer>, 
     let case = case(name);
     let prompt_ids: Vec<u32> = serde_json::from_value(case["prompt_ids"].clone()).unwrap();
     let choices = case["answers"].as_array().unwrap().len();
-    answers(&replay(name).unwrap(), &Expected { choices, max_new_tokens, prompt_ids: &prompt_ids, only: &[] })
+    let expected =
+        Expected { choices, max_new_tokens, log_probs: true, prompt_ids: Some(&prompt_ids), only: &[] };
+    answers(&replay(name).unwrap(), &expected)
 }
 
 #[test]
@@ -58,7 +62,10 @@ fn vllms_answers_are_read_as_python_reads_them() {
         let seen = read_answers(name, 6).unwrap();
         for (answer, expected) in seen.iter().zip(expected["answers"].as_array().unwrap()) {
             assert_eq!(answer.text, expected["text"].as_str().unwrap(), "{name}");
-            assert!((answer.log_prob - expected["log_prob"].as_f64().unwrap()).abs() < 1e-12, "{name}");
+            assert!(
+                (answer.log_prob.unwrap() - expected["log_prob"].as_f64().unwrap()).abs() < 1e-12,
+                "{name}"
+            );
         }
         assert_eq!(seen.len(), expected["answers"].as_array().unwrap().len());
     }

@@ -1,5 +1,7 @@
 //! The client against a server that fails on purpose.
 
+mod replays;
+
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -18,6 +20,7 @@ fn settings(server: &FakeServer) -> ServerSettings {
         concurrency: 1,
         timeout: Duration::from_secs(20),
         max_retries: 3,
+        ..ServerSettings::default()
     }
 }
 
@@ -41,8 +44,8 @@ fn prompt(number: usize) -> ServerPrompt {
         id,
         messages,
         clips: vec![vec![1, 2, 3]],
-        token_ids: vec![1, 2],
-        only: Vec::new(),
+        token_ids: Some(vec![1, 2]),
+        ..ServerPrompt::default()
     }
 }
 

@@ -3,6 +3,8 @@
 //! A request here takes seconds of a GPU, so a pool of connections would save nothing; no redirect is followed and no
 //! proxy is used, since an API key must not go where the recipe does not send it.
 
+mod early_reply;
+
 use std::io::{self, ErrorKind, Read as _};
 use std::path::Path;
 use std::sync::Arc;
@@ -15,7 +17,7 @@ use ureq::unversioned::resolver::DefaultResolver;
 use ureq::unversioned::transport::{Connector as _, DefaultConnector};
 use ureq::{Agent, Body, Error, Timeout};
 
-use crate::early_reply::EarlyReply;
+use self::early_reply::EarlyReply;
 use crate::failure::{MAX_ERROR_BYTES, ServerFault};
 use crate::url::ServerUrl;
 
