@@ -17,6 +17,7 @@ mod families;
 mod hostile_inputs;
 mod main_job;
 mod merge;
+mod method_tables;
 mod modules;
 mod openai_server;
 mod other_peoples_files;
