@@ -80,6 +80,11 @@ pub struct BuildConfig {
     /// Cap on the share of unknown questions among the training rows: more are left out by the seed, the same share of
     /// every task and sub-category. Default none.
     pub max_idk_share: Option<f64>,
+    /// Cap on the share of questions without a right answer among the training rows: more are left out by the seed, the same
+    /// share of every task, sub-category and kind; `max_idk_share` is then about the other unknown ones alone. Default none:
+    /// they count as unknown, and all are used unless `max_idk_share` says otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unanswerable_share: Option<f64>,
     /// Share of the questions whose rows go to the validation files instead; questions about the same recordings stay
     /// together. Default 0.
     pub val_share: f64,
@@ -131,6 +136,7 @@ impl Default for BuildConfig {
             target: Target::default(),
             keep_tasks: Vec::new(),
             max_idk_share: None,
+            unanswerable_share: None,
             val_share: 0.0,
             max_pairs_per_question: None,
             options: OptionOrder::default(),
@@ -152,7 +158,7 @@ impl Default for BuildConfig {
 
 impl BuildConfig {
     /// The keys that decide what is made of the samples, not the samples: `idk-build relabel` may change them.
-    pub const LABELLING_KEYS: [&'static str; 8] = LABELLING_KEYS;
+    pub const LABELLING_KEYS: [&'static str; 9] = LABELLING_KEYS;
 
     /// What is wrong with the values of `[build]`, all of it.
     #[must_use]
@@ -194,7 +200,10 @@ impl BuildConfig {
         // Without samples the problem is theirs.
         let k_fits = self.n_samples == 0 || (1..=self.n_samples).contains(&self.k);
         problems.require(k_fits, "k", "must be between 1 and n_samples");
-        problems.shares([("max_idk_share", self.max_idk_share.unwrap_or_default())]);
+        problems.shares([
+            ("max_idk_share", self.max_idk_share.unwrap_or_default()),
+            ("unanswerable_share", self.unanswerable_share.unwrap_or_default()),
+        ]);
         problems.below_one("val_share", self.val_share);
         problems.at_least_one([("max_pairs_per_question", self.max_pairs_per_question.unwrap_or(1))]);
         let refuses = |text: &String| is_refusal(text) && !text.contains(AUDIO_TAG);
@@ -240,6 +249,7 @@ impl BuildConfig {
             refusal: refusals.refusal.clone(),
             refusals: refusals.refusals.clone(),
             max_idk_share: other.max_idk_share,
+            unanswerable_share: other.unanswerable_share,
             val_share: other.val_share,
             max_pairs_per_question: other.max_pairs_per_question,
             ..self.clone()
@@ -384,7 +394,7 @@ mod tests {
     #[test]
     fn a_value_that_cannot_be_used_names_its_key() {
         type Change = fn(&mut BuildConfig);
-        let cases: [(&str, Change); 16] = [
+        let cases: [(&str, Change); 17] = [
             ("n_samples", |c| c.n_samples = 0),
             ("k", |c| c.k = 6),
             ("k", |c| c.k = 0),
@@ -399,6 +409,7 @@ mod tests {
             ("refusals", |c| c.refusals = vec!["I don't know".to_owned(), "rain".to_owned()]),
             ("max_idk_share", |c| c.max_idk_share = Some(f64::NAN)),
             ("max_idk_share", |c| c.max_idk_share = Some(1.1)),
+            ("unanswerable_share", |c| c.unanswerable_share = Some(-0.1)),
             ("val_share", |c| c.val_share = 1.0),
             ("max_pairs_per_question", |c| c.max_pairs_per_question = Some(0)),
         ];
@@ -433,6 +444,7 @@ mod tests {
             refusal: "I am not sure".to_owned(),
             refusals: vec!["I don't know".to_owned()],
             max_idk_share: Some(0.5),
+            unanswerable_share: Some(0.25),
             val_share: 0.1,
             max_pairs_per_question: Some(3),
             temperature: 0.5,
@@ -441,6 +453,11 @@ mod tests {
         let taken = serde_json::to_value(BuildConfig::default().labelled_as(&other)).unwrap();
         let (default, other) =
             (serde_json::to_value(BuildConfig::default()).unwrap(), serde_json::to_value(&other).unwrap());
+        assert_eq!(taken["unanswerable_share"], 0.25);
+        assert!(
+            default.get("unanswerable_share").is_none(),
+            "datasets without it have the bytes that they had"
+        );
         for (key, value) in default.as_object().unwrap() {
             let labels = BuildConfig::LABELLING_KEYS.contains(&key.as_str());
             assert_eq!(&taken[key], if labels { &other[key] } else { value }, "{key}");

@@ -16,13 +16,14 @@ use idk_server::ServerError;
 pub(crate) const SECTION: &str = "build";
 
 /// The keys that decide what is made of the samples, not the samples.
-pub(crate) const LABELLING_KEYS: [&str; 8] = [
+pub(crate) const LABELLING_KEYS: [&str; 9] = [
     "k",
     "target",
     "keep_tasks",
     "refusal",
     "refusals",
     "max_idk_share",
+    "unanswerable_share",
     "val_share",
     "max_pairs_per_question",
 ];

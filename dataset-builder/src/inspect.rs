@@ -153,6 +153,9 @@ impl Inspection {
         line("samples", format!("{}: {right} correct, {wrong} wrong, {refused} refused", counts.samples));
         let at = format!("{}@{}", config.k, config.n_samples);
         line("labels", format!("{} known, {} unknown at {at}", counts.known, counts.unknown));
+        if counts.unanswerable > 0 {
+            line("", format!("{} of the unknown ones have no right answer", counts.unanswerable));
+        }
         let rows = |[chats, pairs, own]: [usize; 3]| {
             format!("{chats} chats, {pairs} preference pairs, {own} own answers")
         };
@@ -161,7 +164,8 @@ impl Inspection {
             line("validation", rows([counts.sft_val_rows, counts.dpo_val_rows, counts.calibrated_val_rows]));
         }
         if counts.left_out > 0 {
-            line("left out", format!("{} unknown questions, by max_idk_share", counts.left_out));
+            let by = if config.unanswerable_share.is_some() { " or unanswerable_share" } else { "" };
+            line("left out", format!("{} unknown questions, by max_idk_share{by}", counts.left_out));
         }
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use idk_common::chat::Message;
 
-use crate::judge::{Judgement, Verdict, judge};
+use crate::judge::{Judgement, judge};
 use crate::question::{PromptStyle, Question, Rejection, prompt_text, shuffled};
 use crate::reason;
 
@@ -49,11 +49,7 @@ impl AskedQuestion {
     pub fn judge_chosen(&self, text: &str) -> Judgement {
         match self.shown.choices.iter().position(|choice| choice == text) {
             None => Judgement::REFUSED,
-            Some(choice) => {
-                let right = self.shown.answer_index() == Some(choice);
-                let verdict = if right { Verdict::Correct } else { Verdict::Wrong };
-                Judgement { verdict, choice: Some(choice), unparsed: false }
-            }
+            Some(choice) => Judgement::of_choice(choice, &self.shown),
         }
     }
 }

@@ -95,6 +95,23 @@ pub enum QuestionError {
         /// The question.
         id: String,
     },
+    /// Questions without a right answer that cannot be made from a set.
+    #[error(
+        "{made} of {wanted} questions of the kind `{kind}` can be made of {questions}; left out: {}",
+        if skipped.is_empty() { "none" } else { skipped }
+    )]
+    TooFewUnanswerable {
+        /// The kind.
+        kind: &'static str,
+        /// How many can be made.
+        made: usize,
+        /// How many were asked for.
+        wanted: usize,
+        /// Questions of the set.
+        questions: usize,
+        /// Questions that cannot be used, by reason.
+        skipped: String,
+    },
     /// Two lists that must describe the same items have different lengths.
     #[error("{what}: {found} entries for {expected} items")]
     LengthMismatch {
@@ -130,6 +147,10 @@ impl Diagnose for QuestionError {
             }
             Self::DuplicateAnswers { .. } => "keep one answer per question",
             Self::OptionsDiffer { .. } => "use the question set that the answers were made for",
+            Self::TooFewUnanswerable { .. } => {
+                "ask for fewer with `--count`, or give a larger set: a donor is another question of the same sub-category \
+                 (absent), or of another one, best of another task (options, audio), whose texts do not overlap"
+            }
             Self::LengthMismatch { .. } => return None,
         };
         Some(hint.to_owned())

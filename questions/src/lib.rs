@@ -6,6 +6,7 @@
 //! - [`AskedQuestion`], [`prompt_text`], [`shuffled`]: what the model is asked, and in which order it sees the options
 //! - [`judge`], [`is_refusal`]: what an answer says; options first, then refusals, never a guess
 //! - [`judge_with`]: the same by another [`Scorer`]
+//! - [`make_unanswerable`]: questions without a right answer, made from others
 //! - [`rows`]: the rows of the files of a run
 //! - [`metrics`]: accuracy, truthfulness, reliability, RGI and what they are compared with
 //! - [`score`]: metrics of stored answers
@@ -19,6 +20,7 @@ mod readers;
 pub mod reason;
 pub mod rows;
 pub mod score;
+mod unanswerable;
 
 pub use asked::AskedQuestion;
 pub use error::QuestionError;
@@ -26,4 +28,7 @@ pub use judge::{Judgement, REFUSAL, Scorer, Verdict, is_refusal, judge, judge_wi
 pub use question::{
     AnswerMatch, PromptStyle, Question, QuestionSet, Rejection, prompt_text, shuffled, write_questions,
 };
-pub use readers::{DuplicateChoices, ReadOptions, read_questions, read_questions_with};
+pub use readers::{DuplicateChoices, ReadOptions, RefusalOption, read_questions, read_questions_with};
+pub use unanswerable::{
+    MadeUnanswerable, Making, UnanswerableKind, listed as listed_skips, make_unanswerable,
+};

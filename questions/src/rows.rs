@@ -59,6 +59,9 @@ pub struct LabelRow {
     /// The question's group.
     #[serde(default)]
     pub sub_category: String,
+    /// The kind of a question without a right answer; not written if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unanswerable: Option<String>,
 }
 
 /// One row of the training set (`sft.jsonl`).

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use idk_common::seed::Rng;
 use idk_questions::Verdict::{self, Correct, Refused, Wrong};
 use idk_questions::metrics::{
-    Comparison, Criterion, auroc, compare, fit_threshold, group_refuser, mcnemar, random_refuser,
+    Abstention, Comparison, Criterion, auroc, compare, fit_threshold, group_refuser, mcnemar, random_refuser,
     rgi_interval, risk_coverage, self_consistency_refuser, threshold_refuser, within_group_auroc,
 };
 
@@ -191,4 +191,52 @@ fn where_questions_share_a_clip_only_the_interval_over_clips_holds_the_truth_as_
     assert!((0.92..=0.98).contains(&clustered), "{clustered}");
     let naive = covered(200, 200, 4, false);
     assert!(naive < 0.80, "as if every question were a new clip: {naive}");
+}
+
+#[test]
+fn abstention_holds_to_its_formulas_and_depends_on_no_order() {
+    let mut rng = Rng::new(4);
+    for _ in 0..200 {
+        let case = Case::random(&mut rng);
+        let n = case.ids.len();
+        let answerable: Vec<bool> = (0..n).map(|_| rng.below(3) > 0).collect();
+        // A reply to a question without a right answer is never correct.
+        let pairs = case.after.iter().zip(&answerable);
+        let replies: Vec<Verdict> =
+            pairs.map(|(&it, &has)| if it == Correct && !has { Wrong } else { it }).collect();
+        let found = Abstention::of(&answerable, &replies, Some(&case.clips), 3, 40).unwrap();
+        let count = |keep: &dyn Fn(bool, Verdict) -> bool| {
+            answerable.iter().zip(&replies).filter(|&(&has, &it)| keep(has, it)).count()
+        };
+        let (hit, miss) = (count(&|has, it| !has && it == Refused), count(&|has, it| !has && it != Refused));
+        let over = count(&|has, it| has && it == Refused);
+        assert_eq!((found.correct_abstain.count, found.hallucination.count), (hit, miss));
+        assert_eq!(found.correct_abstain.of, found.hallucination.of);
+        if let (Some(recall), Some(precision)) = (found.correct_abstain.percent, found.precision.percent) {
+            let sum = found.hallucination.percent.unwrap() + recall;
+            assert!((sum - 100.0).abs() < 1e-9);
+            match recall + precision {
+                0.0 => assert_eq!(found.f1, Some(0.0)),
+                sum => assert!((found.f1.unwrap() - 2.0 * recall * precision / sum).abs() < 1e-9),
+            }
+        }
+        assert_eq!(found.f1.is_none(), hit + miss + over == 0);
+        assert_eq!(found.right.count, hit + count(&|has, it| has && it == Correct));
+        let wrong = count(&|_, it| it == Wrong);
+        let score = 100.0 * (found.right.count as f64 - wrong as f64) / n as f64;
+        assert!((found.truthfulness_score.unwrap() - score).abs() < 1e-9);
+        for share in [found.correct_abstain, found.over_refusal, found.precision, found.selective_accuracy] {
+            let [low, high] = share.ci95.unwrap_or_default();
+            let at = share.percent.unwrap_or_default();
+            assert!((0.0..=at).contains(&low) && (at..=100.0).contains(&high), "{share:?}");
+        }
+        if let Some([low, high]) = found.f1_ci95 {
+            assert!(0.0 <= low && low <= high && high <= 100.0);
+        }
+        let order = rng.permutation(n);
+        let permuted: Vec<Verdict> = order.iter().map(|&at| replies[at]).collect();
+        let flags: Vec<bool> = order.iter().map(|&at| answerable[at]).collect();
+        let clips: Vec<String> = order.iter().map(|&at| case.clips[at].clone()).collect();
+        assert_eq!(Abstention::of(&flags, &permuted, Some(&clips), 3, 40).unwrap(), found);
+    }
 }

@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Once;
 
 use idk_questions::{
-    DuplicateChoices, PromptStyle, Question, QuestionSet, REFUSAL, ReadOptions, Scorer, Verdict, is_refusal,
-    judge, judge_with, prompt_text, read_questions_with, reason, shuffled,
+    DuplicateChoices, PromptStyle, Question, QuestionSet, REFUSAL, ReadOptions, RefusalOption, Scorer,
+    Verdict, is_refusal, judge, judge_with, prompt_text, read_questions_with, reason, shuffled,
 };
 use serde_json::Value;
 
@@ -28,8 +28,12 @@ fn path() -> Option<PathBuf> {
     path.map(PathBuf::from)
 }
 
-const WITHOUT_AUDIO: ReadOptions =
-    ReadOptions { require_audio: false, duplicate_choices: DuplicateChoices::Reject, min_annotators: 2 };
+const WITHOUT_AUDIO: ReadOptions = ReadOptions {
+    require_audio: false,
+    duplicate_choices: DuplicateChoices::Reject,
+    min_annotators: 2,
+    refusal_option: RefusalOption::Keep,
+};
 
 fn mmau() -> Option<QuestionSet> {
     Some(read_questions_with(&path()?, &WITHOUT_AUDIO).unwrap())

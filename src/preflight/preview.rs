@@ -101,7 +101,7 @@ fn question_rows(recipe: &Recipe, summary: &SetSummary) -> (Vec<PreviewRow>, f64
     (rows, clips)
 }
 
-/// A question with the answer that it would have if it were known.
+/// A question with the answer that it would have if it were known; the refusal if it has no right answer.
 fn question_row(recipe: &Recipe, seen: &Seen) -> PreviewRow {
     let question = &seen.question;
     let clips: Vec<PreviewClip> = match &seen.clip {
@@ -109,10 +109,11 @@ fn question_row(recipe: &Recipe, seen: &Seen) -> PreviewRow {
         None => question.audio.iter().map(|path| PreviewClip::File(path.display().to_string())).collect(),
     };
     let prompt = AskedQuestion::new(question.clone(), None).message(recipe.build.prompt);
+    let target = if question.is_answerable() { &question.answer } else { &recipe.build.refusal }.clone();
     let answers = match recipe.method().rows() {
         RowKind::GivenAnswers => [question.choices.as_slice(), recipe.build.refusal_texts()].concat(),
-        RowKind::Question | RowKind::Chat => vec![question.answer.clone()],
-        RowKind::Pair | RowKind::OwnAnswer => vec![question.answer.clone(), recipe.build.refusal.clone()],
+        RowKind::Question | RowKind::Chat => vec![target],
+        RowKind::Pair | RowKind::OwnAnswer => vec![target, recipe.build.refusal.clone()],
     };
     PreviewRow { messages: vec![prompt], answers, clips }
 }

@@ -171,6 +171,13 @@ fn suggestion<'a>(word: &str, known: impl Iterator<Item = &'a str> + Clone) -> S
     }
 }
 
+/// Whether a section has a key that is written only where it is set. Sections deny keys that they do not have.
+fn is_unwritten_key<T: DeserializeOwned>(key: &str) -> bool {
+    let only = Map::from_iter([(key.to_owned(), Value::Null)]);
+    serde_json::from_value::<T>(Value::Object(only))
+        .map_or_else(|error| !error.to_string().starts_with("unknown field"), |_| true)
+}
+
 pub(super) struct SectionReader<'a> {
     pub(super) values: &'a Map<String, Value>,
     pub(super) places: &'a KeyLines,
@@ -188,7 +195,7 @@ impl SectionReader<'_> {
         let given = self.values.get(section).and_then(Value::as_object);
         for (key, value) in given.into_iter().flatten() {
             let dotted = format!("{section}.{key}");
-            if !defaults.contains_key(key) {
+            if !defaults.contains_key(key) && !is_unwritten_key::<T>(key) {
                 let near = || suggestion(key, defaults.keys().map(String::as_str));
                 let hint = renamed::key_hint(&dotted).unwrap_or_else(near);
                 let unknown = Problem::new(dotted, format!("unknown key `{key}` in [{section}]"));

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use idk_common::{Problem, Problems};
 use idk_model::WeightDtype;
-use idk_questions::DuplicateChoices;
+use idk_questions::{DuplicateChoices, RefusalOption};
 use idk_server::{ServerApi, ServerLogProbs, ServerSettings};
 use serde::{Deserialize, Serialize};
 
@@ -160,6 +160,9 @@ pub struct DataSection {
     pub max_audio_s: Option<f64>,
     /// How many annotators must give an answer for it to count, in sets that list the answers of several. Default 2.
     pub min_annotators: usize,
+    /// An option that says that no answer is right (`None of the above` of AQUA-Bench): `keep` it, so that to choose it is to
+    /// refuse, or `drop` it. Default `keep`.
+    pub refusal_option: RefusalOption,
     /// The file that the recipe was read from: a relative `bank` may lie above it.
     #[serde(skip)]
     pub(crate) recipe: Option<PathBuf>,
@@ -180,6 +183,7 @@ impl Default for DataSection {
             duplicate_choices: DuplicateChoices::default(),
             max_audio_s: None,
             min_annotators: 2,
+            refusal_option: RefusalOption::default(),
             recipe: None,
         }
     }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use idk_questions::{QuestionSet, ReadOptions, read_questions_with, reason};
+use idk_questions::{Question, QuestionSet, ReadOptions, read_questions_with, reason};
 
 use super::RunError;
 use super::model::folder_name;
@@ -108,16 +108,21 @@ pub(crate) fn read_file(path: &Path, data: &DataSection) -> Result<QuestionSet, 
     let options = ReadOptions {
         duplicate_choices: data.duplicate_choices,
         min_annotators: data.min_annotators,
+        refusal_option: data.refusal_option,
         ..ReadOptions::default()
     };
     Ok(read_questions_with(path, &options)?)
 }
 
-/// Keeps the tasks and the number of questions that the recipe asks for.
+/// Keeps the tasks and the number of questions that the recipe asks for. What is chosen or fitted on val is about questions
+/// that have a right answer, so the others are left out of it.
 pub(crate) fn filter(read: &mut QuestionSet, data: &DataSection, set: Set) {
     let tasks = set.tasks(data);
     if !tasks.is_empty() {
         read.questions.retain(|question| tasks.contains(&question.task));
+    }
+    if set == Set::Val {
+        read.questions.retain(Question::is_answerable);
     }
     if let Some(limit) = data.limit_per_task {
         keep_first_of_each_task(read, limit);

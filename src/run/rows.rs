@@ -91,8 +91,8 @@ fn of_own_answer(row: CalibratedRow) -> DatasetRow {
 }
 
 /// The questions of the dataset that are trained on, or those of its validation split: without those of `keep_tasks`, whose
-/// labels are not used. The answers are the options and the refusals, where those are given; otherwise the right answer
-/// stands for those that will be sampled.
+/// labels are not used. The answers are the options and the refusals, where those are given; otherwise the right answer, or
+/// the refusal where none is right, stands for those that will be sampled.
 fn graded(recipe: &Recipe, dir: &Path, validates: bool) -> Result<Vec<DatasetRow>, Failure> {
     let val: HashSet<String> = read_sft_val(dir)?.into_iter().map(|row| row.id).collect();
     let are_given = recipe.method().rows() == RowKind::GivenAnswers;
@@ -106,7 +106,7 @@ fn graded(recipe: &Recipe, dir: &Path, validates: bool) -> Result<Vec<DatasetRow
         let answers = if are_given {
             [row.choices.as_slice(), recipe.build.refusal_texts()].concat()
         } else {
-            vec![row.answer]
+            vec![if row.unanswerable.is_some() { recipe.build.refusal.clone() } else { row.answer }]
         };
         DatasetRow { id: row.id, messages, answers, error_rate: None, audios: row.audios }
     };

@@ -36,20 +36,22 @@ impl<'a> Grades<'a> {
     }
 
     /// The worth of an answer to the question `id`. Sampled answers are read as any other; of given ones nothing has to be
-    /// read.
+    /// read. A refusal is right where the question has no right answer.
     pub(super) fn grade(&self, id: &str, text: &str) -> Graded {
         let judgement = match self.questions.get(id) {
             None => Judgement::UNPARSED,
             Some(question) if self.are_given => question.judge_chosen(text),
             Some(question) => question.judge(text),
         };
-        let reward = match judgement.verdict {
-            Verdict::Correct => self.rewards.correct_reward,
-            Verdict::Refused => self.rewards.refusal_reward,
-            Verdict::Wrong => self.rewards.wrong_reward,
-        };
         let verdict = judgement.verdict;
-        Graded { reward, is_right: verdict == Verdict::Correct, is_refusal: verdict == Verdict::Refused }
+        let has_answer = self.questions.get(id).is_none_or(|question| question.original.is_answerable());
+        let is_right = verdict == if has_answer { Verdict::Correct } else { Verdict::Refused };
+        let reward = match verdict {
+            _ if is_right => self.rewards.correct_reward,
+            Verdict::Refused => self.rewards.refusal_reward,
+            _ => self.rewards.wrong_reward,
+        };
+        Graded { reward, is_right, is_refusal: verdict == Verdict::Refused }
     }
 }
 
@@ -74,6 +76,15 @@ mod tests {
             let reward = |text: &str| grades.grade("q", text).reward;
             assert_eq!(["dog", "I don't know", "cat"].map(reward), [1.0, 0.25, -2.0]);
             assert!(grades.grade("q", "I don't know").is_refusal);
+        }
+        let nothing_is_right =
+            Question { answer: String::new(), unanswerable: Some("absent".to_owned()), ..question.clone() };
+        for are_given in [false, true] {
+            let config = RlConfig { refusal_reward: 0.25, wrong_reward: -2.0, ..RlConfig::default() };
+            let questions = HashMap::from([("q".to_owned(), asked(nothing_is_right.clone()))]);
+            let grades = Grades { rewards: &config, are_given, questions };
+            assert_eq!(["dog", "I don't know"].map(|text| grades.grade("q", text).reward), [-2.0, 1.0]);
+            assert!(grades.grade("q", "I don't know").is_right);
         }
         let config = RlConfig::default();
         let grades = Grades {

@@ -30,5 +30,6 @@ mod source_text;
 mod sweeps;
 mod train_options;
 mod type_names;
+mod unanswerable;
 mod what_is_left;
 mod words;

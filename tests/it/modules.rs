@@ -19,7 +19,21 @@ const ORDER: [(&str, &[&str]); 10] = [
         ],
     ),
     ("audio", &["error", "resample", "decode", "mel", "write"]),
-    ("questions", &["error", "question", "judge", "metrics", "reason", "asked", "readers", "rows", "score"]),
+    (
+        "questions",
+        &[
+            "error",
+            "question",
+            "judge",
+            "metrics",
+            "reason",
+            "unanswerable",
+            "asked",
+            "readers",
+            "rows",
+            "score",
+        ],
+    ),
     (
         "server",
         &[

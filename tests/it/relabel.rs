@@ -61,6 +61,7 @@ fn asked_row(number: usize) -> QuestionRow {
         sub_category: ["event", "count"][number / 3 % 2].to_owned(),
         difficulty: ["easy", "hard"][number % 2].to_owned(),
         group: format!("{}.wav", number / 2),
+        ..QuestionRow::default()
     }
 }
 

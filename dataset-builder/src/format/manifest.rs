@@ -48,6 +48,9 @@ pub struct DatasetCounts {
     pub known: usize,
     /// All the others.
     pub unknown: usize,
+    /// Those of the unknown ones that have no right answer; not written if there are none.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub unanswerable: usize,
     /// Rows of `sft.jsonl`.
     pub sft_rows: usize,
     /// Rows of `dpo.jsonl`.
@@ -64,10 +67,15 @@ pub struct DatasetCounts {
     /// Rows of `calibrated-val.jsonl`.
     #[serde(default)]
     pub calibrated_val_rows: usize,
-    /// Questions without rows: unknown ones that `max_idk_share` keeps out of training, and those of `keep_tasks` that the
-    /// model never answers.
+    /// Questions without rows: unknown ones that `max_idk_share` or `unanswerable_share` keeps out of training, and those of
+    /// `keep_tasks` that the model never answers.
     #[serde(default)]
     pub left_out: usize,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 /// Content of `manifest.json`. It holds no time and no absolute path: the same build gives the same bytes.

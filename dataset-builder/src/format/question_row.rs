@@ -37,8 +37,14 @@ pub struct QuestionRow {
     pub message: String,
     /// The recordings, relative to the dataset folder.
     pub audios: Vec<String>,
-    /// The right answer; with options, the text of one of them.
+    /// The right answer; with options, the text of one of them. Empty if the question has none.
     pub answer: String,
+    /// The kind of a question without a right answer, empty where its set names none; not written if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unanswerable: Option<String>,
+    /// The option that refuses; not written if there is none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub refusal_option: String,
     /// The options in the order in which they were shown; empty for an open question.
     pub choices: Vec<String>,
     /// The modality.
@@ -72,6 +78,8 @@ impl QuestionRow {
             message: message.tagged(),
             audios,
             answer: original.answer.clone(),
+            unanswerable: original.unanswerable.clone(),
+            refusal_option: original.refusal_option.clone(),
             choices: shown.choices.clone(),
             task: original.task.clone(),
             sub_category: original.sub_category.clone(),
@@ -89,6 +97,12 @@ impl QuestionRow {
     /// What the judge needs to read an answer.
     #[must_use]
     pub fn judged(&self) -> Question {
-        Question { choices: self.choices.clone(), answer: self.answer.clone(), ..Question::default() }
+        Question {
+            choices: self.choices.clone(),
+            answer: self.answer.clone(),
+            unanswerable: self.unanswerable.clone(),
+            refusal_option: self.refusal_option.clone(),
+            ..Question::default()
+        }
     }
 }

@@ -23,7 +23,7 @@ impl Share {
     }
 }
 
-/// The IDK share, for every K, of all questions and of their groups.
+/// The IDK share, for every K, of all questions that have a right answer, and of their groups.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct IdkShares {
     /// All questions.

@@ -139,6 +139,12 @@ fn balance(config: &BuildConfig) -> String {
         ),
         None => "- Balance: none; every question is used.".to_owned(),
     });
+    if let Some(share) = config.unanswerable_share {
+        lines.push(format!(
+            "- No right answer: at most {:.1} % of the training chats are questions that have none, in addition.",
+            100.0 * share
+        ));
+    }
     if !config.keep_tasks.is_empty() {
         let tasks: Vec<String> = config.keep_tasks.iter().map(|task| markdown(task)).collect();
         lines.push(format!(

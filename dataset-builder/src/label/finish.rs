@@ -154,6 +154,7 @@ impl Labelled {
                 Label::Known => counts.known += 1,
                 Label::Unknown => counts.unknown += 1,
             }
+            counts.unanswerable += usize::from(row.unanswerable.is_some());
             self.labels.put(&row)?;
         }
         self.idk_share = shares.shares();

@@ -15,13 +15,15 @@ pub(crate) enum DatasetSplit {
     Train,
     /// `sft-val.jsonl`, `dpo-val.jsonl`, `calibrated-val.jsonl`.
     Val,
-    /// Nowhere: one unknown question too many.
+    /// Nowhere: one unknown question, or one without a right answer, too many.
     LeftOut,
 }
 
 /// All that the choice needs to know of a question; a few bytes, as there may be a million of them.
 struct SplitRow {
     unknown: bool,
+    /// It is unknown because it has no right answer.
+    unanswerable: bool,
     stratum: usize,
     /// Equal for the questions of one group, and their place in the draw for validation.
     group: u64,
@@ -34,7 +36,9 @@ pub(crate) struct Splitter {
     seed: u64,
     val_share: f64,
     max_idk_share: Option<f64>,
-    strata: BTreeMap<(String, String), usize>,
+    unanswerable_share: Option<f64>,
+    /// By task, sub-category, and the kind of questions without a right answer.
+    strata: BTreeMap<(String, String, Option<String>), usize>,
     items: Vec<SplitRow>,
 }
 
@@ -45,6 +49,7 @@ impl Splitter {
             seed,
             val_share: config.val_share,
             max_idk_share: config.max_idk_share,
+            unanswerable_share: config.unanswerable_share,
             strata: BTreeMap::new(),
             items: Vec::new(),
         }
@@ -52,7 +57,7 @@ impl Splitter {
 
     /// Whether every question is trained on, so that nothing has to be remembered.
     fn takes_all(&self) -> bool {
-        self.val_share == 0.0 && self.max_idk_share.is_none()
+        self.val_share == 0.0 && self.max_idk_share.is_none() && self.unanswerable_share.is_none()
     }
 
     /// Adds the next question.
@@ -61,9 +66,13 @@ impl Splitter {
             return;
         }
         let next = self.strata.len();
-        let key = (question.task.clone(), question.sub_category.clone());
+        let kind = question.unanswerable.clone();
+        let unknown = label == Label::Unknown;
+        let unanswerable = unknown && kind.is_some();
+        let key = (question.task.clone(), question.sub_category.clone(), kind);
         self.items.push(SplitRow {
-            unknown: label == Label::Unknown,
+            unknown,
+            unanswerable,
             stratum: *self.strata.entry(key).or_insert(next),
             group: derive_seed(self.seed, "val", &[&question.group]),
             draw: derive_seed(self.seed, "balance", &[&question.id]),
@@ -77,9 +86,7 @@ impl Splitter {
         }
         let mut splits = vec![DatasetSplit::Train; self.items.len()];
         self.validate(&mut splits);
-        if let Some(share) = self.max_idk_share {
-            self.balance(share, &mut splits);
-        }
+        self.balance(&mut splits);
         Some(splits)
     }
 
@@ -103,20 +110,37 @@ impl Splitter {
         }
     }
 
-    /// Leaves unknown questions out of training until they are at most `share` of it. Each stratum gives its share.
-    fn balance(&self, share: f64, splits: &mut [DatasetSplit]) {
-        let trained = |place: usize| splits[place] == DatasetSplit::Train;
-        let known = (0..splits.len()).filter(|&place| trained(place) && !self.items[place].unknown).count();
-        let mut unknown: Vec<Vec<usize>> = vec![Vec::new(); self.strata.len()];
-        for place in (0..splits.len()).filter(|&place| trained(place) && self.items[place].unknown) {
-            unknown[self.items[place].stratum].push(place);
+    /// Leaves unknown questions out of training until no kind of them has more than its share of it. Each stratum gives its
+    /// share. Those without a right answer are a kind of their own if they have a cap of their own.
+    fn balance(&self, splits: &mut [DatasetSplit]) {
+        let apart = self.unanswerable_share.is_some();
+        let (mut known, mut unknown, mut unanswerable) = (0, Vec::new(), Vec::new());
+        for place in (0..splits.len()).filter(|&place| splits[place] == DatasetSplit::Train) {
+            let item = &self.items[place];
+            match () {
+                () if !item.unknown => known += 1,
+                () if apart && item.unanswerable => unanswerable.push(place),
+                () => unknown.push(place),
+            }
+        }
+        let caps = [self.max_idk_share, self.unanswerable_share];
+        let found = [unknown.len(), unanswerable.len()];
+        for (places, allowed) in [unknown, unanswerable].into_iter().zip(allowed(known, found, caps)) {
+            self.leave_out(places, allowed, splits);
+        }
+    }
+
+    /// Leaves out all but `allowed` of the questions at `places`.
+    fn leave_out(&self, places: Vec<usize>, allowed: usize, splits: &mut [DatasetSplit]) {
+        let mut of_stratum: Vec<Vec<usize>> = vec![Vec::new(); self.strata.len()];
+        for place in places {
+            of_stratum[self.items[place].stratum].push(place);
         }
         // In the order of the names, so that ties do not depend on the order of the questions.
-        let mut unknown: Vec<Vec<usize>> =
-            self.strata.values().map(|&stratum| std::mem::take(&mut unknown[stratum])).collect();
-        let counts: Vec<usize> = unknown.iter().map(Vec::len).collect();
-        let allowed = most_unknown(share, known).min(counts.iter().sum());
-        for (places, quota) in unknown.iter_mut().zip(quotas(&counts, allowed)) {
+        let mut strata: Vec<Vec<usize>> =
+            self.strata.values().map(|&stratum| std::mem::take(&mut of_stratum[stratum])).collect();
+        let counts: Vec<usize> = strata.iter().map(Vec::len).collect();
+        for (places, quota) in strata.iter_mut().zip(quotas(&counts, allowed)) {
             places.sort_by_key(|&place| (self.items[place].draw, place));
             for &place in &places[quota..] {
                 splits[place] = DatasetSplit::LeftOut;
@@ -125,13 +149,30 @@ impl Splitter {
     }
 }
 
-/// The largest number of unknown questions that is at most `share` of all, with `known` known ones.
-fn most_unknown(share: f64, known: usize) -> usize {
+/// The most questions of two kinds, of `found` each, of which neither is more than its cap of all, with `others` others.
+fn allowed(others: usize, found: [usize; 2], caps: [Option<f64>; 2]) -> [usize; 2] {
+    let mut allowed = found;
+    loop {
+        // Fewer of one kind allow fewer of the other, until both fit.
+        let most = |kind: usize| match caps[kind] {
+            Some(cap) => most_capped(cap, others + allowed[1 - kind]).min(allowed[kind]),
+            None => allowed[kind],
+        };
+        let next = [most(0), most(1)];
+        if next == allowed {
+            return allowed;
+        }
+        allowed = next;
+    }
+}
+
+/// The largest number of capped questions that is at most `share` of all, with `others` others.
+fn most_capped(share: f64, others: usize) -> usize {
     if share >= 1.0 {
         return usize::MAX;
     }
     // Rounding must not cost a question where the quotient is whole.
-    (share * known as f64 / (1.0 - share) * (1.0 + 1e-12)).floor() as usize
+    (share * others as f64 / (1.0 - share) * (1.0 + 1e-12)).floor() as usize
 }
 
 /// Shares `total` out in proportion to `counts` by the largest remainder (Hamilton's method): everyone gets the whole
@@ -171,12 +212,12 @@ mod tests {
 
     #[test]
     fn the_cap_is_met_exactly_where_it_can_be() {
-        assert_eq!(most_unknown(0.5, 10), 10);
-        assert_eq!(most_unknown(0.6, 10), 15);
-        assert_eq!(most_unknown(0.3, 7), 3);
-        assert_eq!(most_unknown(0.3, 8), 3); // 4 of 12 would be a third
-        assert_eq!(most_unknown(0.0, 8), 0);
-        assert_eq!(most_unknown(1.0, 0), usize::MAX);
+        assert_eq!(most_capped(0.5, 10), 10);
+        assert_eq!(most_capped(0.6, 10), 15);
+        assert_eq!(most_capped(0.3, 7), 3);
+        assert_eq!(most_capped(0.3, 8), 3); // 4 of 12 would be a third
+        assert_eq!(most_capped(0.0, 8), 0);
+        assert_eq!(most_capped(1.0, 0), usize::MAX);
     }
 
     /// `count` questions of a stratum, two to a group.
@@ -246,6 +287,47 @@ mod tests {
         };
         assert_eq!(trained(20..50), trained(0..20) / 3);
         assert!(splits[20..].contains(&DatasetSplit::Val));
+    }
+
+    /// 20 known questions, 10 unknown ones, and 12 + 8 without a right answer, of two kinds.
+    fn with_unanswerable(config: &BuildConfig, seed: u64) -> Vec<DatasetSplit> {
+        let mut splitter = Splitter::new(config, seed);
+        push(&mut splitter, "sound", "event", Label::Known, 20);
+        push(&mut splitter, "sound", "event", Label::Unknown, 10);
+        for (kind, count) in [("absent", 12), ("audio", 8)] {
+            for number in 0..count {
+                let question = QuestionRow {
+                    id: format!("{kind}-{number}"),
+                    task: "sound".to_owned(),
+                    sub_category: "event".to_owned(),
+                    unanswerable: Some(kind.to_owned()),
+                    group: format!("{kind}-{number}.wav"),
+                    ..QuestionRow::default()
+                };
+                splitter.push(&question, Label::Unknown);
+            }
+        }
+        splitter.splits().unwrap()
+    }
+
+    #[test]
+    fn questions_without_an_answer_have_a_cap_of_their_own_that_takes_from_every_kind() {
+        let config = BuildConfig { unanswerable_share: Some(0.25), ..BuildConfig::default() };
+        let splits = with_unanswerable(&config, 1);
+        // 30 others allow 10 of 40, of which the kinds keep 6 and 4.
+        assert_eq!([left_out(&splits[..30]), left_out(&splits[30..42]), left_out(&splits[42..])], [0, 6, 4]);
+        let both = BuildConfig { max_idk_share: Some(0.15), ..config.clone() };
+        let splits = with_unanswerable(&both, 1);
+        // Of 32 rows 4 are 12.5 % (5 would be over 15 %) and 8 are 25 %, to which 12 and 8 give 5 and 3.
+        let trained = |from: usize, to: usize| to - from - left_out(&splits[from..to]);
+        assert_eq!([trained(0, 20), trained(20, 30), trained(30, 42), trained(42, 50)], [20, 4, 5, 3]);
+        let together = BuildConfig { max_idk_share: Some(1.0 / 3.0), ..BuildConfig::default() };
+        let splits = with_unanswerable(&together, 1);
+        // Without a cap of their own they are unknown as the others: 20 known allow 10 of 10 + 12 + 8.
+        let trained = |from: usize, to: usize| to - from - left_out(&splits[from..to]);
+        assert_eq!([trained(0, 20), trained(20, 30), trained(30, 42), trained(42, 50)], [20, 3, 4, 3]);
+        let none = BuildConfig { unanswerable_share: Some(0.0), ..BuildConfig::default() };
+        assert_eq!(left_out(&with_unanswerable(&none, 1)), 20);
     }
 
     #[test]

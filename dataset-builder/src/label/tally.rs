@@ -50,8 +50,11 @@ impl ShareTally {
         }
     }
 
-    /// Adds a question.
+    /// Adds a question. One without a right answer says nothing about what the model knows: it is left out.
     pub(crate) fn add(&mut self, question: &QuestionRow, row: &LabelRow) {
+        if row.unanswerable.is_some() {
+            return;
+        }
         let n_samples = self.decided.len();
         for (place, decided) in self.decided.iter_mut().enumerate() {
             *decided &= is_decided(row, place + 1, n_samples);
@@ -95,6 +98,7 @@ mod tests {
                 label: Label::Known,
                 task: task.to_owned(),
                 sub_category: "event".to_owned(),
+                unanswerable: None,
             };
             let difficulty = if correct == 0 { "hard" } else { "easy" }.to_owned();
             tally.add(&QuestionRow { difficulty, ..QuestionRow::default() }, &row);

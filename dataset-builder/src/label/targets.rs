@@ -13,7 +13,8 @@ use crate::error::{BuildError, SECTION};
 use crate::format::question_row::QuestionRow;
 use crate::label::own_answer::commonest;
 
-/// Counts the verdicts of a question's samples and labels it.
+/// Counts the verdicts of a question's samples and labels it. No sample is right where the question has no right answer, so
+/// it is unknown.
 pub(crate) fn label(question: &QuestionRow, samples: &[SampleRow], k: usize) -> LabelRow {
     let count = |verdict| samples.iter().filter(|row| row.verdict == verdict).count();
     let correct = count(Verdict::Correct);
@@ -26,6 +27,7 @@ pub(crate) fn label(question: &QuestionRow, samples: &[SampleRow], k: usize) -> 
         label: if correct >= k { Label::Known } else { Label::Unknown },
         task: question.task.clone(),
         sub_category: question.sub_category.clone(),
+        unanswerable: question.unanswerable.clone(),
     }
 }
 

@@ -155,7 +155,7 @@ fn guide(
 
 /// The reader has checked files; sets that were made in memory get the same checks here.
 fn check_question(question: &Question, config: &BuildConfig) -> Result<(), Rejection> {
-    if !question.choices.is_empty() && question.answer_index().is_none() {
+    if question.is_answerable() && !question.choices.is_empty() && question.answer_index().is_none() {
         let detail = format!("`{}` is not one of the {} choices", question.answer, question.choices.len());
         return Err(question.rejection(reason::ANSWER_NOT_IN_CHOICES, detail));
     }

@@ -73,10 +73,11 @@ pub struct MethodResult {
     pub difficulties: Vec<GroupResult>,
 }
 
-/// For each group (`task/sub-category`) of a labelled set, the share of questions that the base model knows.
+/// For each group (`task/sub-category`) of a labelled set, the share of questions that the base model knows, of those that
+/// have a right answer.
 pub fn known_shares(labels: &[LabelRow]) -> BTreeMap<String, f64> {
     let mut counts: BTreeMap<String, (usize, usize)> = BTreeMap::new();
-    for row in labels {
+    for row in labels.iter().filter(|row| row.unanswerable.is_none()) {
         let (known, all) = counts.entry(group_name(&row.task, &row.sub_category)).or_default();
         *known += usize::from(row.label == Label::Known);
         *all += 1;
@@ -444,8 +445,16 @@ mod tests {
             label,
             task: task.to_owned(),
             sub_category: "x".to_owned(),
+            unanswerable: None,
         };
-        let labels = [row("sound", Label::Known), row("sound", Label::Unknown), row("music", Label::Unknown)];
+        let unanswerable =
+            LabelRow { unanswerable: Some("absent".to_owned()), ..row("sound", Label::Unknown) };
+        let labels = [
+            row("sound", Label::Known),
+            row("sound", Label::Unknown),
+            unanswerable,
+            row("music", Label::Unknown),
+        ];
         let expected = BTreeMap::from([("music/x".to_owned(), 0.0), ("sound/x".to_owned(), 0.5)]);
         assert_eq!(known_shares(&labels), expected);
     }

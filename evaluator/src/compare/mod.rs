@@ -1,5 +1,7 @@
 //! Compares answers with those of the base model and with simple rules at the same refusal rate.
 
+pub(crate) mod abstention;
+pub(crate) mod answerable;
 pub(crate) mod groups;
 pub(crate) mod measures;
 pub(crate) mod methods;

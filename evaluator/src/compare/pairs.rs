@@ -1,11 +1,13 @@
 //! Every two of those that are compared, on the same questions: does one answer more of them right than the other?
 
+use std::borrow::Cow;
+
 use idk_questions::Verdict;
 use idk_questions::metrics::{McNemar, mcnemar};
 use serde::{Deserialize, Serialize};
 
-use crate::answer::prepare::Prepared;
 use crate::answer::record::Answer;
+use crate::compare::answerable::Answerable;
 use crate::compare::methods::{ALL, task_names};
 use crate::error::EvalError;
 
@@ -24,18 +26,21 @@ pub struct PairResult {
     pub not_wrong: McNemar,
 }
 
-/// Compares every two of `candidates` (name and answers, in the order of the questions).
+/// Compares every two of `candidates` (name and answers to the whole set, in the order of its questions) on the questions
+/// that have a right answer.
 ///
 /// # Errors
 /// [`EvalError::Questions`] (never for answers to the prepared questions).
 pub(crate) fn pair_results(
-    prepared: &Prepared,
+    answerable: &Answerable<'_>,
     candidates: &[(&str, &[Answer])],
 ) -> Result<Vec<PairResult>, EvalError> {
     let tasks: Vec<&str> =
-        prepared.questions.iter().map(|question| question.original.task.as_str()).collect();
+        answerable.prepared.questions.iter().map(|question| question.original.task.as_str()).collect();
     let mut names = task_names(tasks.iter().copied());
     names.push(ALL.to_owned());
+    let candidates: Vec<(&str, Cow<'_, [Answer]>)> =
+        candidates.iter().map(|(name, answers)| (*name, answerable.of_list(answers))).collect();
     let mut results = Vec::new();
     for (place, (first, before)) in candidates.iter().enumerate() {
         for (second, after) in &candidates[place + 1..] {
@@ -66,6 +71,7 @@ mod tests {
     use idk_questions::{PromptStyle, Question};
 
     use super::*;
+    use crate::answer::prepare::Prepared;
     use idk_questions::AskedQuestion;
 
     #[test]
@@ -99,7 +105,9 @@ mod tests {
             verdicts.into_iter().enumerate().map(answer).collect()
         };
         let (base, one, other) = (answers([C, W, W, C]), answers([R, R, R, C]), answers([C, C, W, W]));
-        let pairs = pair_results(&prepared, &[("base", &base), ("one", &one), ("other", &other)]).unwrap();
+        let pairs =
+            pair_results(&Answerable::of(&prepared), &[("base", &base), ("one", &one), ("other", &other)])
+                .unwrap();
         assert_eq!(pairs.len(), 3 * 3);
         let found = |first: &str, second: &str, task: &str| {
             pairs

@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use crate::answer::prepare::Prepared;
 use crate::answer::record::Answer;
+use crate::compare::abstention::AbstentionResults;
 use crate::compare::groups::GroupCounts;
 use crate::compare::methods::{ALL, MethodResult, forced_choice, task_names};
 use crate::compare::pairs::PairResult;
@@ -54,7 +55,7 @@ pub struct Results {
     pub config: EvalConfig,
     /// Names and hashes of model, adapters, questions and prompts.
     pub provenance: BTreeMap<String, String>,
-    /// Questions that were answered.
+    /// Questions that were answered, with a right answer or without.
     pub n: usize,
     /// Questions that could not be used; listed in `rejected.jsonl`.
     pub rejected: usize,
@@ -63,6 +64,9 @@ pub struct Results {
     /// Questions without options that were answered by text, though `answer_by` takes answers from a list; not written if 0.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub open: usize,
+    /// Questions without a right answer, which the other results leave out; not written if there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unanswerable: Option<AbstentionResults>,
     /// The base model on every task.
     pub base: Vec<BaseResult>,
     /// The base model on every sub-category, `task/sub-category`.

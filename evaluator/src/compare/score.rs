@@ -4,16 +4,19 @@ use std::path::Path;
 
 use idk_questions::metrics::{Comparison, compare};
 use idk_questions::score::{Judged, clusters, judge_rows_with};
-use idk_questions::{QuestionSet, ReadOptions, Rejection, Scorer, read_questions_with};
+use idk_questions::{Judgement, Question, QuestionSet, ReadOptions, Rejection, Scorer, read_questions_with};
 
 use crate::answer::stored::read_answers;
+use crate::compare::abstention::{AbstentionResults, abstention_results};
 use crate::error::EvalError;
 
 /// The comparison of two files of answers, and what was left out of it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Score {
-    /// The metrics.
+    /// The metrics of the questions that have a right answer.
     pub comparison: Comparison,
+    /// The questions that have none; `None` if there are none. The answers are called `before` and `after`.
+    pub unanswerable: Option<AbstentionResults>,
     /// Rows of the question file that cannot be used; answers to them are not counted.
     pub rejected: Vec<Rejection>,
     /// Ids in the file of answers before that are not among the usable questions.
@@ -47,9 +50,16 @@ pub fn score_files(
     }
     let was = judge_file(scorer, &set, before, "before")?;
     let is = judge_file(scorer, &set, after, "after")?;
-    let clusters = clusters(&set.questions);
+    let answerable: Vec<Question> = set.questions.iter().filter(|it| it.is_answerable()).cloned().collect();
+    let of_answerable = |judged: &[Judgement]| -> Vec<Judgement> {
+        let judged = set.questions.iter().zip(judged);
+        judged.filter(|(question, _)| question.is_answerable()).map(|(_, &it)| it).collect()
+    };
+    let (before, after) = (of_answerable(&was.judgements), of_answerable(&is.judgements));
+    let replies = [("before", was.judgements), ("after", is.judgements)];
     Ok(Score {
-        comparison: compare(&was.judgements, &is.judgements, Some(&clusters), seed, draws)?,
+        unanswerable: abstention_results(&set.questions, &replies, seed, draws)?,
+        comparison: compare(&before, &after, Some(&clusters(&answerable)), seed, draws)?,
         rejected: set.rejected,
         unused_before: was.unused,
         unused_after: is.unused,
@@ -107,6 +117,34 @@ mod tests {
             [row.acc.after, row.tru.after, row.rel.after, row.dcon, row.dhum, row.rgi, row.rgi_relative];
         let printed = printed.map(|value| format!("{:.2}", value.unwrap()));
         assert_eq!(printed, ["58.26", "76.28", "73.03", "10.81", "20.12", "0.27", "0.46"]);
+    }
+
+    #[test]
+    fn questions_without_a_right_answer_are_scored_apart_and_change_none_of_the_papers_numbers() {
+        let dir = tempfile::tempdir().unwrap();
+        let [questions, before, after] = golden(dir.path());
+        let alone = score_files(&questions, &before, &after, Scorer::Ours, 0, 50).unwrap();
+        assert!(alone.unanswerable.is_none());
+        let mut rows: Vec<serde_json::Value> = idk_common::json::read_json(&questions).unwrap();
+        let add = |path: &Path, id: &str, text: &str| {
+            let rows = idk_common::fs::read_to_string(path).unwrap();
+            write_atomic(path, format!("{rows}{}\n", json!({"id": id, "text": text})).as_bytes()).unwrap();
+        };
+        for (id, was, is) in [("u0", "cat", "I don't know"), ("u1", "dog", "dog")] {
+            let row = json!({"id": id, "audio_id": format!("{id}.wav"), "question": "Which?", "choices": ["cat", "dog"],
+                "answer": null, "kind": "absent"});
+            rows.push(row);
+            add(&before, id, was);
+            add(&after, id, is);
+        }
+        write_atomic(&questions, serde_json::to_string(&rows).unwrap().as_bytes()).unwrap();
+        let mixed = score_files(&questions, &before, &after, Scorer::Ours, 0, 50).unwrap();
+        assert_eq!(mixed.comparison, alone.comparison);
+        let replies = mixed.unanswerable.unwrap().replies;
+        let abstained =
+            replies.iter().map(|reply| (reply.name.as_str(), reply.metrics.correct_abstain.count));
+        assert_eq!(abstained.collect::<Vec<_>>(), [("before", 0), ("after", 1)]);
+        assert_eq!(replies[1].metrics.over_refusal.count, 60);
     }
 
     #[test]

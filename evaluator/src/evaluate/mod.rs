@@ -9,12 +9,15 @@ use std::path::Path;
 use idk_common::fs;
 use idk_common::json::{write_json, write_jsonl};
 use idk_common::progress::NewProgress;
+use idk_questions::{Judgement, Question};
 
 use crate::answer::answers_file::{clear_answers, write_answers};
 use crate::answer::prepare::Prepared;
 use crate::answer::prompts::Prompts;
 use crate::answer::record::Answer;
 use crate::answer::subject::{Evaluation, Subject};
+use crate::compare::abstention::{AbstentionResults, abstention_results};
+use crate::compare::answerable::Answerable;
 use crate::compare::groups::{Grouping, count_groups};
 use crate::compare::measures::Measured;
 use crate::compare::methods::compare_method;
@@ -114,17 +117,23 @@ pub fn evaluate(
         Some(_) => Some(on_test.measured(&run, Method::SelfConsistency)?.sureness()),
         None => None,
     };
+    let answerable = Answerable::of(prepared);
+    let of_base = answerable.of_list(&base);
+    let self_consistency = self_consistency.as_deref().map(|shares| answerable.of_list(shares));
     let mut methods = Vec::new();
     let mut all: Vec<(&str, &[Answer])> = vec![(Method::Base.name(), &base)];
     for who in &candidates {
         let Some(MethodAnswers { answers, rule, measured }) = said.get(who.name.as_str()) else { continue };
         let sureness = measured.as_ref().map(Measured::sureness);
+        let sureness = sureness.as_deref().map(|sureness| answerable.of_list(sureness));
         let rules = RuleInputs {
             known_share: Some(subject.known_share),
             self_consistency: self_consistency.as_deref(),
             sureness: sureness.as_deref(),
         };
-        let mut result = compare_method(prepared, &base, who, answers, rules, config, seed)?;
+        let answers_to = answerable.of_list(answers);
+        let asked = &answerable.prepared;
+        let mut result = compare_method(asked, &of_base, who, &answers_to, rules, config, seed)?;
         result.rule.clone_from(rule);
         methods.push(result);
         all.push((&who.name, answers));
@@ -143,16 +152,33 @@ pub fn evaluate(
             true => prepared.questions.iter().filter(|question| question.shown.is_open()).count(),
             false => 0,
         },
-        base: base_results(prepared, &base)?,
-        base_sub_categories: count_groups(prepared, &base, Grouping::SubCategory),
-        base_difficulties: count_groups(prepared, &base, Grouping::Difficulty),
+        unanswerable: unanswerable_results(prepared, &all, config, seed)?,
+        base: base_results(&answerable.prepared, &of_base)?,
+        base_sub_categories: count_groups(&answerable.prepared, &of_base, Grouping::SubCategory),
+        base_difficulties: count_groups(&answerable.prepared, &of_base, Grouping::Difficulty),
         methods,
-        pairs: pair_results(prepared, &all)?,
+        pairs: pair_results(&answerable, &all)?,
     };
     write_jsonl(&eval_dir.join(REJECTED_FILE), &prepared.rejected)?;
     write_report(eval_dir, &results, prepared, &all, &RunFiles::read(subject.run_dir)?)?;
     write_json(&results_file(eval_dir), &results)?;
     Ok(results)
+}
+
+/// The questions without a right answer, if there are any; the first of `all` is the base model.
+fn unanswerable_results(
+    prepared: &Prepared,
+    all: &[(&str, &[Answer])],
+    config: &EvalConfig,
+    seed: u64,
+) -> Result<Option<AbstentionResults>, EvalError> {
+    let questions: Vec<Question> =
+        prepared.questions.iter().map(|question| question.original.clone()).collect();
+    let replies: Vec<(&str, Vec<Judgement>)> = all
+        .iter()
+        .map(|(name, answers)| (*name, answers.iter().map(|answer| answer.judgement).collect()))
+        .collect();
+    Ok(abstention_results(&questions, &replies, seed, config.bootstrap_draws)?)
 }
 
 /// What the caller gave, and the prompts that were used.

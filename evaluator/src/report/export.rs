@@ -7,6 +7,7 @@ use crate::compare::methods::{MethodResult, TaskResult};
 use crate::compare::results::Results;
 use crate::compare::yardsticks::RuleResult;
 use crate::method::Method;
+use crate::report::abstention_table::{CSV_COLUMNS, abstention_tables, csv_rows};
 use crate::report::measure_table::measure_rows;
 use crate::report::text_table::{Cell, TextTable, csv, latex};
 
@@ -36,7 +37,8 @@ fn base_rows(results: &Results, by: Option<Grouping>) -> Vec<(&str, Counts)> {
     groups.iter().map(|row| (row.group.as_str(), row.counts)).collect()
 }
 
-/// Every number of every row, unrounded; what is undefined is empty.
+/// Every number of every row, unrounded; what is undefined is empty. Questions without a right answer have rows and columns
+/// of their own behind the others.
 pub(crate) fn as_csv(results: &Results, by: Option<Grouping>) -> String {
     let header = [
         "name",
@@ -96,6 +98,20 @@ pub(crate) fn as_csv(results: &Results, by: Option<Grouping>) -> String {
     }
     for method in &results.methods {
         grid.extend(rows(method, by).into_iter().map(|row| csv_line(method, row)));
+    }
+    if let Some(of) = &results.unanswerable {
+        grid[0].extend(CSV_COLUMNS.map(Cell::own));
+        let columns = grid[0].len();
+        grid.iter_mut().for_each(|line| line.resize(columns, number(None)));
+        grid.extend(csv_rows(of).into_iter().map(|(who, test, n, cells)| {
+            let method = results.methods.iter().find(|method| method.name == who.name);
+            let method = method.map_or(Method::Base, |method| method.method);
+            let mut line = vec![Cell::name(&who.name), Cell::own(method.name()), Cell::Name(test)];
+            line.push(Cell::own(n.to_string()));
+            line.resize(header.len(), number(None));
+            line.extend(cells);
+            line
+        }));
     }
     csv(&grid)
 }
@@ -161,7 +177,8 @@ fn number(value: Option<f64>) -> Cell {
     Cell::own(value.map_or(String::new(), |value| value.to_string()))
 }
 
-/// The columns of the paper's table, rounded; the base model first.
+/// The columns of the paper's table, rounded; the base model first. Questions without a right answer have tables of their
+/// own behind it.
 pub(crate) fn as_latex(results: &Results, by: Option<Grouping>) -> String {
     let header = ["Method", "Test", "n", "Acc", "Tru", "Rel", "Refused", "dCon", "dHum", "RGI", "95 %"];
     let mut grid: TextTable = vec![header.map(Cell::own).to_vec()];
@@ -185,7 +202,12 @@ pub(crate) fn as_latex(results: &Results, by: Option<Grouping>) -> String {
             grid.push(line);
         }
     }
-    format!("{}{}", latex(&grid, 2), measures_as_latex(results))
+    let mut text = format!("{}{}", latex(&grid, 2), measures_as_latex(results));
+    for grid in results.unanswerable.iter().flat_map(abstention_tables) {
+        text.push('\n');
+        text.push_str(&latex(&grid, 1));
+    }
+    text
 }
 
 /// The measures of doubt as a table of their own; nothing without measures.
@@ -210,6 +232,7 @@ fn rounded(value: Option<f64>) -> Cell {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::compare::abstention::tests::case;
     use crate::report::measure_table::tests::measured_results;
     use crate::report::table::tests::golden_results;
 
@@ -226,6 +249,22 @@ mod tests {
             assert!((value("rgi") - 0.2698).abs() < 1e-4 && (value("acc_after") - 58.2583).abs() < 1e-4);
             assert_eq!(row[at("rgi_reason")], "");
         }
+    }
+
+    #[test]
+    fn questions_without_an_answer_have_rows_columns_and_tables_of_their_own() {
+        let without = golden_results("sound");
+        let with = Results { unanswerable: Some(case("audio", "adapter")), ..without.clone() };
+        let (short, long) = (as_csv(&without, None), as_csv(&with, None));
+        let lines: Vec<Vec<&str>> = long.lines().map(|line| line.split(',').collect()).collect();
+        assert!(lines.iter().all(|line| line.len() == lines[0].len()), "{long}");
+        for (line, longer) in short.lines().zip(long.lines()) {
+            assert!(longer.starts_with(line), "what was there stays: {longer}");
+        }
+        let last = lines.last().unwrap();
+        assert_eq!(last[..4], ["adapter", "adapter", "unanswerable/audio", "1"]);
+        assert_eq!(as_latex(&with, None).matches("\\begin{tabular}").count(), 4);
+        assert_eq!(as_latex(&without, None).matches("\\begin{tabular}").count(), 1);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What is shown of results: tables, plots, `report.html`, one flat table for spreadsheets.
 
+pub(crate) mod abstention_table;
 mod details;
 mod export;
 pub(crate) mod grid_table;

@@ -8,6 +8,7 @@ use crate::compare::methods::{MethodResult, TaskResult};
 use crate::compare::results::{BaseResult, Results};
 use crate::compare::rules::Rule;
 use crate::method::Method;
+use crate::report::abstention_table::abstention_text;
 use crate::report::details::{group_tables, pair_table, transition_tables};
 use crate::report::export::{as_csv, as_latex};
 use crate::report::measure_table::measure_tables;
@@ -64,7 +65,8 @@ pub fn render(results: &Results, view: &View) -> String {
     text
 }
 
-/// All tables of an evaluation: one for each method, or the base model's alone if there is no method.
+/// All tables of an evaluation: one for each method, or the base model's alone if there is no method; then those of the
+/// questions without a right answer, if there are any.
 pub fn tables(results: &Results) -> String {
     let mut text = String::new();
     if results.methods.is_empty() {
@@ -74,6 +76,9 @@ pub fn tables(results: &Results) -> String {
         text.push_str(&method_table(method));
     }
     text.push_str(&measure_tables(results));
+    if let Some(of) = &results.unanswerable {
+        text.push_str(&abstention_text(of));
+    }
     for note in results.notes() {
         text.push_str(&format!("\n{note}\n"));
     }
@@ -283,6 +288,7 @@ pub(crate) mod tests {
             rejected: 0,
             cut_audio: 0,
             open: 0,
+            unanswerable: None,
             base: vec![BaseResult { task: task.to_owned(), counts, risk_coverage: RiskCoverage::default() }],
             base_sub_categories: vec![group.clone()],
             base_difficulties: vec![group],

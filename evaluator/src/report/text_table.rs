@@ -19,6 +19,22 @@ impl Cell {
     pub(crate) fn own(text: impl Into<String>) -> Self {
         Self::Own(text.into())
     }
+
+    /// Its text where Markdown is printed.
+    pub(crate) fn as_markdown(&self) -> String {
+        match self {
+            Self::Own(text) => text.clone(),
+            // A bar would end the cell.
+            Self::Name(text) => terminal_safe(text).replace('|', "/"),
+        }
+    }
+
+    /// Its text as it is.
+    pub(crate) fn text(&self) -> &str {
+        match self {
+            Self::Own(text) | Self::Name(text) => text,
+        }
+    }
 }
 
 /// Rows of cells, the header first; all of the same length.
@@ -26,7 +42,7 @@ pub(crate) type TextTable = Vec<Vec<Cell>>;
 
 /// A Markdown table: the first column to the left, the others to the right.
 pub(crate) fn markdown(grid: &[Vec<Cell>]) -> String {
-    let rows: Vec<Vec<String>> = grid.iter().map(|row| row.iter().map(markdown_cell).collect()).collect();
+    let rows: Vec<Vec<String>> = grid.iter().map(|row| row.iter().map(Cell::as_markdown).collect()).collect();
     let columns = rows.first().map_or(0, Vec::len);
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0).max(3);
     let widths: Vec<usize> = (0..columns).map(width).collect();
@@ -44,14 +60,6 @@ pub(crate) fn markdown(grid: &[Vec<Cell>]) -> String {
         }
     }
     text
-}
-
-fn markdown_cell(cell: &Cell) -> String {
-    match cell {
-        Cell::Own(text) => text.clone(),
-        // A bar would end the cell.
-        Cell::Name(text) => terminal_safe(text).replace('|', "/"),
-    }
 }
 
 /// Comma-separated values with a header (RFC 4180).

@@ -47,6 +47,8 @@ impl Scorer {
 pub fn judge_with(scorer: Scorer, text: &str, question: &Question) -> Judgement {
     let right = match scorer {
         Scorer::Ours => return judge(text, question),
+        // The empty answer of such a question is part of every reply.
+        _ if !question.is_answerable() => false,
         Scorer::MmauWordset => matches_word_set(text, question),
         Scorer::MmauSubstring => matches_substring(text, question),
     };

@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 use crate::question::Question;
 
 /// What an answer is: exactly one of the three.
+///
+/// To a question without a right answer a refusal is the right reply ([`crate::metrics::Abstention`]); its verdict stays
+/// `refused`, and every other reply is `wrong`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
@@ -21,7 +24,7 @@ pub enum Verdict {
 pub struct Judgement {
     /// The verdict.
     pub verdict: Verdict,
-    /// The option that the answer names, as an index into `Question::choices`; `None` for refusals, unreadable
+    /// The option that the answer names, as an index into `Question::choices`; `None` for refusals in words, unreadable
     /// answers and open questions.
     pub choice: Option<usize>,
     /// The answer could not be read, or names several options. It then counts as wrong.
@@ -34,10 +37,14 @@ impl Judgement {
     /// An answer that cannot be read.
     pub const UNPARSED: Self = Self { verdict: Verdict::Wrong, choice: None, unparsed: true };
 
-    /// The option `choice`, right or wrong.
+    /// The option `choice`: right, wrong, or the one that refuses.
     pub(crate) fn of_choice(choice: usize, question: &Question) -> Self {
-        let right = question.choices.get(choice) == Some(&question.answer);
-        let verdict = if right { Verdict::Correct } else { Verdict::Wrong };
+        let text = question.choices.get(choice).map(String::as_str).unwrap_or_default();
+        let verdict = match () {
+            () if !text.is_empty() && text == question.refusal_option => Verdict::Refused,
+            () if question.is_answerable() && text == question.answer => Verdict::Correct,
+            () => Verdict::Wrong,
+        };
         Self { verdict, choice: Some(choice), unparsed: false }
     }
 }

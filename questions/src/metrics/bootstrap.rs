@@ -1,4 +1,4 @@
-//! The interval of RGI: paired percentile bootstrap over questions (Efron and Tibshirani 1993, chapter 13).
+//! The intervals of RGI and F1: percentile bootstrap over questions (Efron and Tibshirani 1993, chapter 13).
 
 use std::collections::BTreeMap;
 
@@ -9,13 +9,6 @@ use crate::judge::Verdict;
 
 /// Draws of a bootstrap unless told otherwise.
 pub const DEFAULT_DRAWS: usize = 2000;
-
-/// What one resampled unit contributes: correct answers lost, wrong answers gone.
-#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
-struct Unit {
-    lost: u64,
-    gained: u64,
-}
 
 /// The 95 % interval of RGI.
 ///
@@ -34,30 +27,32 @@ pub fn rgi_interval(
     seed: u64,
     draws: usize,
 ) -> Option<[f64; 2]> {
-    let units = units(before, after, clusters);
-    if units.len() < 2 || draws == 0 || units.iter().all(|unit| *unit == Unit::default()) {
+    // What a question contributes: a correct answer lost, a wrong answer gone.
+    let items = before.iter().zip(after).map(|(&before, &after)| {
+        let lost = before == Verdict::Correct && after != Verdict::Correct;
+        let gained = before == Verdict::Wrong && after != Verdict::Wrong;
+        [u64::from(lost), u64::from(gained)]
+    });
+    let units = units(items, clusters);
+    if units.iter().all(|unit| *unit == [0, 0]) {
         return None;
     }
-    let mut values: Vec<f64> =
-        (0..draws).into_par_iter().map(|draw| resampled_rgi(&units, seed, draw)).collect();
-    values.sort_by(f64::total_cmp);
-    Some([percentile(&values, 0.025), percentile(&values, 0.975)])
+    let rgi = |[lost, gained]: [u64; 2]| Some(((gained as f64 + 0.5) / (lost as f64 + 0.5)).log10());
+    interval(&units, seed, draws, rgi)
 }
 
-/// The units to draw from, sorted, so that the order of the questions does not matter.
-fn units(before: &[Verdict], after: &[Verdict], clusters: Option<&[String]>) -> Vec<Unit> {
-    let items = before.iter().zip(after).map(|(&before, &after)| Unit {
-        lost: u64::from(before == Verdict::Correct && after != Verdict::Correct),
-        gained: u64::from(before == Verdict::Wrong && after != Verdict::Wrong),
-    });
-    let mut units: Vec<Unit> = match clusters {
+/// The units to draw from, questions or clusters, each with the sum of what its questions contribute; sorted, so that the
+/// order of the questions does not matter.
+pub(super) fn units<const K: usize>(
+    items: impl Iterator<Item = [u64; K]>,
+    clusters: Option<&[String]>,
+) -> Vec<[u64; K]> {
+    let mut units: Vec<[u64; K]> = match clusters {
         None => items.collect(),
         Some(names) => {
-            let mut by_name: BTreeMap<&str, Unit> = BTreeMap::new();
+            let mut by_name: BTreeMap<&str, [u64; K]> = BTreeMap::new();
             for (item, name) in items.zip(names) {
-                let unit = by_name.entry(name).or_default();
-                unit.lost += item.lost;
-                unit.gained += item.gained;
+                add(by_name.entry(name).or_insert([0; K]), &item);
             }
             by_name.into_values().collect()
         }
@@ -66,15 +61,35 @@ fn units(before: &[Verdict], after: &[Verdict], clusters: Option<&[String]>) -> 
     units
 }
 
-fn resampled_rgi(units: &[Unit], seed: u64, draw: usize) -> f64 {
-    let mut rng = Rng::new(derive_seed(seed, "bootstrap", &[&draw.to_string()]));
-    let mut sum = Unit::default();
-    for _ in 0..units.len() {
-        let unit = units[rng.below(units.len())];
-        sum.lost += unit.lost;
-        sum.gained += unit.gained;
+fn add<const K: usize>(sum: &mut [u64; K], unit: &[u64; K]) {
+    sum.iter_mut().zip(unit).for_each(|(sum, part)| *sum += part);
+}
+
+/// The 95 % percentile interval of a statistic of the sums of the units. Draws in which it is not defined do not count.
+///
+/// `None` with fewer than two units, without draws, and where no draw defines the statistic.
+pub(super) fn interval<const K: usize>(
+    units: &[[u64; K]],
+    seed: u64,
+    draws: usize,
+    statistic: impl Fn([u64; K]) -> Option<f64> + Sync,
+) -> Option<[f64; 2]> {
+    if units.len() < 2 {
+        return None;
     }
-    ((sum.gained as f64 + 0.5) / (sum.lost as f64 + 0.5)).log10()
+    let drawn = (0..draws).into_par_iter().map(|draw| statistic(resampled(units, seed, draw)));
+    let mut values: Vec<f64> = drawn.flatten().collect();
+    values.sort_by(f64::total_cmp);
+    (!values.is_empty()).then(|| [percentile(&values, 0.025), percentile(&values, 0.975)])
+}
+
+fn resampled<const K: usize>(units: &[[u64; K]], seed: u64, draw: usize) -> [u64; K] {
+    let mut rng = Rng::new(derive_seed(seed, "bootstrap", &[&draw.to_string()]));
+    let mut sum = [0; K];
+    for _ in 0..units.len() {
+        add(&mut sum, &units[rng.below(units.len())]);
+    }
+    sum
 }
 
 /// Linear interpolation between the two nearest of the sorted values.

@@ -4,6 +4,7 @@
 //! with the base model, item by item; [`threshold_refuser`] and [`group_refuser`] make the verdicts of simple
 //! rules, to be compared in the same way.
 
+mod abstention;
 mod auroc;
 mod baselines;
 mod bootstrap;
@@ -16,6 +17,7 @@ mod risk_coverage;
 mod show;
 mod transition;
 
+pub use abstention::{Abstention, Proportion, refusals_as_right, wilson_interval};
 pub use auroc::{auroc, within_group_auroc};
 pub use baselines::{
     group_refuser, random_refuser, random_refuser_rgi, self_consistency_refuser, threshold_refuser,

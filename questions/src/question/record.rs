@@ -16,8 +16,14 @@ pub struct Question {
     pub question: String,
     /// The options, without letters; empty for an open question.
     pub choices: Vec<String>,
-    /// The right answer; with options, the text of exactly one of them.
+    /// The right answer; with options, the text of exactly one of them. Empty if the question has none.
     pub answer: String,
+    /// The kind of a question without a right answer, such as `absent`; empty where its set names none. `None` if the
+    /// question has a right answer.
+    pub unanswerable: Option<String>,
+    /// The option that says that no answer is right, such as `None of the above`: to choose it is to refuse. Empty if there
+    /// is none.
+    pub refusal_option: String,
     /// Other right answers to an open question.
     pub aliases: Vec<String>,
     /// How replies to an open question are compared with its answers.
@@ -62,9 +68,16 @@ impl Question {
         self.choices.is_empty()
     }
 
-    /// Every right answer to an open question: the answer, then its aliases.
+    /// Whether the question has a right answer. If not, refusing is what is right, and any other reply is wrong.
+    #[must_use]
+    pub fn is_answerable(&self) -> bool {
+        self.unanswerable.is_none()
+    }
+
+    /// Every right answer to an open question: the answer, then its aliases; none if no answer is right.
     pub fn right_answers(&self) -> impl Iterator<Item = &str> {
-        std::iter::once(&self.answer).chain(&self.aliases).map(String::as_str)
+        let answer = Some(&self.answer).filter(|_| self.is_answerable());
+        answer.into_iter().chain(&self.aliases).map(String::as_str)
     }
 }
 

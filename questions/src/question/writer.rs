@@ -38,7 +38,7 @@ fn row(question: &Question, path: &Path) -> Result<Map<String, Value>, QuestionE
         ("audio_id", audio),
         ("question", question.question.as_str().into()),
         ("choices", question.choices.clone().into()),
-        ("answer", question.answer.as_str().into()),
+        ("answer", if question.is_answerable() { question.answer.as_str().into() } else { Value::Null }),
         ("dataset", question.dataset.as_str().into()),
         ("task", question.task.as_str().into()),
         ("split", question.split.as_str().into()),
@@ -49,6 +49,15 @@ fn row(question: &Question, path: &Path) -> Result<Map<String, Value>, QuestionE
     .map(|(name, value)| (name.to_owned(), value))
     .into_iter()
     .collect();
+    if let Some(kind) = &question.unanswerable {
+        row.insert("answerable".to_owned(), false.into());
+        if !kind.is_empty() {
+            row.insert("kind".to_owned(), kind.as_str().into());
+        }
+    }
+    if !question.refusal_option.is_empty() {
+        row.insert("refusal_option".to_owned(), question.refusal_option.as_str().into());
+    }
     if !question.aliases.is_empty() {
         row.insert("aliases".to_owned(), question.aliases.clone().into());
     }

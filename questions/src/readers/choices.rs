@@ -49,17 +49,9 @@ pub(super) fn with_answer(
     answer: &str,
     duplicates: DuplicateChoices,
 ) -> Result<(Vec<String>, String), Fault> {
-    let choices = without_letters(listed).unwrap_or_else(|| listed.to_vec());
+    let (choices, first) = distinct(listed, duplicates)?;
     let same = |choice: &String| choice == answer || normalise(choice) == normalise(answer);
     let place = choices.iter().position(same).or_else(|| listed.iter().position(same));
-    let mut seen = BTreeSet::new();
-    let first: Vec<bool> = choices.iter().map(|choice| seen.insert(normalise(choice))).collect();
-    if let Some(twice) =
-        first.iter().position(|first| !first).filter(|_| duplicates == DuplicateChoices::Reject)
-    {
-        let detail = format!("the option `{}` is there more than once", choices[twice]);
-        return Err((reason::DUPLICATE_CHOICES, detail));
-    }
     let Some(place) = place else {
         let detail = format!("the answer `{answer}` is not among the options");
         return Err((reason::ANSWER_NOT_IN_CHOICES, detail));
@@ -67,9 +59,34 @@ pub(super) fn with_answer(
     // The place may be that of a copy which is dropped: the one that stays says the same.
     let kept = choices.iter().position(|choice| normalise(choice) == normalise(&choices[place]));
     let answer = choices[kept.unwrap_or(place)].clone();
-    let choices: Vec<String> =
-        choices.into_iter().zip(first).filter_map(|(choice, first)| first.then_some(choice)).collect();
-    if choices.len() < 2 { Err(one_option()) } else { Ok((choices, answer)) }
+    Ok((kept_of(choices, &first)?, answer))
+}
+
+/// As [`with_answer`], for a question without a right answer.
+pub(super) fn without_answer(listed: &[String], duplicates: DuplicateChoices) -> Result<Vec<String>, Fault> {
+    let (choices, first) = distinct(listed, duplicates)?;
+    kept_of(choices, &first)
+}
+
+/// The options without letters that they bring along, and whether each is the first of its text.
+fn distinct(listed: &[String], duplicates: DuplicateChoices) -> Result<(Vec<String>, Vec<bool>), Fault> {
+    let choices = without_letters(listed).unwrap_or_else(|| listed.to_vec());
+    let mut seen = BTreeSet::new();
+    let first: Vec<bool> = choices.iter().map(|choice| seen.insert(normalise(choice))).collect();
+    match first.iter().position(|first| !first).filter(|_| duplicates == DuplicateChoices::Reject) {
+        Some(twice) => {
+            let detail = format!("the option `{}` is there more than once", choices[twice]);
+            Err((reason::DUPLICATE_CHOICES, detail))
+        }
+        None => Ok((choices, first)),
+    }
+}
+
+/// The first options of each text.
+fn kept_of(choices: Vec<String>, first: &[bool]) -> Result<Vec<String>, Fault> {
+    let kept = choices.into_iter().zip(first).filter_map(|(choice, first)| first.then_some(choice));
+    let kept: Vec<String> = kept.collect();
+    if kept.len() < 2 { Err(one_option()) } else { Ok(kept) }
 }
 
 /// The options without `(A) `, `A) `, `A. ` or `A: ` if every option has the letter of its place.

@@ -63,6 +63,37 @@ impl Row {
         Ok(id)
     }
 
+    /// The kind of a question without a right answer: `answer` is `null`, or `answerable` is false. `None` if it has one; then
+    /// nothing is taken.
+    pub(super) fn unanswerable(&mut self) -> Result<Option<String>, Fault> {
+        let answerable = match self.get("answerable") {
+            None | Some(Value::Null) => None,
+            Some(Value::Bool(answerable)) => Some(*answerable),
+            Some(_) => return Err((reason::BAD_FIELD, "`answerable` must be true or false".to_owned())),
+        };
+        match (answerable, self.get("answer")) {
+            (Some(true), None | Some(Value::Null)) => {
+                Err((reason::MISSING_FIELD, "`answerable` is true, but there is no `answer`".to_owned()))
+            }
+            (Some(false), Some(answer)) if *answer != Value::Null && !plain_text(answer).is_empty() => {
+                let detail = "`answerable` is false, but there is an `answer`: leave one of them out";
+                Err((reason::BAD_FIELD, detail.to_owned()))
+            }
+            (Some(false), _) | (None, Some(Value::Null)) => {
+                let aliases = self.take(&["aliases"]).unwrap_or_default();
+                if !aliases.is_null() && aliases.as_array().is_none_or(|listed| !listed.is_empty()) {
+                    let detail = "there are `aliases` of an answer, but the question has none";
+                    return Err((reason::BAD_FIELD, detail.to_owned()));
+                }
+                self.take(&["answer"]);
+                self.take(&["answerable"]);
+                self.take(&["answer_match"]);
+                Ok(Some(self.optional(&["kind"])?))
+            }
+            (Some(true), Some(_)) | (None, _) => Ok(None),
+        }
+    }
+
     /// The other right answers, and how answers are compared.
     pub(super) fn answer_keys(&mut self) -> Result<(Vec<String>, AnswerMatch), Fault> {
         let aliases = match self.take(&["aliases"]) {

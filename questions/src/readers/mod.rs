@@ -1,18 +1,14 @@
 //! Reads question sets. The shape of a file is recognised by its content: by the keys of its rows, or by the columns
 //! of its header.
 //!
-//! One file per shape; `docs/reference/question-sets.md` has their keys in tables.
+//! One file per shape, in `shape/` and `clotho_aqa`; `docs/reference/question-sets.md` has their keys in tables.
 
-mod avqa;
-mod choice_columns;
 mod choices;
 mod clips;
 mod clotho_aqa;
 mod fields;
 mod file;
-mod generic;
-mod mmar;
-mod mmau;
+mod refusal_option;
 mod shape;
 #[cfg(test)]
 mod tests;
@@ -30,6 +26,7 @@ use crate::reason;
 use clips::Folder;
 use fields::{Row, plain_text};
 use file::{Content, Rows};
+pub use refusal_option::RefusalOption;
 use shape::FileShape;
 
 /// How a question set is read.
@@ -41,11 +38,18 @@ pub struct ReadOptions {
     pub duplicate_choices: DuplicateChoices,
     /// How many annotators must give an answer for it to count, in sets that list the answers of several.
     pub min_annotators: usize,
+    /// What happens to the option that says that no answer is right.
+    pub refusal_option: RefusalOption,
 }
 
 impl Default for ReadOptions {
     fn default() -> Self {
-        Self { require_audio: true, duplicate_choices: DuplicateChoices::default(), min_annotators: 2 }
+        Self {
+            require_audio: true,
+            duplicate_choices: DuplicateChoices::default(),
+            min_annotators: 2,
+            refusal_option: RefusalOption::default(),
+        }
     }
 }
 

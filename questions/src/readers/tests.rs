@@ -11,8 +11,12 @@ use super::*;
 use crate::question::AnswerMatch;
 use crate::question::write_questions;
 
-const WITHOUT_AUDIO: ReadOptions =
-    ReadOptions { require_audio: false, duplicate_choices: DuplicateChoices::Reject, min_annotators: 2 };
+const WITHOUT_AUDIO: ReadOptions = ReadOptions {
+    require_audio: false,
+    duplicate_choices: DuplicateChoices::Reject,
+    min_annotators: 2,
+    refusal_option: RefusalOption::Keep,
+};
 
 fn folder() -> TempDir {
     let dir = tempfile::tempdir().unwrap();
@@ -118,7 +122,22 @@ fn every_kind_of_bad_row_has_its_code() {
         ("not-an-object", json!(7)),
         ("missing-field", with("", "split", json!("x"))),
         ("missing-field", with("q", "question", json!(""))),
-        ("missing-field", with("q", "answer", json!(null))),
+        ("missing-field", with("q", "answer", json!(""))),
+        ("", with("q", "answer", json!(null))),
+        ("missing-field", both("q", json!(null), json!(true))),
+        ("missing-field", both("q", json!(""), json!(true))),
+        ("bad-field", both("q", json!("cat"), json!(false))),
+        ("bad-field", both("q", json!(null), json!("no"))),
+        ("bad-field", both("q", json!(null), json!(0))),
+        ("", both("q", json!("cat"), json!(true))),
+        ("", both("q", json!(""), json!(false))),
+        (
+            "bad-field",
+            open_with("q", "answer", json!(null)).as_object_mut().map_or(json!(0), |row| {
+                row.insert("aliases".to_owned(), json!(["kitty"]));
+                json!(row)
+            }),
+        ),
         ("missing-field", with("q", "audio_id", json!(null))),
         ("missing-field", with("q", "audio_id", json!([]))),
         ("bad-field", with("q", "task", json!({"a": 1}))),
@@ -154,6 +173,13 @@ fn every_kind_of_bad_row_has_its_code() {
         let shown = row.to_string().chars().take(200).collect::<String>();
         assert_eq!(verdict_on(&row), code, "{shown}");
     }
+}
+
+/// A row with this answer that also says whether it is answerable.
+fn both(id: &str, answer: Value, answerable: Value) -> Value {
+    let mut row = with(id, "answer", answer);
+    row["answerable"] = answerable;
+    row
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod compose;
 mod dataset;
 mod shards;
+mod unanswerable;
 
 use std::process::ExitCode;
 
@@ -17,6 +18,7 @@ use crate::terminal::{self, Failure, print_result};
 use compose::ComposeArguments;
 use dataset::{ExportArguments, InspectArguments, RelabelArguments};
 use shards::MergeShardsArguments;
+use unanswerable::UnanswerableArguments;
 
 /// Builds the IDK dataset: samples the base model, judges, labels K of N
 #[derive(Parser)]
@@ -50,6 +52,8 @@ enum Command {
     Inspect(InspectArguments),
     /// Writes the rows of a dataset for another trainer
     Export(ExportArguments),
+    /// Makes questions without a right answer from a question file
+    Unanswerable(UnanswerableArguments),
     /// Makes the dataset from the parts that `--shard i/n` has sampled
     Merge(MergeShardsArguments),
 }
@@ -65,6 +69,7 @@ Examples:
   idk-build inspect runs/sound
   idk-build export runs/sound --format ms-swift --out /tmp/sound-swift
   idk-build compose --split test --out /tmp/test
+  idk-build unanswerable /tmp/test/questions.json --kind absent --kind audio
 
 A build that was stopped resumes: give the same command again.
 
@@ -90,6 +95,7 @@ impl Arguments {
                 Command::Relabel(relabel) => relabel.run(json),
                 Command::Inspect(inspect) => inspect.run(json),
                 Command::Export(export) => export.run(json),
+                Command::Unanswerable(unanswerable) => unanswerable.run(json),
                 Command::Merge(merge) => merge.run(json),
             };
         }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use idk_evaluator::{EvalConfig, score_files};
+use idk_evaluator::{EvalConfig, abstention_text, score_files};
 use idk_questions::Scorer;
 use idk_questions::metrics::{Comparison, show, show_with};
 
@@ -32,14 +32,20 @@ pub(super) struct ScoreArguments {
 }
 
 impl ScoreArguments {
-    /// Compares the answers and prints the metrics.
+    /// Compares the answers and prints the metrics; those of questions without a right answer under `unanswerable`.
     ///
     /// # Errors
     /// Files that cannot be read, missing or double answers.
     pub(super) fn run(&self, json: bool) -> Result<(), Failure> {
         let draws = EvalConfig::default().bootstrap_draws;
         let score = score_files(&self.questions, &self.before, &self.after, self.scorer, 0, draws)?;
-        print_result(json, &score.comparison, || score_table(&score.comparison).trim_end().to_owned())?;
+        let mut object = serde_json::to_value(&score.comparison).unwrap_or_default();
+        let mut text = score_table(&score.comparison);
+        if let Some(of) = &score.unanswerable {
+            object["unanswerable"] = serde_json::to_value(of).unwrap_or_default();
+            text.push_str(&format!("\n{}", abstention_text(of)));
+        }
+        print_result(json, &object, || text.trim_end().to_owned())?;
         if !score.rejected.is_empty() {
             say(&format!("{} questions cannot be used and are not counted", score.rejected.len()));
         }

@@ -116,9 +116,12 @@ fn card(question: &AskedQuestion, change: usize, players: &str, answers: [(&str,
         escape(&sub_category_name(shown)),
         escape(&shown.question)
     );
-    if shown.is_open() {
+    if !shown.is_answerable() {
+        card.push_str("<p>No answer is right: to refuse is.</p>\n");
+    } else if shown.is_open() {
         let _ = writeln!(card, "<p>Right: {}</p>", escape(&shown.answer));
-    } else {
+    }
+    if !shown.is_open() {
         let option = |choice: &String| {
             let (open, close) = if *choice == shown.answer { ("<b>", " ✓</b>") } else { ("", "") };
             format!("<li>{open}{}{close}</li>", escape(choice))

@@ -11,6 +11,8 @@ use crate::report::plot::draw::escape::escape;
 use crate::report::plot::flows::{VERDICTS, cells};
 use crate::report::table::{change, percent, rgi_with_interval};
 
+use crate::report::abstention_table::{abstention_tables, title};
+use crate::report::text_table::{Cell, TextTable};
 use crate::report::yardstick_table::{Yardstick, ranking_table, rule_table, yes_or_no};
 
 use super::page::{paragraph, row, table};
@@ -104,6 +106,19 @@ pub(crate) fn yardsticks(method: &MethodResult) -> String {
     format!("<h3>{}</h3>\n{}", escape(&method.name), parts.concat())
 }
 
+/// The tables of the questions without a right answer; nothing if there are none.
+pub(crate) fn unanswerable(results: &Results) -> String {
+    let Some(of) = &results.unanswerable else { return String::new() };
+    let html = |grid: TextTable| {
+        let texts = |cells: &[Cell]| cells.iter().map(|cell| cell.text().to_owned()).collect::<Vec<_>>();
+        let head = texts(&grid[0]);
+        let head: Vec<&str> = head.iter().map(String::as_str).collect();
+        let rows = grid[1..].iter().map(|cells| row("", cells[0].text(), &texts(&cells[1..])));
+        table(&head, &rows.collect::<String>())
+    };
+    paragraph(&title(of)) + &abstention_tables(of).into_iter().map(html).collect::<String>()
+}
+
 /// The nine counts of a table of transitions.
 pub(crate) fn transitions(moved: &Transition) -> String {
     let rows: String = VERDICTS
@@ -158,6 +173,7 @@ pub(crate) fn provenance(results: &Results) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::compare::abstention::tests::case;
     use crate::report::table::tests::golden_results;
 
     #[test]
@@ -180,7 +196,14 @@ mod tests {
     #[test]
     fn every_row_is_as_long_as_the_head() {
         let results = golden_results("sound");
-        for html in [summary(&results), groups(&results.methods[0], true), yardsticks(&results.methods[0])] {
+        let unanswerable = Results { unanswerable: Some(case("audio", "adapter")), ..results.clone() };
+        let pages = [
+            summary(&results),
+            groups(&results.methods[0], true),
+            yardsticks(&results.methods[0]),
+            super::unanswerable(&unanswerable),
+        ];
+        for html in pages {
             let (mut columns, mut rows) = (0, 0);
             for line in html.lines() {
                 if line.starts_with("<thead>") {
@@ -199,7 +222,11 @@ mod tests {
         let mut results = golden_results("<img src=x>");
         results.provenance.insert("<b>".to_owned(), "\"'<script>".to_owned());
         results.methods[0].name = "<i>".to_owned();
-        let html = summary(&results) + &groups(&results.methods[0], false) + &provenance(&results);
+        results.unanswerable = Some(case("<script>", "<i>"));
+        let html = summary(&results)
+            + &groups(&results.methods[0], false)
+            + &provenance(&results)
+            + &unanswerable(&results);
         for part in ["<img", "<b>", "<i>", "<script"] {
             assert!(!html.contains(part), "{part} in {html}");
         }

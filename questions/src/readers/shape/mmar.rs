@@ -2,17 +2,17 @@
 //!
 //! Its `modality` is also a mix, such as `mix-sound-music`. `language`, `source`, `url` and `timestamp` are kept.
 
-use super::clips::Folder;
-use super::fields::Row;
+use super::FileShape;
 use super::generic::question_of;
-use super::shape::FileShape;
-use super::{Fault, ReadOptions};
 use crate::question::Question;
+use crate::readers::clips::Folder;
+use crate::readers::fields::Row;
+use crate::readers::{Fault, ReadOptions};
 
 /// MMAR's rows.
 pub(super) const SHAPE: FileShape = FileShape {
     name: "MMAR",
-    keys: &[&["audio_path"], &["modality"], &["question"], &["choices"], &["answer"]],
+    keys: &[&["audio_path"], &["modality"], &["question"], &["choices"], &["answer", "answerable"]],
     id: &["id"],
     names_rows_by_clip: false,
     read,

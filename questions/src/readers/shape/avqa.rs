@@ -3,11 +3,11 @@
 
 use serde_json::Value;
 
-use super::clips::Folder;
-use super::fields::{Row, checked, plain_text};
-use super::shape::FileShape;
-use super::{Fault, ReadOptions, choices};
+use super::FileShape;
 use crate::question::Question;
+use crate::readers::clips::Folder;
+use crate::readers::fields::{Row, checked, plain_text};
+use crate::readers::{Fault, ReadOptions, choices};
 use crate::reason;
 
 /// AVQA's rows.

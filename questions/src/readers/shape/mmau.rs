@@ -4,17 +4,17 @@
 //! revision of May 2025. Variants that exist in the wild are read as well: rows without `id` (the first release),
 //! `category` as a list, `choices` as a JSON text, options that bring their own letters.
 
-use super::clips::Folder;
-use super::fields::Row;
+use super::FileShape;
 use super::generic::question_of;
-use super::shape::FileShape;
-use super::{Fault, ReadOptions};
 use crate::question::Question;
+use crate::readers::clips::Folder;
+use crate::readers::fields::Row;
+use crate::readers::{Fault, ReadOptions};
 
 /// MMAU's rows.
 pub(super) const SHAPE: FileShape = FileShape {
     name: "MMAU",
-    keys: &[&["audio_id"], &["question"], &["choices"], &["answer"]],
+    keys: &[&["audio_id"], &["question"], &["choices"], &["answer", "answerable"]],
     id: &["id"],
     names_rows_by_clip: true,
     read,

@@ -1,5 +1,13 @@
 //! The shapes of JSON rows, and how they are recognised.
 
+mod aqua_bench;
+mod avqa;
+mod choice_columns;
+mod generic;
+mod hallu_audio;
+mod mmar;
+mod mmau;
+
 use std::path::Path;
 
 use serde_json::{Map, Value};
@@ -7,7 +15,7 @@ use serde_json::{Map, Value};
 use super::clips::Folder;
 use super::fields::Row;
 use super::file::{self, Rows};
-use super::{Fault, ReadOptions, avqa, choice_columns, clotho_aqa, generic, mmar, mmau};
+use super::{Fault, ReadOptions, clotho_aqa};
 use crate::error::QuestionError;
 use crate::question::Question;
 
@@ -29,8 +37,15 @@ pub(super) struct FileShape {
 }
 
 /// Every shape of rows, those with the most telling keys first.
-pub(super) const SHAPES: [&FileShape; 5] =
-    [&choice_columns::SHAPE, &avqa::SHAPE, &mmar::SHAPE, &mmau::SHAPE, &generic::SHAPE];
+pub(super) const SHAPES: [&FileShape; 7] = [
+    &aqua_bench::SHAPE,
+    &hallu_audio::SHAPE,
+    &choice_columns::SHAPE,
+    &avqa::SHAPE,
+    &mmar::SHAPE,
+    &mmau::SHAPE,
+    &generic::SHAPE,
+];
 
 /// The shape of the first row that has one; `None` for a file without any JSON object.
 pub(super) fn of_rows(path: &Path, rows: &Rows) -> Result<Option<&'static FileShape>, QuestionError> {

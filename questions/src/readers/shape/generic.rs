@@ -2,16 +2,16 @@
 
 use serde_json::Value;
 
-use super::clips::Folder;
-use super::fields::{Row, texts};
-use super::shape::FileShape;
-use super::{Fault, ReadOptions, choices};
+use super::FileShape;
 use crate::question::Question;
+use crate::readers::clips::Folder;
+use crate::readers::fields::{Row, texts};
+use crate::readers::{Fault, ReadOptions, choices};
 
 /// Rows with a question and an answer.
 pub(super) const SHAPE: FileShape = FileShape {
     name: "generic",
-    keys: &[&["audio", "audio_path", "audio_id"], &["question"], &["answer"]],
+    keys: &[&["audio", "audio_path", "audio_id"], &["question"], &["answer", "answerable"]],
     id: &["id"],
     names_rows_by_clip: false,
     read,
@@ -24,7 +24,8 @@ fn read(mut row: Row, folder: &Folder, options: &ReadOptions) -> Result<Question
 
 /// The question of a row with `question`, `choices` and `answer`; `clips` are the names of its clips' key.
 ///
-/// An open question may have several right answers: a list under `answer`, or others under `aliases`.
+/// An open question may have several right answers: a list under `answer`, or others under `aliases`. A question may also
+/// have none: see [`Row::unanswerable`].
 pub(super) fn question_of(
     mut row: Row,
     id: String,
@@ -35,6 +36,25 @@ pub(super) fn question_of(
     let audio = row.take(clips);
     let text = row.required(&["question"])?;
     let listed = choices::listed(row.take(&["choices"]).unwrap_or_default())?;
+    let refusal_option = row.optional(&["refusal_option"])?;
+    if let Some(kind) = row.unanswerable()? {
+        let choices = match listed.is_empty() {
+            true => listed,
+            false => choices::without_answer(&listed, options.duplicate_choices)?,
+        };
+        let audio = folder.clips(audio, clips[0])?;
+        let unanswerable = Some(kind);
+        let question = row.describe(Question {
+            id,
+            audio,
+            question: text,
+            choices,
+            unanswerable,
+            refusal_option,
+            ..Question::default()
+        })?;
+        return options.refusal_option.apply(question);
+    }
     let mut others = Vec::new();
     if let Some(Value::Array(several)) = row.get("answer").filter(|_| listed.is_empty()) {
         others = texts(&Value::Array(several.clone()), "answer")?;
@@ -49,14 +69,16 @@ pub(super) fn question_of(
     let (aliases, answer_match) = row.answer_keys()?;
     others.extend(aliases);
     let audio = folder.clips(audio, clips[0])?;
-    row.describe(Question {
+    let question = row.describe(Question {
         id,
         audio,
         question: text,
         choices,
+        refusal_option,
         answer,
         aliases: others,
         answer_match,
         ..Question::default()
-    })
+    })?;
+    options.refusal_option.apply(question)
 }

@@ -3,12 +3,12 @@
 
 use serde_json::Value;
 
-use super::clips::Folder;
-use super::fields::{Row, plain_text};
-use super::shape::FileShape;
-use super::{Fault, ReadOptions, choices};
+use super::FileShape;
 use crate::question::Question;
 use crate::question::letter;
+use crate::readers::clips::Folder;
+use crate::readers::fields::{Row, plain_text};
+use crate::readers::{Fault, ReadOptions, choices};
 use crate::reason;
 
 /// Rows with `choice_a` and so on.
