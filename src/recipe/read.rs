@@ -88,9 +88,15 @@ pub(super) fn key_lines(text: &str) -> KeyLines {
             let section = name.get_ref().to_string();
             places.insert(section.clone(), line_of(text, name.span().start));
             if let Some(keys) = value.get_ref().as_table() {
-                for (key, _) in keys {
-                    let line = line_of(text, key.span().start);
-                    places.insert(format!("{section}.{}", key.get_ref()), line);
+                for (key, value) in keys {
+                    let dotted = format!("{section}.{}", key.get_ref());
+                    for (inner, _) in value.get_ref().as_table().into_iter().flatten() {
+                        places.insert(
+                            format!("{dotted}.{}", inner.get_ref()),
+                            line_of(text, inner.span().start),
+                        );
+                    }
+                    places.insert(dotted, line_of(text, key.span().start));
                 }
             }
         }
@@ -178,6 +184,24 @@ fn is_unwritten_key<T: DeserializeOwned>(key: &str) -> bool {
         .map_or_else(|error| !error.to_string().starts_with("unknown field"), |_| true)
 }
 
+/// Keys of a section inside another one, such as `[eval.probe]`, that are not among those of its defaults.
+fn unknown_inner_keys(dotted: &str, given: &Value, defaults: Option<&Value>) -> Vec<Problem> {
+    let (Some(given), Some(defaults)) = (given.as_object(), defaults.and_then(Value::as_object)) else {
+        return Vec::new();
+    };
+    // Keys that are written only where they are set cannot be listed.
+    if defaults.is_empty() {
+        return Vec::new();
+    }
+    let unknown = given.keys().filter(|key| !defaults.contains_key(*key));
+    let problem = |key: &String| {
+        let what = format!("unknown key `{key}` in [{dotted}]");
+        let hint = suggestion(key, defaults.keys().map(String::as_str));
+        Problem::new(format!("{dotted}.{key}"), what).with_hint(hint)
+    };
+    unknown.map(problem).collect()
+}
+
 pub(super) struct SectionReader<'a> {
     pub(super) values: &'a Map<String, Value>,
     pub(super) places: &'a KeyLines,
@@ -200,6 +224,12 @@ impl SectionReader<'_> {
                 let hint = renamed::key_hint(&dotted).unwrap_or_else(near);
                 let unknown = Problem::new(dotted, format!("unknown key `{key}` in [{section}]"));
                 self.problems.push(RecipeProblem::at(self.places, unknown.with_hint(hint)));
+                continue;
+            }
+            let unknown = unknown_inner_keys(&dotted, value, defaults.get(key));
+            if !unknown.is_empty() {
+                let found = unknown.into_iter().map(|problem| RecipeProblem::at(self.places, problem));
+                self.problems.extend(found);
                 continue;
             }
             let mut trial = defaults.clone();
