@@ -7,7 +7,7 @@
 
 use std::ops::Range;
 
-use crate::judge::denial::clause_start;
+use crate::judge::denial::{clause_start, sentence_start};
 use crate::judge::language::{LEXICON, Token, is_filler, tokens};
 use crate::judge::mentions::Mention;
 use crate::judge::text::{Word, words};
@@ -71,7 +71,19 @@ fn refusal_at(text: &[Word], tokens: &[Token], at: usize) -> Option<usize> {
         let alone = || LEXICON.refuses_alone.end_where(tokens, at, whole);
         if begins_clause(text, tokens, at) { first().or_else(alone) } else { None }
     })?;
-    (!is_reported(tokens, at) && !is_quoted(text, tokens, end)).then_some(end)
+    let is_said = !is_reported(tokens, at)
+        && !is_quoted(text, tokens, end)
+        && !is_asked(text, tokens[at].word, tokens[end - 1].word);
+    is_said.then_some(end)
+}
+
+/// Whether words `from` to `to` stand in a question about something else, such as a prompt that is repeated:
+/// `Which instrument is not mentioned in the audio?`
+fn is_asked(text: &[Word], from: usize, to: usize) -> bool {
+    const ASKS: [&str; 7] = ["which", "what", "who", "whose", "where", "when", "how"];
+    let start = sentence_start(text, from);
+    let asks_before = text[start..from].iter().take(2).any(|word| ASKS.contains(&word.text.as_str()));
+    asks_before && text[to..].iter().find(|word| word.ends_sentence).is_some_and(|last| last.asks)
 }
 
 /// Whether somebody else is quoted: `the woman says I don't know`, `he said that I cannot say`.
@@ -181,6 +193,25 @@ fn states(reply: &[Word], from: usize, to: usize) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_question_asks_about_is_no_refusal_but_a_question_may_stand_before_one() {
+        for text in [
+            "Which of the following instruments is NOT mentioned in the audio's instrumentation?",
+            "What is not stated in the recording?",
+            "In which case is it impossible to tell?",
+        ] {
+            assert!(!is_refusal(text), "{text}");
+        }
+        for text in [
+            "Who knows?",
+            "Which one? I don't know.",
+            "It is not mentioned in the audio.",
+            "How would I know? No idea",
+        ] {
+            assert!(is_refusal(text), "{text}");
+        }
+    }
 
     #[test]
     fn refusals_are_recognised_in_many_wordings() {
