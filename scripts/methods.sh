@@ -39,17 +39,14 @@ say() {
   printf '%s: %s s\n' "$what" $(($(date +%s) - started))
 }
 
-for chosen in "${@:-sft dpo calibrated listwise rl exact}"; do
+for chosen in "${@:-sft calibrated listwise rl exact}"; do
   for name in $chosen; do
     case $name in
       sft) method sft all ;;
-      dpo) method dpo all train.method=dpo dpo.beta=0.1 train.learning_rate=1e-3 ;;
       calibrated) method calibrated calibrated ;;
       listwise) method listwise listwise ;;
       rl) method rl rl "rl.init=$runs/calibrated-SEED/adapter" ;;
       exact) method exact rl rl.exact=true "rl.init=$runs/calibrated-SEED/adapter" ;;
-      sft-sound) method sft-sound sound ;;
-      calibrated-sound) method calibrated-sound calibrated 'data.tasks=["sound"]' ;;
       *) echo "no method $name" >&2; exit 2 ;;
     esac
   done
