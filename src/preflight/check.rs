@@ -10,7 +10,7 @@ use idk_common::diagnose::ExitKind;
 use idk_common::lock::{LOCK_FILE, RunLock};
 use idk_common::text::terminal_safe;
 use idk_common::{Problem, RunDir};
-use idk_model::ModelInfo;
+use idk_model::{ModelError, ModelInfo};
 use idk_questions::{Rejection, reason};
 use idk_trainer::MethodKind;
 use rayon::prelude::*;
@@ -38,6 +38,15 @@ pub(crate) enum Look {
     Full,
     /// Some of each set, spread over it.
     Quick,
+}
+
+/// Whether the device of the recipe must be there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DeviceUse {
+    /// The run is about to start.
+    Now,
+    /// A run is planned, on this machine or another.
+    Later,
 }
 
 /// One thing that was looked at and found good.
@@ -69,7 +78,7 @@ pub(crate) struct Checked {
 /// [`RunError::Problems`] with everything that is wrong and the exit code of the first of it: that of the run, if
 /// nothing else is wrong.
 pub(crate) fn run(recipe: &Recipe, allowed: &[String], look: Look, json: bool) -> Result<(), Failure> {
-    let checked = Checked::of(recipe, allowed, look);
+    let checked = Checked::of(recipe, allowed, look, DeviceUse::Now);
     if !json {
         checked.print_facts()?;
     }
@@ -85,8 +94,9 @@ pub(crate) fn run(recipe: &Recipe, allowed: &[String], look: Look, json: bool) -
 
 impl Checked {
     /// Looks at everything.
-    pub(crate) fn of(recipe: &Recipe, allowed: &[String], look: Look) -> Self {
+    pub(crate) fn of(recipe: &Recipe, allowed: &[String], look: Look, device: DeviceUse) -> Self {
         let mut checked = Self::default();
+        checked.device(recipe, device);
         checked.model(recipe);
         checked.questions(recipe, look);
         checked.evaluation(recipe);
@@ -123,10 +133,17 @@ impl Checked {
         }
     }
 
-    fn model(&mut self, recipe: &Recipe) {
-        if let Err(error) = idk_model::device(&recipe.model.device) {
-            self.problem("device", &error.into());
+    fn device(&mut self, recipe: &Recipe, device: DeviceUse) {
+        match idk_model::device(&recipe.model.device) {
+            Err(ModelError::DeviceMissing { what, .. }) if device == DeviceUse::Later => {
+                self.fact("device", format!("{}, on another machine: {what}", recipe.model.device));
+            }
+            Err(error) => self.problem("device", &error.into()),
+            Ok(_) => {}
         }
+    }
+
+    fn model(&mut self, recipe: &Recipe) {
         let path = &recipe.model.path;
         match ModelInfo::read(path) {
             Ok(mut outline) => {

@@ -82,6 +82,7 @@ fn memory_input<'a>(recipe: &'a Recipe, outline: &'a ModelInfo, preview: &Previe
         model: &outline.config,
         lora: &recipe.lora,
         weight_bytes: if half { 2 } else { 4 },
+        quantisation: recipe.model.dtype.quantisation(),
         fused: !on_gpu && !half,
         audio_tokens: preview.most_audio_tokens,
         text_tokens: preview.most_text_tokens,

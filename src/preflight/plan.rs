@@ -6,7 +6,7 @@ use idk_dataset_builder::{DatasetManifest, MANIFEST_FILE, Sampled, partial_sampl
 use idk_trainer::{RowKind, load_newest};
 use serde::Serialize;
 
-use super::check::{Checked, Look};
+use super::check::{Checked, DeviceUse, Look};
 use super::memory::{MemoryPlan, memory};
 use super::preview::{Preview, mean};
 use crate::recipe::Recipe;
@@ -57,7 +57,7 @@ struct Plan {
 /// # Errors
 /// As [`check::run`](super::check::run); checkpoints or dataset rows that cannot be read.
 pub(crate) fn run(recipe: &Recipe, allowed: &[String], json: bool) -> Result<(), Failure> {
-    let checked = Checked::of(recipe, allowed, Look::Quick);
+    let checked = Checked::of(recipe, allowed, Look::Quick, DeviceUse::Later);
     if !json {
         checked.print_facts()?;
     }

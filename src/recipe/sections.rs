@@ -24,7 +24,8 @@ pub struct ModelSection {
     /// `cpu`, `cuda`, `cuda:N` or `wgpu`; the flag `--device` wins over it. Default `cpu`.
     pub device: String,
     /// Type of the base model's weights: "f32", "bf16", or "auto", which is f32 on the CPU and, on a GPU, bf16 if they are
-    /// stored in 16 bits. Norms, softmax, loss and LoRA are f32 in any case, as is everything when a whole model is
+    /// stored in 16 bits. "int8" and "nf4" are "auto" with the frozen linear layers of the language model in 8 or 4 bits,
+    /// for smaller cards. Norms, softmax, loss and LoRA are f32 in any case, as is everything when a whole model is
     /// trained. Default "auto".
     pub dtype: WeightDtype,
     /// Pad sequences to a multiple of this many tokens, so that a GPU meets few shapes and its kernels are compiled and

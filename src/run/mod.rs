@@ -96,7 +96,7 @@ impl<'a> Run<'a> {
 
     /// Writes `identity.json`, then `recipe.toml`.
     fn write_recipe(&self) -> Result<(), Failure> {
-        write_identity(&self.dir, &self.model.sha256)?;
+        write_identity(&self.dir, &self.model.sha256, &self.recipe.model)?;
         let text = format!(
             "# The recipe of this run with every default filled in; it can be run again as it is.\n\n{}",
             self.recipe.to_toml()?

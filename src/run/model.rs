@@ -5,7 +5,7 @@ use std::path::Path;
 use idk_audio::MelConfig;
 use idk_common::CommonError;
 use idk_evaluator::{Backend, Served};
-use idk_model::{Answerer, AudioRule, FeatureExtractor, FeatureStore, Lalm, Pooling, Windows};
+use idk_model::{Answerer, AudioRule, FeatureExtractor, FeatureStore, Lalm, Pooling, Quantisation, Windows};
 use idk_server::Server;
 
 use super::RunError;
@@ -19,7 +19,7 @@ pub(crate) struct BaseModel {
     pub(crate) features: FeatureStore,
     /// See [`model_sha256`].
     pub(crate) sha256: String,
-    /// Where answers are computed: the device, and the type of the weights unless it is float32.
+    /// Where answers are computed: the device, and the types of the weights unless it is float32.
     pub(crate) device: String,
 }
 
@@ -40,11 +40,15 @@ impl BaseModel {
         if let Some(seconds) = recipe.data.max_audio_s {
             lalm.mel = lalm.mel.limited_to(seconds);
         }
+        let quantised = lalm.quantisation().map(Quantisation::name);
         if section.device != "cpu" {
             let dtype = if lalm.is_bf16() { "bf16" } else { "f32" };
-            say(&format!("device    {}, weights in {dtype}", section.device));
+            let quantised = quantised.map_or_else(String::new, |name| format!(" and {name}"));
+            say(&format!("device    {}, weights in {dtype}{quantised}", section.device));
         }
-        let device = if lalm.is_bf16() { format!("{} bf16", section.device) } else { section.device.clone() };
+        let half = lalm.is_bf16().then_some("bf16");
+        let types = [Some(section.device.as_str()), half, quantised];
+        let device = types.into_iter().flatten().collect::<Vec<_>>().join(" ");
         let sha256 = model_sha256(&section.path)?;
         let features = recipe.train.feature_store(&sha256);
         Ok(Self { lalm, features, sha256, device })

@@ -13,17 +13,30 @@ use super::allow::{allows, can_be_allowed};
 use super::questions;
 use super::rows::row_count;
 use crate::recipe::renamed::is_renamed;
-use crate::recipe::{Recipe, RecipeError};
+use crate::recipe::{ModelSection, Recipe, RecipeError};
 use crate::terminal::Failure;
 
 /// What made a run, besides its recipe: the content of `identity.json`.
-pub(crate) fn run_identity(model_sha256: &str) -> Identity {
-    Identity::default().with("program", env!("CARGO_PKG_VERSION")).with("model", model_sha256)
+pub(crate) fn run_identity(model_sha256: &str, model: &ModelSection) -> Identity {
+    let identity = Identity::default().with("program", env!("CARGO_PKG_VERSION")).with("model", model_sha256);
+    identity.and(of_weights(model))
+}
+
+/// How the base model's weights are held, if they are quantised: it is another model then.
+fn of_weights(model: &ModelSection) -> Identity {
+    match model.dtype.quantisation() {
+        None => Identity::default(),
+        Some(quantisation) => Identity::default().with("model.dtype", quantisation.name()),
+    }
 }
 
 /// Writes `identity.json`. It comes before `recipe.toml`: a recipe without it is of an earlier version.
-pub(crate) fn write_identity(dir: &RunDir, model_sha256: &str) -> Result<(), CommonError> {
-    write_json(&dir.identity(), &run_identity(model_sha256))
+pub(crate) fn write_identity(
+    dir: &RunDir,
+    model_sha256: &str,
+    model: &ModelSection,
+) -> Result<(), CommonError> {
+    write_json(&dir.identity(), &run_identity(model_sha256, model))
 }
 
 /// The hash of the base model of a run; `None` for a folder that is no run.
@@ -67,7 +80,9 @@ pub(crate) fn check_same_run(
     if let Some((sampled, build_now)) = sampling_of(recipe, dir, &before)? {
         let data = questions::identity(&before.data, &recipe.data);
         then = then.and(sampled).with("seed", before.seed).with_section("data", &data.0);
+        then = then.and(of_weights(&before.model));
         now = now
+            .and(of_weights(&recipe.model))
             .with("model", model_sha256)
             .with("seed", recipe.seed)
             .with_section("data", &data.1)
@@ -123,7 +138,8 @@ fn sampling_of(
 /// What of a recipe its training depends on.
 fn of_training(recipe: &Recipe) -> Identity {
     let lora = Identity::default().with_section("lora", &recipe.lora);
-    lora.and(recipe.train.identity())
+    lora.and(of_weights(&recipe.model))
+        .and(recipe.train.identity())
         .and(recipe.dpo.identity())
         .and(recipe.calibrated.identity())
         .and(recipe.rl.identity())

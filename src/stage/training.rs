@@ -19,7 +19,7 @@ use crate::terminal::{Failure, StopSignals, progress, say};
 pub(super) fn train_adapter(run: &Run<'_>) -> Result<TrainReport, Failure> {
     let recipe = run.recipe;
     let mut questions = ValidationQuestions::of(run)?;
-    let mut identity = run_identity(&run.model.sha256);
+    let mut identity = run_identity(&run.model.sha256, &recipe.model);
     if let Some(questions) = questions.as_ref().filter(|_| recipe.train.selects()) {
         identity.insert("val_questions", questions.sha256()?);
     }

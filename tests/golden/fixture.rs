@@ -110,7 +110,16 @@ pub(crate) struct Fixture {
 
 impl Fixture {
     fn load(dir: PathBuf) -> Self {
-        let lalm = Lalm::load_with(&dir, &test_device(), test_settings()).unwrap();
+        Self::load_on(dir, &test_device(), test_settings())
+    }
+
+    /// The same folder on `device`, with weights of another type.
+    pub(crate) fn held_as(&self, dtype: WeightDtype, device: &Device) -> Self {
+        Self::load_on(self.dir.clone(), device, RunSettings { dtype, ..RunSettings::PLAIN })
+    }
+
+    fn load_on(dir: PathBuf, device: &Device, settings: RunSettings) -> Self {
+        let lalm = Lalm::load_with(&dir, device, settings).unwrap();
         let golden = read_tensors(&dir.join("golden.safetensors"));
         let [json, prompts] = ["golden.json", "prompts.json"].map(|name| read_json(&dir.join(name)).unwrap());
         Self { dir, golden, json, prompts, lalm }

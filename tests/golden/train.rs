@@ -1,5 +1,5 @@
 //! SFT: loss, gradients and AdamW steps of the trainer against PyTorch.
-use idk_model::{Adapters, ForwardContext, TokenBatch};
+use idk_model::{Adapters, Device, ForwardContext, TokenBatch, WeightDtype};
 use idk_trainer::testing::{
     AdamW, AudioInput, Gradients, Rollout, RowTokens, StepSize, Totals, TrainingBatch, WholeRows,
     adapter_gradients, answer_nll, evaluate, sft_loss, update,
@@ -7,7 +7,7 @@ use idk_trainer::testing::{
 use idk_trainer::{Clip, TrainConfig, TrainingRow};
 
 use crate::TOLERANCE;
-use crate::fixture::{Fixture, assert_close, each_fixture, read_tensors, to_f64};
+use crate::fixture::{Fixture, assert_close, each_fixture, read_tensors, test_device, to_f64};
 
 /// The golden batch `prefix`, with features computed before the step. Its answers are what has labels.
 pub(crate) fn golden_batch(fixture: &Fixture, prefix: &str) -> TrainingBatch {
@@ -116,29 +116,50 @@ fn token_log_probs_and_the_loss_agree() {
     });
 }
 
+/// The golden steps of SFT, with `check_first` on the gradients of the first: the losses before each of them and after the
+/// last, the norms of the gradients, and the adapters in the end.
+fn sft_steps(fixture: &Fixture, check_first: impl Fn(&Gradients)) -> (Vec<f64>, Vec<f64>, Adapters) {
+    let batches = [golden_batch(fixture, "batch")];
+    let mut adapters = Adapters::load(&fixture.dir.join("train_step0"), &fixture.lalm).unwrap();
+    assert_eq!(adapters.num_params() as u64, fixture.json["train"]["trainable"].as_u64().unwrap());
+    let (mut optimizer, lr) = optimizer(fixture);
+    let (mut losses, mut norms) = (Vec::new(), Vec::new());
+    for step in 0..fixture.get("train.grad_norms").values.len() {
+        let gradients = adapter_gradients(&fixture.lalm, &adapters, &batches, &[], &sft_loss).unwrap();
+        if step == 0 {
+            check_first(&gradients.gradients);
+        }
+        let size = StepSize { learning_rate: lr, max_grad_norm: 0.0 };
+        let outcome = update(&mut adapters, gradients, Vec::new(), &batches, &mut optimizer, size).unwrap();
+        assert!(outcome.not_finite.is_none());
+        losses.push(outcome.loss);
+        norms.push(outcome.grad_norm);
+    }
+    let context = ForwardContext { adapters: Some(&adapters), dropout_seed: None };
+    let [batch] = batches;
+    losses.push(sft_evaluation(fixture, &context, batch));
+    (losses, norms, adapters)
+}
+
+#[test]
+fn five_sft_steps_on_a_quantised_base_give_the_losses_of_the_cpu_and_nearly_those_of_the_whole_base() {
+    each_fixture(|fixture| {
+        for dtype in [WeightDtype::Int8, WeightDtype::Nf4] {
+            let losses = |device: &Device| sft_steps(&fixture.held_as(dtype, device), |_| ()).0;
+            let (here, cpu) = (losses(&test_device()), losses(&Device::flex()));
+            assert_close(&format!("SFT losses on {dtype:?}"), &here, &cpu, TOLERANCE);
+            for (found, golden) in here.iter().zip(&fixture.get("train.losses").values) {
+                assert!((found / golden - 1.0).abs() < 0.02, "{dtype:?}: {found} {golden}");
+                assert!(found != golden, "{dtype:?} must change something");
+            }
+        }
+    });
+}
+
 #[test]
 fn five_sft_steps_give_the_losses_gradients_and_adapter_of_pytorch() {
     each_fixture(|fixture| {
-        let batches = [golden_batch(fixture, "batch")];
-        let mut adapters = Adapters::load(&fixture.dir.join("train_step0"), &fixture.lalm).unwrap();
-        assert_eq!(adapters.num_params() as u64, fixture.json["train"]["trainable"].as_u64().unwrap());
-        let (mut optimizer, lr) = optimizer(fixture);
-        let (mut losses, mut norms) = (Vec::new(), Vec::new());
-        for step in 0..fixture.get("train.grad_norms").values.len() {
-            let gradients = adapter_gradients(&fixture.lalm, &adapters, &batches, &[], &sft_loss).unwrap();
-            if step == 0 {
-                assert_first_gradients(fixture, &gradients.gradients);
-            }
-            let size = StepSize { learning_rate: lr, max_grad_norm: 0.0 };
-            let outcome =
-                update(&mut adapters, gradients, Vec::new(), &batches, &mut optimizer, size).unwrap();
-            assert!(outcome.not_finite.is_none());
-            losses.push(outcome.loss);
-            norms.push(outcome.grad_norm);
-        }
-        let context = ForwardContext { adapters: Some(&adapters), dropout_seed: None };
-        let [batch] = batches;
-        losses.push(sft_evaluation(fixture, &context, batch));
+        let (losses, norms, adapters) = sft_steps(fixture, |first| assert_first_gradients(fixture, first));
         assert_close("SFT losses", &losses, &fixture.get("train.losses").values, TOLERANCE);
         assert_close("SFT gradient norms", &norms, &fixture.get("train.grad_norms").values, TOLERANCE);
 

@@ -397,6 +397,7 @@ fn damaged_weights_exit_with_65_name_the_tensor_or_file_and_leave_no_run_folder(
         let said = desk.build(&["model.path=model"]);
         assert_eq!(said.code, Some(65), "{what}: {}", said.stderr);
         said.failed(65, parts);
+        desk.build(&["model.path=model", "model.dtype=nf4"]).failed(65, parts);
         assert_no_run(&desk);
     }
     desk.write("model/model.safetensors", &whole);

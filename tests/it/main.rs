@@ -21,6 +21,7 @@ mod method_tables;
 mod modules;
 mod openai_server;
 mod other_peoples_files;
+mod quantised;
 mod recipe_reference;
 mod relabel;
 mod result_tables;

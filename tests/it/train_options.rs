@@ -149,6 +149,22 @@ fn a_check_sees_that_the_folder_holds_another_run() {
 }
 
 #[test]
+fn a_dry_run_plans_for_a_gpu_that_this_machine_lacks_and_a_check_rejects_it() {
+    let desk = Desk::new();
+    let weights = |dtype: &str| {
+        let overrides = ["model.device=cuda:7", dtype];
+        let planned = train(&desk, &overrides, &["--dry-run", "--json"]).succeeded().json();
+        let facts = planned["checked"].to_string();
+        assert!(facts.contains("cuda:7, on another machine: "), "{facts}");
+        planned["plan"]["memory_bytes"]["weights"].as_u64().unwrap()
+    };
+    let [half, int8, nf4] = ["model.dtype=bf16", "model.dtype=int8", "model.dtype=nf4"].map(weights);
+    assert!(nf4 < int8 && int8 < half, "{nf4} {int8} {half}");
+    train(&desk, &["model.device=cuda:7"], &["--check"]).failed(66, &["cuda:7", "--features cuda"]);
+    train(&desk, &["model.device=abacus"], &["--dry-run"]).failed(2, &["abacus"]);
+}
+
+#[test]
 fn a_dry_run_plans_what_the_run_then_does_and_knows_afterwards_that_it_is_done() {
     let desk = Desk::new();
     let before = files(&desk.path(""));

@@ -93,6 +93,7 @@ fn layers_that_run_again_hold_far_less_and_the_estimate_of_both_is_about_right()
         model: &lalm.config.clone(),
         lora: &lora,
         weight_bytes: 4,
+        quantisation: None,
         fused: true,
         audio_tokens: tokens - 90,
         text_tokens: 90,

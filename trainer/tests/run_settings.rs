@@ -5,13 +5,14 @@ mod support;
 
 use burn::tensor::DType;
 use idk_model::{
-    Adapters, ForwardContext, Lalm, Message, Prompt, RunSettings, SamplingConfig, WeightDtype, generate,
+    Adapters, ForwardContext, Lalm, LinearWeight, Message, Prompt, Quantisation, RunSettings, SamplingConfig,
+    WeightDtype, generate,
 };
-use idk_trainer::testing::{Gradients, StepGradients, TrainingBatch};
-use idk_trainer::{Clip, DpoConfig, TrainingRow};
+use idk_trainer::testing::{AdamW, Gradients, StepGradients, StepSize, TrainingBatch, update};
+use idk_trainer::{Clip, DpoConfig, TrainConfig, TrainingRow};
 use support::{
-    assert_same_gradients, batch, clip, cpu, dpo_gradients, fixture, flat_gradient, lalm, sft_gradients,
-    trained_adapters,
+    assert_same_gradients, batch, clip, cpu, dpo_gradients, fixture, flat_gradient, lalm, lora,
+    sft_gradients, trained_adapters,
 };
 
 const RECOMPUTED: RunSettings = RunSettings { gradient_checkpointing: true, ..RunSettings::PLAIN };
@@ -151,5 +152,80 @@ fn a_base_in_bfloat16_gives_nearly_the_loss_and_gradients_of_float32_and_adapter
         );
         let cosine = cosine(&found.gradients, &expected.gradients);
         assert!(cosine > 0.99, "{cosine}");
+    }
+}
+
+const QUANTISED: [(WeightDtype, Quantisation); 2] =
+    [(WeightDtype::Int8, Quantisation::Int8), (WeightDtype::Nf4, Quantisation::Nf4)];
+
+/// The loss of four rows after five steps of SFT on them from fresh adapters.
+fn loss_after_five_steps(lalm: &Lalm) -> f64 {
+    let mut adapters = Adapters::init(lalm, &lora(), 3).unwrap();
+    let batches = [four_rows(lalm)];
+    let mut optimizer = AdamW::new(&TrainConfig::default(), true);
+    for _ in 0..5 {
+        let gradients = sft_gradients(lalm, &adapters, &batches, &[]);
+        let size = StepSize { learning_rate: 5e-3, max_grad_norm: 1.0 };
+        let outcome = update(&mut adapters, gradients, Vec::new(), &batches, &mut optimizer, size).unwrap();
+        assert!(outcome.not_finite.is_none());
+    }
+    sft_gradients(lalm, &adapters, &batches, &[]).loss
+}
+
+#[test]
+fn five_steps_on_a_quantised_base_end_within_two_percent_of_the_loss_on_the_whole_one() {
+    for folder in [fixture(), fixture().join("../../../checkpoints/mini-lalm")] {
+        let load =
+            |dtype| Lalm::load_with(&folder, &cpu(), RunSettings { dtype, ..RunSettings::PLAIN }).unwrap();
+        let whole = load(WeightDtype::F32);
+        let (before, after) = (gradients_of_fresh(&whole), loss_after_five_steps(&whole));
+        assert!(after < 0.95 * before, "five steps must learn something: {before} {after}");
+        for (dtype, _) in QUANTISED {
+            let found = loss_after_five_steps(&load(dtype));
+            assert!((found / after - 1.0).abs() < 0.02, "{}: {found} {after}", folder.display());
+            assert!(found != after, "{dtype:?} must change something");
+        }
+    }
+}
+
+fn gradients_of_fresh(lalm: &Lalm) -> f64 {
+    let adapters = Adapters::init(lalm, &lora(), 3).unwrap();
+    sft_gradients(lalm, &adapters, &[four_rows(lalm)], &[]).loss
+}
+
+#[test]
+fn a_quantised_base_gives_the_same_gradients_when_its_layers_run_again() {
+    for (dtype, _) in QUANTISED {
+        let kept = load(RunSettings { dtype, ..RunSettings::PLAIN });
+        let again = load(RunSettings { dtype, ..RECOMPUTED });
+        for adapters in kinds_of_adapters(&kept) {
+            let (left, right) = (gradients(&kept, &adapters, &[]), gradients(&again, &adapters, &[]));
+            assert_eq!(left.loss, right.loss);
+            assert_same_gradients(&left.gradients, &right.gradients, 1e-6);
+        }
+    }
+}
+
+#[test]
+fn the_layers_of_the_language_model_are_quantised_and_nothing_else() {
+    for (dtype, quantisation) in QUANTISED {
+        let (mut whole, mut quantised) = (lalm(), load(RunSettings { dtype, ..RunSettings::PLAIN }));
+        assert_eq!((whole.quantisation(), quantised.quantisation()), (None, Some(quantisation)));
+        let head = quantised.decoder.lm_head.as_ref().unwrap();
+        assert!(matches!(head.weight, LinearWeight::Plain(_)));
+        let mut plain = std::collections::BTreeMap::new();
+        quantised.for_each_tensor(&mut |name, slot| drop(plain.insert(name.to_owned(), slot.to_data())));
+        let mut missing = 0;
+        whole.for_each_tensor(&mut |name, slot| match plain.remove(name) {
+            Some(values) => assert_eq!(values, slot.to_data(), "{name}"),
+            None => {
+                missing += 1;
+                assert!(name.contains("language_model.model.layers.") && name.ends_with("_proj.weight"));
+            }
+        });
+        assert_eq!((missing, plain.len()), (7 * whole.config.text.num_hidden_layers, 0));
+        let dir = tempfile::tempdir().unwrap();
+        let error = quantised.save(dir.path(), idk_model::SaveDtype::F32).unwrap_err().to_string();
+        assert!(error.contains(quantisation.name()) && error.contains("merge an adapter"), "{error}");
     }
 }

@@ -29,6 +29,13 @@ impl TensorSpec {
     pub fn elements(&self) -> usize {
         self.shape.iter().product()
     }
+
+    /// How it is held in a model that is quantised in this way: `None`, in the model's type, for all but the linear
+    /// layers inside the language model. The output head is left out, as in transformers with bitsandbytes.
+    #[must_use]
+    pub fn quantised<Q>(&self, how: Option<Q>) -> Option<Q> {
+        how.filter(|_| self.role == Role::Decoder && matches!(self.kind, TensorKind::Linear { .. }))
+    }
 }
 
 /// What a tensor is.
@@ -235,11 +242,12 @@ mod tests {
             let mel = FeatureExtractor::from_dir(&folder, config.audio.rule).unwrap();
             let generation = GenerationDefaults::from_dir(&folder, &tokenizer).unwrap();
             let mut asked = Vec::new();
-            let mut lalm = Lalm::assemble(config, tokenizer, mel, generation, &Device::flex(), &mut |spec| {
-                asked.push(spec.name.clone());
-                Ok(TensorData::zeros::<f32, _>(spec.shape.clone()))
-            })
-            .unwrap();
+            let mut lalm =
+                Lalm::assemble(config, tokenizer, mel, generation, &Device::flex(), None, &mut |spec| {
+                    asked.push(spec.name.clone());
+                    Ok(TensorData::zeros::<f32, _>(spec.shape.clone()))
+                })
+                .unwrap();
             assert_eq!(asked.len(), expected.len(), "each is asked for once");
             assert_eq!(asked.into_iter().collect::<BTreeSet<_>>(), expected);
             let mut visited = Vec::new();

@@ -3,6 +3,8 @@
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
+use crate::weights::Quantisation;
+
 /// Tokens to whose multiple sequences are padded on a GPU.
 const GPU_PAD_TO: usize = 64;
 
@@ -17,6 +19,22 @@ pub enum WeightDtype {
     F32,
     /// bfloat16.
     Bf16,
+    /// As `Auto`, with the linear layers of the language model in 8 bits.
+    Int8,
+    /// As `Auto`, with the linear layers of the language model in the 4-bit NormalFloat.
+    Nf4,
+}
+
+impl WeightDtype {
+    /// How the linear layers of the language model are held, if in fewer bits than they are computed in.
+    #[must_use]
+    pub fn quantisation(self) -> Option<Quantisation> {
+        match self {
+            Self::Auto | Self::F32 | Self::Bf16 => None,
+            Self::Int8 => Some(Quantisation::Int8),
+            Self::Nf4 => Some(Quantisation::Nf4),
+        }
+    }
 }
 
 /// How a model is held in memory and run.
@@ -34,11 +52,11 @@ impl RunSettings {
     /// float32 without padding: what tests compare with.
     pub const PLAIN: Self = Self { dtype: WeightDtype::F32, pad_to: 1, gradient_checkpointing: false };
 
-    /// Whether weights are held in bfloat16; `half` if they are stored in 16 bits and the device computes in bfloat16.
+    /// Whether weights, those that are quantised aside, are held in bfloat16; `half` if they are stored in 16 bits and the device computes in bfloat16.
     #[must_use]
     pub fn bf16(&self, on_gpu: bool, half: bool) -> bool {
         match self.dtype {
-            WeightDtype::Auto => half && on_gpu,
+            WeightDtype::Auto | WeightDtype::Int8 | WeightDtype::Nf4 => half && on_gpu,
             WeightDtype::F32 => false,
             WeightDtype::Bf16 => true,
         }

@@ -17,7 +17,7 @@ use burn::backend::{
 };
 use burn::tensor::Tensor;
 
-type Graph<B> = Autodiff<B, NoCheckpointing>;
+pub(super) type Graph<B> = Autodiff<B, NoCheckpointing>;
 
 /// A part of the model: its inputs to its output. It must give the same output for the same inputs.
 pub(crate) type Segment<const D: usize> = dyn Fn(&[Tensor<D>]) -> Tensor<D> + Send + Sync;
@@ -76,7 +76,11 @@ where
     Tensor::from_primitive::<Graph<B>>(out)
 }
 
-fn primitive<B: Backend, const D: usize>(tensor: Tensor<D>) -> B::FloatTensorPrimitive
+/// The tensor of one backend.
+///
+/// # Panics
+/// If it is another's, or recorded.
+pub(super) fn primitive<B: Backend, const D: usize>(tensor: Tensor<D>) -> B::FloatTensorPrimitive
 where
     DispatchTensor: DispatchKindConversion<B>,
 {

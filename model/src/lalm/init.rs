@@ -46,7 +46,7 @@ impl Lalm {
         let mut values =
             |spec: &TensorSpec| Ok(TensorData::new(initial_values(spec, layers, seed), spec.shape.clone()));
         let mel = FeatureExtractor::new(mel, config.audio.rule);
-        Self::assemble(config, tokenizer, mel, generation, device, &mut values)
+        Self::assemble(config, tokenizer, mel, generation, device, None, &mut values)
     }
 }
 

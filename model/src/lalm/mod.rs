@@ -25,7 +25,7 @@ use crate::nn::source::{TensorSource, Values};
 use crate::nn::tensor_mut::TensorMut;
 use crate::text::generation::GenerationDefaults;
 use crate::text::tokenizer::LalmTokenizer;
-use crate::weights::Weights;
+use crate::weights::{Quantisation, Weights};
 
 /// A large audio language model.
 ///
@@ -79,14 +79,17 @@ impl Lalm {
         let bf16 = settings.bf16(is_gpu(device), half);
         weights.check(&config.specs())?;
         check::check(device, if bf16 { DType::BF16 } else { DType::F32 })?;
-        let mut lalm = Self::assemble(config, tokenizer, mel, generation, device, &mut |spec| {
-            let (name, shape) = (&spec.name, &spec.shape);
-            if bf16 {
-                Ok(TensorData::new(weights.take_bf16(name, shape)?, shape.clone()))
-            } else {
-                Ok(TensorData::new(weights.take(name, shape)?, shape.clone()))
-            }
-        })?;
+        let quantisation = settings.dtype.quantisation();
+        let mut lalm =
+            Self::assemble(config, tokenizer, mel, generation, device, quantisation, &mut |spec| {
+                let (name, shape) = (&spec.name, &spec.shape);
+                // What is quantised is so from the stored numbers.
+                if bf16 && spec.quantised(quantisation).is_none() {
+                    Ok(TensorData::new(weights.take_bf16(name, shape)?, shape.clone()))
+                } else {
+                    Ok(TensorData::new(weights.take(name, shape)?, shape.clone()))
+                }
+            })?;
         weights.finish()?;
         lalm.set_run(settings);
         Ok(lalm)
@@ -100,9 +103,14 @@ impl Lalm {
         self.encoder.pad_to = pad_to;
     }
 
-    /// Whether the weights are bfloat16 and not float32.
+    /// Whether the weights, those that are quantised aside, are bfloat16 and not float32.
     pub fn is_bf16(&self) -> bool {
         self.decoder.dtype() == DType::BF16
+    }
+
+    /// How the weights of the language model's layers are held, if in fewer bits than they are computed in.
+    pub fn quantisation(&self) -> Option<Quantisation> {
+        self.decoder.quantisation()
     }
 
     /// Whether decoder layers are run again in the backward pass, which only whole sequences can be.
@@ -117,13 +125,14 @@ impl Lalm {
         mel: FeatureExtractor,
         generation: GenerationDefaults,
         device: &Device,
+        quantisation: Option<Quantisation>,
         values: &mut Values<'_>,
     ) -> Result<Self, ModelError> {
         if mel.config().feature_size != config.audio.num_mel_bins {
             let (expected, found) = (config.audio.num_mel_bins, mel.config().feature_size);
             return Err(ModelError::MelBands { expected, found });
         }
-        let mut source = TensorSource::new(device, config.specs(), values);
+        let mut source = TensorSource::new(device, config.specs(), quantisation, values);
         let encoder = AudioEncoder::build(&config.audio, mel.config(), &mut source)?;
         let projector = Projector::build(&config.projector, &mut source)?;
         let decoder = Decoder::build(&config.text, &mut source)?;
@@ -132,7 +141,8 @@ impl Lalm {
 
     /// Calls `f` with every tensor and its canonical (transformers 4, on-disk) name, in a fixed order.
     ///
-    /// [`ENCODER_POSITIONS`](crate::ENCODER_POSITIONS) is among them; transformers keeps it frozen.
+    /// [`ENCODER_POSITIONS`](crate::ENCODER_POSITIONS) is among them; transformers keeps it frozen. Weights that are
+    /// quantised are not: they cannot be trained.
     pub fn for_each_tensor(&mut self, f: &mut dyn FnMut(&str, TensorMut)) {
         self.encoder.for_each_tensor(f);
         self.projector.for_each_tensor(f);

@@ -35,10 +35,16 @@ impl Lalm {
     /// `model.safetensors` with transformers-4 names. Each file is written atomically, the weights last.
     ///
     /// # Errors
-    /// [`ModelError::Input`] for a model of a family that is only trained by adapters;
+    /// [`ModelError::Input`] for a model of a family that is only trained by adapters, or one whose weights are quantised;
     /// [`ModelError::NonFinite`] if a tensor holds NaN or infinity (nothing has been written then),
     /// [`ModelError::Common`] if a file cannot be written.
     pub fn save(&self, dir: &Path, dtype: SaveDtype) -> Result<(), ModelError> {
+        if let Some(quantisation) = self.quantisation() {
+            let name = quantisation.name();
+            return Err(ModelError::Input {
+                what: format!("a model whose weights are held in {name} is not written; merge an adapter"),
+            });
+        }
         let Some(config) = self.config.to_json(dtype.torch_name()) else {
             let name = self.config.architecture.name;
             return Err(ModelError::Input {

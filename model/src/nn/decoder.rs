@@ -12,11 +12,12 @@ use crate::fused::{AttentionMask, attention, linear, recompute, swiglu};
 use crate::lora::{Adapters, LoraPair};
 use crate::nn::batch::positions;
 use crate::nn::cache::KvCache;
-use crate::nn::linear::{ForwardContext, Linear};
+use crate::nn::linear::{ForwardContext, Linear, LinearWeight};
 use crate::nn::norm::RmsNorm;
 use crate::nn::rope::{Angles, Rope};
 use crate::nn::source::TensorSource;
 use crate::nn::tensor_mut::TensorMut;
+use crate::weights::Quantisation;
 
 /// The language model with its embedding and output head.
 #[derive(Clone, Debug)]
@@ -75,9 +76,17 @@ impl Decoder {
         Ok(Self { embed_tokens, layers, norm, lm_head, pad_to, gradient_checkpointing, config, rope })
     }
 
-    /// Type that the model computes in: that of its weights.
+    /// Type that the model computes in: that of its weights, unless they are quantised.
     pub fn dtype(&self) -> DType {
         self.embed_tokens.dtype()
+    }
+
+    /// How the weights of its layers are held, if in fewer bits than they are computed in.
+    pub fn quantisation(&self) -> Option<Quantisation> {
+        match &self.layers.first()?.q_proj.weight {
+            LinearWeight::Plain(_) => None,
+            LinearWeight::Quantised(weight) => Some(weight.quantisation()),
+        }
     }
 
     /// Embedding rows of tokens, without audio.
@@ -300,7 +309,7 @@ impl DecoderLayer {
 
     /// Whether the layer's own weights are trained, rather than adapters.
     fn is_trained(&self) -> bool {
-        self.q_proj.weight.is_autodiff()
+        matches!(&self.q_proj.weight, LinearWeight::Plain(weight) if weight.is_autodiff())
     }
 
     fn attend(

@@ -3,9 +3,10 @@
 use burn::tensor::{Tensor, TensorData};
 use idk_common::seed::{Rng, derive_seed};
 
-use crate::fused::linear;
+use crate::fused::{linear, quantised_linear};
 use crate::lora::Adapters;
 use crate::nn::tensor_mut::TensorMut;
+use crate::weights::QuantisedWeight;
 
 /// What a forward pass runs with besides the weights. The default is the base model.
 #[derive(Clone, Copy, Debug, Default)]
@@ -16,20 +17,31 @@ pub struct ForwardContext<'a> {
     pub dropout_seed: Option<u64>,
 }
 
+/// The weight of a linear layer, `[out, in]`.
+#[derive(Clone, Debug)]
+pub enum LinearWeight {
+    /// Numbers in the type that is computed in.
+    Plain(Tensor<2>),
+    /// Codes in fewer bits; never trained.
+    Quantised(QuantisedWeight),
+}
+
 /// A linear layer `y = W x + b` that keeps Hugging Face's weight layout.
 #[derive(Clone, Debug)]
 pub struct Linear {
     /// Canonical module path, such as `language_model.model.layers.0.self_attn.q_proj`.
     pub name: String,
     /// `[out, in]`.
-    pub weight: Tensor<2>,
+    pub weight: LinearWeight,
     /// `[out]`.
     pub bias: Option<Tensor<1>>,
 }
 
 impl Linear {
     pub(crate) fn for_each_tensor(&mut self, f: &mut dyn FnMut(&str, TensorMut)) {
-        f(&format!("{}.weight", self.name), TensorMut::R2(&mut self.weight));
+        if let LinearWeight::Plain(weight) = &mut self.weight {
+            f(&format!("{}.weight", self.name), TensorMut::R2(weight));
+        }
         if let Some(bias) = &mut self.bias {
             f(&format!("{}.bias", self.name), TensorMut::R1(bias));
         }
@@ -47,7 +59,7 @@ impl Linear {
         let pair =
             context.adapters.and_then(|adapters| adapters.modules.get(&self.name).map(|p| (p, adapters)));
         let Some((pair, adapters)) = pair else {
-            return linear(x, &self.weight, self.bias.as_ref());
+            return self.base(x);
         };
         let base_dtype = x.dtype();
         let lora_dtype = pair.a.dtype();
@@ -60,7 +72,15 @@ impl Linear {
         let low = linear(input, &pair.a, None); // [rows, rank]
         let delta = linear(low * pair.scale, &pair.b, None); // [rows, out]
         let delta = if base_dtype == lora_dtype { delta } else { delta.cast(base_dtype) };
-        linear(x, &self.weight, self.bias.as_ref()) + delta
+        self.base(x) + delta
+    }
+
+    /// `W x + b`.
+    fn base(&self, x: Tensor<2>) -> Tensor<2> {
+        match &self.weight {
+            LinearWeight::Plain(weight) => linear(x, weight, self.bias.as_ref()),
+            LinearWeight::Quantised(weight) => quantised_linear(x, weight, self.bias.as_ref()),
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod header;
 mod number;
+mod quantised;
 mod ranges;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,6 +25,8 @@ use crate::error::ModelError;
 use crate::weights::header::{Entry, read_header};
 use crate::weights::number::{Number, narrow, widen};
 
+pub(crate) use self::quantised::{BLOCK, NF4, TILE, int8_value};
+pub use self::quantised::{Quantisation, QuantisedWeight, dequantised_bytes};
 pub(crate) use self::ranges::StoredShape;
 
 /// Bytes of a tensor that are read at a time; a multiple of every type's size.

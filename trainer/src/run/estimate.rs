@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use idk_model::{LalmConfig, LoraConfig, adapt_audio};
+use idk_model::{LalmConfig, LoraConfig, Quantisation, TensorSpec, adapt_audio, dequantised_bytes};
 use serde::Serialize;
 
 use crate::error::TrainError;
@@ -28,6 +28,8 @@ pub struct MemoryInput<'a> {
     pub lora: &'a LoraConfig,
     /// Bytes of a weight of the base model: 2 (bfloat16) or 4 (float32).
     pub weight_bytes: usize,
+    /// How the linear layers of the language model are held, if in fewer bits.
+    pub quantisation: Option<Quantisation>,
     /// Whether the CPU's fused operations are used: float32 on the CPU.
     pub fused: bool,
     /// Audio tokens of the longest row.
@@ -90,7 +92,7 @@ impl fmt::Display for MemoryEstimate {
 pub fn estimate_memory(input: &MemoryInput<'_>) -> Result<MemoryEstimate, TrainError> {
     let text = &input.model.text;
     let rotary = text.max_position_embeddings * text.head_dim * 4; // cosines and sines of half a head each
-    let weights = input.model.num_parameters() * input.weight_bytes + rotary;
+    let weights = input.model.specs().iter().map(|spec| bytes_of(spec, input)).sum::<usize>() + rotary;
     let linears = input.model.linears();
     let adapted = input.lora.adapted(&linears)?;
     let sides = adapted.iter().filter_map(|name| linears.get(name)).map(|[output, inputs]| output + inputs);
@@ -106,6 +108,21 @@ pub fn estimate_memory(input: &MemoryInput<'_>) -> Result<MemoryEstimate, TrainE
         [weights, lora, optimiser, activations].map(|bytes| bytes as u64);
     let total = weights + lora + optimiser + activations + features;
     Ok(MemoryEstimate { weights, lora, optimiser, activations, features, total })
+}
+
+/// Bytes of a tensor of the base model.
+fn bytes_of(spec: &TensorSpec, input: &MemoryInput<'_>) -> usize {
+    match (spec.quantised(input.quantisation), spec.shape.as_slice()) {
+        (Some(quantisation), &[out, inputs]) => quantisation.bytes([out, inputs]),
+        _ => spec.elements() * input.weight_bytes,
+    }
+}
+
+/// Bytes of the largest quantised weight, or of a part of it, while it is computed with.
+fn dequantised(input: &MemoryInput<'_>) -> usize {
+    let specs = input.model.specs();
+    let quantised = specs.iter().filter(|spec| spec.quantised(input.quantisation).is_some());
+    dequantised_bytes(quantised.map(TensorSpec::elements).max().unwrap_or(0), input.fused)
 }
 
 /// Tokens of a row with its longest answer, padding included.
@@ -141,7 +158,7 @@ fn step_activations(input: &MemoryInput<'_>) -> usize {
     let labels = input.batch_size * input.answers_per_row * ANSWER_TOKENS;
     // As they come, in float32, and their gradient; without fused operations also shifted and exponentiated.
     let logits = labels * text.vocab_size * if input.fused { 4 } else { input.weight_bytes + 4 * 4 };
-    state + kept + backward.max(logits)
+    state + kept + (backward + dequantised(input)).max(logits)
 }
 
 /// Bytes that a decoder layer of fused operations keeps: the inputs of both norms, of the seven projections (those of one
@@ -220,6 +237,7 @@ mod tests {
             model,
             lora,
             weight_bytes: 2,
+            quantisation: None,
             fused: false,
             audio_tokens: 250,
             text_tokens: 90,
@@ -269,6 +287,38 @@ mod tests {
         assert!(total(1, true) < 24.0, "{}", total(1, true));
         assert!(total(8, true) < 40.0, "{}", total(8, true));
         assert!(total(8, false) > 40.0, "{}", total(8, false));
+    }
+
+    #[test]
+    fn a_quantised_7b_takes_what_a_hand_computation_gives_and_trains_on_a_card_of_12_gb() {
+        let (model, lora) = (qwen2_audio_7b(), LoraConfig { rank: 8, ..LoraConfig::default() });
+        let estimate = |quantisation| {
+            estimate_memory(&MemoryInput { quantisation, ..input(&model, &lora, 1, true) }).unwrap()
+        };
+        // 32 layers of four square matrices and three of the feed-forward block, in blocks of 64 numbers.
+        let linears = 32 * (4 * 4096 * 4096 + 3 * 4096 * 11_008);
+        let rest = (8_397_094_912 - linears) * 2 + 4_194_304;
+        let [nf4, int8] = [Quantisation::Nf4, Quantisation::Int8].map(|how| estimate(Some(how)));
+        assert_eq!(nf4.weights, rest + linears / 64 * (32 + 4));
+        assert_eq!(int8.weights, rest + linears / 64 * (64 + 4));
+        assert_eq!((nf4.lora, nf4.features), (estimate(None).lora, estimate(None).features));
+        // Encoding takes more than a step, also with the numbers of a tile.
+        assert_eq!(nf4.activations, estimate(None).activations);
+        assert!(nf4.total < 12_000_000_000, "{nf4}");
+        assert!(int8.total > 12_000_000_000 && int8.total < 16_000_000_000, "{int8}");
+    }
+
+    #[test]
+    fn the_numbers_that_a_quantised_weight_is_turned_into_are_counted_where_they_are_the_most() {
+        let (model, lora) = (qwen2_audio_7b(), LoraConfig::default());
+        let activations = |quantisation, fused| {
+            let input = MemoryInput { quantisation, fused, ..input(&model, &lora, 32, true) };
+            estimate_memory(&input).unwrap().activations
+        };
+        let nf4 = Some(Quantisation::Nf4);
+        // A whole matrix in float32 on the CPU; elsewhere a tile of 2^23 numbers, four times in 32 bits.
+        assert_eq!(activations(nf4, true) - activations(None, true), 4096 * 11_008 * 4);
+        assert_eq!(activations(nf4, false) - activations(None, false), (1 << 23) * 16);
     }
 
     #[test]

@@ -47,6 +47,11 @@ pub fn train_full(
     run: TrainRun<'_>,
 ) -> Result<(Lalm, TrainReport), TrainError> {
     config.validate()?;
+    if let Some(quantisation) = lalm.quantisation() {
+        let what =
+            format!("{} is for adapters alone: quantised weights are not trained", quantisation.name());
+        return Err(TrainError::Config { problems: vec![Problem::of_key("model", "dtype", what)] });
+    }
     if config.selects() {
         let what = "and `target_refusal_rate` are for adapters alone";
         return Err(TrainError::Config { problems: vec![Problem::of_key("train", "metric_for_best", what)] });

@@ -31,10 +31,11 @@ impl AllowedChange {
 }
 
 /// What a run is made from besides the sections of its recipe.
-const INPUTS: [(&str, OnResume); 6] = [
+const INPUTS: [(&str, OnResume); 7] = [
     ("program", OnResume::Later),
     ("seed", OnResume::Never("the dataset and the order of its rows follow from it")),
     ("model", OnResume::Never("the adapter was trained on this base model")),
+    ("model.dtype", OnResume::Never("the adapter was trained on weights that were held in this way")),
     ("model.path", OnResume::Never("the adapter was trained on this base model")),
     ("rows", OnResume::Never("the steps so far were made on these rows")),
     ("pairs", OnResume::Never("the steps so far were made on these pairs")),

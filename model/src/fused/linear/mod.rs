@@ -1,5 +1,7 @@
 //! The linear layer, in Hugging Face's weight layout.
 
+mod quantised;
+
 use burn::backend::Flex;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::grads::Gradients;
@@ -11,6 +13,8 @@ use super::buffer::{chunk_of_rows, dense, map_chunks, sum_vectors, tensor, value
 use super::math::vectorised;
 use super::raw::{Matrix, build, parallel_product};
 use super::record::{fusable, operand, record};
+
+pub(crate) use self::quantised::quantised_linear;
 
 /// `y = W x + b`.
 ///
@@ -67,6 +71,23 @@ fn linear_graph(x: Tensor<2>, weight: &Tensor<2>, bias: Option<&Tensor<1>>) -> T
     module::linear(x, weight.clone().transpose(), bias.cloned())
 }
 
+/// `a b` of plain tensors.
+fn matmul(a: Tensor<2>, b: Tensor<2>) -> Tensor<2> {
+    if !fusable(&a) || !fusable(&b) {
+        return a.matmul(b);
+    }
+    let ([rows, inner], [_, cols]) = (a.dims(), b.dims());
+    let (a, b) = (dense(operand(a, false).0), dense(operand(b, false).0));
+    let (a, b) = (Matrix::new(values(&a), rows, inner, inner), Matrix::new(values(&b), inner, cols, cols));
+    Tensor::from_primitive::<Flex>(product(a, b))
+}
+
+fn product(a: Matrix, b: Matrix) -> FlexTensor {
+    let mut out = build(a.rows * b.cols, chunk_of_rows(b.cols), |_, _| ());
+    parallel_product(a, b, &mut out);
+    tensor(out, [a.rows, b.cols])
+}
+
 /// Sizes of the layer; the parents are the input, the weight and, if there is one, the bias.
 #[derive(Debug)]
 struct LinearBackward {
@@ -84,11 +105,6 @@ impl<const N: usize> Backward<Flex, N> for LinearBackward {
         let d_out = dense(grads.consume::<Flex>(&ops.node));
         let d_rows = Matrix::new(values(&d_out), rows, out_width, out_width);
         let (x, weight) = ops.state;
-        let product = |a: Matrix, b: Matrix| {
-            let mut out = build(a.rows * b.cols, chunk_of_rows(b.cols), |_, _| ());
-            parallel_product(a, b, &mut out);
-            tensor(out, [a.rows, b.cols])
-        };
         let mut nodes = ops.parents.into_iter();
         if let (Some(Some(node)), Some(weight)) = (nodes.next(), weight) {
             let weight = Matrix::new(values(&weight), out_width, width, width);
