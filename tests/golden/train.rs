@@ -1,10 +1,15 @@
 //! SFT: loss, gradients and AdamW steps of the trainer against PyTorch.
-use idk_model::{Adapters, Device, ForwardContext, TokenBatch, WeightDtype};
+use std::path::Path;
+
+use burn::tensor::{Tensor, TensorData};
+use idk_common::json::read_json;
+use idk_model::{Adapters, Device, ForwardContext, TensorMut, TokenBatch, WeightDtype};
 use idk_trainer::testing::{
     AdamW, AudioInput, Gradients, Rollout, RowTokens, StepSize, Totals, TrainingBatch, WholeRows,
     adapter_gradients, answer_nll, evaluate, sft_loss, update,
 };
 use idk_trainer::{Clip, TrainConfig, TrainingRow};
+use serde_json::Value;
 
 use crate::TOLERANCE;
 use crate::fixture::{Fixture, assert_close, each_fixture, read_tensors, test_device, to_f64};
@@ -141,17 +146,59 @@ fn sft_steps(fixture: &Fixture, check_first: impl Fn(&Gradients)) -> (Vec<f64>, 
     (losses, norms, adapters)
 }
 
-#[test]
-fn five_sft_steps_on_a_quantised_base_give_the_losses_of_the_cpu_and_nearly_those_of_the_whole_base() {
-    each_fixture(|fixture| {
-        for dtype in [WeightDtype::Int8, WeightDtype::Nf4] {
-            let losses = |device: &Device| sft_steps(&fixture.held_as(dtype, device), |_| ()).0;
-            let (here, cpu) = (losses(&test_device()), losses(&Device::flex()));
-            assert_close(&format!("SFT losses on {dtype:?}"), &here, &cpu, TOLERANCE);
-            for (found, golden) in here.iter().zip(&fixture.get("train.losses").values) {
-                assert!((found / golden - 1.0).abs() < 0.02, "{dtype:?}: {found} {golden}");
-                assert!(found != golden, "{dtype:?} must change something");
+/// The fixture on the CPU with the numbers that its quantised layers stand for, by the definition: the nearest value of the
+/// table times the largest magnitude of each block of 64.
+fn rounded(fixture: &Fixture, dtype: WeightDtype) -> Fixture {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/quantised/cases.json");
+    let table: Vec<f64> = match dtype {
+        WeightDtype::Nf4 => {
+            let table: Value = read_json(&path).unwrap();
+            table["nf4_table"].as_array().unwrap().iter().map(|value| value.as_f64().unwrap()).collect()
+        }
+        _ => (-127..=127).map(|step| f64::from(step) / 127.0).collect(),
+    };
+    let mut whole = fixture.held_as(WeightDtype::F32, &Device::flex());
+    let mut count = 0;
+    whole.lalm.for_each_tensor(&mut |name, slot| {
+        let is_quantised = name.contains("language_model.model.layers.") && name.ends_with("_proj.weight");
+        let TensorMut::R2(tensor) = slot else { return };
+        if !is_quantised {
+            return;
+        }
+        let mut values: Vec<f32> = tensor.to_data().iter::<f32>().collect();
+        for block in values.chunks_mut(tensor.dims()[1]).flat_map(|row| row.chunks_mut(64)) {
+            let absmax = block.iter().fold(0.0, |most: f64, value| most.max(f64::from(value.abs())));
+            for value in block {
+                let relative = f64::from(*value) / absmax;
+                let off = |entry: &&f64| (**entry - relative).abs();
+                let nearest = table.iter().min_by(|a, b| off(a).total_cmp(&off(b))).unwrap();
+                *value = (nearest * absmax) as f32;
             }
+        }
+        *tensor = Tensor::from_data(TensorData::new(values, tensor.dims()), &Device::flex());
+        count += 1;
+    });
+    assert_eq!(count, 7 * whole.lalm.config.text.num_hidden_layers);
+    whole
+}
+
+#[test]
+fn five_sft_steps_on_a_quantised_base_give_the_losses_of_the_numbers_that_its_codes_stand_for() {
+    each_fixture(|fixture| {
+        let golden = fixture.get("train.losses").values.last().unwrap();
+        for dtype in [WeightDtype::Int8, WeightDtype::Nf4] {
+            let losses = |fixture: &Fixture| sft_steps(fixture, |_| ()).0;
+            let found = losses(&fixture.held_as(dtype, &test_device()));
+            assert_close(
+                &format!("SFT losses on {dtype:?}"),
+                &found,
+                &losses(&rounded(fixture, dtype)),
+                TOLERANCE,
+            );
+            let off = found.last().unwrap() / golden - 1.0;
+            println!("SFT loss after the last step on {dtype:?}: {:+.2} %", 100.0 * off);
+            // 4 bits move the loss of such narrow models of random weights by up to a tenth.
+            assert!(off != 0.0 && (dtype == WeightDtype::Nf4 || off.abs() < 0.02), "{dtype:?}: {off}");
         }
     });
 }

@@ -139,7 +139,7 @@ mod tests {
         };
         let config = serde_json::json!({"audio_config": {"num_mel_bins": 2, "d_model": 4, "encoder_attention_heads": 1}});
         let config = LalmConfig::from_value(Path::new("config.json"), &config).unwrap();
-        let mut source = TensorSource::new(&device, config.specs(), &mut values);
+        let mut source = TensorSource::new(&device, config.specs(), None, &mut values);
         let convolutions = Convolutions::build(&mut source).unwrap();
         let mel = |valid_frames: usize, frames: usize| {
             let data = (0..2 * frames).map(|i| (i as f32 * 0.3 + frames as f32).cos()).collect();
