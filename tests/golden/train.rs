@@ -146,17 +146,24 @@ fn sft_steps(fixture: &Fixture, check_first: impl Fn(&Gradients)) -> (Vec<f64>, 
     (losses, norms, adapters)
 }
 
-/// The fixture on the CPU with the numbers that its quantised layers stand for, by the definition: the nearest value of the
-/// table times the largest magnitude of each block of 64.
+/// The number that a quantised one stands for, by the definition: the nearest of the values of the type (with a tie's even
+/// neighbour in 8 bits) times the largest magnitude of its block.
+fn stands_for(number: f32, absmax: f32, nf4_table: &[f64], dtype: WeightDtype) -> f32 {
+    if dtype == WeightDtype::Int8 {
+        return (number / absmax * 127.0).round_ties_even() / 127.0 * absmax;
+    }
+    let relative = f64::from(number) / f64::from(absmax);
+    let off = |entry: &&f64| (**entry - relative).abs();
+    let nearest = nf4_table.iter().min_by(|a, b| off(a).total_cmp(&off(b))).unwrap();
+    (nearest * f64::from(absmax)) as f32
+}
+
+/// The fixture on the CPU, with the numbers that its quantised layers stand for in blocks of 64.
 fn rounded(fixture: &Fixture, dtype: WeightDtype) -> Fixture {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/quantised/cases.json");
-    let table: Vec<f64> = match dtype {
-        WeightDtype::Nf4 => {
-            let table: Value = read_json(&path).unwrap();
-            table["nf4_table"].as_array().unwrap().iter().map(|value| value.as_f64().unwrap()).collect()
-        }
-        _ => (-127..=127).map(|step| f64::from(step) / 127.0).collect(),
-    };
+    let cases: Value = read_json(&path).unwrap();
+    let table = cases["nf4_table"].as_array().unwrap();
+    let table: Vec<f64> = table.iter().map(|value| value.as_f64().unwrap()).collect();
     let mut whole = fixture.held_as(WeightDtype::F32, &Device::flex());
     let mut count = 0;
     whole.lalm.for_each_tensor(&mut |name, slot| {
@@ -167,13 +174,8 @@ fn rounded(fixture: &Fixture, dtype: WeightDtype) -> Fixture {
         }
         let mut values: Vec<f32> = tensor.to_data().iter::<f32>().collect();
         for block in values.chunks_mut(tensor.dims()[1]).flat_map(|row| row.chunks_mut(64)) {
-            let absmax = block.iter().fold(0.0, |most: f64, value| most.max(f64::from(value.abs())));
-            for value in block {
-                let relative = f64::from(*value) / absmax;
-                let off = |entry: &&f64| (**entry - relative).abs();
-                let nearest = table.iter().min_by(|a, b| off(a).total_cmp(&off(b))).unwrap();
-                *value = (nearest * absmax) as f32;
-            }
+            let absmax = block.iter().fold(0.0, |most: f32, value| most.max(value.abs()));
+            block.iter_mut().for_each(|value| *value = stands_for(*value, absmax, &table, dtype));
         }
         *tensor = Tensor::from_data(TensorData::new(values, tensor.dims()), &Device::flex());
         count += 1;

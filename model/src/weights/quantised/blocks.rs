@@ -98,7 +98,7 @@ pub(crate) fn int8_value(code: i32) -> f32 {
 
 /// A quantised matrix in host memory.
 #[derive(Debug)]
-pub(super) struct Blocks {
+pub(super) struct PackedCodes {
     /// `[out, blocks * words per block]`
     pub(super) words: Vec<i32>,
     /// `[out, blocks]`
@@ -106,7 +106,7 @@ pub(super) struct Blocks {
 }
 
 /// Quantises the finite values of a matrix `[out, in]`.
-pub(super) fn quantise(values: &[f32], [out, input]: [usize; 2], quantisation: Quantisation) -> Blocks {
+pub(super) fn quantise(values: &[f32], [out, input]: [usize; 2], quantisation: Quantisation) -> PackedCodes {
     let blocks = input.div_ceil(BLOCK);
     let per_row = blocks * quantisation.words_per_block();
     let (mut words, mut absmax) = (vec![0; out * per_row], vec![0.0; out * blocks]);
@@ -121,7 +121,7 @@ pub(super) fn quantise(values: &[f32], [out, input]: [usize; 2], quantisation: Q
                 quantise_block(block, *absmax, quantisation, words);
             }
         });
-    Blocks { words, absmax }
+    PackedCodes { words, absmax }
 }
 
 fn quantise_block(block: &[f32], absmax: f32, quantisation: Quantisation, words: &mut [i32]) {

@@ -35,7 +35,7 @@ fn expected() -> Expected {
 }
 
 /// The codes of a matrix, one after the other, without those that fill up a row's last block.
-fn codes(blocks: &blocks::Blocks, [out, input]: [usize; 2], quantisation: Quantisation) -> Vec<i32> {
+fn codes(blocks: &blocks::PackedCodes, [out, input]: [usize; 2], quantisation: Quantisation) -> Vec<i32> {
     let (per_word, bits) = (quantisation.codes_per_word(), quantisation.bits());
     let per_row = blocks.words.len() / out;
     let of_row = |words: &[i32]| -> Vec<i32> {
