@@ -29,7 +29,6 @@ pub use answer::prepare::{Prepared, prepare};
 pub use answer::record::{Answer, Step};
 pub use answer::run::answer_plainly;
 pub use answer::store::STORE_DIR;
-pub use answer::stored::read_answers;
 pub use answer::subject::{LabelledQuestions, NamedAdapter, Subject};
 pub use backend::{Backend, Served};
 pub use compare::abstention::{AbstentionResult, AbstentionResults};
