@@ -26,6 +26,7 @@ mod relabel;
 mod result_tables;
 mod rl;
 mod served_evaluation;
+mod shard_scripts;
 mod source_text;
 mod sweeps;
 mod train_options;

@@ -191,21 +191,41 @@ mod tests {
     }
 
     #[test]
+    fn the_interval_is_the_one_computed_elsewhere_so_that_stored_results_stay() {
+        // Python, from the papers of the generator and with `hashlib`: 500 draws, unit by unit, with seed 1.
+        let (before, after) = answers(8, 16, 76);
+        let close = |found: Option<[f64; 2]>, expected: [f64; 2]| {
+            found.unwrap().iter().zip(expected).all(|(found, expected)| (found - expected).abs() < 1e-12)
+        };
+        assert!(close(
+            rgi_interval(&before, &after, None, 1, 500),
+            [-0.046_006_161_322_659_28, 0.729_849_874_484_374_4]
+        ));
+        let clusters = Clusters::of((0..100).map(|question| format!("clip{}", question % 40)));
+        assert!(close(
+            rgi_interval(&before, &after, Some(&clusters), 1, 500),
+            [-0.043_465_693_781_090_3, 0.708_884_810_020_214_6]
+        ));
+    }
+
+    #[test]
     fn units_of_more_values_than_a_byte_has_are_drawn_as_those_of_few() {
-        let units: Vec<[u64; 2]> = (0..300).map(|value| [value, 1]).collect();
-        let sums = |value: &dyn Fn(usize) -> &'static [u64; 1]| resampled(300, value, 4, 9);
-        assert!(Levels::of(&units).is_none());
-        let levels = Levels::of(&units[..256]).unwrap();
-        assert_eq!((levels.values.len(), levels.of_unit[255]), (256, 255));
-        // Both ways draw the same units: a share of the sum is the same share of it.
-        let share = |[lost, gained]: [u64; 2]| Some(lost as f64 / gained as f64);
-        let few: Vec<[u64; 2]> = (0..300).map(|value| [value / 150, 1]).collect();
-        let [low, high] = interval(&few, 3, 200, share).unwrap();
-        let by_hand = |draw| share(resampled(300, |unit| &few[unit], 3, draw)).unwrap();
-        let mut drawn: Vec<f64> = (0..200).map(by_hand).collect();
-        drawn.sort_by(f64::total_cmp);
-        assert_eq!([low, high], [percentile(&drawn, 0.025), percentile(&drawn, 0.975)]);
-        assert_eq!(sums(&|_| &[1]), [300]);
+        let few: Vec<[u64; 2]> = (0..256).map(|value| [value, 1]).collect();
+        let many: Vec<[u64; 2]> = (0..300).map(|value| [value, 1]).collect();
+        assert!(Levels::of(&many).is_none());
+        let levels = Levels::of(&few).unwrap();
+        assert!(
+            few.iter().zip(&levels.of_unit).all(|(unit, &level)| levels.values[usize::from(level)] == *unit)
+        );
+        let share = |[sum, units]: [u64; 2]| Some(sum as f64 / units as f64);
+        for units in [few, many] {
+            let mut drawn: Vec<f64> = (0..200)
+                .filter_map(|draw| share(resampled(units.len(), |unit| &units[unit], 3, draw)))
+                .collect();
+            drawn.sort_by(f64::total_cmp);
+            let found = interval(&units, 3, 200, share).unwrap();
+            assert_eq!(found, [percentile(&drawn, 0.025), percentile(&drawn, 0.975)]);
+        }
     }
 
     #[test]
