@@ -16,7 +16,7 @@ if [ ${#recipe[@]} = 0 ] || [ $# -lt 2 ]; then
 fi
 shift
 
-# Quoted once more: ssh hands the machine's shell one line of text.
+# Quoted, as ssh hands the machine's shell one line of text.
 command=$(printf '%q ' "$build" "${recipe[@]}")
 export line="cd $(printf '%q' "$PWD") && exec $command"
 i=0

@@ -99,8 +99,8 @@ impl JsonRows {
     /// Those of [`fs::open`].
     pub fn batches(&self) -> Result<RowBatches<'_>, CommonError> {
         let source = match &self.array {
-            Some(text) => Source::Array(text.trim_start().strip_prefix('[').unwrap_or_default(), 0),
-            None => Source::Lines(LineReader::open(&self.path)?),
+            Some(text) => RowSource::Array(text.trim_start().strip_prefix('[').unwrap_or_default(), 0),
+            None => RowSource::Lines(LineReader::open(&self.path)?),
         };
         Ok(RowBatches { source, ended: false })
     }
@@ -141,18 +141,18 @@ impl RowBatch {
 /// Errors, after which nothing follows, are those of [`LineReader`], and [`CommonError::NotUtf8`].
 #[derive(Debug)]
 pub struct RowBatches<'a> {
-    source: Source<'a>,
+    source: RowSource<'a>,
     ended: bool,
 }
 
 #[derive(Debug)]
-enum Source<'a> {
+enum RowSource<'a> {
     /// What is left of an array, and how many items have been read.
     Array(&'a str, usize),
     Lines(LineReader),
 }
 
-impl Source<'_> {
+impl RowSource<'_> {
     /// Adds the next row; `false` if there is none.
     fn next_row(&mut self, batch: &mut RowBatch) -> Result<bool, CommonError> {
         match self {
