@@ -180,6 +180,10 @@ fn closing_answer(text: &str) -> Option<&str> {
 /// `text` up to the first token that ends a reply; such tokens at its beginning are passed over.
 fn before_end_token(text: &str) -> &str {
     let mut text = text.trim_start();
+    // Every such token begins with it.
+    if !text.contains('<') {
+        return text;
+    }
     while let Some(rest) = ENDS.iter().find_map(|token| text.strip_prefix(token)) {
         text = rest.trim_start();
     }
