@@ -120,7 +120,7 @@ fn checked_lines(text: &str) -> String {
 }
 
 /// `text` without `assistant:` or a line `assistant` at its beginning.
-fn without_speaker(text: &str) -> &str {
+pub(super) fn without_speaker(text: &str) -> &str {
     for speaker in SPEAKERS {
         let Some(start) = text.get(..speaker.len()) else { continue };
         let rest = &text[speaker.len()..];
