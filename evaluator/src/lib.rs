@@ -60,7 +60,7 @@ pub use grid::run::{SweepStep, Sweeper, Thresholds, adapter_scale_steps};
 pub use method::{ADAPTER_NAME_RULE, Candidate, Method, RENAMED_METHOD, is_adapter_name};
 pub use report::abstention_table::abstention_text;
 pub use report::grid_table::grid_table;
-pub use report::html::{REPORT_FILE, report_file, write_transfer_report};
+pub use report::html::{REPORT_FILE, RunIndex, report_file, write_index, write_transfer_report};
 pub use report::plot::training::write_curves;
 pub use report::plot_files::{PLOT_DIR, plot_folder};
 pub use report::table::{TableFormat, View, method_table, render, tables};

@@ -11,6 +11,8 @@ mod ask;
 mod bad_input;
 mod calibrated;
 mod cli;
+mod command_reference;
+mod docs;
 mod dpo;
 mod evaluate;
 mod families;
