@@ -152,7 +152,8 @@ fn every_command_of_the_docs_is_one_that_the_programs_take() {
     let folder = tempfile::tempdir().unwrap();
     let mut rejected = BTreeSet::new();
     let mut seen = BTreeSet::new();
-    for page in pages() {
+    // What the programs print of themselves is held by a test of its own.
+    for page in pages().into_iter().filter(|page| !page.ends_with("reference/commands.md")) {
         for (program, arguments) in commands(&std::fs::read_to_string(&page).unwrap()) {
             if !seen.insert((program, arguments.clone())) {
                 continue;
