@@ -1,7 +1,8 @@
 //! Texts kept once each, under numbers from 0.
 
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
 
+use foldhash::quality::RandomState;
 use hashbrown::HashTable;
 
 /// Every text that was added, once, in one piece of memory. A million ids of ten bytes take 30 MB; as many `String`s in a set

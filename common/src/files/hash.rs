@@ -16,6 +16,13 @@ pub fn sha256_hex(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
 }
 
+/// SHA-256 of bytes that come in parts, one after the other.
+pub fn sha256_of_parts<P: AsRef<[u8]>>(parts: impl IntoIterator<Item = P>) -> String {
+    let mut hasher = Sha256::new();
+    parts.into_iter().for_each(|part| hasher.update(part));
+    hex(&hasher.finalize())
+}
+
 /// SHA-256 of a file's content, read in pieces.
 ///
 /// # Errors
@@ -76,6 +83,7 @@ mod tests {
         }
         let million = "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0";
         assert_eq!(sha256_hex(&vec![b'a'; 1_000_000]), million);
+        assert_eq!(sha256_of_parts(["a".repeat(400_000), String::new(), "a".repeat(600_000)]), million);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What decides a sampled answer. Shards of one identity belong together, others never do.
 
-use idk_common::hash::sha256_hex;
+use idk_common::hash::sha256_of_parts;
 use idk_common::identity::{Difference, Identity, differences, sha256_of};
 use idk_questions::PromptStyle;
 use serde::{Deserialize, Serialize};
@@ -90,7 +90,12 @@ pub struct SamplingIdentity {
 }
 
 impl SamplingIdentity {
-    pub(crate) fn of(usable: &[Screened], config: &BuildConfig, seed: u64, provenance: &Provenance) -> Self {
+    pub(crate) fn of(
+        usable: &[Screened<'_>],
+        config: &BuildConfig,
+        seed: u64,
+        provenance: &Provenance,
+    ) -> Self {
         Self {
             program: concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION")).to_owned(),
             model_sha256: provenance.model_sha256.clone(),
@@ -123,15 +128,14 @@ impl SamplingIdentity {
     }
 }
 
-fn prompts_sha256(usable: &[Screened]) -> String {
-    let mut bytes = Vec::new();
-    for question in usable {
-        bytes.extend(question.asked.id().as_bytes());
+fn prompts_sha256(usable: &[Screened<'_>]) -> String {
+    sha256_of_parts(usable.iter().map(|question| {
+        let mut bytes = question.id().as_bytes().to_vec();
         bytes.push(0);
         bytes.extend((question.ids.len() as u64).to_le_bytes());
-        bytes.extend(question.ids.iter().flat_map(|id| id.to_le_bytes()));
-    }
-    sha256_hex(&bytes)
+        bytes.extend(question.ids.iter().flat_map(u32::to_le_bytes));
+        bytes
+    }))
 }
 
 #[cfg(test)]

@@ -8,8 +8,8 @@ use idk_common::prefetch;
 use idk_common::progress::Progress;
 use idk_common::seed::derive_seed;
 use idk_model::{Clip, Generated, LoadedClip, Prompt, batches_by_length};
-use idk_questions::Verdict;
 use idk_questions::rows::SampleRow;
+use idk_questions::{AskedQuestion, Verdict};
 use idk_server::Server;
 
 use crate::config::BuildConfig;
@@ -33,7 +33,7 @@ pub(crate) struct ShardSampler<'a> {
     pub(crate) model: SampledModel<'a>,
     /// Answers instead of the local model.
     pub(crate) server: Option<&'a Server>,
-    pub(crate) usable: &'a [Screened],
+    pub(crate) usable: &'a [Screened<'a>],
     pub(crate) config: &'a BuildConfig,
     pub(crate) run_seed: u64,
 }
@@ -100,7 +100,7 @@ impl ShardSampler<'_> {
         let never = AtomicBool::new(false);
         let stop = control.stop.unwrap_or(&never);
         for &shard in missing {
-            let questions: Vec<&Screened> = self.usable[shards.questions(shard)].iter().collect();
+            let questions: Vec<&Screened<'_>> = self.usable[shards.questions(shard)].iter().collect();
             let rows = served::sample(server, self.model, &questions, self.config, self.run_seed, stop, bar)?;
             let Some(rows) = rows else { return Err(BuildError::Stopped { sampled: Some(done), total }) };
             shards.write(shard, &rows.into_iter().flatten().collect::<Vec<_>>())?;
@@ -164,32 +164,33 @@ impl ShardSampler<'_> {
         loaded: Vec<LoadedClip>,
     ) -> Result<Vec<(usize, Vec<SampleRow>)>, BuildError> {
         let config = self.config;
-        let questions: Vec<&Screened> = batch.questions.iter().map(|&index| &self.usable[index]).collect();
+        let questions: Vec<&Screened<'_>> =
+            batch.questions.iter().map(|&index| &self.usable[index]).collect();
         let mut features = self.model.answerer()?.hear(loaded)?.into_iter();
-        let prompt = |question: &&Screened| Prompt {
-            ids: question.ids.clone(),
+        let prompt = |question: &&Screened<'_>| Prompt {
+            ids: question.ids.iter().collect(),
             audio: features.by_ref().take(question.clips.len()).collect(),
             guide: question.guide.clone(),
         };
         let prompts: Vec<Prompt> = questions.iter().map(prompt).collect();
-        let seeds = |question: &&Screened| -> Vec<u64> {
-            let seed = |sample| sample_seed(self.run_seed, question.asked.id(), sample);
+        let seeds = |question: &&Screened<'_>| -> Vec<u64> {
+            let seed = |sample| sample_seed(self.run_seed, question.id(), sample);
             (0..config.n_samples).map(seed).collect()
         };
         let seeds: Vec<Vec<u64>> = questions.iter().map(seeds).collect();
+        let asked: Vec<AskedQuestion> = questions.iter().map(|question| question.asked()).collect();
         let more = |place: usize, so_far: &[Generated]| {
             if !config.stop_when_decided {
                 return config.n_samples;
             }
-            let is_correct = |answer: &&Generated| {
-                config.judge(&questions[place].asked, &answer.text).verdict == Verdict::Correct
-            };
+            let is_correct =
+                |answer: &&Generated| config.judge(&asked[place], &answer.text).verdict == Verdict::Correct;
             let correct = so_far.iter().filter(is_correct).count();
             answers_until_decided(config.k, config.n_samples, correct, so_far.len())
         };
         let answers = self.model.answerer()?.answer_in_rounds(&prompts, &config.sampling(), &seeds, &more)?;
         let rows = |(place, &index): (usize, &usize)| {
-            let mut rows = judge_samples(config, questions[place], &answers[place], &seeds[place]);
+            let mut rows = judge_samples(config, &asked[place], &answers[place], &seeds[place]);
             if config.stop_when_decided {
                 let is_correct: Vec<bool> = rows.iter().map(|row| row.verdict == Verdict::Correct).collect();
                 rows.truncate(deciding_answers(config.k, config.n_samples, &is_correct));
@@ -203,12 +204,12 @@ impl ShardSampler<'_> {
 /// Judged against the options as they were shown, which `choice` counts too.
 fn judge_samples(
     config: &BuildConfig,
-    question: &Screened,
+    asked: &AskedQuestion,
     answers: &[Generated],
     seeds: &[u64],
 ) -> Vec<SampleRow> {
     let row = |(sample, (answer, &seed)): (usize, (&Generated, &u64))| {
-        sample_row(config, question, (sample, seed), &answer.text, answer.log_prob, answer.ids.len())
+        sample_row(config, asked, (sample, seed), &answer.text, answer.log_prob, answer.ids.len())
     };
     answers.iter().zip(seeds).enumerate().map(row).collect()
 }
@@ -216,15 +217,15 @@ fn judge_samples(
 /// One judged answer.
 pub(crate) fn sample_row(
     config: &BuildConfig,
-    question: &Screened,
+    asked: &AskedQuestion,
     (sample, seed): (usize, u64),
     text: &str,
     log_prob: f64,
     tokens: usize,
 ) -> SampleRow {
-    let judgement = config.judge(&question.asked, text);
+    let judgement = config.judge(asked, text);
     SampleRow {
-        id: question.asked.id().to_owned(),
+        id: asked.id().to_owned(),
         sample,
         seed,
         text: text.to_owned(),

@@ -16,28 +16,65 @@ use crate::error::BuildError;
 use crate::format::sampled::Screening;
 use crate::sample::model::SampledModel;
 
-/// A question that can be asked.
+/// A question that can be asked. There may be a million of them: what can be made again is not kept.
 #[derive(Clone, Debug)]
-pub(crate) struct Screened {
-    pub(crate) asked: AskedQuestion,
+pub(crate) struct Screened<'a> {
+    question: &'a Question,
+    shuffle_seed: Option<u64>,
     /// Its recordings.
     pub(crate) clips: Vec<Clip>,
     /// The prompt's tokens, one placeholder for each audio token; none without a tokenizer.
-    pub(crate) ids: Vec<u32>,
+    pub(crate) ids: PromptIds,
     /// The only answers that it may get, if its samples are guided.
     pub(crate) guide: Option<Arc<Guide>>,
 }
 
+impl Screened<'_> {
+    /// The question's id.
+    pub(crate) fn id(&self) -> &str {
+        &self.question.id
+    }
+
+    /// The question as it is asked.
+    pub(crate) fn asked(&self) -> AskedQuestion {
+        AskedQuestion::new(self.question.clone(), self.shuffle_seed)
+    }
+}
+
+/// The tokens of a prompt. Its hundreds of audio placeholders take as much memory as one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct PromptIds {
+    /// Each token with how often it follows itself.
+    runs: Vec<(u32, u32)>,
+}
+
+impl PromptIds {
+    pub(crate) fn new(ids: &[u32]) -> Self {
+        let run = |run: &[u32]| (run[0], run.len() as u32);
+        Self { runs: ids.chunk_by(|one, next| one == next).map(run).collect() }
+    }
+
+    /// How many tokens there are.
+    pub(crate) fn len(&self) -> usize {
+        self.runs.iter().map(|&(_, count)| count as usize).sum()
+    }
+
+    /// Every token.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = u32> {
+        self.runs.iter().flat_map(|&(id, count)| std::iter::repeat_n(id, count as usize))
+    }
+}
+
 /// What became of every question of a set.
 #[derive(Debug, Default)]
-pub(crate) struct ScreenedSet {
+pub(crate) struct ScreenedSet<'a> {
     /// In the order of the set.
-    pub(crate) usable: Vec<Screened>,
+    pub(crate) usable: Vec<Screened<'a>>,
     /// Rows that the reader rejected, then questions rejected here, in the order of the set.
     pub(crate) rejected: Vec<Rejection>,
 }
 
-impl ScreenedSet {
+impl ScreenedSet<'_> {
     /// The books of the screening of `input` questions.
     pub(crate) fn counts(&self, input: usize) -> Screening {
         let clips = || self.usable.iter().flat_map(|question| &question.clips);
@@ -61,15 +98,15 @@ impl ScreenedSet {
 ///
 /// # Errors
 /// [`BuildError::Stopped`]; [`ModelError::Audio`] for a recording that could not be read, which says nothing about it.
-pub(crate) fn screen(
+pub(crate) fn screen<'a>(
     model: SampledModel<'_>,
-    set: &QuestionSet,
+    set: &'a QuestionSet,
     config: &BuildConfig,
     seed: u64,
     control: &Control<'_>,
-) -> Result<ScreenedSet, BuildError> {
+) -> Result<ScreenedSet<'a>, BuildError> {
     let progress = (control.progress)("reading audio", set.questions.len() as u64);
-    let screen_one = |question: &Question| {
+    let screen_one = |question: &'a Question| {
         // Nothing is lost by stopping here; what is returned does not matter then.
         if control.stopped() {
             return Ok(Err(question.rejection("stopped", "")));
@@ -78,7 +115,7 @@ pub(crate) fn screen(
         progress.inc(1);
         outcome
     };
-    let outcomes: Vec<Result<Screened, Rejection>> = set
+    let outcomes: Vec<Result<Screened<'a>, Rejection>> = set
         .questions
         .par_iter()
         .map(screen_one)
@@ -108,24 +145,25 @@ pub(crate) fn screen(
 ///
 /// # Errors
 /// A recording that could not be read this time.
-fn screen_question(
+fn screen_question<'a>(
     model: SampledModel<'_>,
-    question: &Question,
+    question: &'a Question,
     config: &BuildConfig,
     seed: u64,
-) -> Result<Result<Screened, Rejection>, AudioError> {
+) -> Result<Result<Screened<'a>, Rejection>, AudioError> {
     if let Err(rejection) = check_question(question, config) {
         return Ok(Err(rejection));
     }
-    let asked =
-        AskedQuestion::new(question.clone(), (config.options == OptionOrder::Shuffle).then_some(seed));
+    let shuffle_seed = (config.options == OptionOrder::Shuffle).then_some(seed);
+    let asked = AskedQuestion::new(question.clone(), shuffle_seed);
     let reason_of = |error: &AudioError| error.is_about_the_file().then(|| error.reason());
     let clips = match question.open_audio(|path| model.clip(path), reason_of)? {
         Ok(clips) => clips,
         Err(rejection) => return Ok(Err(rejection)),
     };
     let SampledModel::Folder(answerer) = model else {
-        return Ok(Ok(Screened { asked, clips, ids: Vec::new(), guide: None }));
+        let ids = PromptIds::default();
+        return Ok(Ok(Screened { question, shuffle_seed, clips, ids, guide: None }));
     };
     let audio_tokens: Vec<usize> = clips.iter().map(Clip::audio_tokens).collect();
     let ids = answerer.lalm.tokenizer.prompt_ids(&[asked.message(config.prompt)], &audio_tokens);
@@ -136,7 +174,7 @@ fn screen_question(
     let positions = answerer.lalm.config.text.max_position_embeddings;
     let answer = guide.as_ref().map_or(config.max_new_tokens, |guide| guide.longest());
     let fits = question.check_length(ids.len() + answer, positions);
-    Ok(fits.map(|()| Screened { asked, clips, ids, guide }))
+    Ok(fits.map(|()| Screened { question, shuffle_seed, clips, ids: PromptIds::new(&ids), guide }))
 }
 
 /// The only answers that a question may get, if its samples are guided.
@@ -179,5 +217,19 @@ fn check_question(question: &Question, config: &BuildConfig) -> Result<(), Rejec
                 .rejection(reason::REFUSAL_IS_AN_OPTION, format!("`{text}` reads as one of the options")))
         }
         None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tokens_of_a_prompt_are_those_that_it_was_made_of() {
+        for ids in [&[][..], &[7], &[1, 5, 5, 5, 2, 5, 5], &[3; 750]] {
+            let kept = PromptIds::new(ids);
+            assert_eq!((kept.len(), kept.iter().collect::<Vec<_>>()), (ids.len(), ids.to_vec()));
+        }
+        assert_eq!(PromptIds::new(&[3; 750]).runs, [(3, 750)]);
     }
 }

@@ -66,11 +66,11 @@ pub fn sample_part(
 }
 
 /// Sorts the questions into usable and rejected; also gives how many there were.
-pub(crate) fn screen_set(
-    inputs: &BuildInputs<'_>,
+pub(crate) fn screen_set<'a>(
+    inputs: &BuildInputs<'a>,
     out: &Path,
     control: &Control<'_>,
-) -> Result<(ScreenedSet, usize), BuildError> {
+) -> Result<(ScreenedSet<'a>, usize), BuildError> {
     let BuildInputs { model, set, config, seed, .. } = *inputs;
     config.validate()?;
     // A key that is not set shows before the recordings are read.
@@ -87,7 +87,7 @@ pub(crate) fn screen_set(
 /// Samples what is left of a part.
 pub(crate) fn sample_shards(
     inputs: &BuildInputs<'_>,
-    screened: &ScreenedSet,
+    screened: &ScreenedSet<'_>,
     part: SamplingPart,
     out: &Path,
     control: &Control<'_>,
@@ -113,7 +113,7 @@ pub(crate) fn sample_shards(
 
 /// Every question is either usable or listed, and not too many are listed.
 fn check_rejected(
-    screened: &ScreenedSet,
+    screened: &ScreenedSet<'_>,
     input: usize,
     config: &BuildConfig,
     out: &Path,
@@ -140,13 +140,13 @@ fn check_rejected(
 /// Writes the files next to the samples: the questions that were asked, in their order, and those that were not.
 pub(crate) fn write_questions(
     out: &Path,
-    screened: &ScreenedSet,
+    screened: &ScreenedSet<'_>,
     config: &BuildConfig,
 ) -> Result<(), BuildError> {
     let mut file = JsonlWriter::create(&out.join(QUESTIONS_FILE))?;
     for question in &screened.usable {
-        let asked = &question.asked;
-        file.put(&QuestionRow::new(asked, &asked.message(config.prompt), out)?)?;
+        let asked = question.asked();
+        file.put(&QuestionRow::new(&asked, &asked.message(config.prompt), out)?)?;
     }
     file.commit()?;
     Ok(write_jsonl(&out.join(REJECTED_FILE), &screened.rejected)?)

@@ -1,5 +1,6 @@
 //! What a reply says: options first, then refusals, and never a guess.
 
+use std::cell::LazyCell;
 use std::ops::Range;
 
 use crate::judge::Judgement;
@@ -112,7 +113,7 @@ fn judge_corrected(reply: &[Word], options: &[Vec<Word>], question: &Question) -
 
 /// Judges the words `reply` to a question with `options`.
 fn judge_words(reply: &[Word], options: &[Vec<Word>], question: &Question) -> Judgement {
-    let refused = Refused::of(reply);
+    let refused = LazyCell::new(|| Refused::of(reply));
     match read_reply(reply, options, &refused) {
         Reading::Choice(choice) => Judgement::of_choice(choice, question),
         Reading::None | Reading::Conflict if refuses(reply, options, &refused) => Judgement::REFUSED,

@@ -39,7 +39,7 @@ pub(crate) fn open(config: &BuildConfig) -> Result<Option<Server>, BuildError> {
 pub(crate) fn sample(
     server: &Server,
     model: SampledModel<'_>,
-    questions: &[&Screened],
+    questions: &[&Screened<'_>],
     config: &BuildConfig,
     run_seed: u64,
     stop: &AtomicBool,
@@ -49,7 +49,7 @@ pub(crate) fn sample(
     let answers =
         server.answer_all(questions.len(), &decoding(config, model), stop, &prompt, &|| progress.inc(1))?;
     let rows =
-        |(question, answers): (&&Screened, Vec<ServerAnswer>)| rows(question, &answers, config, run_seed);
+        |(question, answers): (&&Screened<'_>, Vec<ServerAnswer>)| rows(question, &answers, config, run_seed);
     Ok(answers.map(|answers| questions.iter().zip(answers).map(rows).collect()))
 }
 
@@ -72,43 +72,44 @@ fn decoding(config: &BuildConfig, model: SampledModel<'_>) -> Decoding {
 /// # Errors
 /// [`BuildError::Model`] if a recording cannot be read any more.
 fn prompt(
-    question: &Screened,
+    question: &Screened<'_>,
     model: SampledModel<'_>,
     config: &BuildConfig,
     run_seed: u64,
 ) -> Result<ServerPrompt, BuildError> {
     let rate_hz = model.audio().config().sampling_rate as u32;
-    let mut clips = Vec::with_capacity(question.asked.shown.audio.len());
-    for path in &question.asked.shown.audio {
+    let asked = question.asked();
+    let mut clips = Vec::with_capacity(asked.shown.audio.len());
+    for path in &asked.shown.audio {
         let recording = idk_audio::load_window(path, rate_hz, model.audio().max_samples())
             .map_err(|source| BuildError::recording(path, source))?;
         clips.push(wav_bytes(&recording.audio.samples, rate_hz));
     }
-    let id = question.asked.id().to_owned();
+    let id = question.id().to_owned();
     Ok(ServerPrompt {
         seed: first_seed(run_seed, &id),
         id,
-        messages: vec![question.asked.message(config.prompt)],
+        messages: vec![asked.message(config.prompt)],
         clips,
-        token_ids: model.lalm().map(|_| question.ids.clone()),
+        token_ids: model.lalm().map(|_| question.ids.iter().collect()),
         model: None,
-        only: config.answers_to(&question.asked).into_iter().map(str::to_owned).collect(),
+        only: config.answers_to(&asked).into_iter().map(str::to_owned).collect(),
     })
 }
 
 /// The rows of one question. One greedy answer stands for all of them.
 fn rows(
-    question: &Screened,
+    question: &Screened<'_>,
     answers: &[ServerAnswer],
     config: &BuildConfig,
     run_seed: u64,
 ) -> Vec<SampleRow> {
-    let first_seed = first_seed(run_seed, question.asked.id());
+    let (asked, first_seed) = (question.asked(), first_seed(run_seed, question.id()));
     let rows = answers.iter().cycle().take(config.n_samples).enumerate().map(|(sample, answer)| {
         let seed = first_seed + sample as u64;
         // They are asked for, and a reply without them is rejected.
         let (log_prob, tokens) = (answer.log_prob.unwrap_or_default(), answer.tokens.unwrap_or_default());
-        sample_row(config, question, (sample, seed), &answer.text, log_prob, tokens)
+        sample_row(config, &asked, (sample, seed), &answer.text, log_prob, tokens)
     });
     rows.collect()
 }

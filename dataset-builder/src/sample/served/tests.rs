@@ -65,7 +65,7 @@ fn sample_set(set: &QuestionSet, config: &BuildConfig) -> Result<Vec<Vec<SampleR
     let screened = screen(SampledModel::Folder(&answerer), set, config, 7, &Control::silent())?;
     assert_eq!(screened.rejected, []);
     let server = open(config)?.unwrap();
-    let questions: Vec<&Screened> = screened.usable.iter().collect();
+    let questions: Vec<&Screened<'_>> = screened.usable.iter().collect();
     let rows = sample(
         &server,
         SampledModel::Folder(&answerer),

@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use foldhash::fast::FixedState;
+
 use super::{Language, written_out};
 use crate::judge::text::{Word, words};
 
@@ -72,9 +74,9 @@ impl PhrasePart {
 pub(crate) struct Phrases {
     phrases: Vec<Vec<PhrasePart>>,
     /// Those that begin with a word, by it; a class has several.
-    by_word: HashMap<String, Vec<usize>>,
+    by_word: HashMap<String, Vec<usize>, FixedState>,
     /// Those that begin with a stem, by its first character.
-    by_stem: HashMap<char, Vec<usize>>,
+    by_stem: HashMap<char, Vec<usize>, FixedState>,
     /// Those that any word may begin.
     others: Vec<usize>,
 }
@@ -84,8 +86,8 @@ impl Phrases {
     pub(super) fn new(languages: &[&'static Language], list: fn(&Language) -> &'static str) -> Self {
         let mut phrases = Self {
             phrases: Vec::new(),
-            by_word: HashMap::new(),
-            by_stem: HashMap::new(),
+            by_word: HashMap::default(),
+            by_stem: HashMap::default(),
             others: Vec::new(),
         };
         for language in languages {

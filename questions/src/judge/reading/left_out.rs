@@ -31,6 +31,9 @@ pub(crate) fn correction(reply: &[Word]) -> Option<Correction> {
 pub(crate) fn replacement(reply: &[Word], options: &[Vec<Word>]) -> Option<usize> {
     const LEADS: &str = "it it's is should be that's that the correct answer option choice i i'd i'm meant mean say think \
         rather actually really would";
+    if !reply.split_last().is_some_and(|(_, before)| before.iter().any(|word| word.ends_clause)) {
+        return None;
+    }
     let is_option = |text: &str| options.iter().any(|option| option.iter().any(|word| word.text == text));
     let tokens = tokens(reply, |_| false);
     let phrase_end = |at: usize| {

@@ -6,6 +6,8 @@ mod left_out;
 mod numbered;
 mod statement;
 
+use std::cell::LazyCell;
+
 use crate::judge::denial::{clause_start, is_denied, leads_nowhere};
 use crate::judge::language::{LEXICON, tokens};
 use crate::judge::mentions::{Mention, mentions, only_choice, prefix_end, same};
@@ -20,7 +22,13 @@ pub(crate) use numbered::lettered;
 pub(crate) use statement::Reading;
 
 /// Reads `reply`: as a whole, by what it announces, by what it names, or as the beginning of an option.
-pub(crate) fn read_reply(reply: &[Word], options: &[Vec<Word>], refused: &Refused) -> Reading {
+///
+/// Most replies are read without their refusals, which take long to find.
+pub(crate) fn read_reply<F: FnOnce() -> Refused>(
+    reply: &[Word],
+    options: &[Vec<Word>],
+    refused: &LazyCell<Refused, F>,
+) -> Reading {
     match read_statement(reply, options, false) {
         Reading::None => {}
         Reading::Choice(choice) => return Reading::Choice(choice),

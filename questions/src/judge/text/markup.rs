@@ -1,6 +1,6 @@
 //! The part of a reply that holds the answer: without thoughts, tags, end tokens and the speaker's name.
 
-use super::wrapping::unwrapped;
+use super::wrapping::{unwrapped, without_speaker};
 
 /// Names of tags around a thought. An opened one without an end is a thought that the limit on tokens cut.
 const THOUGHTS: [&str; 12] = [
@@ -59,6 +59,14 @@ const MAX_DEPTH: usize = 32;
 /// outside of thoughts. A thought without its end hides all that follows, unless the reply ends in a whole
 /// `<answer>..</answer>`.
 pub(crate) fn answer_part(text: &str) -> String {
+    if !has_markup(text) {
+        return without_speaker(text.trim()).to_owned();
+    }
+    without_markup(text)
+}
+
+/// The answer in a reply that may have markup.
+fn without_markup(text: &str) -> String {
     let text = plain_tags(text);
     let said = match outside_thoughts(&text) {
         Thoughts::Closed(said) => said,
@@ -72,6 +80,13 @@ pub(crate) fn answer_part(text: &str) -> String {
         Some(answer) => unwrapped(answer),
         None => json_answer(said).unwrap_or_else(|| unwrapped(said)),
     }
+}
+
+/// Whether `text` may have markup: it is not one line of ASCII without any character that markup begins with.
+fn has_markup(text: &str) -> bool {
+    text.bytes().any(|byte| {
+        !byte.is_ascii() || matches!(byte, b'<' | b'[' | b'{' | b'\\' | b'#' | b'`' | b'\n' | b'\r')
+    })
 }
 
 /// The answer in a JSON object: `{"answer": "B", "confidence": 0.9}`.
@@ -180,6 +195,10 @@ fn closing_answer(text: &str) -> Option<&str> {
 /// `text` up to the first token that ends a reply; such tokens at its beginning are passed over.
 fn before_end_token(text: &str) -> &str {
     let mut text = text.trim_start();
+    // Every such token begins with it.
+    if !text.contains('<') {
+        return text;
+    }
     while let Some(rest) = ENDS.iter().find_map(|token| text.strip_prefix(token)) {
         text = rest.trim_start();
     }
@@ -243,6 +262,22 @@ mod tests {
             ("<THINK><CAPTION>A</CAPTION></THINK><RESPONSE>B</RESPONSE>", "B"),
         ] {
             assert_eq!(answer_part(text), answer, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_line_without_markup_is_read_as_one_that_may_have_some() {
+        for text in [
+            "",
+            " ",
+            "B",
+            " (B) dog.\t",
+            "Assistant: B",
+            "model:  x ",
+            "a | b $5 ***c*** -",
+            "\u{b}B\u{c} - 'c'",
+        ] {
+            assert_eq!(answer_part(text), without_markup(text), "{text:?}");
         }
     }
 

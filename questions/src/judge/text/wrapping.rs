@@ -10,12 +10,14 @@ const LATEX: [&str; 7] = ["\\text", "\\textbf", "\\textit", "\\mathrm", "\\mathb
 /// `text` without noise, Markdown and LaTeX, and without the name of who speaks.
 pub(super) fn unwrapped(text: &str) -> String {
     let mut plain = text.to_owned();
-    for noise in NOISE {
-        if plain.contains(noise) {
-            plain = plain.replace(noise, "\n");
+    if plain.contains(['<', '[']) {
+        for noise in NOISE {
+            if plain.contains(noise) {
+                plain = plain.replace(noise, "\n");
+            }
         }
+        plain = without_special_tokens(&plain);
     }
-    plain = without_special_tokens(&plain);
     if plain.contains('\\') {
         for command in LATEX {
             plain = plain.replace(&format!("{command}{{"), "{");
@@ -105,6 +107,9 @@ fn without_line_marks(line: &str) -> &str {
 fn checked_lines(text: &str) -> String {
     const CHECKED: [&str; 6] = ["[x]", "[X]", "☑", "✅", "✔", "✓"];
     const UNCHECKED: [&str; 5] = ["[ ]", "☐", "❌", "✗", "✘"];
+    if text.is_ascii() && !text.contains('[') {
+        return text.to_owned();
+    }
     let has = |line: &str, marks: &[&str]| marks.iter().any(|mark| line.contains(mark));
     let is_checked = |line: &str| has(line, &CHECKED) && !has(line, &UNCHECKED);
     if !has(text, &UNCHECKED) || !text.lines().any(is_checked) {
@@ -115,7 +120,7 @@ fn checked_lines(text: &str) -> String {
 }
 
 /// `text` without `assistant:` or a line `assistant` at its beginning.
-fn without_speaker(text: &str) -> &str {
+pub(super) fn without_speaker(text: &str) -> &str {
     for speaker in SPEAKERS {
         let Some(start) = text.get(..speaker.len()) else { continue };
         let rest = &text[speaker.len()..];
