@@ -71,6 +71,18 @@ impl Default for ServerSettings {
 }
 
 impl ServerSettings {
+    /// Those of a section's keys `server_url`, `server_model`, `server_key_env`; the rest are the defaults.
+    pub fn named(url: &str, model: &str, key_env: &str) -> Self {
+        let [url, model, key_env] = [url, model, key_env].map(str::to_owned);
+        Self { url, model, key_env, ..Self::default() }
+    }
+
+    /// The same with the patience of `server_concurrency`, `server_timeout_s` and `server_max_retries`.
+    #[must_use]
+    pub fn patient(self, concurrency: usize, timeout_s: u64, max_retries: u32) -> Self {
+        Self { concurrency, timeout: Duration::from_secs(timeout_s), max_retries, ..self }
+    }
+
     /// Notes what is wrong with the values, under the names that they have in a recipe: `server_url` and so on.
     pub fn check(&self, problems: &mut Problems) {
         if let Err(what) = ServerUrl::parse(&self.url) {

@@ -92,9 +92,9 @@ impl Recipe {
             let what = "and `repetition_penalty` are no fields of OpenAI's API: leave them out with `server_api = \"openai\"`";
             found.push(Problem::of_key("build", "top_k", what));
         }
-        if model.server_api == ServerApi::OpenAi && eval.needs_samples() {
-            let what = "has a method that is made from samples, which are asked for with fields of vLLM";
-            found.push(Problem::of_key("eval", "methods", what));
+        if model.server_api == ServerApi::OpenAi && build.guided {
+            let what = "needs a field of vLLM: it does not go with `server_api = \"openai\"`";
+            found.push(Problem::of_key("build", "guided", what));
         }
         if model.server_api == ServerApi::OpenAi && eval.answer_by == AnswerBy::Guided {
             let what = "needs a field of vLLM: \"guided\" does not go with `server_api = \"openai\"`";

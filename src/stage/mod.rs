@@ -40,10 +40,11 @@ pub(crate) fn all(run: &Run<'_>) -> Result<(TrainReport, Results), Failure> {
         write_card(run, &dataset, &report, None)?;
     }
     // The evaluation hears other recordings than the training.
-    run.model.features.clear_if_full();
+    let features = &run.model.folder()?.features;
+    features.clear_if_full();
     let results = evaluate::results_of_run(run)?;
     write_card(run, &dataset, &report, Some(&results))?;
-    let counts = run.model.features.counts();
+    let counts = features.counts();
     say(&format!("audio     {} recordings decoded, {} encoded", counts.decoded, counts.encoded));
     Ok((report, results))
 }

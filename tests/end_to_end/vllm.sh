@@ -91,7 +91,7 @@ evaluate() { # NAME, then settings
     for setting in "${methods[@]}" "$@"; do arguments+=(--set "$setting"); done
     IDK_E2E_KEY=e2e "$bin/idk-eval" "$work/eval.toml" "${arguments[@]}" --out "$work/$name" > /dev/null
 }
-printf '[data]\ntest = "bank:val"\nval = "bank:idk"\nlimit_per_task = %s\n' "${QUESTIONS:-4}" > "$work/eval.toml"
+printf '[data]\ntest = "bank:test"\nval = "bank:val"\nlimit_per_task = %s\n' "${QUESTIONS:-4}" > "$work/eval.toml"
 methods=('eval.methods=["idk-prompt", "mcot", "task-agent", "one-pass", "threshold"]')
 at=("model.server_url=http://127.0.0.1:$port/v1" model.server_model=mini model.server_key_env=IDK_E2E_KEY)
 

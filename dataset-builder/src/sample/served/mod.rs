@@ -106,9 +106,7 @@ fn rows(
     let first_seed = first_seed(run_seed, question.asked.id());
     let rows = answers.iter().cycle().take(config.n_samples).enumerate().map(|(sample, answer)| {
         let seed = first_seed + sample as u64;
-        // They are asked for, and a reply without them is rejected.
-        let (log_prob, tokens) = (answer.log_prob.unwrap_or_default(), answer.tokens.unwrap_or_default());
-        sample_row(config, question, (sample, seed), &answer.text, log_prob, tokens)
+        sample_row(config, question, (sample, seed), &answer.text, answer.log_prob, answer.tokens)
     });
     rows.collect()
 }
