@@ -27,6 +27,8 @@ pub enum ServerApi {
 pub enum ServerLogProbs {
     /// Those of each answer, and of given texts as the answer (`prompt_logprobs` of vLLM).
     Options,
+    /// Those of each answer, and of each option by its letter, from the likeliest tokens at the beginning (`top_logprobs`).
+    Letters,
     /// Those of each answer.
     Answers,
     /// None: the server has none.
@@ -100,8 +102,7 @@ impl ServerSettings {
         problems.require(timeout, "server_timeout_s", "must be between 1 and 86400 (a day)");
         problems.require(self.max_retries <= 20, "server_max_retries", "must be at most 20");
         let known = self.api == ServerApi::Vllm || self.log_probs != ServerLogProbs::Options;
-        let of_vllm =
-            "\"options\" needs a field of vLLM: with `server_api = \"openai\"` write \"answers\" or \"none\"";
+        let of_vllm = "\"options\" needs a field of vLLM: with `server_api = \"openai\"` write \"letters\", \"answers\" or \"none\"";
         problems.require(known, "server_log_probs", of_vllm);
     }
 }

@@ -44,7 +44,8 @@ pub struct ModelSection {
     /// Fields that the server knows: `vllm`, also for servers that ignore unknown fields, or `openai`. Default `vllm`.
     pub server_api: ServerApi,
     /// Log-probabilities that the server is asked for: `options` (of answers and of every option, by `prompt_logprobs` of
-    /// vLLM), `answers`, or `none`. Default `options` with `vllm`, `answers` with `openai`.
+    /// vLLM), `letters` (of answers and of every option's letter, by `top_logprobs`), `answers`, or `none`. Default `options`
+    /// with `vllm`, `answers` with `openai`.
     pub server_log_probs: Option<ServerLogProbs>,
     /// Requests that are under way together. Default 16.
     pub server_concurrency: usize,

@@ -15,6 +15,7 @@ mod dpo;
 mod evaluate;
 mod families;
 mod hostile_inputs;
+mod judge;
 mod main_job;
 mod merge;
 mod method_tables;

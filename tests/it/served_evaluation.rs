@@ -205,6 +205,88 @@ fn what_a_server_does_not_give_is_left_empty_or_named_by_what_needs_it() {
 }
 
 #[test]
+fn a_server_of_openais_fields_gives_the_probabilities_of_options_by_their_letters() {
+    let desk = desk();
+    // The question decides what is listed: of number 0 no letter, of number 1 only A, else A and B.
+    let server = FakeServer::start(|_, request| {
+        let text = request["messages"][0]["content"][1]["text"].as_str().unwrap();
+        let top: &[(&str, f64)] = match text {
+            text if text.contains("number 0") => &[("dog", 0.75)],
+            text if text.contains("number 1") => &[("A", 0.75), ("dog", 0.125)],
+            _ => &[("A", 0.5), (" a", 0.125), ("(B", 0.25), ("C", 0.0625)],
+        };
+        let listed = top.iter().map(|(token, p)| json!({ "token": token, "logprob": p.ln() }));
+        let listed: Vec<Value> = listed.collect();
+        let mut reply = crate::server::completion(request);
+        let choice = &mut reply["choices"][0];
+        choice["message"]["content"] = "(A)".into();
+        let token = |text: &str| json!({ "token": text, "logprob": -0.5, "top_logprobs": listed });
+        choice["logprobs"]["content"] = json!([token("A"), token("")]);
+        Act::Say(200, "", reply.to_string())
+    });
+    let at = at(&server);
+    let letters = ["model.server_api=openai", "model.server_log_probs=letters"];
+    let run = |out: &str, more: &[&str]| {
+        evaluate(&desk, "served.toml", out, &served(&at, &[&letters[..], more].concat()))
+    };
+    run("out", &["eval.methods=[\"threshold\", \"option-probability\"]"]).succeeded();
+    for seen in server.seen() {
+        assert_eq!((&seen.body["top_logprobs"], &seen.body["logprobs"]), (&json!(20), &json!(true)));
+    }
+    let found = |number: usize| -> Vec<f64> {
+        let row = rows(&desk.path("out"), "base").remove(number);
+        row["option_log_probs"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|value| value.as_f64().unwrap().exp())
+            .collect()
+    };
+    let near = |found: &[f64], expected: &[f64]| {
+        found.len() == expected.len()
+            && found.iter().zip(expected).all(|(one, other)| (one - other).abs() < 1e-9)
+    };
+    assert!(near(&found(0), &[]), "no letter is listed");
+    assert!(near(&found(1), &[0.75, 0.125, 0.125]), "what is left is the most that B and C can have");
+    assert!(near(&found(2), &[0.625, 0.25, 0.0625]), "{:?}", found(2));
+    let results: Value = idk_common::json::read_json(&desk.path("out/results.json")).unwrap();
+    let missing = |name: &str| {
+        let methods = results["methods"].as_array().unwrap();
+        methods.iter().find(|method| method["name"] == name).unwrap()["missing"].clone()
+    };
+    assert_eq!((missing("threshold"), missing("option-probability")), (json!(1), json!(1)));
+
+    let refused = |more: &[&str], parts: &[&str]| {
+        run("lacks", more).failed(2, parts);
+    };
+    refused(&["eval.methods=[\"p-true\"]"], &["`p-true` needs the probability of given texts"]);
+    refused(&["build.prompt=lines"], &["\"letters\" needs answers that begin with a letter"]);
+    refused(&["eval.answer_by=options"], &["\"letters\" needs answers that begin with a letter"]);
+    let question = [
+        "ask",
+        "What is sound number 2?",
+        "--choices",
+        "dog,cat,rain",
+        "--audio",
+        "set/audio/q1.wav",
+        "--json",
+    ];
+    let settings = served(&at, &letters).into_iter().flat_map(|text| ["--set", text]);
+    let asked = desk.run(
+        EVAL,
+        &question.into_iter().chain(["--recipe", "served.toml"]).chain(settings).collect::<Vec<_>>(),
+    );
+    let texts = asked.succeeded().json()["texts"].clone();
+    let shares: Vec<f64> =
+        texts.as_array().unwrap().iter().map(|text| text["probability"].as_f64().unwrap()).collect();
+    assert!(near(&shares, &[0.625 / 0.9375, 0.25 / 0.9375, 0.0625 / 0.9375]), "{texts}");
+    let bare = FakeServer::start(|_, request| Act::good(request));
+    let bare_at = crate::tiny_server::at(&bare);
+    let settings = served(&bare_at, &[letters[0], letters[1], "eval.methods=[]"]);
+    evaluate(&desk, "served.toml", "bare", &settings).failed(65, &["no `top_logprobs`", "server_log_probs"]);
+}
+
+#[test]
 fn a_hostile_reply_ends_the_evaluation_with_its_reason_and_nothing_of_it_is_stored() {
     let desk = desk();
     type Spoil = fn(&mut Value);

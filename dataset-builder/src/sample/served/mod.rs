@@ -92,6 +92,7 @@ fn prompt(
         clips,
         token_ids: model.lalm().map(|_| question.ids.clone()),
         model: None,
+        letters: 0,
         only: config.answers_to(&question.asked).into_iter().map(str::to_owned).collect(),
     })
 }
