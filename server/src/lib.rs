@@ -17,7 +17,6 @@ mod failure;
 #[path = "../../tests/support/server.rs"]
 mod fake;
 mod http;
-mod letters;
 mod reply;
 mod request;
 mod retry;

@@ -8,7 +8,7 @@ use idk_common::seed::derive_seed;
 use serde_json::{Value, json};
 
 use crate::error::ServerError;
-use crate::letters::TOP_TOKENS;
+use crate::reply::TOP_TOKENS;
 use crate::settings::{ServerApi, ServerLogProbs, ServerSettings};
 
 /// What a server is asked about one question.

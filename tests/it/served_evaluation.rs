@@ -190,7 +190,10 @@ fn what_a_server_does_not_give_is_left_empty_or_named_by_what_needs_it() {
         &[none, "eval.methods=[\"one-pass\"]"],
         &["`one-pass` needs the log-probability", "server_log_probs"],
     );
-    lacks(&[answers, "eval.methods=[\"threshold\"]"], &["`threshold` needs the probability of given texts"]);
+    lacks(
+        &[answers, "eval.methods=[\"threshold\"]"],
+        &["`threshold` needs the probability of every option", "\"letters\""],
+    );
     lacks(&[answers, "eval.answer_by=options"], &["needs the probability of given texts"]);
     lacks(&["eval.answer_by=guided", "eval.refusal_offset=1"], &["refusal_offset", "not for a server"]);
     lacks(&["model.server_api=openai", "eval.answer_by=guided"], &["answer_by", "openai"]);

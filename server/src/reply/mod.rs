@@ -1,11 +1,15 @@
 //! Reading a reply, and refusing one that is not what was asked for: servers drop settings that they do not know and
 //! cut what does not fit without a word.
 
+mod letters;
+
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use crate::failure::{ServerFault, excerpt};
-use crate::letters::{Place, TopToken, letter_log_probs};
+use crate::reply::letters::{Place, TopToken, letter_log_probs};
+
+pub(crate) use letters::TOP_TOKENS;
 
 /// One answer of the server.
 #[derive(Clone, Debug, PartialEq)]
