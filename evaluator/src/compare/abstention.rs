@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use idk_questions::metrics::{Abstention, Comparison, Proportion, compare, refusals_as_right};
+use idk_questions::metrics::{Abstention, Clusters, Comparison, Proportion, compare, refusals_as_right};
 use idk_questions::score::clusters;
 use idk_questions::{Judgement, Question, QuestionError, Verdict};
 use serde::{Deserialize, Serialize};
@@ -37,29 +37,47 @@ pub struct AbstentionResult {
 /// question has a right answer.
 ///
 /// # Errors
-/// [`QuestionError::LengthMismatch`] for replies that are not as many as the questions.
+/// As [`abstention_by_kind`].
 pub(crate) fn abstention_results(
     questions: &[Question],
     replies: &[(&str, Vec<Judgement>)],
     seed: u64,
     draws: usize,
 ) -> Result<Option<AbstentionResults>, QuestionError> {
+    let kinds: Vec<Option<&str>> =
+        questions.iter().map(|question| question.unanswerable.as_deref()).collect();
+    abstention_by_kind(&kinds, &clusters(questions), replies, seed, draws)
+}
+
+/// The same for questions of which only the kind (`None` with a right answer) and the clusters are known.
+///
+/// # Errors
+/// [`QuestionError::LengthMismatch`] for replies that are not as many as the questions.
+pub(crate) fn abstention_by_kind(
+    kind_of: &[Option<&str>],
+    clusters: &Clusters,
+    replies: &[(&str, Vec<Judgement>)],
+    seed: u64,
+    draws: usize,
+) -> Result<Option<AbstentionResults>, QuestionError> {
     let mut kinds: BTreeMap<String, usize> = BTreeMap::new();
-    for kind in questions.iter().filter_map(|question| question.unanswerable.clone()) {
-        *kinds.entry(kind).or_default() += 1;
+    for kind in kind_of.iter().flatten() {
+        match kinds.get_mut(*kind) {
+            Some(count) => *count += 1,
+            None => drop(kinds.insert((*kind).to_owned(), 1)),
+        }
     }
     if kinds.is_empty() {
         return Ok(None);
     }
-    let is_answerable: Vec<bool> = questions.iter().map(Question::is_answerable).collect();
-    let clusters = clusters(questions);
+    let is_answerable: Vec<bool> = kind_of.iter().map(Option::is_none).collect();
     let as_right = |judgements: &[Judgement]| refusals_as_right(&is_answerable, judgements);
     let mut results = Vec::new();
     for (place, (name, judgements)) in replies.iter().enumerate() {
-        let metrics = Abstention::of(&is_answerable, judgements, Some(&clusters), seed, draws)?;
+        let metrics = Abstention::of(&is_answerable, judgements, Some(clusters), seed, draws)?;
         let all = match replies.first() {
             Some((_, base)) if place > 0 => {
-                Some(compare(&as_right(base), &as_right(judgements), Some(&clusters), seed, draws)?)
+                Some(compare(&as_right(base), &as_right(judgements), Some(clusters), seed, draws)?)
             }
             _ => None,
         };
@@ -68,7 +86,7 @@ pub(crate) fn abstention_results(
             metrics,
             kinds: kinds
                 .iter()
-                .map(|(kind, &of)| (kind.clone(), refused(questions, judgements, kind, of)))
+                .map(|(kind, &of)| (kind.clone(), refused(kind_of, judgements, kind, of)))
                 .collect(),
             all,
         });
@@ -77,9 +95,9 @@ pub(crate) fn abstention_results(
 }
 
 /// The refused questions of a kind, of which there are `of`.
-fn refused(questions: &[Question], judgements: &[Judgement], kind: &str, of: usize) -> Proportion {
-    let pairs = questions.iter().zip(judgements);
-    let of_kind = pairs.filter(|(question, _)| question.unanswerable.as_deref() == Some(kind));
+fn refused(kind_of: &[Option<&str>], judgements: &[Judgement], kind: &str, of: usize) -> Proportion {
+    let pairs = kind_of.iter().zip(judgements);
+    let of_kind = pairs.filter(|(of, _)| **of == Some(kind));
     Proportion::new(of_kind.filter(|(_, judgement)| judgement.verdict == Verdict::Refused).count(), of)
 }
 

@@ -8,6 +8,7 @@ mod abstention;
 mod auroc;
 mod baselines;
 mod bootstrap;
+mod clusters;
 mod comparison;
 mod counts;
 mod fit;
@@ -23,6 +24,7 @@ pub use baselines::{
     group_refuser, random_refuser, random_refuser_rgi, self_consistency_refuser, threshold_refuser,
 };
 pub use bootstrap::{DEFAULT_DRAWS, rgi_interval};
+pub use clusters::Clusters;
 pub use comparison::{BeforeAfter, Comparison, compare};
 pub use counts::Counts;
 pub use fit::{Criterion, ThresholdFit, fit_threshold};

@@ -19,8 +19,8 @@ use serde_json::json;
 use crate::answer::judge::stored_verdicts::StoredVerdicts;
 use crate::answer::judge::verdict::read_verdict;
 use crate::answer::prepare::Prepared;
+use crate::answer::prompts::template::PromptTemplate;
 use crate::answer::record::{Answer, ModelJudgement};
-use crate::answer::template::PromptTemplate;
 use crate::config::{EvalConfig, JudgeConfig};
 use crate::error::EvalError;
 
