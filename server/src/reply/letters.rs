@@ -17,7 +17,7 @@ pub(crate) struct TopToken {
 }
 
 /// A token of an answer, with the likeliest ones at its place.
-pub(crate) struct Place<'a> {
+pub(crate) struct AnswerPlace<'a> {
     pub(crate) token: &'a str,
     pub(crate) top: &'a [TopToken],
 }
@@ -32,14 +32,14 @@ pub(crate) struct Place<'a> {
 /// # Errors
 /// What is wrong with the list.
 pub(crate) fn letter_log_probs<'a>(
-    answer: impl Iterator<Item = Place<'a>>,
+    answer: impl Iterator<Item = AnswerPlace<'a>>,
     count: usize,
 ) -> Result<Option<Vec<f64>>, String> {
-    let places: Vec<Place<'a>> = answer.collect();
+    let places: Vec<AnswerPlace<'a>> = answer.collect();
     if places.iter().any(|place| place.top.is_empty()) {
         return Err("has no `top_logprobs`".to_owned());
     }
-    let opens = |place: &&Place<'a>| matches!(place.token.trim_matches(is_space), "" | "(");
+    let opens = |place: &&AnswerPlace<'a>| matches!(place.token.trim_matches(is_space), "" | "(");
     let Some(place) = places.iter().find(|place| !opens(place)) else { return Ok(None) };
     if place.top.iter().any(|top| !top.logprob.is_finite() || top.logprob > 1e-3) {
         return Err("has a log-probability above 0 in `top_logprobs`".to_owned());
@@ -97,7 +97,7 @@ mod tests {
     /// The probabilities of three letters.
     fn letters(answer: &[(&str, &[(&str, f64)])]) -> Result<Option<Vec<f64>>, String> {
         let lists: Vec<Vec<TopToken>> = answer.iter().map(|(_, tokens)| top(tokens)).collect();
-        let places = answer.iter().zip(&lists).map(|((token, _), top)| Place { token, top });
+        let places = answer.iter().zip(&lists).map(|((token, _), top)| AnswerPlace { token, top });
         let found = letter_log_probs(places, 3)?;
         Ok(found.map(|found| found.into_iter().map(f64::exp).collect()))
     }

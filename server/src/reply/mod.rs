@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use crate::failure::{ServerFault, excerpt};
-use crate::reply::letters::{Place, TopToken, letter_log_probs};
+use crate::reply::letters::{AnswerPlace, TopToken, letter_log_probs};
 
 pub(crate) use letters::TOP_TOKENS;
 
@@ -150,7 +150,8 @@ fn answer(choice: Choice, expected: &Expected<'_>) -> Result<ServerAnswer, (Serv
     let letter_log_probs = match expected.letters {
         0 => None,
         count => {
-            let places = tokens.iter().map(|token| Place { token: &token.token, top: &token.top_logprobs });
+            let places =
+                tokens.iter().map(|token| AnswerPlace { token: &token.token, top: &token.top_logprobs });
             letter_log_probs(places, count).map_err(|what| {
                 bad(&format!(
                     "{what}, so options have no probability: write `server_log_probs = \"answers\"`"
