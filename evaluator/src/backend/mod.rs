@@ -52,6 +52,8 @@ pub(crate) struct Reply {
     pub(crate) log_prob: Option<f64>,
     /// Of the text and its end; `None` where nobody counted them.
     pub(crate) tokens: Option<usize>,
+    /// Log-probability of each option's letter at the beginning of the answer, in nats, from a server that is asked for it.
+    pub(crate) letter_log_probs: Option<Vec<f64>>,
 }
 
 /// The tokens of a text as the whole answer, its end included, each with its log-probability in nats.
@@ -82,6 +84,14 @@ impl Backend<'_> {
         match self {
             Self::Local(_) => true,
             Self::Served(served) => served.scores_texts(),
+        }
+    }
+
+    /// Whether the options are known by the probabilities of their letters instead.
+    pub(crate) fn gives_letters(&self) -> bool {
+        match self {
+            Self::Local(_) => false,
+            Self::Served(served) => served.gives_letters(),
         }
     }
 
@@ -210,6 +220,7 @@ impl Backend<'_> {
                     text,
                     log_prob: Some(log_prob),
                     tokens: Some(ids.len()),
+                    letter_log_probs: None,
                 };
                 Ok(answers.map(|answers| answers.into_iter().map(reply).collect()).collect())
             }

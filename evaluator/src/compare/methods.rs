@@ -249,6 +249,7 @@ mod tests {
             option_log_probs: vec![confidence, confidence],
             refusal_margin: None,
             steps: Vec::new(),
+            by_model: None,
         }
     }
 

@@ -166,6 +166,7 @@ fn an_answer_does_not_depend_on_the_batch_and_options_have_finite_log_probabilit
             },
             config: &config,
             prompts: &Prompts::load(&config.prompts).unwrap(),
+            judge: None,
             eval_dir: dir.path(),
             progress: hidden,
         };

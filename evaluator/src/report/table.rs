@@ -288,6 +288,7 @@ pub(crate) mod tests {
             rejected: 0,
             cut_audio: 0,
             open: 0,
+            judge: None,
             unanswerable: None,
             base: vec![BaseResult { task: task.to_owned(), counts, risk_coverage: RiskCoverage::default() }],
             base_sub_categories: vec![group.clone()],

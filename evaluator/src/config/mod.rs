@@ -1,5 +1,7 @@
 //! `[eval]`: how a test set is answered and how methods are compared.
 
+mod judge;
+
 use std::path::{Path, PathBuf};
 
 use idk_common::{Problem, Problems};
@@ -9,6 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::EvalError;
 use crate::method::{ADAPTER_NAME_RULE, Method, is_adapter_name};
+
+pub use judge::JudgeConfig;
 
 /// What an adapter that a server has is given with, before its name there.
 const SERVER_PREFIX: &str = "server:";
@@ -78,6 +82,10 @@ pub struct EvalConfig {
     pub random_rate: Option<f64>,
     /// How the method `probe` is fitted on the IDK split.
     pub probe: ProbeConfig,
+    /// A model that judges answers to open questions: `server_url`, `server_model`, `server_key_env`, `server_api`,
+    /// `server_concurrency`, `server_timeout_s`, `server_max_retries` (as in [model]), `prompt` (a file) and `max_new_tokens`.
+    /// Default: none, and the exact rule judges.
+    pub judge: JudgeConfig,
     /// Files instead of the prompts of the training-free methods.
     pub prompts: PromptFiles,
 }
@@ -189,6 +197,7 @@ impl Default for EvalConfig {
             group_known_share: 0.5,
             random_rate: None,
             probe: ProbeConfig::default(),
+            judge: JudgeConfig::default(),
             prompts: PromptFiles::default(),
         }
     }
@@ -222,7 +231,7 @@ impl EvalConfig {
         let l2 = self.probe.l2;
         problems.require(l2.is_finite() && l2 > 0.0, "probe.l2", "must be a number above 0");
         self.read_adapters(&mut problems);
-        problems.into_vec()
+        [problems.into_vec(), self.judge.problems()].concat()
     }
 
     /// Refuses values that cannot be used.
@@ -300,7 +309,8 @@ impl EvalConfig {
             Some((name, folder)) => format!("{name}={}", last(folder)),
             None => entry.clone(),
         });
-        Self { adapters: names.collect(), prompts: self.prompts.without_folders(), ..self.clone() }
+        let (prompts, judge) = (self.prompts.without_folders(), self.judge.without_places());
+        Self { adapters: names.collect(), prompts, judge, ..self.clone() }
     }
 
     /// Greedy decoding.
