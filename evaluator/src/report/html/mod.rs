@@ -24,6 +24,7 @@ use crate::report::abstention_table::ABSTENTION_NOTE;
 use crate::report::measure_table::{MEASURE_NOTE, measures, missing_note};
 use crate::report::plot::draw::escape::escape;
 use crate::report::plot::{bars, curves, flows, forest, training};
+use crate::report::rate_table::{RATE_NOTE, RATE_TITLE};
 use crate::report::run_files::RunFiles;
 use crate::report::yardstick_table::{RANKING_NOTE, READABLE_NOTE, RULES_NOTE};
 
@@ -92,6 +93,7 @@ fn report(
             &measures_note(results),
             &(summary::measures(results) + &figures(&measure_curves)),
         ),
+        section(RATE_TITLE, &escape(RATE_NOTE), &summary::rates(results)),
         section("By difficulty and sub-category", "", &groups.concat()),
         section("Training", "", &figures(&training)),
         example_section(results, prepared, answers)?,
