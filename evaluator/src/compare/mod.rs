@@ -2,6 +2,7 @@
 
 pub(crate) mod abstention;
 pub(crate) mod answerable;
+pub(crate) mod companions;
 pub(crate) mod groups;
 pub(crate) mod measures;
 pub(crate) mod methods;

@@ -20,7 +20,7 @@ use crate::compare::methods::MethodResult;
 use crate::compare::results::Results;
 use crate::error::EvalError;
 use crate::method::Method;
-use crate::report::abstention_table::ABSTENTION_NOTE;
+use crate::report::abstention_table::abstention_note;
 use crate::report::measure_table::{MEASURE_NOTE, measures, missing_note};
 use crate::report::plot::draw::escape::escape;
 use crate::report::plot::{bars, curves, flows, forest, training};
@@ -78,7 +78,11 @@ fn report(
     let sections = [
         section("Every method", SUMMARY_NOTE, &summary::summary(results)),
         section("Rules and rankings", &yardsticks_note(), &yardsticks.concat()),
-        section("Questions without an answer", &escape(ABSTENTION_NOTE), &summary::unanswerable(results)),
+        section(
+            "Questions without an answer",
+            &escape(&results.unanswerable.as_ref().map_or(String::new(), abstention_note)),
+            &summary::unanswerable(results),
+        ),
         section(
             "Reliability gain",
             FOREST_NOTE,
