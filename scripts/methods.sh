@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# Trains the embedded model with every method and three seeds, tests each adapter by text and guided, and rewrites the tables of
-# docs/guide/methods.md from the results. Runs that exist are kept, so the script can be stopped and started again.
+# Trains the embedded model with every method and three seeds, tests each adapter by text and guided, on the validation questions by
+# text, and rewrites the tables of docs/guide/methods.md from the results. Runs that exist are kept, so the script can be stopped and
+# started again. `rl` and `exact` start from the adapters of `calibrated`, `dpo` from those of `sft`.
 #
-#   cargo build --release --bins && RUNS=runs/methods scripts/methods.sh [METHOD...]
+#   cargo build --release --bins && RUNS=runs/methods SEEDS="0 1 2" scripts/methods.sh [METHOD...]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 bin=${CARGO_TARGET_DIR:-target}/release
@@ -21,6 +22,8 @@ method() {
     set=(--set "seed=$seed" --set "output.dir=$out" --set 'data.val="bank:val"' --set data.val_questions=300)
     for key in "$@"; do set+=(--set "${key//SEED/$seed}"); done
     say "$name-$seed" "$bin/idk-train" "recipes/$recipe.toml" "${set[@]}" --set eval.answer_by=text
+    say "$name-$seed, validation questions" "$bin/idk-eval" "$out/recipe.toml" --set eval.answer_by=text \
+      --set 'data.val=""' --set 'data.test="bank:val"' --out "$out/val"
     say "$name-$seed guided" "$bin/idk-eval" "$out/recipe.toml" --set eval.answer_by=guided --out "$out/guided"
     for share in 0.2 0.3; do
       offset=$("$bin/idk-eval" pick "$out" --set eval.answer_by=guided --refuse $share --json 2>>"$runs/log" |
@@ -39,14 +42,19 @@ say() {
   printf '%s: %s s\n' "$what" $(($(date +%s) - started))
 }
 
-for chosen in "${@:-sft calibrated listwise rl exact}"; do
+for chosen in "${@:-sft sft-own dpo calibrated listwise rl exact sft-sound calibrated-sound calibrated-music calibrated-speech}"; do
   for name in $chosen; do
     case $name in
       sft) method sft all ;;
+      sft-own) method sft-own all 'build.target="own"' ;;
+      dpo) method dpo sound-dpo 'data.tasks=[]' data.train_questions=1600 "dpo.init=$runs/sft-SEED/adapter" ;;
       calibrated) method calibrated calibrated ;;
       listwise) method listwise listwise ;;
       rl) method rl rl "rl.init=$runs/calibrated-SEED/adapter" ;;
       exact) method exact rl rl.exact=true "rl.init=$runs/calibrated-SEED/adapter" ;;
+      sft-sound) method sft-sound sound ;;
+      calibrated-sound | calibrated-music | calibrated-speech)
+        method "$name" calibrated "data.tasks=[\"${name#calibrated-}\"]" ;;
       *) echo "no method $name" >&2; exit 2 ;;
     esac
   done

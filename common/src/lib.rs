@@ -6,7 +6,7 @@
 //! - [`faults`]: failures on purpose, for tests
 //! - [`identity`]: what a stage was made from, compared with what is requested
 //! - [`chat`]: messages, with clips between their texts
-//! - [`json`]: JSON and JSON Lines on top of it
+//! - [`json`]: JSON and JSON Lines on top of it; [`lines`], [`rows`]: files of any size, read in parts
 //! - [`lfs`]: pointers that Git leaves where large files should be
 //! - [`lock`]: one process per run folder; [`owned`]: which files of a folder are the program's own
 //! - [`hash`], [`manifest`]: SHA-256 of bytes, files and folders; folders that can be verified
@@ -35,7 +35,7 @@ pub mod text;
 
 pub use diagnose::{Diagnose, ExitKind};
 pub use error::CommonError;
-pub use files::{faults, fs, hash, json, lfs, lock, manifest, owned, paths};
+pub use files::{faults, fs, hash, json, lfs, lines, lock, manifest, owned, paths, rows};
 pub use identity::{Difference, Identity};
 pub use prefetch::{ITEMS_AHEAD, prefetch};
 pub use problem::{Problem, Problems};

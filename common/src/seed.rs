@@ -74,10 +74,10 @@ impl Rng {
         if n == 0 {
             return 0;
         }
-        let surplus = n.wrapping_neg() % n; // 2^64 mod n
         loop {
             let product = u128::from(self.next_u64()) * u128::from(n);
-            if product as u64 >= surplus {
+            // 2^64 mod n is below n: the slow remainder is rarely needed.
+            if product as u64 >= n || product as u64 >= n.wrapping_neg() % n {
                 return (product >> 64) as usize;
             }
         }

@@ -281,7 +281,7 @@ impl Diagnose for ModelError {
             }
             Self::MelBands { .. } => "compute the spectrogram with the model's own preprocessor_config.json",
             Self::ChatTemplate { .. } => {
-                "it is rendered as transformers renders it; see docs/guide/own-model.md for what it must do"
+                "it is rendered as transformers renders it; see docs/tutorial/own-model.md for what it must do"
             }
             Self::Device { .. } => "use `cpu`, or `cuda`, `cuda:N` or `wgpu` on a machine with a GPU",
             Self::DeviceMissing { hint, .. } => hint,

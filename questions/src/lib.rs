@@ -13,6 +13,7 @@
 
 mod asked;
 mod error;
+mod interner;
 mod judge;
 pub mod metrics;
 mod question;
@@ -24,11 +25,14 @@ mod unanswerable;
 
 pub use asked::AskedQuestion;
 pub use error::QuestionError;
+pub use interner::Interner;
 pub use judge::{Judgement, REFUSAL, Scorer, Verdict, is_refusal, judge, judge_with, normalise};
 pub use question::{
     AnswerMatch, PromptStyle, Question, QuestionSet, Rejection, prompt_text, shuffled, write_questions,
 };
-pub use readers::{DuplicateChoices, ReadOptions, RefusalOption, read_questions, read_questions_with};
+pub use readers::{
+    DuplicateChoices, ReadOptions, RefusalOption, read_questions, read_questions_with, visit_questions,
+};
 pub use unanswerable::{
     MadeUnanswerable, Making, UnanswerableKind, listed as listed_skips, make_unanswerable,
 };

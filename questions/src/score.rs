@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::error::QuestionError;
 use crate::judge::Judgement;
 use crate::judge::{Scorer, judge_with};
-use crate::metrics::{Comparison, compare};
+use crate::metrics::{Clusters, Comparison, compare};
 use crate::question::Question;
 use crate::rows::AnswerRow;
 
@@ -77,11 +77,14 @@ pub fn compare_rows(
 
 /// The cluster of each question: its clips.
 #[must_use]
-pub fn clusters(questions: &[Question]) -> Vec<String> {
-    let name = |question: &Question| {
-        question.audio.iter().map(|clip| clip.to_string_lossy()).collect::<Vec<_>>().join("\n")
-    };
-    questions.iter().map(name).collect()
+pub fn clusters(questions: &[Question]) -> Clusters {
+    Clusters::of(questions.iter().map(cluster))
+}
+
+/// The name of the cluster of a question.
+#[must_use]
+pub fn cluster(question: &Question) -> String {
+    question.audio.iter().map(|clip| clip.to_string_lossy()).collect::<Vec<_>>().join("\n")
 }
 
 fn index<'a>(
@@ -102,7 +105,11 @@ fn index<'a>(
     }
 }
 
-fn judge_row(
+/// Judges one answer, against the options as they were shown where the row has them. `side` names the answer in an error.
+///
+/// # Errors
+/// [`QuestionError::OptionsDiffer`].
+pub fn judge_row(
     scorer: Scorer,
     question: &Question,
     answer: &AnswerRow,

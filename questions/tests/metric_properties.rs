@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use idk_common::seed::Rng;
 use idk_questions::Verdict::{self, Correct, Refused, Wrong};
 use idk_questions::metrics::{
-    Abstention, Comparison, Criterion, auroc, compare, fit_threshold, group_refuser, mcnemar, random_refuser,
-    rgi_interval, risk_coverage, threshold_refuser, within_group_auroc,
+    Abstention, Clusters, Comparison, Criterion, auroc, compare, fit_threshold, group_refuser, mcnemar,
+    random_refuser, rgi_interval, risk_coverage, threshold_refuser, within_group_auroc,
 };
 
 /// Answers of a base model and a method to questions with clips, groups and confidences.
@@ -51,7 +51,7 @@ impl Case {
     }
 
     fn comparison(&self) -> Comparison {
-        compare(&self.before, &self.after, Some(&self.clips), 3, 40).unwrap()
+        compare(&self.before, &self.after, Some(&Clusters::of(&self.clips)), 3, 40).unwrap()
     }
 
     /// Every metric, and for the rules the ids that they refuse.
@@ -170,8 +170,8 @@ fn covered(runs: usize, clips: usize, questions: usize, clustered: bool) -> f64 
                 names.push(format!("clip{clip}"));
             }
         }
-        let clusters = clustered.then_some(names.as_slice());
-        let [low, high] = rgi_interval(&before, &after, clusters, run as u64, 400).unwrap();
+        let clusters = clustered.then(|| Clusters::of(&names));
+        let [low, high] = rgi_interval(&before, &after, clusters.as_ref(), run as u64, 400).unwrap();
         holds += usize::from(low <= truth && truth <= high);
     }
     holds as f64 / runs as f64
@@ -203,7 +203,8 @@ fn abstention_holds_to_its_formulas_and_depends_on_no_order() {
         let pairs = case.after.iter().zip(&answerable);
         let replies: Vec<Verdict> =
             pairs.map(|(&it, &has)| if it == Correct && !has { Wrong } else { it }).collect();
-        let found = Abstention::of(&answerable, &replies, Some(&case.clips), 3, 40).unwrap();
+        let clusters = Clusters::of(&case.clips);
+        let found = Abstention::of(&answerable, &replies, Some(&clusters), 3, 40).unwrap();
         let count = |keep: &dyn Fn(bool, Verdict) -> bool| {
             answerable.iter().zip(&replies).filter(|&(&has, &it)| keep(has, it)).count()
         };
@@ -235,7 +236,7 @@ fn abstention_holds_to_its_formulas_and_depends_on_no_order() {
         let order = rng.permutation(n);
         let permuted: Vec<Verdict> = order.iter().map(|&at| replies[at]).collect();
         let flags: Vec<bool> = order.iter().map(|&at| answerable[at]).collect();
-        let clips: Vec<String> = order.iter().map(|&at| case.clips[at].clone()).collect();
+        let clips = clusters.of_places(order.iter().copied());
         assert_eq!(Abstention::of(&flags, &permuted, Some(&clips), 3, 40).unwrap(), found);
     }
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use idk_common::RunDir;
+use idk_common::paths::find;
 
 use crate::recipe::Recipe;
 use crate::run::RunError;
@@ -23,10 +24,10 @@ pub(super) use exit_codes;
 /// What replaces keys of a recipe.
 #[derive(Args, Clone, Debug, Default)]
 pub(super) struct Overrides {
-    /// Overrides a key of the recipe, e.g. `--set train.learning_rate=5e-4`; may be given again
+    /// Override a key of the recipe, e.g. `--set train.learning_rate=5e-4`; repeatable
     #[arg(long = "set", value_name = "SECTION.KEY=VALUE")]
     set: Vec<String>,
-    /// Where to compute: cpu, cuda, cuda:N or wgpu; wins over `device` in [model]
+    /// Device to compute on: cpu, cuda, cuda:N or wgpu; overrides `device` in [model]
     #[arg(long)]
     device: Option<String>,
 }
@@ -47,7 +48,7 @@ impl Overrides {
 /// Options of what reads a recipe.
 #[derive(Args, Clone, Debug, Default)]
 pub(super) struct RecipeArgs {
-    /// The recipe, a TOML file
+    /// Recipe, a TOML file
     pub(super) recipe: Option<PathBuf>,
     #[command(flatten)]
     pub(super) overrides: Overrides,
@@ -57,10 +58,10 @@ impl RecipeArgs {
     /// Reads the recipe with its overrides.
     ///
     /// # Errors
-    /// [`RunError::Usage`] if none is named; every mistake of the recipe at once.
+    /// [`RunError::NoRecipe`] if none is named; every mistake of the recipe at once.
     pub(super) fn load(&self) -> Result<Recipe, Failure> {
         if self.recipe.is_none() {
-            return Err(RunError::usage("no recipe given; try `recipes/sound.toml`").into());
+            return Err(RunError::NoRecipe.into());
         }
         self.load_or_default()
     }
@@ -72,7 +73,8 @@ impl RecipeArgs {
     pub(super) fn load_or_default(&self) -> Result<Recipe, Failure> {
         let overrides = self.overrides.assignments();
         Ok(match &self.recipe {
-            Some(path) => Recipe::load(path, &overrides)?,
+            // An installed program finds the shipped recipes from any folder.
+            Some(path) => Recipe::load(&find(path, None), &overrides)?,
             None => Recipe::parse("", Path::new("(defaults)"), &overrides)?,
         })
     }
@@ -87,7 +89,7 @@ impl RecipeArgs {
 /// Options of what reads a finished run.
 #[derive(Args, Clone, Debug)]
 pub(super) struct RunArgs {
-    /// The recipe, or the folder of a finished run
+    /// Recipe, or the folder of a finished run
     recipe: PathBuf,
     #[command(flatten)]
     pub(super) overrides: Overrides,
@@ -110,7 +112,7 @@ impl RunArgs {
 pub(super) fn load_recipe_or_run(path: &Path, overrides: &Overrides) -> Result<Recipe, Failure> {
     let overrides = overrides.assignments();
     if !path.is_dir() {
-        return Ok(Recipe::load(path, &overrides)?);
+        return Ok(Recipe::load(&find(path, None), &overrides)?);
     }
     let mut recipe = Recipe::load(&RunDir::new(path).recipe(), &overrides)?;
     // It may have been moved.

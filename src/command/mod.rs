@@ -3,4 +3,5 @@
 mod args;
 pub(crate) mod build;
 pub(crate) mod eval;
+mod shell;
 pub(crate) mod train;

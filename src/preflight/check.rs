@@ -192,34 +192,36 @@ impl Checked {
             Look::Full => 1,
             Look::Quick => found.clips.len().div_ceil(OPENED_QUICKLY).max(1),
         };
-        let looked_at: Vec<&(String, Vec<PathBuf>)> = found.clips.iter().step_by(stride).collect();
-        let distinct: BTreeSet<&PathBuf> = looked_at.iter().flat_map(|(_, clips)| clips).collect();
-        let open = |path: &PathBuf| -> Option<AudioError> {
-            match load_window(path, rate_hz, 0) {
+        let clips = &found.clips;
+        let looked_at = || (0..clips.len()).step_by(stride);
+        let open = |path: PathBuf| -> Option<AudioError> {
+            match load_window(&path, rate_hz, 0) {
                 Err(error) => Some(error),
                 Ok(recording) if recording.total_samples < needed => {
                     let samples = recording.total_samples;
-                    Some(AudioError::TooShort { path: path.clone(), samples, needed })
+                    Some(AudioError::TooShort { path, samples, needed })
                 }
                 Ok(_) => None,
             }
         };
-        let distinct: Vec<&PathBuf> = distinct.into_iter().collect();
-        let errors: Vec<_> = distinct.par_iter().filter_map(|path| Some((*path, open(path)?))).collect();
-        let errors: BTreeMap<&PathBuf, AudioError> = errors.into_iter().collect();
-        let opened = looked_at.len();
+        let distinct: BTreeSet<u32> = looked_at().flat_map(|place| clips.of(place)).copied().collect();
+        let distinct: Vec<u32> = distinct.into_iter().collect();
+        let errors = distinct.par_iter().filter_map(|&clip| Some((clip, open(clips.path(clip))?)));
+        let errors: BTreeMap<u32, AudioError> = errors.collect();
+        let opened = looked_at().count();
         let mut rejected = Vec::new();
-        for (id, clips) in looked_at {
-            let Some((path, error)) = clips.iter().find_map(|clip| errors.get_key_value(clip)) else {
+        for place in looked_at() {
+            let Some((&clip, error)) = clips.of(place).iter().find_map(|clip| errors.get_key_value(clip))
+            else {
                 continue;
             };
             if !error.is_about_the_file() {
-                let what = format!("{}: {error}", path.display());
+                let what = format!("{}: {error}", clips.path(clip).display());
                 self.problems.push((Problem::new(set.key(), what), ExitKind::Io));
                 return;
             }
             let (reason, detail) = (error.reason().to_owned(), error.to_string());
-            rejected.push(Rejection { id: id.clone(), line: 0, reason, detail });
+            rejected.push(Rejection { id: clips.id(place).to_owned(), line: 0, reason, detail });
         }
         found.questions -= rejected.len();
         if look == Look::Quick && opened < found.clips.len() {

@@ -133,6 +133,9 @@ pub(crate) enum RunError {
         /// The hash that the run has noted.
         expected: String,
     },
+    /// The command line names no recipe.
+    #[error("no recipe given")]
+    NoRecipe,
     /// The command line asks for what does not go together.
     #[error("{what}")]
     Usage {
@@ -175,12 +178,17 @@ impl Diagnose for RunError {
             Self::Interrupted { .. } | Self::SamplingStopped { .. } => ExitKind::Terminated,
             Self::NoParts { .. } | Self::NoBase { .. } => ExitKind::MissingInput,
             Self::Problems { kind, .. } => *kind,
-            Self::Source { .. } | Self::Usage { .. } => ExitKind::Usage,
+            Self::Source { .. } | Self::NoRecipe | Self::Usage { .. } => ExitKind::Usage,
         }
     }
 
     fn hint(&self) -> Option<String> {
         match self {
+            Self::NoRecipe => Some(
+                "start with `idk-train recipes/sound.toml`, which trains and tests the embedded model in two minutes; \
+                 `idk-train --list` prints every recipe"
+                    .to_owned(),
+            ),
             Self::OtherRun { can_be_allowed: true, .. } => Some(
                 "give `--allow-change KEY` for each of these to resume with the new values, choose another folder with \
                  `--set output.dir=DIR`, or `--fresh` to move this one aside"

@@ -1,5 +1,6 @@
 //! Where questions come from: a file, or a split of the bank rendered into the run folder.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use idk_questions::{Question, QuestionSet, ReadOptions, read_questions_with, reason};
@@ -89,9 +90,10 @@ pub(crate) fn load(
         }
         None => PathBuf::from(spec),
     };
-    let mut read = read_file(&path, data)?;
+    let mut read = read_questions_with(&path, &read_options(data))?;
     let in_file = read.questions.len();
-    filter(&mut read, data, set);
+    let mut filter = Filter::new(data, set);
+    read.questions.retain(|question| filter.keeps(question));
     if read.questions.len() < in_file {
         check_whole_file(&mut read, in_file, &path, max_rejected_share)?;
     }
@@ -104,28 +106,41 @@ pub(crate) fn load(
     Ok(LoadedQuestions { set: read, path })
 }
 
-pub(crate) fn read_file(path: &Path, data: &DataSection) -> Result<QuestionSet, Failure> {
-    let options = ReadOptions {
+/// How the recipe reads question files.
+pub(crate) fn read_options(data: &DataSection) -> ReadOptions {
+    ReadOptions {
         duplicate_choices: data.duplicate_choices,
         min_annotators: data.min_annotators,
         refusal_option: data.refusal_option,
         ..ReadOptions::default()
-    };
-    Ok(read_questions_with(path, &options)?)
+    }
 }
 
-/// Keeps the tasks and the number of questions that the recipe asks for. What is chosen or fitted on val is about questions
-/// that have a right answer, so the others are left out of it.
-pub(crate) fn filter(read: &mut QuestionSet, data: &DataSection, set: Set) {
-    let tasks = set.tasks(data);
-    if !tasks.is_empty() {
-        read.questions.retain(|question| tasks.contains(&question.task));
+/// Which questions of a file a set has: those of the tasks, and as many, as the recipe asks for. What is chosen or fitted on val
+/// is about questions that have a right answer, so the others are left out of it.
+pub(crate) struct Filter<'a> {
+    set: Set,
+    tasks: &'a [String],
+    limit_per_task: Option<usize>,
+    kept: BTreeMap<String, usize>,
+}
+
+impl<'a> Filter<'a> {
+    pub(crate) fn new(data: &'a DataSection, set: Set) -> Self {
+        let (tasks, limit_per_task) = (set.tasks(data), data.limit_per_task);
+        Self { set, tasks, limit_per_task, kept: BTreeMap::new() }
     }
-    if set == Set::Val {
-        read.questions.retain(Question::is_answerable);
-    }
-    if let Some(limit) = data.limit_per_task {
-        keep_first_of_each_task(read, limit);
+
+    /// Whether the set has the next question of the file.
+    pub(crate) fn keeps(&mut self, question: &Question) -> bool {
+        let is_of_task = self.tasks.is_empty() || self.tasks.contains(&question.task);
+        if !is_of_task || (self.set == Set::Val && !question.is_answerable()) {
+            return false;
+        }
+        let Some(limit) = self.limit_per_task else { return true };
+        let kept = self.kept.entry(question.task.clone()).or_default();
+        *kept += 1;
+        *kept <= limit
     }
 }
 
@@ -192,15 +207,6 @@ pub(crate) fn identity(before: &DataSection, now: &DataSection) -> (DataSection,
         ..data.clone()
     };
     (strip(before), strip(now))
-}
-
-fn keep_first_of_each_task(set: &mut QuestionSet, limit: usize) {
-    let mut seen = std::collections::BTreeMap::<String, usize>::new();
-    set.questions.retain(|question| {
-        let count = seen.entry(question.task.clone()).or_default();
-        *count += 1;
-        *count <= limit
-    });
 }
 
 /// The data section and the set that something is picked on: `val` of [data], else the bank's own where the test set is

@@ -5,9 +5,10 @@ use std::path::Path;
 use idk_common::text::display_path;
 use idk_dataset_builder::{
     BuildConfig, BuildError, BuildInputs, Control, DatasetManifest, MANIFEST_FILE, PartReport, Provenance,
-    Sampled, SampledModel, SamplingPart, read_manifest, relabel, remove_shards, verify,
+    Sampled, SampledModel, SamplingPart, partial_sampling, read_manifest, relabel, remove_shards, verify,
 };
 
+use super::NEW;
 use super::sampling::sampling;
 use crate::run::questions::{self, LoadedQuestions, Set};
 use crate::run::same_run::check_dataset;
@@ -38,6 +39,19 @@ pub(crate) fn complete(run: &Run<'_>) -> Result<DatasetManifest, Failure> {
         })?;
     }
     Ok(read_manifest(&out)?)
+}
+
+/// What of the dataset in `out` can be reused, in words.
+pub(crate) fn progress_of(out: &Path) -> &'static str {
+    if out.join(MANIFEST_FILE).is_file() {
+        "is complete"
+    } else if Sampled::is_in(out) {
+        "reuses all samples"
+    } else if matches!(partial_sampling(out), Ok(Some(_))) {
+        "reuses the samples that are complete"
+    } else {
+        NEW
+    }
 }
 
 /// Samples one part of the training questions.

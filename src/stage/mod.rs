@@ -30,8 +30,11 @@ use model_card::{CARD_FILE, ModelCard};
 /// # Errors
 /// Whatever stops a stage; what was written before stays, and the same recipe resumes there.
 pub(crate) fn all(run: &Run<'_>) -> Result<(TrainReport, Results), Failure> {
+    announce(1, "the dataset", dataset::progress_of(&run.dir.dataset()));
     let dataset = dataset::complete(run)?;
     say(&dataset::describe(&dataset, &run.dir.dataset()));
+    let step = idk_trainer::load_newest(&run.dir)?.map(|found| format!("reuses step {}", found.state.step));
+    announce(2, "training", step.as_deref().unwrap_or(NEW));
     let report = training::train_adapter(run)?;
     idk_evaluator::write_curves(&run.dir.root, &run.dir.curves())?;
     // What is measured on an adapter that was there before stays on its card.
@@ -41,11 +44,23 @@ pub(crate) fn all(run: &Run<'_>) -> Result<(TrainReport, Results), Failure> {
     }
     // The evaluation hears other recordings than the training.
     run.model.features.clear_if_full();
+    let answered = idk_evaluator::results_file(&run.dir.eval()).is_file();
+    announce(3, "the evaluation", if answered { "reuses stored answers" } else { NEW });
     let results = evaluate::results_of_run(run)?;
     write_card(run, &dataset, &report, Some(&results))?;
     let counts = run.model.features.counts();
     say(&format!("audio     {} recordings decoded, {} encoded", counts.decoded, counts.encoded));
     Ok((report, results))
+}
+
+/// Of a stage that reuses nothing.
+const NEW: &str = "starts";
+
+/// Says which stage comes, and what it reuses.
+fn announce(stage: usize, what: &str, state: &str) {
+    /// Dataset, training, evaluation.
+    const STAGES: usize = 3;
+    say(&format!("stage     {stage} of {STAGES}: {what} {state}"));
 }
 
 /// One run of an experiment of several: every stage, with the clips rendered into `questions`.

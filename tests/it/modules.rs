@@ -23,6 +23,7 @@ const ORDER: [(&str, &[&str]); 10] = [
         "questions",
         &[
             "error",
+            "interner",
             "question",
             "judge",
             "metrics",

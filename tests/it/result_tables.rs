@@ -14,7 +14,8 @@ use idk_common::fs::write_atomic;
 use idk_common::json::{read_json, write_json};
 use idk_evaluator::{Results, tables};
 
-/// Where tables stand, between `<!-- tables of NAME -->` or `<!-- table N of NAME -->` and `<!-- end -->`.
+/// Pages with tables, between `<!-- tables of NAME -->`, `<!-- table N of NAME -->` or `<!-- table brief of NAME -->` and
+/// `<!-- end -->`.
 const PAGES: [&str; 2] = ["README.md", "docs/guide/results.md"];
 
 const START: &str = "<!-- table";
@@ -65,10 +66,34 @@ fn block(what: &str, stored: &BTreeMap<String, Results>) -> String {
         // The heading of the page says whose it is.
         return text.split_once("\n\n").unwrap().1.trim_end().to_owned();
     }
-    let number: usize = number.trim().parse().unwrap();
     let parts = text.split("\n\n").filter(|part| part.trim_start().starts_with('|'));
-    let of_number = parts.map(|part| part.lines().filter(|line| line.starts_with('|'))).nth(number - 1);
-    of_number.unwrap().collect::<Vec<_>>().join("\n")
+    let tables: Vec<String> = parts
+        .map(|part| part.lines().filter(|line| line.starts_with('|')).collect::<Vec<_>>().join("\n"))
+        .collect();
+    match number.trim() {
+        "brief" => brief(&tables[0], &tables[1]),
+        number => tables[number.parse::<usize>().unwrap() - 1].clone(),
+    }
+}
+
+/// Four columns for a reader who is new to all of them: the first table's task, accuracy, refusals and RGI, and the RGI of the
+/// one-pass rule from the second table's rows over all answers.
+fn brief(metrics: &str, rules: &str) -> String {
+    let cells = |line: &str| line.split('|').map(|cell| cell.trim().to_owned()).collect::<Vec<_>>();
+    let rules: BTreeMap<String, String> = rules
+        .lines()
+        .map(&cells)
+        .filter(|row| row[2] == "all")
+        .map(|row| (row[1].clone(), row[7].clone()))
+        .collect();
+    let mut lines = vec![
+        "| test questions | right answers, % | refused, % | RGI [95 %] | RGI of one-pass |".to_owned(),
+        "|---|---:|---:|---:|---:|".to_owned(),
+    ];
+    for row in metrics.lines().skip(2).map(cells) {
+        lines.push(format!("| {} | {} | {} | {} | {} |", row[1], row[2], row[5], row[8], rules[&row[1]]));
+    }
+    lines.join("\n")
 }
 
 /// A page with all of its tables made again.
@@ -112,7 +137,7 @@ fn a_table_that_was_edited_by_hand_is_seen() {
     let right = page(&block(" 1 of sound", &stored));
     assert_eq!(renewed(&right, &stored), right);
     assert_eq!(renewed(&page("| an old table |"), &stored), right);
-    for table in [" 1 of sound", " 2 of sound", " 3 of sound"] {
+    for table in [" 1 of sound", " 2 of sound", " 3 of sound", " brief of sound"] {
         let lines = block(table, &stored);
         assert!(lines.lines().count() > 5 && lines.lines().all(|line| line.starts_with('|')), "{lines}");
     }

@@ -1,9 +1,7 @@
 //! JSON and JSON Lines files, written atomically and read with errors that name file and line.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
 use std::marker::PhantomData;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -11,7 +9,7 @@ use serde::de::DeserializeOwned;
 use crate::error::CommonError;
 use crate::fs::{self, AtomicFile};
 use crate::lfs::{LFS_POINTER, is_lfs_pointer};
-use crate::limits::MAX_LINE_BYTES;
+use crate::lines::LineReader;
 
 /// Writes `value` as indented JSON with a newline at the end.
 ///
@@ -173,14 +171,10 @@ impl JsonlWriter {
 
 /// A JSON Lines file that is read row by row, one line in memory at a time; blank lines are skipped.
 ///
-/// Each item is a row or [`CommonError::Json`] with line and column; [`CommonError::TooLarge`] for a line above
-/// [`MAX_LINE_BYTES`]; [`CommonError::Io`].
+/// Each item is a row or [`CommonError::Json`] with line and column, or an error of [`LineReader`].
 #[derive(Debug)]
 pub struct JsonlReader<T> {
-    path: PathBuf,
-    file: BufReader<File>,
-    buffer: Vec<u8>,
-    line: usize,
+    lines: LineReader,
     row: PhantomData<fn() -> T>,
 }
 
@@ -190,21 +184,19 @@ impl<T: DeserializeOwned> JsonlReader<T> {
     /// # Errors
     /// Those of [`fs::open`].
     pub fn open(path: &Path) -> Result<Self, CommonError> {
-        let (file, _) = fs::open(path)?;
-        let file = BufReader::with_capacity(1 << 18, file);
-        Ok(Self { path: path.to_path_buf(), file, buffer: Vec::new(), line: 0, row: PhantomData })
+        Ok(Self { lines: LineReader::open(path)?, row: PhantomData })
     }
 
     /// The file.
     #[must_use]
     pub fn path(&self) -> &Path {
-        &self.path
+        self.lines.path()
     }
 
     /// Number of the line that was read last, from 1.
     #[must_use]
     pub fn line(&self) -> usize {
-        self.line
+        self.lines.line()
     }
 
     /// The next row; `None` at the end of the file.
@@ -212,34 +204,8 @@ impl<T: DeserializeOwned> JsonlReader<T> {
     /// # Errors
     /// See the type.
     pub fn next_row(&mut self) -> Result<Option<T>, CommonError> {
-        loop {
-            self.buffer.clear();
-            let count = (&mut self.file)
-                .take(MAX_LINE_BYTES + 1)
-                .read_until(b'\n', &mut self.buffer)
-                .map_err(CommonError::io("read", &self.path))?;
-            if count == 0 {
-                return Ok(None);
-            }
-            self.line += 1;
-            if count as u64 > MAX_LINE_BYTES {
-                let (found, limit) = (count as u64, MAX_LINE_BYTES);
-                return Err(CommonError::TooLarge {
-                    path: self.path.clone(),
-                    found,
-                    limit,
-                    unit: "bytes in a line",
-                });
-            }
-            let mut text = self.buffer.as_slice();
-            if self.line == 1 {
-                text = text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(text);
-            }
-            if !text.trim_ascii().is_empty() {
-                let row = parse_row(text).map_err(|error| json_error(&self.path, self.line, &error))?;
-                return Ok(Some(row));
-            }
-        }
+        let Some(parsed) = self.lines.next_line()?.map(parse_row) else { return Ok(None) };
+        parsed.map(Some).map_err(|error| json_error(self.path(), self.line(), &error))
     }
 }
 
@@ -267,12 +233,23 @@ pub fn read_jsonl<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>, CommonErro
     Ok(rows)
 }
 
-fn json_error(path: &Path, line: usize, error: &serde_json::Error) -> CommonError {
+/// The error for text of the file `path` that is not JSON, at `line`.
+#[must_use]
+pub fn json_error(path: &Path, line: usize, error: &serde_json::Error) -> CommonError {
+    CommonError::Json {
+        path: path.to_path_buf(),
+        line,
+        column: error.column(),
+        message: plain_message(error),
+    }
+}
+
+/// What the parser reports, without its own position, which in JSON Lines is always line 1.
+#[must_use]
+pub fn plain_message(error: &serde_json::Error) -> String {
     let text = error.to_string();
-    // The parser ends its message with its own position, which in JSON Lines is always line 1.
     let position = format!(" at line {} column {}", error.line(), error.column());
-    let message = text.strip_suffix(&position).unwrap_or(&text).to_owned();
-    CommonError::Json { path: path.to_path_buf(), line, column: error.column(), message }
+    text.strip_suffix(&position).unwrap_or(&text).to_owned()
 }
 
 #[cfg(test)]
@@ -282,6 +259,7 @@ mod tests {
     use serde::Deserialize;
 
     use super::*;
+    use crate::limits::MAX_LINE_BYTES;
 
     #[derive(Debug, PartialEq, Serialize, Deserialize)]
     struct Row {

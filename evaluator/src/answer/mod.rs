@@ -2,6 +2,7 @@
 
 pub(crate) mod answers_file;
 pub(crate) mod ask;
+pub(crate) mod columns;
 pub(crate) mod key;
 pub(crate) mod options;
 pub(crate) mod prepare;

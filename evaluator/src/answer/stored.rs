@@ -4,31 +4,38 @@
 
 use std::path::Path;
 
-use idk_common::fs::read_to_string;
+use idk_common::json::{json_error, parse_row};
+use idk_common::rows::{JsonRows, RowsFile};
 use idk_common::text::{ellipsis, terminal_safe};
 use idk_questions::rows::AnswerRow;
-use idk_questions::{Question, QuestionSet};
+use rayon::prelude::*;
 use serde_json::{Map, Value};
 
+use crate::answer::columns::QuestionColumns;
 use crate::error::EvalError;
 
-/// Reads the answers of a file: one JSON object a line, or a JSON array of objects.
+/// Reads the answers of a file, one JSON object a line or a JSON array of objects, and makes something `of` each, in parallel;
+/// `take` gets what was made in the order of the file.
 ///
-/// `set` is the question set that they answer: rows of lmms-eval may name a question only by its place in it.
+/// `set` are the questions that they answer: rows of lmms-eval may name a question only by its place among them.
 ///
 /// # Errors
-/// [`EvalError::Common`] for a file that cannot be read, with the line; [`EvalError::AnswerRow`].
-pub fn read_answers(path: &Path, set: &QuestionSet) -> Result<Vec<AnswerRow>, EvalError> {
-    let text = read_to_string(path)?;
-    let text = text.trim_start_matches('\u{feff}');
-    let rows: Vec<(String, Value)> = if text.trim_start().starts_with('[') {
-        let rows: Vec<Value> = idk_common::json::parse_rows(path, text)?;
-        rows.into_iter().enumerate().map(|(index, row)| (format!("item {}", index + 1), row)).collect()
-    } else {
-        numbered_lines(path)?
+/// [`EvalError::Common`] for a file that cannot be read, with the line; [`EvalError::AnswerRow`]. What was taken before an
+/// error does not count.
+pub(crate) fn visit_answers<T: Send>(
+    path: &Path,
+    set: &QuestionColumns,
+    of: impl Fn(AnswerRow) -> T + Sync,
+    mut take: impl FnMut(T),
+) -> Result<(), EvalError> {
+    let rows = match RowsFile::open(path)? {
+        RowsFile::Rows(rows) => rows,
+        RowsFile::Text(_) => JsonRows::of_lines(path)?,
     };
-    let read = |(place, value): (String, Value)| {
-        let wrong = |what: String| EvalError::AnswerRow { path: path.to_owned(), place, what };
+    let read = |(number, row): (usize, &str)| {
+        let wrong =
+            |what: String| EvalError::AnswerRow { path: path.to_owned(), place: rows.place(number), what };
+        let value = parse_row(row.as_bytes()).map_err(|error| json_error(path, number, &error))?;
         let Value::Object(object) = value else {
             return Err(wrong("an answer is a JSON object".to_owned()));
         };
@@ -37,18 +44,15 @@ pub fn read_answers(path: &Path, set: &QuestionSet) -> Result<Vec<AnswerRow>, Ev
         } else {
             plain_row(object)
         };
-        answer.map_err(wrong)
+        answer.map(&of).map_err(wrong)
     };
-    rows.into_iter().map(read).collect()
-}
-
-/// The JSON values of a file with their line numbers.
-fn numbered_lines(path: &Path) -> Result<Vec<(String, Value)>, EvalError> {
-    let text = read_to_string(path)?;
-    // The whole file is parsed first, for an error that names line and column.
-    let values: Vec<Value> = idk_common::json::read_jsonl(path)?;
-    let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
-    Ok(lines.map(|(index, _)| format!("line {}", index + 1)).zip(values).collect())
+    for batch in rows.batches()? {
+        let read: Vec<Result<T, EvalError>> = batch?.rows().into_par_iter().map(read).collect();
+        for made in read {
+            take(made?);
+        }
+    }
+    Ok(())
 }
 
 /// A row of this program, or of a submission to MMAU.
@@ -69,12 +73,12 @@ fn plain_row(mut object: Map<String, Value>) -> Result<AnswerRow, String> {
 }
 
 /// A row of lmms-eval's samples (`--log_samples`). What the model said is judged, not what lmms-eval made of it.
-fn lmms_eval_row(object: &Map<String, Value>, set: &QuestionSet) -> Result<AnswerRow, String> {
+fn lmms_eval_row(object: &Map<String, Value>, set: &QuestionColumns) -> Result<AnswerRow, String> {
     let said = ["filtered_resps", "resps"].into_iter().find_map(|key| first_text(object.get(key)?));
     let text = said.ok_or("`filtered_resps` holds no text")?.to_owned();
     let id = match id_inside(object) {
         Some(id) => id,
-        None => id_by_place(object, set)?.id.clone(),
+        None => id_by_place(object, set)?,
     };
     Ok(AnswerRow { id, text, ..AnswerRow::default() })
 }
@@ -99,8 +103,8 @@ fn id_inside(object: &Map<String, Value>) -> Option<String> {
     }
 }
 
-/// The question at the place `doc_id`, counted from 0 over the whole question file.
-fn id_by_place<'a>(object: &Map<String, Value>, set: &'a QuestionSet) -> Result<&'a Question, String> {
+/// The id of the question at the place `doc_id`, counted from 0 over the whole question file.
+fn id_by_place(object: &Map<String, Value>, set: &QuestionColumns) -> Result<String, String> {
     let shown = |value: &Value| terminal_safe(&ellipsis(&value.to_string(), 40));
     let value = object.get("doc_id").ok_or("has neither `doc.id`, `submission.id` nor `doc_id`")?;
     if !set.rejected.is_empty() {
@@ -110,29 +114,34 @@ fn id_by_place<'a>(object: &Map<String, Value>, set: &'a QuestionSet) -> Result<
         ));
     }
     let place = value.as_u64().and_then(|place| usize::try_from(place).ok());
-    place.and_then(|place| set.questions.get(place)).ok_or_else(|| {
-        format!("`doc_id` {} is not the place of a question; there are {}", shown(value), set.questions.len())
+    place.filter(|&place| place < set.len()).map(|place| set.id(place).to_owned()).ok_or_else(|| {
+        format!("`doc_id` {} is not the place of a question; there are {}", shown(value), set.len())
     })
 }
 
 #[cfg(test)]
 mod tests {
     use idk_common::fs::write_atomic;
-    use idk_questions::Rejection;
+    use idk_questions::{Question, Rejection};
     use serde_json::json;
 
     use super::*;
 
-    fn set() -> QuestionSet {
-        let question = |id: &str| Question { id: id.to_owned(), ..Question::default() };
-        QuestionSet { questions: vec![question("a"), question("b")], rejected: Vec::new() }
+    fn set() -> QuestionColumns {
+        let mut set = QuestionColumns::default();
+        for id in ["a", "b"] {
+            set.push(&Question { id: id.to_owned(), ..Question::default() });
+        }
+        set
     }
 
-    fn read(text: &str, set: &QuestionSet) -> Result<Vec<(String, String)>, EvalError> {
+    fn read(text: &str, set: &QuestionColumns) -> Result<Vec<(String, String)>, EvalError> {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("answers");
         write_atomic(&path, text.as_bytes()).unwrap();
-        Ok(read_answers(&path, set)?.into_iter().map(|row| (row.id, row.text)).collect())
+        let mut rows = Vec::new();
+        visit_answers(&path, set, |row| (row.id, row.text), |row| rows.push(row))?;
+        Ok(rows)
     }
 
     fn pairs(rows: [(&str, &str); 2]) -> Vec<(String, String)> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use idk_questions::metrics::{Abstention, Comparison, Proportion, compare, refusals_as_right};
+use idk_questions::metrics::{Abstention, Clusters, Comparison, Proportion, compare, refusals_as_right};
 use idk_questions::score::clusters;
 use idk_questions::{Judgement, Question, QuestionError, Verdict};
 use serde::{Deserialize, Serialize};
@@ -46,42 +46,60 @@ pub struct AbstentionResult {
 /// question has a right answer.
 ///
 /// # Errors
-/// [`QuestionError::LengthMismatch`] for replies that are not as many as the questions.
+/// As [`abstention_by_kind`].
 pub(crate) fn abstention_results(
     questions: &[Question],
     replies: &[(&str, Vec<Judgement>)],
     seed: u64,
     draws: usize,
 ) -> Result<Option<AbstentionResults>, QuestionError> {
+    let kinds: Vec<Option<&str>> =
+        questions.iter().map(|question| question.unanswerable.as_deref()).collect();
+    abstention_by_kind(&kinds, &clusters(questions), replies, seed, draws)
+}
+
+/// The same for questions of which only the kind (`None` with a right answer) and the clusters are known.
+///
+/// # Errors
+/// [`QuestionError::LengthMismatch`] for replies that are not as many as the questions.
+pub(crate) fn abstention_by_kind(
+    kind_of: &[Option<&str>],
+    clusters: &Clusters,
+    replies: &[(&str, Vec<Judgement>)],
+    seed: u64,
+    draws: usize,
+) -> Result<Option<AbstentionResults>, QuestionError> {
     let mut kinds: BTreeMap<String, usize> = BTreeMap::new();
-    for kind in questions.iter().filter_map(|question| question.unanswerable.clone()) {
-        *kinds.entry(kind).or_default() += 1;
+    for kind in kind_of.iter().flatten() {
+        match kinds.get_mut(*kind) {
+            Some(count) => *count += 1,
+            None => drop(kinds.insert((*kind).to_owned(), 1)),
+        }
     }
     if kinds.is_empty() {
         return Ok(None);
     }
-    let is_answerable: Vec<bool> = questions.iter().map(Question::is_answerable).collect();
-    let clusters = clusters(questions);
+    let is_answerable: Vec<bool> = kind_of.iter().map(Option::is_none).collect();
     let as_right = |judgements: &[Judgement]| refusals_as_right(&is_answerable, judgements);
     let mut results = Vec::new();
     for (place, (name, judgements)) in replies.iter().enumerate() {
-        let metrics = Abstention::of(&is_answerable, judgements, Some(&clusters), seed, draws)?;
+        let metrics = Abstention::of(&is_answerable, judgements, Some(clusters), seed, draws)?;
         let all = match replies.first() {
             Some((_, base)) if place > 0 => {
-                Some(compare(&as_right(base), &as_right(judgements), Some(&clusters), seed, draws)?)
+                Some(compare(&as_right(base), &as_right(judgements), Some(clusters), seed, draws)?)
             }
             _ => None,
         };
-        let counts = is_conditional(questions, judgements);
+        let counts = is_conditional(kind_of, clusters, judgements);
         let of_kinds = |counts: &dyn Fn(usize) -> bool| -> BTreeMap<String, Proportion> {
-            let of_kind = |kind: &String| (kind.clone(), refused(questions, judgements, Some(kind), counts));
+            let of_kind = |kind: &String| (kind.clone(), refused(kind_of, judgements, Some(kind), counts));
             kinds.keys().map(of_kind).collect()
         };
         results.push(AbstentionResult {
             name: (*name).to_owned(),
             metrics,
             kinds: of_kinds(&|_| true),
-            conditional: refused(questions, judgements, None, &|place| counts[place]),
+            conditional: refused(kind_of, judgements, None, &|place| counts[place]),
             conditional_kinds: of_kinds(&|place| counts[place]),
             all,
         });
@@ -91,17 +109,15 @@ pub(crate) fn abstention_results(
 
 /// The refused ones of the questions without a right answer, of one kind or of all, as far as their place `counts`.
 fn refused(
-    questions: &[Question],
+    kind_of: &[Option<&str>],
     judgements: &[Judgement],
     kind: Option<&str>,
     counts: &dyn Fn(usize) -> bool,
 ) -> Proportion {
-    let is_asked = |(place, question): (usize, &Question)| match (&question.unanswerable, kind) {
-        (None, _) => false,
-        (Some(found), Some(kind)) => found == kind && counts(place),
-        (Some(_), None) => counts(place),
+    let is_asked = |(place, found): (usize, &Option<&str>)| {
+        found.is_some_and(|found| kind.is_none_or(|kind| kind == found)) && counts(place)
     };
-    let asked: Vec<bool> = questions.iter().enumerate().map(is_asked).collect();
+    let asked: Vec<bool> = kind_of.iter().enumerate().map(is_asked).collect();
     let of_those = || judgements.iter().zip(&asked).filter(|(_, is_asked)| **is_asked);
     let is_refused = |(judgement, _): &(&Judgement, &bool)| judgement.verdict == Verdict::Refused;
     Proportion::new(of_those().filter(is_refused).count(), of_those().count())

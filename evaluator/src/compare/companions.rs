@@ -3,23 +3,27 @@
 
 use std::collections::BTreeMap;
 
-use idk_questions::score::clusters;
-use idk_questions::{Judgement, Question, Verdict};
+use idk_questions::metrics::Clusters;
+use idk_questions::{Judgement, Verdict};
 
 /// For each question whether it has no right answer while all questions about the same clips that have one, at least one, are
-/// answered correctly. `judgements`: of the same questions. A question without a clip never counts.
-pub(crate) fn is_conditional(questions: &[Question], judgements: &[Judgement]) -> Vec<bool> {
-    let clips = clusters(questions);
-    let mut understood: BTreeMap<&str, bool> = BTreeMap::new();
-    for ((question, clips), judgement) in questions.iter().zip(&clips).zip(judgements) {
-        if question.is_answerable() && !question.audio.is_empty() {
+/// answered correctly.
+///
+/// `kind_of`: `None` with a right answer; `clusters`: by clips; `judgements`: of the same questions.
+pub(crate) fn is_conditional(
+    kind_of: &[Option<&str>],
+    clusters: &Clusters,
+    judgements: &[Judgement],
+) -> Vec<bool> {
+    let mut understood: BTreeMap<u32, bool> = BTreeMap::new();
+    for ((kind, &clips), judgement) in kind_of.iter().zip(clusters.numbers()).zip(judgements) {
+        if kind.is_none() {
             *understood.entry(clips).or_insert(true) &= judgement.verdict == Verdict::Correct;
         }
     }
-    let counts = |(question, clips): (&Question, &String)| {
-        !question.is_answerable() && understood.get(clips.as_str()).copied().unwrap_or(false)
-    };
-    questions.iter().zip(&clips).map(counts).collect()
+    let counts =
+        |(kind, clips): (&Option<&str>, &u32)| kind.is_some() && understood.get(clips) == Some(&true);
+    kind_of.iter().zip(clusters.numbers()).map(counts).collect()
 }
 
 #[cfg(test)]
@@ -27,31 +31,22 @@ mod tests {
     use super::*;
     use Verdict::{Correct as C, Refused as R, Wrong as W};
 
-    fn question(clips: &[&str], kind: Option<&str>) -> Question {
-        Question {
-            audio: clips.iter().map(|&clip| clip.into()).collect(),
-            unanswerable: kind.map(str::to_owned),
-            ..Question::default()
-        }
-    }
-
     #[test]
     fn every_question_about_the_clip_that_has_an_answer_must_be_right() {
         let absent = Some("absent");
         let cases = [
-            (question(&["a"], None), C, false),
-            (question(&["a"], absent), W, true),
-            (question(&["b"], None), C, false),
-            (question(&["b"], absent), R, false),
-            (question(&["b"], None), R, false),
+            ("a", None, C, false),
+            ("a", absent, W, true),
+            ("b", None, C, false),
+            ("b", absent, R, false),
+            ("b", None, R, false),
             // No question with an answer is about these clips.
-            (question(&["a", "b"], absent), R, false),
-            (question(&["c"], absent), R, false),
-            (question(&[], None), C, false),
-            (question(&[], absent), R, false),
+            ("a, b", absent, R, false),
+            ("c", absent, R, false),
         ];
-        let questions: Vec<Question> = cases.iter().map(|case| case.0.clone()).collect();
-        let judgements: Vec<Judgement> = cases.iter().map(|case| case.1.into()).collect();
-        assert_eq!(is_conditional(&questions, &judgements), cases.map(|case| case.2));
+        let kinds: Vec<Option<&str>> = cases.iter().map(|case| case.1).collect();
+        let judgements: Vec<Judgement> = cases.iter().map(|case| case.2.into()).collect();
+        let clusters = Clusters::of(cases.iter().map(|case| case.0));
+        assert_eq!(is_conditional(&kinds, &clusters, &judgements), cases.map(|case| case.3));
     }
 }

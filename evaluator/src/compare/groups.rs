@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use idk_questions::metrics::{Comparison, Counts, compare};
-use idk_questions::score::clusters;
+use idk_questions::metrics::{Clusters, Comparison, Counts, compare};
+use idk_questions::score::cluster;
 use idk_questions::{Judgement, Question};
 use serde::{Deserialize, Serialize};
 
@@ -85,12 +85,12 @@ pub(crate) fn compare_groups(
     seed: u64,
     draws: usize,
 ) -> Result<Vec<GroupResult>, EvalError> {
+    let clusters = Clusters::of(prepared.questions.iter().map(|question| cluster(&question.original)));
     let mut results = Vec::new();
     for (group, places) in places(prepared, grouping) {
-        let questions: Vec<Question> =
-            places.iter().map(|&index| prepared.questions[index].original.clone()).collect();
+        let clusters = clusters.of_places(places.iter().copied());
         let (before, after) = (judgements(base, &places), judgements(answers, &places));
-        let comparison = compare(&before, &after, Some(&clusters(&questions)), seed, draws)?;
+        let comparison = compare(&before, &after, Some(&clusters), seed, draws)?;
         results.push(GroupResult { group, comparison });
     }
     Ok(results)

@@ -1,13 +1,16 @@
 //! Metrics of answers that are already there: no model, no audio.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use idk_questions::metrics::{Comparison, compare};
-use idk_questions::score::{Judged, clusters, judge_rows_with};
-use idk_questions::{Judgement, Question, QuestionSet, ReadOptions, Rejection, Scorer, read_questions_with};
+use idk_questions::rows::AnswerRow;
+use idk_questions::score::judge_row;
+use idk_questions::{Judgement, QuestionError, Rejection, Scorer, Verdict};
 
-use crate::answer::stored::read_answers;
-use crate::compare::abstention::{AbstentionResults, abstention_results};
+use crate::answer::columns::QuestionColumns;
+use crate::answer::stored::visit_answers;
+use crate::compare::abstention::{AbstentionResults, abstention_by_kind};
 use crate::error::EvalError;
 
 /// The comparison of two files of answers, and what was left out of it.
@@ -25,7 +28,10 @@ pub struct Score {
     pub unused_after: Vec<String>,
 }
 
-/// Judges two files of answers by `scorer` and compares them. Their shapes are those of [`read_answers`].
+/// Judges two files of answers by `scorer` and compares them. `docs/reference/answers.md` has their shapes.
+///
+/// Rows are judged as they are read. What stays in memory grows with the questions, not with the answers: some 200 bytes
+/// per question.
 ///
 /// The rows may be in any order. Every usable question needs exactly one answer in each file. Letters refer to the
 /// options of the question file, or to the row's own `choices` where it has them. Verdicts in the rows are not used.
@@ -43,33 +49,118 @@ pub fn score_files(
     seed: u64,
     draws: usize,
 ) -> Result<Score, EvalError> {
-    let set =
-        read_questions_with(questions, &ReadOptions { require_audio: false, ..ReadOptions::default() })?;
-    if set.questions.is_empty() {
+    let set = QuestionColumns::read(questions)?;
+    if set.len() == 0 {
         return Err(EvalError::NoQuestions { rejected: set.rejected.len() });
     }
     let was = judge_file(scorer, &set, before, "before")?;
     let is = judge_file(scorer, &set, after, "after")?;
-    let answerable: Vec<Question> = set.questions.iter().filter(|it| it.is_answerable()).cloned().collect();
-    let of_answerable = |judged: &[Judgement]| -> Vec<Judgement> {
-        let judged = set.questions.iter().zip(judged);
-        judged.filter(|(question, _)| question.is_answerable()).map(|(_, &it)| it).collect()
-    };
-    let (before, after) = (of_answerable(&was.judgements), of_answerable(&is.judgements));
-    let replies = [("before", was.judgements), ("after", is.judgements)];
+    let clusters = set.clusters();
+    let answerable = || (0..set.len()).filter(|&place| set.kind(place).is_none());
+    let of_answerable =
+        |file: &JudgedFile| answerable().map(|place| file.outcomes[place]).collect::<Vec<_>>();
     Ok(Score {
-        unanswerable: abstention_results(&set.questions, &replies, seed, draws)?,
-        comparison: compare(&before, &after, Some(&clusters(&answerable)), seed, draws)?,
+        comparison: compare(
+            &of_answerable(&was),
+            &of_answerable(&is),
+            Some(&clusters.of_places(answerable())),
+            seed,
+            draws,
+        )?,
+        unanswerable: match answerable().count() == set.len() {
+            true => None,
+            false => {
+                let kinds: Vec<Option<&str>> = (0..set.len()).map(|place| set.kind(place)).collect();
+                let replies = [("before", was.judgements()), ("after", is.judgements())];
+                abstention_by_kind(&kinds, &clusters, &replies, seed, draws)?
+            }
+        },
         rejected: set.rejected,
         unused_before: was.unused,
         unused_after: is.unused,
     })
 }
 
-fn judge_file(scorer: Scorer, set: &QuestionSet, path: &Path, side: &str) -> Result<Judged, EvalError> {
-    let rows = read_answers(path, set)?;
-    judge_rows_with(scorer, &set.questions, &rows, side)
-        .map_err(|source| EvalError::Answers { path: path.to_owned(), source })
+/// What an answer is, without the option that it names.
+#[derive(Clone, Copy, Debug)]
+struct Outcome {
+    verdict: Verdict,
+    unparsed: bool,
+}
+
+impl From<Judgement> for Outcome {
+    fn from(Judgement { verdict, unparsed, .. }: Judgement) -> Self {
+        Self { verdict, unparsed }
+    }
+}
+
+impl From<Outcome> for Judgement {
+    fn from(Outcome { verdict, unparsed }: Outcome) -> Self {
+        Self { unparsed, ..verdict.into() }
+    }
+}
+
+/// The answers of a file, judged.
+struct JudgedFile {
+    /// In the order of the questions.
+    outcomes: Vec<Outcome>,
+    /// Ids of answers to none of the questions, sorted.
+    unused: Vec<String>,
+}
+
+impl JudgedFile {
+    fn judgements(&self) -> Vec<Judgement> {
+        self.outcomes.iter().map(|&outcome| outcome.into()).collect()
+    }
+}
+
+/// Judges the answers of a file as they are read: none is kept.
+fn judge_file(
+    scorer: Scorer,
+    set: &QuestionColumns,
+    path: &Path,
+    side: &str,
+) -> Result<JudgedFile, EvalError> {
+    let judge = |row: AnswerRow| match set.place(&row.id) {
+        None => Err(row.id),
+        Some(place) => Ok((place, judge_row(scorer, &set.question(place), &row, side).map(Outcome::from))),
+    };
+    let mut found: Vec<Option<Outcome>> = vec![None; set.len()];
+    let (mut unused, mut twice) = (BTreeSet::new(), BTreeSet::new());
+    // The first by the order of the questions.
+    let mut other_options: Option<(usize, QuestionError)> = None;
+    visit_answers(path, set, judge, |judged| match judged {
+        Err(id) if unused.contains(&id) => drop(twice.insert(id)),
+        Err(id) => drop(unused.insert(id)),
+        Ok((place, outcome)) => {
+            let outcome = outcome.unwrap_or_else(|error| {
+                if other_options.as_ref().is_none_or(|(first, _)| place < *first) {
+                    other_options = Some((place, error));
+                }
+                Judgement::UNPARSED.into()
+            });
+            if found[place].replace(outcome).is_some() {
+                twice.insert(set.id(place).to_owned());
+            }
+        }
+    })?;
+    let wrong = |source| EvalError::Answers { path: path.to_owned(), source };
+    if !twice.is_empty() {
+        let (side, ids) = (side.to_owned(), twice.into_iter().collect());
+        return Err(wrong(QuestionError::DuplicateAnswers { side, ids }));
+    }
+    let missing = || (0..set.len()).filter(|&place| found[place].is_none());
+    if missing().next().is_some() {
+        let (side, ids) = (side.to_owned(), missing().map(|place| set.id(place).to_owned()).collect());
+        return Err(wrong(QuestionError::MissingAnswers { side, ids }));
+    }
+    match other_options {
+        Some((_, error)) => Err(wrong(error)),
+        None => Ok(JudgedFile {
+            outcomes: found.into_iter().flatten().collect(),
+            unused: unused.into_iter().collect(),
+        }),
+    }
 }
 
 #[cfg(test)]

@@ -220,12 +220,20 @@ fn is_supposed(text: &[Word], mention: &Mention) -> bool {
     {
         at = 1;
     }
+    // `The first is calm, while the second is anxious.` sets one next to the other.
+    if before.first().is_some_and(|first| first.text == "while") && start > sentence_start(text, start) {
+        at = 1;
+    }
+    let mut between = false;
     while at < before.len() {
         if let Some(end) = LEXICON.supposes.end(&before, at) {
-            supposed = true;
+            (supposed, between) = (true, before[at].text == "between");
             at = end;
             continue;
         }
+        // `the interval between the two notes is a perfect fifth`
+        supposed &=
+            !(between && matches!(before[at].text.as_str(), "is" | "are" | "was" | "were" | "sounds"));
         // `if I had to guess I would say a dog`
         supposed &=
             !matches!(before[at].text.as_str(), "say" | "guess" | "choose" | "pick" | "then" | "answer");

@@ -44,10 +44,10 @@ pub fn judge(text: &str, question: &Question) -> Judgement {
     if question.is_open() {
         return judge_open(answer, &reply, &Refused::of(&reply), question);
     }
-    let options: Vec<Vec<Word>> = question.choices.iter().map(|choice| words(choice)).collect();
     if let Some(choice) = symbol(answer, &reply, &question.choices) {
         return Judgement::of_choice(choice, question);
     }
+    let options: Vec<Vec<Word>> = question.choices.iter().map(|choice| words(choice)).collect();
     let reply = lettered(reply, &options);
     let said = &reply[restated_options_end(&reply, &options)..];
     let judgement = judge_corrected(said, &options, question);
@@ -148,7 +148,10 @@ fn has_letter(reply: &[Word], options: usize) -> bool {
 
 /// A reply without any word (`?`) is compared with the options by its characters.
 fn symbol(text: &str, reply: &[Word], choices: &[String]) -> Option<usize> {
-    let text = Some(normalise(text)).filter(|text| reply.is_empty() && !text.is_empty())?;
+    if !reply.is_empty() {
+        return None;
+    }
+    let text = Some(normalise(text)).filter(|text| !text.is_empty())?;
     let mut equal = choices.iter().enumerate().filter(|(_, choice)| normalise(choice) == text);
     let (choice, _) = equal.next()?;
     equal.next().is_none().then_some(choice)

@@ -1,6 +1,7 @@
 //! Replies to open questions.
 
 use crate::judge::mentions::{Mention, mentions};
+use crate::judge::option_match::is_article;
 use crate::judge::refusal::{Refused, is_hedged, refusals};
 use crate::judge::text::{Word, normalise, words};
 use crate::judge::{Judgement, Verdict};
@@ -25,8 +26,30 @@ pub(crate) fn judge_open(text: &str, reply: &[Word], refused: &Refused, question
 fn holds_answer(reply: &[Word], refused: &Refused, question: &Question) -> bool {
     let answers: Vec<Vec<Word>> = question.right_answers().map(words).collect();
     let refuses = |mention: &Mention| !refusals(&answers[mention.choice]).is_empty();
-    let counts = |mention: &Mention| refuses(mention) || !is_hedged(reply, mention, refused);
-    mentions(reply, &answers).iter().any(counts)
+    let found = mentions(reply, &answers);
+    let counts = |mention: &Mention| {
+        refuses(mention)
+            || !is_hedged(reply, mention, refused)
+                && alternatives(reply, mention)
+                    .all(|at| found.iter().any(|other| other.start <= at && at < other.end))
+    };
+    found.iter().any(counts)
+}
+
+/// Where what `or` joins to a mention begins or ends: `either a violin or a viola` gives two answers.
+fn alternatives<'a>(reply: &'a [Word], mention: &Mention) -> impl Iterator<Item = usize> + use<'a> {
+    /// `rain or something similar` is one answer.
+    const VAGUE: [&str; 9] =
+        ["so", "something", "similar", "rather", "more", "less", "other", "anything", "not"];
+    let joins = |word: &&Word| word.text == "or" && !word.ends_clause;
+    let word_of_answer = |at: usize| {
+        let at = if reply.get(at).is_some_and(is_article) { at + 1 } else { at };
+        reply.get(at).filter(|word| !VAGUE.contains(&word.text.as_str())).map(|_| at)
+    };
+    let after = reply.get(mention.end).filter(joins).and_then(|_| word_of_answer(mention.end + 1));
+    let start = mention.start - usize::from(mention.start > 0 && is_article(&reply[mention.start - 1]));
+    let before = start.checked_sub(2).filter(|&at| joins(&&reply[at + 1]) && !reply[at].ends_sentence);
+    before.into_iter().chain(after)
 }
 
 #[cfg(test)]
@@ -60,7 +83,10 @@ mod tests {
         for right in ["new york city", "NYC.", "It is the big apple", "I think NYC, maybe"] {
             assert_eq!(judge(right, &open).verdict, Verdict::Correct, "{right}");
         }
-        for wrong in ["New York", "nyccc", "Not NYC", "an apple", "London"] {
+        assert_eq!(judge("NYC or the big apple", &open).verdict, Verdict::Correct);
+        for wrong in
+            ["either NYC or Boston", "Boston or NYC", "New York", "nyccc", "Not NYC", "an apple", "London"]
+        {
             assert_eq!(judge(wrong, &open).verdict, Verdict::Wrong, "{wrong}");
         }
         assert_eq!(judge("I don't know if it is NYC", &open), Judgement::REFUSED);

@@ -1,10 +1,9 @@
 //! The intervals of RGI and F1: percentile bootstrap over questions (Efron and Tibshirani 1993, chapter 13).
 
-use std::collections::BTreeMap;
-
 use idk_common::seed::{Rng, derive_seed};
 use rayon::prelude::*;
 
+use super::clusters::Clusters;
 use crate::judge::Verdict;
 
 /// Draws of a bootstrap unless told otherwise.
@@ -13,7 +12,7 @@ pub const DEFAULT_DRAWS: usize = 2000;
 /// The 95 % interval of RGI.
 ///
 /// Every draw takes as many questions as there are, with replacement, each with its answers before and after. With
-/// `clusters` (one name per question) whole clusters are drawn instead, for questions that share a clip. 0.5 is added
+/// `clusters` whole clusters are drawn instead, for questions that share a clip. 0.5 is added
 /// to both counts of a draw, so that RGI is defined in every draw; the interval is thus slightly drawn towards 0 in
 /// small sets. It depends on neither the order of the questions nor the number of threads.
 ///
@@ -23,7 +22,7 @@ pub const DEFAULT_DRAWS: usize = 2000;
 pub fn rgi_interval(
     before: &[Verdict],
     after: &[Verdict],
-    clusters: Option<&[String]>,
+    clusters: Option<&Clusters>,
     seed: u64,
     draws: usize,
 ) -> Option<[f64; 2]> {
@@ -45,17 +44,11 @@ pub fn rgi_interval(
 /// order of the questions does not matter.
 pub(super) fn units<const K: usize>(
     items: impl Iterator<Item = [u64; K]>,
-    clusters: Option<&[String]>,
+    clusters: Option<&Clusters>,
 ) -> Vec<[u64; K]> {
     let mut units: Vec<[u64; K]> = match clusters {
         None => items.collect(),
-        Some(names) => {
-            let mut by_name: BTreeMap<&str, [u64; K]> = BTreeMap::new();
-            for (item, name) in items.zip(names) {
-                add(by_name.entry(name).or_insert([0; K]), &item);
-            }
-            by_name.into_values().collect()
-        }
+        Some(clusters) => clusters.sums(items),
     };
     units.sort_unstable();
     units
@@ -77,19 +70,56 @@ pub(super) fn interval<const K: usize>(
     if units.len() < 2 {
         return None;
     }
-    let drawn = (0..draws).into_par_iter().map(|draw| statistic(resampled(units, seed, draw)));
+    let levels = Levels::of(units);
+    let drawn = (0..draws).into_par_iter().map(|draw| {
+        statistic(match &levels {
+            Some(levels) => {
+                resampled(units.len(), |unit| &levels.values[usize::from(levels.of_unit[unit])], seed, draw)
+            }
+            None => resampled(units.len(), |unit| &units[unit], seed, draw),
+        })
+    });
     let mut values: Vec<f64> = drawn.flatten().collect();
     values.sort_by(f64::total_cmp);
     (!values.is_empty()).then(|| [percentile(&values, 0.025), percentile(&values, 0.975)])
 }
 
-fn resampled<const K: usize>(units: &[[u64; K]], seed: u64, draw: usize) -> [u64; K] {
+/// The sum of as many units as there are, drawn with replacement.
+fn resampled<'a, const K: usize>(
+    units: usize,
+    value: impl Fn(usize) -> &'a [u64; K],
+    seed: u64,
+    draw: usize,
+) -> [u64; K] {
     let mut rng = Rng::new(derive_seed(seed, "bootstrap", &[&draw.to_string()]));
     let mut sum = [0; K];
-    for _ in 0..units.len() {
-        add(&mut sum, &units[rng.below(units.len())]);
+    for _ in 0..units {
+        add(&mut sum, value(rng.below(units)));
     }
     sum
+}
+
+/// Units as one byte each, so that the table of a million of them stays in the processor's cache.
+struct Levels<const K: usize> {
+    /// The different values.
+    values: Vec<[u64; K]>,
+    /// Which of them each unit has.
+    of_unit: Vec<u8>,
+}
+
+impl<const K: usize> Levels<K> {
+    /// Those of sorted units; `None` if they have more than 256 different values.
+    fn of(units: &[[u64; K]]) -> Option<Self> {
+        let mut values: Vec<[u64; K]> = Vec::new();
+        let mut of_unit = Vec::with_capacity(units.len());
+        for unit in units {
+            if values.last() != Some(unit) {
+                values.push(*unit);
+            }
+            of_unit.push(u8::try_from(values.len() - 1).ok()?);
+        }
+        Some(Self { values, of_unit })
+    }
 }
 
 /// Linear interpolation between the two nearest of the sorted values.
@@ -143,7 +173,7 @@ mod tests {
         let width = |interval: Option<[f64; 2]>| interval.map(|[lo, hi]| hi - lo).unwrap();
         let single = width(rgi_interval(&before, &after, None, 1, 1000));
         let (before, after) = (before.repeat(4), after.repeat(4));
-        let clusters: Vec<String> = (0..400).map(|i| format!("clip{}", i % 100)).collect();
+        let clusters = Clusters::of((0..400).map(|i| format!("clip{}", i % 100)));
         let naive = width(rgi_interval(&before, &after, None, 1, 1000));
         let clustered = width(rgi_interval(&before, &after, Some(&clusters), 1, 1000));
         assert!(naive < 0.6 * single, "{naive} {single}");
@@ -158,6 +188,44 @@ mod tests {
         let (before, after) = answers(0, 0, 90);
         assert_eq!(rgi_interval(&before, &after, None, 1, 500), None);
         assert_eq!(rgi_interval(&[], &[], None, 1, 500), None);
+    }
+
+    #[test]
+    fn the_interval_is_the_one_computed_elsewhere_so_that_stored_results_stay() {
+        // Python, from the papers of the generator and with `hashlib`: 500 draws, unit by unit, with seed 1.
+        let (before, after) = answers(8, 16, 76);
+        let close = |found: Option<[f64; 2]>, expected: [f64; 2]| {
+            found.unwrap().iter().zip(expected).all(|(found, expected)| (found - expected).abs() < 1e-12)
+        };
+        assert!(close(
+            rgi_interval(&before, &after, None, 1, 500),
+            [-0.046_006_161_322_659_28, 0.729_849_874_484_374_4]
+        ));
+        let clusters = Clusters::of((0..100).map(|question| format!("clip{}", question % 40)));
+        assert!(close(
+            rgi_interval(&before, &after, Some(&clusters), 1, 500),
+            [-0.043_465_693_781_090_3, 0.708_884_810_020_214_6]
+        ));
+    }
+
+    #[test]
+    fn units_of_more_values_than_a_byte_has_are_drawn_as_those_of_few() {
+        let few: Vec<[u64; 2]> = (0..256).map(|value| [value, 1]).collect();
+        let many: Vec<[u64; 2]> = (0..300).map(|value| [value, 1]).collect();
+        assert!(Levels::of(&many).is_none());
+        let levels = Levels::of(&few).unwrap();
+        assert!(
+            few.iter().zip(&levels.of_unit).all(|(unit, &level)| levels.values[usize::from(level)] == *unit)
+        );
+        let share = |[sum, units]: [u64; 2]| Some(sum as f64 / units as f64);
+        for units in [few, many] {
+            let mut drawn: Vec<f64> = (0..200)
+                .filter_map(|draw| share(resampled(units.len(), |unit| &units[unit], 3, draw)))
+                .collect();
+            drawn.sort_by(f64::total_cmp);
+            let found = interval(&units, 3, 200, share).unwrap();
+            assert_eq!(found, [percentile(&drawn, 0.025), percentile(&drawn, 0.975)]);
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::baselines::{check_length, random_refuser_rgi};
 use super::bootstrap::rgi_interval;
+use super::clusters::Clusters;
 use super::counts::{Counts, share};
 use super::transition::Transition;
 use crate::error::QuestionError;
@@ -78,7 +79,7 @@ impl Comparison {
 pub fn compare<J: Copy + Into<Judgement>>(
     before: &[J],
     after: &[J],
-    clusters: Option<&[String]>,
+    clusters: Option<&Clusters>,
     seed: u64,
     draws: usize,
 ) -> Result<Comparison, QuestionError> {
@@ -196,10 +197,10 @@ mod tests {
     #[test]
     fn the_order_of_the_questions_does_not_matter() {
         let (before, after) = golden();
-        let clusters: Vec<String> = (0..333).map(|i| format!("clip{}", i / 2)).collect();
+        let clusters = Clusters::of((0..333).map(|i| format!("clip{}", i / 2)));
         let order = Rng::new(1).permutation(333);
         let permuted = |list: &[Verdict]| order.iter().map(|&i| list[i]).collect::<Vec<_>>();
-        let names: Vec<String> = order.iter().map(|&i| clusters[i].clone()).collect();
+        let names = clusters.of_places(order.iter().copied());
         let expected = compare(&before, &after, Some(&clusters), 7, 100).unwrap();
         assert_eq!(compare(&permuted(&before), &permuted(&after), Some(&names), 7, 100).unwrap(), expected);
     }
@@ -239,6 +240,6 @@ mod tests {
     #[test]
     fn lists_of_different_lengths_are_an_error() {
         assert!(compare(&[Verdict::Wrong], &[], None, 0, 0).is_err());
-        assert!(compare(&[Verdict::Wrong], &[Verdict::Wrong], Some(&[]), 0, 0).is_err());
+        assert!(compare(&[Verdict::Wrong], &[Verdict::Wrong], Some(&Clusters::default()), 0, 0).is_err());
     }
 }

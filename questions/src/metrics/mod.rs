@@ -8,6 +8,7 @@ mod abstention;
 mod auroc;
 mod baselines;
 mod bootstrap;
+mod clusters;
 mod comparison;
 mod counts;
 mod fit;
@@ -21,6 +22,7 @@ pub use abstention::{Abstention, Proportion, refusals_as_right, wilson_interval}
 pub use auroc::{auroc, within_group_auroc};
 pub use baselines::{group_refuser, random_refuser, random_refuser_rgi, threshold_refuser};
 pub use bootstrap::{DEFAULT_DRAWS, rgi_interval};
+pub use clusters::Clusters;
 pub use comparison::{BeforeAfter, Comparison, compare};
 pub use counts::Counts;
 pub use fit::{Criterion, ThresholdFit, fit_threshold};

@@ -49,36 +49,50 @@ pub(super) fn with_answer(
     answer: &str,
     duplicates: DuplicateChoices,
 ) -> Result<(Vec<String>, String), Fault> {
-    let (choices, first) = distinct(listed, duplicates)?;
-    let same = |choice: &String| choice == answer || normalise(choice) == normalise(answer);
-    let place = choices.iter().position(same).or_else(|| listed.iter().position(same));
-    let Some(place) = place else {
+    let Distinct { choices, normal, first } = distinct(listed, duplicates)?;
+    let wanted = normalise(answer);
+    let place =
+        choices.iter().zip(&normal).position(|(choice, normal)| choice == answer || *normal == wanted);
+    // With their own letters, as the answer may have one.
+    let lettered = || listed.iter().position(|choice| choice == answer || normalise(choice) == wanted);
+    let Some(place) = place.or_else(lettered) else {
         let detail = format!("the answer `{answer}` is not among the options");
         return Err((reason::ANSWER_NOT_IN_CHOICES, detail));
     };
     // The place may be that of a copy which is dropped: the one that stays says the same.
-    let kept = choices.iter().position(|choice| normalise(choice) == normalise(&choices[place]));
+    let kept = normal.iter().position(|text| *text == normal[place]);
     let answer = choices[kept.unwrap_or(place)].clone();
     Ok((kept_of(choices, &first)?, answer))
 }
 
 /// As [`with_answer`], for a question without a right answer.
 pub(super) fn without_answer(listed: &[String], duplicates: DuplicateChoices) -> Result<Vec<String>, Fault> {
-    let (choices, first) = distinct(listed, duplicates)?;
+    let Distinct { choices, first, .. } = distinct(listed, duplicates)?;
     kept_of(choices, &first)
 }
 
-/// The options without letters that they bring along, and whether each is the first of its text.
-fn distinct(listed: &[String], duplicates: DuplicateChoices) -> Result<(Vec<String>, Vec<bool>), Fault> {
+/// The options of a question.
+struct Distinct {
+    /// Without letters that they bring along.
+    choices: Vec<String>,
+    /// What equal ones share.
+    normal: Vec<String>,
+    /// Whether each is the first of its text.
+    first: Vec<bool>,
+}
+
+/// Checks that no two options are the same.
+fn distinct(listed: &[String], duplicates: DuplicateChoices) -> Result<Distinct, Fault> {
     let choices = without_letters(listed).unwrap_or_else(|| listed.to_vec());
+    let normal: Vec<String> = choices.iter().map(|choice| normalise(choice)).collect();
     let mut seen = BTreeSet::new();
-    let first: Vec<bool> = choices.iter().map(|choice| seen.insert(normalise(choice))).collect();
+    let first: Vec<bool> = normal.iter().map(|text| seen.insert(text.as_str())).collect();
     match first.iter().position(|first| !first).filter(|_| duplicates == DuplicateChoices::Reject) {
         Some(twice) => {
             let detail = format!("the option `{}` is there more than once", choices[twice]);
             Err((reason::DUPLICATE_CHOICES, detail))
         }
-        None => Ok((choices, first)),
+        None => Ok(Distinct { choices, normal, first }),
     }
 }
 

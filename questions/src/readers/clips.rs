@@ -1,8 +1,10 @@
 //! The clips of a question: files in the folder of its question set, or below.
 
-use std::cell::OnceCell;
+use std::collections::HashMap;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::{OnceLock, RwLock};
 
 use idk_common::limits::MAX_CLIPS;
 use idk_common::{CommonError, paths};
@@ -18,8 +20,24 @@ pub(super) struct Folder<'a> {
     root: &'a Path,
     require_audio: bool,
     /// The first failure to look a clip up that says nothing about the clip, such as that of a network disk.
-    failed: OnceCell<CommonError>,
+    failed: OnceLock<CommonError>,
+    /// The folders of clips that have been looked up, by their names under the root.
+    places: RwLock<HashMap<PathBuf, Place>>,
 }
+
+/// Where a folder of clips is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// In the root, links followed.
+    Inside,
+    /// It does not exist, and no link on the way to it leads out of the root.
+    Absent,
+    /// Elsewhere, or no folder.
+    Unclear,
+}
+
+/// Folders whose places are remembered, at most.
+const MAX_PLACES: usize = 10_000;
 
 /// Too many links on the way to a file: what `ELOOP` is on Linux, and on other Unix systems.
 const LINKS_IN_A_CIRCLE: i32 = if cfg!(target_os = "linux") { 40 } else { 62 };
@@ -28,7 +46,7 @@ impl<'a> Folder<'a> {
     /// The folder of the question file `path`.
     pub(super) fn of(path: &'a Path, require_audio: bool) -> Self {
         let root = path.parent().filter(|root| !root.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        Self { root, require_audio, failed: OnceCell::new() }
+        Self { root, require_audio, failed: OnceLock::new(), places: RwLock::default() }
     }
 
     /// Fails if a clip could not be looked up; then the rows say nothing about the set.
@@ -71,12 +89,56 @@ impl<'a> Folder<'a> {
     /// The clip under `name`, or under the same name in another Unicode form: file systems keep either `é` or `e` with
     /// an accent.
     fn clip(&self, name: &str) -> Result<PathBuf, Fault> {
-        let result = self.resolve(name);
+        let result = self.resolve_in_known_folder(name).unwrap_or_else(|| self.resolve(name));
         let Err(CommonError::NotFound { .. }) = result else { return self.usable(name, result) };
         match self.in_other_forms(name) {
             Some(other) => self.usable(&other, self.resolve(&other)),
             None => self.usable(name, result),
         }
+    }
+
+    /// What [`Self::resolve`] finds, by one look at the clip instead of one at each folder on the way. `None` where that is
+    /// not enough: the clip is a link, or its folder is not known to be in the root.
+    fn resolve_in_known_folder(&self, name: &str) -> Option<Result<PathBuf, CommonError>> {
+        if !name.is_ascii() || !paths::is_plain_relative(name) {
+            return None;
+        }
+        let path = self.root.join(name);
+        let not_found = || Some(Err(CommonError::NotFound { path: path.clone() }));
+        match self.place(Path::new(name).parent()?) {
+            Place::Inside => match fs::symlink_metadata(&path) {
+                Ok(found) if found.is_file() => Some(Ok(path)),
+                Err(error) if error.kind() == ErrorKind::NotFound => not_found(),
+                _ => None,
+            },
+            Place::Absent => not_found(),
+            Place::Unclear => None,
+        }
+    }
+
+    /// Where the folder `name` of the root is, looked up once.
+    fn place(&self, name: &Path) -> Place {
+        if let Some(&known) = self.places.read().ok().as_deref().and_then(|places| places.get(name)) {
+            return known;
+        }
+        let path = self.root.join(name);
+        let is_inside = |real: &Path| fs::canonicalize(self.root).is_ok_and(|root| real.starts_with(root));
+        let place = match fs::canonicalize(&path) {
+            Ok(real) if real.is_dir() && is_inside(&real) => Place::Inside,
+            Err(error)
+                if error.kind() == ErrorKind::NotFound && existing_part_is_inside(&path, self.root) =>
+            {
+                Place::Absent
+            }
+            _ => Place::Unclear,
+        };
+        if let Ok(mut places) = self.places.write() {
+            if places.len() >= MAX_PLACES {
+                places.clear();
+            }
+            places.insert(name.to_owned(), place);
+        }
+        place
     }
 
     /// As [`paths::resolve_inside`]; links of a snapshot in the Hub's cache may lead to the files that it keeps.
@@ -129,7 +191,13 @@ impl<'a> Folder<'a> {
             }
             Err(CommonError::NotFound { .. }) if !require_audio => {
                 let path: PathBuf = root.join(name).components().collect();
-                if existing_part_is_inside(&path, root) {
+                let folder = Path::new(name).parent().map(|folder| self.place(folder));
+                let is_inside = match folder.filter(|_| name.is_ascii()) {
+                    Some(Place::Absent) => true,
+                    Some(Place::Inside) if fs::symlink_metadata(&path).is_err() => true,
+                    _ => existing_part_is_inside(&path, root),
+                };
+                if is_inside {
                     Ok(path)
                 } else {
                     Err((reason::BAD_PATH, format!("`{name}` leads out of the folder of the question set")))

@@ -162,7 +162,7 @@ pub(super) fn texts(value: &Value, name: &str) -> Result<Vec<String>, Fault> {
 
 /// Refuses text that is too long or would steer the model.
 pub(super) fn checked(text: String, name: &str) -> Result<String, Fault> {
-    if text.chars().count() > MAX_FIELD_CHARS {
+    if text.len() > MAX_FIELD_CHARS && text.chars().count() > MAX_FIELD_CHARS {
         return Err((reason::TOO_LONG, format!("`{name}` has more than {MAX_FIELD_CHARS} characters")));
     }
     match reserved_token(&text) {
@@ -173,6 +173,9 @@ pub(super) fn checked(text: String, name: &str) -> Result<String, Fault> {
 
 /// The first token of the form `<|name|>`, or a media tag of the training rows.
 fn reserved_token(text: &str) -> Option<String> {
+    if !text.contains('<') {
+        return None;
+    }
     let special = text.match_indices("<|").find_map(|(start, _)| {
         let inner = &text[start + 2..];
         let end = inner.find("|>")?;

@@ -17,15 +17,18 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use idk_common::limits::MAX_QUESTIONS;
+use idk_common::rows::JsonRows;
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::error::QuestionError;
+use crate::interner::Interner;
 use crate::question::{Question, QuestionSet, Rejection};
 use crate::reason;
 use clips::Folder;
-use fields::{Row, plain_text};
-use file::{Content, Rows};
+use fields::Row;
+use file::Content;
 pub use refusal_option::RefusalOption;
 use shape::FileShape;
 
@@ -90,17 +93,39 @@ pub fn read_questions(path: &Path) -> Result<QuestionSet, QuestionError> {
 /// Paths of clips are relative to the folder of `path` and may not leave it, but for the links of the Hub's cache.
 ///
 /// # Errors
-/// [`QuestionError::Common`] if the file cannot be read or is not JSON (with the line), [`QuestionError::NotASet`],
-/// [`QuestionError::UnknownShape`], [`QuestionError::TooMany`], [`QuestionError::LfsPointer`].
+/// As [`visit_questions`].
 pub fn read_questions_with(path: &Path, options: &ReadOptions) -> Result<QuestionSet, QuestionError> {
+    let mut set = QuestionSet::default();
+    visit_questions(path, options, |row| match row {
+        Ok(question) => set.questions.push(question),
+        Err(rejection) => set.rejected.push(rejection),
+    })?;
+    Ok(set)
+}
+
+/// Reads a question set as [`read_questions_with`] does, and hands every question or rejection to `visit` in the order of
+/// the file. Of JSON Lines, no more than about a megabyte is in memory at a time.
+///
+/// # Errors
+/// [`QuestionError::Common`] if the file cannot be read or is not JSON (with the line), [`QuestionError::NotASet`],
+/// [`QuestionError::UnknownShape`], [`QuestionError::TooMany`], [`QuestionError::LfsPointer`]. What was visited before an
+/// error says nothing about the set.
+pub fn visit_questions(
+    path: &Path,
+    options: &ReadOptions,
+    visit: impl FnMut(Result<Question, Rejection>),
+) -> Result<(), QuestionError> {
     let folder = Folder::of(path, options.require_audio);
-    let rows = match file::read(path)? {
-        Content::Rows(rows) => read_rows(path, &rows, &folder, options)?,
-        Content::Table(text) => clotho_aqa::read(path, &text, &folder, options)?,
-    };
-    folder.or_failure()?;
-    check_count(path, rows.len())?;
-    Ok(collect(rows))
+    let mut accepted = Accepted { ids: Interner::default(), visit };
+    match file::open(path)? {
+        Content::Rows(rows) => read_rows(path, &rows, &folder, options, |row| accepted.row(row))?,
+        Content::Table(text) => {
+            let rows = clotho_aqa::read(path, &text, &folder, options)?;
+            check_count(path, rows.len())?;
+            rows.into_iter().for_each(|row| accepted.row(row));
+        }
+    }
+    Ok(folder.or_failure()?)
 }
 
 fn check_count(path: &Path, found: usize) -> Result<(), QuestionError> {
@@ -113,18 +138,30 @@ fn check_count(path: &Path, found: usize) -> Result<(), QuestionError> {
 /// Reads the rows of a JSON file, all in the shape of the first one that has a known shape.
 fn read_rows(
     path: &Path,
-    rows: &Rows,
+    rows: &JsonRows,
     folder: &Folder,
     options: &ReadOptions,
-) -> Result<Vec<Read>, QuestionError> {
-    check_count(path, rows.iter().count())?;
+    mut take: impl FnMut(Read),
+) -> Result<(), QuestionError> {
+    check_count(path, rows.count()?)?;
     let shape = shape::of_rows(path, rows)?;
-    let read_one = |(line, row)| read_row(line, file::parse(row), shape, folder, options);
-    let mut read: Vec<Read> = rows.iter().map(read_one).collect();
-    if shape.is_some_and(|shape| shape.names_rows_by_clip) {
-        name_by_clip(&mut read);
+    let mut names = None;
+    for batch in rows.batches()? {
+        let batch = batch?;
+        let read_one = |(line, row)| read_row(line, file::parse(row), shape, folder, options);
+        let read: Vec<Read> = batch.rows().into_par_iter().map(read_one).collect();
+        for mut row in read {
+            if shape.is_some_and(|shape| shape.names_rows_by_clip) && row.is_nameless() {
+                let names = match &mut names {
+                    Some(names) => names,
+                    none => none.insert(ClipNames::of(rows, shape)?),
+                };
+                names.name(&mut row);
+            }
+            take(row);
+        }
     }
-    Ok(read)
+    Ok(())
 }
 
 fn read_row(
@@ -140,23 +177,43 @@ fn read_row(
         (Err(fault), _) => return unusable(fault),
         _ => return unusable((reason::NOT_AN_OBJECT, "a question is a JSON object".to_owned())),
     };
-    let id = shape.id.iter().find_map(|key| row.get(*key)).map(plain_text).unwrap_or_default();
-    Read { line, id, question: (shape.read)(Row::new(row), folder, options) }
+    Read { line, id: shape.id_of(&row), question: (shape.read)(Row::new(row), folder, options) }
 }
 
-/// Names the questions without an id after their clip; the second one about a clip gets `-2`, and so on.
-fn name_by_clip(rows: &mut [Read]) {
-    let mut taken: BTreeSet<String> = rows.iter().map(|row| row.id.clone()).collect();
-    for row in rows {
-        let Ok(question) = &mut row.question else { continue };
-        if !question.id.is_empty() {
-            continue;
+impl Read {
+    /// Whether it is a question without an id.
+    fn is_nameless(&self) -> bool {
+        self.question.as_ref().is_ok_and(|question| question.id.is_empty())
+    }
+}
+
+/// Names for questions without an id, of a set that has some.
+struct ClipNames {
+    taken: BTreeSet<String>,
+}
+
+impl ClipNames {
+    /// No name may be the id of another row of the file.
+    fn of(rows: &JsonRows, shape: Option<&FileShape>) -> Result<Self, QuestionError> {
+        let mut taken = BTreeSet::new();
+        for batch in rows.batches()? {
+            for (_, row) in batch?.rows() {
+                if let (Ok(Value::Object(row)), Some(shape)) = (file::parse(row), shape) {
+                    taken.insert(shape.id_of(&row));
+                }
+            }
         }
+        Ok(Self { taken })
+    }
+
+    /// Names a question after its clip; the second one about a clip gets `-2`, and so on.
+    fn name(&mut self, row: &mut Read) {
+        let Ok(question) = &mut row.question else { return };
         let stem = question.audio.first().and_then(|clip| clip.file_stem());
         let stem = stem.map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
         let mut id = stem.clone();
         let mut copy = 1;
-        while !taken.insert(id.clone()) {
+        while !self.taken.insert(id.clone()) {
             copy += 1;
             id = format!("{stem}-{copy}");
         }
@@ -165,19 +222,22 @@ fn name_by_clip(rows: &mut [Read]) {
     }
 }
 
-/// Puts the rows into a set; of those with one id the first is kept.
-fn collect(rows: Vec<Read>) -> QuestionSet {
-    let mut set = QuestionSet::default();
-    let mut ids = BTreeSet::new();
-    for Read { line, id, question } in rows {
-        let known = !id.is_empty() && !ids.insert(id.clone());
+/// The rows that have been read; of those with one id the first is kept.
+struct Accepted<V> {
+    ids: Interner,
+    visit: V,
+}
+
+impl<V: FnMut(Result<Question, Rejection>)> Accepted<V> {
+    fn row(&mut self, Read { line, id, question }: Read) {
+        let known = !id.is_empty() && !self.ids.add(&id).1;
         let twice = || (reason::DUPLICATE_ID, "an earlier row has this id".to_owned());
-        match if known { Err(twice()) } else { question } {
-            Ok(question) => set.questions.push(question),
-            Err((reason, detail)) => {
-                set.rejected.push(Rejection { id, line, reason: reason.to_owned(), detail });
-            }
-        }
+        let question = if known { Err(twice()) } else { question };
+        (self.visit)(question.map_err(|(reason, detail)| Rejection {
+            id,
+            line,
+            reason: reason.to_owned(),
+            detail,
+        }));
     }
-    set
 }

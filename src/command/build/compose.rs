@@ -14,13 +14,13 @@ pub(super) struct ComposeArguments {
     /// Folder with a manifest.jsonl [default: the bank of this repository, dataset-builder/bank]
     #[arg(long)]
     bank: Option<PathBuf>,
-    /// Which recordings: base, idk, val or test
+    /// Recordings to use: base, idk, val or test
     #[arg(long)]
     split: String,
     /// Seed of the questions
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// Questions of each modality [default: the split's own number]
+    /// Questions of each modality [default: that of the split]
     #[arg(long)]
     questions: Option<usize>,
     /// Folder for questions.json and audio/

@@ -22,13 +22,13 @@ use crate::terminal::{Failure, print_result, say};
 pub(super) struct RelabelArguments {
     /// Run folder, or a dataset folder
     run: PathBuf,
-    /// Right answers that make a question known; at most N
+    /// Right answers among the N samples that make a question known
     #[arg(long)]
     k: Option<usize>,
-    /// Sets a labelling key, e.g. `--set build.max_idk_share=0.5`; may be given again
+    /// Set a labelling key, e.g. `--set build.max_idk_share=0.5`; repeatable
     #[arg(long = "set", value_name = "BUILD.KEY=VALUE")]
     set: Vec<String>,
-    /// Writes another run (or dataset) folder and leaves this one as it is
+    /// Write a new run (or dataset) folder and leave this one unchanged
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
 }
@@ -43,7 +43,7 @@ pub(super) struct InspectArguments {
 pub(super) struct ExportArguments {
     /// Run folder, or a dataset folder
     run: PathBuf,
-    /// Who is to read the files
+    /// Trainer that will read the files
     #[arg(long, value_parser = one_of([
         ("ms-swift", ExportFormat::MsSwift), ("llama-factory", ExportFormat::LlamaFactory), ("trl", ExportFormat::Trl),
     ]))]

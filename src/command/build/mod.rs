@@ -7,10 +7,11 @@ mod unanswerable;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use idk_dataset_builder::SamplingPart;
 
 use super::args::{RecipeArgs, exit_codes, reject_next_to};
+use super::shell::{CompletionsArguments, ManArguments};
 use crate::recipe::Recipe;
 use crate::run::{Options, Run};
 use crate::stage::dataset::{complete, describe};
@@ -20,7 +21,7 @@ use dataset::{ExportArguments, InspectArguments, RelabelArguments};
 use shards::MergeShardsArguments;
 use unanswerable::UnanswerableArguments;
 
-/// Builds the IDK dataset: samples the base model, judges, labels K of N
+/// Build the IDK dataset: sample the base model, judge its answers, label them K of N
 #[derive(Parser)]
 #[command(name = "idk-build", version, after_help = AFTER_HELP)]
 struct Arguments {
@@ -28,34 +29,38 @@ struct Arguments {
     command: Option<Command>,
     #[command(flatten)]
     recipe: RecipeArgs,
-    /// Moves an earlier run in the output folder aside and starts from scratch
+    /// Move an earlier run in the output folder aside and start from scratch
     #[arg(long)]
     fresh: bool,
-    /// Resumes the run in the output folder, which happens without it too
+    /// Resume the run in the output folder; this is the default
     #[arg(long, conflicts_with = "fresh")]
     resume: bool,
-    /// Samples only part i of n, into the folder `shard-i-of-n` of the run; `idk-build merge` brings them together
+    /// Sample only part i of n, into the folder `shard-i-of-n` of the run; `idk-build merge` joins the parts
     #[arg(long, value_name = "I/N")]
     shard: Option<SamplingPart>,
-    /// Prints the counts as one JSON object; errors too
+    /// Print counts and errors as JSON
     #[arg(long, global = true)]
     json: bool,
 }
 
 #[derive(Subcommand)]
 enum Command {
-    /// Renders questions with their clips from a bank of recordings
+    /// Render questions with their clips from a bank of recordings
     Compose(ComposeArguments),
-    /// Labels the samples of a run again, without the model: another K, refusal, balance, split
+    /// Label the samples of a run again, without the model: another K, refusal, balance, split
     Relabel(RelabelArguments),
-    /// Shows counts, the K curve, the IDK share of groups and a few rows of a dataset
+    /// Print counts, the share of unknown questions by K and by group, and a few rows of a dataset
     Inspect(InspectArguments),
-    /// Writes the rows of a dataset for another trainer
+    /// Write the rows of a dataset for another trainer
     Export(ExportArguments),
-    /// Makes questions without a right answer from a question file
+    /// Make questions without a right answer from a question file
     Unanswerable(UnanswerableArguments),
-    /// Makes the dataset from the parts that `--shard i/n` has sampled
+    /// Join the parts that `--shard i/n` has sampled into the dataset
     Merge(MergeShardsArguments),
+    /// Print a script that completes this program's command lines in a shell
+    Completions(CompletionsArguments),
+    /// Write this program's manual pages into a folder
+    Man(ManArguments),
 }
 
 const AFTER_HELP: &str = concat!(
@@ -71,7 +76,7 @@ Examples:
   idk-build compose --split test --out /tmp/test
   idk-build unanswerable /tmp/test/questions.json --kind absent --kind audio
 
-A build that was stopped resumes: give the same command again.
+To resume a build that was stopped, rerun the same command.
 
 ",
     exit_codes!()
@@ -97,6 +102,8 @@ impl Arguments {
                 Command::Export(export) => export.run(json),
                 Command::Unanswerable(unanswerable) => unanswerable.run(json),
                 Command::Merge(merge) => merge.run(json),
+                Command::Completions(completions) => completions.run(Self::command()),
+                Command::Man(man) => man.run(Self::command(), json),
             };
         }
         let recipe = self.recipe.load()?;

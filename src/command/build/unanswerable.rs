@@ -18,8 +18,8 @@ use crate::terminal::{Failure, print_result, say};
 pub(super) struct UnanswerableArguments {
     /// Question file whose questions have options
     questions: PathBuf,
-    /// What makes them unanswerable: the right option is missing (absent), the options are of another sub-category
-    /// (options), or the clip is (audio); may be given again
+    /// Why they have no answer: the right option is missing (absent), the options are of another sub-category
+    /// (options), or the clip is (audio); repeatable
     #[arg(long, required = true, value_parser = one_of([
         ("absent", UnanswerableKind::Absent), ("options", UnanswerableKind::Options), ("audio", UnanswerableKind::Audio),
     ]))]
@@ -27,16 +27,16 @@ pub(super) struct UnanswerableArguments {
     /// File to write, .json or .jsonl, in the folder of the clips or above [default: NAME-KIND.json next to the questions]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// Seed of the choice of questions and of what they get from others
+    /// Seed for choosing questions, options and clips
     #[arg(long, default_value_t = 0)]
     seed: u64,
     /// Questions of each kind [default: all that can be made]
     #[arg(long, value_name = "N")]
     count: Option<usize>,
-    /// Sub-category to leave alone, of questions that fit any clip, such as those about loudness; may be given again
+    /// Sub-category to leave alone, of questions that fit any clip, such as those about loudness; repeatable
     #[arg(long, value_name = "SUB-CATEGORY")]
     exclude: Vec<String>,
-    /// Writes the questions themselves too, first, so that the file can be trained on
+    /// Write the original questions too, first, so that the file can be trained on
     #[arg(long)]
     with_source: bool,
 }

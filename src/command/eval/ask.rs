@@ -27,13 +27,13 @@ const MAX_SAMPLES: i64 = 1000;
 pub(super) struct AskArguments {
     /// The question, without its options
     question: String,
-    /// Recording that the question is about; give it again for a further recording, in the order of hearing
+    /// Recording that the question is about; repeatable, in the order of hearing
     #[arg(long, required = true, value_name = "FILE")]
     audio: Vec<PathBuf>,
-    /// Options, separated by commas; may be given again; a JSON array of texts where an option has a comma
+    /// Options, separated by commas; repeatable; a JSON array of texts where an option has a comma
     #[arg(long, value_name = "A,B,...")]
     choices: Vec<String>,
-    /// Samples drawn in addition, with the settings of [build]
+    /// Number of samples to draw as well, with the settings of [build]
     #[arg(long, default_value_t = 0, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=MAX_SAMPLES))]
     samples: u32,
     /// Recipe, or folder of a finished run: its model, settings and adapter

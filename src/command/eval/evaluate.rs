@@ -31,7 +31,7 @@ pub(super) struct EvaluateArguments {
     /// Base model folder, instead of a recipe's
     #[arg(long)]
     model: Option<PathBuf>,
-    /// Adapter folder (PEFT); may be given again, then with names [default with a recipe: the run's own]
+    /// Adapter folder (PEFT); repeatable, then with names [default with a recipe: the run's own]
     #[arg(long, value_name = "[NAME=]FOLDER")]
     adapter: Vec<String>,
     /// Question set, MMAU-shaped JSON or JSONL, instead of a recipe's
@@ -46,20 +46,20 @@ pub(super) struct EvaluateArguments {
 
 #[derive(Args)]
 struct ViewArguments {
-    /// Form of the tables
+    /// Format of the tables
     #[arg(long, default_value = "markdown", value_parser = one_of([
         ("markdown", TableFormat::Markdown), ("csv", TableFormat::Csv), ("latex", TableFormat::Latex),
     ]))]
     format: TableFormat,
-    /// Adds a table by groups of questions; CSV and LaTeX have these rows instead of the tasks
+    /// Add a table by groups of questions; CSV and LaTeX have these rows instead of the tasks
     #[arg(long, value_parser = one_of([
         ("sub-category", Grouping::SubCategory), ("difficulty", Grouping::Difficulty),
     ]))]
     by: Option<Grouping>,
-    /// Adds what became of every answer: from correct, wrong, refused to each of the three
+    /// Add the transitions: how many answers went from correct, wrong, refused to each of the three
     #[arg(long)]
     transitions: bool,
-    /// Adds the p-values of every two methods (McNemar's exact test)
+    /// Add the p-values of every two methods (McNemar's exact test)
     #[arg(long)]
     p_values: bool,
 }

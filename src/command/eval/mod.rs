@@ -2,23 +2,26 @@
 
 mod ask;
 pub(super) mod evaluate;
+mod index;
 mod plot;
 mod score;
 mod sweep;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use super::args::{exit_codes, reject_next_to};
+use super::shell::{CompletionsArguments, ManArguments};
 use crate::terminal::{self, Failure};
 use ask::AskArguments;
 use evaluate::EvaluateArguments;
+use index::IndexArguments;
 use plot::PlotArguments;
 use score::ScoreArguments;
 use sweep::{PickArguments, SweepArguments};
 
-/// Answers a question set and reports accuracy, truthfulness, reliability and the Reliability Gain Index
+/// Answer a question set and report accuracy, truthfulness, reliability and the Reliability Gain Index
 #[derive(Parser)]
 #[command(name = "idk-eval", version, after_help = AFTER_HELP)]
 struct Arguments {
@@ -26,23 +29,29 @@ struct Arguments {
     command: Option<Command>,
     #[command(flatten)]
     evaluate: EvaluateArguments,
-    /// Prints the results as one JSON object; errors too
+    /// Print results and errors as JSON
     #[arg(long, global = true)]
     json: bool,
 }
 
 #[derive(Subcommand)]
 enum Command {
-    /// Asks one question about recordings: the answer, the probability of every option, the share of samples that agree
+    /// Ask one question about recordings: the answer, the probability of every option, the share of samples that agree
     Ask(AskArguments),
-    /// Scores stored answers without any model: this program's, MMAU submissions, lmms-eval's samples
+    /// Score stored answers without any model: this program's, MMAU submissions, lmms-eval's samples
     Score(ScoreArguments),
-    /// Answers val with the run's adapter at several scales, and refuses below several thresholds; no training
+    /// Answer val with the run's adapter at several scales, and refuse below several thresholds, without training
     Sweep(SweepArguments),
-    /// Recommends the adapter's scale with the best RGI on val, and can write the adapter with it
+    /// Recommend the adapter's scale with the best RGI on val, or a refusal offset
     Pick(PickArguments),
-    /// Writes every plot of a run, an evaluation or a transfer experiment as SVG and PNG, without any model
+    /// Write every plot of a run, an evaluation or a transfer experiment as SVG and PNG, without any model
     Plot(PlotArguments),
+    /// Compare the runs of a folder on one page with a table that can be sorted
+    Index(IndexArguments),
+    /// Print a script that completes this program's command lines in a shell
+    Completions(CompletionsArguments),
+    /// Write this program's manual pages into a folder
+    Man(ManArguments),
 }
 
 const AFTER_HELP: &str = concat!(
@@ -57,6 +66,7 @@ Examples:
   idk-eval pick runs/sound --write runs/sound-picked
   idk-eval score --questions my/questions.json --before base.jsonl --after method.jsonl --json
   idk-eval plot runs/sound --out my/plots
+  idk-eval index runs
 
 ",
     exit_codes!()
@@ -81,6 +91,9 @@ impl Arguments {
             Command::Sweep(sweep) => sweep.run(json),
             Command::Pick(pick) => pick.run(json),
             Command::Plot(plot) => plot.run(json),
+            Command::Index(index) => index.run(json),
+            Command::Completions(completions) => completions.run(Self::command()),
+            Command::Man(man) => man.run(Self::command(), json),
         }
     }
 }
@@ -93,6 +106,9 @@ impl Command {
             Self::Sweep(_) => "sweep",
             Self::Pick(_) => "pick",
             Self::Plot(_) => "plot",
+            Self::Index(_) => "index",
+            Self::Completions(_) => "completions",
+            Self::Man(_) => "man",
         }
     }
 }

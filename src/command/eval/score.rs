@@ -13,7 +13,7 @@ use crate::terminal::{Failure, print_result, say};
 /// Options of `idk-eval score`.
 #[derive(Args)]
 pub(super) struct ScoreArguments {
-    /// Question set, MMAU-shaped JSON or JSONL; its audio need not be there
+    /// Question set, MMAU-shaped JSON or JSONL; its recordings may be missing
     #[arg(long)]
     questions: PathBuf,
     /// Answers of the base model
@@ -22,7 +22,7 @@ pub(super) struct ScoreArguments {
     /// Answers of the method
     #[arg(long)]
     after: PathBuf,
-    /// What counts as right; refusals are known to `ours` only
+    /// Rule for what counts as right; only `ours` knows refusals
     #[arg(long, default_value = "ours", value_parser = one_of([
         ("ours", Scorer::Ours),
         ("mmau-wordset", Scorer::MmauWordset),

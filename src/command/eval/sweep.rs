@@ -16,7 +16,7 @@ use crate::terminal::Failure;
 pub(super) struct SweepArguments {
     #[command(flatten)]
     run: RunArgs,
-    /// Answers the test set too; nothing is picked on it
+    /// Answer the test set too; nothing is picked on it
     #[arg(long)]
     test: bool,
 }
@@ -33,16 +33,16 @@ impl SweepArguments {
 pub(super) struct PickArguments {
     #[command(flatten)]
     run: RunArgs,
-    /// The least accuracy on val, in percent [default: 80 % of the base model's; `min_accuracy` in [sweep]]
+    /// Minimum accuracy on val, in percent [default: 80 % of the base model's; `min_accuracy` in [sweep]]
     #[arg(long, value_name = "PERCENT")]
     min_accuracy: Option<f64>,
-    /// Writes an adapter with the picked scale, which PEFT loads, into a new folder
+    /// Write an adapter with the picked scale, which PEFT loads, into a new folder
     #[arg(long, value_name = "DIR", conflicts_with_all = ["offset", "refuse"])]
     write: Option<PathBuf>,
-    /// Picks `refusal_offset` of [eval] instead of the scale; `answer_by` in [eval] must be `guided` or `options`
+    /// Pick `refusal_offset` of [eval] instead of the scale; `answer_by` in [eval] must be `guided` or `options`
     #[arg(long)]
     offset: bool,
-    /// Picks the `refusal_offset` that refuses this share of val, 0 to 1, instead of that of the best RGI
+    /// Pick the `refusal_offset` that refuses this share of val (0 to 1) instead of the one with the best RGI
     #[arg(long, value_name = "SHARE", conflicts_with = "min_accuracy")]
     refuse: Option<f64>,
 }

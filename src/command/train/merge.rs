@@ -27,10 +27,10 @@ pub(super) struct MergeArguments {
     /// Folder of the merged model; it must not exist or be empty
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Folder of the base model [default: the one that the adapter names, or that of its run]
+    /// Folder of the base model [default: the one that the adapter names, or that its run used]
     #[arg(long, value_name = "DIR")]
     base: Option<PathBuf>,
-    /// Most bytes of a weight file, such as 5GB or 500MB
+    /// Maximum size of a weight file, such as 5GB or 500MB
     #[arg(long, value_name = "SIZE", default_value = "5GB", value_parser = parse_size)]
     shard_size: u64,
     /// Type of all weights: f32, bf16 or f16 [default: the types of the base]

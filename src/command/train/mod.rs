@@ -1,16 +1,18 @@
 //! `idk-train RECIPE`: build the dataset, train, evaluate.
 
 mod environment;
+mod list;
 mod merge;
 mod warm_up;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use idk_evaluator::View;
 
 use super::args::{RecipeArgs, exit_codes, reject_next_to};
 use super::eval::evaluate::print_results;
+use super::shell::{CompletionsArguments, ManArguments};
 use crate::experiment::{k_sweep, transfer};
 use crate::preflight::{check, plan};
 use crate::recipe::Recipe;
@@ -20,7 +22,7 @@ use crate::terminal::{self, Failure, print_line, say};
 use merge::MergeArguments;
 use warm_up::WarmUpArguments;
 
-/// Teaches a large audio language model to say "I don't know" when it does not know
+/// Teach a large audio language model to say "I don't know" when it does not know
 #[derive(Parser)]
 #[command(name = "idk-train", version, after_help = AFTER_HELP)]
 struct Arguments {
@@ -28,11 +30,11 @@ struct Arguments {
     command: Option<Command>,
     #[command(flatten)]
     recipe: RecipeArgs,
-    /// Prints the recipe with every default filled in, and stops
+    /// Print the recipe with every default filled in, and exit
     #[arg(long)]
     print_config: bool,
-    /// Looks at everything that the run would read, says all problems at once, and stops; `--check=quick` opens only some
-    /// of the recordings
+    /// Validate the recipe and every input, report all problems at once, and exit; `--check=quick` opens only some of the
+    /// recordings
     #[arg(
         long,
         value_name = "HOW",
@@ -42,34 +44,42 @@ struct Arguments {
         conflicts_with_all = ["print_config", "fresh"]
     )]
     check: Option<check::Look>,
-    /// As --check=quick, and says what the run would do: stages, rows, steps, tokens, trained parameters, memory
+    /// Validate as --check=quick does, print the plan (stages, rows, steps, tokens, trained parameters, memory), and exit
     #[arg(long, conflicts_with_all = ["print_config", "fresh", "check"])]
     dry_run: bool,
-    /// Lets a run resume although this key of its recipe has changed, e.g. `train.learning_rate`; may be given again
+    /// Resume although this key of the recipe has changed, e.g. `train.learning_rate`; repeatable
     #[arg(long = "allow-change", value_name = "KEY", conflicts_with = "fresh")]
     allow_change: Vec<String>,
-    /// Prints what a bug report needs to know of program and machine, and stops
+    /// Print what a bug report needs to know about program and machine, and exit
     #[arg(long, conflicts_with_all = ["recipe", "print_config", "check", "dry_run", "fresh", "allow_change"])]
     env: bool,
-    /// Moves an earlier run in the output folder aside and starts from scratch
+    /// Print the recipes with what they do, need and reach, and exit
+    #[arg(long, conflicts_with_all = ["recipe", "print_config", "check", "dry_run", "fresh", "allow_change", "env"])]
+    list: bool,
+    /// Move an earlier run in the output folder aside and start from scratch
     #[arg(long)]
     fresh: bool,
-    /// Prints the results as JSON instead of a table; errors too
+    /// Print results and errors as JSON
     #[arg(long, global = true)]
     json: bool,
 }
 
 #[derive(Subcommand)]
 enum Command {
-    /// Folds a run's adapter into its base model: a Hugging Face folder that needs no PEFT
+    /// Merge a run's adapter into its base model: a Hugging Face folder that needs no PEFT
     Merge(MergeArguments),
-    /// Compiles and chooses a GPU's kernels for a recipe, so that the run itself starts at once
+    /// Compile the GPU kernels that a recipe needs, so that the run itself starts at once
     WarmUp(WarmUpArguments),
+    /// Print a script that completes this program's command lines in a shell
+    Completions(CompletionsArguments),
+    /// Write this program's manual pages into a folder
+    Man(ManArguments),
 }
 
 const AFTER_HELP: &str = concat!(
     "\
 Examples:
+  idk-train --list
   idk-train recipes/sound.toml
   idk-train recipes/sound.toml --set lora.rank=16 --set output.dir=runs/rank16
   idk-train recipes/sound.toml --check
@@ -78,8 +88,9 @@ Examples:
   idk-train --env
   idk-train merge runs/sound --out models/sound
   idk-train warm-up recipes/qwen2-audio/sound.toml
+  idk-train completions zsh
 
-A run that was stopped resumes: give the same command again.
+To resume a run that was stopped, rerun the same command.
 
 ",
     exit_codes!()
@@ -101,10 +112,15 @@ impl Arguments {
             return match command {
                 Command::Merge(merge) => merge.run(json),
                 Command::WarmUp(warm_up) => warm_up.run(json),
+                Command::Completions(completions) => completions.run(Self::command()),
+                Command::Man(man) => man.run(Self::command(), json),
             };
         }
         if self.env {
             return environment::print(json);
+        }
+        if self.list {
+            return list::print(json);
         }
         if self.print_config {
             return Ok(print_line(self.recipe.load_or_default()?.to_toml()?.trim_end())?);
@@ -133,6 +149,7 @@ impl Arguments {
             ("--dry-run", self.dry_run),
             ("--allow-change", !self.allow_change.is_empty()),
             ("--env", self.env),
+            ("--list", self.list),
             ("--fresh", self.fresh),
         ];
         Ok(reject_next_to("a subcommand", self.recipe.given().into_iter().chain(own))?)

@@ -15,7 +15,7 @@ use idk_common::Identity;
 use idk_common::seed::derive_seed;
 use idk_model::{Adapters, Lalm, LoraConfig};
 
-use crate::data::{Loader, RowTokens, Totals, TrainingBatch, TrainingRow};
+use crate::data::{Loader, RowTokens, Totals, TrainingBatch, TrainingRow, fingerprint};
 use crate::error::TrainError;
 use crate::step::{AnswerNll, Metrics, Sums};
 use crate::train_run::TrainRun;
@@ -64,6 +64,12 @@ pub(crate) trait TrainingMethod: Sync {
 
     /// What is logged besides the loss.
     fn metrics(&self, sums: &[f64], totals: Totals) -> Metrics;
+}
+
+/// The rows that a run is made from; those of validation only where they decide something.
+fn of_rows(rows: &[TrainingRow], val: &[TrainingRow], selects: bool) -> Identity {
+    let identity = Identity::default().with("rows", fingerprint(rows));
+    if selects { identity.with("val_rows", fingerprint(val)) } else { identity }
 }
 
 /// The method of a configuration.

@@ -4,9 +4,9 @@ use burn::tensor::Tensor;
 use idk_common::Identity;
 use idk_model::Adapters;
 
-use crate::data::{Totals, TrainingBatch, TrainingRow, fingerprint};
+use crate::data::{Totals, TrainingBatch, TrainingRow};
 use crate::error::TrainError;
-use crate::method::TrainingMethod;
+use crate::method::{TrainingMethod, of_rows};
 use crate::step::{AnswerNll, Metrics, Sums};
 
 /// Supervised fine-tuning.
@@ -20,8 +20,7 @@ impl TrainingMethod for Sft {
     }
 
     fn identity(&self, rows: &[TrainingRow], val: &[TrainingRow], selects: bool) -> Identity {
-        let identity = Identity::default().with("rows", fingerprint(rows));
-        if selects { identity.with("val_rows", fingerprint(val)) } else { identity }
+        of_rows(rows, val, selects)
     }
 
     fn loss(

@@ -1,5 +1,6 @@
 //! Which settings may change while a run resumes. The tables are next to the keys of each section.
 
+use idk_common::Identity;
 use idk_common::identity::{Difference, OnResume, OnResumeTable};
 use idk_model::LoraConfig;
 use serde::{Deserialize, Serialize};
@@ -57,6 +58,21 @@ pub fn on_resume(key: &str) -> Option<OnResume> {
     tables().find(|(name, _)| *name == key).map(|(_, meaning)| *meaning)
 }
 
+/// Adds the keys of `now` that a later version of the program has than the one that wrote `then`: at their defaults, as that
+/// version would have trained.
+pub(crate) fn add_new_keys(then: &mut Identity, now: &Identity) {
+    let defaults = Identity::default()
+        .and(TrainConfig::default().identity())
+        .and(DpoConfig::default().identity())
+        .and(CalibratedConfig::default().identity())
+        .and(RlConfig::default().identity())
+        .with_section("lora", &LoraConfig::default())
+        .as_texts();
+    for (key, value) in defaults.iter().filter(|(key, _)| now.get(key).is_some()) {
+        then.insert_missing(key, value.clone());
+    }
+}
+
 /// Every key that training knows.
 pub fn known_keys() -> impl Iterator<Item = &'static str> + Clone {
     tables().map(|(name, _)| *name)
@@ -64,7 +80,7 @@ pub fn known_keys() -> impl Iterator<Item = &'static str> + Clone {
 
 #[cfg(test)]
 mod tests {
-    use idk_common::identity::Identity;
+    use idk_common::identity::differences;
 
     use super::*;
 
@@ -80,6 +96,28 @@ mod tests {
         let mut named: Vec<&str> = known_keys().skip(INPUTS.len()).collect();
         named.sort_unstable();
         assert_eq!(named, keys);
+    }
+
+    #[test]
+    fn a_key_of_a_later_version_is_a_difference_only_where_it_is_not_at_its_default() {
+        let now = |listwise: bool| {
+            CalibratedConfig { listwise, ..CalibratedConfig::default() }
+                .identity()
+                .as_texts()
+                .with("seed", "0")
+        };
+        let before = || {
+            let mut then = now(false);
+            then.retain(|key| key != "calibrated.listwise");
+            then
+        };
+        let mut then = before();
+        add_new_keys(&mut then, &now(false));
+        assert_eq!(then, now(false), "and no key of a section that the run does not read");
+        let mut then = before();
+        add_new_keys(&mut then, &now(true));
+        let found: Vec<String> = differences(&then, &now(true)).iter().map(ToString::to_string).collect();
+        assert_eq!(found, ["calibrated.listwise: then false, now true"]);
     }
 
     #[test]

@@ -13,6 +13,7 @@ use crate::config::TrainConfig;
 use crate::error::TrainError;
 use crate::run::checkpoint::{self, Checkpoint};
 use crate::run::logs::Logs;
+use crate::run::on_resume::add_new_keys;
 use crate::run::report::TrainReport;
 use crate::run::schedule;
 use crate::run::state::TrainState;
@@ -88,10 +89,7 @@ impl<'a> Session<'a> {
                     (run.warn)(warning);
                 }
                 let mut state = found.state.clone();
-                // Keys that a later version of the program added stand at their defaults.
-                for (key, value) in TrainConfig::default().identity().as_texts().iter() {
-                    state.identity.insert_missing(key, value.clone());
-                }
+                add_new_keys(&mut state.identity, &identity);
                 let changes = state.resume_with(&identity, run.allow_changes, &found.path)?;
                 if !changes.is_empty() {
                     let shown = changes.iter().map(|it| format!("{} = {}, not {}", it.key, it.now, it.then));

@@ -18,6 +18,9 @@ use super::clips::Budget;
 /// Most examples of a page.
 const MAX_EXAMPLES: usize = 30;
 
+/// Those that are shown at once, one of each kind of change while there are as many kinds.
+const FIRST: usize = 5;
+
 /// The changes, those of the most interest first.
 const CHANGES: [(Verdict, Verdict); 9] = [
     (Verdict::Wrong, Verdict::Refused),
@@ -61,7 +64,8 @@ fn choose(before: &[Answer], after: &[Answer], seed: u64) -> Vec<(usize, usize)>
     chosen
 }
 
-/// The examples, and buttons that show one kind of change only (hidden until the page's script runs).
+/// The first examples, and the others folded up with buttons that show one kind of change only (hidden until the page's
+/// script runs).
 ///
 /// # Errors
 /// [`EvalError::Model`] for a recording that cannot be read at the moment.
@@ -85,9 +89,15 @@ pub(crate) fn examples(
             Ok((change, card))
         })
         .collect::<Result<_, EvalError>>()?;
-    cards.sort_by_key(|card| card.0);
+    let mut more = cards.split_off(FIRST.min(cards.len()));
+    let joined = |cards: Vec<(usize, String)>| cards.into_iter().map(|card| card.1).collect::<String>();
+    let first = format!("<div class=\"cards\">\n{}</div>\n", joined(cards));
+    if more.is_empty() {
+        return Ok(first);
+    }
+    more.sort_by_key(|card| card.0);
     let mut counts: BTreeMap<usize, usize> = BTreeMap::new();
-    for (change, _) in &cards {
+    for (change, _) in &more {
         *counts.entry(*change).or_default() += 1;
     }
     let button = |(change, count): (&usize, &usize)| {
@@ -99,12 +109,11 @@ pub(crate) fn examples(
         )
     };
     let buttons: String = counts.iter().map(button).collect();
-    let cards: Vec<String> = cards.into_iter().map(|card| card.1).collect();
+    let count = more.len();
     Ok(format!(
-        "<p class=\"filter\" hidden><button type=\"button\" data-show=\"\" aria-pressed=\"true\">all ({})</button>\n\
-         {buttons}</p>\n<div class=\"cards\">\n{}</div>\n",
-        cards.len(),
-        cards.concat()
+        "{first}<details>\n<summary>{count} more</summary>\n<p class=\"filter\" hidden><button type=\"button\" data-show=\"\" \
+         aria-pressed=\"true\">all ({count})</button>\n{buttons}</p>\n<div class=\"cards\">\n{}</div>\n</details>\n",
+        joined(more)
     ))
 }
 
@@ -211,12 +220,21 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn there_is_a_button_for_every_change_that_is_shown() {
-        let (prepared, before, after) =
-            case(&[(Verdict::Wrong, Verdict::Refused), (Verdict::Correct, Verdict::Correct)], "x");
-        let html = examples(&prepared, &before, "adapter", &after, 0).unwrap();
-        assert_eq!(html.matches("<button").count(), 3);
-        assert!(html.contains("data-show=\"0\" aria-pressed=\"false\">wrong → refused (1)"), "{html}");
-        assert!(html.contains("<article data-change=\"0\">") && html.contains("<article data-change=\"6\">"));
+    fn five_examples_come_first_one_of_every_kind_and_the_others_have_a_button_per_kind() {
+        let html_of = |pairs: &[(Verdict, Verdict)]| {
+            let (prepared, before, after) = case(pairs, "x");
+            examples(&prepared, &before, "adapter", &after, 0).unwrap()
+        };
+        let (refused, kept) = ((Verdict::Wrong, Verdict::Refused), (Verdict::Correct, Verdict::Correct));
+        let few = html_of(&[refused, kept]);
+        assert_eq!(few.matches("<button").count(), 0);
+        assert!(few.contains("<article data-change=\"0\">") && few.contains("<article data-change=\"6\">"));
+
+        let many = html_of(&[refused, refused, refused, refused, kept, kept, kept]);
+        let (first, more) = many.split_once("<details>").unwrap();
+        assert_eq!((first.matches("<article").count(), more.matches("<article").count()), (5, 2));
+        assert_eq!(first.matches("data-change=\"6\"").count(), 2, "{first}");
+        assert_eq!(more.matches("<button").count(), 3);
+        assert!(more.contains("data-show=\"0\" aria-pressed=\"false\">wrong → refused (1)"), "{more}");
     }
 }

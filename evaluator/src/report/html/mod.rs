@@ -1,10 +1,11 @@
-//! `report.html`: an evaluation, or a transfer experiment, as one page to read. It needs no network, follows the reader's
-//! light or dark theme, and can be printed; its script only filters the examples.
+//! `report.html`: an evaluation, or a transfer experiment, as one page to read; and the index of a folder of runs. A page needs
+//! no network, follows the reader's light or dark theme, and can be printed; its script only filters examples and sorts tables.
 
 mod clips;
 mod examples;
 mod grids;
 mod headline;
+mod index_page;
 mod page;
 mod summary;
 
@@ -30,6 +31,7 @@ use crate::report::yardstick_table::{RANKING_NOTE, READABLE_NOTE, RULES_NOTE};
 
 use self::page::{figure, figures, section, wide};
 
+pub use self::index_page::{RunIndex, write_index};
 pub use self::transfer_page::write_transfer_report;
 
 /// Name of the page in the evaluation's folder.
@@ -76,6 +78,7 @@ fn report(
     let training: Vec<String> =
         training::plots(&run_files.metrics).iter().map(|plot| figure(plot, "")).collect();
     let sections = [
+        example_section(results, prepared, answers)?,
         section("Every method", SUMMARY_NOTE, &summary::summary(results)),
         section("Rules and rankings", &yardsticks_note(), &yardsticks.concat()),
         section(
@@ -100,7 +103,6 @@ fn report(
         section(RATE_TITLE, &escape(RATE_NOTE), &summary::rates(results)),
         section("By difficulty and sub-category", "", &groups.concat()),
         section("Training", "", &figures(&training)),
-        example_section(results, prepared, answers)?,
         section("What was measured", "", &summary::provenance(results)),
     ];
     let lead = headline::headline(results)
@@ -159,7 +161,10 @@ fn example_section(
     let (Some(base), Some(after)) = (of(Method::Base.name()), of(method)) else {
         return Ok(String::new());
     };
-    let note = format!("Drawn at random, some of every kind; base model and {}.", escape(method));
+    let note = format!(
+        "Drawn at random: first one of every kind of change, then more; base model and {}.",
+        escape(method)
+    );
     Ok(section("Examples", &note, &examples::examples(prepared, base, method, after, results.seed)?))
 }
 

@@ -7,9 +7,29 @@ for (const filter of document.querySelectorAll(".filter")) {
     button.addEventListener("click", () => {
       const change = button.dataset.show;
       for (const other of buttons) other.setAttribute("aria-pressed", String(other === button));
-      for (const card of document.querySelectorAll("[data-change]")) {
+      for (const card of filter.parentElement.querySelectorAll("[data-change]")) {
         card.hidden = change !== "" && card.dataset.change !== change;
       }
+    });
+  }
+}
+for (const table of document.querySelectorAll("table.sortable")) {
+  const value = (row, column) => row.cells[column].textContent.trim();
+  for (const [column, head] of [...table.tHead.rows[0].cells].entries()) {
+    head.addEventListener("click", () => {
+      const up = head.getAttribute("aria-sort") === "descending";
+      for (const other of table.tHead.rows[0].cells) other.removeAttribute("aria-sort");
+      head.setAttribute("aria-sort", up ? "ascending" : "descending");
+      const sign = up ? 1 : -1;
+      const compare = (one, other) => {
+        const [a, b] = [parseFloat(value(one, column)), parseFloat(value(other, column))];
+        if (Number.isNaN(a) || Number.isNaN(b)) {
+          if (Number.isNaN(a) !== Number.isNaN(b)) return Number.isNaN(a) ? 1 : -1;
+          return sign * value(one, column).localeCompare(value(other, column));
+        }
+        return sign * (a - b);
+      };
+      table.tBodies[0].append(...[...table.tBodies[0].rows].sort(compare));
     });
   }
 }

@@ -73,7 +73,7 @@ fn method_cells(task: &TaskResult) -> Vec<String> {
     cells
 }
 
-fn rule_cell(rule: Option<&RuleResult>) -> String {
+pub(super) fn rule_cell(rule: Option<&RuleResult>) -> String {
     let text = rule.and_then(|rule| match rule.rgi {
         Some(rgi) => Some(format!("{rgi:+.2}")),
         None => rule.rgi_reason.clone(),

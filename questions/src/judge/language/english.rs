@@ -278,6 +278,9 @@ pub(crate) fn written_out(word: &str) -> Vec<String> {
     if !parts.is_empty() {
         return parts.iter().map(|&part| part.to_owned()).collect();
     }
+    if !word.contains('\'') {
+        return vec![word.to_owned()];
+    }
     const ENDINGS: [(&str, &str); 7] = [
         ("n't", "not"),
         ("'m", "am"),

@@ -70,27 +70,47 @@ impl PhrasePart {
 
 /// Phrases of all languages.
 pub(crate) struct Phrases {
-    by_word: HashMap<String, Vec<Vec<PhrasePart>>>,
-    /// Those that begin with a stem or a class.
-    others: Vec<Vec<PhrasePart>>,
+    phrases: Vec<Vec<PhrasePart>>,
+    /// Those that begin with a word, by it; a class has several.
+    by_word: HashMap<String, Vec<usize>>,
+    /// Those that begin with a stem, by its first character.
+    by_stem: HashMap<char, Vec<usize>>,
+    /// Those that any word may begin.
+    others: Vec<usize>,
 }
 
 impl Phrases {
     /// The phrases that `list` names in each of `languages`.
     pub(super) fn new(languages: &[&'static Language], list: fn(&Language) -> &'static str) -> Self {
-        let mut phrases = Self { by_word: HashMap::new(), others: Vec::new() };
+        let mut phrases = Self {
+            phrases: Vec::new(),
+            by_word: HashMap::new(),
+            by_stem: HashMap::new(),
+            others: Vec::new(),
+        };
         for language in languages {
             for phrase in list(language).split("; ").filter(|phrase| !phrase.is_empty()) {
-                let parts = parts(phrase, language);
-                match parts.first() {
-                    Some(PhrasePart::Word(word)) => {
-                        phrases.by_word.entry(word.clone()).or_default().push(parts);
-                    }
-                    _ => phrases.others.push(parts),
-                }
+                phrases.add(parts(phrase, language));
             }
         }
         phrases
+    }
+
+    fn add(&mut self, parts: Vec<PhrasePart>) {
+        let number = self.phrases.len();
+        let first_char = |stem: &str| stem.chars().next();
+        match parts.first() {
+            Some(PhrasePart::Word(word)) => self.by_word.entry(word.clone()).or_default().push(number),
+            Some(PhrasePart::Class(words)) => {
+                words.iter().for_each(|&word| self.by_word.entry(word.to_owned()).or_default().push(number));
+            }
+            Some(PhrasePart::Stem(stem)) => match first_char(stem) {
+                Some(first) => self.by_stem.entry(first).or_default().push(number),
+                None => self.others.push(number),
+            },
+            _ => self.others.push(number),
+        }
+        self.phrases.push(parts);
     }
 
     /// The end of the longest phrase that begins with token `at`.
@@ -105,8 +125,11 @@ impl Phrases {
         at: usize,
         counts: impl Fn(usize) -> bool,
     ) -> Option<usize> {
-        let named = self.by_word.get(&tokens.get(at)?.text).into_iter().flatten();
-        let ends = named.chain(&self.others).filter_map(|parts| phrase_end(parts, tokens, at));
+        let first = &tokens.get(at)?.text;
+        let named = self.by_word.get(first).into_iter().flatten();
+        let stems = first.chars().next().and_then(|first| self.by_stem.get(&first)).into_iter().flatten();
+        let found = named.chain(stems).chain(&self.others).map(|&number| &self.phrases[number]);
+        let ends = found.filter_map(|parts| phrase_end(parts, tokens, at));
         ends.filter(|&end| counts(end)).max()
     }
 

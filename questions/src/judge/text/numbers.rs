@@ -62,6 +62,9 @@ pub(super) fn is_number(word: &str) -> bool {
 
 /// The one way to write the number `word`; `None` for other words.
 pub(super) fn canonical(word: &str) -> Option<String> {
+    if !word.bytes().any(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
     let digits = word.strip_prefix(['-', '+']).unwrap_or(word);
     let (whole, decimals) = match digits.split_once('.') {
         Some((whole, decimals)) => (whole, Some(decimals)),

@@ -30,7 +30,7 @@ fn script(c: char) -> Script {
 
 /// Whether a character of `word` is of a script where words are not set apart by spaces, or have endings as in Korean.
 pub(crate) fn is_unspaced(word: &str) -> bool {
-    word.chars().any(|c| script(c) != Script::Other)
+    !word.is_ascii() && word.chars().any(|c| script(c) != Script::Other)
 }
 
 /// Splits `chunk`, which has no spaces, where its scripts change. Punctuation stays with the word that it is nearest to:

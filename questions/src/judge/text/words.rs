@@ -41,8 +41,11 @@ impl Word {
 
 /// The words of `text`.
 pub(crate) fn words(text: &str) -> Vec<Word> {
-    let folded: String =
-        text.nfkc().filter_map(fold).collect::<String>().replace('—', " — ").replace('ß', "ss");
+    let folded: String = match text.is_ascii() {
+        // The only such character that has another form.
+        true => text.replace('`', "'"),
+        false => text.nfkc().filter_map(fold).collect::<String>().replace('—', " — ").replace('ß', "ss"),
+    };
     let mut words: Vec<Word> = Vec::new();
     for line in folded.lines() {
         let first = words.len();
@@ -127,8 +130,11 @@ fn push_chunk(words: &mut Vec<Word>, chunk: &str) {
     let parts = parts(core);
     let last = parts.len() - 1;
     for (index, part) in parts.into_iter().enumerate() {
-        // The dot of `İ`, which has no form in lower case.
-        let text = part.to_lowercase().replace("i\u{307}", "i");
+        let text = match part.is_ascii() {
+            true => part.to_ascii_lowercase(),
+            // The dot of `İ`, which has no form in lower case.
+            false => part.to_lowercase().replace("i\u{307}", "i"),
+        };
         let mut word = Word {
             text,
             upper: part.chars().next().is_some_and(char::is_uppercase),
@@ -164,6 +170,9 @@ fn parts(core: &str) -> Vec<&str> {
         "l'", "d'", "c'", "j'", "n'", "qu'", "s'", "m'", "t'", "un'", "dell'", "all'", "nell'", "dall'",
         "sull'", "quell'", "jusqu'",
     ];
+    if core.bytes().all(|byte| byte.is_ascii_alphabetic()) {
+        return vec![core];
+    }
     let lower = core.to_lowercase();
     if let Some((number, _)) = numbers::with_unit(&lower).filter(|_| lower.len() == core.len()) {
         return vec![&core[..number.len()], &core[number.len()..]];
@@ -220,6 +229,9 @@ fn join_thousands(words: &mut Vec<Word>, first: usize) {
 }
 
 fn mark_after(word: &mut Word, after: &str) {
+    if after.is_empty() {
+        return;
+    }
     let first = after.trim_start_matches(['*', '_', '"', '\'']).chars().next();
     word.delimited |= first.is_some_and(|c| matches!(c, ')' | ']' | '}' | '.' | ':' | '-' | '—'));
     word.asks |= after.contains('?');
@@ -250,8 +262,9 @@ fn trim_end(chunk: &str) -> &str {
 /// Punctuation, and symbols that are no part of a word, such as check marks and emoji.
 fn is_edge(c: char) -> bool {
     const KEPT: &str = "♪♫€£";
-    "\"'()[]{}<>*_~.,;:!?…|•-—¿¡·".contains(c)
-        || (c > '\u{2000}' && !c.is_alphanumeric() && !KEPT.contains(c))
+    !c.is_ascii_alphanumeric()
+        && ("\"'()[]{}<>*_~.,;:!?…|•-—¿¡·".contains(c)
+            || (c > '\u{2000}' && !c.is_alphanumeric() && !KEPT.contains(c)))
 }
 
 #[cfg(test)]

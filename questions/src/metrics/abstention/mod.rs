@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 pub use self::proportion::{Proportion, wilson_interval};
 use super::baselines::check_length;
 use super::bootstrap::{interval, units};
+use super::clusters::Clusters;
 use super::counts::Counts;
 use crate::error::QuestionError;
 use crate::judge::{Judgement, Verdict};
@@ -51,15 +52,15 @@ fn f1([both, refused, missed]: [u64; 3]) -> Option<f64> {
 }
 
 impl Abstention {
-    /// Measures the replies to questions of which those of `is_answerable` have a right answer. `clusters` (one name per
-    /// question), `seed` and `draws` are for the interval of F1: see [`super::rgi_interval`].
+    /// Measures the replies to questions of which those of `is_answerable` have a right answer. `clusters`,
+    /// `seed` and `draws` are for the interval of F1: see [`super::rgi_interval`].
     ///
     /// # Errors
     /// [`QuestionError::LengthMismatch`].
     pub fn of<J: Copy + Into<Judgement>>(
         is_answerable: &[bool],
         replies: &[J],
-        clusters: Option<&[String]>,
+        clusters: Option<&Clusters>,
         seed: u64,
         draws: usize,
     ) -> Result<Self, QuestionError> {
@@ -151,7 +152,7 @@ mod tests {
         let none = Abstention::of::<Verdict>(&[], &[], None, 0, 50).unwrap();
         assert_eq!((none.truthfulness_score, none.right.percent), (None, None));
         assert!(Abstention::of(&[true], &[C, C], None, 0, 0).is_err());
-        assert!(Abstention::of(&[true], &[C], Some(&[]), 0, 0).is_err());
+        assert!(Abstention::of(&[true], &[C], Some(&Clusters::default()), 0, 0).is_err());
     }
 
     #[test]

@@ -10,11 +10,12 @@ mod mmau;
 
 use std::path::Path;
 
+use idk_common::rows::JsonRows;
 use serde_json::{Map, Value};
 
 use super::clips::Folder;
-use super::fields::Row;
-use super::file::{self, Rows};
+use super::fields::{Row, plain_text};
+use super::file;
 use super::{Fault, ReadOptions, clotho_aqa};
 use crate::error::QuestionError;
 use crate::question::Question;
@@ -36,6 +37,13 @@ pub(super) struct FileShape {
     pub(super) read: ReadRow,
 }
 
+impl FileShape {
+    /// The id of a row, as far as it has one.
+    pub(super) fn id_of(&self, row: &Map<String, Value>) -> String {
+        self.id.iter().find_map(|key| row.get(*key)).map(plain_text).unwrap_or_default()
+    }
+}
+
 /// Every shape of rows, those with the most telling keys first.
 pub(super) const SHAPES: [&FileShape; 7] = [
     &aqua_bench::SHAPE,
@@ -48,21 +56,21 @@ pub(super) const SHAPES: [&FileShape; 7] = [
 ];
 
 /// The shape of the first row that has one; `None` for a file without any JSON object.
-pub(super) fn of_rows(path: &Path, rows: &Rows) -> Result<Option<&'static FileShape>, QuestionError> {
+pub(super) fn of_rows(path: &Path, rows: &JsonRows) -> Result<Option<&'static FileShape>, QuestionError> {
     let mut first: Option<(usize, Map<String, Value>)> = None;
-    for (line, row) in rows.iter() {
-        let Ok(Value::Object(row)) = file::parse(row) else { continue };
+    let shape = file::find_row(path, rows, |line, row| {
+        let Value::Object(row) = row else { return None };
         let shape = SHAPES.into_iter().find(|shape| lacks(&row, shape).is_empty());
-        if shape.is_some() {
-            return Ok(shape);
+        if shape.is_none() {
+            first.get_or_insert((line, row));
         }
-        first.get_or_insert((line, row));
-    }
-    match first {
+        shape
+    })?;
+    match first.filter(|_| shape.is_none()) {
         Some((line, row)) => {
             Err(unknown(path, line, row.keys().cloned().collect(), |key| row.contains_key(key)))
         }
-        None => Ok(None),
+        None => Ok(shape),
     }
 }
 

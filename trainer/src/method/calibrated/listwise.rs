@@ -4,12 +4,12 @@ use burn::tensor::{Tensor, TensorData};
 use idk_common::Identity;
 use idk_model::{Adapters, Lalm};
 
-use crate::data::{Loader, Totals, TrainingBatch, TrainingRow, fingerprint};
+use crate::data::{Loader, Totals, TrainingBatch, TrainingRow};
 use crate::error::TrainError;
-use crate::method::TrainingMethod;
 use crate::method::calibrated::config::CalibratedConfig;
 use crate::method::given::{Candidates, Given, score_answers};
 use crate::method::graded::{Graded, Grader};
+use crate::method::{TrainingMethod, of_rows};
 use crate::step::{AnswerNll, Metrics, Sums, add_sums};
 use crate::train_run::TrainRun;
 
@@ -39,8 +39,7 @@ impl TrainingMethod for Listwise<'_> {
     }
 
     fn identity(&self, rows: &[TrainingRow], val: &[TrainingRow], selects: bool) -> Identity {
-        let identity = self.config.identity().as_texts().with("rows", fingerprint(rows));
-        if selects { identity.with("val_rows", fingerprint(val)) } else { identity }
+        self.config.identity().as_texts().and(of_rows(rows, val, selects))
     }
 
     fn begin(&mut self, rows: [&Loader<'_>; 2], _run: &TrainRun<'_>) -> Result<(), TrainError> {

@@ -17,9 +17,9 @@ use idk_model::{Adapters, Lalm};
 
 use self::config::CalibratedConfig;
 use self::loss::{calibrated_loss, calibrated_metrics};
-use crate::data::{Loader, RowTokens, Totals, TrainingBatch, TrainingRow, fingerprint};
+use crate::data::{Loader, RowTokens, Totals, TrainingBatch, TrainingRow};
 use crate::error::TrainError;
-use crate::method::TrainingMethod;
+use crate::method::{TrainingMethod, of_rows};
 use crate::step::{AnswerNll, Metrics, Sums};
 use crate::train_run::TrainRun;
 
@@ -57,8 +57,7 @@ impl TrainingMethod for Calibrated<'_> {
     }
 
     fn identity(&self, rows: &[TrainingRow], val: &[TrainingRow], selects: bool) -> Identity {
-        let identity = self.config.identity().as_texts().with("rows", fingerprint(rows));
-        if selects { identity.with("val_rows", fingerprint(val)) } else { identity }
+        self.config.identity().as_texts().and(of_rows(rows, val, selects))
     }
 
     fn check(&self, row: &TrainingRow, tokens: &RowTokens) -> Result<(), TrainError> {

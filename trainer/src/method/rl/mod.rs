@@ -18,11 +18,11 @@ use idk_model::{Adapters, Lalm, LoraConfig, ModelError};
 use self::config::RlConfig;
 use self::exact::{exact_loss, exact_metrics};
 use self::loss::{rl_loss, rl_metrics};
-use crate::data::{Loader, RowTokens, Totals, TrainingBatch, TrainingRow, fingerprint};
+use crate::data::{Loader, RowTokens, Totals, TrainingBatch, TrainingRow};
 use crate::error::TrainError;
-use crate::method::TrainingMethod;
 use crate::method::given::{Given, score_answers};
 use crate::method::graded::{Graded, Grader};
+use crate::method::{TrainingMethod, of_rows};
 use crate::step::{AnswerNll, Metrics, Sums};
 use crate::train_run::TrainRun;
 
@@ -78,8 +78,7 @@ impl TrainingMethod for Rl<'_> {
 
     fn identity(&self, rows: &[TrainingRow], val: &[TrainingRow], selects: bool) -> Identity {
         let identity = self.config.identity().as_texts().with("rl.init", self.start_sha256.clone());
-        let identity = identity.with("rows", fingerprint(rows));
-        if selects { identity.with("val_rows", fingerprint(val)) } else { identity }
+        identity.and(of_rows(rows, val, selects))
     }
 
     fn check(&self, row: &TrainingRow, tokens: &RowTokens) -> Result<(), TrainError> {
