@@ -134,7 +134,7 @@ impl Evaluation<'_> {
         self.run(method.name(), method, &self.subject.backend, None, prepared, Some(own_answers))
     }
 
-    /// The base model's hidden states at the end of every question's prompt.
+    /// The base model's hidden states of every question's prompt, of the layers and positions of `[eval.probe]`.
     ///
     /// # Errors
     /// [`EvalError::Model`].
@@ -155,7 +155,7 @@ impl Evaluation<'_> {
         let items: Vec<Item<'_>> = prepared.items().collect();
         let mut states = Vec::with_capacity(items.len());
         for batch in items.chunks(self.config.batch_size) {
-            states.extend(runner.states(batch, &layers)?);
+            states.extend(runner.states(batch, &layers, &self.config.probe.positions)?);
             bar.inc(batch.len() as u64);
         }
         bar.finish();

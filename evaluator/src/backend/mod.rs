@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use burn::tensor::Tensor;
 use idk_audio::AudioError;
-use idk_model::{Answerer, Clip, Generated, Message, Prompt, SamplingConfig};
+use idk_model::{Answerer, Clip, Generated, Message, Prompt, SamplingConfig, StatePosition};
 use idk_questions::AskedQuestion;
 
 use crate::error::EvalError;
@@ -228,17 +228,18 @@ impl Backend<'_> {
         }
     }
 
-    /// The hidden states of `layers` at the last token of each prompt.
+    /// The hidden states of `layers` at `positions` of each prompt.
     ///
     /// # Errors
-    /// As [`Answerer::last_states`]; [`EvalError::Lacks`] for a server, which gives none.
-    pub(crate) fn last_states(
+    /// As [`Answerer::states`]; [`EvalError::Lacks`] for a server, which gives none.
+    pub(crate) fn states(
         &self,
         prompts: &[BackendPrompt],
         layers: &[usize],
+        positions: &[StatePosition],
     ) -> Result<Vec<Vec<f32>>, EvalError> {
         match self {
-            Self::Local(answerer) => Ok(answerer.last_states(&local(prompts), layers)?),
+            Self::Local(answerer) => Ok(answerer.states(&local(prompts), layers, positions)?),
             Self::Served(_) => Err(EvalError::Lacks {
                 method: "probe",
                 what: "reads hidden states, which a server does not give".to_owned(),

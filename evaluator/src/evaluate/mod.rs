@@ -116,13 +116,16 @@ pub fn evaluate(
         write_answers(eval_dir, who, prepared, &answers, values)?;
         said.insert(&who.name, MethodAnswers { answers, rule: Some(rule), measured });
     }
-    let self_consistency = match subject.samples {
-        Some(_) => Some(on_test.measured(&run, Method::SelfConsistency)?.sureness()),
-        None => None,
-    };
     let answerable = Answerable::of(prepared);
     let of_base = answerable.of_list(&base);
-    let self_consistency = self_consistency.as_deref().map(|shares| answerable.of_list(shares));
+    let mut measures: BTreeMap<Method, Vec<f64>> = BTreeMap::new();
+    for measured in said.values().filter_map(|of| of.measured.as_ref()).filter(|of| of.method.is_measure()) {
+        measures.insert(measured.method, answerable.of_list(&measured.sureness()).into_owned());
+    }
+    if subject.samples.is_some() && !measures.contains_key(&Method::SelfConsistency) {
+        let shares = on_test.measured(&run, Method::SelfConsistency)?.sureness();
+        measures.insert(Method::SelfConsistency, answerable.of_list(&shares).into_owned());
+    }
     let mut methods = Vec::new();
     let mut all: Vec<(&str, &[Answer])> = vec![(Method::Base.name(), &base)];
     for who in &candidates {
@@ -131,7 +134,7 @@ pub fn evaluate(
         let sureness = sureness.as_deref().map(|sureness| answerable.of_list(sureness));
         let rules = RuleInputs {
             known_share: Some(subject.known_share),
-            self_consistency: self_consistency.as_deref(),
+            measures: Some(&measures),
             sureness: sureness.as_deref(),
         };
         let answers_to = answerable.of_list(answers);

@@ -18,7 +18,7 @@ use super::REPORT_FILE;
 use super::page::{page, paragraph, section};
 
 /// Name of the page in the folder of runs.
-pub const INDEX_FILE: &str = "index.html";
+const INDEX_FILE: &str = "index.html";
 
 /// Deepest folder below that of the runs in which an evaluation is looked for.
 const DEPTH: usize = 4;
