@@ -1,7 +1,5 @@
 //! `[build]`: how the base model is sampled and how its samples become labels and targets.
 
-use std::time::Duration;
-
 use idk_common::chat::AUDIO_TAG;
 use idk_common::text::terminal_safe;
 use idk_common::{Problem, Problems};
@@ -258,15 +256,11 @@ impl BuildConfig {
 
     /// The server that samples.
     pub(crate) fn server(&self) -> ServerSettings {
-        ServerSettings {
-            url: self.server_url.clone(),
-            model: self.server_model.clone(),
-            key_env: self.server_key_env.clone(),
-            concurrency: self.server_concurrency,
-            timeout: Duration::from_secs(self.server_timeout_s),
-            max_retries: self.server_max_retries,
-            ..ServerSettings::default()
-        }
+        ServerSettings::named(&self.server_url, &self.server_model, &self.server_key_env).patient(
+            self.server_concurrency,
+            self.server_timeout_s,
+            self.server_max_retries,
+        )
     }
 
     fn check_server(&self, problems: &mut Problems) {

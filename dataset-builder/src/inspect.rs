@@ -143,8 +143,8 @@ impl Inspection {
         let mut line = |name: &str, value: String| {
             let _ = writeln!(text, "{name:<11}{}", terminal_safe(&value));
         };
-        line("model", format!("{}, sha256 {}", from.model, short(&from.model_sha256)));
-        line("questions", format!("{}, sha256 {}", from.questions, short(&from.questions_sha256)));
+        line("model", named(&from.model, &from.model_sha256));
+        line("questions", named(&from.questions, &from.questions_sha256));
         line("read", format!("{} = {} kept + {} rejected", counts.input, counts.kept, counts.rejected));
         for (reason, count) in &counts.rejected_by_reason {
             line("", format!("{count} {reason}"));
@@ -170,8 +170,12 @@ impl Inspection {
     }
 }
 
-fn short(hash: &str) -> String {
-    hash.chars().take(12).collect()
+/// A name with the beginning of its hash; a model that only a server has shows none.
+fn named(name: &str, sha256: &str) -> String {
+    match sha256.get(..12) {
+        Some(short) => format!("{name}, sha256 {short}"),
+        None => name.to_owned(),
+    }
 }
 
 fn percent(share: f64) -> String {

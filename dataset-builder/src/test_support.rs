@@ -70,6 +70,7 @@ pub(crate) fn run(
     let answerer = Answerer::base(lalm, &features);
     let inputs = BuildInputs {
         model: SampledModel::Folder(&answerer),
+        server: None,
         set,
         config,
         seed: 7,

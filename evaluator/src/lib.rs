@@ -26,20 +26,21 @@ pub use answer::ask::single::{
     SampleAgreement, SampleSettings, SingleAnswer, TextProbability, answer_single,
 };
 pub use answer::prepare::{Prepared, prepare};
-pub use answer::record::{Answer, Step};
+pub use answer::record::{Answer, ModelJudgement, Step};
 pub use answer::run::answer_plainly;
 pub use answer::store::STORE_DIR;
 pub use answer::subject::{LabelledQuestions, NamedAdapter, Subject};
 pub use backend::{Backend, Served};
 pub use compare::abstention::{AbstentionResult, AbstentionResults};
 pub use compare::groups::{GroupCounts, GroupResult, Grouping};
+pub use compare::judge_agreement::{JudgeAgreement, JudgeResults};
 pub use compare::methods::{ALL, MethodResult, ReadableResult, TaskResult, compare_method, known_shares};
 pub use compare::pairs::PairResult;
 pub use compare::results::{BaseResult, REJECTED_FILE, RESULTS_FILE, Results, results_file};
 pub use compare::rules::Rule;
 pub use compare::score::{Score, score_files};
 pub use compare::yardsticks::{Auroc, RuleInputs, RuleResult, Yardsticks};
-pub use config::{AnswerBy, EvalConfig, ProbeConfig, PromptFiles};
+pub use config::{AnswerBy, EvalConfig, JudgeConfig, ProbeConfig, PromptFiles};
 pub use doubt::answer_probability::perplexity;
 pub use doubt::logistic::LogisticRegression;
 pub use doubt::meaning::Meaning;

@@ -133,9 +133,14 @@ impl Method {
         matches!(self, Self::PTrue | Self::VerbalisedConfidence | Self::SelfVerification)
     }
 
+    /// Whether it is made from the probabilities of a question's options.
+    pub(crate) fn needs_options(self) -> bool {
+        matches!(self, Self::Threshold | Self::OptionProbability)
+    }
+
     /// Whether it compares how likely given texts are as the answer.
     pub(crate) fn compares_texts(self) -> bool {
-        matches!(self, Self::Threshold | Self::OptionProbability | Self::PTrue | Self::SelfVerification)
+        matches!(self, Self::PTrue | Self::SelfVerification)
     }
 
     /// Whether it is made from log-probabilities of answers or samples.

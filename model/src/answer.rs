@@ -13,7 +13,7 @@ use crate::generate::guide::{Guide, GuideText};
 use crate::generate::prefill::Prompt;
 use crate::generate::sampling::SamplingConfig;
 use crate::generate::score::answer_log_probs;
-use crate::generate::states::last_states;
+use crate::generate::states::{StatePosition, prompt_states};
 use crate::generate::{Generated, MoreAnswers, generate, generate_in_rounds};
 use crate::lalm::Lalm;
 use crate::lora::Adapters;
@@ -187,12 +187,17 @@ impl<'a> Answerer<'a> {
         answer_log_probs(self.lalm, self.adapters, prompts, answers)
     }
 
-    /// The hidden states of layers at the last token of each prompt.
+    /// The hidden states of layers at positions of each prompt.
     ///
     /// # Errors
-    /// As [`last_states`].
-    pub fn last_states(&self, prompts: &[Prompt], layers: &[usize]) -> Result<Vec<Vec<f32>>, ModelError> {
-        last_states(self.lalm, self.adapters, prompts, layers)
+    /// As [`prompt_states`].
+    pub fn states(
+        &self,
+        prompts: &[Prompt],
+        layers: &[usize],
+        positions: &[StatePosition],
+    ) -> Result<Vec<Vec<f32>>, ModelError> {
+        prompt_states(self.lalm, self.adapters, prompts, layers, positions)
     }
 }
 

@@ -40,7 +40,7 @@ pub use generate::sampling::{
     SamplingConfig, argmax, log_softmax, log_sum_exp, next_token, penalized, probs,
 };
 pub use generate::score::answer_log_probs;
-pub use generate::states::last_states;
+pub use generate::states::{StatePosition, prompt_states};
 pub use generate::{Generated, MoreAnswers, generate, generate_in_rounds};
 pub use lalm::Lalm;
 pub use lalm::save::SaveDtype;

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use burn::tensor::{Device, Tensor, activation::log_softmax};
 use idk_audio::LogMel;
 use idk_model::{
-    ForwardContext, KvCache, Lalm, LalmConfig, ModelError, Prompt, SamplingConfig, SaveDtype, TokenBatch,
-    answer_log_probs, generate, generate_in_rounds, last_states, log_sum_exp,
+    ForwardContext, KvCache, Lalm, LalmConfig, ModelError, Prompt, SamplingConfig, SaveDtype, StatePosition,
+    TokenBatch, answer_log_probs, generate, generate_in_rounds, log_sum_exp, prompt_states,
 };
 use safetensors::SafeTensors;
 use serde_json::Value;
@@ -159,8 +159,25 @@ fn clips_of_different_lengths_in_one_call_equal_transformers() {
     }
 }
 
+/// The hidden states of a prompt of the golden batch, one layer after the other: at the last token, and the mean of the
+/// audio tokens' states.
+fn golden_states(lalm: &Lalm, ids: &[u32], row: usize, layers: &[usize]) -> [Vec<f32>; 2] {
+    let (mut last, mut means) = (Vec::new(), Vec::new());
+    for layer in layers {
+        let golden = golden(&format!("batch.lm_hidden.{layer}"));
+        let (seq, hidden) = (golden.shape[1], golden.shape[2]);
+        let token = |place: usize| &golden.floats[(row * seq + place) * hidden..][..hidden];
+        last.extend_from_slice(token(seq - 1));
+        let audio: Vec<usize> = (0..seq).filter(|&place| ids[place] == lalm.config.audio_token_id).collect();
+        assert!(audio.len() > 1 && audio.len() < seq, "the mean is of some tokens");
+        let sum = |at: usize| audio.iter().map(|&place| f64::from(token(place)[at])).sum::<f64>();
+        means.extend((0..hidden).map(|at| (sum(at) / audio.len() as f64) as f32));
+    }
+    [last, means]
+}
+
 #[test]
-fn the_states_at_the_end_of_prompts_equal_transformers_in_any_company() {
+fn the_states_of_prompts_equal_transformers_in_any_company() {
     let lalm = load();
     let batch = golden_batch("batch");
     let prompt = |(row, name): (usize, &str)| {
@@ -169,20 +186,28 @@ fn the_states_at_the_end_of_prompts_equal_transformers_in_any_company() {
     };
     let prompts: Vec<Prompt> = ["batch0", "batch1"].into_iter().enumerate().map(prompt).collect();
     let layers = [0, lalm.config.text.num_hidden_layers, 1];
-    let together = last_states(&lalm, None, &prompts, &layers).unwrap();
-    for (row, found) in together.iter().enumerate() {
-        let at_end = |layer: &usize| {
-            let golden = golden(&format!("batch.lm_hidden.{layer}"));
-            let end = (row + 1) * golden.shape[1] * golden.shape[2];
-            golden.floats[end - golden.shape[2]..end].to_vec()
-        };
-        let expected: Vec<f32> = layers.iter().flat_map(at_end).collect();
-        assert_close("last states", found, &expected, TOLERANCE);
-        let alone = last_states(&lalm, None, &prompts[row..=row], &layers).unwrap().remove(0);
-        assert_close("last states alone", &alone, &expected, TOLERANCE);
+    let (last, mean) = (StatePosition::Last, StatePosition::AudioMean);
+    let states = |prompts: &[Prompt], positions: &[StatePosition]| {
+        prompt_states(&lalm, None, prompts, &layers, positions).unwrap()
+    };
+    let [ends, means, both] = [&[last][..], &[mean], &[mean, last]].map(|of| states(&prompts, of));
+    for row in 0..2 {
+        let [end, audio] = golden_states(&lalm, &batch.ids[row], row, &layers);
+        assert_close("last states", &ends[row], &end, TOLERANCE);
+        assert_close("means of audio", &means[row], &audio, TOLERANCE);
+        assert_eq!(both[row], [&means[row][..], &ends[row]].concat(), "side by side");
+        let alone = &prompts[row..=row];
+        assert_close("last states alone", &states(alone, &[last])[0], &end, TOLERANCE);
+        assert_close("means of audio alone", &states(alone, &[mean])[0], &audio, TOLERANCE);
     }
-    assert!(last_states(&lalm, None, &prompts, &[99]).unwrap_err().to_string().contains("no layer 99"));
-    assert_eq!(last_states(&lalm, None, &prompts, &[]).unwrap(), vec![Vec::<f32>::new(); 2]);
+    let silent = Prompt { ids: vec![3, 1, 2], audio: Vec::new(), guide: None };
+    assert!(states(&[silent], &[mean])[0].iter().all(|value| *value == 0.0), "nothing is heard");
+    let error = prompt_states(&lalm, None, &prompts, &[99], &[last]).unwrap_err();
+    assert!(error.to_string().contains("no layer 99"));
+    for (layers, positions) in [(&[][..], &[last][..]), (&[0], &[])] {
+        let none = prompt_states(&lalm, None, &prompts, layers, positions).unwrap();
+        assert_eq!(none, vec![Vec::<f32>::new(); 2]);
+    }
 }
 
 #[test]

@@ -21,8 +21,9 @@ pub struct SampleRow {
     pub verdict: Verdict,
     /// The option that it names, as an index into the options as they were shown.
     pub choice: Option<usize>,
-    /// Log-probability of the text under the model at temperature 1, in nats.
-    pub log_prob: f64,
+    /// Log-probability of the text under the model at temperature 1, in nats. Missing from a server that gives none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_prob: Option<f64>,
     /// Tokens of the text, its end included if it came. Missing in files of earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tokens: Option<usize>,

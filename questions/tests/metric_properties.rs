@@ -7,8 +7,7 @@ use idk_common::seed::Rng;
 use idk_questions::Verdict::{self, Correct, Refused, Wrong};
 use idk_questions::metrics::{
     Abstention, Clusters, Comparison, Criterion, auroc, compare, fit_threshold, group_refuser, mcnemar,
-    random_refuser, rgi_interval, risk_coverage, self_consistency_refuser, threshold_refuser,
-    within_group_auroc,
+    random_refuser, rgi_interval, risk_coverage, threshold_refuser, within_group_auroc,
 };
 
 /// Answers of a base model and a method to questions with clips, groups and confidences.
@@ -77,8 +76,7 @@ impl Case {
             "fit": fits,
             "refused": [
                 refused(random_refuser(before, ids, count, 5).unwrap()),
-                refused(threshold_refuser(before, sure, ids, count).unwrap()),
-                refused(self_consistency_refuser(before, sure, ids, count).unwrap()),
+                refused(threshold_refuser(before, sure, ids, count, 5).unwrap()),
                 refused(group_refuser(before, &self.groups, ids, &shares, count).unwrap()),
             ],
         })

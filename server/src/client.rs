@@ -95,6 +95,7 @@ impl Server {
             log_probs: self.settings.log_probs != ServerLogProbs::None,
             prompt_ids: prompt.token_ids.as_deref(),
             only: &prompt.only,
+            letters: prompt.letters(&self.settings),
         };
         let answers =
             answers(&reply, &expected).map_err(|(fault, what)| self.unusable(&prompt.id, fault, what))?;

@@ -8,6 +8,7 @@ use idk_common::seed::derive_seed;
 use serde_json::{Value, json};
 
 use crate::error::ServerError;
+use crate::reply::TOP_TOKENS;
 use crate::settings::{ServerApi, ServerLogProbs, ServerSettings};
 
 /// What a server is asked about one question.
@@ -25,11 +26,19 @@ pub struct ServerPrompt {
     pub token_ids: Option<Vec<u32>>,
     /// The name of another model than that of [`ServerSettings`], such as that of a LoRA adapter.
     pub model: Option<String>,
+    /// How many options the question has, lettered from A: with [`ServerLogProbs::Letters`] each letter's probability is asked
+    /// for.
+    pub letters: usize,
     /// The only answers that may be given; any where it is empty. They are never cut.
     pub only: Vec<String>,
 }
 
 impl ServerPrompt {
+    /// How many letters a reply must give the probabilities of.
+    pub(crate) fn letters(&self, settings: &ServerSettings) -> usize {
+        if settings.log_probs == ServerLogProbs::Letters { self.letters } else { 0 }
+    }
+
     /// Most tokens of an answer: of a list, those of its longest text if each byte is a token, and the end.
     pub(crate) fn max_new_tokens(&self, decoding: &Decoding) -> usize {
         self.only.iter().map(|text| text.len() + 1).max().unwrap_or(decoding.max_new_tokens)
@@ -101,6 +110,9 @@ pub(crate) fn body(
     }
     if settings.api == ServerApi::Vllm {
         add_fields_of_vllm(&mut request, prompt, decoding, max_new_tokens);
+    }
+    if prompt.letters(settings) > 0 {
+        request["top_logprobs"] = TOP_TOKENS.into();
     }
     Ok(request.to_string().into_bytes())
 }

@@ -27,6 +27,8 @@ pub enum ServerApi {
 pub enum ServerLogProbs {
     /// Those of each answer, and of given texts as the answer (`prompt_logprobs` of vLLM).
     Options,
+    /// Those of each answer, and of each option by its letter, from the likeliest tokens at the beginning (`top_logprobs`).
+    Letters,
     /// Those of each answer.
     Answers,
     /// None: the server has none.
@@ -71,6 +73,18 @@ impl Default for ServerSettings {
 }
 
 impl ServerSettings {
+    /// Those of a section's keys `server_url`, `server_model`, `server_key_env`; the rest are the defaults.
+    pub fn named(url: &str, model: &str, key_env: &str) -> Self {
+        let [url, model, key_env] = [url, model, key_env].map(str::to_owned);
+        Self { url, model, key_env, ..Self::default() }
+    }
+
+    /// The same with the patience of `server_concurrency`, `server_timeout_s` and `server_max_retries`.
+    #[must_use]
+    pub fn patient(self, concurrency: usize, timeout_s: u64, max_retries: u32) -> Self {
+        Self { concurrency, timeout: Duration::from_secs(timeout_s), max_retries, ..self }
+    }
+
     /// Notes what is wrong with the values, under the names that they have in a recipe: `server_url` and so on.
     pub fn check(&self, problems: &mut Problems) {
         if let Err(what) = ServerUrl::parse(&self.url) {
@@ -88,8 +102,7 @@ impl ServerSettings {
         problems.require(timeout, "server_timeout_s", "must be between 1 and 86400 (a day)");
         problems.require(self.max_retries <= 20, "server_max_retries", "must be at most 20");
         let known = self.api == ServerApi::Vllm || self.log_probs != ServerLogProbs::Options;
-        let of_vllm =
-            "\"options\" needs a field of vLLM: with `server_api = \"openai\"` write \"answers\" or \"none\"";
+        let of_vllm = "\"options\" needs a field of vLLM: with `server_api = \"openai\"` write \"letters\", \"answers\" or \"none\"";
         problems.require(known, "server_log_probs", of_vllm);
     }
 }

@@ -144,10 +144,10 @@ impl<'a> SweptRun<'a> {
         check_adapter_files(&dir.adapter())?;
         let (run, ()) = Run::open(recipe, &dir.root, claim_run, |model| {
             let labelled = dir.dataset().join(idk_dataset_builder::MANIFEST_FILE).is_file();
-            if labelled { check_model_of_run(&dir, &model.sha256) } else { Ok(()) }
+            if labelled { check_model_of_run(&dir, model.sha256()) } else { Ok(()) }
         })?;
         let named = (Method::Adapter.name().to_owned(), dir.adapter());
-        let mut adapters = load_adapters(&[named], &run.model.lalm)?;
+        let mut adapters = load_adapters(&[named], &run.model.folder()?.lalm)?;
         Ok(Self { run, adapter: adapters.remove(0) })
     }
 
@@ -158,7 +158,7 @@ impl<'a> SweptRun<'a> {
             GridSet::Val => val_source(recipe)?,
             GridSet::Test => (recipe.data.clone(), Set::Test),
         };
-        prepare_set(&self.run.model, recipe, &data, source, &self.run.questions)
+        prepare_set(self.run.model.folder()?, recipe, &data, source, &self.run.questions)
     }
 
     pub(super) fn with_sweeper<T>(
@@ -167,7 +167,7 @@ impl<'a> SweptRun<'a> {
     ) -> Result<T, Failure> {
         let recipe = self.run.recipe;
         job(&Sweeper {
-            subject: &bare_subject(&self.run.model),
+            subject: &bare_subject(self.run.model.folder()?),
             config: &recipe.eval,
             seed: recipe.data.seed,
             eval_dir: &self.run.dir.eval(),

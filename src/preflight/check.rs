@@ -283,7 +283,7 @@ impl Checked {
 
     /// Prompts and adapters that the evaluation reads.
     fn evaluation(&mut self, recipe: &Recipe) {
-        if let Err(error) = recipe.eval.prompts.check() {
+        if let Err(error) = recipe.eval.check_prompts() {
             self.problem("eval.prompts", &error.into());
         }
         for (_, dir) in recipe.eval.named_adapters().unwrap_or_default() {

@@ -2,7 +2,8 @@
 
 use idk_common::Problem;
 use idk_evaluator::AnswerBy;
-use idk_server::ServerApi;
+use idk_questions::PromptStyle;
+use idk_server::{ServerApi, ServerLogProbs};
 use idk_trainer::{BestMetric, MethodKind, RowKind};
 
 use super::{KeyLines, Recipe, RecipeProblem, TransferConfig};
@@ -92,9 +93,14 @@ impl Recipe {
             let what = "and `repetition_penalty` are no fields of OpenAI's API: leave them out with `server_api = \"openai\"`";
             found.push(Problem::of_key("build", "top_k", what));
         }
-        if model.server_api == ServerApi::OpenAi && eval.needs_samples() {
-            let what = "has a method that is made from samples, which are asked for with fields of vLLM";
-            found.push(Problem::of_key("eval", "methods", what));
+        if model.server_api == ServerApi::OpenAi && build.guided {
+            let what = "needs a field of vLLM: it does not go with `server_api = \"openai\"`";
+            found.push(Problem::of_key("build", "guided", what));
+        }
+        let by_letters = model.server_log_probs == Some(ServerLogProbs::Letters);
+        if by_letters && (build.prompt != PromptStyle::Lettered || eval.answer_by != AnswerBy::Text) {
+            let what = "\"letters\" needs answers that begin with a letter: `prompt = \"lettered\"` in [build], `answer_by = \"text\"` in [eval]";
+            found.push(Problem::of_key("model", "server_log_probs", what));
         }
         if model.server_api == ServerApi::OpenAi && eval.answer_by == AnswerBy::Guided {
             let what = "needs a field of vLLM: \"guided\" does not go with `server_api = \"openai\"`";

@@ -199,6 +199,18 @@ mod tests {
     }
 
     #[test]
+    fn an_override_reaches_a_section_inside_another_and_leaves_its_other_keys() {
+        let text = "[eval.probe]\nl2 = 3.0\n";
+        let recipe = parse(text, &["eval.probe.layers=[2]", "eval.judge.max_new_tokens=9"]).unwrap();
+        assert_eq!((recipe.eval.probe.l2, recipe.eval.probe.layers), (3.0, vec![2]));
+        assert_eq!(recipe.eval.judge.max_new_tokens, 9);
+        let error = parse("", &["eval.probe.layer=[2]"]).unwrap_err().to_string();
+        assert!(error.contains("unknown key `layer` in [eval.probe]"), "{error}");
+        let error = parse("", &["seed.probe.layer=2"]).unwrap_err().to_string();
+        assert!(error.contains("seed"), "{error}");
+    }
+
+    #[test]
     fn all_mistakes_are_reported_at_once_with_line_and_suggestion() {
         let text = "sed = 1\n[lora]\nrnak = 8\nalpha = \"big\"\n[trian]\n";
         let error = parse(text, &["build.k=99"]).unwrap_err();

@@ -104,7 +104,8 @@ pub(super) fn key_lines(text: &str) -> KeyLines {
     KeyLines(places)
 }
 
-/// Applies one `section.key=value`; the value is TOML, or a bare word taken as a string.
+/// Applies one `section.key=value`, or `section.inner.key=value` for a section inside another; the value is TOML, or a bare
+/// word taken as a string.
 pub(super) fn apply_override(
     assignment: &str,
     values: &mut Map<String, Value>,
@@ -138,14 +139,25 @@ fn try_override(
             values.insert(dotted.to_owned(), value);
         }
         Some((section, key)) => {
-            let table = values.entry(section.to_owned()).or_insert_with(|| Value::Object(Map::new()));
-            let Value::Object(table) = table else {
-                return Err(wrong(format!("`{section}` is not a section")));
+            let table = inner_table(values, section).map_err(wrong)?;
+            match key.split_once('.') {
+                None => table.insert(key.to_owned(), value),
+                Some((inner, key)) => inner_table(table, inner).map_err(wrong)?.insert(key.to_owned(), value),
             };
-            table.insert(key.to_owned(), value);
         }
     }
     Ok(())
+}
+
+/// The section `name` of a table; a new one where there is none.
+fn inner_table<'t>(
+    table: &'t mut Map<String, Value>,
+    name: &str,
+) -> Result<&'t mut Map<String, Value>, String> {
+    match table.entry(name.to_owned()).or_insert_with(|| Value::Object(Map::new())) {
+        Value::Object(inner) => Ok(inner),
+        _ => Err(format!("`{name}` is not a section")),
+    }
 }
 
 pub(super) fn check_top_level(

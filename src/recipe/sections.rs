@@ -1,7 +1,6 @@
 //! The sections that belong to no crate: the model, the question sets, the run folder.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use idk_common::{Problem, Problems};
 use idk_model::WeightDtype;
@@ -46,7 +45,8 @@ pub struct ModelSection {
     /// Fields that the server knows: `vllm`, also for servers that ignore unknown fields, or `openai`. Default `vllm`.
     pub server_api: ServerApi,
     /// Log-probabilities that the server is asked for: `options` (of answers and of every option, by `prompt_logprobs` of
-    /// vLLM), `answers`, or `none`. Default `options` with `vllm`, `answers` with `openai`.
+    /// vLLM), `letters` (of answers and of every option's letter, by `top_logprobs`), `answers`, or `none`. Default `options`
+    /// with `vllm`, `answers` with `openai`.
     pub server_log_probs: Option<ServerLogProbs>,
     /// Requests that are under way together. Default 16.
     pub server_concurrency: usize,
@@ -101,16 +101,9 @@ impl ModelSection {
             ServerApi::Vllm => ServerLogProbs::Options,
             ServerApi::OpenAi => ServerLogProbs::Answers,
         });
-        Some(ServerSettings {
-            url: self.server_url.clone(),
-            model: self.server_model.clone(),
-            key_env: self.server_key_env.clone(),
-            concurrency: self.server_concurrency,
-            timeout: Duration::from_secs(self.server_timeout_s),
-            max_retries: self.server_max_retries,
-            api: self.server_api,
-            log_probs,
-        })
+        let named = ServerSettings::named(&self.server_url, &self.server_model, &self.server_key_env);
+        let patient = named.patient(self.server_concurrency, self.server_timeout_s, self.server_max_retries);
+        Some(ServerSettings { api: self.server_api, log_probs, ..patient })
     }
 
     /// What is wrong with the values of `[model]`, all of it.

@@ -49,7 +49,7 @@ pub(crate) fn check_feature_cache(recipe: &Recipe) -> Result<(), Failure> {
 /// # Errors
 /// Prompts and adapters that are not there, and what [`check_val`] finds.
 pub(crate) fn check_evaluation(recipe: &Recipe) -> Result<(), Failure> {
-    recipe.eval.prompts.check()?;
+    recipe.eval.check_prompts()?;
     for (_, dir) in recipe.eval.named_adapters()? {
         check_adapter_files(&dir)?;
     }

@@ -38,7 +38,7 @@ pub(crate) struct Options<'a> {
 pub(crate) struct Run<'a> {
     pub(crate) recipe: &'a Recipe,
     pub(crate) dir: RunDir,
-    pub(crate) model: BaseModel,
+    pub(crate) model: AnsweringModel,
     /// Where rendered splits of the bank lie.
     pub(crate) questions: PathBuf,
     /// Keys of the recipe that it may resume with another value of.
@@ -60,9 +60,9 @@ impl<'a> Run<'a> {
         recipe: &'a Recipe,
         root: &Path,
         claim: Claim,
-        before: impl FnOnce(&BaseModel) -> Result<T, Failure>,
+        before: impl FnOnce(&AnsweringModel) -> Result<T, Failure>,
     ) -> Result<(Self, T), Failure> {
-        let model = BaseModel::load(recipe)?;
+        let model = AnsweringModel::load(recipe)?;
         let found = before(&model)?;
         let lock = claim(root)?;
         let dir = RunDir::new(root);
@@ -82,21 +82,23 @@ impl<'a> Run<'a> {
             RunDir::new(root).check_claim()?;
         }
         let (mut run, ()) = Self::open(recipe, root, claim_run, |model| {
-            let lalm = &model.lalm;
-            let linears = lalm.config.linears();
             inputs::check_feature_cache(recipe)?;
-            inputs::check_start_shape(recipe, &linears, |dir| Adapters::load(dir, lalm))?;
+            // A model that only a server has is sampled, never trained.
+            if let Ok(BaseModel { lalm, .. }) = model.folder() {
+                let linears = lalm.config.linears();
+                inputs::check_start_shape(recipe, &linears, |dir| Adapters::load(dir, lalm))?;
+            }
             if options.fresh { move_aside(root) } else { Ok(()) }
         })?;
         run.allow_changes = options.allow_changes;
-        check_same_run(recipe, &run.dir, &run.model.sha256, run.allow_changes)?;
+        check_same_run(recipe, &run.dir, run.model.sha256(), run.allow_changes)?;
         run.write_recipe()?;
         Ok(run)
     }
 
     /// Writes `identity.json`, then `recipe.toml`.
     fn write_recipe(&self) -> Result<(), Failure> {
-        write_identity(&self.dir, &self.model.sha256, &self.recipe.model)?;
+        write_identity(&self.dir, self.model.sha256(), &self.recipe.model)?;
         let text = format!(
             "# The recipe of this run with every default filled in; it can be run again as it is.\n\n{}",
             self.recipe.to_toml()?

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use idk_audio::MelConfig;
 use idk_common::CommonError;
+use idk_dataset_builder::SampledModel;
 use idk_evaluator::{Backend, Served};
 use idk_model::{Answerer, AudioRule, FeatureExtractor, FeatureStore, Lalm, Pooling, Quantisation, Windows};
 use idk_server::Server;
@@ -31,8 +32,7 @@ impl BaseModel {
     pub(crate) fn load(recipe: &Recipe) -> Result<Self, Failure> {
         let section = &recipe.model;
         if !section.has_folder() {
-            let what = "this needs the folder of the model that the server has: give `path` in [model]";
-            return Err(RunError::usage(what).into());
+            return Err(needs_folder().into());
         }
         kernels::open_cache(&section.kernel_cache_dir, &section.device);
         let device = idk_model::device(&section.device)?;
@@ -70,7 +70,7 @@ impl BaseModel {
     }
 }
 
-/// A model that answers in an evaluation: in this program, or at a server whose folder may be at hand.
+/// A model that answers or is sampled: in this program, or at a server whose folder may be at hand.
 pub(crate) struct AnsweringModel {
     folder: Option<BaseModel>,
     server: Option<Server>,
@@ -109,6 +109,32 @@ impl AnsweringModel {
         Ok(Self { folder, server, whole_audio })
     }
 
+    /// The model in this program, for what no server does.
+    ///
+    /// # Errors
+    /// [`RunError::Usage`] for a model that only a server has.
+    pub(crate) fn folder(&self) -> Result<&BaseModel, RunError> {
+        self.folder.as_ref().ok_or_else(needs_folder)
+    }
+
+    /// The server that has the model.
+    pub(crate) fn server(&self) -> Option<&Server> {
+        self.server.as_ref()
+    }
+
+    /// [`model_sha256`] of its folder, empty without one.
+    pub(crate) fn sha256(&self) -> &str {
+        self.folder.as_ref().map_or("", |folder| &folder.sha256)
+    }
+
+    /// Gives `job` the model as a build samples it.
+    pub(crate) fn sampled<T>(&self, job: impl FnOnce(SampledModel<'_>) -> T) -> T {
+        match &self.folder {
+            Some(folder) => job(SampledModel::Folder(&folder.answerer())),
+            None => job(SampledModel::Server(&self.whole_audio)),
+        }
+    }
+
     /// As an evaluation sees it.
     ///
     /// # Errors
@@ -127,11 +153,16 @@ impl AnsweringModel {
         };
         Ok(EvaluatedModel {
             backend: Backend::Served(served),
-            sha256: folder.map_or("", |folder| &folder.sha256),
+            sha256: self.sha256(),
             device: "server",
             folder,
         })
     }
+}
+
+/// What is said of a model that only a server has where its weights or tokens are needed.
+fn needs_folder() -> RunError {
+    RunError::usage("this needs the folder of the model that the server has: give `path` in [model]")
 }
 
 /// SHA-256 over the files that make a model: weights, configuration, tokenizer, chat template. Its README may change.

@@ -5,14 +5,14 @@ use std::path::Path;
 use idk_common::text::display_path;
 use idk_dataset_builder::{
     BuildConfig, BuildError, BuildInputs, Control, DatasetManifest, MANIFEST_FILE, PartReport, Provenance,
-    Sampled, SampledModel, SamplingPart, partial_sampling, read_manifest, relabel, remove_shards, verify,
+    Sampled, SamplingPart, partial_sampling, read_manifest, relabel, remove_shards, verify,
 };
 
 use super::NEW;
 use super::sampling::sampling;
+use crate::run::Run;
 use crate::run::questions::{self, LoadedQuestions, Set};
 use crate::run::same_run::check_dataset;
-use crate::run::{Run, folder_name};
 use crate::terminal::Failure;
 
 /// The IDK dataset: kept if complete and of this recipe, else built.
@@ -86,8 +86,8 @@ fn training_questions(run: &Run<'_>) -> Result<(LoadedQuestions, Provenance), Fa
     let (data, max_rejected) = (&recipe.data, recipe.build.max_rejected_share);
     let loaded = questions::load(data, Set::Train, &run.questions, max_rejected)?;
     let provenance = Provenance {
-        model: folder_name(&recipe.model.path),
-        model_sha256: run.model.sha256.clone(),
+        model: recipe.model.name(),
+        model_sha256: run.model.sha256().to_owned(),
         questions: questions::display_name(&data.train),
         questions_sha256: idk_common::hash::sha256_file(&loaded.path)?,
     };
@@ -101,10 +101,11 @@ fn sample<T>(
     job: impl FnOnce(&BuildInputs<'_>, &Control<'_>) -> Result<T, BuildError>,
 ) -> Result<T, Failure> {
     let recipe = run.recipe;
-    let (answerer, set) = (&run.model.answerer(), &loaded.set);
-    let model = SampledModel::Folder(answerer);
-    let inputs = BuildInputs { model, set, config: &recipe.build, seed: recipe.seed, provenance };
-    sampling(&inputs, &run.dir.root, |control| job(&inputs, control))
+    run.model.sampled(|model| {
+        let (set, config, seed, server) = (&loaded.set, &recipe.build, recipe.seed, run.model.server());
+        let inputs = BuildInputs { model, server, set, config, seed, provenance };
+        sampling(&inputs, &run.dir.root, |control| job(&inputs, control))
+    })
 }
 
 /// Labels samples that are complete.

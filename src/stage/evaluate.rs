@@ -172,10 +172,10 @@ pub(super) fn results_of_run(run: &Run<'_>) -> Result<Results, Failure> {
     let named = with_own(Some(&run.dir.adapter()), run.recipe)?;
     let evaluation = EvaluationStage {
         recipe: run.recipe,
-        model: run.model.evaluated(),
+        model: run.model.evaluated()?,
         questions: run.questions.clone(),
         served_adapters: Vec::new(),
-        adapters: load_adapters(&named, &run.model.lalm)?,
+        adapters: load_adapters(&named, &run.model.folder()?.lalm)?,
         dataset: Some(run.dir.dataset()),
         eval_dir: run.dir.eval(),
         run_dir: Some(run.dir.root.clone()),

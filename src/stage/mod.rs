@@ -43,12 +43,13 @@ pub(crate) fn all(run: &Run<'_>) -> Result<(TrainReport, Results), Failure> {
         write_card(run, &dataset, &report, None)?;
     }
     // The evaluation hears other recordings than the training.
-    run.model.features.clear_if_full();
+    let features = &run.model.folder()?.features;
+    features.clear_if_full();
     let answered = idk_evaluator::results_file(&run.dir.eval()).is_file();
     announce(3, "the evaluation", if answered { "reuses stored answers" } else { NEW });
     let results = evaluate::results_of_run(run)?;
     write_card(run, &dataset, &report, Some(&results))?;
-    let counts = run.model.features.counts();
+    let counts = features.counts();
     say(&format!("audio     {} recordings decoded, {} encoded", counts.decoded, counts.encoded));
     Ok((report, results))
 }

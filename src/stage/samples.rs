@@ -40,6 +40,10 @@ pub(super) fn sample(
         (Some(answerer), _) | (None, Backend::Local(answerer)) => SampledModel::Folder(answerer),
         (None, Backend::Served(served)) => SampledModel::Server(served.audio),
     };
+    let server = match &model.backend {
+        Backend::Local(_) => None,
+        Backend::Served(served) => Some(served.server),
+    };
     let provenance = Provenance {
         model: recipe.model.name(),
         model_sha256: model.sha256.to_owned(),
@@ -57,6 +61,7 @@ pub(super) fn sample(
     let set = QuestionSet { questions, rejected: Vec::new() };
     let inputs = BuildInputs {
         model: sampled,
+        server,
         set: &set,
         config: &config,
         seed: recipe.seed,
@@ -84,7 +89,7 @@ fn sampled_answer(
     };
     Ok(SampledAnswer {
         meaning: Meaning::of(&question.choices, row.choice, row.verdict, &row.text),
-        log_prob: Some(row.log_prob),
+        log_prob: row.log_prob,
         tokens,
         text: row.text,
     })

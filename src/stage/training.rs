@@ -19,7 +19,8 @@ use crate::terminal::{Failure, StopSignals, progress, say};
 pub(super) fn train_adapter(run: &Run<'_>) -> Result<TrainReport, Failure> {
     let recipe = run.recipe;
     let mut questions = ValidationQuestions::of(run)?;
-    let mut identity = run_identity(&run.model.sha256, &recipe.model);
+    let model = run.model.folder()?;
+    let mut identity = run_identity(&model.sha256, &recipe.model);
     if let Some(questions) = questions.as_ref().filter(|_| recipe.train.selects()) {
         identity.insert("val_questions", questions.sha256()?);
     }
@@ -40,18 +41,18 @@ pub(super) fn train_adapter(run: &Run<'_>) -> Result<TrainReport, Failure> {
         allow_changes: run.allow_changes,
         stop: Some(stop.flag()),
         warn: &|line| say(&format!("warning: {line}")),
-        features: Some(&run.model.features),
+        features: Some(&model.features),
         progress,
     };
     let dataset = run.dir.dataset();
-    let rows = read_rows(&run.model.lalm, &run.model.features, training_rows(recipe, &dataset)?)?;
-    let val = read_rows(&run.model.lalm, &run.model.features, validation_rows(recipe, &dataset)?)?;
+    let rows = read_rows(&model.lalm, &model.features, training_rows(recipe, &dataset)?)?;
+    let val = read_rows(&model.lalm, &model.features, validation_rows(recipe, &dataset)?)?;
     let grades = if recipe.method().is_graded() { Some(Grades::read(recipe, &dataset)?) } else { None };
     let grade = grades.as_ref().map(|grades| move |id: &str, text: &str| grades.grade(id, text));
     let grader = grade.as_ref().map(|grade| Grader(grade));
     let config = AdapterConfig { lora: &recipe.lora, train: &recipe.train, method: recipe.method(), grader };
     let validation = Validation { rows: &val, measure };
-    let (_, report) = train_adapters(&run.model.lalm, config, &rows, validation, train_run)?;
+    let (_, report) = train_adapters(&model.lalm, config, &rows, validation, train_run)?;
     describe_end(run, &report);
     // Also in the last step: what follows must not swallow a signal.
     if stop.came() {

@@ -70,7 +70,7 @@ impl<'a> ValidationQuestions<'a> {
         let (run, recipe) = (self.run, self.run.recipe);
         let (config, build, seed) = (eval_config(run), &recipe.build, recipe.data.seed);
         let prepared = prepare(
-            &run.model.answerer().into(),
+            &run.model.folder()?.answerer().into(),
             &self.loaded.set,
             &config,
             build.prompt,
@@ -96,7 +96,7 @@ fn answers(
     prepared: &Prepared,
     progress: &Progress,
 ) -> Result<Vec<Judgement>, Failure> {
-    let base = run.model.answerer();
+    let base = run.model.folder()?.answerer();
     let answerer = match adapters {
         Some(adapters) => base.adapted(adapters)?,
         None => base,

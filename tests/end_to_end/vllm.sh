@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Serves checkpoints/mini-lalm with vLLM on this machine's CPU and builds datasets from it: its greedy answers must be
-# those of `sampler = "local"`, and two builds with sampling must be the same bytes. Then evaluates through it, with and
-# without the folder at hand: texts must be those of the local evaluation, log-probabilities within 1e-4.
+# those of `sampler = "local"`, and builds with sampling must be the same bytes, also without the folder. Then evaluates
+# through it, with and without the folder at hand: texts must be those of the local evaluation, log-probabilities within
+# 1e-4.
 #
 # Usage: tests/end_to_end/vllm.sh           needs 5 GB of memory; the first run installs vLLM (6.5 GB of disk)
 #   VENV     where vLLM is or goes          [default: ~/.cache/idk/vllm]
@@ -79,6 +80,13 @@ build sampled-8 "${served[@]}" build.n_samples=5 build.server_concurrency=8
 cmp "$work/sampled-1/dataset/samples.jsonl" "$work/sampled-8/dataset/samples.jsonl"
 echo "sampled: the same bytes at 1 and at 8 requests under way"
 
+at=("model.server_url=http://127.0.0.1:$port/v1" model.server_model=mini model.server_key_env=IDK_E2E_KEY)
+arguments=()
+for setting in "${at[@]}" build.n_samples=5 "output.dir=$work/free"; do arguments+=(--set "$setting"); done
+IDK_E2E_KEY=e2e "$bin/idk-build" "$work/recipe.toml" "${arguments[@]}"
+cmp "$work/sampled-1/dataset/samples.jsonl" "$work/free/dataset/samples.jsonl"
+echo "sampled: the same bytes without the folder of the model"
+
 if build wrong "${served[@]}" build.server_model=other 2> "$work/wrong.txt"; then
     echo "a model that is not served was not noticed"
     exit 1
@@ -91,9 +99,8 @@ evaluate() { # NAME, then settings
     for setting in "${methods[@]}" "$@"; do arguments+=(--set "$setting"); done
     IDK_E2E_KEY=e2e "$bin/idk-eval" "$work/eval.toml" "${arguments[@]}" --out "$work/$name" > /dev/null
 }
-printf '[data]\ntest = "bank:val"\nval = "bank:idk"\nlimit_per_task = %s\n' "${QUESTIONS:-4}" > "$work/eval.toml"
+printf '[data]\ntest = "bank:test"\nval = "bank:val"\nlimit_per_task = %s\n' "${QUESTIONS:-4}" > "$work/eval.toml"
 methods=('eval.methods=["idk-prompt", "mcot", "task-agent", "one-pass", "threshold"]')
-at=("model.server_url=http://127.0.0.1:$port/v1" model.server_model=mini model.server_key_env=IDK_E2E_KEY)
 
 evaluate eval-local "model.path=$model"
 evaluate eval-strict "model.path=$model" "${at[@]}"

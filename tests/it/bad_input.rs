@@ -126,7 +126,7 @@ fn every_key_with_one_wrong_letter_is_refused_and_the_right_one_suggested() {
 fn a_recipe_that_makes_a_base_model_names_the_program_for_it() {
     let recipe = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("recipes/base/1-listen.toml");
     let said =
-        Desk::new().run(TRAIN, &[recipe.to_str().unwrap()]).failed(2, &["1-listen.toml:8", "idk-pretrain"]);
+        Desk::new().run(TRAIN, &[recipe.to_str().unwrap()]).failed(2, &["1-listen.toml:10", "idk-pretrain"]);
     assert!(said.stderr.contains("[base] trains a base model"), "{}", said.stderr);
 }
 

@@ -124,10 +124,19 @@ fn arguments(words: impl Iterator<Item = String>) -> Vec<String> {
 
 /// The commands of a page: in indented lines, fenced blocks and headers of recipes.
 fn commands(page: &str) -> Vec<(&'static str, Vec<String>)> {
-    let joined = page.replace("\\\n", " ").lines().map(squeezed).collect::<Vec<_>>();
+    let mut joined = String::new();
+    for part in page.split("\\\n") {
+        joined.truncate(joined.trim_end_matches(' ').len());
+        let is_first = joined.is_empty();
+        joined.push_str(&if is_first {
+            part.to_owned()
+        } else {
+            format!(" {}", part.trim_start_matches(' '))
+        });
+    }
     let mut fenced = false;
     let mut found = Vec::new();
-    for line in &joined {
+    for line in joined.lines() {
         if line.starts_with("```") {
             fenced = !fenced;
         }
@@ -138,21 +147,13 @@ fn commands(page: &str) -> Vec<(&'static str, Vec<String>)> {
     found
 }
 
-/// A line that was continued has one space where its lines met.
-fn squeezed(line: &str) -> String {
-    let mut text = line.to_owned();
-    while let Some(at) = text.find(" --").filter(|at| text[..*at].ends_with(' ')) {
-        text.replace_range(at - 1..at, "");
-    }
-    text
-}
-
 #[test]
 fn every_command_of_the_docs_is_one_that_the_programs_take() {
     let folder = tempfile::tempdir().unwrap();
     let mut rejected = BTreeSet::new();
     let mut seen = BTreeSet::new();
-    for page in pages() {
+    // What the programs print of themselves is held by a test of its own.
+    for page in pages().into_iter().filter(|page| !page.ends_with("reference/commands.md")) {
         for (program, arguments) in commands(&std::fs::read_to_string(&page).unwrap()) {
             if !seen.insert((program, arguments.clone())) {
                 continue;

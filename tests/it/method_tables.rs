@@ -210,12 +210,9 @@ fn renewed(page: &str, cells: &[Cell]) -> String {
         let (what, rest) = part.split_once(" -->").unwrap();
         let (_, after) = rest.split_once("<!-- end -->").unwrap_or_else(|| panic!("`{what}` has no end"));
         let (way, task) = what.split_once(" / ").unwrap_or_else(|| panic!("`{what}` is no `WAY / TASK`"));
-        let (way, table): (_, fn(&[Cell], &str, &str) -> String) = match way.strip_prefix("brief ") {
-            Some(way) => (way, brief),
-            None => (way, table),
-        };
+        let (way, is_brief) = way.strip_prefix("brief ").map_or((way, false), |way| (way, true));
         assert!(WAYS.iter().any(|(_, name)| *name == way) && TASKS.contains(&task), "`{what}`");
-        let table = table(cells, way, task);
+        let table = if is_brief { brief(cells, way, task) } else { table(cells, way, task) };
         text.push_str(&format!("<!-- methods {what} -->\n\n{table}\n\n<!-- end -->{after}"));
     }
     text

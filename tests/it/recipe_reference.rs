@@ -18,7 +18,7 @@ const SOURCES: [(&str, &str, &str); 12] = [
     ("dpo", "trainer/src/method/dpo/config.rs", "DpoConfig"),
     ("calibrated", "trainer/src/method/calibrated/config.rs", "CalibratedConfig"),
     ("rl", "trainer/src/method/rl/config.rs", "RlConfig"),
-    ("eval", "evaluator/src/config.rs", "EvalConfig"),
+    ("eval", "evaluator/src/config/mod.rs", "EvalConfig"),
     ("output", "src/recipe/sections.rs", "OutputSection"),
     ("transfer", "src/recipe/experiments.rs", "TransferConfig"),
     ("sweep", "src/recipe/experiments.rs", "SweepConfig"),

@@ -36,7 +36,7 @@ fn synthetic(dir: &Path, questions: usize, config: &BuildConfig, stop: bool) {
                 text: if is_right { "a dog".to_owned() } else { format!("(B) a cat number {n}") },
                 verdict: if is_right { Verdict::Correct } else { Verdict::Wrong },
                 choice: Some(usize::from(!is_right)),
-                log_prob: -0.123_456_789,
+                log_prob: Some(-0.123_456_789),
                 tokens: None,
             };
             samples.put(&row).unwrap();

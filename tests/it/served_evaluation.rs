@@ -3,131 +3,12 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests, which clippy does not count as tests")]
 
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use idk_model::{
-    Adapters, Answerer, Chat, FeatureLimits, FeatureStore, Lalm, Message, SamplingConfig, device,
-};
 use serde_json::{Value, json};
 
 use crate::server::{Act, FakeServer};
-use crate::support::{BUILD, Desk, EVAL, Said, TRAIN, question_set, tiny_model};
-
-/// What follows an answer's end token in the chat template of the server.
-const BEHIND_THE_END: u32 = 198;
-
-/// The tiny model as a server has it, with an adapter called `tuned`.
-struct TinyServer {
-    lalm: Lalm,
-    adapters: Adapters,
-    dir: tempfile::TempDir,
-    clips: AtomicUsize,
-}
-
-impl TinyServer {
-    fn new() -> Self {
-        let lalm = Lalm::load(&tiny_model(), &device("cpu").unwrap()).unwrap();
-        let adapters = Adapters::load(&tiny_model().join("lora_adapter"), &lalm).unwrap();
-        Self { lalm, adapters, dir: tempfile::tempdir().unwrap(), clips: AtomicUsize::new(0) }
-    }
-
-    /// The turns of a request; where the last is the assistant's, that is the answer to score.
-    fn chat(&self, request: &Value) -> (Chat, Option<String>) {
-        let mut chat = Chat { messages: Vec::new(), clips: Vec::new() };
-        for message in request["messages"].as_array().unwrap() {
-            let text = match &message["content"] {
-                Value::Array(parts) => parts.iter().map(|part| self.part(part, &mut chat)).collect(),
-                text => text.as_str().unwrap().to_owned(),
-            };
-            chat.messages.push(match message["role"].as_str().unwrap() {
-                "assistant" => Message::assistant(&text),
-                _ => Message::user(chat.clips.len() - heard(&chat), &text),
-            });
-        }
-        let scored = request["messages"].as_array().unwrap().last().unwrap();
-        let answer = (scored["role"] == "assistant").then(|| scored["content"].as_str().unwrap().to_owned());
-        if answer.is_some() {
-            chat.messages.pop();
-        }
-        (chat, answer)
-    }
-
-    /// The text of a part; a recording joins the clips of the chat.
-    fn part(&self, part: &Value, chat: &mut Chat) -> String {
-        if part["type"] == "text" {
-            return part["text"].as_str().unwrap().to_owned();
-        }
-        let bytes = STANDARD.decode(part["input_audio"]["data"].as_str().unwrap()).unwrap();
-        let number = self.clips.fetch_add(1, Ordering::SeqCst);
-        let path = self.dir.path().join(format!("{number}.wav"));
-        idk_common::fs::write_atomic(&path, &bytes).unwrap();
-        chat.clips.push(self.lalm.load_audio(&path).unwrap());
-        String::new()
-    }
-
-    fn reply(&self, request: &Value) -> Value {
-        let features = FeatureStore::new("", FeatureLimits::NONE);
-        let base = Answerer::base(&self.lalm, &features);
-        let answerer = match request["model"].as_str().unwrap() {
-            "tuned" => base.adapted(&self.adapters).unwrap(),
-            _ => base,
-        };
-        let (chat, scored) = self.chat(request);
-        let mut prompts = answerer.prompts(std::slice::from_ref(&chat)).unwrap();
-        let ids = prompts[0].ids.clone();
-        if let Some(text) = scored {
-            let answer_ids = self.lalm.tokenizer.answer_ids(&chat.messages, &text).unwrap();
-            let scores = answerer.log_probs(&prompts, &[vec![answer_ids.clone()]]).unwrap();
-            let scored = answer_ids.iter().zip(&scores[0][0]).map(
-                |(id, value)| json!({ id.to_string(): { "logprob": value, "rank": 1, "decoded_token": "" } }),
-            );
-            let log_probs: Vec<Value> =
-                ids.iter().map(|_| Value::Null).chain(scored).chain([json!({})]).collect();
-            let all: Vec<u32> =
-                ids.iter().copied().chain(answer_ids.iter().copied()).chain([BEHIND_THE_END]).collect();
-            return json!({ "choices": [], "prompt_token_ids": all, "prompt_logprobs": log_probs });
-        }
-        if let Some(choices) = request["structured_outputs"]["choice"].as_array() {
-            let texts = choices.iter().map(|text| (text.as_str().unwrap(), 0.0));
-            prompts[0].guide = Some(Arc::new(answerer.guide(&chat.messages, texts).unwrap()));
-        }
-        let decoding = SamplingConfig {
-            temperature: request["temperature"].as_f64().unwrap(),
-            max_new_tokens: request["max_completion_tokens"].as_u64().unwrap() as usize,
-            ..SamplingConfig::default()
-        };
-        let (seed, n) = (request["seed"].as_u64().unwrap(), request["n"].as_u64().unwrap());
-        let answers = answerer.answer(&prompts, &decoding, &[(seed..seed + n).collect()]).unwrap().remove(0);
-        let choice = |(index, answer): (usize, idk_model::Generated)| {
-            let log_probs = match request["logprobs"].as_bool() {
-                // The client sums them up, and counts them.
-                Some(true) => {
-                    let rest = answer.ids.iter().skip(1).map(|_| json!({ "token": "", "logprob": 0.0 }));
-                    let first = json!({ "token": "", "logprob": answer.log_prob });
-                    json!({ "content": std::iter::once(first).chain(rest).collect::<Vec<_>>() })
-                }
-                _ => Value::Null,
-            };
-            json!({ "index": index, "finish_reason": "stop", "logprobs": log_probs,
-                    "message": { "role": "assistant", "content": answer.text } })
-        };
-        let choices: Vec<Value> = answers.into_iter().enumerate().map(choice).collect();
-        let ids = if request["return_token_ids"] == true { json!(ids) } else { Value::Null };
-        json!({ "choices": choices, "prompt_token_ids": ids })
-    }
-
-    fn start(self) -> FakeServer {
-        FakeServer::start(move |_, request| Act::Say(200, "", self.reply(request).to_string()))
-    }
-}
-
-/// Clips of the turns so far.
-fn heard(chat: &Chat) -> usize {
-    idk_common::chat::audio_count(&chat.messages)
-}
+use crate::support::{Desk, EVAL, Said, TRAIN, question_set, tiny_model};
+use crate::tiny_server::{TinyServer, at};
 
 /// A recipe without a folder of the model: `local.toml` has one, and the same settings.
 fn desk() -> Desk {
@@ -150,15 +31,6 @@ fn evaluate(desk: &Desk, recipe: &str, out: &str, settings: &[&str]) -> Said {
     let settings = settings.iter().flat_map(|text| ["--set", text]);
     let arguments: Vec<&str> = [recipe].into_iter().chain(settings).chain(["--out", out]).collect();
     desk.run(EVAL, &arguments)
-}
-
-/// Settings that ask `server`.
-fn at(server: &FakeServer) -> [String; 3] {
-    [
-        format!("model.server_url={}", server.url),
-        "model.server_model=tiny".to_owned(),
-        "model.server_max_retries=0".to_owned(),
-    ]
 }
 
 fn served<'a>(at: &'a [String; 3], more: &[&'a str]) -> Vec<&'a str> {
@@ -299,6 +171,14 @@ fn what_a_server_does_not_give_is_left_empty_or_named_by_what_needs_it() {
     let all = &results["methods"][0]["tasks"][3];
     assert!(all["threshold"].is_null() && all["one_pass"].is_object(), "{all}");
 
+    let asked = server.seen().len();
+    run("samples", &["model.server_api=openai", "eval.methods=[\"self-consistency\"]"]).succeeded();
+    let sampled: Vec<Value> = server.seen()[asked..].iter().map(|seen| seen.body.clone()).collect();
+    assert!(
+        sampled.iter().all(|body| body.get("top_k").is_none()),
+        "samples, too, take fields of OpenAI alone"
+    );
+
     run("none", &["model.server_log_probs=none", "eval.methods=[\"idk-prompt\"]"]).succeeded();
     assert!(rows(&desk.path("none"), "base")[0]["log_prob"].is_null());
     let lacks = |settings: &[&str], parts: &[&str]| {
@@ -310,18 +190,103 @@ fn what_a_server_does_not_give_is_left_empty_or_named_by_what_needs_it() {
         &[none, "eval.methods=[\"one-pass\"]"],
         &["`one-pass` needs the log-probability", "server_log_probs"],
     );
-    lacks(&[answers, "eval.methods=[\"threshold\"]"], &["`threshold` needs the probability of given texts"]);
+    lacks(
+        &[answers, "eval.methods=[\"threshold\"]"],
+        &["`threshold` needs the probability of every option", "\"letters\""],
+    );
     lacks(&[answers, "eval.answer_by=options"], &["needs the probability of given texts"]);
     lacks(&["eval.answer_by=guided", "eval.refusal_offset=1"], &["refusal_offset", "not for a server"]);
     lacks(&["model.server_api=openai", "eval.answer_by=guided"], &["answer_by", "openai"]);
     lacks(&["model.server_api=openai", "model.server_log_probs=options"], &["server_log_probs", "vLLM"]);
-    lacks(&["model.server_api=openai", "eval.methods=[\"self-consistency\"]"], &["eval", "samples", "vLLM"]);
+    lacks(&["model.server_api=openai", "build.guided=true"], &["`guided` in [build]", "vLLM"]);
     lacks(&["model.server_api=openai", "build.top_k=3"], &["`top_k` in [build]", "openai"]);
     lacks(&["eval.adapters=[\"a=server:\"]"], &["does not name an adapter"]);
     let folder = format!("eval.adapters=[\"a={}\"]", tiny_model().join("lora_adapter").display());
     lacks(&[&folder], &["the adapter `a` is a folder", "server:ITS_NAME"]);
     evaluate(&desk, "local.toml", "lacks", &["eval.adapters=[\"a=server:b\"]"]).failed(2, &["server_url"]);
     assert!(!desk.path("lacks/results.json").exists());
+}
+
+#[test]
+fn a_server_of_openais_fields_gives_the_probabilities_of_options_by_their_letters() {
+    let desk = desk();
+    // The question decides what is listed: of number 0 no letter, of number 1 only A, else A and B.
+    let server = FakeServer::start(|_, request| {
+        let text = request["messages"][0]["content"][1]["text"].as_str().unwrap();
+        let top: &[(&str, f64)] = match text {
+            text if text.contains("number 0") => &[("dog", 0.75)],
+            text if text.contains("number 1") => &[("A", 0.75), ("dog", 0.125)],
+            _ => &[("A", 0.5), (" a", 0.125), ("(B", 0.25), ("C", 0.0625)],
+        };
+        let listed = top.iter().map(|(token, p)| json!({ "token": token, "logprob": p.ln() }));
+        let listed: Vec<Value> = listed.collect();
+        let mut reply = crate::server::completion(request);
+        let choice = &mut reply["choices"][0];
+        choice["message"]["content"] = "(A)".into();
+        let token = |text: &str| json!({ "token": text, "logprob": -0.5, "top_logprobs": listed });
+        choice["logprobs"]["content"] = json!([token("A"), token("")]);
+        Act::Say(200, "", reply.to_string())
+    });
+    let at = at(&server);
+    let letters = ["model.server_api=openai", "model.server_log_probs=letters"];
+    let run = |out: &str, more: &[&str]| {
+        evaluate(&desk, "served.toml", out, &served(&at, &[&letters[..], more].concat()))
+    };
+    run("out", &["eval.methods=[\"threshold\", \"option-probability\"]"]).succeeded();
+    for seen in server.seen() {
+        assert_eq!((&seen.body["top_logprobs"], &seen.body["logprobs"]), (&json!(20), &json!(true)));
+    }
+    let found = |number: usize| -> Vec<f64> {
+        let row = rows(&desk.path("out"), "base").remove(number);
+        row["option_log_probs"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|value| value.as_f64().unwrap().exp())
+            .collect()
+    };
+    let near = |found: &[f64], expected: &[f64]| {
+        found.len() == expected.len()
+            && found.iter().zip(expected).all(|(one, other)| (one - other).abs() < 1e-9)
+    };
+    assert!(near(&found(0), &[]), "no letter is listed");
+    assert!(near(&found(1), &[0.75, 0.125, 0.125]), "what is left is the most that B and C can have");
+    assert!(near(&found(2), &[0.625, 0.25, 0.0625]), "{:?}", found(2));
+    let results: Value = idk_common::json::read_json(&desk.path("out/results.json")).unwrap();
+    let missing = |name: &str| {
+        let methods = results["methods"].as_array().unwrap();
+        methods.iter().find(|method| method["name"] == name).unwrap()["missing"].clone()
+    };
+    assert_eq!((missing("threshold"), missing("option-probability")), (json!(1), json!(1)));
+
+    let refused = |more: &[&str], parts: &[&str]| {
+        run("lacks", more).failed(2, parts);
+    };
+    refused(&["eval.methods=[\"p-true\"]"], &["`p-true` needs the probability of given texts"]);
+    refused(&["build.prompt=lines"], &["\"letters\" needs answers that begin with a letter"]);
+    refused(&["eval.answer_by=options"], &["\"letters\" needs answers that begin with a letter"]);
+    let question = [
+        "ask",
+        "What is sound number 2?",
+        "--choices",
+        "dog,cat,rain",
+        "--audio",
+        "set/audio/q1.wav",
+        "--json",
+    ];
+    let settings = served(&at, &letters).into_iter().flat_map(|text| ["--set", text]);
+    let asked = desk.run(
+        EVAL,
+        &question.into_iter().chain(["--recipe", "served.toml"]).chain(settings).collect::<Vec<_>>(),
+    );
+    let texts = asked.succeeded().json()["texts"].clone();
+    let shares: Vec<f64> =
+        texts.as_array().unwrap().iter().map(|text| text["probability"].as_f64().unwrap()).collect();
+    assert!(near(&shares, &[0.625 / 0.9375, 0.25 / 0.9375, 0.0625 / 0.9375]), "{texts}");
+    let bare = FakeServer::start(|_, request| Act::good(request));
+    let bare_at = crate::tiny_server::at(&bare);
+    let settings = served(&bare_at, &[letters[0], letters[1], "eval.methods=[]"]);
+    evaluate(&desk, "served.toml", "bare", &settings).failed(65, &["no `top_logprobs`", "server_log_probs"]);
 }
 
 #[test]
@@ -404,7 +369,4 @@ fn a_model_of_a_server_is_evaluated_without_a_recipe_and_is_never_trained() {
     assert_eq!(rows(&desk.path("out"), "base").len(), 6);
     desk.run(TRAIN, &[&["served.toml"], &settings[..]].concat())
         .failed(2, &["`server_url` in [model]", "cannot be trained", "`sampler = \"openai\"`"]);
-    let asked = server.seen().len();
-    desk.run(BUILD, &[&["served.toml"], &settings[..]].concat()).failed(2, &["`path` in [model]"]);
-    assert_eq!(server.seen().len(), asked);
 }

@@ -83,7 +83,7 @@ mod tests {
                 text: String::new(),
                 verdict: Verdict::Wrong,
                 choice: None,
-                log_prob: 0.0,
+                log_prob: Some(0.0),
                 tokens: None,
             })
             .collect();

@@ -26,6 +26,11 @@ fn served(config: &BuildConfig) -> String {
     }
 }
 
+/// The hash of the model's files; a model that only a server has shows none.
+fn model_hash(sha256: &str) -> String {
+    if sha256.is_empty() { String::new() } else { format!(", sha256 `{sha256}`") }
+}
+
 /// The card as Markdown, with the front matter that the Hugging Face Hub reads.
 fn card(manifest: &DatasetManifest) -> String {
     let (config, counts, provenance) = (&manifest.config, &manifest.counts, &manifest.provenance);
@@ -82,7 +87,7 @@ otherwise it is *unknown* and its target is the refusal.
 {balance}
 - Sampling: {sampling}; seed {seed}, one seed for each question and sample.
 - Options: {order}; `choice` in the rows counts them as they were shown.
-- Model: `{model}`, sha256 `{model_hash}`{served}
+- Model: `{model}`{model_hash}{served}
 - Questions: `{questions}`, sha256 `{questions_hash}`
 - Program: {program}
 ",
@@ -98,7 +103,7 @@ otherwise it is *unknown* and its target is the refusal.
         balance = balance(config),
         served = served(config),
         model = markdown_code(&provenance.model),
-        model_hash = provenance.model_sha256,
+        model_hash = model_hash(&provenance.model_sha256),
         questions = markdown_code(&provenance.questions),
         questions_hash = provenance.questions_sha256,
         input = counts.input,

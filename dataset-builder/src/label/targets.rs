@@ -135,7 +135,7 @@ mod tests {
             text: text.to_owned(),
             verdict,
             choice: None,
-            log_prob: -1.0,
+            log_prob: Some(-1.0),
             tokens: None,
         }
     }

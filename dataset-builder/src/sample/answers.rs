@@ -63,6 +63,7 @@ mod tests {
         let answerer = Answerer::base(&lalm, &features);
         let inputs = |config| BuildInputs {
             model: SampledModel::Folder(&answerer),
+            server: None,
             set: &set,
             config,
             seed: 7,
@@ -95,6 +96,7 @@ mod tests {
         let answerer = Answerer::base(&lalm, &features);
         let inputs = BuildInputs {
             model: SampledModel::Folder(&answerer),
+            server: None,
             set: &set,
             config: &config,
             seed: 7,

@@ -104,6 +104,7 @@ mod tests {
         let answerer = Answerer::base(lalm, &features);
         let inputs = BuildInputs {
             model: SampledModel::Folder(&answerer),
+            server: None,
             set,
             config,
             seed,
@@ -204,6 +205,7 @@ mod tests {
         let answerer = Answerer::base(&lalm, &features);
         let inputs = BuildInputs {
             model: SampledModel::Folder(&answerer),
+            server: None,
             set: &set,
             config: &config,
             seed: 7,

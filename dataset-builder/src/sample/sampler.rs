@@ -209,7 +209,8 @@ fn judge_samples(
     seeds: &[u64],
 ) -> Vec<SampleRow> {
     let row = |(sample, (answer, &seed)): (usize, (&Generated, &u64))| {
-        sample_row(config, asked, (sample, seed), &answer.text, answer.log_prob, answer.ids.len())
+        let (log_prob, tokens) = (Some(answer.log_prob), Some(answer.ids.len()));
+        sample_row(config, asked, (sample, seed), &answer.text, log_prob, tokens)
     };
     answers.iter().zip(seeds).enumerate().map(row).collect()
 }
@@ -220,8 +221,8 @@ pub(crate) fn sample_row(
     asked: &AskedQuestion,
     (sample, seed): (usize, u64),
     text: &str,
-    log_prob: f64,
-    tokens: usize,
+    log_prob: Option<f64>,
+    tokens: Option<usize>,
 ) -> SampleRow {
     let judgement = config.judge(asked, text);
     SampleRow {
@@ -232,7 +233,7 @@ pub(crate) fn sample_row(
         verdict: judgement.verdict,
         choice: judgement.choice,
         log_prob,
-        tokens: Some(tokens),
+        tokens,
     }
 }
 

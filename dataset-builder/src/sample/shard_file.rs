@@ -92,7 +92,7 @@ mod tests {
             text: "a\nb".to_owned(),
             verdict: Verdict::Wrong,
             choice: None,
-            log_prob: -1.0 / 3.0,
+            log_prob: Some(-1.0 / 3.0),
             tokens: None,
         };
         (0..3).map(row).collect()

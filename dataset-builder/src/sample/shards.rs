@@ -188,7 +188,7 @@ mod tests {
             text: "dog".to_owned(),
             verdict: Verdict::Correct,
             choice: Some(0),
-            log_prob: -0.1,
+            log_prob: Some(-0.1),
             tokens: None,
         };
         shards.questions(shard).map(row).collect()

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use idk_common::json::{JsonlWriter, write_jsonl};
 use idk_questions::QuestionSet;
+use idk_server::Server;
 
 use crate::config::BuildConfig;
 use crate::control::Control;
@@ -24,6 +25,8 @@ use crate::sample::shards::Shards;
 pub struct BuildInputs<'a> {
     /// The base model that is sampled.
     pub model: SampledModel<'a>,
+    /// A server that is open and answers instead of that of the configuration.
+    pub server: Option<&'a Server>,
     /// The questions.
     pub set: &'a QuestionSet,
     /// How they are asked and labelled.
@@ -73,8 +76,10 @@ pub(crate) fn screen_set<'a>(
 ) -> Result<(ScreenedSet<'a>, usize), BuildError> {
     let BuildInputs { model, set, config, seed, .. } = *inputs;
     config.validate()?;
-    // A key that is not set shows before the recordings are read.
-    served::open(config)?;
+    if inputs.server.is_none() {
+        // A key that is not set shows before the recordings are read.
+        served::open(config)?;
+    }
     let input = set.questions.len() + set.rejected.len();
     if input == 0 {
         return Err(BuildError::NoQuestions);
@@ -93,7 +98,7 @@ pub(crate) fn sample_shards(
     control: &Control<'_>,
 ) -> Result<Shards, BuildError> {
     let BuildInputs { model, config, seed, provenance, .. } = *inputs;
-    let server = served::open(config)?;
+    let opened = if inputs.server.is_none() { served::open(config)? } else { None };
     open_folder(out)?;
     let identity = SamplingIdentity::of(&screened.usable, config, seed, provenance);
     let shards = Shards::open(out, identity, control.warn)?;
@@ -105,8 +110,13 @@ pub(crate) fn sample_shards(
         }
         SampledModel::Server(_) => model,
     };
-    let sampler =
-        ShardSampler { model, server: server.as_ref(), usable: &screened.usable, config, run_seed: seed };
+    let sampler = ShardSampler {
+        model,
+        server: inputs.server.or(opened.as_ref()),
+        usable: &screened.usable,
+        config,
+        run_seed: seed,
+    };
     sampler.sample(&shards, part, control)?;
     Ok(shards)
 }

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use idk_common::fs;
 use idk_common::json::{read_json, write_json, write_jsonl};
-use idk_questions::AskedQuestion;
 use idk_questions::rows::AnswerRow;
+use idk_questions::{AskedQuestion, Verdict};
 use serde::Serialize;
 
 use crate::answer::prepare::Prepared;
@@ -33,6 +33,12 @@ struct AnswerLine<'a> {
     /// Written as `null` where a measure has no value.
     #[serde(skip_serializing_if = "Option::is_none")]
     measure: Option<Option<f64>>,
+    /// The verdict of a judge model, `null` where it could not be read; not written where none was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    judge: Option<Option<Verdict>>,
+    /// Next to it the verdict of the exact rule.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rule: Option<Verdict>,
     #[serde(skip_serializing_if = "<[Step]>::is_empty")]
     steps: &'a [Step],
     task: &'a str,
@@ -73,6 +79,8 @@ fn line<'a>(question: &'a AskedQuestion, answer: &'a Answer, measure: Option<Opt
         },
         refusal_margin: answer.refusal_margin,
         measure,
+        judge: answer.by_model.map(|by_model| by_model.verdict),
+        rule: answer.by_model.map(|by_model| by_model.rule),
         steps: &answer.steps,
         task: &original.task,
         sub_category: &original.sub_category,
@@ -136,6 +144,7 @@ mod tests {
             option_log_probs: vec![-0.25, -2.0],
             refusal_margin: None,
             steps: vec![Step::new("reasoning", "woof")],
+            by_model: None,
         };
         assert_eq!((said.judgement.verdict, said.confidence()), (Verdict::Correct, -0.25));
         let question = AskedQuestion { original, shown };

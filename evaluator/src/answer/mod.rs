@@ -3,6 +3,7 @@
 pub(crate) mod answers_file;
 pub(crate) mod ask;
 pub(crate) mod columns;
+pub(crate) mod judge;
 pub(crate) mod key;
 pub(crate) mod options;
 pub(crate) mod prepare;
@@ -12,4 +13,3 @@ pub(crate) mod run;
 pub(crate) mod store;
 pub(crate) mod stored;
 pub(crate) mod subject;
-mod template;

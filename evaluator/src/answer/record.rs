@@ -32,8 +32,9 @@ pub struct Answer {
     pub log_prob: Option<f64>,
     /// Tokens of the text and its end. `None` where a rule put the refusal, and where nobody counted them.
     pub tokens: Option<usize>,
-    /// For each option as it was shown: mean log-probability of its tokens (end included) as the answer, in nats.
-    /// Empty if it was not asked for, and for open questions.
+    /// For each option as it was shown: mean log-probability of its tokens (end included) as the answer, in nats. From a
+    /// server with `server_log_probs = "letters"` that of its letter. Empty if it was not asked for or is not known, and for
+    /// open questions.
     pub option_log_probs: Vec<f64>,
     /// How much likelier the likeliest option is than the likeliest refusal, each as the whole answer: a difference of
     /// log-probabilities, in nats. It is the [`refusal_offset`](crate::EvalConfig::refusal_offset) above which `answer_by = "options"`
@@ -41,6 +42,17 @@ pub struct Answer {
     pub refusal_margin: Option<f64>,
     /// What came before the answer, in order.
     pub steps: Vec<Step>,
+    /// What a judge model says of it, where one was asked: `judgement` is then its verdict, if that can be read.
+    pub by_model: Option<ModelJudgement>,
+}
+
+/// Two verdicts on an answer to an open question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ModelJudgement {
+    /// That of a judge model; `None` for a reply that is no verdict.
+    pub verdict: Option<Verdict>,
+    /// That of the exact rule.
+    pub rule: Verdict,
 }
 
 impl Answer {
@@ -75,6 +87,7 @@ impl Answer {
             log_prob: None,
             tokens: None,
             steps: vec![Step::new("base", &self.text)],
+            by_model: None,
             ..self.clone()
         }
     }
@@ -98,6 +111,7 @@ mod tests {
             option_log_probs: vec![-0.25, -2.0],
             refusal_margin: None,
             steps: Vec::new(),
+            by_model: None,
         }
     }
 

@@ -80,6 +80,7 @@ impl Store {
             option_log_probs: row.option_log_probs,
             refusal_margin: row.refusal_margin,
             steps: row.steps,
+            by_model: None,
         });
         Some(answers.collect())
     }
@@ -137,6 +138,7 @@ mod tests {
             option_log_probs: vec![-0.1, f64::MIN_POSITIVE],
             refusal_margin: Some(-2.0 / 3.0),
             steps: vec![Step::new("reasoning", "a\nb\u{1b}")],
+            by_model: None,
         }
     }
 

@@ -9,6 +9,7 @@ use idk_model::Adapters;
 use crate::answer::ask::explicit_option::refusals_of;
 use crate::answer::ask::own_answer::OwnAnswers;
 use crate::answer::ask::{Item, MethodRunner};
+use crate::answer::judge::OpenJudge;
 use crate::answer::key::candidate_key;
 use crate::answer::prepare::Prepared;
 use crate::answer::prompts::Prompts;
@@ -73,6 +74,8 @@ pub(crate) struct Evaluation<'a> {
     pub(crate) subject: &'a Subject<'a>,
     pub(crate) config: &'a EvalConfig,
     pub(crate) prompts: &'a Prompts,
+    /// Judges answers to open questions instead of the exact rule.
+    pub(crate) judge: Option<&'a OpenJudge>,
     pub(crate) eval_dir: &'a Path,
     pub(crate) progress: NewProgress,
 }
@@ -131,7 +134,7 @@ impl Evaluation<'_> {
         self.run(method.name(), method, &self.subject.backend, None, prepared, Some(own_answers))
     }
 
-    /// The base model's hidden states at the end of every question's prompt.
+    /// The base model's hidden states of every question's prompt, of the layers and positions of `[eval.probe]`.
     ///
     /// # Errors
     /// [`EvalError::Model`].
@@ -152,7 +155,7 @@ impl Evaluation<'_> {
         let items: Vec<Item<'_>> = prepared.items().collect();
         let mut states = Vec::with_capacity(items.len());
         for batch in items.chunks(self.config.batch_size) {
-            states.extend(runner.states(batch, &layers)?);
+            states.extend(runner.states(batch, &layers, &self.config.probe.positions)?);
             bar.inc(batch.len() as u64);
         }
         bar.finish();
@@ -182,8 +185,12 @@ impl Evaluation<'_> {
         let key = candidate_key(&runner, self.subject.model_sha256, self.subject.device, adapter_sha256);
         let store = Store::open(self.eval_dir, &key)?;
         let bar = (self.progress)(&format!("answers of {label}"), prepared.questions.len() as u64);
-        let answers = answer_all(&runner, prepared, &key, Some(&store), &bar)?;
+        let mut answers = answer_all(&runner, prepared, &key, Some(&store), &bar)?;
         bar.finish();
+        // What the model says about its answers is read by the measure that asks.
+        if let Some(judge) = self.judge.filter(|_| own_answers.is_none()) {
+            judge.judge(label, prepared, &mut answers, self.progress)?;
+        }
         Ok(answers)
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use burn::tensor::Tensor;
 use idk_audio::AudioError;
-use idk_model::{Answerer, Clip, Generated, Message, Prompt, SamplingConfig};
+use idk_model::{Answerer, Clip, Generated, Message, Prompt, SamplingConfig, StatePosition};
 use idk_questions::AskedQuestion;
 
 use crate::error::EvalError;
@@ -52,6 +52,8 @@ pub(crate) struct Reply {
     pub(crate) log_prob: Option<f64>,
     /// Of the text and its end; `None` where nobody counted them.
     pub(crate) tokens: Option<usize>,
+    /// Log-probability of each option's letter at the beginning of the answer, in nats, from a server that is asked for it.
+    pub(crate) letter_log_probs: Option<Vec<f64>>,
 }
 
 /// The tokens of a text as the whole answer, its end included, each with its log-probability in nats.
@@ -82,6 +84,14 @@ impl Backend<'_> {
         match self {
             Self::Local(_) => true,
             Self::Served(served) => served.scores_texts(),
+        }
+    }
+
+    /// Whether the options are known by the probabilities of their letters instead.
+    pub(crate) fn gives_letters(&self) -> bool {
+        match self {
+            Self::Local(_) => false,
+            Self::Served(served) => served.gives_letters(),
         }
     }
 
@@ -210,6 +220,7 @@ impl Backend<'_> {
                     text,
                     log_prob: Some(log_prob),
                     tokens: Some(ids.len()),
+                    letter_log_probs: None,
                 };
                 Ok(answers.map(|answers| answers.into_iter().map(reply).collect()).collect())
             }
@@ -217,17 +228,18 @@ impl Backend<'_> {
         }
     }
 
-    /// The hidden states of `layers` at the last token of each prompt.
+    /// The hidden states of `layers` at `positions` of each prompt.
     ///
     /// # Errors
-    /// As [`Answerer::last_states`]; [`EvalError::Lacks`] for a server, which gives none.
-    pub(crate) fn last_states(
+    /// As [`Answerer::states`]; [`EvalError::Lacks`] for a server, which gives none.
+    pub(crate) fn states(
         &self,
         prompts: &[BackendPrompt],
         layers: &[usize],
+        positions: &[StatePosition],
     ) -> Result<Vec<Vec<f32>>, EvalError> {
         match self {
-            Self::Local(answerer) => Ok(answerer.last_states(&local(prompts), layers)?),
+            Self::Local(answerer) => Ok(answerer.states(&local(prompts), layers, positions)?),
             Self::Served(_) => Err(EvalError::Lacks {
                 method: "probe",
                 what: "reads hidden states, which a server does not give".to_owned(),

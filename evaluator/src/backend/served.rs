@@ -45,6 +45,8 @@ pub(crate) struct ServedPrompt {
     recordings: Vec<(PathBuf, String)>,
     pub(super) token_ids: Option<Vec<u32>>,
     pub(super) only: Vec<String>,
+    /// How many lettered options the question has.
+    letters: usize,
 }
 
 impl Served<'_> {
@@ -61,6 +63,10 @@ impl Served<'_> {
 
     pub(super) fn scores_texts(&self) -> bool {
         self.server.settings().log_probs == ServerLogProbs::Options
+    }
+
+    pub(super) fn gives_letters(&self) -> bool {
+        self.server.settings().log_probs == ServerLogProbs::Letters
     }
 
     pub(super) fn gives_log_probs(&self) -> bool {
@@ -85,6 +91,7 @@ impl Served<'_> {
             recordings: paths.zip(hashes).collect(),
             token_ids,
             only: Vec::new(),
+            letters: question.asked.shown.choices.len(),
         })
     }
 
@@ -119,6 +126,7 @@ impl Served<'_> {
                 text: answer.text.clone(),
                 log_prob: answer.log_prob,
                 tokens: answer.tokens,
+                letter_log_probs: answer.letter_log_probs.clone(),
             })
             .collect()
         };
@@ -165,6 +173,7 @@ impl Served<'_> {
             token_ids: prompt.token_ids.clone(),
             model: self.adapter.map(str::to_owned),
             only: prompt.only.clone(),
+            letters: prompt.letters,
         })
     }
 }

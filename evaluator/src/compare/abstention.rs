@@ -7,6 +7,8 @@ use idk_questions::score::clusters;
 use idk_questions::{Judgement, Question, QuestionError, Verdict};
 use serde::{Deserialize, Serialize};
 
+use crate::compare::companions::is_conditional;
+
 /// Everything about the questions of a set that have no right answer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AbstentionResults {
@@ -28,6 +30,13 @@ pub struct AbstentionResult {
     pub metrics: Abstention,
     /// The share of each kind that is refused.
     pub kinds: BTreeMap<String, Proportion>,
+    /// Conditional accuracy of AQUA-Bench (arXiv 2601.12248): refused, of the questions about a clip whose questions with a
+    /// right answer are all answered correctly.
+    #[serde(default)]
+    pub conditional: Proportion,
+    /// The same for each kind.
+    #[serde(default)]
+    pub conditional_kinds: BTreeMap<String, Proportion>,
     /// Compared with the base model over all questions, where a refusal is a right answer if there is none. `None` for the
     /// base model.
     pub all: Option<Comparison>,
@@ -81,24 +90,37 @@ pub(crate) fn abstention_by_kind(
             }
             _ => None,
         };
+        let counts = is_conditional(kind_of, clusters, judgements);
+        let of_kinds = |counts: &dyn Fn(usize) -> bool| -> BTreeMap<String, Proportion> {
+            let of_kind = |kind: &String| (kind.clone(), refused(kind_of, judgements, Some(kind), counts));
+            kinds.keys().map(of_kind).collect()
+        };
         results.push(AbstentionResult {
             name: (*name).to_owned(),
             metrics,
-            kinds: kinds
-                .iter()
-                .map(|(kind, &of)| (kind.clone(), refused(kind_of, judgements, kind, of)))
-                .collect(),
+            kinds: of_kinds(&|_| true),
+            conditional: refused(kind_of, judgements, None, &|place| counts[place]),
+            conditional_kinds: of_kinds(&|place| counts[place]),
             all,
         });
     }
     Ok(Some(AbstentionResults { n: kinds.values().sum(), kinds, replies: results }))
 }
 
-/// The refused questions of a kind, of which there are `of`.
-fn refused(kind_of: &[Option<&str>], judgements: &[Judgement], kind: &str, of: usize) -> Proportion {
-    let pairs = kind_of.iter().zip(judgements);
-    let of_kind = pairs.filter(|(of, _)| **of == Some(kind));
-    Proportion::new(of_kind.filter(|(_, judgement)| judgement.verdict == Verdict::Refused).count(), of)
+/// The refused ones of the questions without a right answer, of one kind or of all, as far as their place `counts`.
+fn refused(
+    kind_of: &[Option<&str>],
+    judgements: &[Judgement],
+    kind: Option<&str>,
+    counts: &dyn Fn(usize) -> bool,
+) -> Proportion {
+    let is_asked = |(place, found): (usize, &Option<&str>)| {
+        found.is_some_and(|found| kind.is_none_or(|kind| kind == found)) && counts(place)
+    };
+    let asked: Vec<bool> = kind_of.iter().enumerate().map(is_asked).collect();
+    let of_those = || judgements.iter().zip(&asked).filter(|(_, is_asked)| **is_asked);
+    let is_refused = |(judgement, _): &(&Judgement, &bool)| judgement.verdict == Verdict::Refused;
+    Proportion::new(of_those().filter(is_refused).count(), of_those().count())
 }
 
 #[cfg(test)]
@@ -141,6 +163,49 @@ pub(crate) mod tests {
         assert_eq!((all.n, all.acc.before, all.acc.after), (8, Some(37.5), Some(50.0)));
         assert_eq!((all.transition.lost(), all.transition.gained()), (2, 4));
         assert_eq!(all.rgi, Some(2.0_f64.log10()));
+    }
+
+    /// Groups of four as in AQUA-Bench about the clips a to d; the last clip has no question with an answer.
+    pub(crate) fn conditional_case() -> AbstentionResults {
+        let kinds = [None, Some("AAD"), Some("IASD"), Some("IAQD")];
+        let question = |(place, kind): (usize, Option<&str>)| Question {
+            id: format!("q{place}"),
+            audio: vec![format!("{}.wav", place / 4).into()],
+            unanswerable: kind.map(str::to_owned),
+            ..Question::default()
+        };
+        let questions: Vec<Question> = [kinds, kinds, kinds, kinds, [Some("AAD"); 4]]
+            .concat()
+            .into_iter()
+            .enumerate()
+            .map(question)
+            .collect();
+        // a and b are understood, c is not, d is refused.
+        let base = [[C, R, R, W], [C, W, R, R], [W, R, W, R], [R, R, W, W], [R; 4]].concat();
+        let base: Vec<Judgement> = base.into_iter().map(Judgement::from).collect();
+        let unsure = vec![Judgement::REFUSED; questions.len()];
+        abstention_results(&questions, &[("base", base), ("adapter", unsure)], 0, 20).unwrap().unwrap()
+    }
+
+    #[test]
+    fn conditional_accuracy_counts_only_clips_that_are_understood_as_by_hand() {
+        let found = conditional_case();
+        let [base, unsure] = [&found.replies[0], &found.replies[1]];
+        let shares = |of: &BTreeMap<String, Proportion>| {
+            ["AAD", "IASD", "IAQD"].map(|kind| (of[kind].count, of[kind].of))
+        };
+        assert_eq!(shares(&base.kinds), [(7, 8), (2, 4), (2, 4)]);
+        // Of a and b: AAD refused and answered, IASD refused twice, IAQD answered and refused.
+        assert_eq!(shares(&base.conditional_kinds), [(1, 2), (2, 2), (1, 2)]);
+        assert_eq!((base.conditional.count, base.conditional.of), (4, 6));
+        // Who refuses everything understands nothing: no question counts.
+        assert_eq!(
+            (unsure.conditional, shares(&unsure.conditional_kinds)),
+            (Proportion::default(), [(0, 0); 3])
+        );
+        let json = serde_json::to_value(&found).unwrap();
+        assert_eq!(json["replies"][0]["conditional"]["of"], 6);
+        assert_eq!(serde_json::from_value::<AbstentionResults>(json).unwrap(), found);
     }
 
     #[test]

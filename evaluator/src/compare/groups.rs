@@ -129,6 +129,7 @@ mod tests {
             option_log_probs: Vec::new(),
             refusal_margin: None,
             steps: Vec::new(),
+            by_model: None,
         };
         let mut case = (
             Prepared {

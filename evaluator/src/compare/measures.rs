@@ -127,6 +127,7 @@ mod tests {
             option_log_probs: vec![0.5_f64.ln(), 0.125_f64.ln()],
             refusal_margin: None,
             steps: Vec::new(),
+            by_model: None,
         };
         let chosen = Judgement { verdict: Verdict::Correct, choice: Some(0), unparsed: false };
         let samples = vec![sample("dog", "dog", 0.25, 2), sample("cat", "cat", 0.25, 2)];

@@ -114,18 +114,18 @@ pub fn compare_method(
             after,
             ranking: sureness(place).or_else(|| margin(after)).map(|sure| -sure),
             sureness: sureness(place),
-            self_consistency: rules.self_consistency.and_then(|shares| shares.get(place)).copied(),
+            place,
         })
         .collect();
-    let none = BTreeMap::new();
-    let known_share = rules.known_share.unwrap_or(&none);
+    let compared =
+        |task: &str, items: &[Answered<'_>]| compare_items(task, items, &rules, who.method, config, seed);
     let mut tasks = Vec::new();
     for task in task_names(items.iter().map(|item| item.question.task.as_str())) {
         let of_task: Vec<Answered<'_>> =
             items.iter().copied().filter(|item| item.question.task == task).collect();
-        tasks.push(compare_items(&task, &of_task, known_share, config, seed)?);
+        tasks.push(compared(&task, &of_task)?);
     }
-    tasks.push(compare_items(ALL, &items, known_share, config, seed)?);
+    tasks.push(compared(ALL, &items)?);
     let groups =
         |grouping: Grouping| compare_groups(prepared, base, answers, grouping, seed, config.bootstrap_draws);
     Ok(MethodResult {
@@ -150,17 +150,18 @@ pub(crate) fn task_names<'a>(tasks: impl Iterator<Item = &'a str>) -> Vec<String
 fn compare_items(
     task: &str,
     items: &[Answered<'_>],
-    known_share: &BTreeMap<String, f64>,
+    rules: &RuleInputs<'_>,
+    who: Method,
     config: &EvalConfig,
     seed: u64,
 ) -> Result<TaskResult, EvalError> {
-    let (comparison, yardsticks) = measure(items, known_share, config, seed)?;
+    let (comparison, yardsticks) = measure(items, rules, who, config, seed)?;
     let readable: Vec<Answered<'_>> =
         items.iter().copied().filter(|item| !item.before.judgement.unparsed).collect();
     let readable = match readable.len() == items.len() {
         true => None,
         false => {
-            let (comparison, yardsticks) = measure(&readable, known_share, config, seed)?;
+            let (comparison, yardsticks) = measure(&readable, rules, who, config, seed)?;
             Some(ReadableResult { comparison, yardsticks })
         }
     };
@@ -174,7 +175,8 @@ fn compare_items(
 /// The metrics of some questions, and the yardsticks at the refusal rate of the method on them.
 fn measure(
     items: &[Answered<'_>],
-    known_share: &BTreeMap<String, f64>,
+    rules: &RuleInputs<'_>,
+    who: Method,
     config: &EvalConfig,
     seed: u64,
 ) -> Result<(Comparison, Yardsticks), EvalError> {
@@ -182,7 +184,7 @@ fn measure(
     let before: Vec<Judgement> = items.iter().map(|item| item.before.judgement).collect();
     let after: Vec<Judgement> = items.iter().map(|item| item.after.judgement).collect();
     let comparison = compare(&before, &after, Some(&clusters(&questions)), seed, config.bootstrap_draws)?;
-    Ok((comparison, Yardsticks::new(items, known_share)?))
+    Ok((comparison, Yardsticks::new(items, rules, who, seed)?))
 }
 
 /// The risk-coverage curve of a measure of doubt over the base model's answers; what it refuses is not answered.
@@ -249,6 +251,7 @@ mod tests {
             option_log_probs: vec![confidence, confidence],
             refusal_margin: None,
             steps: Vec::new(),
+            by_model: None,
         }
     }
 
@@ -279,12 +282,13 @@ mod tests {
     fn compared(known_share: &BTreeMap<String, f64>) -> MethodResult {
         let (prepared, before, after) = case();
         let config = EvalConfig { bootstrap_draws: 20, ..EvalConfig::default() };
-        let self_consistency = [1.0, 0.8, 0.8, 0.6, 0.6, 0.4, 0.2, 0.0, 1.0];
-        let rules = RuleInputs {
-            known_share: Some(known_share),
-            self_consistency: Some(&self_consistency),
-            ..RuleInputs::default()
-        };
+        let measures = BTreeMap::from([
+            (Method::SelfConsistency, vec![1.0, 0.8, 0.8, 0.6, 0.6, 0.4, 0.2, 0.0, 1.0]),
+            (Method::Probe, vec![0.9, -0.3, 0.8, -0.2, 0.1, 0.0, -0.1, 1.0, 0.0]),
+            (Method::VerbalisedConfidence, vec![f64::NEG_INFINITY; 9]),
+        ]);
+        let rules =
+            RuleInputs { known_share: Some(known_share), measures: Some(&measures), ..RuleInputs::default() };
         compare_method(&prepared, &before, &Method::Adapter.into(), &after, rules, &config, 0).unwrap()
     }
 
@@ -310,6 +314,69 @@ mod tests {
         // The fewest samples agree with q7 (right), q6 and q5 (wrong); q3 and q4, both wrong, tie for the fourth place.
         assert_eq!(sound.yardsticks.self_consistency.unwrap().rgi, Some(3.0_f64.log10()));
         assert_eq!(sound.yardsticks.group.unwrap().rgi, Some(3.0_f64.log10()));
+    }
+
+    #[test]
+    fn every_measure_that_was_computed_refuses_as_many_as_the_method_did() {
+        let sound = compared(&BTreeMap::new()).tasks.remove(0);
+        let of = |measure| sound.yardsticks.of_measure(measure).and_then(|rule| rule.rgi);
+        // The probe is least sure of q1 (right), q3, q6 and q5 (wrong).
+        assert_eq!(of(Method::Probe), Some(3.0_f64.log10()));
+        assert_eq!(of(Method::SelfConsistency), sound.yardsticks.self_consistency.as_ref().unwrap().rgi);
+        assert_eq!(sound.yardsticks.measures.keys().collect::<Vec<_>>(), [&Method::Probe]);
+        assert!(sound.yardsticks.of_measure(Method::VerbalisedConfidence).is_none(), "it has no value");
+        let json = serde_json::to_value(&sound).unwrap();
+        assert_eq!(json["measures"]["probe"]["rgi"].as_f64(), Some(3.0_f64.log10()));
+        assert_eq!(serde_json::from_value::<TaskResult>(json).unwrap(), sound);
+        let (prepared, before, after) = case();
+        let config = EvalConfig { bootstrap_draws: 20, ..EvalConfig::default() };
+        let measures = BTreeMap::from([(Method::Probe, vec![0.5; 9])]);
+        let rules = RuleInputs { measures: Some(&measures), ..RuleInputs::default() };
+        let rule = compare_method(&prepared, &before, &Method::Group.into(), &after, rules, &config, 0);
+        assert!(rule.unwrap().tasks[0].yardsticks.measures.is_empty(), "a rule stands next to no other");
+    }
+
+    #[test]
+    fn the_order_of_the_questions_changes_no_number_where_many_share_a_value() {
+        use Verdict::{Correct, Refused, Wrong};
+        let mut rng = idk_common::seed::Rng::new(5);
+        let n = 60;
+        let verdict = |rng: &mut idk_common::seed::Rng| [Correct, Wrong, Refused][rng.below(3)];
+        let questions: Vec<_> =
+            (0..n).map(|id| question(id, ["sound", "music"][id % 2], ["a", "b", "c"][id % 3])).collect();
+        let mut before: Vec<_> =
+            (0..n).map(|id| answer(id, verdict(&mut rng), -(rng.below(3) as f64))).collect();
+        for id in (0..n).step_by(7) {
+            before[id].judgement = Judgement::UNPARSED;
+        }
+        let after: Vec<_> = (0..n).map(|id| answer(id, verdict(&mut rng), 0.0)).collect();
+        let lists: Vec<(Method, Vec<f64>)> =
+            [Method::SelfConsistency, Method::VerbalisedConfidence, Method::DiscreteSemanticEntropy]
+                .map(|measure| (measure, (0..n).map(|_| rng.below(3) as f64).collect()))
+                .to_vec();
+        let config = EvalConfig { bootstrap_draws: 20, ..EvalConfig::default() };
+        let result = |order: &[usize], seed: u64| {
+            fn by<T: Clone>(order: &[usize], list: &[T]) -> Vec<T> {
+                order.iter().map(|&place| list[place].clone()).collect()
+            }
+            let prepared = Prepared { questions: by(order, &questions), ..case().0 };
+            let measures = lists.iter().map(|(measure, list)| (*measure, by(order, list))).collect();
+            let rules = RuleInputs {
+                measures: Some(&measures),
+                sureness: Some(&measures[&Method::SelfConsistency]),
+                ..RuleInputs::default()
+            };
+            let (before, after) = (by(order, &before), by(order, &after));
+            let who = Method::Adapter.into();
+            compare_method(&prepared, &before, &who, &after, rules, &config, seed).unwrap()
+        };
+        let straight: Vec<usize> = (0..n).collect();
+        let expected = result(&straight, 3);
+        for _ in 0..5 {
+            assert_eq!(result(&rng.permutation(n), 3), expected);
+        }
+        let of_seed = |seed| result(&straight, seed).tasks[2].yardsticks.measures.clone();
+        assert!((0..5).any(|seed| of_seed(seed) != of_seed(5)), "ties are broken by the seed");
     }
 
     #[test]

@@ -2,7 +2,9 @@
 
 pub(crate) mod abstention;
 pub(crate) mod answerable;
+pub(crate) mod companions;
 pub(crate) mod groups;
+pub(crate) mod judge_agreement;
 pub(crate) mod measures;
 pub(crate) mod methods;
 pub(crate) mod pairs;

@@ -101,6 +101,7 @@ mod tests {
                 option_log_probs: Vec::new(),
                 refusal_margin: None,
                 steps: Vec::new(),
+                by_model: None,
             };
             verdicts.into_iter().enumerate().map(answer).collect()
         };

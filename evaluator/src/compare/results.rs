@@ -14,6 +14,7 @@ use crate::answer::prepare::Prepared;
 use crate::answer::record::Answer;
 use crate::compare::abstention::AbstentionResults;
 use crate::compare::groups::GroupCounts;
+use crate::compare::judge_agreement::JudgeResults;
 use crate::compare::methods::{ALL, MethodResult, forced_choice, task_names};
 use crate::compare::pairs::PairResult;
 use crate::config::EvalConfig;
@@ -64,6 +65,9 @@ pub struct Results {
     /// Questions without options that were answered by text, though `answer_by` takes answers from a list; not written if 0.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub open: usize,
+    /// The model that judged answers to open questions; not written if the exact rule did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub judge: Option<JudgeResults>,
     /// Questions without a right answer, which the other results leave out; not written if there are none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unanswerable: Option<AbstentionResults>,
@@ -87,11 +91,9 @@ impl Results {
             (self.cut_audio, "recordings are longer than the model's window; it heard their beginning."),
             (self.open, "questions have no options; they were answered by text."),
         ];
-        counted
-            .iter()
-            .filter(|(count, _)| *count > 0)
-            .map(|(count, what)| format!("{count} {what}"))
-            .collect()
+        let counted = counted.iter().filter(|(count, _)| *count > 0);
+        let counted = counted.map(|(count, what)| format!("{count} {what}"));
+        counted.chain(self.judge.as_ref().map(JudgeResults::sentence)).collect()
     }
 }
 

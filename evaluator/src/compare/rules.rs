@@ -144,6 +144,7 @@ mod tests {
                 option_log_probs: vec![log_prob],
                 refusal_margin: None,
                 steps: Vec::new(),
+                by_model: None,
             });
         }
         let prepared = Prepared {

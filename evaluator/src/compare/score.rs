@@ -239,6 +239,58 @@ mod tests {
     }
 
     #[test]
+    fn aqua_bench_has_an_accuracy_per_type_and_one_under_the_condition_that_the_clip_was_understood() {
+        let dir = tempfile::tempdir().unwrap();
+        let refusal = "None of the above";
+        let row = |id: usize, kind: &str, options: [&str; 2], answer: &str| {
+            json!({"id": id, "type": kind, "question": "Which animal calls?", "answer": answer,
+                "options": [options[0], options[1], refusal], "audio_filename": format!("{}.wav", id / 4)})
+        };
+        let rows: Vec<serde_json::Value> = (0..3)
+            .flat_map(|clip| {
+                [
+                    row(4 * clip, "Solvable", ["frog", "cow"], "cow"),
+                    row(4 * clip + 1, "AAD", ["frog", "dog"], refusal),
+                    row(4 * clip + 2, "IASD", ["red", "blue"], refusal),
+                    row(4 * clip + 3, "IAQD", ["drum", "horn"], refusal),
+                ]
+            })
+            .collect();
+        let files = ["q.json", "before.jsonl", "after.jsonl"].map(|name| dir.path().join(name));
+        write_atomic(&files[0], json!(rows).to_string().as_bytes()).unwrap();
+        // The first two clips are understood; the third is not, and all three of its other questions are refused.
+        let after = [
+            "cow",
+            "frog",
+            refusal,
+            refusal,
+            "cow",
+            "(C)",
+            "red",
+            "none of the above",
+            "frog",
+            refusal,
+            refusal,
+            refusal,
+        ];
+        for (file, texts) in files[1..].iter().zip([["cow"; 12], after]) {
+            let lines = texts.iter().enumerate();
+            let lines: String = lines
+                .map(|(id, text)| json!({"id": id.to_string(), "text": text}).to_string() + "\n")
+                .collect();
+            write_atomic(file, lines.as_bytes()).unwrap();
+        }
+        let found = score_files(&files[0], &files[1], &files[2], Scorer::Ours, 0, 20).unwrap();
+        let reply = &found.unanswerable.unwrap().replies[1];
+        let shares = |of: &std::collections::BTreeMap<String, idk_questions::metrics::Proportion>| {
+            ["AAD", "IASD", "IAQD"].map(|kind| (of[kind].count, of[kind].of))
+        };
+        assert_eq!(shares(&reply.kinds), [(2, 3), (2, 3), (3, 3)]);
+        assert_eq!(shares(&reply.conditional_kinds), [(1, 2), (1, 2), (2, 2)]);
+        assert_eq!((reply.conditional.count, reply.conditional.of), (4, 6));
+    }
+
+    #[test]
     fn a_missing_a_double_and_a_broken_answer_are_bad_data_that_name_the_file() {
         let dir = tempfile::tempdir().unwrap();
         let [questions, before, after] = golden(dir.path());

@@ -3,15 +3,14 @@
 
 use std::collections::BTreeMap;
 
-use idk_questions::metrics::{
-    Counts, auroc, compare, group_refuser, self_consistency_refuser, threshold_refuser, within_group_auroc,
-};
+use idk_questions::metrics::{Counts, auroc, compare, group_refuser, threshold_refuser, within_group_auroc};
 use idk_questions::{Judgement, Question, Verdict};
 use serde::{Deserialize, Serialize};
 
 use crate::answer::record::Answer;
 use crate::compare::groups::sub_category_name;
 use crate::error::EvalError;
+use crate::method::Method;
 
 /// What a simple rule gives when it refuses as many questions as the method did.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -69,6 +68,10 @@ pub struct Yardsticks {
     /// Refuses whole sub-categories, those that the base model knows least first. `None` if none of these
     /// sub-categories was labelled.
     pub group: Option<RuleResult>,
+    /// For each other measure of doubt that was computed: refuses the questions that it finds most doubtful. Empty for methods
+    /// that are rules themselves; not written then.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub measures: BTreeMap<Method, RuleResult>,
     /// Which questions are refused.
     pub auroc: Auroc,
 }
@@ -78,10 +81,10 @@ pub struct Yardsticks {
 pub struct RuleInputs<'a> {
     /// That of [`known_shares`](crate::known_shares); none if no labelled set is at hand.
     pub known_share: Option<&'a BTreeMap<String, f64>>,
-    /// For each question the share of samples that agree with the base model's answer; none if nothing was sampled.
-    pub self_consistency: Option<&'a [f64]>,
-    /// For each question how sure the base model is by the measure of doubt that is compared, higher is surer; none for
-    /// other methods.
+    /// For each measure of doubt that was computed, how sure the base model is of each question; higher is surer. None if
+    /// none was.
+    pub measures: Option<&'a BTreeMap<Method, Vec<f64>>>,
+    /// The same by the measure of doubt that is compared; none for other methods.
     pub sureness: Option<&'a [f64]>,
 }
 
@@ -96,7 +99,8 @@ pub(crate) struct Answered<'a> {
     pub(crate) ranking: Option<f64>,
     /// How sure a measure of doubt is.
     pub(crate) sureness: Option<f64>,
-    pub(crate) self_consistency: Option<f64>,
+    /// Its place in the lists of [`RuleInputs`].
+    pub(crate) place: usize,
 }
 
 /// The base model's answers as the rules see them.
@@ -106,16 +110,30 @@ struct RuleData {
     groups: Vec<String>,
     /// Refused by the method in all.
     refusals: usize,
+    /// Orders ties.
+    seed: u64,
 }
 
 impl Yardsticks {
-    /// The rules at the refusal rate that the method has on these questions.
+    /// What refusing by a measure of doubt gives. `None` if it was not computed.
+    pub fn of_measure(&self, measure: Method) -> Option<&RuleResult> {
+        match measure {
+            Method::OnePass => self.one_pass.as_ref(),
+            Method::Threshold => self.threshold.as_ref(),
+            Method::SelfConsistency => self.self_consistency.as_ref(),
+            other => self.measures.get(&other),
+        }
+    }
+
+    /// The rules at the refusal rate that the method `who` has on these questions; `seed` orders ties.
     ///
     /// # Errors
     /// [`EvalError::Questions`] (never: all lists come from the same items).
     pub(crate) fn new(
         items: &[Answered<'_>],
-        known_share: &BTreeMap<String, f64>,
+        rules: &RuleInputs<'_>,
+        who: Method,
+        seed: u64,
     ) -> Result<Self, EvalError> {
         let after: Vec<Judgement> = items.iter().map(|item| item.after.judgement).collect();
         let data = RuleData {
@@ -123,17 +141,26 @@ impl Yardsticks {
             ids: items.iter().map(|item| item.question.id.clone()).collect(),
             groups: items.iter().map(|item| sub_category_name(item.question)).collect(),
             refusals: Counts::of(&after).refused,
+            seed,
         };
         let score = |score: fn(&Answer) -> f64| -> Option<Vec<f64>> {
             let scores: Vec<f64> = items.iter().map(|item| score(item.before)).collect();
             scores.iter().any(|value| value.is_finite()).then_some(scores)
         };
         let (whole, confidence) = (score(Answer::one_pass), score(Answer::confidence));
-        let shares: Option<Vec<f64>> = items.iter().map(|item| item.self_consistency).collect();
-        let RuleData { verdicts, ids, groups, refusals } = &data;
-        let least = |scores: &Vec<f64>| data.rule(&threshold_refuser(verdicts, scores, ids, *refusals)?);
-        let by_samples =
-            |shares: &Vec<f64>| data.rule(&self_consistency_refuser(verdicts, shares, ids, *refusals)?);
+        let mut measures = BTreeMap::new();
+        for (&measure, sureness) in rules.measures.into_iter().flatten() {
+            let of_items: Option<Vec<f64>> = items.iter().map(|it| sureness.get(it.place).copied()).collect();
+            if let Some(sureness) = of_items.filter(|list| list.iter().any(|value| value.is_finite())) {
+                measures.insert(measure, data.least_sure(&sureness)?);
+            }
+        }
+        let self_consistency = measures.remove(&Method::SelfConsistency);
+        measures
+            .retain(|measure, _| !who.is_rule() && !matches!(measure, Method::OnePass | Method::Threshold));
+        let none = BTreeMap::new();
+        let known_share = rules.known_share.unwrap_or(&none);
+        let RuleData { verdicts, ids, groups, refusals, .. } = &data;
         let by_group = || data.rule(&group_refuser(verdicts, groups, ids, known_share, *refusals)?);
         let is_labelled = groups.iter().any(|group| known_share.contains_key(group));
         let refused = after.iter().map(|of| f64::from(u8::from(of.verdict == Verdict::Refused))).collect();
@@ -150,10 +177,11 @@ impl Yardsticks {
             (doubt, doubt_within),
         ] = [Some(refused), ranking, doubt(&whole), doubt(&confidence)].map(|scores| data.auroc(scores));
         Ok(Self {
-            one_pass: whole.as_ref().map(least).transpose()?,
-            threshold: confidence.as_ref().map(least).transpose()?,
-            self_consistency: shares.as_ref().map(by_samples).transpose()?,
+            one_pass: whole.as_deref().map(|sure| data.least_sure(sure)).transpose()?,
+            threshold: confidence.as_deref().map(|sure| data.least_sure(sure)).transpose()?,
+            self_consistency,
             group: is_labelled.then(by_group).transpose()?,
+            measures,
             auroc: Auroc {
                 refusal,
                 refusal_within,
@@ -169,6 +197,12 @@ impl Yardsticks {
 }
 
 impl RuleData {
+    /// Refuses as many as the method did, the least sure first.
+    fn least_sure(&self, sureness: &[f64]) -> Result<RuleResult, EvalError> {
+        let Self { verdicts, ids, refusals, seed, .. } = self;
+        self.rule(&threshold_refuser(verdicts, sureness, ids, *refusals, *seed)?)
+    }
+
     /// What becomes of the base model's answers.
     fn rule(&self, after: &[Verdict]) -> Result<RuleResult, EvalError> {
         let comparison = compare(&self.verdicts, after, None, 0, 0)?;

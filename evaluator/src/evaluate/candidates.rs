@@ -95,6 +95,12 @@ fn check_backend(
     if let Some(method) = first(Method::compares_texts).filter(|_| !backend.scores_texts()) {
         return lacks(method.name(), options, hint);
     }
+    let knows_options = backend.scores_texts() || backend.gives_letters();
+    if let Some(method) = first(Method::needs_options).filter(|_| !knows_options) {
+        let what = "needs the probability of every option, which is not asked for";
+        let hint = "write `server_log_probs` in [model]: \"options\" for vLLM, \"letters\" for a server that gives `top_logprobs`";
+        return lacks(method.name(), what, hint);
+    }
     if config.answer_by == AnswerBy::Options && !backend.scores_texts() {
         return lacks("answer_by = \"options\"", options, hint);
     }

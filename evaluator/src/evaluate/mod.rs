@@ -12,6 +12,7 @@ use idk_common::progress::NewProgress;
 use idk_questions::{Judgement, Question};
 
 use crate::answer::answers_file::{clear_answers, write_answers};
+use crate::answer::judge::OpenJudge;
 use crate::answer::prepare::Prepared;
 use crate::answer::prompts::Prompts;
 use crate::answer::record::Answer;
@@ -19,6 +20,7 @@ use crate::answer::subject::{Evaluation, Subject};
 use crate::compare::abstention::{AbstentionResults, abstention_results};
 use crate::compare::answerable::Answerable;
 use crate::compare::groups::{Grouping, count_groups};
+use crate::compare::judge_agreement::{JudgeAgreement, JudgeResults};
 use crate::compare::measures::Measured;
 use crate::compare::methods::compare_method;
 use crate::compare::pairs::pair_results;
@@ -59,6 +61,7 @@ pub fn evaluate(
 ) -> Result<Results, EvalError> {
     config.validate()?;
     let prompts = Prompts::load(&config.prompts)?;
+    let judge = OpenJudge::open(&config.judge, eval_dir)?;
     let candidates = candidates(config, &adapter_names(subject));
     check_possible(subject, config, &candidates)?;
     let names: Vec<&str> = candidates.iter().map(|who| who.name.as_str()).collect();
@@ -67,7 +70,7 @@ pub fn evaluate(
     fs::remove_if_exists(&report_file(eval_dir))?;
     fs::remove_if_exists(&eval_dir.join(REJECTED_FILE))?;
     clear_answers(eval_dir, &names)?;
-    let run = Evaluation { subject, config, prompts: &prompts, eval_dir, progress };
+    let run = Evaluation { subject, config, prompts: &prompts, judge: judge.as_ref(), eval_dir, progress };
     let base = run.answers(&Method::Base.into(), prepared)?;
     write_answers(eval_dir, &Method::Base.into(), prepared, &base, None)?;
     let is_probed = candidates.iter().any(|who| who.method == Method::Probe);
@@ -113,13 +116,16 @@ pub fn evaluate(
         write_answers(eval_dir, who, prepared, &answers, values)?;
         said.insert(&who.name, MethodAnswers { answers, rule: Some(rule), measured });
     }
-    let self_consistency = match subject.samples {
-        Some(_) => Some(on_test.measured(&run, Method::SelfConsistency)?.sureness()),
-        None => None,
-    };
     let answerable = Answerable::of(prepared);
     let of_base = answerable.of_list(&base);
-    let self_consistency = self_consistency.as_deref().map(|shares| answerable.of_list(shares));
+    let mut measures: BTreeMap<Method, Vec<f64>> = BTreeMap::new();
+    for measured in said.values().filter_map(|of| of.measured.as_ref()).filter(|of| of.method.is_measure()) {
+        measures.insert(measured.method, answerable.of_list(&measured.sureness()).into_owned());
+    }
+    if subject.samples.is_some() && !measures.contains_key(&Method::SelfConsistency) {
+        let shares = on_test.measured(&run, Method::SelfConsistency)?.sureness();
+        measures.insert(Method::SelfConsistency, answerable.of_list(&shares).into_owned());
+    }
     let mut methods = Vec::new();
     let mut all: Vec<(&str, &[Answer])> = vec![(Method::Base.name(), &base)];
     for who in &candidates {
@@ -128,7 +134,7 @@ pub fn evaluate(
         let sureness = sureness.as_deref().map(|sureness| answerable.of_list(sureness));
         let rules = RuleInputs {
             known_share: Some(subject.known_share),
-            self_consistency: self_consistency.as_deref(),
+            measures: Some(&measures),
             sureness: sureness.as_deref(),
         };
         let answers_to = answerable.of_list(answers);
@@ -144,7 +150,7 @@ pub fn evaluate(
         seed,
         prompt: prepared.style,
         config: config.without_folders(),
-        provenance: provenance(subject, &candidates, &prompts),
+        provenance: provenance(subject, &candidates, &prompts, judge.as_ref()),
         n: prepared.questions.len(),
         rejected: prepared.rejected.len(),
         cut_audio: prepared.cut_audio,
@@ -152,6 +158,7 @@ pub fn evaluate(
             true => prepared.questions.iter().filter(|question| question.shown.is_open()).count(),
             false => 0,
         },
+        judge: judge.as_ref().map(|judge| judge_results(judge, &candidates, &all)),
         unanswerable: unanswerable_results(prepared, &all, config, seed)?,
         base: base_results(&answerable.prepared, &of_base)?,
         base_sub_categories: count_groups(&answerable.prepared, &of_base, Grouping::SubCategory),
@@ -181,17 +188,31 @@ fn unanswerable_results(
     Ok(abstention_results(&questions, &replies, seed, config.bootstrap_draws)?)
 }
 
+/// The judge, and how far it agrees with the exact rule about the answers of each that it was asked about.
+fn judge_results(judge: &OpenJudge, candidates: &[Candidate], all: &[(&str, &[Answer])]) -> JudgeResults {
+    let (model, sha256) = judge.identity();
+    // Rules refuse some of the base model's answers and keep the others.
+    let is_rule = |name: &str| candidates.iter().any(|who| who.name == name && who.method.is_rule());
+    let asked = all.iter().filter(|(name, _)| !is_rule(name));
+    let agreement = asked.map(|(name, answers)| JudgeAgreement::of(name, answers)).collect();
+    JudgeResults { model: model.to_owned(), sha256: sha256.to_owned(), agreement }
+}
+
 /// What the caller gave, and the prompts that were used.
 fn provenance(
     subject: &Subject<'_>,
     candidates: &[Candidate],
     prompts: &Prompts,
+    judge: Option<&OpenJudge>,
 ) -> BTreeMap<String, String> {
     let mut provenance = subject.provenance.clone();
     for who in candidates {
         for (name, sha256) in prompts.hashes(who.method) {
             provenance.insert(format!("prompt_{name}_sha256"), sha256.to_owned());
         }
+    }
+    if let Some(judge) = judge {
+        provenance.insert("prompt_judge_sha256".to_owned(), judge.prompt_sha256().to_owned());
     }
     provenance
 }

@@ -2,7 +2,7 @@
 
 use idk_common::progress::Progress;
 use idk_common::{json::read_json, paths::regular_files};
-use idk_model::{Answerer, Lalm};
+use idk_model::{Answerer, Lalm, StatePosition};
 use idk_questions::PromptStyle;
 
 use super::*;
@@ -117,6 +117,12 @@ fn a_probe_is_fitted_on_labelled_questions_and_gives_the_same_bytes_again() {
     assert!(first[1] > first[0] && first[1] > first[2], "{first:?}");
     assert_eq!(measured(Some(&shares), "again", &config).unwrap(), first);
     assert!(bytes_of(&root.path().join("first")) == bytes_of(&root.path().join("again")));
+    let heard = ProbeConfig { positions: vec![StatePosition::AudioMean], ..ProbeConfig::default() };
+    let heard = EvalConfig { probe: heard, ..config.clone() };
+    let together = measured(Some(&shares), "heard", &heard).unwrap();
+    assert!(together[1] > together[0] && together[1] > together[2] && together != first, "{together:?}");
+    let alone = measured(Some(&shares), "alone", &EvalConfig { batch_size: 1, ..heard }).unwrap();
+    assert!(together.iter().zip(&alone).all(|(one, other)| (one - other).abs() < 1e-4), "{alone:?}");
     let even = measured(Some(&labelled(vec![0.5; 4])), "even", &config).unwrap();
     assert!(even.iter().all(|value| (value - 0.5).abs() < 1e-6), "{even:?}");
     let error = measured(None, "none", &config).unwrap_err();
@@ -166,6 +172,7 @@ fn an_answer_does_not_depend_on_the_batch_and_options_have_finite_log_probabilit
             },
             config: &config,
             prompts: &Prompts::load(&config.prompts).unwrap(),
+            judge: None,
             eval_dir: dir.path(),
             progress: hidden,
         };

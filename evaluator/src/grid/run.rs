@@ -7,6 +7,7 @@ use idk_questions::metrics::compare;
 use idk_questions::score::clusters;
 use idk_questions::{Judgement, Question};
 
+use crate::answer::judge::OpenJudge;
 use crate::answer::prepare::Prepared;
 use crate::answer::prompts::Prompts;
 use crate::answer::record::Answer;
@@ -162,10 +163,12 @@ impl Sweeper<'_> {
         adapter: Option<&NamedAdapter>,
         prepared: &Prepared,
     ) -> Result<Vec<Answer>, EvalError> {
+        let judge = OpenJudge::open(&self.config.judge, self.eval_dir)?;
         let run = Evaluation {
             subject: self.subject,
             config: self.config,
             prompts: &Prompts::load(&self.config.prompts)?,
+            judge: judge.as_ref(),
             eval_dir: self.eval_dir,
             progress: self.progress,
         };

@@ -7,11 +7,28 @@ use crate::report::table::percent;
 use crate::report::text_table::{Cell, TextTable, markdown};
 
 /// What the columns are.
-pub(crate) const ABSTENTION_NOTE: &str = "In percent, in brackets 95 % intervals (Wilson; F1 and RGI: bootstrap by clip). \
+const ABSTENTION_NOTE: &str = "In percent, in brackets 95 % intervals (Wilson; F1 and RGI: bootstrap by clip). \
     abstained: refused, of the questions\nwithout an answer; hallucinated: answered, of these; over-refused: refused, of the \
     others; precision: without an\nanswer, of all refused ones; selective: right, of the answered ones that have an answer; \
     right: of all questions,\nrefusals included where no answer is right; truthful: right less wrong, of all; RGI over all: \
     with these refusals\nas right answers.";
+
+/// What the column of [`AbstentionResult::conditional_kinds`] is.
+const CONDITIONAL_NOTE: &str = "conditional: abstained, of those about a clip whose questions with an answer are all right \
+    (n: how many these are).";
+
+/// What the columns of the tables are.
+pub(crate) fn abstention_note(of: &AbstentionResults) -> String {
+    match has_conditional(of) {
+        true => format!("{ABSTENTION_NOTE}\n{CONDITIONAL_NOTE}"),
+        false => ABSTENTION_NOTE.to_owned(),
+    }
+}
+
+/// Whether any question counts for conditional accuracy.
+fn has_conditional(of: &AbstentionResults) -> bool {
+    of.replies.iter().any(|reply| reply.conditional.of > 0)
+}
 
 /// The set in one line.
 pub(crate) fn title(of: &AbstentionResults) -> String {
@@ -27,6 +44,8 @@ pub(crate) fn abstention_tables(of: &AbstentionResults) -> Vec<TextTable> {
     let mut refusing = head(&["", "abstained", "over-refused", "precision", "F1"]);
     let mut answers = head(&["", "hallucinated", "selective", "right", "truthful", "RGI over all"]);
     let mut kinds = head(&["", "kind", "n", "abstained", "hallucinated"]);
+    let has_conditional = has_conditional(of);
+    kinds[0].extend(has_conditional.then_some(["n", "conditional"]).into_iter().flatten().map(Cell::own));
     for reply in &of.replies {
         let metrics = &reply.metrics;
         let name = || Cell::name(&reply.name);
@@ -37,10 +56,15 @@ pub(crate) fn abstention_tables(of: &AbstentionResults) -> Vec<TextTable> {
         let score = Cell::own(show(metrics.truthfulness_score, 1));
         answers.push([vec![name()], shares.map(share).to_vec(), vec![score, Cell::own(rgi(reply))]].concat());
         for (kind, abstained) in &reply.kinds {
+            let conditional = reply.conditional_kinds.get(kind).copied().unwrap_or_default();
             let answered = Proportion::new(abstained.of - abstained.count, abstained.of);
             let kind = if kind.is_empty() { Cell::own(UNDEFINED) } else { Cell::name(kind) };
             let n = Cell::own(abstained.of.to_string());
-            kinds.push(vec![name(), kind, n, share(*abstained), share(answered)]);
+            let mut cells = vec![name(), kind, n, share(*abstained), share(answered)];
+            if has_conditional {
+                cells.extend([Cell::own(conditional.of.to_string()), share(conditional)]);
+            }
+            kinds.push(cells);
         }
     }
     vec![refusing, answers, kinds]
@@ -50,7 +74,7 @@ pub(crate) fn abstention_tables(of: &AbstentionResults) -> Vec<TextTable> {
 pub fn abstention_text(of: &AbstentionResults) -> String {
     let tables: Vec<String> = abstention_tables(of).iter().map(|grid| markdown(grid)).collect();
     let title = Cell::Name(title(of)).as_markdown();
-    format!("{title}:\n\n{}\n{ABSTENTION_NOTE}\n", tables.join("\n"))
+    format!("{title}:\n\n{}\n{}\n", tables.join("\n"), abstention_note(of))
 }
 
 fn share(of: Proportion) -> Cell {
@@ -68,7 +92,7 @@ fn rgi(reply: &AbstentionResult) -> String {
 }
 
 /// The columns that a CSV table has more for these questions.
-pub(crate) const CSV_COLUMNS: [&str; 33] = [
+pub(crate) const CSV_COLUMNS: [&str; 37] = [
     "correct_abstain_before",
     "correct_abstain_after",
     "correct_abstain_ci95_low",
@@ -102,6 +126,10 @@ pub(crate) const CSV_COLUMNS: [&str; 33] = [
     "rgi_over_all",
     "rgi_over_all_ci95_low",
     "rgi_over_all_ci95_high",
+    "conditional_before",
+    "conditional_after",
+    "conditional_ci95_low",
+    "conditional_ci95_high",
 ];
 
 /// A value before and after, with the interval of the last of them.
@@ -134,6 +162,7 @@ pub(crate) fn csv_rows(of: &AbstentionResults) -> Vec<(&AbstentionResult, String
         let all = reply.all.as_ref();
         cells.push(number(all.and_then(|all| all.rgi)));
         cells.extend(bounds(all.and_then(|all| all.rgi_ci95)));
+        cells.extend(csv_cells(share(base.conditional, reply.conditional), is_base));
         rows.push((reply, "unanswerable".to_owned(), of.n, cells));
         for (kind, is) in &reply.kinds {
             let was = base.kinds.get(kind).copied().unwrap_or_default();
@@ -141,7 +170,11 @@ pub(crate) fn csv_rows(of: &AbstentionResults) -> Vec<(&AbstentionResult, String
             let values = [share(was, *is), share(answered(&was), answered(is))];
             let mut cells: Vec<Cell> =
                 values.into_iter().flat_map(|value| csv_cells(value, is_base)).collect();
-            cells.resize(CSV_COLUMNS.len(), number(None));
+            let of =
+                |reply: &AbstentionResult| reply.conditional_kinds.get(kind).copied().unwrap_or_default();
+            let conditional = csv_cells(share(of(base), of(reply)), is_base);
+            cells.resize(CSV_COLUMNS.len() - conditional.len(), number(None));
+            cells.extend(conditional);
             rows.push((reply, format!("unanswerable/{kind}"), is.of, cells));
         }
     }
@@ -164,7 +197,7 @@ fn number(value: Option<f64>) -> Cell {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::compare::abstention::tests::case;
+    use crate::compare::abstention::tests::{case, conditional_case};
 
     #[test]
     fn the_tables_have_the_numbers_of_the_hand_computed_case() {
@@ -204,6 +237,28 @@ mod tests {
         );
         assert_eq!([value(3, "precision_after"), value(4, "precision_after")], ["60", ""].map(Cell::own));
         assert_eq!([value(0, "right_before"), value(0, "right_after")], ["37.5", ""].map(Cell::own));
+    }
+
+    #[test]
+    fn conditional_accuracy_has_a_column_where_it_counts_any_question_and_a_note() {
+        let found = conditional_case();
+        let text = abstention_text(&found);
+        let line = text.lines().find(|line| line.starts_with("| base") && line.contains(" AAD ")).unwrap();
+        let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
+        assert_eq!((cells[2], &cells[5..]), ("8", &["2", "50.0 [9.5,90.5]"][..]));
+        assert!(text.ends_with(&format!("{CONDITIONAL_NOTE}\n")), "{text}");
+        assert!(text.lines().all(|line| line.chars().count() <= 120), "{text}");
+        assert!(!abstention_text(&case("audio", "adapter")).contains("conditional"));
+        let value = |row: usize, column: &str| {
+            let place = CSV_COLUMNS.iter().position(|name| *name == column).unwrap();
+            csv_rows(&found)[row].3[place].text().to_owned()
+        };
+        assert_eq!(value(1, "conditional_before"), "50");
+        assert!(value(0, "conditional_before").starts_with("66.66"));
+        assert_eq!(
+            [value(4, "conditional_before"), value(4, "conditional_after")],
+            [value(0, "conditional_before"), String::new()]
+        );
     }
 
     #[test]

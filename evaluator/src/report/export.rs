@@ -9,6 +9,7 @@ use crate::compare::yardsticks::RuleResult;
 use crate::method::Method;
 use crate::report::abstention_table::{CSV_COLUMNS, abstention_tables, csv_rows};
 use crate::report::measure_table::measure_rows;
+use crate::report::rate_table::{ranked_by, rate_table, rule_of};
 use crate::report::text_table::{Cell, TextTable, csv, latex};
 
 /// What a row compares, and what only rows of tasks have.
@@ -92,23 +93,26 @@ pub(crate) fn as_csv(results: &Results, by: Option<Grouping>) -> String {
         "readable_auroc_ranking_within",
         "missing",
     ];
-    let mut grid: TextTable = vec![header.map(Cell::own).to_vec()];
+    let measures = measure_columns(results, &header);
+    let of_measures = measures.iter().map(|column| Cell::own(&column.name));
+    let mut grid: TextTable = vec![header.map(Cell::own).into_iter().chain(of_measures).collect()];
+    let columns = grid[0].len();
     for (test, counts) in base_rows(results, by) {
-        grid.push(base_line(test, &counts, header.len()));
+        grid.push(base_line(test, &counts, columns));
     }
     for method in &results.methods {
-        grid.extend(rows(method, by).into_iter().map(|row| csv_line(method, row)));
+        grid.extend(rows(method, by).into_iter().map(|row| csv_line(method, row, &measures)));
     }
     if let Some(of) = &results.unanswerable {
         grid[0].extend(CSV_COLUMNS.map(Cell::own));
-        let columns = grid[0].len();
-        grid.iter_mut().for_each(|line| line.resize(columns, number(None)));
+        let all = grid[0].len();
+        grid.iter_mut().for_each(|line| line.resize(all, number(None)));
         grid.extend(csv_rows(of).into_iter().map(|(who, test, n, cells)| {
             let method = results.methods.iter().find(|method| method.name == who.name);
             let method = method.map_or(Method::Base, |method| method.method);
             let mut line = vec![Cell::name(&who.name), Cell::own(method.name()), Cell::Name(test)];
             line.push(Cell::own(n.to_string()));
-            line.resize(header.len(), number(None));
+            line.resize(columns, number(None));
             line.extend(cells);
             line
         }));
@@ -127,7 +131,32 @@ fn base_line(test: &str, counts: &Counts, columns: usize) -> Vec<Cell> {
     line
 }
 
-fn csv_line(method: &MethodResult, (test, row, task): ExportRow<'_>) -> Vec<Cell> {
+/// A column with the RGI of refusing by a measure of doubt.
+struct MeasureColumn {
+    name: String,
+    measure: Method,
+    is_readable: bool,
+}
+
+/// Those that are not among the columns that every table has; none where no measures were computed.
+fn measure_columns(results: &Results, others: &[&str]) -> Vec<MeasureColumn> {
+    let columns = ranked_by(results).into_iter().flat_map(|measure| {
+        let name = measure.name().replace('-', "_");
+        let column = |prefix: &str| format!("{prefix}{name}_rgi");
+        [("", false), ("readable_", true)].map(|(prefix, is_readable)| MeasureColumn {
+            name: column(prefix),
+            measure,
+            is_readable,
+        })
+    });
+    columns.filter(|column| !others.contains(&column.name.as_str())).collect()
+}
+
+fn csv_line(
+    method: &MethodResult,
+    (test, row, task): ExportRow<'_>,
+    measures: &[MeasureColumn],
+) -> Vec<Cell> {
     let mut line = vec![Cell::name(&method.name), Cell::own(method.method.name()), Cell::name(test)];
     line.push(Cell::own(row.n.to_string()));
     for pair in [&row.acc, &row.tru, &row.rel, &row.refusal_rate] {
@@ -170,6 +199,9 @@ fn csv_line(method: &MethodResult, (test, row, task): ExportRow<'_>) -> Vec<Cell
     let of_readable = readable.map(|of| of.yardsticks.auroc).unwrap_or_default();
     line.extend([areas.ranking, of_readable.ranking, of_readable.ranking_within].map(number));
     line.push(Cell::own(task.map_or(String::new(), |_| method.missing.to_string())));
+    line.extend(
+        measures.iter().map(|of| rule(task.and_then(|row| rule_of(row, of.measure, of.is_readable)))),
+    );
     line
 }
 
@@ -202,7 +234,7 @@ pub(crate) fn as_latex(results: &Results, by: Option<Grouping>) -> String {
             grid.push(line);
         }
     }
-    let mut text = format!("{}{}", latex(&grid, 2), measures_as_latex(results));
+    let mut text = format!("{}{}{}", latex(&grid, 2), measures_as_latex(results), rates_as_latex(results));
     for grid in results.unanswerable.iter().flat_map(abstention_tables) {
         text.push('\n');
         text.push_str(&latex(&grid, 1));
@@ -225,6 +257,20 @@ fn measures_as_latex(results: &Results) -> String {
     if grid.is_empty() { String::new() } else { format!("\n{}", latex(&grid, 2)) }
 }
 
+/// Every method next to every measure; nothing without measures.
+fn rates_as_latex(results: &Results) -> String {
+    let mut all: TextTable = Vec::new();
+    for task in &results.base {
+        let mut grid = rate_table(results, &task.task).into_iter();
+        let head = grid.next().map(|head| [vec![Cell::own("Test")], head].concat());
+        if all.is_empty() {
+            all.extend(head);
+        }
+        all.extend(grid.map(|row| [vec![Cell::name(&task.task)], row].concat()));
+    }
+    if all.is_empty() { String::new() } else { format!("\n{}", latex(&all, 2)) }
+}
+
 fn rounded(value: Option<f64>) -> Cell {
     Cell::own(value.map_or("--".to_owned(), |value| format!("{value:.2}")))
 }
@@ -234,6 +280,7 @@ mod tests {
     use super::*;
     use crate::compare::abstention::tests::case;
     use crate::report::measure_table::tests::measured_results;
+    use crate::report::rate_table::tests::ranked_results;
     use crate::report::table::tests::golden_results;
 
     #[test]
@@ -280,6 +327,24 @@ mod tests {
         assert_eq!(latex.matches("\\begin{tabular}").count(), 2);
         assert!(latex.contains("sound & semantic-entropy & 0.80 (0.85) & - & 0.125 & 58.3 &"), "{latex}");
         assert_eq!(as_latex(&golden_results("sound"), None).matches("\\begin{tabular}").count(), 1);
+    }
+
+    #[test]
+    fn measures_next_to_a_method_have_columns_in_the_csv_and_a_table_in_latex() {
+        let results = ranked_results();
+        for by in [None, Some(Grouping::Difficulty)] {
+            let with = Results { unanswerable: Some(case("audio", "adapter")), ..results.clone() };
+            let text = as_csv(&with, by);
+            let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split(',').collect()).collect();
+            assert!(lines.iter().all(|line| line.len() == lines[0].len()), "{text}");
+            let row = lines.iter().find(|line| line[0] == "adapter").unwrap();
+            let at = |name: &str| row[lines[0].iter().position(|column| *column == name).unwrap()];
+            let expected = if by.is_none() { ["0.456", "-0.123"] } else { ["", ""] };
+            assert_eq!(["semantic_entropy_rgi", "readable_semantic_entropy_rgi"].map(at), expected);
+        }
+        let latex = as_latex(&results, None);
+        assert_eq!(latex.matches("\\begin{tabular}").count(), 3);
+        assert!(latex.contains("sound & semantic-entropy & +0.46 (-0.12) \\\\"), "{latex}");
     }
 
     #[test]

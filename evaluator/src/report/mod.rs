@@ -8,6 +8,7 @@ pub(crate) mod html;
 pub(crate) mod measure_table;
 pub(crate) mod plot;
 pub(crate) mod plot_files;
+mod rate_table;
 pub(crate) mod run_files;
 pub(crate) mod table;
 pub(crate) mod text_table;

@@ -12,6 +12,7 @@ use crate::report::abstention_table::abstention_text;
 use crate::report::details::{group_tables, pair_table, transition_tables};
 use crate::report::export::{as_csv, as_latex};
 use crate::report::measure_table::measure_tables;
+use crate::report::rate_table::rate_tables;
 use crate::report::text_table::{Cell, markdown};
 use crate::report::yardstick_table::{
     RANKING_NOTE, READABLE_NOTE, RULES_NOTE, Yardstick, ranking_table, rule_table, yes_or_no,
@@ -76,6 +77,7 @@ pub fn tables(results: &Results) -> String {
         text.push_str(&method_table(method));
     }
     text.push_str(&measure_tables(results));
+    text.push_str(&rate_tables(results));
     if let Some(of) = &results.unanswerable {
         text.push_str(&abstention_text(of));
     }
@@ -288,6 +290,7 @@ pub(crate) mod tests {
             rejected: 0,
             cut_audio: 0,
             open: 0,
+            judge: None,
             unanswerable: None,
             base: vec![BaseResult { task: task.to_owned(), counts, risk_coverage: RiskCoverage::default() }],
             base_sub_categories: vec![group.clone()],

@@ -28,14 +28,14 @@ pub fn random_refuser(
     seed: u64,
 ) -> Result<Vec<Verdict>, QuestionError> {
     check_length("ids", ids.len(), before.len())?;
-    let lots: Vec<u64> = ids.iter().map(|id| derive_seed(seed, "random-refuser", &[id])).collect();
-    Ok(refuse_first(before, refusals, |a, b| lots[a].cmp(&lots[b]).then_with(|| ids[a].cmp(&ids[b]))))
+    let lots = Lots::new(seed, "random-refuser", ids);
+    Ok(refuse_first(before, refusals, |a, b| lots.order(a, b)))
 }
 
 /// The verdicts of a rule that refuses the items of lowest confidence until `refusals` are refused in all.
 ///
-/// `confidence`: one number an item, higher is surer; NaN is the lowest. Ties are broken by `ids`. What `before`
-/// refuses stays refused.
+/// `confidence`: one number an item, higher is surer; NaN is the lowest. A measure of few values makes many ties: they are
+/// refused in an order at random, a pure function of the seed and the ids. What `before` refuses stays refused.
 ///
 /// # Errors
 /// [`QuestionError::LengthMismatch`].
@@ -44,33 +44,15 @@ pub fn threshold_refuser(
     confidence: &[f64],
     ids: &[String],
     refusals: usize,
+    seed: u64,
 ) -> Result<Vec<Verdict>, QuestionError> {
     check_length("confidence", confidence.len(), before.len())?;
     check_length("ids", ids.len(), before.len())?;
     let rank = |i: usize| if confidence[i].is_nan() { f64::NEG_INFINITY } else { confidence[i] };
-    Ok(refuse_first(before, refusals, |a, b| rank(a).total_cmp(&rank(b)).then_with(|| ids[a].cmp(&ids[b]))))
-}
-
-/// The verdicts of a rule that refuses the items that the fewest samples agree with until `refusals` are refused in all.
-///
-/// `shares`: the share of an item's samples that give its answer. Few samples make many ties; they are broken by
-/// lots that depend on the ids alone. What `before` refuses stays refused.
-///
-/// # Errors
-/// [`QuestionError::LengthMismatch`].
-pub fn self_consistency_refuser(
-    before: &[Verdict],
-    shares: &[f64],
-    ids: &[String],
-    refusals: usize,
-) -> Result<Vec<Verdict>, QuestionError> {
-    check_length("shares", shares.len(), before.len())?;
-    check_length("ids", ids.len(), before.len())?;
-    let lots: Vec<u64> = ids.iter().map(|id| derive_seed(0, "agreement-refuser", &[id])).collect();
-    Ok(refuse_first(before, refusals, |a, b| {
-        let by_share = shares[a].total_cmp(&shares[b]);
-        by_share.then_with(|| lots[a].cmp(&lots[b])).then_with(|| ids[a].cmp(&ids[b]))
-    }))
+    let lots = Lots::new(seed, "tied-refuser", ids);
+    // 0 and -0 are a tie, which the order of bits would hide.
+    let by_rank = |a: usize, b: usize| rank(a).partial_cmp(&rank(b)).unwrap_or(Ordering::Equal);
+    Ok(refuse_first(before, refusals, |a, b| by_rank(a, b).then_with(|| lots.order(a, b))))
 }
 
 /// The verdicts of a rule that refuses whole groups, those of the lowest known share first, until `refusals` are
@@ -91,11 +73,27 @@ pub fn group_refuser(
     check_length("groups", groups.len(), before.len())?;
     check_length("ids", ids.len(), before.len())?;
     let share = |i: usize| known_share.get(&groups[i]).copied().unwrap_or(f64::INFINITY);
-    let lots: Vec<u64> = ids.iter().map(|id| derive_seed(0, "group-refuser", &[id])).collect();
+    let lots = Lots::new(0, "group-refuser", ids);
     Ok(refuse_first(before, refusals, |a, b| {
         let by_group = share(a).total_cmp(&share(b)).then_with(|| groups[a].cmp(&groups[b]));
-        by_group.then_with(|| lots[a].cmp(&lots[b])).then_with(|| ids[a].cmp(&ids[b]))
+        by_group.then_with(|| lots.order(a, b))
     }))
+}
+
+/// An order at random that does not depend on where an item is in the list.
+struct Lots<'a> {
+    drawn: Vec<u64>,
+    ids: &'a [String],
+}
+
+impl<'a> Lots<'a> {
+    fn new(seed: u64, stream: &str, ids: &'a [String]) -> Self {
+        Self { drawn: ids.iter().map(|id| derive_seed(seed, stream, &[id])).collect(), ids }
+    }
+
+    fn order(&self, a: usize, b: usize) -> Ordering {
+        self.drawn[a].cmp(&self.drawn[b]).then_with(|| self.ids[a].cmp(&self.ids[b]))
+    }
 }
 
 /// Refuses items in the given order until `refusals` are refused, those of `before` included.
@@ -162,36 +160,68 @@ mod tests {
     #[test]
     fn the_threshold_refuses_the_least_sure() {
         let before = [Correct, Wrong, Correct, Wrong];
-        let after = threshold_refuser(&before, &[0.9, 0.2, 0.1, f64::NAN], &ids(4), 2).unwrap();
+        let after = threshold_refuser(&before, &[0.9, 0.2, 0.1, f64::NAN], &ids(4), 2, 0).unwrap();
         assert_eq!(after, [Correct, Wrong, Refused, Refused]);
-        assert!(threshold_refuser(&before, &[0.9], &ids(4), 2).is_err());
+        assert!(threshold_refuser(&before, &[0.9], &ids(4), 2, 0).is_err());
+    }
+
+    /// Ids that a rule refuses of 40 wrong answers.
+    fn refused_of(
+        names: &[String],
+        rule: impl Fn(&[Verdict]) -> Vec<Verdict>,
+    ) -> std::collections::BTreeSet<String> {
+        let after = rule(&[Wrong; 40]);
+        names.iter().zip(after).filter(|(_, it)| *it == Refused).map(|(id, _)| id.clone()).collect()
     }
 
     #[test]
-    fn what_the_fewest_samples_agree_with_is_refused_first_and_ties_by_lot_whatever_the_order() {
-        let before = [Correct, Wrong, Correct, Wrong];
-        let after = self_consistency_refuser(&before, &[1.0, 0.2, 0.4, 0.0], &ids(4), 3).unwrap();
-        assert_eq!(after, [Correct, Refused, Refused, Refused]);
-        assert!(self_consistency_refuser(&before, &[0.9], &ids(4), 2).is_err());
-        let refused = |names: &[String]| {
-            let after = self_consistency_refuser(&[Wrong; 40], &[0.6; 40], names, 13).unwrap();
-            let of = names.iter().zip(after).filter(|(_, verdict)| *verdict == Refused);
-            of.map(|(id, _)| id.clone()).collect::<std::collections::BTreeSet<_>>()
-        };
+    fn ties_are_refused_by_the_seed_and_the_ids_and_not_by_their_order_or_their_names() {
         let names = ids(40);
         let reversed: Vec<String> = names.iter().rev().cloned().collect();
-        assert_eq!(refused(&names), refused(&reversed));
-        assert_ne!(refused(&names), names[..13].iter().cloned().collect(), "not simply the first ones");
+        for share in [0.6, 0.0, f64::NEG_INFINITY, f64::NAN] {
+            let refused = |names: &[String], seed| {
+                refused_of(names, |before| threshold_refuser(before, &[share; 40], names, 13, seed).unwrap())
+            };
+            assert_eq!(refused(&names, 0), refused(&reversed, 0));
+            assert_ne!(refused(&names, 0), refused(&names, 1), "the seed decides");
+            let mut by_name = names.clone();
+            by_name.sort();
+            assert_ne!(refused(&names, 0), by_name[..13].iter().cloned().collect(), "not the first by name");
+            assert_ne!(
+                refused(&names, 0),
+                names[..13].iter().cloned().collect(),
+                "not the first of the list"
+            );
+        }
+        // 0 and -0 are one value.
+        let zeros: Vec<f64> = (0..40).map(|place| if place < 20 { 0.0 } else { -0.0 }).collect();
+        let refused = refused_of(&names, |before| threshold_refuser(before, &zeros, &names, 20, 0).unwrap());
+        assert_ne!(refused, names[20..].iter().cloned().collect());
+    }
+
+    #[test]
+    fn over_many_seeds_every_tied_item_is_refused_as_often_as_any_other() {
+        let names = ids(4);
+        let mut refused = [0; 4];
+        for seed in 0..1000 {
+            let after = threshold_refuser(&[Wrong; 4], &[0.4, 0.4, 0.4, 0.9], &names, 1, seed).unwrap();
+            (0..4).filter(|&i| after[i] == Refused).for_each(|i| refused[i] += 1);
+        }
+        // A third of 1000, give or take four standard deviations of 15.
+        assert!(
+            refused[..3].iter().all(|count| (273..=393).contains(count)) && refused[3] == 0,
+            "{refused:?}"
+        );
     }
 
     #[test]
     fn refusals_of_the_base_model_count_towards_the_rate() {
         let before = [Refused, Wrong, Correct];
         assert_eq!(
-            threshold_refuser(&before, &[0.9, 0.2, 0.1], &ids(3), 2).unwrap(),
+            threshold_refuser(&before, &[0.9, 0.2, 0.1], &ids(3), 2, 0).unwrap(),
             [Refused, Wrong, Refused]
         );
-        assert_eq!(threshold_refuser(&before, &[0.9, 0.2, 0.1], &ids(3), 0).unwrap(), before);
+        assert_eq!(threshold_refuser(&before, &[0.9, 0.2, 0.1], &ids(3), 0, 0).unwrap(), before);
     }
 
     #[test]

@@ -31,6 +31,12 @@ impl Clusters {
         Self { of_question, count: self.count }
     }
 
+    /// The number of the cluster of each question.
+    #[must_use]
+    pub fn numbers(&self) -> &[u32] {
+        &self.of_question
+    }
+
     /// How many questions there are.
     #[must_use]
     pub fn len(&self) -> usize {

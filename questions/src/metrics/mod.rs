@@ -20,9 +20,7 @@ mod transition;
 
 pub use abstention::{Abstention, Proportion, refusals_as_right, wilson_interval};
 pub use auroc::{auroc, within_group_auroc};
-pub use baselines::{
-    group_refuser, random_refuser, random_refuser_rgi, self_consistency_refuser, threshold_refuser,
-};
+pub use baselines::{group_refuser, random_refuser, random_refuser_rgi, threshold_refuser};
 pub use bootstrap::{DEFAULT_DRAWS, rgi_interval};
 pub use clusters::Clusters;
 pub use comparison::{BeforeAfter, Comparison, compare};

@@ -2,8 +2,10 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use idk_common::chat::Message;
 use idk_common::fs::read;
 use serde_json::Value;
 
@@ -12,7 +14,9 @@ use crate::error::ServerError;
 use crate::failure::{ServerFailure, ServerFault};
 use crate::fake::{Act, FakeServer};
 use crate::reply::{Expected, ServerAnswer, answers};
-use crate::settings::ServerSettings;
+use crate::request::ServerPrompt;
+use crate::score::TextToScore;
+use crate::settings::{ServerLogProbs, ServerSettings};
 
 fn recording(name: &str) -> Vec<u8> {
     read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/vllm").join(name)).unwrap()
@@ -50,8 +54,14 @@ fn read_answers(name: &str, max_new_tokens: usize) -> Result<Vec<ServerAnswer>, 
     let case = case(name);
     let prompt_ids: Vec<u32> = serde_json::from_value(case["prompt_ids"].clone()).unwrap();
     let choices = case["answers"].as_array().unwrap().len();
-    let expected =
-        Expected { choices, max_new_tokens, log_probs: true, prompt_ids: Some(&prompt_ids), only: &[] };
+    let expected = Expected {
+        choices,
+        max_new_tokens,
+        log_probs: true,
+        prompt_ids: Some(&prompt_ids),
+        only: &[],
+        letters: 0,
+    };
     answers(&replay(name).unwrap(), &expected)
 }
 
@@ -74,6 +84,65 @@ fn vllms_answers_are_read_as_python_reads_them() {
 #[test]
 fn vllm_draws_choice_one_as_it_draws_the_only_choice_of_the_next_seed() {
     assert_eq!(read_answers("sampled", 6).unwrap()[1], read_answers("second-alone", 6).unwrap()[0]);
+}
+
+#[test]
+fn the_letters_of_options_are_read_as_python_reads_them_and_none_where_vllm_lists_none() {
+    let letters = |name: &str| {
+        let prompt_ids: Vec<u32> = serde_json::from_value(case(name)["prompt_ids"].clone()).unwrap();
+        let prompt_ids = Some(prompt_ids.as_slice());
+        let expected =
+            Expected { choices: 1, max_new_tokens: 2, log_probs: true, prompt_ids, only: &[], letters: 3 };
+        answers(&replay(name).unwrap(), &expected).unwrap().remove(0).letter_log_probs
+    };
+    let expected: Vec<f64> = serde_json::from_value(case("letters")["letter_log_probs"].clone()).unwrap();
+    let found = letters("letters").unwrap();
+    assert!(
+        found.iter().zip(&expected).all(|(one, other)| (one - other).abs() < 1e-9),
+        "{found:?} {expected:?}"
+    );
+    assert!(
+        (found.iter().map(|value| value.exp()).sum::<f64>() - 1.0).abs() < 1e-4,
+        "nothing else was allowed"
+    );
+    assert_eq!((found.len(), letters("no-letters")), (3, None));
+}
+
+#[test]
+fn an_answer_that_was_given_is_scored_as_python_reads_its_tokens_with_and_without_a_tokenizer() {
+    let server = FakeServer::start(|_, request| {
+        let last = request["messages"].as_array().unwrap().last().unwrap();
+        let name = match last["content"].as_str() {
+            Some("x") => "scored-x",
+            Some("7") => "scored-7",
+            Some(_) => "scored",
+            None => "no-letters",
+        };
+        Act::Raw(recording(&format!("{name}.http")))
+    });
+    let log_probs = ServerLogProbs::Options;
+    let settings = ServerSettings { log_probs, ..ServerSettings::named(&server.url, "mini", "") };
+    let client = Server::open(&settings).unwrap();
+    let expected: Vec<(u32, f64)> =
+        serde_json::from_value(case("scored")["last_prompt_tokens"].clone()).unwrap();
+    let prompt_ids: Vec<u32> = serde_json::from_value(case("no-letters")["prompt_ids"].clone()).unwrap();
+    for token_ids in [None, Some(prompt_ids)] {
+        let prompt = |_| -> Result<_, ServerError> {
+            let prompt =
+                ServerPrompt { id: "q".to_owned(), token_ids: token_ids.clone(), ..ServerPrompt::default() };
+            let prompt = ServerPrompt { messages: vec![Message::user(0, "which?")], ..prompt };
+            Ok((prompt, vec![TextToScore { text: "dog".to_owned(), token_ids: None }]))
+        };
+        let scored = client.score_all(1, &AtomicBool::new(false), &prompt).unwrap().unwrap();
+        // The line break behind the end token belongs to no answer.
+        let found = &scored[0][0];
+        assert_eq!(found.len(), 3);
+        for ((id, value), (expected_id, expected)) in found.iter().zip(&expected) {
+            assert_eq!(id, expected_id);
+            assert!((f64::from(*value) - expected).abs() < 1e-5, "{value} {expected}");
+        }
+    }
+    assert_eq!(server.seen().len(), 5, "two short chats once, the prompt once, two answers");
 }
 
 #[test]

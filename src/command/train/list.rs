@@ -54,17 +54,34 @@ impl Listed {
 
     /// A paragraph: the path, what the recipe does, and the rest by name.
     fn to_text(&self) -> String {
-        let command = self.command.replace('\n', "\n             ");
         let named = [
-            ("command", command.as_str()),
-            ("hardware", &self.hardware),
-            ("minutes", &self.minutes),
-            ("expected", &self.expected),
+            ("command", self.command.replace('\n', "\n             ")),
+            ("hardware", wrapped(&self.hardware, 13)),
+            ("minutes", wrapped(&self.minutes, 13)),
+            ("expected", wrapped(&self.expected, 13)),
         ];
         let given = named.iter().filter(|(_, text)| !text.is_empty());
         let lines = given.map(|(name, text)| format!("\n    {name:<8} {text}"));
-        format!("{}\n    {}{}", self.path.display(), self.summary, lines.collect::<String>())
+        format!("{}\n    {}{}", self.path.display(), wrapped(&self.summary, 4), lines.collect::<String>())
     }
+}
+
+/// A text in lines of at most 100 characters, all but the first behind `indent` spaces.
+fn wrapped(text: &str, indent: usize) -> String {
+    const WIDTH: usize = 100;
+    let mut lines = vec![String::new()];
+    for word in text.split_whitespace() {
+        let is_full = |line: &String| indent + line.chars().count() + 1 + word.chars().count() > WIDTH;
+        match lines.last_mut() {
+            Some(line) if line.is_empty() => line.push_str(word),
+            Some(line) if !is_full(line) => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines.join(&format!("\n{}", " ".repeat(indent)))
 }
 
 /// The `.toml` files in `folder` and in the folders in it, in order; those of the folder itself first.
@@ -118,6 +135,8 @@ mod tests {
         };
         assert_eq!(listed, expected);
         assert!(listed.to_text().contains("\n    minutes  3\n"), "{}", listed.to_text());
+        let long = wrapped(&"abcd ".repeat(30), 5);
+        assert_eq!(long.lines().map(|line| line.trim_start().len()).collect::<Vec<_>>(), [94, 54]);
     }
 
     #[test]

@@ -93,6 +93,7 @@ fn prompt(
         clips,
         token_ids: model.lalm().map(|_| question.ids.iter().collect()),
         model: None,
+        letters: 0,
         only: config.answers_to(&asked).into_iter().map(str::to_owned).collect(),
     })
 }
@@ -107,9 +108,7 @@ fn rows(
     let (asked, first_seed) = (question.asked(), first_seed(run_seed, question.id()));
     let rows = answers.iter().cycle().take(config.n_samples).enumerate().map(|(sample, answer)| {
         let seed = first_seed + sample as u64;
-        // They are asked for, and a reply without them is rejected.
-        let (log_prob, tokens) = (answer.log_prob.unwrap_or_default(), answer.tokens.unwrap_or_default());
-        sample_row(config, &asked, (sample, seed), &answer.text, log_prob, tokens)
+        sample_row(config, &asked, (sample, seed), &answer.text, answer.log_prob, answer.tokens)
     });
     rows.collect()
 }

@@ -95,7 +95,7 @@ fn answers_become_judged_rows_with_the_seeds_that_the_server_drew_them_with() {
         let first = first_seed(7, id);
         for (sample, row) in list.iter().enumerate() {
             assert_eq!((row.id.as_str(), row.sample, row.seed), (id, sample, first + sample as u64));
-            assert_eq!((row.log_prob, row.tokens), (-0.5, Some(2)), "two tokens of -0.25 each");
+            assert_eq!((row.log_prob, row.tokens), (Some(-0.5), Some(2)), "two tokens of -0.25 each");
         }
         assert_eq!(list[0].text, format!("seed {first}"));
         assert_eq!(list.iter().map(|row| row.choice).collect::<Vec<_>>(), [None, Some(0), None]);

@@ -73,7 +73,7 @@ impl MethodRunner<'_> {
         let answer = |scored: &Vec<ScoredText>| match likeliest(scored) {
             Some(best) => {
                 let (text, log_prob, tokens) = (best.text.clone(), Some(best.log_prob), Some(best.tokens()));
-                Some(Reply { text, log_prob, tokens })
+                Some(Reply { text, log_prob, tokens, letter_log_probs: None })
             }
             None => said.next(),
         };

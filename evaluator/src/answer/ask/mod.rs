@@ -78,17 +78,21 @@ impl MethodRunner<'_> {
         };
         let answers = questions.iter().zip(said).zip(steps).zip(scored);
         Ok(answers
-            .map(|(((question, Reply { text, log_prob, tokens }), steps), scored)| {
+            .map(|(((question, reply), steps), scored)| {
+                let Reply { text, log_prob, tokens, letter_log_probs } = reply;
                 let options = if with_options { question.asked.shown.choices.len() } else { 0 };
+                let letters = letter_log_probs.filter(|_| self.with_options);
+                let scores = || scored[..options].iter().map(ScoredText::mean_log_prob).collect();
                 Answer {
                     id: question.asked.id().to_owned(),
                     judgement: self.judge(question.asked, &text),
                     text,
                     log_prob,
                     tokens,
-                    option_log_probs: scored[..options].iter().map(ScoredText::mean_log_prob).collect(),
+                    option_log_probs: letters.unwrap_or_else(scores),
                     refusal_margin: if with_options { refusal_margin(&scored, answer_by) } else { None },
                     steps,
+                    by_model: None,
                 }
             })
             .collect())

@@ -59,6 +59,7 @@ impl MethodRunner<'_> {
             option_log_probs: log_probs,
             refusal_margin: None,
             steps: Vec::new(),
+            by_model: None,
         };
         Ok(questions.iter().zip(replies).map(answer).collect())
     }
@@ -76,7 +77,8 @@ impl MethodRunner<'_> {
             let log_probs: Vec<f64> = tokens.iter().map(sum).collect();
             let best = usize::from(log_probs[1] > log_probs[0]);
             let (text, tokens) = (texts[best].to_owned(), tokens[best].len());
-            (Reply { text, log_prob: Some(log_probs[best]), tokens: Some(tokens) }, log_probs)
+            let (log_prob, tokens) = (Some(log_probs[best]), Some(tokens));
+            (Reply { text, log_prob, tokens, letter_log_probs: None }, log_probs)
         };
         Ok(scored.into_iter().map(likelier).collect())
     }

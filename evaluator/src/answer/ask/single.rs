@@ -98,7 +98,9 @@ impl MethodRunner<'_> {
     fn single(&self, item: Item<'_>, samples: Option<&SampleSettings>) -> Result<SingleAnswer, EvalError> {
         let misaligned = || EvalError::Misaligned { method: self.method.name().to_owned() };
         let asked = item.0;
-        let answer = self.answer(&[item])?.pop().ok_or_else(misaligned)?;
+        // Of a server that knows options by their letters these come with the answer.
+        let with_options = self.backend.gives_letters();
+        let answer = Self { with_options, ..*self }.answer(&[item])?.pop().ok_or_else(misaligned)?;
         let heard = self.backend.hear(&[item])?;
         let prompts = heard.iter().map(|question| self.chat(question, &self.opening(question.asked)));
         let prompts = prompts.collect::<Result<Vec<_>, _>>()?;
@@ -122,7 +124,11 @@ impl MethodRunner<'_> {
             option: answer.judgement.choice.and_then(|choice| asked.shown.choices.get(choice)).cloned(),
             text: answer.text,
             log_prob: answer.log_prob,
-            texts: probabilities(&scored),
+            texts: if self.backend.gives_letters() {
+                of_letters(asked, &answer.option_log_probs)
+            } else {
+                probabilities(&scored)
+            },
             samples,
         })
     }
@@ -130,15 +136,26 @@ impl MethodRunner<'_> {
 
 /// Each text with its probability among all of them.
 fn probabilities(scored: &[ScoredText]) -> Vec<TextProbability> {
-    let most = scored.iter().map(|text| text.log_prob).fold(f64::NEG_INFINITY, f64::max);
-    let total: f64 = scored.iter().map(|text| (text.log_prob - most).exp()).sum();
-    let of_text = |text: &ScoredText| TextProbability {
-        text: text.text.clone(),
-        is_refusal: text.is_refusal,
-        log_prob: text.log_prob,
-        probability: (text.log_prob - most).exp() / total,
+    shares(scored.iter().map(|text| (text.text.as_str(), text.is_refusal, text.log_prob)))
+}
+
+/// The same for options that are known by their letters.
+fn of_letters(asked: &AskedQuestion, log_probs: &[f64]) -> Vec<TextProbability> {
+    let options = asked.shown.choices.iter().zip(log_probs);
+    shares(options.map(|(text, &log_prob)| (text.as_str(), false, log_prob)))
+}
+
+/// Text, whether it is a refusal, and log-probability.
+fn shares<'a>(texts: impl Iterator<Item = (&'a str, bool, f64)> + Clone) -> Vec<TextProbability> {
+    let most = texts.clone().map(|(_, _, log_prob)| log_prob).fold(f64::NEG_INFINITY, f64::max);
+    let total: f64 = texts.clone().map(|(_, _, log_prob)| (log_prob - most).exp()).sum();
+    let of_text = |(text, is_refusal, log_prob): (&str, bool, f64)| TextProbability {
+        text: text.to_owned(),
+        is_refusal,
+        log_prob,
+        probability: (log_prob - most).exp() / total,
     };
-    scored.iter().map(of_text).collect()
+    texts.map(of_text).collect()
 }
 
 /// Compares samples with the answer `text`, which was judged.

@@ -178,6 +178,7 @@ pub(crate) mod tests {
             option_log_probs: Vec::new(),
             refusal_margin: None,
             steps: Vec::new(),
+            by_model: None,
         };
         let prepared = Prepared {
             questions: (0..pairs.len()).map(|index| prepare(question(index))).collect(),

@@ -18,7 +18,7 @@ use super::REPORT_FILE;
 use super::page::{page, paragraph, section};
 
 /// Name of the page in the folder of runs.
-pub const INDEX_FILE: &str = "index.html";
+const INDEX_FILE: &str = "index.html";
 
 /// Deepest folder below that of the runs in which an evaluation is looked for.
 const DEPTH: usize = 4;
@@ -183,9 +183,9 @@ mod tests {
             std::fs::create_dir_all(folder.path().join(run)).unwrap();
             write_json(&folder.path().join(run).join(RESULTS_FILE), &results).unwrap();
         }
-        std::fs::write(folder.path().join("b/eval").join(REPORT_FILE), "x").unwrap();
+        write_atomic(&folder.path().join("b/eval").join(REPORT_FILE), b"x").unwrap();
         std::fs::create_dir(folder.path().join("damaged")).unwrap();
-        std::fs::write(folder.path().join("damaged").join(RESULTS_FILE), "{").unwrap();
+        write_atomic(&folder.path().join("damaged").join(RESULTS_FILE), b"{").unwrap();
         let found = write_index(folder.path()).unwrap();
         assert_eq!(found.evaluations, ["a b/eval", "b/eval", "c"].map(PathBuf::from));
         assert_eq!(found.problems.len(), 1, "{:?}", found.problems);
@@ -204,7 +204,7 @@ mod tests {
         let run = folder.path().join("<img src=x>");
         std::fs::create_dir(&run).unwrap();
         write_json(&run.join(RESULTS_FILE), &golden_results("<b>")).unwrap();
-        std::fs::write(run.join(REPORT_FILE), "x").unwrap();
+        write_atomic(&run.join(REPORT_FILE), b"x").unwrap();
         let found = write_index(folder.path()).unwrap();
         let html = std::fs::read_to_string(found.page).unwrap();
         assert!(!html.contains("<img") && !html.contains("<b>"), "{html}");

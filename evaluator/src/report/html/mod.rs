@@ -21,10 +21,11 @@ use crate::compare::methods::MethodResult;
 use crate::compare::results::Results;
 use crate::error::EvalError;
 use crate::method::Method;
-use crate::report::abstention_table::ABSTENTION_NOTE;
+use crate::report::abstention_table::abstention_note;
 use crate::report::measure_table::{MEASURE_NOTE, measures, missing_note};
 use crate::report::plot::draw::escape::escape;
 use crate::report::plot::{bars, curves, flows, forest, training};
+use crate::report::rate_table::{RATE_NOTE, RATE_TITLE};
 use crate::report::run_files::RunFiles;
 use crate::report::yardstick_table::{RANKING_NOTE, READABLE_NOTE, RULES_NOTE};
 
@@ -80,7 +81,11 @@ fn report(
         example_section(results, prepared, answers)?,
         section("Every method", SUMMARY_NOTE, &summary::summary(results)),
         section("Rules and rankings", &yardsticks_note(), &yardsticks.concat()),
-        section("Questions without an answer", &escape(ABSTENTION_NOTE), &summary::unanswerable(results)),
+        section(
+            "Questions without an answer",
+            &escape(&results.unanswerable.as_ref().map_or(String::new(), abstention_note)),
+            &summary::unanswerable(results),
+        ),
         section(
             "Reliability gain",
             FOREST_NOTE,
@@ -95,6 +100,7 @@ fn report(
             &measures_note(results),
             &(summary::measures(results) + &figures(&measure_curves)),
         ),
+        section(RATE_TITLE, &escape(RATE_NOTE), &summary::rates(results)),
         section("By difficulty and sub-category", "", &groups.concat()),
         section("Training", "", &figures(&training)),
         section("What was measured", "", &summary::provenance(results)),

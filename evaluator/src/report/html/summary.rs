@@ -9,6 +9,7 @@ use crate::compare::yardsticks::RuleResult;
 use crate::report::measure_table::measure_rows;
 use crate::report::plot::draw::escape::escape;
 use crate::report::plot::flows::{VERDICTS, cells};
+use crate::report::rate_table::rate_table;
 use crate::report::table::{change, percent, rgi_with_interval};
 
 use crate::report::abstention_table::{abstention_tables, title};
@@ -95,6 +96,27 @@ pub(crate) fn measures(results: &Results) -> String {
     text
 }
 
+/// Every method next to every measure, for every task; nothing without measures.
+pub(crate) fn rates(results: &Results) -> String {
+    let mut text = String::new();
+    for task in &results.base {
+        let grid = rate_table(results, &task.task);
+        if !grid.is_empty() {
+            text.push_str(&format!("<h3>{}</h3>\n{}", escape(&task.task), of_grid(&grid)));
+        }
+    }
+    text
+}
+
+/// A table of cells, of which the first row is the head.
+fn of_grid(grid: &TextTable) -> String {
+    let texts = |cells: &[Cell]| cells.iter().map(|cell| cell.text().to_owned()).collect::<Vec<_>>();
+    let head: Vec<String> = grid[0].iter().map(|cell| escape(cell.text())).collect();
+    let head: Vec<&str> = head.iter().map(String::as_str).collect();
+    let rows = grid[1..].iter().map(|cells| row("", cells[0].text(), &texts(&cells[1..])));
+    table(&head, &rows.collect::<String>())
+}
+
 /// The rules and rankings next to a method.
 pub(crate) fn yardsticks(method: &MethodResult) -> String {
     let html = |of: Yardstick| {
@@ -109,14 +131,7 @@ pub(crate) fn yardsticks(method: &MethodResult) -> String {
 /// The tables of the questions without a right answer; nothing if there are none.
 pub(crate) fn unanswerable(results: &Results) -> String {
     let Some(of) = &results.unanswerable else { return String::new() };
-    let html = |grid: TextTable| {
-        let texts = |cells: &[Cell]| cells.iter().map(|cell| cell.text().to_owned()).collect::<Vec<_>>();
-        let head = texts(&grid[0]);
-        let head: Vec<&str> = head.iter().map(String::as_str).collect();
-        let rows = grid[1..].iter().map(|cells| row("", cells[0].text(), &texts(&cells[1..])));
-        table(&head, &rows.collect::<String>())
-    };
-    paragraph(&title(of)) + &abstention_tables(of).into_iter().map(html).collect::<String>()
+    paragraph(&title(of)) + &abstention_tables(of).iter().map(of_grid).collect::<String>()
 }
 
 /// The nine counts of a table of transitions.
@@ -174,6 +189,7 @@ pub(crate) fn provenance(results: &Results) -> String {
 mod tests {
     use super::*;
     use crate::compare::abstention::tests::case;
+    use crate::report::rate_table::tests::ranked_results;
     use crate::report::table::tests::golden_results;
 
     #[test]
@@ -201,6 +217,7 @@ mod tests {
             summary(&results),
             groups(&results.methods[0], true),
             yardsticks(&results.methods[0]),
+            rates(&ranked_results()),
             super::unanswerable(&unanswerable),
         ];
         for html in pages {
@@ -222,11 +239,14 @@ mod tests {
         let mut results = golden_results("<img src=x>");
         results.provenance.insert("<b>".to_owned(), "\"'<script>".to_owned());
         results.methods[0].name = "<i>".to_owned();
+        let mut ranked = ranked_results();
+        ranked.methods[0].name = "<i>".to_owned();
         results.unanswerable = Some(case("<script>", "<i>"));
         let html = summary(&results)
             + &groups(&results.methods[0], false)
             + &provenance(&results)
-            + &unanswerable(&results);
+            + &unanswerable(&results)
+            + &rates(&ranked);
         for part in ["<img", "<b>", "<i>", "<script"] {
             assert!(!html.contains(part), "{part} in {html}");
         }

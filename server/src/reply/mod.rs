@@ -1,10 +1,15 @@
 //! Reading a reply, and refusing one that is not what was asked for: servers drop settings that they do not know and
 //! cut what does not fit without a word.
 
+mod letters;
+
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use crate::failure::{ServerFault, excerpt};
+use crate::reply::letters::{AnswerPlace, TopToken, letter_log_probs};
+
+pub(crate) use letters::TOP_TOKENS;
 
 /// One answer of the server.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,6 +20,9 @@ pub struct ServerAnswer {
     pub log_prob: Option<f64>,
     /// How many tokens these are.
     pub tokens: Option<usize>,
+    /// The log-probability of each option's letter, in nats; see [`crate::ServerLogProbs::Letters`]. `None` if they were not
+    /// asked for, and if the likeliest tokens include no letter.
+    pub letter_log_probs: Option<Vec<f64>>,
 }
 
 /// What a usable reply must show.
@@ -28,6 +36,8 @@ pub(crate) struct Expected<'a> {
     pub(crate) prompt_ids: Option<&'a [u32]>,
     /// The only texts that an answer may be; any where it is empty.
     pub(crate) only: &'a [String],
+    /// Letters of which each answer must give the probability.
+    pub(crate) letters: usize,
 }
 
 /// What a reply has, without its contents: a list of these takes no memory, however long it is.
@@ -68,7 +78,11 @@ struct LogProbs {
 
 #[derive(Deserialize)]
 struct TokenLogProb {
+    #[serde(default)]
+    token: String,
     logprob: f64,
+    #[serde(default)]
+    top_logprobs: Vec<TopToken>,
 }
 
 /// The answers in the order of their seeds.
@@ -108,7 +122,7 @@ fn answer(choice: Choice, expected: &Expected<'_>) -> Result<ServerAnswer, (Serv
         )));
     }
     if !expected.log_probs {
-        return Ok(ServerAnswer { text, log_prob: None, tokens: None });
+        return Ok(ServerAnswer { text, log_prob: None, tokens: None, letter_log_probs: None });
     }
     let tokens = choice
         .logprobs
@@ -133,7 +147,19 @@ fn answer(choice: Choice, expected: &Expected<'_>) -> Result<ServerAnswer, (Serv
     if !log_prob.is_finite() {
         return Err(bad("is of no use: the sum of its log-probabilities is not finite"));
     }
-    Ok(ServerAnswer { text, log_prob: Some(log_prob), tokens: Some(tokens.len()) })
+    let letter_log_probs = match expected.letters {
+        0 => None,
+        count => {
+            let places =
+                tokens.iter().map(|token| AnswerPlace { token: &token.token, top: &token.top_logprobs });
+            letter_log_probs(places, count).map_err(|what| {
+                bad(&format!(
+                    "{what}, so options have no probability: write `server_log_probs = \"answers\"`"
+                ))
+            })?
+        }
+    };
+    Ok(ServerAnswer { text, log_prob: Some(log_prob), tokens: Some(tokens.len()), letter_log_probs })
 }
 
 /// Another template, another tokenizer, a shorter window or a cut prompt: each shows in the ids.
@@ -159,8 +185,14 @@ mod tests {
 
     use super::*;
 
-    const EXPECTED: Expected<'static> =
-        Expected { choices: 2, max_new_tokens: 3, log_probs: true, prompt_ids: Some(&[4, 5, 6]), only: &[] };
+    const EXPECTED: Expected<'static> = Expected {
+        choices: 2,
+        max_new_tokens: 3,
+        log_probs: true,
+        prompt_ids: Some(&[4, 5, 6]),
+        only: &[],
+        letters: 0,
+    };
 
     fn choice(index: usize, text: &str, log_probs: &[f64], finish: &str) -> Value {
         let tokens: Vec<Value> =
@@ -184,6 +216,7 @@ mod tests {
             text: text.to_owned(),
             log_prob: Some(log_prob),
             tokens: Some(tokens),
+            letter_log_probs: None,
         };
         assert_eq!(read(&good()).unwrap(), [answer("", -2.0, 1), answer("cat", -1.75, 3)]);
     }
@@ -208,6 +241,29 @@ mod tests {
         let mut reply = good();
         reply["prompt_token_ids"] = Value::Null;
         read(&reply).unwrap();
+    }
+
+    #[test]
+    fn letters_that_were_asked_for_come_with_each_answer_or_the_reply_is_not_usable() {
+        let expected = Expected { letters: 2, ..EXPECTED };
+        let read = |reply: &Value| answers(reply.to_string().as_bytes(), &expected);
+        let (fault, what) = read(&good()).unwrap_err();
+        assert_eq!(fault, ServerFault::BadReply);
+        assert!(what.contains("no `top_logprobs`") && what.contains("server_log_probs"), "{what}");
+        let mut reply = good();
+        let listed = |tokens: &[(&str, f64)]| {
+            let listed = tokens.iter().map(|(token, p)| json!({"token": token, "logprob": f64::ln(*p)}));
+            Value::from(listed.collect::<Vec<_>>())
+        };
+        // The choice of index 0 stands behind that of index 1.
+        for (place, tokens) in [(1, [("A", 0.5), ("B", 0.25)]), (0, [("dog", 0.5), ("cat", 0.25)])] {
+            for token in reply["choices"][place]["logprobs"]["content"].as_array_mut().unwrap() {
+                token["token"] = tokens[0].0.into();
+                token["top_logprobs"] = listed(&tokens);
+            }
+        }
+        let found: Vec<_> = read(&reply).unwrap().into_iter().map(|answer| answer.letter_log_probs).collect();
+        assert_eq!(found, [Some(vec![0.5_f64.ln(), 0.25_f64.ln()]), None]);
     }
 
     #[test]

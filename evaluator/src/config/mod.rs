@@ -1,14 +1,18 @@
 //! `[eval]`: how a test set is answered and how methods are compared.
 
+mod judge;
+
 use std::path::{Path, PathBuf};
 
 use idk_common::{Problem, Problems};
-use idk_model::SamplingConfig;
+use idk_model::{SamplingConfig, StatePosition};
 use idk_questions::metrics::Criterion;
 use serde::{Deserialize, Serialize};
 
 use crate::error::EvalError;
 use crate::method::{ADAPTER_NAME_RULE, Method, is_adapter_name};
+
+pub use judge::JudgeConfig;
 
 /// What an adapter that a server has is given with, before its name there.
 const SERVER_PREFIX: &str = "server:";
@@ -78,6 +82,10 @@ pub struct EvalConfig {
     pub random_rate: Option<f64>,
     /// How the method `probe` is fitted on the IDK split.
     pub probe: ProbeConfig,
+    /// A model that judges answers to open questions: `server_url`, `server_model`, `server_key_env`, `server_api`,
+    /// `server_concurrency`, `server_timeout_s`, `server_max_retries` (as in [model]), `prompt` (a file) and `max_new_tokens`.
+    /// Default: none, and the exact rule judges.
+    pub judge: JudgeConfig,
     /// Files instead of the prompts of the training-free methods.
     pub prompts: PromptFiles,
 }
@@ -86,16 +94,19 @@ pub struct EvalConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ProbeConfig {
-    /// Layers whose states at the last token of the prompt it sees, side by side: 0 is the embeddings, the number of decoder
-    /// layers the last. Default `[]`: the one in the middle.
+    /// Layers whose states it sees, side by side: 0 is the embeddings, the number of decoder layers the last. Default `[]`:
+    /// the one in the middle.
     pub layers: Vec<usize>,
+    /// Where in the prompt, side by side: `last` is the state at the last token, `audio-mean` the mean of the states at all audio
+    /// tokens. Default `["last"]`.
+    pub positions: Vec<StatePosition>,
     /// Strength of the L2 penalty on its weights, more than 0: 1/C of scikit-learn. Default 10.
     pub l2: f64,
 }
 
 impl Default for ProbeConfig {
     fn default() -> Self {
-        Self { layers: Vec::new(), l2: 10.0 }
+        Self { layers: Vec::new(), positions: vec![StatePosition::Last], l2: 10.0 }
     }
 }
 
@@ -189,6 +200,7 @@ impl Default for EvalConfig {
             group_known_share: 0.5,
             random_rate: None,
             probe: ProbeConfig::default(),
+            judge: JudgeConfig::default(),
             prompts: PromptFiles::default(),
         }
     }
@@ -221,8 +233,10 @@ impl EvalConfig {
         problems.require(has_effect, "refusal_offset", no_effect);
         let l2 = self.probe.l2;
         problems.require(l2.is_finite() && l2 > 0.0, "probe.l2", "must be a number above 0");
+        let has_position = !self.probe.positions.is_empty();
+        problems.require(has_position, "probe.positions", "must name `last`, `audio-mean` or both");
         self.read_adapters(&mut problems);
-        problems.into_vec()
+        [problems.into_vec(), self.judge.problems()].concat()
     }
 
     /// Refuses values that cannot be used.
@@ -300,7 +314,8 @@ impl EvalConfig {
             Some((name, folder)) => format!("{name}={}", last(folder)),
             None => entry.clone(),
         });
-        Self { adapters: names.collect(), prompts: self.prompts.without_folders(), ..self.clone() }
+        let (prompts, judge) = (self.prompts.without_folders(), self.judge.without_places());
+        Self { adapters: names.collect(), prompts, judge, ..self.clone() }
     }
 
     /// Greedy decoding.
@@ -358,13 +373,14 @@ mod tests {
             limit: Some(0),
             max_new_tokens: 0,
             random_rate: Some(f64::NAN),
-            probe: ProbeConfig { l2: 0.0, ..ProbeConfig::default() },
+            probe: ProbeConfig { l2: 0.0, positions: Vec::new(), ..ProbeConfig::default() },
             adapters: vec!["folder".to_owned(), "a=x".to_owned(), "=y".to_owned()],
             ..EvalConfig::default()
         };
-        let all = ["max_new_tokens", "limit", "random_rate", "probe.l2", "adapters", "adapters"];
+        let all =
+            ["max_new_tokens", "limit", "random_rate", "probe.l2", "probe.positions", "adapters", "adapters"];
         assert_eq!(keys(&config), all.map(|key| format!("eval.{key}")));
-        assert!(matches!(config.validate(), Err(EvalError::Config { problems }) if problems.len() == 6));
+        assert!(matches!(config.validate(), Err(EvalError::Config { problems }) if problems.len() == 7));
     }
 
     #[test]

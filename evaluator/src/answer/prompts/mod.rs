@@ -1,9 +1,11 @@
 //! The prompts of the training-free methods: templates with defaults, each replaced by a file of one's own.
 
+pub(crate) mod template;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::answer::template::PromptTemplate;
+use crate::answer::prompts::template::PromptTemplate;
 use crate::config::PromptFiles;
 use crate::error::EvalError;
 use crate::method::Method;
@@ -64,18 +66,18 @@ impl PromptName {
 
     fn default_text(self) -> &'static str {
         match self {
-            Self::IdkPrompt => include_str!("../../prompts/idk-prompt.txt"),
-            Self::Mcot => include_str!("../../prompts/mcot.txt"),
-            Self::McotFewShot => include_str!("../../prompts/mcot-few-shot.txt"),
-            Self::McotAnswer => include_str!("../../prompts/mcot-answer.txt"),
-            Self::AgentType => include_str!("../../prompts/agent-type.txt"),
-            Self::AgentTranscript => include_str!("../../prompts/agent-transcript.txt"),
-            Self::AgentCaption => include_str!("../../prompts/agent-caption.txt"),
-            Self::AgentAnswer => include_str!("../../prompts/agent-answer.txt"),
-            Self::PTrue => include_str!("../../prompts/p-true.txt"),
-            Self::VerbalisedConfidence => include_str!("../../prompts/verbalised-confidence.txt"),
-            Self::SelfVerification => include_str!("../../prompts/self-verification.txt"),
-            Self::ExplicitOption => include_str!("../../prompts/explicit-option.txt"),
+            Self::IdkPrompt => include_str!("../../../prompts/idk-prompt.txt"),
+            Self::Mcot => include_str!("../../../prompts/mcot.txt"),
+            Self::McotFewShot => include_str!("../../../prompts/mcot-few-shot.txt"),
+            Self::McotAnswer => include_str!("../../../prompts/mcot-answer.txt"),
+            Self::AgentType => include_str!("../../../prompts/agent-type.txt"),
+            Self::AgentTranscript => include_str!("../../../prompts/agent-transcript.txt"),
+            Self::AgentCaption => include_str!("../../../prompts/agent-caption.txt"),
+            Self::AgentAnswer => include_str!("../../../prompts/agent-answer.txt"),
+            Self::PTrue => include_str!("../../../prompts/p-true.txt"),
+            Self::VerbalisedConfidence => include_str!("../../../prompts/verbalised-confidence.txt"),
+            Self::SelfVerification => include_str!("../../../prompts/self-verification.txt"),
+            Self::ExplicitOption => include_str!("../../../prompts/explicit-option.txt"),
         }
     }
 
