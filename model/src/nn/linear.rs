@@ -19,11 +19,12 @@ pub struct ForwardContext<'a> {
 
 /// The weight of a linear layer, `[out, in]`.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "nearly every weight is plain, and there are only hundreds")]
 pub enum LinearWeight {
     /// Numbers in the type that is computed in.
     Plain(Tensor<2>),
     /// Codes in fewer bits; never trained.
-    Quantised(QuantisedWeight),
+    Quantised(Box<QuantisedWeight>),
 }
 
 /// A linear layer `y = W x + b` that keeps Hugging Face's weight layout.

@@ -66,7 +66,7 @@ impl<'a> TensorSource<'a> {
         let values = (self.values)(&spec)?;
         let Ok(values) = values.as_slice::<f32>() else { unreachable!("what is quantised comes in float32") };
         let weight = QuantisedWeight::new(values, [out, input], quantisation, self.device);
-        Ok(LinearWeight::Quantised(weight))
+        Ok(LinearWeight::Quantised(Box::new(weight)))
     }
 
     pub(crate) fn layer_norm(&mut self, name: String) -> Result<LayerNorm, ModelError> {

@@ -65,7 +65,7 @@ fn the_table_of_nf4_is_that_of_the_formula_of_bitsandbytes() {
     for (value, expected) in NF4.iter().zip(expected) {
         assert!((f64::from(*value) - expected).abs() < 1e-6, "{value} {expected}");
     }
-    assert!(NF4[7] == 0.0 && NF4[0] == -1.0 && NF4[15] == 1.0);
+    assert_eq!([NF4[0], NF4[7], NF4[15]], [-1.0, 0.0, 1.0]);
 }
 
 #[test]
