@@ -1,13 +1,18 @@
 //! The base model of a run, as it is loaded and named.
 
-use std::path::Path;
+use std::panic::resume_unwind;
+use std::path::{Path, PathBuf};
+use std::thread;
 
 use idk_audio::MelConfig;
 use idk_common::CommonError;
+use idk_common::hash::{sha256_file, sha256_hex};
+use idk_common::paths::regular_files;
 use idk_dataset_builder::SampledModel;
 use idk_evaluator::{Backend, Served};
 use idk_model::{Answerer, AudioRule, FeatureExtractor, FeatureStore, Lalm, Pooling, Quantisation, Windows};
 use idk_server::Server;
+use rayon::prelude::*;
 
 use super::RunError;
 use crate::recipe::Recipe;
@@ -36,6 +41,9 @@ impl BaseModel {
         }
         kernels::open_cache(&section.kernel_cache_dir, &section.device);
         let device = idk_model::device(&section.device)?;
+        // Gigabytes are hashed while they are loaded. Where loading fails, nobody waits for it.
+        let folder = section.path.clone();
+        let sha256 = thread::spawn(move || model_sha256(&folder));
         let mut lalm = Lalm::load_with(&section.path, &device, recipe.run_settings())?;
         if let Some(seconds) = recipe.data.max_audio_s {
             lalm.mel = lalm.mel.limited_to(seconds);
@@ -49,7 +57,7 @@ impl BaseModel {
         let half = lalm.is_bf16().then_some("bf16");
         let types = [Some(section.device.as_str()), half, quantised];
         let device = types.into_iter().flatten().collect::<Vec<_>>().join(" ");
-        let sha256 = model_sha256(&section.path)?;
+        let sha256 = sha256.join().unwrap_or_else(|panic| resume_unwind(panic))?;
         let features = recipe.train.feature_store(&sha256);
         Ok(Self { lalm, features, sha256, device })
     }
@@ -170,16 +178,18 @@ fn needs_folder() -> RunError {
 /// # Errors
 /// A folder or file that cannot be read.
 pub(crate) fn model_sha256(dir: &Path) -> Result<String, CommonError> {
-    let mut listing = String::new();
-    for (name, path) in idk_common::paths::regular_files(dir)? {
-        let of_model =
-            [".safetensors", ".json", ".jinja", ".txt"].iter().any(|ending| name.ends_with(ending));
+    let of_model = |name: &str| {
         // Mistral's own copy of the weights is never read.
-        if of_model && !name.contains('/') && !name.starts_with("consolidated") {
-            listing.push_str(&format!("{name}\0{}\n", idk_common::hash::sha256_file(&path)?));
-        }
-    }
-    Ok(idk_common::hash::sha256_hex(listing.as_bytes()))
+        [".safetensors", ".json", ".jinja", ".txt"].iter().any(|ending| name.ends_with(ending))
+            && !name.contains('/')
+            && !name.starts_with("consolidated")
+    };
+    let files: Vec<_> = regular_files(dir)?.into_iter().filter(|(name, _)| of_model(name)).collect();
+    let line = |(name, path): &(String, PathBuf)| Ok(format!("{name}\0{}\n", sha256_file(path)?));
+    // Shards side by side; the first file that cannot be read is named.
+    let lines: Vec<Result<String, CommonError>> = files.par_iter().map(line).collect();
+    let listing = lines.into_iter().collect::<Result<String, _>>()?;
+    Ok(sha256_hex(listing.as_bytes()))
 }
 
 /// The last part of a path: what names a folder in files that must not hold absolute paths.

@@ -16,14 +16,13 @@ use std::path::{Path, PathBuf};
 use half::bf16;
 use idk_common::CommonError;
 use idk_common::limits::MAX_SHARDS;
-use rayon::prelude::*;
 use serde_json::Value;
 
 use crate::arch::names::Names;
 use crate::arch::specs::TensorSpec;
 use crate::error::ModelError;
 use crate::weights::header::{Entry, read_header};
-use crate::weights::number::{Number, narrow, widen};
+use crate::weights::number::{Number, convert, first_not_finite, stored_bytes};
 
 pub(crate) use self::quantised::{BLOCK, NF4, TILE, int8_value};
 pub use self::quantised::{Quantisation, QuantisedWeight, dequantised_bytes};
@@ -186,7 +185,7 @@ impl Weights {
     /// [`ModelError::MissingTensor`], [`ModelError::TensorShape`], [`ModelError::TensorDtype`],
     /// [`ModelError::NonFinite`], or an error of reading.
     pub fn take(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>, ModelError> {
-        self.read(name, shape, widen)
+        self.read(name, shape)
     }
 
     /// The values of one tensor in bfloat16: as they are if they are stored so, else rounded to the nearest.
@@ -194,41 +193,39 @@ impl Weights {
     /// # Errors
     /// As [`Weights::take`].
     pub fn take_bf16(&mut self, name: &str, shape: &[usize]) -> Result<Vec<bf16>, ModelError> {
-        self.read(name, shape, narrow)
+        self.read(name, shape)
     }
 
-    /// Reads a tensor piece by piece, so that no more than the result and a piece are in memory at once.
-    fn read<T: Number>(
-        &mut self,
-        name: &str,
-        shape: &[usize],
-        convert: fn(&[u8], &str, &mut Vec<T>) -> bool,
-    ) -> Result<Vec<T>, ModelError> {
+    /// Reads a tensor piece by piece, so that no more than the result and a piece are in memory at once; straight into the
+    /// result where nothing is converted.
+    fn read<T: Number>(&mut self, name: &str, shape: &[usize]) -> Result<Vec<T>, ModelError> {
         let entry = self.entry(name, shape)?.clone();
         let (path, file) = &mut self.files[entry.file];
+        let Some(stored) = stored_bytes(&entry.dtype) else {
+            return Err(ModelError::TensorDtype {
+                path: path.clone(),
+                tensor: name.to_owned(),
+                dtype: entry.dtype,
+            });
+        };
         let io = |source| CommonError::Io { path: path.clone(), doing: "read", source };
         let bytes = usize::try_from(entry.bytes).unwrap_or(usize::MAX);
-        let mut values: Vec<T> = Vec::with_capacity(shape.iter().product::<usize>().min(bytes / 2));
-        let mut piece = vec![0_u8; bytes.min(PIECE_BYTES)];
+        let mut values = T::zeros(bytes / stored);
+        let is_converted = entry.dtype != T::STORED;
+        let mut buffer = vec![0_u8; if is_converted { bytes.min(PIECE_BYTES) } else { 0 }];
         file.seek(SeekFrom::Start(entry.start)).map_err(io)?;
-        let mut left = bytes;
-        while left > 0 {
-            let piece = &mut piece[..left.min(PIECE_BYTES)];
-            file.read_exact(piece).map_err(io)?;
-            let start = values.len();
-            if !convert(piece, &entry.dtype, &mut values) {
-                return Err(ModelError::TensorDtype {
-                    path: path.clone(),
-                    tensor: name.to_owned(),
-                    dtype: entry.dtype,
-                });
+        for (number, piece) in values.chunks_mut(PIECE_BYTES / stored).enumerate() {
+            if is_converted {
+                let raw = &mut buffer[..piece.len() * stored];
+                file.read_exact(raw).map_err(io)?;
+                convert(raw, &entry.dtype, piece);
+            } else {
+                file.read_exact(bytemuck::cast_slice_mut(piece)).map_err(io)?;
             }
-            if let Some(index) = values[start..].par_iter().position_first(|value| !value.is_finite_number())
-            {
-                let index = start + index;
+            if let Some(index) = first_not_finite(piece) {
+                let index = number * (PIECE_BYTES / stored) + index;
                 return Err(ModelError::NonFinite { path: path.clone(), tensor: name.to_owned(), index });
             }
-            left -= piece.len();
         }
         self.taken.insert(name.to_owned());
         Ok(values)

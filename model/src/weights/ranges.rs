@@ -7,7 +7,7 @@ use idk_common::CommonError;
 
 use super::Weights;
 use crate::error::ModelError;
-use crate::weights::number::widen;
+use crate::weights::number::{convert, stored_bytes};
 
 /// One tensor as it is stored.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,7 +41,7 @@ impl Weights {
         entries.sort_by_key(|(name, entry)| (entry.file, entry.start, name.as_str()));
         let stored = entries.into_iter().map(|(name, entry)| {
             let path = self.files[entry.file].0.clone();
-            if !widen(&[], &entry.dtype, &mut Vec::new()) {
+            if stored_bytes(&entry.dtype).is_none() {
                 let (tensor, dtype) = (name.clone(), entry.dtype.clone());
                 return Err(ModelError::TensorDtype { path, tensor, dtype });
             }
@@ -77,8 +77,8 @@ impl Weights {
         let mut raw = vec![0_u8; count * element_bytes];
         file.seek(SeekFrom::Start(entry.start + (first * element_bytes) as u64)).map_err(io)?;
         file.read_exact(&mut raw).map_err(io)?;
-        let mut values = Vec::with_capacity(count);
-        widen(&raw, &entry.dtype, &mut values);
+        let mut values = vec![0.0; count];
+        convert(&raw, &entry.dtype, &mut values);
         match values.iter().position(|value| !value.is_finite() && !passed_over) {
             None => Ok((raw, values)),
             Some(index) => {
