@@ -19,29 +19,33 @@ git rev-parse HEAD > "$out/commit"
 
 # Prints the path of the golden checks' program.
 golden() { # cargo's features
-    cargo test --release -p idk --features "$1" --test golden --no-run --message-format json |
+    cargo test --release --workspace --features "$1" --test golden --no-run --message-format json |
         sed -n 's/.*"executable":"\([^"]*\/golden-[^"]*\)".*/\1/p' | tail -1
 }
+packed=$(mktemp -d)
+trap 'rm -rf "$packed"' EXIT
 pack() { # program, name
-    local copy
-    copy=$(mktemp)
-    cp "$1" "$copy"
-    strip "$copy"
-    xz --threads 0 -6 --stdout "$copy" > "$out/$2.xz"
-    rm "$copy"
+    cp "$1" "$packed/$2"
+    strip "$packed/$2"
 }
 
-cargo build --release -p idk --features "$features" --bins
+cargo build --release --workspace --features "$features" --bins
 pack "$target/release/idk-train" idk-train
 pack "$target/release/idk-build" idk-build
 pack "$(golden "$features")" golden
+if [ -n "$features" ]; then
+    cargo build --release --workspace --features "$features" --example matmul_strategies
+    pack "$target/release/examples/matmul_strategies" matmul_strategies
+fi
 if [ -n "${FUSION:-}" ]; then
     pack "$(golden "$features,fusion")" golden-fusion
 fi
 if [ -n "${AUTOTUNE:-}" ]; then
-    cargo build --release -p idk --features "$features,autotune" --bins
+    cargo build --release --workspace --features "$features,autotune" --bins
     pack "$target/release/idk-train" idk-train-autotune
 fi
+# The programs share most of their code, which is found again as far back as the dictionary goes.
+tar -cC "$packed" . | xz --x86 --lzma2=preset=6,dict=512MiB > "$out/programs.tar.xz"
 if [ -n "${KERNELS:-}" ]; then
     tar -cJf "$out/kernels.tar.xz" -C "$KERNELS" .
 fi
