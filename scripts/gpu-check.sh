@@ -17,7 +17,7 @@
 # Parts, in order of what they prove: machine golden-f32 golden-bf16 main-job golden-fusion matmul model sampling sft-1 again dpo-1
 #   sft-8 profile autotune peers. `again` and `dpo-1` and the like need `sampling`, and all of them `model`; what these left in
 #   $TMPDIR/gpu-check is used again. `autotune` is sft-1 by a program that was built with the feature autotune. `matmul` times every
-#   kernel that cubek has for the 7B's products beside torch, `profile` each kernel of some training steps.
+#   kernel that cubek has for the 7B's products next to torch, `profile` each kernel of some training steps.
 # A part that fails or runs out of time is a row that says so, with its first error; the others are still run. Rows are written as they
 # come. PYTHON names the interpreter that has torch, safetensors, transformers and peft.
 # The kernel cache (kernels.tar.xz in the packs) is unpacked first, and what it holds at the end is packed into --out, for the next call.
@@ -364,7 +364,7 @@ matmul() {
     run 40 matmul-torch "$python" benches/peers/matmul.py
     [ -n "$dry" ] && return
     [ $status = 0 ] || row "matrix products" "$(why $status matmul)"
-    # The best of each shape beside what is taken without autotune.
+    # The best of each shape next to what is taken without autotune.
     awk '/^[0-9]/ { if (shape != "") print shape "|" auto "|" best; shape = $0; auto = best = ""; most = 0 }
         /TFLOP/ { split($0, part, " us "); split(part[2], rate, " "); name = substr($0, 3, 24); sub(/ +$/, "", name)
             if (name == "auto") auto = rate[1]; if (rate[1] > most) { most = rate[1]; best = rate[1] " (" name ")" } }

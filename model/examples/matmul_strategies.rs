@@ -3,7 +3,7 @@
 //!     cargo run --release -p idk-model --features cuda --example matmul_strategies [-- SHAPE]
 //!
 //! Without autotune burn takes `auto`, the first row of each shape. `scripts/gpu-check.sh --only matmul` prints torch's times of the
-//! same shapes beside these. SHAPE is a number of the list below; without it all of them are run.
+//! same shapes next to these. SHAPE is a number of the list below; without it all of them are run.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;

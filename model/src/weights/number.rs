@@ -48,11 +48,11 @@ impl Number for bf16 {
     const STORED: &'static str = "BF16";
 
     fn of_f32(value: f32) -> Self {
-        bf16::from_f32(value)
+        Self::from_f32(value)
     }
 
     fn of_f16(value: f16) -> Self {
-        bf16::from_f32(value.to_f32())
+        Self::from_f32(value.to_f32())
     }
 
     fn of_bf16(value: bf16) -> Self {
