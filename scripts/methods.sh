@@ -55,6 +55,10 @@ for chosen in "${@:-sft sft-own dpo calibrated listwise rl exact sft-sound calib
       sft-sound) method sft-sound sound ;;
       calibrated-sound | calibrated-music | calibrated-speech)
         method "$name" calibrated "data.tasks=[\"${name#calibrated-}\"]" ;;
+      dpo-sound) method dpo-sound sound-dpo "dpo.init=$runs/sft-sound-SEED/adapter" ;;
+      rl-sound) method rl-sound rl 'data.tasks=["sound"]' "rl.init=$runs/calibrated-sound-SEED/adapter" ;;
+      exact-sound)
+        method exact-sound rl rl.exact=true 'data.tasks=["sound"]' "rl.init=$runs/calibrated-sound-SEED/adapter" ;;
       *) echo "no method $name" >&2; exit 2 ;;
     esac
   done
