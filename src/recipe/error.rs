@@ -7,6 +7,10 @@ use idk_common::{CommonError, Problem};
 
 use super::KeyLines;
 
+/// Where `idk_common::paths::find` looks for what comes with the program.
+const WHERE_SHIPPED: &str = "recipes that come with the program are looked for in this folder, next to the program, in \
+                             ~/.local/share/idk, and in the source tree that it was built from";
+
 /// One mistake in a recipe.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecipeProblem {
@@ -79,7 +83,7 @@ impl Diagnose for RecipeError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Unreadable { .. } => Some("recipes that come with the program are in recipes/".to_owned()),
+            Self::Unreadable { .. } => Some(WHERE_SHIPPED.to_owned()),
             Self::Invalid { .. } => {
                 Some("nothing was read or written; correct the recipe and run again".to_owned())
             }

@@ -128,17 +128,31 @@ fn collect(
 }
 
 /// Where the relative `path` of a recipe lies: as seen from the working directory, else from the folder of the file `near`
-/// or one above it, else from the source tree that the program was built from. As given if it exists nowhere.
+/// or one above it, else from one of the [`shipped_folders`]. As given if it exists nowhere.
 pub fn find(path: &Path, near: Option<&Path>) -> PathBuf {
+    find_in(path, near, shipped_folders())
+}
+
+/// Where the recipes, the embedded model and the recordings may lie: the program's own folder, as a release archive has
+/// them; the user's data folder, `$XDG_DATA_HOME/idk` or `~/.local/share/idk`; the source tree that it was built from.
+pub fn shipped_folders() -> Vec<PathBuf> {
+    let of_variable =
+        |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let program = std::env::current_exe().ok().and_then(|program| Some(program.parent()?.to_owned()));
+    let data = of_variable("XDG_DATA_HOME").or_else(|| Some(of_variable("HOME")?.join(".local/share")));
+    let source_tree = Path::new(env!("CARGO_MANIFEST_DIR")).parent().map(Path::to_owned);
+    [program, data.map(|data| data.join("idk")), source_tree].into_iter().flatten().collect()
+}
+
+fn find_in(path: &Path, near: Option<&Path>, shipped: Vec<PathBuf>) -> PathBuf {
     if path.as_os_str().is_empty() || path.is_absolute() || path.exists() {
         return path.to_owned();
     }
     // Real, so that a name without a folder has folders above it.
     let near = near.and_then(|near| fs::canonicalize(near).ok());
-    let above = near.iter().flat_map(|near| near.ancestors().skip(1));
-    let source_tree = Path::new(env!("CARGO_MANIFEST_DIR")).parent();
-    let places = above.chain(source_tree).map(|folder| folder.join(path));
-    places.into_iter().find(|place| place.exists()).unwrap_or_else(|| path.to_owned())
+    let above = near.iter().flat_map(|near| near.ancestors().skip(1)).map(Path::to_owned);
+    let mut places = above.chain(shipped).map(|folder| folder.join(path));
+    places.find(|place| place.exists()).unwrap_or_else(|| path.to_owned())
 }
 
 #[cfg(test)]
@@ -155,6 +169,25 @@ mod tests {
             resolve_inside(dir.path(), "./audio/a b.wav").unwrap(),
             dir.path().join("./audio/a b.wav")
         );
+    }
+
+    #[test]
+    fn what_comes_with_the_program_is_found_in_the_first_folder_that_has_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let folders = ["program", "data", "tree"].map(|name| dir.path().join(name));
+        write_atomic(&folders[1].join("recipes/a.toml"), b"x").unwrap();
+        write_atomic(&folders[2].join("recipes/a.toml"), b"x").unwrap();
+        write_atomic(&folders[2].join("recipes/b.toml"), b"x").unwrap();
+        let found = |path: &str| find_in(Path::new(path), None, folders.to_vec());
+        assert_eq!(found("recipes/a.toml"), folders[1].join("recipes/a.toml"));
+        assert_eq!(found("recipes/b.toml"), folders[2].join("recipes/b.toml"));
+        assert_eq!(found("recipes/c.toml"), Path::new("recipes/c.toml"));
+        // The recipe's own surroundings come first.
+        write_atomic(&dir.path().join("mine/recipes/b.toml"), b"x").unwrap();
+        let near = dir.path().join("mine/recipes/b.toml");
+        let found = find_in(Path::new("recipes/b.toml"), Some(&near), folders.to_vec());
+        assert!(found.ends_with("mine/recipes/b.toml"), "{}", found.display());
+        assert!(shipped_folders().last().unwrap().join("common/Cargo.toml").is_file());
     }
 
     #[test]

@@ -88,7 +88,7 @@ fn wrapped(text: &str, indent: usize) -> String {
 fn recipes(folder: &Path) -> Result<Vec<PathBuf>, CommonError> {
     let (mut files, mut folders) = (Vec::new(), Vec::new());
     let io = CommonError::io("read the folder", folder);
-    for entry in std::fs::read_dir(folder).map_err(io)? {
+    for entry in std::fs::read_dir(folder).map_err(CommonError::reading("list", folder))? {
         let path = entry.map_err(CommonError::io("read the folder", folder))?.path();
         if path.is_dir() {
             folders.push(path);
