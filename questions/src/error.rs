@@ -186,7 +186,10 @@ mod tests {
     fn a_long_list_of_ids_is_cut_with_the_number_of_the_others() {
         let ids = (0..11).map(|i| format!("q{i}")).collect();
         let message = QuestionError::MissingAnswers { side: "after".to_owned(), ids }.to_string();
-        assert!(message.starts_with("11 questions have no answer in the file of the after answers: `q0`, `q1`"), "{message}");
+        assert!(
+            message.starts_with("11 questions have no answer in the file of the after answers: `q0`, `q1`"),
+            "{message}"
+        );
         assert!(message.ends_with("`q7` and 3 more"), "{message}");
     }
 
