@@ -166,13 +166,10 @@ impl RowSource<'_> {
                 batch.push(*number, item);
             }
             Self::Lines(lines) => {
-                let Some(line) = lines.next_line()? else { return Ok(false) };
+                let Some((number, line)) = lines.next_numbered()? else { return Ok(false) };
                 match std::str::from_utf8(line).map_err(|error| error.valid_up_to()) {
                     Ok(text) if text.trim().is_empty() => {}
-                    Ok(text) => {
-                        let text = text.to_owned();
-                        batch.push(lines.line(), &text);
-                    }
+                    Ok(text) => batch.push(number, text),
                     Err(at) => return Err(lines.not_utf8(at)),
                 }
             }

@@ -1,5 +1,6 @@
 //! What holds for every shape; the rows are in the shape of MMAU.
 
+use serde_json::Value;
 use std::os::unix::fs::symlink;
 
 use idk_common::CommonError;
