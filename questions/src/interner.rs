@@ -40,17 +40,20 @@ impl Interner {
         self.find_hashed(text, self.hash(text))
     }
 
+    #[inline]
     fn find_hashed(&self, text: &str, hash: u32) -> Option<u32> {
         let is_it = |&(other, number): &(u32, u32)| other == hash && self.get(number) == text;
         self.numbers.find(spread(hash), is_it).map(|&(_, number)| number)
     }
 
+    #[inline]
     fn hash(&self, text: &str) -> u32 {
         (self.hasher.hash_one(text) >> 32) as u32
     }
 
     /// The text with this number; empty if there is none.
     #[must_use]
+    #[inline]
     pub fn get(&self, number: u32) -> &str {
         at(&self.text, &self.ends, number)
     }
@@ -69,10 +72,12 @@ impl Interner {
 }
 
 /// A hash of 32 bits as one of 64: the table uses the lowest and the highest.
+#[inline]
 fn spread(hash: u32) -> u64 {
     u64::from(hash) << 32 | u64::from(hash)
 }
 
+#[inline]
 fn at<'a>(text: &'a str, ends: &[usize], number: u32) -> &'a str {
     let number = number as usize;
     let start = number.checked_sub(1).and_then(|before| ends.get(before)).copied().unwrap_or(0);
