@@ -242,3 +242,39 @@ fn reserved_token(text: &str) -> Option<String> {
         || [AUDIO_TAG, "<image>", "<video>"].into_iter().find(|tag| text.to_ascii_lowercase().contains(tag));
     special.or_else(|| tag().map(str::to_owned))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_row_holds_what_a_map_of_its_text_holds() {
+        let many: Vec<String> = (0..60).map(|at| format!("\"k{}\": {at}", at % 50)).collect();
+        for text in [
+            "{}",
+            r#"{"b": 1, "a": {"c": 1, "c": 2}, "b": [2], "a\u0062": "\n", "ab": null}"#,
+            r#"{"": true, "é": 1.5e300}"#,
+            &format!("{{{}}}", many.join(",")),
+        ] {
+            let row: Row = serde_json::from_str(text).unwrap();
+            let map: Map<String, Value> = serde_json::from_str(text).unwrap();
+            assert!(map.iter().all(|(key, value)| row.get(key) == Some(value)), "{text}");
+            let (rest, map) = (row.into_rest(), map.into_iter().collect::<Vec<_>>());
+            assert_eq!(rest.into_iter().collect::<Vec<_>>(), map, "{text}");
+        }
+        for text in ["[]", "7", "{\"a\": 1", "{\"a\": 1e999}", "{1: 2}"] {
+            assert!(serde_json::from_str::<Row>(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_left_of_a_row_keeps_its_order() {
+        let mut row: Row = serde_json::from_str(r#"{"a": 1, "b": " x ", "c": 3, "d": 4}"#).unwrap();
+        assert_eq!(row.take(&["z", "c"]), Some(json!(3)));
+        assert_eq!(row.optional(&["b"]), Ok("x".to_owned()));
+        assert_eq!(row.take(&["b"]), None);
+        assert_eq!(row.into_rest().keys().collect::<Vec<_>>(), ["a", "d"]);
+    }
+}
