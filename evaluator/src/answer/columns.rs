@@ -1,4 +1,4 @@
-//! What scoring needs of each question, in columns: a million questions take some 150 MB.
+//! What scoring needs of each question, in columns: a million questions take some 170 MB.
 
 use std::path::Path;
 
