@@ -4,9 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::support::{
-    BUILD, Desk, EVAL, METHODS, TRAIN, assert_same, outputs, question_set, repo, said, stop, with_overrides,
-};
+use crate::support::{BUILD, Desk, EVAL, METHODS, TRAIN, question_set, repo, with_overrides};
 use idk_common::json::{read_json, read_jsonl};
 use safetensors::SafeTensors;
 use serde_json::Value;
@@ -101,25 +99,7 @@ fn runs_of_every_family_have_the_same_bytes_on_one_thread_and_after_a_stop_and_a
     for family in FAMILIES {
         let desk = Desk::new();
         let path = format!("model.path={}", model(family));
-        desk.train(&recipe(&path, &[])).succeeded();
-        let expected = outputs(&desk.path("run"));
-        let elsewhere = recipe(&path, &["output.dir=one"]);
-        let mut command = desk.command(TRAIN, &with_overrides("quick.toml", &elsewhere));
-        command.env("RAYON_NUM_THREADS", "1");
-        said(command).succeeded();
-        assert_same(&expected, &outputs(&desk.path("one")));
-        let resumed = recipe(&path, &["output.dir=two"]);
-        let child = desk.train_until(&resumed, "two/dataset/manifest.json");
-        stop(child, "TERM");
-        let child = desk.train_until(&resumed, "two/checkpoints");
-        stop(child, "KILL");
-        desk.train(&resumed).succeeded();
-        // Where it stopped there is a checkpoint more.
-        let results = |mut files: BTreeMap<String, Vec<u8>>| {
-            files.retain(|name, _| !name.starts_with("checkpoints/"));
-            files
-        };
-        assert_same(&results(expected), &results(outputs(&desk.path("two"))));
+        desk.has_the_same_bytes_on_one_thread_and_after_a_stop_and_a_kill(&recipe(&path, &[]));
     }
 }
 

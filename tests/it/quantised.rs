@@ -8,9 +8,7 @@ use idk_common::json::{read_json, read_jsonl};
 use safetensors::SafeTensors;
 use serde_json::Value;
 
-use crate::support::{
-    Desk, METHODS, TRAIN, assert_same, outputs, question_set, said, stop, tiny_model, with_overrides,
-};
+use crate::support::{Desk, METHODS, TRAIN, assert_same, outputs, question_set, tiny_model};
 
 const DTYPES: [&str; 2] = ["model.dtype=int8", "model.dtype=nf4"];
 
@@ -43,22 +41,7 @@ fn every_stage_runs_on_a_quantised_base_and_its_answers_are_not_those_of_the_who
 fn a_run_on_a_quantised_base_has_the_same_bytes_on_one_thread_and_after_a_stop_and_a_kill() {
     for dtype in DTYPES {
         let desk = Desk::new();
-        desk.train(&[dtype]).succeeded();
-        let expected = outputs(&desk.path("run"));
-        let mut command = desk.command(TRAIN, &with_overrides("quick.toml", &[dtype, "output.dir=one"]));
-        command.env("RAYON_NUM_THREADS", "1");
-        said(command).succeeded();
-        assert_same(&expected, &outputs(&desk.path("one")));
-        let resumed = [dtype, "output.dir=two"];
-        stop(desk.train_until(&resumed, "two/dataset/manifest.json"), "TERM");
-        stop(desk.train_until(&resumed, "two/checkpoints"), "KILL");
-        desk.train(&resumed).succeeded();
-        // Where it stopped there is a checkpoint more.
-        let results = |mut files: BTreeMap<String, Vec<u8>>| {
-            files.retain(|name, _| !name.starts_with("checkpoints/"));
-            files
-        };
-        assert_same(&results(expected), &results(outputs(&desk.path("two"))));
+        desk.has_the_same_bytes_on_one_thread_and_after_a_stop_and_a_kill(&[dtype]);
     }
 }
 

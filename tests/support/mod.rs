@@ -168,6 +168,28 @@ impl Desk {
         self.until(BUILD, overrides, sign)
     }
 
+    /// Trains with these settings, once as it comes, once on one thread, and once stopped while it samples and killed while
+    /// it trains: the files must be the same.
+    pub(crate) fn has_the_same_bytes_on_one_thread_and_after_a_stop_and_a_kill(&self, settings: &[&str]) {
+        self.train(settings).succeeded();
+        let expected = outputs(&self.path("run"));
+        let one = [settings, &["output.dir=one"]].concat();
+        let mut command = self.command(TRAIN, &with_overrides("quick.toml", &one));
+        command.env("RAYON_NUM_THREADS", "1");
+        said(command).succeeded();
+        assert_same(&expected, &outputs(&self.path("one")));
+        let two = [settings, &["output.dir=two"]].concat();
+        stop(self.train_until(&two, "two/dataset/manifest.json"), "TERM");
+        stop(self.train_until(&two, "two/checkpoints"), "KILL");
+        self.train(&two).succeeded();
+        // Where it stopped there is a checkpoint more.
+        let results = |mut files: BTreeMap<String, Vec<u8>>| {
+            files.retain(|name, _| !name.starts_with("checkpoints/"));
+            files
+        };
+        assert_same(&results(expected), &results(outputs(&self.path("two"))));
+    }
+
     fn until(&self, program: &str, overrides: &[&str], sign: &str) -> Child {
         let mut child = self.command(program, &with_overrides("quick.toml", overrides)).spawn().unwrap();
         let started = Instant::now();
