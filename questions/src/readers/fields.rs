@@ -156,7 +156,7 @@ impl<'de> Visitor<'de> for RowVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Row<'de>, A::Error> {
         let mut fields = Vec::with_capacity(16);
-        while let Some(Key(key)) = map.next_key()? {
+        while let Some(RowKey(key)) = map.next_key()? {
             fields.push((key, map.next_value()?));
         }
         Ok(match has_repeats(&fields) {
@@ -169,7 +169,7 @@ impl<'de> Visitor<'de> for RowVisitor {
 
 /// A key, not copied where it has no escapes.
 #[derive(serde::Deserialize)]
-struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
+struct RowKey<'a>(#[serde(borrow)] Cow<'a, str>);
 
 /// Whether two of `fields` have one key, or whether they are too many to be compared pair by pair.
 fn has_repeats(fields: &[(Cow<'_, str>, Value)]) -> bool {

@@ -1,11 +1,10 @@
 //! What holds for every shape; the rows are in the shape of MMAU.
 
-use serde_json::Value;
 use std::os::unix::fs::symlink;
 
 use idk_common::CommonError;
 use idk_common::limits::{MAX_CLIPS, MAX_FIELD_CHARS, MAX_ROW_BYTES};
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::*;
