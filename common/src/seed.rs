@@ -40,6 +40,7 @@ impl Rng {
     }
 
     /// The next 64 random bits.
+    #[inline]
     pub fn next_u64(&mut self) -> u64 {
         let [s0, s1, s2, s3] = &mut self.state;
         let result = s0.wrapping_add(*s3).rotate_left(23).wrapping_add(*s0);
@@ -69,6 +70,7 @@ impl Rng {
     ///
     /// Lemire 2019, "Fast random integer generation in an interval", algorithm 5: the high half of a 128-bit product,
     /// draws that would favour some numbers rejected.
+    #[inline]
     pub fn below(&mut self, n: usize) -> usize {
         let n = n as u64;
         if n == 0 {

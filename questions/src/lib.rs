@@ -31,7 +31,8 @@ pub use question::{
     AnswerMatch, PromptStyle, Question, QuestionSet, Rejection, prompt_text, shuffled, write_questions,
 };
 pub use readers::{
-    DuplicateChoices, ReadOptions, RefusalOption, read_questions, read_questions_with, visit_questions,
+    DuplicateChoices, ReadOptions, RefusalOption, map_questions, read_questions, read_questions_with,
+    visit_questions,
 };
 pub use unanswerable::{
     MadeUnanswerable, Making, UnanswerableKind, listed as listed_skips, make_unanswerable,

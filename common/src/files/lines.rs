@@ -51,6 +51,11 @@ impl LineReader {
     /// # Errors
     /// See the type.
     pub fn next_line(&mut self) -> Result<Option<&[u8]>, CommonError> {
+        Ok(self.next_numbered()?.map(|(_, line)| line))
+    }
+
+    /// [`Self::next_line`] with its [`Self::line`].
+    pub(super) fn next_numbered(&mut self) -> Result<Option<(usize, &[u8])>, CommonError> {
         loop {
             self.buffer.clear();
             let count = (&mut self.file)
@@ -72,7 +77,7 @@ impl LineReader {
             }
             if !self.buffer.trim_ascii().is_empty() {
                 let line = self.buffer.strip_suffix(b"\n").unwrap_or(&self.buffer);
-                return Ok(Some(line.strip_suffix(b"\r").unwrap_or(line)));
+                return Ok(Some((self.line, line.strip_suffix(b"\r").unwrap_or(line))));
             }
         }
     }

@@ -98,11 +98,14 @@ impl JsonRows {
     /// # Errors
     /// Those of [`fs::open`].
     pub fn batches(&self) -> Result<RowBatches<'_>, CommonError> {
-        let source = match &self.array {
+        Ok(RowBatches { source: self.source()?, ended: false })
+    }
+
+    fn source(&self) -> Result<RowSource<'_>, CommonError> {
+        Ok(match &self.array {
             Some(text) => RowSource::Array(text.trim_start().strip_prefix('[').unwrap_or_default(), 0),
             None => RowSource::Lines(LineReader::open(&self.path)?),
-        };
-        Ok(RowBatches { source, ended: false })
+        })
     }
 
     /// How many rows there are.
@@ -110,7 +113,13 @@ impl JsonRows {
     /// # Errors
     /// As [`RowBatches`].
     pub fn count(&self) -> Result<usize, CommonError> {
-        self.batches()?.map(|batch| Ok(batch?.places.len())).sum()
+        let (mut source, mut row, mut count) = (self.source()?, RowBatch::default(), 0);
+        while source.next_row(&mut row)? {
+            count += row.places.len();
+            row.places.clear();
+            row.text.clear();
+        }
+        Ok(count)
     }
 }
 
@@ -166,13 +175,10 @@ impl RowSource<'_> {
                 batch.push(*number, item);
             }
             Self::Lines(lines) => {
-                let Some(line) = lines.next_line()? else { return Ok(false) };
+                let Some((number, line)) = lines.next_numbered()? else { return Ok(false) };
                 match std::str::from_utf8(line).map_err(|error| error.valid_up_to()) {
                     Ok(text) if text.trim().is_empty() => {}
-                    Ok(text) => {
-                        let text = text.to_owned();
-                        batch.push(lines.line(), &text);
-                    }
+                    Ok(text) => batch.push(number, text),
                     Err(at) => return Err(lines.not_utf8(at)),
                 }
             }

@@ -1,12 +1,10 @@
-//! What scoring needs of each question, in columns: a million questions take some 150 MB.
+//! What scoring needs of each question, in columns: a million questions take some 170 MB.
 
 use std::path::Path;
 
 use idk_questions::metrics::Clusters;
 use idk_questions::score::cluster;
-use idk_questions::{
-    AnswerMatch, Interner, Question, QuestionError, ReadOptions, Rejection, visit_questions,
-};
+use idk_questions::{AnswerMatch, Interner, Question, QuestionError, ReadOptions, Rejection, map_questions};
 
 /// The questions of a set, as far as stored answers are judged and compared by them.
 #[derive(Debug, Default)]
@@ -32,31 +30,55 @@ const ANSWERABLE: u32 = u32::MAX;
 /// What an answer is judged by: options, answer, the option that refuses, other right answers, and how they match.
 type AnswerKey = (Vec<String>, String, String, Vec<String>, AnswerMatch);
 
+/// A question in the texts of its columns, but for its id.
+struct Columns {
+    cluster: String,
+    /// An [`AnswerKey`] as JSON.
+    key: String,
+    kind: Option<String>,
+}
+
+impl Columns {
+    fn of(question: &Question) -> Self {
+        let Question { choices, answer, refusal_option, aliases, answer_match, .. } = question;
+        // Texts always have a JSON form.
+        let key = serde_json::to_string(&(choices, answer, refusal_option, aliases, answer_match));
+        let kind = question.unanswerable.clone();
+        Self { cluster: cluster(question), key: key.unwrap_or_default(), kind }
+    }
+}
+
 impl QuestionColumns {
     /// Reads a question set; its clips need not exist.
     ///
     /// # Errors
-    /// As [`visit_questions`].
+    /// As [`map_questions`].
     pub(crate) fn read(path: &Path) -> Result<Self, QuestionError> {
         let mut columns = Self::default();
         let options = ReadOptions { require_audio: false, ..ReadOptions::default() };
-        visit_questions(path, &options, |row| match row {
-            Ok(question) => columns.push(&question),
-            Err(rejection) => columns.rejected.push(rejection),
-        })?;
+        map_questions(
+            path,
+            &options,
+            |question| Columns::of(&question),
+            |row| match row {
+                Ok((id, of)) => columns.add(&id, &of),
+                Err(rejection) => columns.rejected.push(rejection),
+            },
+        )?;
         Ok(columns)
     }
 
     /// Adds a question whose id is new.
+    #[cfg(test)]
     pub(crate) fn push(&mut self, question: &Question) {
-        self.ids.add(&question.id);
-        self.clusters.push(self.cluster_names.add(&cluster(question)).0);
-        let Question { choices, answer, refusal_option, aliases, answer_match, .. } = question;
-        // Texts always have a JSON form.
-        let key = serde_json::to_string(&(choices, answer, refusal_option, aliases, answer_match));
-        let key = key.unwrap_or_default();
-        self.key_of.push(self.keys.add(&key).0);
-        let kind = question.unanswerable.as_ref().map(|kind| self.kinds.add(kind).0);
+        self.add(&question.id, &Columns::of(question));
+    }
+
+    fn add(&mut self, id: &str, of: &Columns) {
+        self.ids.add(id);
+        self.clusters.push(self.cluster_names.add(&of.cluster).0);
+        self.key_of.push(self.keys.add(&of.key).0);
+        let kind = of.kind.as_ref().map(|kind| self.kinds.add(kind).0);
         self.kind_of.push(kind.unwrap_or(ANSWERABLE));
     }
 
@@ -65,9 +87,12 @@ impl QuestionColumns {
         self.key_of.len()
     }
 
-    /// The place of the question with this id.
-    pub(crate) fn place(&self, id: &str) -> Option<usize> {
-        self.ids.find(id).map(|place| place as usize)
+    /// The place of the question with this id, which may be `likely`: most files of answers have the order of the questions.
+    pub(crate) fn place(&self, id: &str, likely: usize) -> Option<usize> {
+        match likely < self.len() && self.id(likely) == id {
+            true => Some(likely),
+            false => self.ids.find(id).map(|place| place as usize),
+        }
     }
 
     /// The id of the question at `place`; empty if there is none.

@@ -15,7 +15,7 @@ use crate::answer::columns::QuestionColumns;
 use crate::error::EvalError;
 
 /// Reads the answers of a file, one JSON object a line or a JSON array of objects, and makes something `of` each, in parallel;
-/// `take` gets what was made in the order of the file.
+/// `take` gets what was made in the order of the file. `of` also gets the row's number, from 1.
 ///
 /// `set` are the questions that they answer: rows of lmms-eval may name a question only by its place among them.
 ///
@@ -25,7 +25,7 @@ use crate::error::EvalError;
 pub(crate) fn visit_answers<T: Send>(
     path: &Path,
     set: &QuestionColumns,
-    of: impl Fn(AnswerRow) -> T + Sync,
+    of: impl Fn(usize, AnswerRow) -> T + Sync,
     mut take: impl FnMut(T),
 ) -> Result<(), EvalError> {
     let rows = match RowsFile::open(path)? {
@@ -34,7 +34,7 @@ pub(crate) fn visit_answers<T: Send>(
     };
     let read = |(number, row): (usize, &str)| {
         if let Some(answer) = own_row(row) {
-            return Ok(of(answer));
+            return Ok(of(number, answer));
         }
         let wrong =
             |what: String| EvalError::AnswerRow { path: path.to_owned(), place: rows.place(number), what };
@@ -47,7 +47,7 @@ pub(crate) fn visit_answers<T: Send>(
         } else {
             plain_row(object)
         };
-        answer.map(&of).map_err(wrong)
+        answer.map(|answer| of(number, answer)).map_err(wrong)
     };
     for batch in rows.batches()? {
         let read: Vec<Result<T, EvalError>> = batch?.rows().into_par_iter().map(read).collect();
@@ -149,7 +149,7 @@ mod tests {
         let path = dir.path().join("answers");
         write_atomic(&path, text.as_bytes()).unwrap();
         let mut rows = Vec::new();
-        visit_answers(&path, set, |row| (row.id, row.text), |row| rows.push(row))?;
+        visit_answers(&path, set, |_, row| (row.id, row.text), |row| rows.push(row))?;
         Ok(rows)
     }
 

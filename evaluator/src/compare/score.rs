@@ -121,7 +121,7 @@ fn judge_file(
     path: &Path,
     side: &str,
 ) -> Result<JudgedFile, EvalError> {
-    let judge = |row: AnswerRow| match set.place(&row.id) {
+    let judge = |number: usize, row: AnswerRow| match set.place(&row.id, number - 1) {
         None => Err(row.id),
         Some(place) => Ok((place, judge_row(scorer, &set.question(place), &row, side).map(Outcome::from))),
     };

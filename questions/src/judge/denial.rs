@@ -99,16 +99,19 @@ fn joins_items(text: &[Word]) -> bool {
 
 /// Whether `word` begins a statement of its own: `It is not a dog, it is a cat or a hen.`
 fn begins_statement(word: &Word) -> bool {
-    const WORDS: &str = "but is are was be it it's this that that's there i i'd i'm i'll we so maybe perhaps probably \
-        rather possibly likely either sondern ist es mais est c'est il а это 而 是";
-    WORDS.split_whitespace().any(|one| one == word.text)
+    const WORDS: [&str; 35] = [
+        "but", "is", "are", "was", "be", "it", "it's", "this", "that", "that's", "there", "i", "i'd", "i'm",
+        "i'll", "we", "so", "maybe", "perhaps", "probably", "rather", "possibly", "likely", "either",
+        "sondern", "ist", "es", "mais", "est", "c'est", "il", "а", "это", "而", "是",
+    ];
+    WORDS.contains(&word.text.as_str())
 }
 
 /// `A cat can be ruled out, and so can a dog.`
 fn shares_denial(text: &[Word], mention: &Mention) -> bool {
     let start = sentence_start(text, mention.start);
     let before = tokens(&text[start.max(mention.start.saturating_sub(3 * REACH))..mention.start], |_| false);
-    let is = |token: &Token, words: &[&str]| words.contains(&token.text.as_str());
+    let is = |token: &Token, words: &[&str]| words.contains(&token.text);
     let shares = |pair: &[Token]| {
         is(&pair[0], &["so", "as", "neither", "nor"]) && is(&pair[1], &["can", "is", "does"])
     };
@@ -165,10 +168,7 @@ fn denied_after(text: &[Word], mention: &Mention) -> bool {
 }
 
 fn denies(token: &Token) -> bool {
-    matches!(
-        token.text.as_str(),
-        "not" | "no" | "never" | "wrong" | "ruled" | "incorrect" | "less" | "unlikely"
-    )
+    matches!(token.text, "not" | "no" | "never" | "wrong" | "ruled" | "incorrect" | "less" | "unlikely")
 }
 
 /// `Is it a dog?` asks; `A dog?` and `Maybe a dog?` are answers that sound unsure, unless something follows.
@@ -214,7 +214,7 @@ fn is_supposed(text: &[Word], mention: &Mention) -> bool {
     }
     let (mut at, mut supposed) = (0, false);
     // `I'm not sure, although it sounds like a dog`
-    if before.first().is_some_and(|first| matches!(first.text.as_str(), "though" | "although"))
+    if before.first().is_some_and(|first| matches!(first.text, "though" | "although"))
         && start > 0
         && !refusals(&text[sentence_start(text, start)..start]).is_empty()
     {
@@ -232,11 +232,9 @@ fn is_supposed(text: &[Word], mention: &Mention) -> bool {
             continue;
         }
         // `the interval between the two notes is a perfect fifth`
-        supposed &=
-            !(between && matches!(before[at].text.as_str(), "is" | "are" | "was" | "were" | "sounds"));
+        supposed &= !(between && matches!(before[at].text, "is" | "are" | "was" | "were" | "sounds"));
         // `if I had to guess I would say a dog`
-        supposed &=
-            !matches!(before[at].text.as_str(), "say" | "guess" | "choose" | "pick" | "then" | "answer");
+        supposed &= !matches!(before[at].text, "say" | "guess" | "choose" | "pick" | "then" | "answer");
         at += 1;
     }
     supposed
@@ -263,7 +261,7 @@ fn is_listed(text: &[Word], mention: &Mention) -> bool {
         start = sentence_start(text, start - 1);
     }
     let opening = tokens(&text[start..mention.start.min(start + REACH)], |_| false);
-    let begins = opening.iter().take_while(|token| STARTS.contains(&token.text.as_str())).count();
+    let begins = opening.iter().take_while(|token| STARTS.contains(&token.text)).count();
     LEXICON.lists.end(&opening, begins).is_some()
 }
 

@@ -89,7 +89,7 @@ fn is_asked(text: &[Word], from: usize, to: usize) -> bool {
 /// Whether somebody else is quoted: `the woman says I don't know`, `he said that I cannot say`.
 fn is_reported(tokens: &[Token], at: usize) -> bool {
     let reports = |at: usize| LEXICON.reports.ends(&tokens[at.saturating_sub(2)..at]);
-    let that = at > 0 && matches!(tokens[at - 1].text.as_str(), "that" | "dass" | "que" | "che" | "что");
+    let that = at > 0 && matches!(tokens[at - 1].text, "that" | "dass" | "que" | "che" | "что");
     reports(at) || (that && reports(at - 1))
 }
 
@@ -105,7 +105,7 @@ fn is_quoted(text: &[Word], tokens: &[Token], end: usize) -> bool {
     let length = after.iter().position(|token| token.ends_clause).map_or(after.len(), |at| at + 1);
     let after = &after[..length];
     let speaks = (0..after.len()).any(|at| LEXICON.reports.end(after, at).is_some());
-    speaks && !matches!(after[0].text.as_str(), "i" | "it" | "but" | "so" | "the answer")
+    speaks && !matches!(after[0].text, "i" | "it" | "but" | "so" | "the answer")
 }
 
 /// Whether a reply that names no option refuses in words that are no refusal next to one: `I can't commit to an answer`.
@@ -118,7 +118,7 @@ pub(crate) fn refuses_without_option(text: &[Word]) -> bool {
         return false;
     }
     let end = |at: usize| LEXICON.refuses_without_option.end(&tokens, at);
-    (0..tokens.len()).any(|at| end(at).is_some_and(|end| !IDIOMS.contains(&tokens[end - 1].text.as_str())))
+    (0..tokens.len()).any(|at| end(at).is_some_and(|end| !IDIOMS.contains(&tokens[end - 1].text)))
 }
 
 fn begins_clause(text: &[Word], tokens: &[Token], at: usize) -> bool {

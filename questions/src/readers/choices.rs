@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use idk_common::limits::MAX_CHOICES;
 use serde_json::Value;
 
-use super::fields::{checked, plain_text};
+use super::fields::{checked, into_plain_text};
 use super::{DuplicateChoices, Fault};
 use crate::judge::normalise;
 use crate::reason;
@@ -26,8 +26,8 @@ pub(super) fn listed(value: Value) -> Result<Vec<String>, Fault> {
     if !items.iter().all(|item| item.is_string() || item.is_number()) {
         return Err(bad("must be a list of texts"));
     }
-    let choices =
-        items.iter().map(|item| checked(plain_text(item), "choices")).collect::<Result<Vec<_>, _>>()?;
+    let text = |item| checked(into_plain_text(item), "choices");
+    let choices = items.into_iter().map(text).collect::<Result<Vec<_>, _>>()?;
     match choices.len() {
         _ if choices.iter().any(String::is_empty) => Err(bad("has an empty option")),
         1 => Err(one_option()),

@@ -42,7 +42,7 @@ pub(super) fn read(
     text: &str,
     folder: &Folder,
     options: &ReadOptions,
-) -> Result<Vec<Read>, QuestionError> {
+) -> Result<Vec<Read<Question>>, QuestionError> {
     let not_a_set = |error: &csv::Error| {
         let line = error.position().map_or(1, csv::Position::line);
         QuestionError::NotASet { path: path.to_path_buf(), line: usize::try_from(line).unwrap_or(1) }
@@ -68,13 +68,13 @@ pub(super) fn read(
         let record = record.map_err(|error| not_a_set(&error))?;
         let line = record.position().map_or(0, |at| line_of(text, at));
         if let Err(fault) = check_record(&record, header.len()) {
-            unusable.push(Read { line, id: String::new(), question: Err(fault) });
+            unusable.push(Read::unusable(line, fault));
             continue;
         }
         let vote = (record[answer].to_owned(), confidence.map(|at| record[at].to_owned()));
         asked.add(line, &record[file_name], &record[question], vote);
     }
-    let mut rows: Vec<Read> = asked.groups.iter().map(|one| one.read(folder, options)).collect();
+    let mut rows: Vec<Read<Question>> = asked.groups.iter().map(|one| one.read(folder, options)).collect();
     rows.extend(unusable);
     rows.sort_by_key(|row| row.line);
     Ok(rows)
@@ -132,13 +132,13 @@ impl Groups {
 }
 
 impl AnnotatedQuestion {
-    fn read(&self, folder: &Folder, options: &ReadOptions) -> Read {
+    fn read(&self, folder: &Folder, options: &ReadOptions) -> Read<Question> {
         let id = if self.file_name.is_empty() {
             String::new()
         } else {
             format!("{}#{}", self.file_name, self.number)
         };
-        Read { line: self.line, question: self.question(&id, folder, options), id }
+        Read { line: self.line, question: self.question(&id, folder, options), id, clip: None }
     }
 
     fn question(&self, id: &str, folder: &Folder, options: &ReadOptions) -> Result<Question, Fault> {

@@ -1,7 +1,11 @@
 //! The fields of a row, as the texts that they hold.
 
+use std::borrow::Cow;
+use std::fmt;
+
 use idk_common::chat::AUDIO_TAG;
 use idk_common::limits::MAX_FIELD_CHARS;
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::{Map, Value};
 
 use super::Fault;
@@ -12,23 +16,23 @@ use crate::reason;
 const MAX_ALIASES: usize = 1024;
 
 /// A row whose fields are taken one by one; what is left becomes [`Question::extra`].
-pub(super) struct Row {
-    fields: Map<String, Value>,
+///
+/// A list: the few keys of a row are found faster by their lengths than by their hashes.
+pub(super) struct Row<'a> {
+    /// In the order of the row, each key once.
+    fields: Vec<(Cow<'a, str>, Value)>,
 }
 
-impl Row {
-    pub(super) fn new(fields: Map<String, Value>) -> Self {
-        Self { fields }
-    }
-
+impl Row<'_> {
     /// The value under the first of `names` that the row has.
     pub(super) fn take(&mut self, names: &[&str]) -> Option<Value> {
-        names.iter().find_map(|name| self.fields.shift_remove(*name))
+        let place = names.iter().find_map(|name| self.fields.iter().position(|(key, _)| key == name))?;
+        Some(self.fields.remove(place).1)
     }
 
     /// The value under `name`, which stays.
     pub(super) fn get(&self, name: &str) -> Option<&Value> {
-        self.fields.get(name)
+        self.fields.iter().find(|(key, _)| key == name).map(|(_, value)| value)
     }
 
     /// A text that must be there.
@@ -43,14 +47,14 @@ impl Row {
     /// A text, empty where there is none.
     pub(super) fn optional(&mut self, names: &[&str]) -> Result<String, Fault> {
         let Some(value) = self.take(names) else { return Ok(String::new()) };
-        match &value {
+        match value {
             Value::Object(_) | Value::Bool(_) => {
                 Err((reason::BAD_FIELD, format!("`{}` must be text", names[0])))
             }
-            Value::Array(parts) if !parts.iter().all(Value::is_string) => {
+            Value::Array(ref parts) if !parts.iter().all(Value::is_string) => {
                 Err((reason::BAD_FIELD, format!("`{}` must be text or a list of texts", names[0])))
             }
-            _ => checked(plain_text(&value), names[0]),
+            value => checked(into_plain_text(value), names[0]),
         }
     }
 
@@ -125,8 +129,53 @@ impl Row {
 
     /// What was not taken.
     pub(super) fn into_rest(self) -> Map<String, Value> {
-        self.fields
+        self.fields.into_iter().map(|(key, value)| (key.into_owned(), value)).collect()
     }
+}
+
+impl From<Map<String, Value>> for Row<'_> {
+    fn from(fields: Map<String, Value>) -> Self {
+        Self { fields: fields.into_iter().map(|(key, value)| (Cow::Owned(key), value)).collect() }
+    }
+}
+
+impl<'de> Deserialize<'de> for Row<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(RowVisitor)
+    }
+}
+
+struct RowVisitor;
+
+impl<'de> Visitor<'de> for RowVisitor {
+    type Value = Row<'de>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Row<'de>, A::Error> {
+        let mut fields = Vec::with_capacity(16);
+        while let Some(RowKey(key)) = map.next_key()? {
+            fields.push((key, map.next_value()?));
+        }
+        Ok(match has_repeats(&fields) {
+            false => Row { fields },
+            // Of equal keys the last one counts.
+            true => Row { fields }.into_rest().into(),
+        })
+    }
+}
+
+/// A key, not copied where it has no escapes.
+#[derive(serde::Deserialize)]
+struct RowKey<'a>(#[serde(borrow)] Cow<'a, str>);
+
+/// Whether two of `fields` have one key, or whether they are too many to be compared pair by pair.
+fn has_repeats(fields: &[(Cow<'_, str>, Value)]) -> bool {
+    const MANY: usize = 32;
+    let repeats = |at: usize| fields[..at].iter().any(|(key, _)| *key == fields[at].0);
+    fields.len() > MANY || (0..fields.len()).any(repeats)
 }
 
 /// Text as it is, numbers as their digits, lists joined with `, `.
@@ -136,6 +185,14 @@ pub(super) fn plain_text(value: &Value) -> String {
         Value::Number(number) => number.to_string(),
         Value::Array(parts) => parts.iter().map(plain_text).collect::<Vec<_>>().join(", "),
         _ => String::new(),
+    }
+}
+
+/// [`plain_text`] of a value that is not needed any more.
+pub(super) fn into_plain_text(value: Value) -> String {
+    match value {
+        Value::String(text) if text.trim().len() == text.len() => text,
+        value => plain_text(&value),
     }
 }
 
@@ -184,4 +241,40 @@ fn reserved_token(text: &str) -> Option<String> {
     let tag =
         || [AUDIO_TAG, "<image>", "<video>"].into_iter().find(|tag| text.to_ascii_lowercase().contains(tag));
     special.or_else(|| tag().map(str::to_owned))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_row_holds_what_a_map_of_its_text_holds() {
+        let many: Vec<String> = (0..60).map(|at| format!("\"k{}\": {at}", at % 50)).collect();
+        for text in [
+            "{}",
+            r#"{"b": 1, "a": {"c": 1, "c": 2}, "b": [2], "a\u0062": "\n", "ab": null}"#,
+            r#"{"": true, "é": 1.5e300}"#,
+            &format!("{{{}}}", many.join(",")),
+        ] {
+            let row: Row = serde_json::from_str(text).unwrap();
+            let map: Map<String, Value> = serde_json::from_str(text).unwrap();
+            assert!(map.iter().all(|(key, value)| row.get(key) == Some(value)), "{text}");
+            let (rest, map) = (row.into_rest(), map.into_iter().collect::<Vec<_>>());
+            assert_eq!(rest.into_iter().collect::<Vec<_>>(), map, "{text}");
+        }
+        for text in ["[]", "7", "{\"a\": 1", "{\"a\": 1e999}", "{1: 2}"] {
+            assert!(serde_json::from_str::<Row>(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_left_of_a_row_keeps_its_order() {
+        let mut row: Row = serde_json::from_str(r#"{"a": 1, "b": " x ", "c": 3, "d": 4}"#).unwrap();
+        assert_eq!(row.take(&["z", "c"]), Some(json!(3)));
+        assert_eq!(row.optional(&["b"]), Ok("x".to_owned()));
+        assert_eq!(row.take(&["b"]), None);
+        assert_eq!(row.into_rest().keys().collect::<Vec<_>>(), ["a", "d"]);
+    }
 }

@@ -10,6 +10,7 @@ use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use super::Fault;
+use super::fields::Row;
 use crate::error::QuestionError;
 use crate::reason;
 
@@ -76,10 +77,23 @@ pub(super) fn find_row<T>(
 }
 
 /// Parses one row.
-pub(super) fn parse(row: &str) -> Result<Value, Fault> {
+pub(super) fn parse(row: &str) -> Result<Row<'_>, Fault> {
     if row.len() > MAX_ROW_BYTES {
         return Err((reason::TOO_LONG, format!("the row has {} bytes, at most {MAX_ROW_BYTES}", row.len())));
     }
-    json::parse_row(row.as_bytes())
-        .map_err(|error| (reason::NOT_JSON, format!("column {}: {}", error.column(), plain_message(&error))))
+    if let Ok(row) = serde_json::from_str(row) {
+        return Ok(row);
+    }
+    match json::parse_row(row.as_bytes()) {
+        Ok(Value::Object(fields)) => Ok(fields.into()),
+        Ok(_) => Err(not_an_object()),
+        Err(error) => {
+            Err((reason::NOT_JSON, format!("column {}: {}", error.column(), plain_message(&error))))
+        }
+    }
+}
+
+/// What is wrong with a row that is JSON, but no object.
+pub(super) fn not_an_object() -> Fault {
+    (reason::NOT_AN_OBJECT, "a question is a JSON object".to_owned())
 }

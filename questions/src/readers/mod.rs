@@ -20,14 +20,12 @@ use idk_common::limits::MAX_QUESTIONS;
 use idk_common::rows::JsonRows;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use crate::error::QuestionError;
 use crate::interner::Interner;
 use crate::question::{Question, QuestionSet, Rejection};
 use crate::reason;
 use clips::Folder;
-use fields::Row;
 use file::Content;
 pub use refusal_option::RefusalOption;
 use shape::FileShape;
@@ -71,12 +69,15 @@ pub enum DuplicateChoices {
 type Fault = (&'static str, String);
 
 /// One row as it was read, before its id is compared with those of the others.
-struct Read {
+struct Read<T> {
     /// From 1.
     line: usize,
     /// The row's id as far as it has one.
     id: String,
-    question: Result<Question, Fault>,
+    /// The name of its clip, for a question without an id that is to be named after it.
+    clip: Option<String>,
+    /// What was made of the question.
+    question: Result<T, Fault>,
 }
 
 /// Reads a question set whose clips must be there.
@@ -113,16 +114,31 @@ pub fn read_questions_with(path: &Path, options: &ReadOptions) -> Result<Questio
 pub fn visit_questions(
     path: &Path,
     options: &ReadOptions,
-    visit: impl FnMut(Result<Question, Rejection>),
+    mut visit: impl FnMut(Result<Question, Rejection>),
+) -> Result<(), QuestionError> {
+    let with_id = |(id, question)| Question { id, ..question };
+    map_questions(path, options, |question| question, |row| visit(row.map(with_id)))
+}
+
+/// As [`visit_questions`], for those who need only a part of each question: `of` makes it, on several threads. `visit`
+/// gets it with the question's id, which `of` may not know yet.
+///
+/// # Errors
+/// As [`visit_questions`].
+pub fn map_questions<T: Send>(
+    path: &Path,
+    options: &ReadOptions,
+    of: impl Fn(Question) -> T + Sync,
+    visit: impl FnMut(Result<(String, T), Rejection>),
 ) -> Result<(), QuestionError> {
     let folder = Folder::of(path, options.require_audio);
     let mut accepted = Accepted { ids: Interner::default(), visit };
     match file::open(path)? {
-        Content::Rows(rows) => read_rows(path, &rows, &folder, options, |row| accepted.row(row))?,
+        Content::Rows(rows) => read_rows(path, &rows, &folder, options, of, |row| accepted.row(row))?,
         Content::Table(text) => {
             let rows = clotho_aqa::read(path, &text, &folder, options)?;
             check_count(path, rows.len())?;
-            rows.into_iter().for_each(|row| accepted.row(row));
+            rows.into_iter().for_each(|row| accepted.row(row.map(&of)));
         }
     }
     Ok(folder.or_failure()?)
@@ -136,27 +152,28 @@ fn check_count(path: &Path, found: usize) -> Result<(), QuestionError> {
 }
 
 /// Reads the rows of a JSON file, all in the shape of the first one that has a known shape.
-fn read_rows(
+fn read_rows<T: Send>(
     path: &Path,
     rows: &JsonRows,
     folder: &Folder,
     options: &ReadOptions,
-    mut take: impl FnMut(Read),
+    of: impl Fn(Question) -> T + Sync,
+    mut take: impl FnMut(Read<T>),
 ) -> Result<(), QuestionError> {
     check_count(path, rows.count()?)?;
     let shape = shape::of_rows(path, rows)?;
     let mut names = None;
     for batch in rows.batches()? {
         let batch = batch?;
-        let read_one = |(line, row)| read_row(line, file::parse(row), shape, folder, options);
-        let read: Vec<Read> = batch.rows().into_par_iter().map(read_one).collect();
+        let read_one = |(line, row)| read_row(line, row, shape, folder, options).map(&of);
+        let read: Vec<Read<T>> = batch.rows().into_par_iter().map(read_one).collect();
         for mut row in read {
-            if shape.is_some_and(|shape| shape.names_rows_by_clip) && row.is_nameless() {
+            if let Some(clip) = row.clip.take() {
                 let names = match &mut names {
                     Some(names) => names,
                     none => none.insert(ClipNames::of(rows, shape)?),
                 };
-                names.name(&mut row);
+                row.id = names.name(&clip);
             }
             take(row);
         }
@@ -166,24 +183,35 @@ fn read_rows(
 
 fn read_row(
     line: usize,
-    row: Result<Value, Fault>,
+    row: &str,
     shape: Option<&FileShape>,
     folder: &Folder,
     options: &ReadOptions,
-) -> Read {
-    let unusable = |fault: Fault| Read { line, id: String::new(), question: Err(fault) };
-    let (row, shape) = match (row, shape) {
-        (Ok(Value::Object(row)), Some(shape)) => (row, shape),
-        (Err(fault), _) => return unusable(fault),
-        _ => return unusable((reason::NOT_AN_OBJECT, "a question is a JSON object".to_owned())),
+) -> Read<Question> {
+    let row = match file::parse(row) {
+        Ok(row) => row,
+        Err(fault) => return Read::unusable(line, fault),
     };
-    Read { line, id: shape.id_of(&row), question: (shape.read)(Row::new(row), folder, options) }
+    // A file without a shape has no object.
+    let Some(shape) = shape else { return Read::unusable(line, file::not_an_object()) };
+    let id = shape.id_of(&row);
+    let question = (shape.read)(row, folder, options);
+    let nameless = question.as_ref().ok().filter(|one| shape.names_rows_by_clip && one.id.is_empty());
+    let clip = nameless.map(|question| {
+        let stem = question.audio.first().and_then(|clip| clip.file_stem());
+        stem.map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default()
+    });
+    Read { line, id, clip, question }
 }
 
-impl Read {
-    /// Whether it is a question without an id.
-    fn is_nameless(&self) -> bool {
-        self.question.as_ref().is_ok_and(|question| question.id.is_empty())
+impl<T> Read<T> {
+    fn unusable(line: usize, fault: Fault) -> Self {
+        Self { line, id: String::new(), clip: None, question: Err(fault) }
+    }
+
+    fn map<U>(self, of: impl FnOnce(T) -> U) -> Read<U> {
+        let Self { line, id, clip, question } = self;
+        Read { line, id, clip, question: question.map(of) }
     }
 }
 
@@ -198,7 +226,7 @@ impl ClipNames {
         let mut taken = BTreeSet::new();
         for batch in rows.batches()? {
             for (_, row) in batch?.rows() {
-                if let (Ok(Value::Object(row)), Some(shape)) = (file::parse(row), shape) {
+                if let (Ok(row), Some(shape)) = (file::parse(row), shape) {
                     taken.insert(shape.id_of(&row));
                 }
             }
@@ -206,19 +234,15 @@ impl ClipNames {
         Ok(Self { taken })
     }
 
-    /// Names a question after its clip; the second one about a clip gets `-2`, and so on.
-    fn name(&mut self, row: &mut Read) {
-        let Ok(question) = &mut row.question else { return };
-        let stem = question.audio.first().and_then(|clip| clip.file_stem());
-        let stem = stem.map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-        let mut id = stem.clone();
+    /// The name of a question about the clip called `stem`; the second one gets `-2`, and so on.
+    fn name(&mut self, stem: &str) -> String {
+        let mut id = stem.to_owned();
         let mut copy = 1;
         while !self.taken.insert(id.clone()) {
             copy += 1;
             id = format!("{stem}-{copy}");
         }
-        row.id.clone_from(&id);
-        question.id = id;
+        id
     }
 }
 
@@ -228,16 +252,17 @@ struct Accepted<V> {
     visit: V,
 }
 
-impl<V: FnMut(Result<Question, Rejection>)> Accepted<V> {
-    fn row(&mut self, Read { line, id, question }: Read) {
+impl<V> Accepted<V> {
+    fn row<T>(&mut self, Read { line, id, question, .. }: Read<T>)
+    where
+        V: FnMut(Result<(String, T), Rejection>),
+    {
         let known = !id.is_empty() && !self.ids.add(&id).1;
         let twice = || (reason::DUPLICATE_ID, "an earlier row has this id".to_owned());
         let question = if known { Err(twice()) } else { question };
-        (self.visit)(question.map_err(|(reason, detail)| Rejection {
-            id,
-            line,
-            reason: reason.to_owned(),
-            detail,
-        }));
+        (self.visit)(match question {
+            Ok(made) => Ok((id, made)),
+            Err((reason, detail)) => Err(Rejection { id, line, reason: reason.to_owned(), detail }),
+        });
     }
 }

@@ -4,7 +4,7 @@ use std::os::unix::fs::symlink;
 
 use idk_common::CommonError;
 use idk_common::limits::{MAX_CLIPS, MAX_FIELD_CHARS, MAX_ROW_BYTES};
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::*;

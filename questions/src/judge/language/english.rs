@@ -1,7 +1,9 @@
 //! English.
 
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 use std::sync::LazyLock;
+
+use foldhash::fast::FixedState;
 
 use super::Language;
 
@@ -258,42 +260,43 @@ const FILLERS: &str = "\
 
 /// Whether `word` changes nothing about a refusal.
 pub(crate) fn is_filler(word: &str) -> bool {
-    static WORDS: LazyLock<BTreeSet<&str>> = LazyLock::new(|| FILLERS.split(' ').collect());
+    static WORDS: LazyLock<HashSet<&str, FixedState>> = LazyLock::new(|| FILLERS.split(' ').collect());
     WORDS.contains(word)
 }
 
 /// A word without its contraction: `don't` is `do not`, `cannot` is `can not`, `I'm` is `I am`.
-pub(crate) fn written_out(word: &str) -> Vec<String> {
-    let parts: &[&str] = match word {
-        "idk" | "dunno" => &["i", "do", "not", "know"],
-        "cannot" | "can't" | "cant" => &["can", "not"],
-        "won't" => &["will", "not"],
-        "dont" => &["do", "not"],
-        "didnt" => &["did", "not"],
-        "isnt" => &["is", "not"],
-        "couldnt" => &["could", "not"],
-        "im" => &["i", "am"],
-        _ => &[],
-    };
-    if !parts.is_empty() {
-        return parts.iter().map(|&part| part.to_owned()).collect();
+pub(crate) fn written_out(word: &str) -> impl Iterator<Item = &str> {
+    let (first, rest) = first_and_rest(word);
+    std::iter::once(first).chain(rest.iter().copied())
+}
+
+/// The first of the words that `word` is written for, and those after it.
+fn first_and_rest(word: &str) -> (&str, &'static [&'static str]) {
+    match word {
+        "idk" | "dunno" => return ("i", &["do", "not", "know"]),
+        "cannot" | "can't" | "cant" => return ("can", &["not"]),
+        "won't" => return ("will", &["not"]),
+        "dont" => return ("do", &["not"]),
+        "didnt" => return ("did", &["not"]),
+        "isnt" => return ("is", &["not"]),
+        "couldnt" => return ("could", &["not"]),
+        "im" => return ("i", &["am"]),
+        _ if !word.contains('\'') => return (word, &[]),
+        _ => {}
     }
-    if !word.contains('\'') {
-        return vec![word.to_owned()];
-    }
-    const ENDINGS: [(&str, &str); 7] = [
-        ("n't", "not"),
-        ("'m", "am"),
-        ("'re", "are"),
-        ("'ve", "have"),
-        ("'d", "would"),
-        ("'s", "is"),
-        ("'ll", "will"),
+    const ENDINGS: [(&str, &[&str]); 7] = [
+        ("n't", &["not"]),
+        ("'m", &["am"]),
+        ("'re", &["are"]),
+        ("'ve", &["have"]),
+        ("'d", &["would"]),
+        ("'s", &["is"]),
+        ("'ll", &["will"]),
     ];
     for (ending, full) in ENDINGS {
         if let Some(stem) = word.strip_suffix(ending).filter(|stem| !stem.is_empty()) {
-            return vec![stem.to_owned(), full.to_owned()];
+            return (stem, full);
         }
     }
-    vec![word.to_owned()]
+    (word, &[])
 }

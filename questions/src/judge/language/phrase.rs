@@ -12,9 +12,9 @@ const GAP: usize = 4;
 
 /// A word with contractions written out.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Token {
+pub(crate) struct Token<'a> {
     /// Lower case.
-    pub(crate) text: String,
+    pub(crate) text: &'a str,
     /// Its place among the words.
     pub(crate) word: usize,
     /// A clause ends after it.
@@ -24,7 +24,7 @@ pub(crate) struct Token {
 }
 
 /// The tokens of `text`; `skip` says which words are left out.
-pub(crate) fn tokens(text: &[Word], skip: impl Fn(&str) -> bool) -> Vec<Token> {
+pub(crate) fn tokens(text: &[Word], skip: impl Fn(&str) -> bool) -> Vec<Token<'_>> {
     let mut tokens: Vec<Token> = Vec::with_capacity(text.len());
     for (word, Word { text, ends_clause, ends_sentence, .. }) in text.iter().enumerate() {
         if skip(text) {
@@ -35,7 +35,7 @@ pub(crate) fn tokens(text: &[Word], skip: impl Fn(&str) -> bool) -> Vec<Token> {
             }
             continue;
         }
-        tokens.extend(written_out(text).into_iter().map(|text| Token {
+        tokens.extend(written_out(text).map(|text| Token {
             text,
             word,
             ends_clause: false,
@@ -127,7 +127,7 @@ impl Phrases {
         at: usize,
         counts: impl Fn(usize) -> bool,
     ) -> Option<usize> {
-        let first = &tokens.get(at)?.text;
+        let first = tokens.get(at)?.text;
         let named = self.by_word.get(first).into_iter().flatten();
         let stems = first.chars().next().and_then(|first| self.by_stem.get(&first)).into_iter().flatten();
         let found = named.chain(stems).chain(&self.others).map(|&number| &self.phrases[number]);
@@ -169,7 +169,7 @@ fn phrase_end(parts: &[PhrasePart], tokens: &[Token], at: usize) -> Option<usize
         }
         // `B: no. Answer: C` is no `no answer`.
         let crosses = end > at && tokens[end - 1].ends_sentence;
-        if crosses || !part.fits(tokens.get(end)?.text.as_str()) {
+        if crosses || !part.fits(tokens.get(end)?.text) {
             return None;
         }
         end += 1;

@@ -37,7 +37,7 @@ pub(crate) fn replacement(reply: &[Word], options: &[Vec<Word>]) -> Option<usize
     let is_option = |text: &str| options.iter().any(|option| option.iter().any(|word| word.text == text));
     let tokens = tokens(reply, |_| false);
     let phrase_end = |at: usize| {
-        let counts = |end: usize| end > at + 1 || tokens[at].ends_clause && !is_option(&tokens[at].text);
+        let counts = |end: usize| end > at + 1 || tokens[at].ends_clause && !is_option(tokens[at].text);
         LEXICON.replaces.end_where(&tokens, at, counts)
     };
     let ends = (1..tokens.len()).rev().filter(|&at| tokens[at - 1].ends_clause).filter_map(phrase_end);

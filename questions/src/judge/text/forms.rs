@@ -31,10 +31,10 @@ fn is_plural(plural: &str, word: &str) -> bool {
     /// Words that only look like the singular of another one.
     const OTHERS: [&str; 4] = ["new", "mean", "mas", "doe"];
     let plural = plural.strip_suffix('\'').unwrap_or(plural);
+    let Some(ending) = plural.strip_prefix(word) else { return false };
     let is_word = word.len() >= 3 && word.chars().all(|c| c.is_ascii_alphabetic()) && !OTHERS.contains(&word);
     let hisses = ["s", "x", "ch", "sh"].iter().any(|end| word.ends_with(end));
-    let ending = plural.strip_prefix(word);
-    is_word && if hisses { ending == Some("es") } else { ending == Some("s") }
+    is_word && ending == if hisses { "es" } else { "s" }
 }
 
 /// Whether `said` is the Korean word `wanted` with particles.

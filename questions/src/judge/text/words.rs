@@ -4,6 +4,8 @@
 //! `A:min7/1`, `4/4` and `twenty-two` are one word each, and different from `F`, `A`, `4` and `two`. Numbers and units
 //! have one form, and scripts without spaces are split as [`super::scripts`] says.
 
+use std::borrow::Cow;
+
 use unicode_normalization::UnicodeNormalization;
 
 use super::{numbers, scripts};
@@ -41,16 +43,22 @@ impl Word {
 
 /// The words of `text`.
 pub(crate) fn words(text: &str) -> Vec<Word> {
-    let folded: String = match text.is_ascii() {
+    let folded: Cow<'_, str> = match text.is_ascii() {
         // The only such character that has another form.
-        true => text.replace('`', "'"),
-        false => text.nfkc().filter_map(fold).collect::<String>().replace('—', " — ").replace('ß', "ss"),
+        true if text.contains('`') => text.replace('`', "'").into(),
+        true => text.into(),
+        false => {
+            text.nfkc().filter_map(fold).collect::<String>().replace('—', " — ").replace('ß', "ss").into()
+        }
     };
     let mut words: Vec<Word> = Vec::new();
     for line in folded.lines() {
         let first = words.len();
-        for chunk in line.split_whitespace().flat_map(unglued).flat_map(scripts::split) {
-            push_chunk(&mut words, chunk);
+        for chunk in line.split_whitespace().flat_map(unglued) {
+            match scripts::is_unspaced(chunk) {
+                true => scripts::split(chunk).into_iter().for_each(|part| push_chunk(&mut words, part)),
+                false => push_chunk(&mut words, chunk),
+            }
         }
         join_thousands(&mut words, first);
         if let Some(last) = words.last_mut() {
@@ -67,11 +75,33 @@ pub(crate) fn words(text: &str) -> Vec<Word> {
 /// Text that is nothing but punctuation is kept as it is, so that the options `?` and `!` differ.
 #[must_use]
 pub fn normalise(text: &str) -> String {
+    // Most options: nothing in them has another form than that in lower case.
+    if text.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b' ') {
+        let mut plain = joined(text.split(' ').filter(|word| !word.is_empty()));
+        plain.make_ascii_lowercase();
+        return plain;
+    }
+    of_words(text)
+}
+
+/// [`normalise`] of any text.
+fn of_words(text: &str) -> String {
     let words = words(text);
     if words.is_empty() {
         return text.trim().to_lowercase();
     }
-    words.into_iter().map(|word| word.text).collect::<Vec<_>>().join(" ")
+    joined(words.iter().map(|word| word.text.as_str()))
+}
+
+fn joined<'a>(words: impl Iterator<Item = &'a str>) -> String {
+    let mut text = String::new();
+    for word in words {
+        if !text.is_empty() {
+            text.push(' ');
+        }
+        text.push_str(word);
+    }
+    text
 }
 
 /// Typographic variants as their plain forms; characters without width and Arabic vowel signs are dropped.
@@ -96,14 +126,18 @@ fn fold(c: char) -> Option<char> {
 }
 
 /// Splits what models write without a space: `(B)dog`, `B)dog`, `Answer:B`.
-fn unglued(chunk: &str) -> Vec<&str> {
+fn unglued(chunk: &str) -> impl Iterator<Item = &str> {
+    unglued_parts(chunk).into_iter().flatten()
+}
+
+fn unglued_parts(chunk: &str) -> [Option<&str>; 3] {
     let inner = chunk.strip_prefix('(').unwrap_or(chunk);
     let bracket =
         inner.char_indices().nth(1).filter(|&(_, c)| c == ')' && inner.as_bytes()[0].is_ascii_alphabetic());
     let begins =
         |label: &str| chunk.get(..label.len()).is_some_and(|start| start.eq_ignore_ascii_case(label));
     if begins("answer=") {
-        return vec![&chunk[..6], "=", &chunk[7..]];
+        return [Some(&chunk[..6]), Some("="), Some(&chunk[7..])];
     }
     let label = "answer:";
     let cut = match bracket {
@@ -113,11 +147,15 @@ fn unglued(chunk: &str) -> Vec<&str> {
     };
     let (head, tail) = chunk.split_at(cut);
     // `B).` stays whole: only a word may follow.
-    if tail.chars().any(char::is_alphanumeric) { vec![head, tail] } else { vec![chunk] }
+    match tail.chars().any(char::is_alphanumeric) {
+        true => [Some(head), Some(tail), None],
+        false => [Some(chunk), None, None],
+    }
 }
 
 fn push_chunk(words: &mut Vec<Word>, chunk: &str) {
-    let core = trim_end(trim_start(chunk));
+    let begun = trim_start(chunk);
+    let core = trim_end(begun);
     if core.is_empty() {
         // Punctuation on its own belongs to the word before it: `B - dog`, `B : dog`.
         if let Some(last) = words.last_mut() {
@@ -125,11 +163,21 @@ fn push_chunk(words: &mut Vec<Word>, chunk: &str) {
         }
         return;
     }
-    let start = chunk.len() - trim_start(chunk).len();
+    let start = chunk.len() - begun.len();
     let opened = chunk[..start].contains(['(', '[']);
-    let parts = parts(core);
+    let (whole, several);
+    let parts: &[&str] = match core.bytes().all(|byte| byte.is_ascii_alphabetic()) {
+        true => {
+            whole = [core];
+            &whole
+        }
+        false => {
+            several = parts(core);
+            &several
+        }
+    };
     let last = parts.len() - 1;
-    for (index, part) in parts.into_iter().enumerate() {
+    for (index, &part) in parts.iter().enumerate() {
         let text = match part.is_ascii() {
             true => part.to_ascii_lowercase(),
             // The dot of `İ`, which has no form in lower case.
@@ -170,9 +218,6 @@ fn parts(core: &str) -> Vec<&str> {
         "l'", "d'", "c'", "j'", "n'", "qu'", "s'", "m'", "t'", "un'", "dell'", "all'", "nell'", "dall'",
         "sull'", "quell'", "jusqu'",
     ];
-    if core.bytes().all(|byte| byte.is_ascii_alphabetic()) {
-        return vec![core];
-    }
     let lower = core.to_lowercase();
     if let Some((number, _)) = numbers::with_unit(&lower).filter(|_| lower.len() == core.len()) {
         return vec![&core[..number.len()], &core[number.len()..]];
@@ -276,6 +321,13 @@ mod tests {
         assert_eq!(normalise("  \u{201c}Footsteps,  on SNOW.\u{201d} "), "footsteps on snow");
         assert_eq!(normalise("don\u{2019}t"), "don't");
         assert_eq!(normalise("（Ｂ）"), "b");
+    }
+
+    #[test]
+    fn a_text_of_plain_words_has_the_form_that_any_text_has() {
+        for text in ["", " ", "dog", "Dog  BARKING ", " a second", "Answer", "I am M", "am pm ms"] {
+            assert_eq!(normalise(text), of_words(text), "{text:?}");
+        }
     }
 
     #[test]

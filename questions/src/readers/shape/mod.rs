@@ -39,8 +39,8 @@ pub(super) struct FileShape {
 
 impl FileShape {
     /// The id of a row, as far as it has one.
-    pub(super) fn id_of(&self, row: &Map<String, Value>) -> String {
-        self.id.iter().find_map(|key| row.get(*key)).map(plain_text).unwrap_or_default()
+    pub(super) fn id_of(&self, row: &Row) -> String {
+        self.id.iter().find_map(|key| row.get(key)).map(plain_text).unwrap_or_default()
     }
 }
 
