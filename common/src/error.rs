@@ -162,7 +162,7 @@ impl Diagnose for CommonError {
     fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::NotFound { .. } => {
-                "check the path; it is relative to the folder that the program was started in"
+                "check the path; a relative path starts at the folder where the program was started"
             }
             Self::NotAFile { .. } => "name a regular file, or move what is in the way",
             Self::Io { source, .. } => match source.kind() {

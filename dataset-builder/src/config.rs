@@ -110,7 +110,7 @@ pub struct BuildConfig {
     pub server_model: String,
     /// Name of the environment variable that holds the server's API key; none when empty.
     pub server_key_env: String,
-    /// Requests that are under way together, one a question. Default 16.
+    /// Requests in flight at once, one per question. Default 16.
     pub server_concurrency: usize,
     /// Seconds that a request may take, all of its answers together. Default 300.
     pub server_timeout_s: u64,

@@ -72,7 +72,7 @@ pub enum QuestionError {
         audio: PathBuf,
     },
     /// Questions without a stored answer.
-    #[error("{} of the questions have no {side} answer: {}", ids.len(), listed(ids))]
+    #[error("{} questions have no answer in the file of the {side} answers: {}", ids.len(), listed(ids))]
     MissingAnswers {
         /// `before`, `after`, or another name of the set of answers.
         side: String,
@@ -186,7 +186,10 @@ mod tests {
     fn a_long_list_of_ids_is_cut_with_the_number_of_the_others() {
         let ids = (0..11).map(|i| format!("q{i}")).collect();
         let message = QuestionError::MissingAnswers { side: "after".to_owned(), ids }.to_string();
-        assert!(message.starts_with("11 of the questions have no after answer: `q0`, `q1`"), "{message}");
+        assert!(
+            message.starts_with("11 questions have no answer in the file of the after answers: `q0`, `q1`"),
+            "{message}"
+        );
         assert!(message.ends_with("`q7` and 3 more"), "{message}");
     }
 

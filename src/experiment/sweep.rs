@@ -75,7 +75,7 @@ pub(crate) struct PickRequest<'a> {
 /// As [`sweep`]; [`RunError::NothingPicked`] if an adapter is to be written and no scale helps; a folder that is taken.
 pub(crate) fn pick_adapter_scale(recipe: &Recipe, request: &PickRequest<'_>) -> Result<(), Failure> {
     if let Some(dir) = request.write.filter(|dir| dir.exists()) {
-        let what = format!("`{}` is there already: --write makes a new folder", dir.display());
+        let what = format!("`{}` already exists: --write makes a new folder", dir.display());
         return Err(RunError::Usage { what }.into());
     }
     let run = SweptRun::open(recipe, &[Set::Val])?;

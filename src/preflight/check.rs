@@ -250,9 +250,9 @@ impl Checked {
 
     fn set(&mut self, recipe: &Recipe, set: Set, found: SetSummary) {
         let reasons = reason::listed(&reason::counts(&found.rejected));
-        let limit = match set {
-            Set::Train => recipe.build.max_rejected_share,
-            _ => recipe.eval.max_rejected_share,
+        let (limit, section) = match set {
+            Set::Train => (recipe.build.max_rejected_share, "build"),
+            _ => (recipe.eval.max_rejected_share, "eval"),
         };
         let rejected = found.rejected.len();
         if rejected as f64 > limit * found.rows as f64 || (rejected > 0 && found.questions == 0) {
@@ -263,7 +263,7 @@ impl Checked {
                 .first()
                 .map_or(String::new(), |row| format!("; the first is {}: {}", row_name(row), row.detail));
             let problem = Problem::new(set.key(), format!("{failure}: {reasons}{first}"))
-                .with_hint("correct them, or raise `max_rejected_share`");
+                .with_hint(format!("correct them, or raise `max_rejected_share` in [{section}]"));
             self.problems.push((problem, failure.exit_kind()));
             return;
         }

@@ -83,6 +83,9 @@ impl Diagnose for RecipeError {
 
     fn hint(&self) -> Option<String> {
         match self {
+            Self::Unreadable { path, .. } if path.join("recipe.toml").is_file() => {
+                Some(format!("to use the recipe of this run, give `{}`", path.join("recipe.toml").display()))
+            }
             Self::Unreadable { .. } => Some(WHERE_SHIPPED.to_owned()),
             Self::Invalid { .. } => {
                 Some("nothing was read or written; correct the recipe and run again".to_owned())

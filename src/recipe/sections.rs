@@ -48,7 +48,7 @@ pub struct ModelSection {
     /// vLLM), `letters` (of answers and of every option's letter, by `top_logprobs`), `answers`, or `none`. Default `options`
     /// with `vllm`, `answers` with `openai`.
     pub server_log_probs: Option<ServerLogProbs>,
-    /// Requests that are under way together. Default 16.
+    /// Requests in flight at once. Default 16.
     pub server_concurrency: usize,
     /// Seconds that a request may take. Default 300.
     pub server_timeout_s: u64,

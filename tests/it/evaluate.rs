@@ -241,7 +241,7 @@ fn a_killed_evaluation_goes_on_and_ends_with_the_same_bytes() {
     child.wait().unwrap();
     assert!(!desk.path("killed/results.json").exists());
     let said = evaluate(&desk, &slow, &["--out", "killed"]).succeeded();
-    assert!(said.stderr.contains("answers were there already"), "{}", said.stderr);
+    assert!(said.stderr.contains("answers were already stored"), "{}", said.stderr);
     assert_same(&files(&desk.path("whole")), &files(&desk.path("killed")));
 }
 
@@ -267,7 +267,7 @@ fn a_changed_byte_of_the_model_the_adapter_a_prompt_or_a_clip_is_answered_anew()
         ];
         let sets: Vec<&str> = sets.iter().flat_map(|text| ["--set", text]).collect();
         let said = desk.run(EVAL, &[&fixed[..], &sets].concat()).succeeded();
-        said.stderr.matches("6 of 6 answers were there already").count()
+        said.stderr.matches("6 of 6 answers were already stored").count()
     };
     let flip = |name: &str, from_end: usize| {
         let mut bytes = read(&desk.path(name)).unwrap();

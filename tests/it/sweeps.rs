@@ -53,7 +53,7 @@ fn a_sweep_answers_val_at_every_scale_and_a_second_one_finds_the_answers_and_wri
         );
     }
     // What the evaluation has answered is found: base and adapter on the test set.
-    assert!(said.stderr.matches("6 of 6 answers were there already").count() >= 2, "{}", said.stderr);
+    assert!(said.stderr.matches("6 of 6 answers were already stored").count() >= 2, "{}", said.stderr);
     let results: Value = read_json(&desk.path("run/eval/results.json")).unwrap();
     let after = &results["methods"][0]["tasks"][3];
     assert_eq!((&at(&test, 2)["acc"], &at(&test, 2)["rgi"]), (&after["acc"]["after"], &after["rgi"]));
@@ -65,7 +65,7 @@ fn a_sweep_answers_val_at_every_scale_and_a_second_one_finds_the_answers_and_wri
     let again = sweep("run", &["--test"]);
     assert_eq!(again.stdout, said.stdout);
     let count = |part: &str| again.stderr.matches(part).count();
-    assert_eq!(count("answers of "), count(" answers were there already"), "{}", again.stderr);
+    assert_eq!(count("answers of "), count(" answers were already stored"), "{}", again.stderr);
     assert_same(&before, &files(&desk.path("run")));
     let lines = sweep("quick.toml", &["--json"]).stdout;
     let kinds: Vec<Value> =
@@ -91,7 +91,7 @@ fn pick_never_reads_the_test_set_and_says_so_when_no_scale_helps() {
         65,
         &["nothing was written", "no adapter_scale gains", "a lower --min-accuracy changes nothing"],
     );
-    pick(&["--write", "set"]).failed(2, &["`set` is there already"]);
+    pick(&["--write", "set"]).failed(2, &["`set` already exists"]);
     assert!(!desk.path("picked").exists());
 }
 

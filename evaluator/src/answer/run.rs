@@ -69,7 +69,7 @@ pub(crate) fn answer_all(
         progress.inc(batch.len() as u64);
     }
     if reused > 0 {
-        progress.line(&format!("{reused} of {} answers were there already", answers.len()));
+        progress.line(&format!("{reused} of {} answers were already stored", answers.len()));
     }
     let answers: Option<Vec<Answer>> = answers.into_iter().collect();
     answers.ok_or_else(|| EvalError::Misaligned { method: runner.method.name().to_owned() })

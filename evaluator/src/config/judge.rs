@@ -18,7 +18,7 @@ pub struct JudgeConfig {
     pub server_key_env: String,
     /// Fields that the server knows: `vllm`, also for servers that ignore unknown fields, or `openai`. Default `vllm`.
     pub server_api: ServerApi,
-    /// Requests that are under way together. Default 16.
+    /// Requests in flight at once. Default 16.
     pub server_concurrency: usize,
     /// Seconds that a request may take. Default 300.
     pub server_timeout_s: u64,

@@ -59,7 +59,7 @@ struct ViewArguments {
     /// Add the transitions: how many answers went from correct, wrong, refused to each of the three
     #[arg(long)]
     transitions: bool,
-    /// Add the p-values of every two methods (McNemar's exact test)
+    /// Add the p-values of every pair of methods (McNemar's exact test)
     #[arg(long)]
     p_values: bool,
 }

@@ -87,7 +87,6 @@ fn wrapped(text: &str, indent: usize) -> String {
 /// The `.toml` files in `folder` and in the folders in it, in order; those of the folder itself first.
 fn recipes(folder: &Path) -> Result<Vec<PathBuf>, CommonError> {
     let (mut files, mut folders) = (Vec::new(), Vec::new());
-    let io = CommonError::io("read the folder", folder);
     for entry in std::fs::read_dir(folder).map_err(CommonError::reading("list", folder))? {
         let path = entry.map_err(CommonError::io("read the folder", folder))?.path();
         if path.is_dir() {

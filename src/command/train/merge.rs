@@ -24,7 +24,7 @@ const ADAPTER_WEIGHTS: &str = "adapter_model.safetensors";
 pub(super) struct MergeArguments {
     /// Run folder, or an adapter folder
     run: PathBuf,
-    /// Folder of the merged model; it must not exist or be empty
+    /// Folder of the merged model; it must be empty or not exist
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     /// Folder of the base model [default: the one that the adapter names, or that its run used]

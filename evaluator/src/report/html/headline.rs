@@ -91,7 +91,7 @@ fn compared_with_rules(row: &TaskResult) -> String {
     } else {
         format!("It scores higher, but its interval includes that of refusing {best_name}.")
     };
-    format!("Refusing as many questions by simple rules scores {}. {verdict}", scores.join(", "))
+    format!("Simple rules that refuse the same number of questions score {}. {verdict}", scores.join(", "))
 }
 
 /// How method and rules do without the answers that name no option; nothing where there are none.
@@ -109,8 +109,8 @@ fn readable_alone(row: &TaskResult) -> String {
     let (one_pass, confidence) = (rgi(&readable.yardsticks.one_pass), rgi(&readable.yardsticks.threshold));
     match (own, one_pass, confidence) {
         (Some(own), Some(one_pass), Some(confidence)) => format!(
-            "{text} Over the others alone the method scores {}, refusing as many by the probability of the whole answer \
-             {}, by confidence {}.",
+            "{text} Over the readable answers alone the method scores {}, refusing the same number by the probability \
+             of the whole answer {}, by confidence {}.",
             score(own),
             score(one_pass),
             score(confidence)

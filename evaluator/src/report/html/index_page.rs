@@ -64,7 +64,7 @@ pub fn write_index(folder: &Path) -> Result<RunIndex, EvalError> {
 }
 
 const NOTE: &str =
-    "Over all questions of a run's test set. In percent but for n and RGI, with its 95 % interval.";
+    "Over all questions of a run's test set. In percent, except n and RGI with its 95 % interval.";
 
 const HEAD: [&str; 12] = [
     "run",

@@ -110,15 +110,16 @@ fn report(
     Ok(page::page(&title, &lead, &sections.concat()))
 }
 
-const SUMMARY_NOTE: &str = "In percent but for RGI, n and unreadable answers. Acc: right; Tru: right or refused; Rel: \
+const SUMMARY_NOTE: &str = "In percent, except RGI, n and unreadable answers. Acc: right; Tru: right or refused; Rel: \
     reliability, between Acc and Tru; dCon: right answers lost; dHum: wrong answers that went away; RGI: log10(dHum / \
-    dCon), with its 95 % interval. The columns random, one-pass, confidence and group are the RGI of refusing as many \
-    of the base model's answers at random, by the probability of the whole answer, by that of the option, by sub-category.";
+    dCon), with its 95 % interval. The columns random, one-pass, confidence and group have the RGI of rules that refuse \
+    the same number of the base model's answers: at random, by the probability of the whole answer, by that of the \
+    option, by sub-category.";
 /// What the tables of rules and rankings show.
 fn yardsticks_note() -> String {
     escape(&format!(
-        "First the RGI of refusing as many of the base model's answers by rules: {RULES_NOTE} Then the AUROC of rankings \
-         within sub-categories, over all questions in brackets, 0.5 = no better than at random: {RANKING_NOTE} \
+        "First the RGI of rules that refuse the same number of the base model's answers: {RULES_NOTE} Then the AUROC of \
+         rankings within sub-categories, over all questions in brackets, 0.5 = no better than chance: {RANKING_NOTE} \
          {READABLE_NOTE}"
     ))
 }
@@ -131,15 +132,15 @@ fn measures_note(results: &Results) -> String {
     }
 }
 
-const FOREST_NOTE: &str = "RGI is log10(wrong answers that went away / right answers lost): to the right of zero more \
-    went away than were lost. Hollow marks: refusing as many questions by a rule; at an end of the axis they may be \
-    beyond it. An arrow at an end: nothing was lost, or nothing gained, so that there is no number.";
-const BARS_NOTE: &str = "Rel = r × Acc + (1 - r) × Tru, in percent, where r is the share refused: between being right and \
-    not being wrong, the nearer to Acc the more is refused.";
-const FLOW_NOTE: &str = "Every answer of the base model to the left, of the method to the right. Unreadable answers \
-    count as wrong.";
-const CURVE_NOTE: &str = "The share of wrong answers (up) if only the questions are answered of whose likeliest option \
-    the model is surest. AURC is the area under the curve; lower is better.";
+const FOREST_NOTE: &str = "RGI is log10(wrong answers that went away / right answers lost): to the right of zero, more \
+    went away than were lost. Hollow marks: rules that refuse the same number of questions; a mark at an end of the axis \
+    may lie beyond it. An arrow at an end: nothing was lost, or nothing gained, so RGI is undefined.";
+const BARS_NOTE: &str = "Rel = r × Acc + (1 - r) × Tru, in percent, where r is the share refused: between Acc and Tru, \
+    closer to Acc the more is refused.";
+const FLOW_NOTE: &str = "The base model's answers on the left, the method's on the right. Unreadable answers count \
+    as wrong.";
+const CURVE_NOTE: &str = "The share of wrong answers (up) if the model answers only the questions where it is surest \
+    of its likeliest option. AURC is the area under the curve; lower is better.";
 
 /// The transitions of every method on all tasks; those of the main method on each task too.
 fn flow_figures(results: &Results) -> Vec<String> {
@@ -162,7 +163,7 @@ fn example_section(
         return Ok(String::new());
     };
     let note = format!(
-        "Drawn at random: first one of every kind of change, then more; base model and {}.",
+        "Drawn at random: first one of each kind of change, then more. Answers of the base model and of {}.",
         escape(method)
     );
     Ok(section("Examples", &note, &examples::examples(prepared, base, method, after, results.seed)?))

@@ -27,7 +27,8 @@ fn hint(dir: &Path) -> String {
     let mut names: Vec<String> = match fs::read_dir(dir) {
         Ok(entries) => entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect(),
         Err(_) => {
-            return "check the path; it is relative to the folder that the program was started in".to_owned();
+            return "check the path; a relative path starts at the folder where the program was started"
+                .to_owned();
         }
     };
     names.sort_by_key(|name| (name.len(), name.clone()));
