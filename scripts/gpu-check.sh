@@ -17,7 +17,7 @@
 # Parts, in order of what they prove: machine golden-f32 golden-bf16 main-job golden-fusion matmul model sampling sft-1 again dpo-1
 #   sft-8 profile autotune peers. `again` and `dpo-1` and the like need `sampling`, and all of them `model`; what these left in
 #   $TMPDIR/gpu-check is used again. `autotune` is sft-1 by a program that was built with the feature autotune. `matmul` times every
-#   kernel that cubek has for the 7B's products next to torch, `profile` each kernel of some training steps.
+#   kernel that cubek has for the 7B's products next to torch (CUDA alone), `profile` each kernel of some training steps (not on a CPU).
 # A part that fails or runs out of time is a row that says so, with its first error; the others are still run. Rows are written as they
 # come. PYTHON names the interpreter that has torch, safetensors, transformers and peft.
 # The kernel cache (kernels.tar.xz in the packs) is unpacked first, and what it holds at the end is packed into --out, for the next call.
@@ -358,6 +358,7 @@ dpo() { # steps
 
 # Every kernel for the matrix products of the 7B, and torch's times.
 matmul() {
+    [ "$device" = cuda ] || return
     need matmul_strategies || return
     run 90 matmul "$(program matmul_strategies)"
     local status=$?
@@ -369,12 +370,15 @@ matmul() {
         /TFLOP/ { split($0, part, " us "); split(part[2], rate, " "); name = substr($0, 3, 24); sub(/ +$/, "", name)
             if (name == "auto") auto = rate[1]; if (rate[1] > most) { most = rate[1]; best = rate[1] " (" name ")" } }
         END { if (shape != "") print shape "|" auto "|" best }' "$out/matmul.log" |
-        while IFS='|' read -r shape auto best; do row "$shape" "$auto TFLOP/s, best $best"; done
+        while IFS='|' read -r shape auto best; do
+            if [ -n "$best" ]; then row "$shape" "${auto:-no} TFLOP/s, best $best"; else row "$shape" "no kernel is right"; fi
+        done
     while read -r line; do row "${line%%: *}" "${line#*: }"; done < <(grep TFLOP "$out/matmul-torch.log")
 }
 
 # Each kernel of two training steps, with a wait after each.
 profile() {
+    [ "$device" = cpu ] && return
     need idk-train || return
     recipe
     [ -n "$dry" ] || [ -d "$work/seven-64/dataset" ] || { row "profile" "needs the part sampling" && return; }
