@@ -27,7 +27,7 @@ pub(crate) fn adapted_linear(
     weight: &Tensor<2>,
     bias: Option<&Tensor<1>>,
     [a, b]: [&Tensor<2>; 2],
-    scale: f64,
+    scale: f32,
 ) -> Tensor<2> {
     let frozen = !weight.is_tracked() && !bias.is_some_and(Tensor::is_tracked);
     let fits = [&x, weight, a, b].into_iter().all(fusable) && bias.is_none_or(fusable);
@@ -44,7 +44,6 @@ pub(crate) fn adapted_linear(
     let bias = bias.map(|bias| operand(bias.clone(), false).0);
     let (x, a, b) = (dense(x), dense(a), dense(b));
     let Sizes { rows, width, out, rank } = sizes;
-    let scale = scale as f32;
     let low = new_product(scale, matrix(&x, rows, width), matrix(&a, rank, width).t()); // [rows, rank]
     let mut sum = forward(&x, &weight, bias.as_ref(), [rows, width, out]);
     parallel_product(Matrix::new(&low, rows, rank, rank), matrix(&b, out, rank).t(), &mut sum);
@@ -64,7 +63,7 @@ fn adapted_graph(
     weight: &Tensor<2>,
     bias: Option<&Tensor<1>>,
     [a, b]: [&Tensor<2>; 2],
-    scale: f64,
+    scale: f32,
 ) -> Tensor<2> {
     let low = linear(x.clone(), a, None) * scale;
     linear(x, weight, bias) + linear(low, b, None)
@@ -141,7 +140,7 @@ mod tests {
     };
     use super::*;
 
-    type Layer = fn(Tensor<2>, &Tensor<2>, Option<&Tensor<1>>, [&Tensor<2>; 2], f64) -> Tensor<2>;
+    type Layer = fn(Tensor<2>, &Tensor<2>, Option<&Tensor<1>>, [&Tensor<2>; 2], f32) -> Tensor<2>;
 
     /// Input, `a` and `b` of 700 rows through a layer from 96 to 130 wide.
     const SHAPES: [&[usize]; 3] = [&[700, 96], &[4, 96], &[130, 4]];
