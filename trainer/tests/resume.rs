@@ -247,28 +247,33 @@ fn the_weights_before_a_loss_that_is_not_finite_are_kept_even_where_no_checkpoin
         (Setup::new(), TrainConfig { save_every: 1, save_total_limit: 0, ..config.clone() });
     whole.with(false, None, |run| good.train(Task::Sft, &stopped, run)).unwrap();
     let expected = Adapters::load(&whole.run.checkpoint(4), &good.lalm).unwrap();
-    assert_eq!(distance(&kept, &expected), 0.0);
+    assert_eq!(distance(&kept, &expected), (0.0, 0));
     // Again: the same end, and nothing else is written.
     let again = setup.with(true, None, |run| bench.train(Task::Sft, &config, run)).unwrap_err();
     assert_eq!(again.to_string(), error.to_string());
     assert!(!setup.run.checkpoint(5).exists());
 }
 
-/// Norm of the difference of two sets of adapters, as a share of the norm of the second.
-fn distance(left: &Adapters, right: &Adapters) -> f64 {
+/// Norm of the difference of two sets of adapters, as a share of the norm of the second, and how many elements it leaves out:
+/// those more than half a step apart. Adam moves an element whose gradient is nothing but rounding a whole step, either way.
+fn distance(left: &Adapters, right: &Adapters) -> (f64, usize) {
     assert_eq!(left.modules.len(), right.modules.len());
-    let (mut apart, mut size) = (0.0, 0.0);
+    let (mut apart, mut size, mut turned) = (0.0, 0.0, 0);
     for (name, pair) in &right.modules {
         let other = &left.modules[name];
         for (a, b) in [(&other.a, &pair.a), (&other.b, &pair.b)] {
             let values = |tensor: &burn::tensor::Tensor<2>| tensor.try_to_vec_as::<f32>().unwrap();
             for (a, b) in values(a).into_iter().zip(values(b)) {
+                if f64::from((a - b).abs()) > config().learning_rate / 2.0 {
+                    turned += 1;
+                    continue;
+                }
                 apart += f64::from(a - b).powi(2);
                 size += f64::from(b).powi(2);
             }
         }
     }
-    (apart / size).sqrt()
+    ((apart / size).sqrt(), turned)
 }
 
 #[test]
@@ -295,7 +300,10 @@ fn eight_micro_batches_of_one_row_train_the_adapter_of_one_batch_of_eight() {
         for (a, b) in losses.iter().zip(&other_losses) {
             assert!((a - b).abs() < 1e-5 * a.abs(), "{task:?}: {losses:?} {other_losses:?}");
         }
-        let apart = distance(&eight, &one);
-        assert!(apart < 1e-5, "{task:?}: the adapters are {apart:e} apart");
+        let (apart, turned) = distance(&eight, &one);
+        assert!(apart < 1e-6 && turned <= 2, "{task:?}: {apart:e} apart, {turned} elements turned");
+        // On the CPU a batch of eight is run in parts of four.
+        let (two, _) = train(4, 2);
+        assert_eq!(distance(&two, &one), (0.0, 0));
     }
 }

@@ -223,6 +223,9 @@ impl Decoder {
             if index + 1 == self.layers.len() {
                 // Rounded up, as the length is.
                 pass.wanted = count.next_multiple_of(self.pad_to).min(seq);
+                if pass.wanted < seq {
+                    pass.attention_mask = pass.attention_mask.for_fewer_queries();
+                }
             }
             x = match cache.as_deref_mut() {
                 None if self.gradient_checkpointing && !layer.is_trained() => {

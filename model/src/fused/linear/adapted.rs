@@ -34,7 +34,8 @@ pub(crate) fn adapted_linear(
     if !frozen || !fits {
         return adapted_graph(x, weight, bias, [a, b], scale);
     }
-    let sizes = Sizes { rows: x.dims()[0], width: x.dims()[1], out: weight.dims()[0], rank: a.dims()[0] };
+    let sizes =
+        LayerSizes { rows: x.dims()[0], width: x.dims()[1], out: weight.dims()[0], rank: a.dims()[0] };
     assert!(sizes.fit([weight.dims(), a.dims(), b.dims()]), "the adapter has other sizes than its layer");
     let (x_tracked, a_tracked, b_tracked) = (x.is_tracked(), a.is_tracked(), b.is_tracked());
     let recorded = x_tracked || a_tracked || b_tracked;
@@ -43,12 +44,12 @@ pub(crate) fn adapted_linear(
     let weight = dense(operand(weight.clone(), false).0);
     let bias = bias.map(|bias| operand(bias.clone(), false).0);
     let (x, a, b) = (dense(x), dense(a), dense(b));
-    let Sizes { rows, width, out, rank } = sizes;
+    let LayerSizes { rows, width, out, rank } = sizes;
     let low = new_product(scale, matrix(&x, rows, width), matrix(&a, rank, width).t()); // [rows, rank]
     let mut sum = forward(&x, &weight, bias.as_ref(), [rows, width, out]);
     parallel_product(Matrix::new(&low, rows, rank, rank), matrix(&b, out, rank).t(), &mut sum);
     let backward = AdaptedBackward { sizes, scale };
-    let state = || State {
+    let state = || Kept {
         x: a_tracked.then_some(x),
         low: b_tracked.then_some(low),
         weight: x_tracked.then(|| (weight, a)),
@@ -74,14 +75,14 @@ fn matrix(tensor: &FlexTensor, rows: usize, cols: usize) -> Matrix<'_> {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Sizes {
+struct LayerSizes {
     rows: usize,
     width: usize,
     out: usize,
     rank: usize,
 }
 
-impl Sizes {
+impl LayerSizes {
     fn fit(&self, [weight, a, b]: [[usize; 2]; 3]) -> bool {
         weight == [self.out, self.width] && a == [self.rank, self.width] && b == [self.out, self.rank]
     }
@@ -90,13 +91,13 @@ impl Sizes {
 /// The parents are the input, `a` and `b`.
 #[derive(Debug)]
 struct AdaptedBackward {
-    sizes: Sizes,
+    sizes: LayerSizes,
     scale: f32,
 }
 
 /// What the gradients need; what only an untracked one would need is not kept.
 #[derive(Clone, Debug)]
-struct State {
+struct Kept {
     x: Option<FlexTensor>,
     /// `scale A x`, `[rows, rank]`.
     low: Option<Vec<f32>>,
@@ -106,14 +107,14 @@ struct State {
 }
 
 impl Backward<Flex, 3> for AdaptedBackward {
-    type State = State;
+    type State = Kept;
 
     /// With `g = scale dy B`: `dx = dy W + g A`, `dA = g^T x`, `dB = dy^T (scale A x)`.
     fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
-        let Sizes { rows, width, out, rank } = self.sizes;
+        let LayerSizes { rows, width, out, rank } = self.sizes;
         let d_out = dense(grads.consume::<Flex>(&ops.node));
         let d_out = matrix(&d_out, rows, out);
-        let State { x, low, weight, b } = ops.state;
+        let Kept { x, low, weight, b } = ops.state;
         let [x_node, a_node, b_node] = ops.parents;
         let d_low = b.map(|b| new_product(self.scale, d_out, matrix(&b, out, rank)));
         let d_low = d_low.as_ref().map(|d_low| Matrix::new(d_low, rows, rank, rank));
