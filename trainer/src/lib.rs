@@ -43,4 +43,5 @@ pub use run::report::TrainReport;
 pub use run::selection::{Best, EarlyEnd, Selection};
 pub use run::state::TrainState;
 pub use run::validation::{Measure, Validation};
+pub use step::trained_model::TrainedModel;
 pub use train_run::TrainRun;
