@@ -135,7 +135,7 @@ fn a_step_that_no_trained_part_takes_part_in_changes_nothing() {
     let values = |model: Lalm| {
         let mut values = Vec::new();
         TrainedModel::whole(model)
-            .for_each_tensor(&mut |_, slot| values.push(slot.to_data().to_vec::<f32>().unwrap()));
+            .for_each_tensor(&mut |_, slot| values.push(slot.to_data().try_to_vec::<f32>().unwrap()));
         values
     };
     assert!(values(after) == values(lalm));
