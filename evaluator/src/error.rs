@@ -126,6 +126,17 @@ pub enum EvalError {
         reasons: BTreeMap<String, (usize, String)>,
     },
 
+    /// The caller asked to stop. The answers so far are stored.
+    #[error("the evaluation was stopped with {stored} of {total} answers of `{method}` stored")]
+    Stopped {
+        /// Who was answering.
+        method: String,
+        /// Its answers that are stored.
+        stored: usize,
+        /// All of its answers.
+        total: usize,
+    },
+
     /// Two lists of answers are not about the same questions in the same order; a bug of the caller.
     #[error("the answers of `{method}` are not those to the prepared questions")]
     Misaligned {
@@ -143,6 +154,7 @@ impl Diagnose for EvalError {
             Self::Questions(error) | Self::Answers { source: error, .. } => error.exit_kind(),
             Self::Config { .. } | Self::Template { .. } | Self::Lacks { .. } => ExitKind::Usage,
             Self::NoResults { .. } => ExitKind::MissingInput,
+            Self::Stopped { .. } => ExitKind::Interrupted,
             Self::AnswerRow { .. } | Self::Grid { .. } | Self::EarlierResults { .. } => ExitKind::BadData,
             Self::NoQuestions { .. } | Self::TooManyRejected { .. } | Self::Misaligned { .. } => {
                 ExitKind::BadData
@@ -172,6 +184,7 @@ impl Diagnose for EvalError {
                 "look at the question file, and at `tasks` and `limit_per_task` in [data]"
             }
             Self::TooManyRejected { .. } => "correct them, or raise `max_rejected_share` in [eval]",
+            Self::Stopped { .. } => "run the same command again to resume",
             Self::Misaligned { .. } => "this is a bug of the evaluator, please report it",
         };
         Some(hint.to_owned())

@@ -5,6 +5,7 @@
 mod check;
 mod error;
 mod experiments;
+pub(crate) mod key_sections;
 mod read;
 pub(crate) mod renamed;
 mod sections;
@@ -27,6 +28,7 @@ pub(crate) use error::hint_line;
 pub use error::{RecipeError, RecipeProblem};
 pub use experiments::{SweepConfig, TransferConfig};
 pub use read::KeyLines;
+pub(crate) use sections::same_questions;
 pub use sections::{DataSection, ModelSection, OutputSection};
 
 /// A whole recipe with every default filled in.
@@ -229,6 +231,78 @@ mod tests {
         let text = error.to_string();
         assert!(text.contains("did you mean `rank`?"), "{text}");
         assert!(text.contains("did you mean `train`?"), "{text}");
+    }
+
+    #[test]
+    fn a_key_without_its_section_or_in_another_one_is_suggested_where_it_belongs() {
+        for (set, hint) in [
+            ("epochs=1", "did you mean `train.epochs`?"),
+            ("lora.epochs=1", "did you mean `train.epochs`?"),
+            ("optimizer.learning_rate=1", "did you mean `train.learning_rate`?"),
+            ("batch_size=1", "`train.batch_size`"),
+            ("lora.rnak=1", "did you mean `rank`?"),
+            ("trian.epochs=1", "did you mean `train`?"),
+            ("sed=1", "did you mean `seed`?"),
+            ("zebra=1", "known here: model, data"),
+        ] {
+            let RecipeError::Invalid { problems, .. } = parse("", &[set]).unwrap_err() else {
+                panic!("{set}")
+            };
+            let found = problems[0].problem.hint.clone().unwrap_or_default();
+            assert!(found.contains(hint), "{set}: {found}");
+        }
+        let error = parse("epochs = 2\n", &[]).unwrap_err().to_string();
+        assert!(
+            error.contains("r.toml:1: unknown key `epochs`") && error.contains("`train.epochs`"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_value_of_another_kind_is_reported_in_plain_words() {
+        for (set, said) in [
+            (
+                "lora.rank=big",
+                "`rank` in [lora]: expected a whole number, 0 or above, found the text \"big\"",
+            ),
+            ("train.epochs=-1", "expected a whole number, 0 or above, found the number `-1`"),
+            ("eval.shuffle_options=1", "expected true or false, found the number `1`"),
+            ("data.tasks=sound", "expected a list, found the text \"sound\""),
+            ("data.train=3", "expected a text, found the number `3`"),
+        ] {
+            let error = parse("", &[set]).unwrap_err().to_string();
+            assert!(error.contains(said), "{set}: {error}");
+        }
+    }
+
+    #[test]
+    fn the_test_questions_are_not_the_training_questions_under_any_path() {
+        let dir = tempfile::tempdir().unwrap();
+        let [file, other, link] = ["a.json", "b.json", "link.json"].map(|name| dir.path().join(name));
+        idk_common::fs::write_atomic(&file, b"[]").unwrap();
+        idk_common::fs::write_atomic(&other, b"[]").unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        let roundabout = dir.path().join("./../").join(dir.path().file_name().unwrap()).join("a.json");
+        let keys = |train: &Path, val: &Path, test: &Path| {
+            let set = |key: &str, path: &Path| format!("data.{key}='{}'", path.display());
+            let sets = [set("train", train), set("val", val), set("test", test)];
+            match Recipe::parse("", Path::new("r.toml"), &sets) {
+                Err(RecipeError::Invalid { problems, .. }) => {
+                    problems.into_iter().map(|it| it.problem.key).collect()
+                }
+                _ => Vec::new(),
+            }
+        };
+        let none = Path::new("");
+        assert_eq!(keys(&file, none, &other), [""; 0]);
+        for same in [&file, &link, &roundabout] {
+            assert_eq!(keys(&file, none, same), ["data.test"], "{same:?}");
+            assert_eq!(keys(&other, same, &file), ["data.val"], "{same:?}");
+            assert_eq!(keys(&file, same, &other), ["data.val"], "{same:?}");
+        }
+        let missing = Path::new("missing.json");
+        assert_eq!(keys(missing, none, missing), ["data.test"]);
+        assert!(parse("", &["data.test=bank:idk"]).is_err(), "train is bank:idk by default");
     }
 
     #[test]

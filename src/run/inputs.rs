@@ -9,7 +9,7 @@ use idk_trainer::check_start_adapter;
 
 use super::RunError;
 use super::questions::{self, Set};
-use crate::recipe::Recipe;
+use crate::recipe::{Recipe, same_questions};
 use crate::terminal::Failure;
 
 /// Whether its files are there.
@@ -62,7 +62,7 @@ fn check_val(recipe: &Recipe) -> Result<(), Failure> {
         return Ok(());
     }
     // `--questions` may have put another test set in the recipe's place.
-    if recipe.data.val == recipe.data.test {
+    if same_questions(&recipe.data.val, &recipe.data.test) {
         return Err(val_is_test().into());
     }
     questions::check(&recipe.data, &[Set::Val])
