@@ -1,7 +1,7 @@
 //! The one error type of this crate: what is wrong, where, and what to do about it.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use idk_common::diagnose::{Diagnose, ExitKind};
 use idk_common::problem::joined;
@@ -143,6 +143,14 @@ pub enum EvalError {
         /// The method.
         method: String,
     },
+}
+
+impl EvalError {
+    /// The error for a folder without results, or for one that does not exist.
+    pub(crate) fn no_results(folder: &Path) -> Self {
+        let path = folder.to_owned();
+        if folder.exists() { Self::NoResults { folder: path } } else { CommonError::NotFound { path }.into() }
+    }
 }
 
 impl Diagnose for EvalError {

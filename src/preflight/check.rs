@@ -175,6 +175,9 @@ impl Checked {
 
     fn questions(&mut self, recipe: &Recipe, look: Look) {
         let data = &recipe.data;
+        if let Err(error) = inputs::check_test(recipe) {
+            self.problem(Set::Test.key(), &error.into());
+        }
         let sets = [Set::Train, Set::Val, Set::Test].into_iter();
         let sets: Vec<Set> = sets.filter(|set| !set.spec(data).is_empty()).collect();
         let from_bank = sets.iter().any(|set| set.spec(data).starts_with("bank:"));

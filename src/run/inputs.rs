@@ -68,6 +68,22 @@ fn check_val(recipe: &Recipe) -> Result<(), Failure> {
     questions::check(&recipe.data, &[Set::Val])
 }
 
+/// Rejects a recipe that tests an adapter on the questions that it was trained on.
+///
+/// # Errors
+/// [`RunError::Usage`].
+pub(crate) fn check_test(recipe: &Recipe) -> Result<(), RunError> {
+    if !same_questions(&recipe.data.train, &recipe.data.test) {
+        return Ok(());
+    }
+    let what = format!(
+        "`test` in [data] must be other questions than `train`, not `{}` too: an adapter looks better on what it was trained on \
+         than it is",
+        recipe.data.test
+    );
+    Err(RunError::usage(what))
+}
+
 pub(crate) fn val_is_test() -> RunError {
     let what = "`val` in [data] is the test set: a threshold must not be fitted on what it is judged by";
     RunError::Usage { what: what.to_owned() }

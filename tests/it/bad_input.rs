@@ -294,7 +294,7 @@ fn a_recipe_that_is_not_there_exits_with_66_and_no_recipe_at_all_with_2() {
     for program in [TRAIN, BUILD] {
         desk.run(program, &[]).failed(2, &["no recipe"]);
     }
-    desk.run(TRAIN, &["set"]).failed(65, &["set", "not a regular file"]);
+    desk.run(TRAIN, &["set"]).failed(66, &["the folder `set` is no run", "give a recipe"]);
 }
 
 // Models.
