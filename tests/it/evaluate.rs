@@ -188,7 +188,8 @@ fn plots_of_a_run_are_drawn_without_a_model_and_its_sweeps_and_training_are_in_t
     let listed = desk.run(EVAL, &["plot", "run/eval", "--out", "plots", "--json"]).succeeded().json();
     assert_eq!(listed["files"].as_array().unwrap().len(), written.len());
     assert_same(&written, &files(&desk.path("plots")));
-    desk.run(EVAL, &["plot", "nowhere"]).failed(66, &["nowhere", "results.json"]);
+    desk.run(EVAL, &["plot", "nowhere"]).failed(66, &["`nowhere` does not exist"]);
+    desk.run(EVAL, &["plot", "set"]).failed(66, &["`set` has neither results.json"]);
     desk.run(EVAL, &["quick.toml", "plot", "run"]).failed(2, &["`plot` does not take a recipe"]);
 }
 
@@ -486,18 +487,17 @@ fn the_folder_of_a_run_stands_for_its_recipe_also_where_it_was_moved() {
     desk.train(&[]).succeeded();
     let expected = results(&desk.path("run/eval"));
     std::fs::remove_file(desk.path("run/eval/results.json")).unwrap();
-    std::fs::create_dir(desk.path("runs")).unwrap();
-    std::fs::rename(desk.path("run"), desk.path("runs/moved")).unwrap();
+    std::fs::rename(desk.path("run"), desk.path("moved")).unwrap();
     for program in [EVAL, TRAIN] {
-        let said = desk.run(program, &["runs/moved"]).succeeded();
-        assert!(said.stderr.contains("runs/moved/eval/results.json"), "{}", said.stderr);
-        assert_eq!(results(&desk.path("runs/moved/eval")), expected);
+        let said = desk.run(program, &["moved"]).succeeded();
+        assert!(said.stderr.contains("moved/eval/results.json"), "{}", said.stderr);
+        assert_eq!(results(&desk.path("moved/eval")), expected);
         assert!(!desk.path("run").exists(), "it is read where it is");
     }
-    let elsewhere = ["runs/moved", "--check", "--set", "output.dir=other"];
+    let elsewhere = ["moved", "--check", "--set", "output.dir=other"];
     let said = desk.run(TRAIN, &elsewhere).succeeded();
     assert!(said.stdout.contains("other: can be written"), "{}", said.stdout);
-    let parts = ["the folder `runs` is no run: it has no recipe.toml", "such as `runs/moved`"];
-    desk.run(EVAL, &["runs"]).failed(66, &parts);
+    let parts = ["the folder `.` is no run: it has no recipe.toml", "such as `./moved`"];
+    desk.run(EVAL, &["."]).failed(66, &parts);
     desk.run(TRAIN, &["set"]).failed(66, &["the folder `set` is no run", "give a recipe"]);
 }

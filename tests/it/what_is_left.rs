@@ -125,7 +125,7 @@ fn the_summary_is_the_last_word_on_stderr_and_names_everything_that_is_there() {
     assert_eq!(said.stderr.lines().last(), frame.last().copied());
     assert!(!said.stdout.contains("+--"), "{}", said.stdout);
     let text = frame.join("\n");
-    for part in ["6 of 6 steps", "| all ", "Acc ", "refused ", "RGI ", "idk-eval run/recipe.toml"] {
+    for part in ["6 of 6 steps", "| all ", "Acc ", "refused ", "RGI ", "idk-eval run --by"] {
         assert!(text.contains(part), "`{part}` is not in {text}");
     }
     for name in ["adapter", "curves", "results", "report"] {
