@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use idk_questions::{Question, QuestionSet, ReadOptions, read_questions_with, reason};
+use idk_common::text::terminal_safe;
+use idk_questions::{Question, QuestionSet, ReadOptions, Rejection, read_questions_with, reason};
 
 use super::RunError;
 use super::model::folder_name;
 use super::rendered::{check_split, render};
-use crate::recipe::{DataSection, Recipe};
+use crate::recipe::{DataSection, Recipe, same_questions};
 use crate::terminal::{Failure, say};
 
 /// The question sets of a run.
@@ -29,6 +30,14 @@ impl Set {
             Self::Train => "train",
             Self::Val => "val",
             Self::Test => "test",
+        }
+    }
+
+    /// The section that says how much of it may be rejected.
+    pub(crate) const fn section(self) -> &'static str {
+        match self {
+            Self::Train => "build",
+            Self::Val | Self::Test => "eval",
         }
     }
 
@@ -95,7 +104,7 @@ pub(crate) fn load(
     let mut filter = Filter::new(data, set);
     read.questions.retain(|question| filter.keeps(question));
     if read.questions.len() < in_file {
-        check_whole_file(&mut read, in_file, &path, max_rejected_share)?;
+        check_whole_file(&mut read, in_file, &path, (max_rejected_share, set.section()))?;
     }
     if read.questions.is_empty() {
         if let Some(rejected) = all_rejected(&read, in_file, &path) {
@@ -152,12 +161,46 @@ pub(crate) fn no_questions(data: &DataSection, set: Set, path: &Path) -> RunErro
 
 /// What to say where no row of a file can be used.
 fn all_rejected(set: &QuestionSet, in_file: usize, path: &Path) -> Option<RunError> {
-    let first = set.rejected.first().filter(|_| in_file == 0)?;
+    if in_file > 0 || set.rejected.is_empty() {
+        return None;
+    }
     Some(RunError::AllRejected {
         path: path.to_owned(),
         reasons: reason::listed(&reason::counts(&set.rejected)),
-        first: format!("row {}: {}", first.line, first.detail),
+        rows: rejected_rows(&set.rejected),
     })
+}
+
+/// The error for `rejected` rows of `total`, more than `max_rejected_share` of `section` allows.
+pub(crate) fn too_many_rejected(
+    path: &Path,
+    rejected: &[Rejection],
+    total: usize,
+    section: &'static str,
+) -> RunError {
+    RunError::TooManyRejected {
+        path: path.to_owned(),
+        rejected: rejected.len(),
+        total,
+        reasons: reason::listed(&reason::counts(rejected)),
+        rows: rejected_rows(rejected),
+        section,
+    }
+}
+
+/// The first rows that cannot be used, each on a line of its own, and how many more there are.
+fn rejected_rows(rejected: &[Rejection]) -> String {
+    const SHOWN: usize = 5;
+    let name = |row: &Rejection| match row.line {
+        0 => format!("`{}`", terminal_safe(&row.id)),
+        line => format!("row {line}"),
+    };
+    let line = |row: &Rejection| format!("\n    {}: {}", name(row), terminal_safe(&row.detail));
+    let shown: String = rejected.iter().take(SHOWN).map(line).collect();
+    match rejected.len().saturating_sub(SHOWN) {
+        0 => shown,
+        more => format!("{shown}\n    and {more} more"),
+    }
 }
 
 /// A part of a file is taken from a file that is sound as a whole; its unusable rows belong to no part and are only
@@ -166,11 +209,11 @@ fn check_whole_file(
     set: &mut QuestionSet,
     in_file: usize,
     path: &Path,
-    max_rejected_share: f64,
+    (max_rejected_share, section): (f64, &'static str),
 ) -> Result<(), Failure> {
     let (rejected, total) = (set.rejected.len(), set.rejected.len() + in_file);
     if rejected as f64 > max_rejected_share * total as f64 {
-        return Err(RunError::TooManyRejected { path: path.to_owned(), rejected, total }.into());
+        return Err(too_many_rejected(path, &set.rejected, total, section).into());
     }
     if rejected > 0 {
         say(&format!("{rejected} of {total} rows of {} cannot be used", path.display()));
@@ -225,7 +268,7 @@ pub(crate) fn val_source(recipe: &Recipe) -> Result<(DataSection, Set), RunError
         }
         given => given,
     };
-    if val == data.test || val == data.train {
+    if [&data.test, &data.train].into_iter().any(|other| same_questions(val, other)) {
         let what = format!("`{val}` is the training or the test set: nothing may be picked on it");
         return Err(RunError::Usage { what });
     }
