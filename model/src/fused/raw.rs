@@ -82,7 +82,7 @@ pub(super) fn product(
     out: &mut [f32],
     row_stride: usize,
 ) {
-    gemm(scale, a, b, accumulate, Destination::of(out, row_stride), Parallelism::None);
+    gemm(scale, a, b, accumulate, &Destination::of(out, row_stride), Parallelism::None);
 }
 
 /// A new buffer with the dense rows of `scale * a b`, on all threads if the product is large, as in [`parallel_product`]; it is
@@ -97,7 +97,7 @@ pub(super) fn new_product(scale: f32, a: Matrix, b: Matrix) -> Vec<f32> {
     }
     let mut out: Vec<f32> = Vec::with_capacity(len);
     let target = Destination { start: out.as_mut_ptr(), len, row_stride: b.cols };
-    gemm(scale, a, b, false, target, threads(a, b));
+    gemm(scale, a, b, false, &target, threads(a, b));
     // SAFETY: the product has written each of the `len` elements, which lie within the capacity, since neither side of it
     // is empty or there is none of them.
     unsafe { out.set_len(len) };
@@ -110,7 +110,7 @@ pub(super) fn new_product(scale: f32, a: Matrix, b: Matrix) -> Vec<f32> {
 /// # Panics
 /// As [`product`].
 pub(super) fn parallel_product(a: Matrix, b: Matrix, out: &mut [f32]) {
-    gemm(1.0, a, b, true, Destination::of(out, b.cols), threads(a, b));
+    gemm(1.0, a, b, true, &Destination::of(out, b.cols), threads(a, b));
 }
 
 fn threads(a: Matrix, b: Matrix) -> Parallelism {
@@ -133,9 +133,9 @@ impl Destination {
 }
 
 /// Memory that is not initialised is a `target` only where nothing accumulates.
-fn gemm(scale: f32, a: Matrix, b: Matrix, accumulate: bool, target: Destination, parallelism: Parallelism) {
+fn gemm(scale: f32, a: Matrix, b: Matrix, accumulate: bool, target: &Destination, parallelism: Parallelism) {
     let (m, k, n) = (a.rows, a.cols, b.cols);
-    let Destination { start, len, row_stride } = target;
+    let &Destination { start, len, row_stride } = target;
     assert!(k == b.rows && a.fits() && b.fits(), "operands do not fit");
     assert!(row_stride >= n && (m == 0 || n == 0 || (m - 1) * row_stride + n <= len), "output does not fit");
     if m == 0 || n == 0 {

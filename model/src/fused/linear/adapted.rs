@@ -52,7 +52,7 @@ pub(crate) fn adapted_linear(
     let state = || Kept {
         x: a_tracked.then_some(x),
         low: b_tracked.then_some(low),
-        weight: x_tracked.then(|| (weight, a)),
+        weight: x_tracked.then_some((weight, a)),
         b: (x_tracked || a_tracked).then_some(b),
     };
     record(backward, [x_node, a_node, b_node], tensor(sum, [rows, out]), state)
