@@ -9,6 +9,7 @@ mod clotho_aqa;
 mod fields;
 mod file;
 mod refusal_option;
+mod row_visitor;
 mod shape;
 #[cfg(test)]
 mod tests;
