@@ -17,25 +17,26 @@ const MAX_ALIASES: usize = 1024;
 ///
 /// A list: the few keys of a row are found faster by their lengths than by their hashes.
 pub(super) struct Row<'a> {
-    /// In the order of the row, each key once.
-    fields: Vec<(Cow<'a, str>, Value)>,
+    /// In the order of the row, each key once; no value where it was taken.
+    fields: Vec<(Cow<'a, str>, Option<Value>)>,
 }
 
 impl<'a> Row<'a> {
     /// The row of these fields, each key once.
-    pub(super) fn new(fields: Vec<(Cow<'a, str>, Value)>) -> Self {
+    pub(super) fn new(fields: Vec<(Cow<'a, str>, Option<Value>)>) -> Self {
         Self { fields }
     }
 
     /// The value under the first of `names` that the row has.
     pub(super) fn take(&mut self, names: &[&str]) -> Option<Value> {
-        let place = names.iter().find_map(|name| self.fields.iter().position(|(key, _)| key == name))?;
-        Some(self.fields.remove(place).1)
+        let place = |name: &&str| self.fields.iter().position(|(key, value)| key == name && value.is_some());
+        let place = names.iter().find_map(place)?;
+        self.fields.get_mut(place)?.1.take()
     }
 
     /// The value under `name`, which stays.
     pub(super) fn get(&self, name: &str) -> Option<&Value> {
-        self.fields.iter().find(|(key, _)| key == name).map(|(_, value)| value)
+        self.fields.iter().find(|(key, _)| key == name)?.1.as_ref()
     }
 
     /// A text that must be there.
@@ -132,13 +133,13 @@ impl<'a> Row<'a> {
 
     /// What was not taken.
     pub(super) fn into_rest(self) -> Map<String, Value> {
-        self.fields.into_iter().map(|(key, value)| (key.into_owned(), value)).collect()
+        self.fields.into_iter().filter_map(|(key, value)| Some((key.into_owned(), value?))).collect()
     }
 }
 
 impl From<Map<String, Value>> for Row<'_> {
     fn from(fields: Map<String, Value>) -> Self {
-        Self { fields: fields.into_iter().map(|(key, value)| (Cow::Owned(key), value)).collect() }
+        Self::new(fields.into_iter().map(|(key, value)| (Cow::Owned(key), Some(value))).collect())
     }
 }
 

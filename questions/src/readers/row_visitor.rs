@@ -4,7 +4,6 @@ use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
-use serde_json::Value;
 
 use super::fields::Row;
 
@@ -26,7 +25,7 @@ impl<'de> Visitor<'de> for RowVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Row<'de>, A::Error> {
         let mut fields = Vec::with_capacity(16);
         while let Some(RowKey(key)) = map.next_key()? {
-            fields.push((key, map.next_value()?));
+            fields.push((key, Some(map.next_value()?)));
         }
         Ok(match has_repeats(&fields) {
             false => Row::new(fields),
@@ -41,7 +40,7 @@ impl<'de> Visitor<'de> for RowVisitor {
 struct RowKey<'a>(#[serde(borrow)] Cow<'a, str>);
 
 /// Whether two of `fields` have one key, or whether they are too many to be compared pair by pair.
-fn has_repeats(fields: &[(Cow<'_, str>, Value)]) -> bool {
+fn has_repeats<T>(fields: &[(Cow<'_, str>, T)]) -> bool {
     const MANY: usize = 32;
     let repeats = |at: usize| fields[..at].iter().any(|(key, _)| *key == fields[at].0);
     fields.len() > MANY || (0..fields.len()).any(repeats)
@@ -49,7 +48,7 @@ fn has_repeats(fields: &[(Cow<'_, str>, Value)]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::Map;
+    use serde_json::{Map, Value};
 
     use super::*;
 

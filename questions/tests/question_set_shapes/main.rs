@@ -61,12 +61,3 @@ fn with(row: &Value, keys: &[(&str, Value)]) -> Value {
     }
     row
 }
-
-/// The code of the only row's rejection.
-fn code(dir: &TempDir, name: &str, text: &str) -> String {
-    let path = dir.path().join(name);
-    write_atomic(&path, text.as_bytes()).unwrap();
-    let set = read_questions(&path).unwrap();
-    assert_eq!((set.questions.len(), set.rejected.len()), (0, 1));
-    set.rejected[0].reason.clone()
-}
