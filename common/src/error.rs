@@ -172,6 +172,9 @@ impl Diagnose for CommonError {
                 io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
                     "check the permissions of the file and of its folder"
                 }
+                io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => {
+                    "a file is where a folder is needed: name another folder, or move the file away"
+                }
                 io::ErrorKind::FileTooLarge => {
                     "files may not grow that large here: look at `ulimit -f`, then run the same command again"
                 }

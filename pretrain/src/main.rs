@@ -1,7 +1,7 @@
 //! `idk-pretrain RECIPE`: how the embedded base model was made. Nobody needs it to use `idk`.
 //!
-//! A new model of random weights, or the model of an earlier stage, is trained with all its parameters on clips that are
-//! rendered from the bank of recordings as it goes. `recipes/base/` has the four stages.
+//! A new model of random weights, or the model of an earlier stage, is trained on clips that are rendered from the bank of
+//! recordings as it goes: all of it, or the parts that the recipe names. `recipes/base/` has the four stages.
 
 mod bpe;
 mod error;

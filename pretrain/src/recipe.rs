@@ -1,9 +1,11 @@
-//! The recipe of one stage: which model it starts from, the mix of tasks, the optimiser.
+//! The recipe of one stage: which model it starts from, what of it is trained, the mix of tasks, the optimiser.
 
 use std::path::{Path, PathBuf};
 
 use idk_common::problem::joined;
+use idk_common::text::did_you_mean;
 use idk_common::{Problem, Problems};
+use idk_model::Role;
 use idk_trainer::TrainConfig;
 use serde::{Deserialize, Serialize};
 
@@ -38,11 +40,45 @@ pub(crate) struct StartSection {
     pub(crate) path: PathBuf,
     /// `cpu`, `cuda`, `cuda:N` or `wgpu`.
     pub(crate) device: String,
+    /// The parts that are trained, of `encoder`, `projector`, `decoder` and `head`; the others stay as they are. All when
+    /// empty.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) trainable: Vec<String>,
+}
+
+impl StartSection {
+    /// What is wrong with the values of `[model]`, all of it.
+    fn problems(&self) -> Vec<Problem> {
+        let names = || Role::ALL.into_iter().map(Role::name);
+        let mut problems = Problems::of_section("model");
+        for (index, part) in self.trainable.iter().enumerate() {
+            if !names().any(|name| name == part) {
+                let advice = match did_you_mean(part, names()) {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None => format!("there are {}", names().collect::<Vec<_>>().join(", ")),
+                };
+                problems.add("trainable", format!("names an unknown part, `{part}`; {advice}"));
+            }
+            problems.require(
+                !self.trainable[..index].contains(part),
+                "trainable",
+                format!("names `{part}` twice"),
+            );
+        }
+        problems.into_vec()
+    }
+
+    /// The parts that are trained.
+    pub(crate) fn trained_parts(&self) -> Vec<Role> {
+        let is_trained =
+            |role: &Role| self.trainable.is_empty() || self.trainable.iter().any(|it| it == role.name());
+        Role::ALL.into_iter().filter(is_trained).collect()
+    }
 }
 
 impl Default for StartSection {
     fn default() -> Self {
-        Self { path: PathBuf::from("checkpoints/mini-lalm"), device: "cpu".to_owned() }
+        Self { path: PathBuf::from("checkpoints/mini-lalm"), device: "cpu".to_owned(), trainable: Vec::new() }
     }
 }
 
@@ -81,6 +117,7 @@ impl PretrainRecipe {
         let no_choice = "and `target_refusal_rate` are for adapters alone";
         problems.require(!self.train.selects(), "metric_for_best", no_choice);
         let mut found = problems.into_vec();
+        found.extend(self.model.problems());
         found.extend(self.base.problems());
         found.extend(self.init.iter().flat_map(InitConfig::problems));
         found.extend(self.train.problems());
@@ -112,6 +149,21 @@ mod tests {
     }
 
     #[test]
+    fn all_parts_are_trained_unless_some_are_named_and_a_recipe_that_names_none_prints_as_before() {
+        let whole = PretrainRecipe::default();
+        assert_eq!(whole.model.trained_parts(), Role::ALL);
+        assert!(!whole.to_toml().unwrap().contains("trainable"));
+        let some: PretrainRecipe = toml::from_str("[model]\ntrainable = [\"head\", \"encoder\"]").unwrap();
+        assert_eq!(some.model.trained_parts(), [Role::Encoder, Role::Head]);
+    }
+
+    #[test]
+    fn the_recipe_of_the_base_of_real_parts_trains_the_projector_alone() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../recipes/real-parts/1-hear.toml");
+        assert_eq!(PretrainRecipe::load(&path).unwrap().model.trained_parts(), [Role::Projector]);
+    }
+
+    #[test]
     fn every_value_out_of_range_is_named_and_an_unknown_key_has_its_line() {
         let dir = std::env::temp_dir().join(format!("idk-pretrain-{}", std::process::id()));
         std::fs::create_dir_all(&dir).unwrap();
@@ -122,6 +174,8 @@ mod tests {
         };
         let both = said("[base]\nrepeat = -1\n[train]\nepochs = 1\n");
         assert!(both.contains("max_steps") && both.contains("repeat"), "{both}");
+        let part = said("[model]\ntrainable = [\"head\", \"projektor\", \"head\"]\n[train]\nmax_steps = 1\n");
+        assert!(part.contains("did you mean `projector`?") && part.contains("`head` twice"), "{part}");
         let unknown = said("[train]\nmax_steps = 1\n[base]\nrepaet = 1\n");
         assert!(unknown.contains("line 4") && unknown.contains("repaet"), "{unknown}");
         std::fs::remove_dir_all(&dir).unwrap();

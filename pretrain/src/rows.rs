@@ -33,6 +33,9 @@ pub(crate) struct BaseConfig {
     pub(crate) dtype: Dtype,
     /// Share of the clips in which a band of mel channels is blanked (SpecAugment, Park et al. 2019).
     pub(crate) frequency_mask: f64,
+    /// Validation questions of each modality that accuracy is measured on. Default: all 120.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) val_questions: Option<usize>,
 }
 
 /// Number format of saved weights.
@@ -57,6 +60,7 @@ impl Default for BaseConfig {
             difficulties: Vec::new(),
             dtype: Dtype::F32,
             frequency_mask: 0.5,
+            val_questions: None,
         }
     }
 }
@@ -84,6 +88,7 @@ impl BaseConfig {
         let none = weights.iter().all(|(_, weight)| *weight == 0.0);
         problems.require(!none, "choice", "and the other shares are all 0");
         problems.shares([("refusal_share", self.refusal_share), ("frequency_mask", self.frequency_mask)]);
+        problems.at_least_one([("val_questions", self.val_questions.unwrap_or(1) as u64)]);
         let known = self.difficulties.iter().all(|name| ["easy", "medium", "hard"].contains(&name.as_str()));
         problems.require(known, "difficulties", "may hold easy, medium and hard");
         problems.into_vec()

@@ -1,4 +1,4 @@
-//! The run of a stage: a new or given model, trained with all its parameters on rendered clips.
+//! The run of a stage: a new or given model, all or parts of which are trained on rendered clips.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,7 +8,7 @@ use idk_common::hash::sha256_file;
 use idk_common::progress::Progress;
 use idk_common::{Identity, RunDir};
 use idk_model::{Lalm, ModelError, SaveDtype};
-use idk_trainer::{TrainRun, train_full};
+use idk_trainer::{TrainRun, TrainedModel, train_full};
 
 use crate::error::PretrainError;
 use crate::init::new_model;
@@ -37,7 +37,7 @@ pub(crate) fn train(recipe: &PretrainRecipe, stop: &AtomicBool) -> Result<String
     let dir = RunDir::new(&recipe.output.dir);
     let _lock = dir.claim()?;
     let identity = identity(recipe, &bank_dir)?;
-    let val = validation_items(&bank)?;
+    let val = validation_items(&bank, recipe.base.val_questions)?;
     // An earlier run keeps its recipe until this one has proved to be the same.
     if !dir.checkpoints().is_dir() {
         write_recipe(recipe, &dir)?;
@@ -60,6 +60,10 @@ fn identity(recipe: &PretrainRecipe, bank_dir: &Path) -> Result<Identity, Pretra
         .with("bank", sha256_file(&bank_dir.join("manifest.jsonl"))?)
         .with_section("base", &recipe.base)
         .with_section("init", &recipe.init);
+    // A run of an earlier version, which trained the whole model, resumes.
+    if !recipe.model.trainable.is_empty() {
+        identity.insert("model.trainable", recipe.model.trainable.join(", "));
+    }
     if recipe.init.is_none() {
         identity.insert("model", sha256_file(&recipe.model.path.join("model.safetensors"))?);
     }
@@ -101,7 +105,8 @@ fn run_training(
         features: None,
         progress: |_, _| Progress::hidden(),
     };
-    let (lalm, report) = train_full(lalm, &next_batch, Some(&mut evaluate), &recipe.train, run)?;
+    let model = TrainedModel::parts(lalm, recipe.model.trained_parts());
+    let (lalm, report) = train_full(model, &next_batch, Some(&mut evaluate), &recipe.train, run)?;
     if stop.load(Ordering::Relaxed) {
         return Err(PretrainError::Interrupted { dir: dir.root.clone(), step: report.steps });
     }

@@ -12,17 +12,16 @@ use crate::error::PretrainError;
 /// Validation questions that go through the model together.
 const VAL_BATCH: usize = 32;
 
-/// The questions of the bank's validation split.
+/// The questions of the bank's validation split: so many of each modality, or all.
 ///
 /// # Errors
 /// A bank that has too few recordings.
-pub(crate) fn validation_items(bank: &Bank) -> Result<Vec<ComposedItem>, PretrainError> {
-    let config = ComposeConfig {
-        split: "val".to_owned(),
-        questions_per_modality: None,
-        modalities: Vec::new(),
-        seed: 0,
-    };
+pub(crate) fn validation_items(
+    bank: &Bank,
+    questions_per_modality: Option<usize>,
+) -> Result<Vec<ComposedItem>, PretrainError> {
+    let config =
+        ComposeConfig { split: "val".to_owned(), questions_per_modality, modalities: Vec::new(), seed: 0 };
     Ok(idk_benchmark::compose(bank, &config)?)
 }
 

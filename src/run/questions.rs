@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use idk_common::text::terminal_safe;
 use idk_questions::{
     PackedQuestions, PackedSet, Question, QuestionSet, ReadOptions, Rejection, reason, visit_questions,
 };
@@ -10,7 +11,7 @@ use idk_questions::{
 use super::RunError;
 use super::model::folder_name;
 use super::rendered::{check_split, render};
-use crate::recipe::{DataSection, Recipe};
+use crate::recipe::{DataSection, Recipe, same_questions};
 use crate::terminal::{Failure, say};
 
 /// The question sets of a run.
@@ -31,6 +32,14 @@ impl Set {
             Self::Train => "train",
             Self::Val => "val",
             Self::Test => "test",
+        }
+    }
+
+    /// The section that says how much of it may be rejected.
+    pub(crate) const fn section(self) -> &'static str {
+        match self {
+            Self::Train => "build",
+            Self::Val | Self::Test => "eval",
         }
     }
 
@@ -135,7 +144,7 @@ fn visit(
         Err(rejection) => rejected.push(rejection),
     })?;
     if kept < in_file {
-        check_whole_file(&mut rejected, in_file, &path, max_rejected_share)?;
+        check_whole_file(&mut rejected, in_file, &path, (max_rejected_share, set.section()))?;
     }
     match all_rejected(&rejected, in_file, &path) {
         _ if kept > 0 => Ok((path, rejected)),
@@ -190,12 +199,46 @@ pub(crate) fn no_questions(data: &DataSection, set: Set, path: &Path) -> RunErro
 
 /// What to say where no row of a file can be used.
 fn all_rejected(rejected: &[Rejection], in_file: usize, path: &Path) -> Option<RunError> {
-    let first = rejected.first().filter(|_| in_file == 0)?;
+    if in_file > 0 || rejected.is_empty() {
+        return None;
+    }
     Some(RunError::AllRejected {
         path: path.to_owned(),
         reasons: reason::listed(&reason::counts(rejected)),
-        first: format!("row {}: {}", first.line, first.detail),
+        rows: rejected_rows(rejected),
     })
+}
+
+/// The error for `rejected` rows of `total`, more than `max_rejected_share` of `section` allows.
+pub(crate) fn too_many_rejected(
+    path: &Path,
+    rejected: &[Rejection],
+    total: usize,
+    section: &'static str,
+) -> RunError {
+    RunError::TooManyRejected {
+        path: path.to_owned(),
+        rejected: rejected.len(),
+        total,
+        reasons: reason::listed(&reason::counts(rejected)),
+        rows: rejected_rows(rejected),
+        section,
+    }
+}
+
+/// The first rows that cannot be used, each on a line of its own, and how many more there are.
+fn rejected_rows(rejected: &[Rejection]) -> String {
+    const SHOWN: usize = 5;
+    let name = |row: &Rejection| match row.line {
+        0 => format!("`{}`", terminal_safe(&row.id)),
+        line => format!("row {line}"),
+    };
+    let line = |row: &Rejection| format!("\n    {}: {}", name(row), terminal_safe(&row.detail));
+    let shown: String = rejected.iter().take(SHOWN).map(line).collect();
+    match rejected.len().saturating_sub(SHOWN) {
+        0 => shown,
+        more => format!("{shown}\n    and {more} more"),
+    }
 }
 
 /// A part of a file is taken from a file that is sound as a whole; its unusable rows belong to no part and are only
@@ -204,11 +247,11 @@ fn check_whole_file(
     unusable: &mut Vec<Rejection>,
     in_file: usize,
     path: &Path,
-    max_rejected_share: f64,
+    (max_rejected_share, section): (f64, &'static str),
 ) -> Result<(), Failure> {
     let (rejected, total) = (unusable.len(), unusable.len() + in_file);
     if rejected as f64 > max_rejected_share * total as f64 {
-        return Err(RunError::TooManyRejected { path: path.to_owned(), rejected, total }.into());
+        return Err(too_many_rejected(path, unusable, total, section).into());
     }
     if rejected > 0 {
         say(&format!("{rejected} of {total} rows of {} cannot be used", path.display()));
@@ -263,7 +306,7 @@ pub(crate) fn val_source(recipe: &Recipe) -> Result<(DataSection, Set), RunError
         }
         given => given,
     };
-    if val == data.test || val == data.train {
+    if [&data.test, &data.train].into_iter().any(|other| same_questions(val, other)) {
         let what = format!("`{val}` is the training or the test set: nothing may be picked on it");
         return Err(RunError::Usage { what });
     }

@@ -25,7 +25,7 @@ const SAMPLES_DIR: &str = ".samples";
 /// Samples the base model on the prepared questions, as `[build]` says; what was sampled before is used again.
 ///
 /// # Errors
-/// As a build: [`crate::run::RunError::SamplingStopped`] by a signal, whatever stops the model.
+/// As a build: [`crate::run::RunError::Stopped`] by a signal, whatever stops the model.
 pub(super) fn sample(
     model: &EvaluatedModel<'_>,
     recipe: &Recipe,

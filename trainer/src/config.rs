@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use idk_common::identity::OnResume;
-use idk_common::{Identity, Problem, Problems};
+use idk_common::{Identity, Problem, Problems, plain_types};
 use idk_model::{FeatureLimits, FeatureStore};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -122,7 +122,8 @@ pub struct TrainConfig {
 /// A number of steps. transformers takes `true` here, so the error says what to write.
 fn steps_to_group<'de, D: Deserializer<'de>>(value: D) -> Result<u64, D::Error> {
     u64::deserialize(value).map_err(|error| {
-        D::Error::custom(format!("{error}: write the steps to sort together, such as 50; 0 is off"))
+        let what = plain_types(&error.to_string());
+        D::Error::custom(format!("{what}: write the steps to sort together, such as 50; 0 is off"))
     })
 }
 

@@ -3,7 +3,7 @@
 //! # The parts
 //!
 //! [`train_adapters`] trains adapters on a frozen base model, by answers, by preferences or by error rates; [`train_full`] trains whole models
-//! from scratch.
+//! from scratch, or some of their parts.
 //!
 //! Four folders, each using those after it: `run` (loop, checkpoints, logs) uses `method` (SFT, DPO, calibrated refusal), which uses `step`
 //! (log-probabilities, gradients, AdamW), which uses `data` (rows, batches). What a step does is a pure function of the seed,
@@ -43,4 +43,5 @@ pub use run::report::TrainReport;
 pub use run::selection::{Best, EarlyEnd, Selection};
 pub use run::state::TrainState;
 pub use run::validation::{Measure, Validation};
+pub use step::trained_model::TrainedModel;
 pub use train_run::TrainRun;

@@ -13,7 +13,8 @@ use idk_trainer::testing::{
     full_gradients, make_trainable, sft_loss, update, whole_rows_nll,
 };
 use idk_trainer::{
-    BestMetric, Clip, EarlyEnd, TrainConfig, TrainError, TrainRun, TrainingRow, Validation, train_full,
+    BestMetric, Clip, EarlyEnd, TrainConfig, TrainError, TrainRun, TrainedModel, TrainingRow, Validation,
+    train_full,
 };
 use safetensors::SafeTensors;
 use support::{
@@ -262,7 +263,7 @@ fn full_mode_has_a_gradient_for_every_tensor_but_the_encoder_positions_and_leave
         let values: Vec<f32> = nll.tokens.try_into_vec_as().unwrap();
         values.iter().map(|value| f64::from(*value)).sum::<f64>() / values.len() as f64
     };
-    let step = full_gradients(&lalm, &batches, &sft_loss).unwrap();
+    let step = full_gradients(&TrainedModel::whole(lalm.clone()), &batches, &sft_loss).unwrap();
     assert!((step.loss - frozen_loss).abs() < 1e-5);
     let mut missing = Vec::new();
     lalm.for_each_tensor(&mut |name, slot| {
@@ -358,7 +359,7 @@ fn a_run_is_not_started_over_and_not_resumed_with_other_inputs() {
     let changed =
         setup.with(true, None, |run| train_lora(&lalm, &lora(), &rows[..3], Validation::none(), &other, run));
     let message = changed.unwrap_err().to_string();
-    assert!(message.contains("train.learning_rate: then 0.005, now 0.0001"), "{message}");
+    assert!(message.contains("`train.learning_rate` was 0.005 and is 0.0001 now"), "{message}");
     assert!(message.contains("rows: then"), "{message}");
     assert_eq!(before, tree(&setup.run.root));
 }
@@ -405,7 +406,9 @@ fn full_training_learns_and_a_run_told_to_stop_resumes_to_the_same_bytes() {
             stop.store(step == stop_at, Ordering::Relaxed);
             Ok(BTreeMap::from([("num_params".to_owned(), lalm.num_params() as f64)]))
         };
-        let run = |run: TrainRun<'_>| train_full(lalm.clone(), &next, Some(&mut evaluate), &config, run);
+        let run = |run: TrainRun<'_>| {
+            train_full(TrainedModel::whole(lalm.clone()), &next, Some(&mut evaluate), &config, run)
+        };
         setup.with(resume, Some(&stop), run).unwrap().1
     };
     let whole = Setup::new();
@@ -434,7 +437,9 @@ fn full_training_skips_a_bad_batch_and_stops_after_too_many() {
     let run_with = |bad_steps: &[u64]| {
         let setup = Setup::new();
         let next = |step: u64| Ok(if bad_steps.contains(&step) { bad.clone() } else { rows.clone() });
-        let result = setup.with(false, None, |run| train_full(lalm.clone(), &next, None, &config, run));
+        let result = setup.with(false, None, |run| {
+            train_full(TrainedModel::whole(lalm.clone()), &next, None, &config, run)
+        });
         let warnings = setup.warnings.lock().unwrap().len();
         (result.map(|(_, report)| report), warnings)
     };
@@ -451,8 +456,9 @@ fn an_error_of_the_row_source_ends_full_training_with_the_step() {
     let lalm = lalm();
     let rows = examples(&lalm, 2);
     let next = |step: u64| if step < 1 { Ok(rows.clone()) } else { Err("no more clips".into()) };
-    let error =
-        setup.with(false, None, |run| train_full(lalm.clone(), &next, None, &config, run)).unwrap_err();
+    let error = setup
+        .with(false, None, |run| train_full(TrainedModel::whole(lalm.clone()), &next, None, &config, run))
+        .unwrap_err();
     assert!(matches!(error, TrainError::Batch { step: 1, .. }), "{error}");
 }
 

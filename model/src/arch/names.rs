@@ -73,6 +73,20 @@ pub enum Role {
 }
 
 impl Role {
+    /// Every role, in the order in which audio passes through them.
+    pub const ALL: [Self; 4] = [Self::Encoder, Self::Projector, Self::Decoder, Self::Head];
+
+    /// How recipes name it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Encoder => "encoder",
+            Self::Projector => "projector",
+            Self::Decoder => "decoder",
+            Self::Head => "head",
+        }
+    }
+
     /// The role of a tensor or module by its canonical name; `None` if no model has one of that name.
     #[must_use]
     pub fn of(canonical: &str) -> Option<Self> {

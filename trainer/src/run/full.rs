@@ -1,4 +1,4 @@
-//! Full-parameter training: how a base model is made from scratch.
+//! Full-parameter training: how a base model is made from scratch, or some of its parts from given ones.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::error::TrainError;
 use crate::method::sft::{sft_loss, sft_metrics};
 use crate::run::report::TrainReport;
 use crate::run::session::Session;
-use crate::step::{StepSize, full_gradients, update};
+use crate::step::{StepSize, TrainedModel, full_gradients, update};
 use crate::train_run::TrainRun;
 
 /// Steps that may be skipped in a run because a loss or gradient was not finite. One bad batch of an endless stream
@@ -29,7 +29,7 @@ pub type NextBatch<'a> =
 pub type Evaluate<'a> =
     dyn FnMut(u64, &Lalm) -> Result<BTreeMap<String, f64>, Box<dyn std::error::Error + Send + Sync>> + 'a;
 
-/// Trains every tensor of the model, except the fixed positions of the encoder, for `max_steps` steps.
+/// Trains every tensor of the model's trained parts, except the fixed positions of the encoder, for `max_steps` steps.
 ///
 /// The rows of a step are run in micro-batches of `batch_size`; `gradient_accumulation_steps`, `epochs` and `shuffle` are not used:
 /// the stream decides. They are made ahead on another thread, since rendering audio takes about as long as a small
@@ -40,14 +40,14 @@ pub type Evaluate<'a> =
 /// As [`crate::train_adapters`]; a loss or gradient that is not finite skips the update, and ends the run with
 /// [`TrainError::NonFinite`] once that has happened more than [`MAX_SKIPPED_STEPS`] times.
 pub fn train_full(
-    lalm: Lalm,
+    mut model: TrainedModel,
     next_batch: &NextBatch<'_>,
     evaluate: Option<&mut Evaluate<'_>>,
     config: &TrainConfig,
     run: TrainRun<'_>,
 ) -> Result<(Lalm, TrainReport), TrainError> {
     config.validate()?;
-    if let Some(quantisation) = lalm.quantisation() {
+    if let Some(quantisation) = model.lalm.quantisation() {
         let what =
             format!("{} is for adapters alone: quantised weights are not trained", quantisation.name());
         return Err(TrainError::Config { problems: vec![Problem::of_key("model", "dtype", what)] });
@@ -56,22 +56,25 @@ pub fn train_full(
         let what = "and `target_refusal_rate` are for adapters alone";
         return Err(TrainError::Config { problems: vec![Problem::of_key("train", "metric_for_best", what)] });
     }
+    if let Some(part) = model.missing_part() {
+        let what = format!("names the {}, of which this model has no tensors of its own", part.name());
+        return Err(TrainError::Config { problems: vec![Problem::of_key("model", "trainable", what)] });
+    }
     let total_steps = config.max_steps.ok_or(TrainError::NoMaxSteps)?;
     let (mut session, found) = Session::open(config, run, None, total_steps, false, Identity::default())?;
-    let mut lalm = lalm;
     if let Some(found) = found {
-        let device = lalm.device.clone();
-        lalm = Lalm::load(&found.path, &device)?;
-        session.restore(&found, &mut lalm, &device)?;
+        let device = model.lalm.device.clone();
+        model.lalm = Lalm::load(&found.path, &device)?;
+        session.restore(&found, &mut model, &device)?;
     }
     let steps = session.state.step..total_steps;
     let make = |step| next_batch(step).map_err(|source| TrainError::Batch { step, source });
-    prefetch(steps.map(make), |batches| train_loop(&mut lalm, batches, evaluate, &mut session))?;
-    Ok((lalm, session.report()))
+    prefetch(steps.map(make), |batches| train_loop(&mut model, batches, evaluate, &mut session))?;
+    Ok((model.lalm, session.report()))
 }
 
 fn train_loop(
-    lalm: &mut Lalm,
+    model: &mut TrainedModel,
     batches: &mut dyn Iterator<Item = Result<Vec<TrainingRow>, TrainError>>,
     mut evaluate: Option<&mut Evaluate<'_>>,
     session: &mut Session<'_>,
@@ -82,12 +85,12 @@ fn train_loop(
         let gone = || TrainError::Batch { step, source: "the thread that makes the rows ended".into() };
         let rows = batches.next().ok_or_else(gone)??;
         let samples = rows.len();
-        let micro_batches = micro_batches(lalm, &rows, session.config.batch_size)?;
+        let micro_batches = micro_batches(&model.lalm, &rows, session.config.batch_size)?;
         let size =
             StepSize { learning_rate: session.learning_rate(), max_grad_norm: session.config.max_grad_norm };
-        let gradients = full_gradients(lalm, &micro_batches, &sft_loss)?;
+        let gradients = full_gradients(model, &micro_batches, &sft_loss)?;
         let metrics = sft_metrics(&gradients.sums, Totals::of_batches(&micro_batches));
-        let outcome = update(lalm, gradients, metrics, &micro_batches, &mut session.optimizer, size)?;
+        let outcome = update(model, gradients, metrics, &micro_batches, &mut session.optimizer, size)?;
         session.finish_step(&outcome, samples)?;
         if let Some(bad) = outcome.not_finite {
             if session.state.skipped_steps > MAX_SKIPPED_STEPS {
@@ -101,11 +104,11 @@ fn train_loop(
             ));
         }
         if let Some(evaluate) = evaluate.as_deref_mut().filter(|_| session.wants_eval()) {
-            let values =
-                evaluate(session.state.step, lalm).map_err(|source| TrainError::Batch { step, source })?;
+            let values = evaluate(session.state.step, &model.lalm)
+                .map_err(|source| TrainError::Batch { step, source })?;
             session.log_eval(&values)?;
         }
-        ended = session.save_if_due(&mut |dir| Ok(lalm.save(dir, idk_model::SaveDtype::F32)?))?;
+        ended = session.save_if_due(&mut |dir| Ok(model.lalm.save(dir, idk_model::SaveDtype::F32)?))?;
     }
     Ok(())
 }

@@ -7,6 +7,7 @@ use crate::data::{Totals, TrainingBatch};
 use crate::error::TrainError;
 use crate::step::answer_nll::{AnswerNll, answer_nll};
 use crate::step::parameters::{Gradients, Parameters, make_trainable};
+use crate::step::trained_model::TrainedModel;
 
 /// What is measured besides the loss; micro-batches are added up number by number.
 pub type Sums = Vec<f64>;
@@ -50,17 +51,17 @@ pub fn adapter_gradients(
     })
 }
 
-/// Loss and gradients of all trained tensors of the model over the micro-batches of one step.
+/// Loss and gradients of the trained parts of the model over the micro-batches of one step.
 ///
 /// # Errors
 /// Those of [`answer_nll`] and of the loss.
 pub fn full_gradients(
-    lalm: &Lalm,
+    model: &TrainedModel,
     batches: &[TrainingBatch],
     loss: &Loss<'_>,
 ) -> Result<StepGradients, TrainError> {
-    sum_over_batches(lalm, batches, &lalm.device, loss, &|leaves, _, batch| {
-        answer_nll(leaves, &ForwardContext::default(), batch)
+    sum_over_batches(model, batches, &model.lalm.device, loss, &|leaves, _, batch| {
+        answer_nll(&leaves.lalm, &ForwardContext::default(), batch)
     })
 }
 
@@ -124,8 +125,12 @@ fn run_share<P: Parameters + Clone>(
     make_trainable(&mut leaves);
     let (share, sums) = loss(&leaves)?;
     let loss: f32 = share.clone().inner().try_into_scalar().map_err(TrainError::device("the loss"))?;
-    let gradients =
-        if loss.is_finite() { Gradients::of(&mut leaves, share.backward()) } else { Gradients::default() };
+    // Nothing is tracked where all that the loss depends on is frozen: an audio part alone, and no clip.
+    let gradients = if loss.is_finite() && share.is_autodiff() {
+        Gradients::of(&mut leaves, share.backward())
+    } else {
+        Gradients::default()
+    };
     Ok((f64::from(loss), sums, gradients))
 }
 

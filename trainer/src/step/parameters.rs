@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use burn::tensor::{Device, Gradients as Tape, Tensor};
-use idk_model::{Adapters, ENCODER_POSITIONS, Lalm, TensorMut};
+use idk_model::{Adapters, TensorMut};
 
 use crate::error::TrainError;
 
@@ -16,17 +16,6 @@ pub trait Parameters {
 impl Parameters for Adapters {
     fn for_each_tensor(&mut self, visit: &mut dyn FnMut(&str, TensorMut<'_>)) {
         Self::for_each_tensor(self, &mut |name, tensor| visit(name, TensorMut::R2(tensor)));
-    }
-}
-
-impl Parameters for Lalm {
-    fn for_each_tensor(&mut self, visit: &mut dyn FnMut(&str, TensorMut<'_>)) {
-        Self::for_each_tensor(self, &mut |name, slot| {
-            // Fixed sinusoids.
-            if name != ENCODER_POSITIONS {
-                visit(name, slot);
-            }
-        });
     }
 }
 
