@@ -113,7 +113,7 @@ impl AdapterTraining<'_> {
                 let Some(batches) = batches.next() else { break };
                 let batches = batches?;
                 let samples = batches.iter().map(TrainingBatch::len).sum();
-                let outcome = self.step(&mut adapters, &mut session, batches)?;
+                let outcome = self.step(&mut adapters, &mut session, &batches)?;
                 if let Some(bad) = outcome.not_finite {
                     session.save_before_failure(&mut |dir| Ok(adapters.save(dir, run.base_name)?))?;
                     return Err(TrainError::NonFinite {
@@ -145,7 +145,7 @@ impl AdapterTraining<'_> {
         &self,
         adapters: &mut Adapters,
         session: &mut Session<'_>,
-        batches: Vec<TrainingBatch>,
+        batches: &[TrainingBatch],
     ) -> Result<StepOutcome, TrainError> {
         let step = session.state.step;
         let batches = self.prepared(batches, adapters, step)?;
@@ -174,7 +174,7 @@ impl AdapterTraining<'_> {
     /// The batches with what the method needs besides their rows.
     fn prepared(
         &self,
-        batches: Vec<TrainingBatch>,
+        batches: &[TrainingBatch],
         adapters: &Adapters,
         step: u64,
     ) -> Result<Vec<TrainingBatch>, TrainError> {
@@ -183,7 +183,7 @@ impl AdapterTraining<'_> {
             self.method.prepare(&mut batch, adapters, step)?;
             Ok(batch)
         };
-        map_in_order(&batches, &self.lalm.device, prepare).into_iter().collect()
+        map_in_order(batches, &self.lalm.device, prepare).into_iter().collect()
     }
 
     fn rows_at_once(&self, session: &Session<'_>) -> usize {
@@ -224,7 +224,7 @@ impl AdapterTraining<'_> {
                 if wave.is_empty() {
                     return Ok(());
                 }
-                let wave = self.prepared(wave, adapters, step)?;
+                let wave = self.prepared(&wave, adapters, step)?;
                 let (share, measured) =
                     evaluate(self.lalm, &context, &wave, totals, &|nll, batch, totals| {
                         self.method.loss(nll, batch, totals)
