@@ -184,10 +184,6 @@ fn more_padding_changes_neither_log_probabilities_nor_gradient() {
         ids.splice(0..0, vec![lalm.tokenizer.pad_id(); extra]);
         mask.splice(0..0, vec![false; extra]);
     }
-    let seq = plain.tokens.seq();
-    for position in &mut padded.positions {
-        *position += (*position / seq as u32 + 1) * extra as u32;
-    }
     let [plain, padded] = [plain, padded].map(|rows| {
         let mut leaves = adapters.clone();
         make_trainable(&mut leaves);

@@ -1,13 +1,12 @@
 //! What decides a sampled answer. Shards of one identity belong together, others never do.
 
-use idk_common::hash::sha256_of_parts;
 use idk_common::identity::{Difference, Identity, differences, sha256_of};
 use idk_questions::PromptStyle;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{BuildConfig, OptionOrder, Sampler};
 use crate::format::sampled::Provenance;
-use crate::sample::screen::Screened;
+use crate::sample::screened::ScreenedSet;
 
 /// The values of `[build]` that decide what is sampled and how it is cut into shards. K, target, refusal and batch size
 /// are not among them, unless the sampling stops when the label for K is certain.
@@ -91,7 +90,7 @@ pub struct SamplingIdentity {
 
 impl SamplingIdentity {
     pub(crate) fn of(
-        usable: &[Screened<'_>],
+        screened: &ScreenedSet<'_>,
         config: &BuildConfig,
         seed: u64,
         provenance: &Provenance,
@@ -100,8 +99,8 @@ impl SamplingIdentity {
             program: concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION")).to_owned(),
             model_sha256: provenance.model_sha256.clone(),
             questions_sha256: provenance.questions_sha256.clone(),
-            usable_questions: usable.len(),
-            prompts_sha256: prompts_sha256(usable),
+            usable_questions: screened.len(),
+            prompts_sha256: screened.prompts_sha256(),
             seed,
             build: SamplingSettings::of(config),
         }
@@ -128,22 +127,15 @@ impl SamplingIdentity {
     }
 }
 
-fn prompts_sha256(usable: &[Screened<'_>]) -> String {
-    sha256_of_parts(usable.iter().map(|question| {
-        let mut bytes = question.id().as_bytes().to_vec();
-        bytes.push(0);
-        bytes.extend((question.ids.len() as u64).to_le_bytes());
-        bytes.extend(question.ids.iter().flat_map(u32::to_le_bytes));
-        bytes
-    }))
-}
-
 #[cfg(test)]
 mod tests {
+    use idk_questions::PackedQuestions;
+
     use super::*;
 
     fn identity(config: &BuildConfig, seed: u64) -> SamplingIdentity {
-        SamplingIdentity::of(&[], config, seed, &Provenance::default())
+        let none = PackedQuestions::default();
+        SamplingIdentity::of(&ScreenedSet::new(&none, None, Vec::new()), config, seed, &Provenance::default())
     }
 
     #[test]

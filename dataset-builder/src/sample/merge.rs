@@ -74,7 +74,7 @@ fn holders(folders: &[Shards], count: usize) -> Result<Vec<usize>, BuildError> {
 #[cfg(test)]
 mod tests {
     use idk_model::{Answerer, Lalm};
-    use idk_questions::QuestionSet;
+    use idk_questions::{PackedSet, QuestionSet};
 
     use super::*;
     use crate::config::{BuildConfig, Target};
@@ -105,7 +105,7 @@ mod tests {
         let inputs = BuildInputs {
             model: SampledModel::Folder(&answerer),
             server: None,
-            set,
+            set: &PackedSet::from(set),
             config,
             seed,
             provenance: &Provenance::default(),
@@ -206,7 +206,7 @@ mod tests {
         let inputs = BuildInputs {
             model: SampledModel::Folder(&answerer),
             server: None,
-            set: &set,
+            set: &PackedSet::from(&set),
             config: &config,
             seed: 7,
             provenance: &Provenance::default(),
