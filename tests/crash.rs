@@ -166,7 +166,7 @@ fn samples_of_another_model_seed_setting_or_question_file_are_refused_with_each_
     for (changes, named) in [
         (
             vec!["build.n_samples=17", "build.temperature=0.5"],
-            vec!["build.n_samples: then 16, now 17", "build.temperature"],
+            vec!["`build.n_samples` was 16 and is 17 now", "build.temperature"],
         ),
         (vec!["build.top_p=0.5", "build.top_k=3"], vec!["build.top_p", "build.top_k"]),
         (
@@ -178,11 +178,11 @@ fn samples_of_another_model_seed_setting_or_question_file_are_refused_with_each_
             vec!["build.stop_when_decided=true", "build.shard_size=5"],
             vec!["build.stop_when_decided", "build.shard_size"],
         ),
-        (vec!["seed=1"], vec!["seed: then 0, now 1"]),
+        (vec!["seed=1"], vec!["`seed` was 0 and is 1 now"]),
         (vec!["data.limit_per_task=3"], vec!["data.limit_per_task"]),
     ] {
         let said = desk.build(&many(&changes)).failed(65, &named).failed(65, &["another run", "--fresh"]);
-        assert_eq!(said.stderr.matches(": then ").count(), changes.len(), "{}", said.stderr);
+        assert_eq!(said.stderr.matches(" was ").count(), changes.len(), "{}", said.stderr);
         assert_same(&before, &files(&desk.path("run")));
     }
     let mut model = files(&tiny_model());
@@ -190,7 +190,7 @@ fn samples_of_another_model_seed_setting_or_question_file_are_refused_with_each_
     for (name, bytes) in &model {
         desk.write(&format!("model/{name}"), bytes);
     }
-    desk.build(&many(&["model.path=model"])).failed(65, &["model: then "]);
+    desk.build(&many(&["model.path=model"])).failed(65, &["the content of `model` has changed"]);
     assert_same(&before, &files(&desk.path("run")));
     question_set(&desk, "many", 48, |rows| rows[40]["answer"] = "rain".into());
     desk.build(&MANY).failed(65, &["questions_sha256", "--fresh"]);

@@ -164,6 +164,7 @@ impl Diagnose for CommonError {
             Self::NotFound { .. } => {
                 "check the path; a relative path starts at the folder where the program was started"
             }
+            Self::NotAFile { path } if path.is_dir() => "it is a folder: name a file in it",
             Self::NotAFile { .. } => "name a regular file, or move what is in the way",
             Self::Io { source, .. } => match source.kind() {
                 io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
@@ -171,6 +172,9 @@ impl Diagnose for CommonError {
                 }
                 io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
                     "check the permissions of the file and of its folder"
+                }
+                io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => {
+                    "a file is where a folder is needed: name another folder, or move the file away"
                 }
                 io::ErrorKind::FileTooLarge => {
                     "files may not grow that large here: look at `ulimit -f`, then run the same command again"

@@ -113,8 +113,18 @@ impl Difference {
 
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: then {}, now {}", self.key, self.then_text(), self.now_text())
+        let (key, then, now) = (&self.key, self.then_text(), self.now_text());
+        match [&then, &now].into_iter().all(|text| is_sha256(text)) {
+            true => write!(f, "the content of `{key}` has changed: its sha256 was {then} and is {now} now"),
+            false => write!(f, "`{key}` was {then} and is {now} now"),
+        }
     }
+}
+
+/// Also as JSON text, in which checkpoints keep their values.
+fn is_sha256(text: &str) -> bool {
+    let digits = text.trim_matches('"');
+    digits.len() == 64 && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 fn shown(value: &Value) -> String {
@@ -179,10 +189,10 @@ mod tests {
         );
         let found: Vec<String> = differences(&then, &now).iter().map(ToString::to_string).collect();
         let expected = [
-            "build.k: then 2, now 3",
-            "build.new: then not set, now x",
-            "build.old: then 1, now not set",
-            "build.stop: then false, now {\"k\":3}",
+            "`build.k` was 2 and is 3 now",
+            "`build.new` was not set and is x now",
+            "`build.old` was 1 and is not set now",
+            "`build.stop` was false and is {\"k\":3} now",
         ];
         assert_eq!(found, expected);
         assert_eq!(differences(&now, &now), []);
@@ -190,6 +200,25 @@ mod tests {
             differences(&then, &now)[0],
             Difference { key: "build.k".to_owned(), then: json!(2), now: json!(3) }
         );
+    }
+
+    #[test]
+    fn two_hashes_are_shown_as_a_content_that_has_changed() {
+        let [then, now] = ["a", "b"].map(sha256_hex_of);
+        let difference = |then: &str, now: &str| Difference {
+            key: "model".to_owned(),
+            then: then.into(),
+            now: now.into(),
+        };
+        let expected = format!("the content of `model` has changed: its sha256 was {then} and is {now} now");
+        assert_eq!(difference(&then, &now).to_string(), expected);
+        let quoted = difference(&format!("{then:?}"), &format!("{now:?}")).to_string();
+        assert!(quoted.starts_with("the content of `model` has changed"), "{quoted}");
+        assert_eq!(difference("cafe", "beef").to_string(), "`model` was cafe and is beef now");
+    }
+
+    fn sha256_hex_of(text: &str) -> String {
+        sha256_hex(text.as_bytes())
     }
 
     #[test]

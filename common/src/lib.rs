@@ -14,6 +14,7 @@
 //! - [`run_dir`]: the layout of a run folder
 //! - [`seed`]: random numbers as a pure function of (seed, stream, parts)
 //! - [`limits`]: the sizes above which input is rejected
+//! - [`plain_types()`]: the messages of serde without the names of Rust types
 //! - [`text`]: text from data files, made safe for a terminal
 //! - [`prefetch()`]: the next items are made on another thread
 //! - [`progress`]: progress of a long job; displaying it is up to the program
@@ -35,7 +36,7 @@ pub mod text;
 
 pub use diagnose::{Diagnose, ExitKind};
 pub use error::CommonError;
-pub use files::{faults, fs, hash, json, lfs, lines, lock, manifest, owned, paths, rows};
+pub use files::{faults, fs, hash, json, lfs, lines, lock, manifest, owned, paths, plain_types, rows};
 pub use identity::{Difference, Identity};
 pub use prefetch::{ITEMS_AHEAD, prefetch};
 pub use problem::{Problem, Problems};

@@ -82,7 +82,7 @@ pub enum BuildError {
     },
 
     /// The folder holds samples that were drawn with something else.
-    #[error("`{}` holds samples of another build; what differs:{}", dir.display(), lines(differences))]
+    #[error("`{}` holds samples of another build:{}", dir.display(), lines(differences))]
     OtherSampling {
         /// The folder of the shards.
         dir: PathBuf,

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use idk_common::fs;
 use idk_model::{Answerer, FeatureLimits, FeatureStore, Lalm, device};
-use idk_questions::{Question, QuestionSet};
+use idk_questions::{PackedSet, Question, QuestionSet};
 
 use crate::build::build;
 use crate::config::BuildConfig;
@@ -71,7 +71,7 @@ pub(crate) fn run(
     let inputs = BuildInputs {
         model: SampledModel::Folder(&answerer),
         server: None,
-        set,
+        set: &PackedSet::from(set),
         config,
         seed: 7,
         provenance: &Provenance::default(),

@@ -1,7 +1,7 @@
 //! The one error type of this crate: what is wrong, where, and what to do about it.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use idk_common::diagnose::{Diagnose, ExitKind};
 use idk_common::problem::joined;
@@ -126,12 +126,31 @@ pub enum EvalError {
         reasons: BTreeMap<String, (usize, String)>,
     },
 
+    /// The caller asked to stop. The answers so far are stored.
+    #[error("the evaluation was stopped with {stored} of {total} answers of `{method}` stored")]
+    Stopped {
+        /// Who was answering.
+        method: String,
+        /// Its answers that are stored.
+        stored: usize,
+        /// All of its answers.
+        total: usize,
+    },
+
     /// Two lists of answers are not about the same questions in the same order; a bug of the caller.
     #[error("the answers of `{method}` are not those to the prepared questions")]
     Misaligned {
         /// The method.
         method: String,
     },
+}
+
+impl EvalError {
+    /// The error for a folder without results, or for one that does not exist.
+    pub(crate) fn no_results(folder: &Path) -> Self {
+        let path = folder.to_owned();
+        if folder.exists() { Self::NoResults { folder: path } } else { CommonError::NotFound { path }.into() }
+    }
 }
 
 impl Diagnose for EvalError {
@@ -143,6 +162,7 @@ impl Diagnose for EvalError {
             Self::Questions(error) | Self::Answers { source: error, .. } => error.exit_kind(),
             Self::Config { .. } | Self::Template { .. } | Self::Lacks { .. } => ExitKind::Usage,
             Self::NoResults { .. } => ExitKind::MissingInput,
+            Self::Stopped { .. } => ExitKind::Interrupted,
             Self::AnswerRow { .. } | Self::Grid { .. } | Self::EarlierResults { .. } => ExitKind::BadData,
             Self::NoQuestions { .. } | Self::TooManyRejected { .. } | Self::Misaligned { .. } => {
                 ExitKind::BadData
@@ -172,6 +192,7 @@ impl Diagnose for EvalError {
                 "look at the question file, and at `tasks` and `limit_per_task` in [data]"
             }
             Self::TooManyRejected { .. } => "correct them, or raise `max_rejected_share` in [eval]",
+            Self::Stopped { .. } => "run the same command again to resume",
             Self::Misaligned { .. } => "this is a bug of the evaluator, please report it",
         };
         Some(hint.to_owned())

@@ -24,6 +24,15 @@ pub enum ModelError {
         path: PathBuf,
     },
 
+    /// A folder that holds no model at all.
+    #[error("`{}` is no model folder: {what}", path.display())]
+    NoModel {
+        /// The folder as it was named.
+        path: PathBuf,
+        /// What it is instead.
+        what: &'static str,
+    },
+
     /// The folder has neither `model.safetensors` nor `model.safetensors.index.json`.
     #[error("{}: no weights: neither model.safetensors nor model.safetensors.index.json is there", path.display())]
     NoWeights {
@@ -236,7 +245,8 @@ impl Diagnose for ModelError {
         match self {
             Self::Common(error) => error.exit_kind(),
             Self::Audio(error) => error.exit_kind(),
-            Self::NoWeights { .. }
+            Self::NoModel { .. }
+            | Self::NoWeights { .. }
             | Self::NoAdapter { .. }
             | Self::DeviceMissing { .. }
             | Self::DeviceCheck { .. } => ExitKind::MissingInput,
@@ -266,6 +276,11 @@ impl Diagnose for ModelError {
             Self::Audio(error) => return error.hint(),
             Self::NoAdapter { hint, .. } => hint,
             Self::RecordingChanged { .. } => "restore the recording, then rerun the same command to resume",
+            Self::NoModel { .. } => {
+                "give the folder of a model as Hugging Face has it: config.json, preprocessor_config.json, tokenizer.json, \
+                 tokenizer_config.json and model.safetensors or its shards (docs/tutorial/own-model.md; the families are in \
+                 docs/guide/models.md)"
+            }
             Self::NoWeights { .. } => "give a Hugging Face folder of a model",
             Self::Weights { .. } => "the file may be cut short: copy or download it again",
             Self::MissingTensor { .. } | Self::UnusedTensor { .. } | Self::TensorShape { .. } => {

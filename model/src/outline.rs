@@ -34,7 +34,11 @@ impl ModelInfo {
     /// Everything that is wrong, one error for each part of the folder.
     pub fn read(dir: &Path) -> Result<Self, Vec<ModelError>> {
         let mut problems = Vec::new();
-        let config = keep(LalmConfig::from_dir(dir), &mut problems);
+        let config = match LalmConfig::from_dir(dir) {
+            // That the other files are missing too is no news.
+            Err(error @ ModelError::NoModel { .. }) => return Err(vec![error]),
+            config => keep(config, &mut problems),
+        };
         let tokenizer =
             config.as_ref().and_then(|config| keep(LalmTokenizer::from_dir(dir, config), &mut problems));
         if let Some(tokenizer) = &tokenizer {
@@ -122,5 +126,21 @@ mod tests {
         for (text, part) in said.iter().zip(["tokenizer.json", "preprocessor_config.json", "no weights"]) {
             assert!(text.contains(part), "`{part}` is not in {text}");
         }
+    }
+
+    #[test]
+    fn a_folder_that_is_no_model_is_one_problem_that_says_what_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let said = |path: &Path| {
+            let problems = ModelInfo::read(path).unwrap_err();
+            assert_eq!(problems.len(), 1, "{problems:?}");
+            let loading = Lalm::load(path, &device("cpu").unwrap()).unwrap_err();
+            assert_eq!(loading.to_string(), problems[0].to_string());
+            problems[0].to_string()
+        };
+        assert!(said(dir.path()).ends_with("is no model folder: it has no config.json"));
+        assert!(said(&dir.path().join("none")).ends_with("it does not exist"));
+        assert!(said(&fixture().join("lora_adapter")).ends_with("it holds an adapter"));
+        assert!(said(&fixture().join("config.json")).ends_with("it is a file"));
     }
 }

@@ -84,7 +84,10 @@ pub fn clusters(questions: &[Question]) -> Clusters {
 /// The name of the cluster of a question.
 #[must_use]
 pub fn cluster(question: &Question) -> String {
-    question.audio.iter().map(|clip| clip.to_string_lossy()).collect::<Vec<_>>().join("\n")
+    match question.audio.as_slice() {
+        [clip] => clip.to_string_lossy().into_owned(),
+        clips => clips.iter().map(|clip| clip.to_string_lossy()).collect::<Vec<_>>().join("\n"),
+    }
 }
 
 fn index<'a>(

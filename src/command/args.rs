@@ -1,6 +1,7 @@
 //! Options that the programs share.
 
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -48,7 +49,7 @@ impl Overrides {
 /// Options of what reads a recipe.
 #[derive(Args, Clone, Debug, Default)]
 pub(super) struct RecipeArgs {
-    /// Recipe, a TOML file
+    /// Recipe, a TOML file, or the folder of a run
     pub(super) recipe: Option<PathBuf>,
     #[command(flatten)]
     pub(super) overrides: Overrides,
@@ -71,12 +72,10 @@ impl RecipeArgs {
     /// # Errors
     /// Every mistake of the recipe at once.
     pub(super) fn load_or_default(&self) -> Result<Recipe, Failure> {
-        let overrides = self.overrides.assignments();
-        Ok(match &self.recipe {
-            // An installed program finds the shipped recipes from any folder.
-            Some(path) => Recipe::load(&find(path, None), &overrides)?,
-            None => Recipe::parse("", Path::new("(defaults)"), &overrides)?,
-        })
+        match &self.recipe {
+            Some(path) => load_recipe_or_run(path, &self.overrides),
+            None => Ok(Recipe::parse("", Path::new("(defaults)"), &self.overrides.assignments())?),
+        }
     }
 
     /// What of it was given, in words.
@@ -108,16 +107,49 @@ impl RunArgs {
 /// Reads the recipe at `path`, or that of the run whose folder it is, with overrides.
 ///
 /// # Errors
-/// Every mistake of the recipe at once.
+/// Every mistake of the recipe at once; [`RunError::NotARun`].
 pub(super) fn load_recipe_or_run(path: &Path, overrides: &Overrides) -> Result<Recipe, Failure> {
+    const FOLDER: &str = "output.dir";
     let overrides = overrides.assignments();
     if !path.is_dir() {
+        // An installed program finds the shipped recipes from any folder.
         return Ok(Recipe::load(&find(path, None), &overrides)?);
     }
-    let mut recipe = Recipe::load(&RunDir::new(path).recipe(), &overrides)?;
-    // It may have been moved.
-    path.clone_into(&mut recipe.output.dir);
+    let run = RunDir::new(path);
+    if !run.recipe().is_file() {
+        return Err(RunError::NotARun { dir: path.to_owned(), run: a_run_near(path) }.into());
+    }
+    let mut recipe = Recipe::load(&run.recipe(), &overrides)?;
+    let is_elsewhere =
+        overrides.iter().any(|text| text.split('=').next().is_some_and(|key| key.trim() == FOLDER));
+    if !is_elsewhere {
+        // It may have been moved.
+        path.clone_into(&mut recipe.output.dir);
+    }
     Ok(recipe)
+}
+
+/// The run that `dir` is a part of, else the first among the folders in it.
+fn a_run_near(dir: &Path) -> Option<PathBuf> {
+    let is_run = |folder: &&Path| !folder.as_os_str().is_empty() && RunDir::new(*folder).recipe().is_file();
+    if let Some(run) = dir.parent().filter(is_run) {
+        return Some(run.to_owned());
+    }
+    let entries = std::fs::read_dir(dir).ok()?;
+    let mut folders: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    folders.sort();
+    folders.into_iter().find(|folder| is_run(&folder.as_path()))
+}
+
+/// Reads a whole number, 0 or above, of an option.
+pub(super) fn whole_number<T: FromStr>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|_| "give a whole number, 0 or above".to_owned())
+}
+
+/// Reads a number of an option.
+pub(super) fn number(text: &str) -> Result<f64, String> {
+    let finite = text.parse().ok().filter(|number: &f64| number.is_finite());
+    finite.ok_or_else(|| "give a number".to_owned())
 }
 
 /// Reads one of several values by its name.

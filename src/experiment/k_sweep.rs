@@ -4,17 +4,17 @@ use std::path::{Path, PathBuf};
 
 use idk_common::RunDir;
 use idk_dataset_builder::{BuildConfig, relabel_to};
-use idk_evaluator::{AccuracyFloor, Grid, GridKind, GridSet, Pick, SweepStep, Sweeper, pick};
+use idk_evaluator::{AccuracyFloor, Grid, GridKind, GridSet, Pick, SweepStep, pick};
 
 use super::cells::{Experiment, TrainedCell};
 use super::publish;
-use super::sweep::{bare_subject, prepare_set};
+use super::sweep::{prepare_set, sweeping};
 use crate::recipe::{Recipe, SweepConfig};
 use crate::run::questions::val_source;
 use crate::run::{BaseModel, Options, Run};
 use crate::stage::dataset;
 use crate::stage::evaluate::load_adapters;
-use crate::terminal::{Failure, progress, say};
+use crate::terminal::{Failure, say};
 
 /// Trains and evaluates an adapter for every K, and writes and prints `sweep/k.json` and `sweep/k-test.json`.
 ///
@@ -85,12 +85,7 @@ fn on_val(recipe: &Recipe, experiment: &Experiment<'_>, ks: &[usize]) -> Result<
     let steps: Vec<SweepStep> = ks.iter().zip(adapters).map(step).collect();
     let (data, set) = val_source(recipe)?;
     let val = prepare_set(&model, recipe, &data, set, &experiment.dir.questions())?;
-    let sweeper = Sweeper {
-        subject: &bare_subject(&model),
-        config: &recipe.eval,
-        seed: recipe.data.seed,
-        eval_dir: &experiment.dir.eval(),
-        progress,
-    };
-    Ok(sweeper.adapters(GridKind::K, &steps, GridSet::Val, &val)?)
+    sweeping(&model, recipe, &experiment.dir.eval(), |sweeper| {
+        sweeper.adapters(GridKind::K, &steps, GridSet::Val, &val)
+    })
 }

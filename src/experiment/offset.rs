@@ -1,6 +1,8 @@
 //! The refusal offset of a run's adapter: what each would refuse, and which to take, by val alone.
 
-use idk_evaluator::{AccuracyFloor, Grid, GridSet, HeldBack, Pick, Picked, Prepared, grid_table, pick};
+use idk_evaluator::{
+    AccuracyFloor, EvalError, Grid, GridSet, HeldBack, Pick, Picked, Prepared, grid_table, pick,
+};
 
 use super::sweep::SweptRun;
 use crate::recipe::Recipe;
@@ -37,7 +39,7 @@ pub(crate) fn pick_refusal_offset(recipe: &Recipe, request: OffsetRequest) -> Re
         let wanted = request.refuse.map(|rate| wanted(&held_back, rate)).transpose()?;
         let mut offsets = held_back.offsets()?;
         offsets.extend(wanted.iter().map(|picked| picked.value));
-        Ok(sweeper.at_offsets(&held_back, GridSet::Val, &offsets, wanted)?)
+        sweeper.at_offsets(&held_back, GridSet::Val, &offsets, wanted)
     })?;
     let choice = match &grid.picked {
         Some(picked) => Pick::Best(picked.clone()),
@@ -52,7 +54,7 @@ pub(crate) fn pick_refusal_offset(recipe: &Recipe, request: OffsetRequest) -> Re
     Ok(print_result(request.json, &grid, || advice(&grid, &choice))?)
 }
 
-fn wanted(held_back: &HeldBack<'_>, rate: f64) -> Result<Picked, Failure> {
+fn wanted(held_back: &HeldBack<'_>, rate: f64) -> Result<Picked, EvalError> {
     let why =
         format!("refuses {:.1} % of the questions of val that have options, as was wanted", 100.0 * rate);
     Ok(Picked { value: held_back.offset_at(rate)?, why })

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use idk_common::RunDir;
 use idk_evaluator::{
-    AccuracyFloor, EvalConfig, Grid, GridKind, GridScore, GridSet, Method, NamedAdapter, Pick, Picked,
-    Prepared, Subject, Sweeper, adapter_scale_steps, grid_table, pick, prepare,
+    AccuracyFloor, EvalConfig, EvalError, Grid, GridKind, GridScore, GridSet, Method, NamedAdapter, Pick,
+    Picked, Prepared, Subject, Sweeper, adapter_scale_steps, grid_table, pick, prepare,
 };
 use idk_model::{Adapters, check_adapter_files};
 use idk_questions::metrics::{show_rgi, show_with};
@@ -16,6 +16,7 @@ use crate::recipe::{DataSection, Recipe, SweepConfig};
 use crate::run::questions::{self, Set, val_source};
 use crate::run::same_run::check_model_of_run;
 use crate::run::{BaseModel, Run, RunError, claim_run};
+use crate::stage::answering::answering;
 use crate::stage::evaluate::load_adapters;
 use crate::terminal::{Failure, print_result, progress, say};
 
@@ -163,16 +164,10 @@ impl<'a> SweptRun<'a> {
 
     pub(super) fn with_sweeper<T>(
         &self,
-        job: impl FnOnce(&Sweeper<'_>) -> Result<T, Failure>,
+        job: impl FnOnce(&Sweeper<'_>) -> Result<T, EvalError>,
     ) -> Result<T, Failure> {
         let recipe = self.run.recipe;
-        job(&Sweeper {
-            subject: &bare_subject(self.run.model.folder()?),
-            config: &recipe.eval,
-            seed: recipe.data.seed,
-            eval_dir: &self.run.dir.eval(),
-            progress,
-        })
+        sweeping(self.run.model.folder()?, recipe, &self.run.dir.eval(), job)
     }
 
     fn adapter_scales(
@@ -182,23 +177,21 @@ impl<'a> SweptRun<'a> {
         prepared: &Prepared,
     ) -> Result<Grid, Failure> {
         let steps = adapter_scale_steps(&self.adapter, &config.adapter_scale);
-        self.with_sweeper(|sweeper| Ok(sweeper.adapters(GridKind::AdapterScale, &steps, set, prepared)?))
+        self.with_sweeper(|sweeper| sweeper.adapters(GridKind::AdapterScale, &steps, set, prepared))
     }
 
     /// The thresholds come from val and are the same on the test set.
     fn thresholds(&self, val: &Prepared, test: Option<&Prepared>, json: bool) -> Result<(), Failure> {
-        self.with_sweeper(|sweeper| {
-            let Some(thresholds) = sweeper.thresholds(val)? else {
-                say("no threshold sweep: the questions have no options");
-                return Ok(());
-            };
-            for (set, prepared) in [(GridSet::Val, Some(val)), (GridSet::Test, test)] {
-                if let Some(prepared) = prepared {
-                    self.publish(&sweeper.below(&thresholds, set, prepared)?, json)?;
-                }
-            }
-            Ok(())
-        })
+        let grids = self.with_sweeper(|sweeper| {
+            let Some(thresholds) = sweeper.thresholds(val)? else { return Ok(Vec::new()) };
+            let sets = [(GridSet::Val, Some(val)), (GridSet::Test, test)].into_iter();
+            let sets = sets.filter_map(|(set, prepared)| Some((set, prepared?)));
+            sets.map(|(set, prepared)| sweeper.below(&thresholds, set, prepared)).collect()
+        })?;
+        if grids.is_empty() {
+            say("no threshold sweep: the questions have no options");
+        }
+        grids.iter().try_for_each(|grid| self.publish(grid, json))
     }
 
     pub(super) fn adapter(&self) -> &NamedAdapter {
@@ -222,7 +215,7 @@ fn write_adapter(adapters: &Adapters, picked: &Picked, dir: &Path, model: &Path)
 }
 
 /// A subject without adapters, labels and val: all that a sweep needs.
-pub(super) fn bare_subject(model: &BaseModel) -> Subject<'_> {
+fn bare_subject(model: &BaseModel) -> Subject<'_> {
     static NONE: BTreeMap<String, f64> = BTreeMap::new();
     static NO_NAMES: BTreeMap<String, String> = BTreeMap::new();
     Subject {
@@ -237,7 +230,24 @@ pub(super) fn bare_subject(model: &BaseModel) -> Subject<'_> {
         samples: None,
         probe: None,
         provenance: &NO_NAMES,
+        stop: None,
     }
+}
+
+/// Runs a job with the sweeper of a recipe, whose answers are stored in `eval_dir`; a signal can stop it.
+///
+/// # Errors
+/// As [`answering`].
+pub(super) fn sweeping<T>(
+    model: &BaseModel,
+    recipe: &Recipe,
+    eval_dir: &Path,
+    job: impl FnOnce(&Sweeper<'_>) -> Result<T, EvalError>,
+) -> Result<T, Failure> {
+    answering(eval_dir, |stop| {
+        let subject = &Subject { stop: Some(stop), ..bare_subject(model) };
+        job(&Sweeper { subject, config: &recipe.eval, seed: recipe.data.seed, eval_dir, progress })
+    })
 }
 
 /// Loads a set of questions and its recordings. `limit` of [eval] is for the test set.

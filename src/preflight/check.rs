@@ -18,7 +18,7 @@ use serde::Serialize;
 
 use super::questions::{SetSummary, summary};
 use crate::recipe::Recipe;
-use crate::run::questions::{Set, no_questions};
+use crate::run::questions::{Set, no_questions, too_many_rejected};
 use crate::run::rendered::bank_dir;
 use crate::run::same_run::check_same_run;
 use crate::run::{RunError, inputs, model_sha256};
@@ -175,6 +175,9 @@ impl Checked {
 
     fn questions(&mut self, recipe: &Recipe, look: Look) {
         let data = &recipe.data;
+        if let Err(error) = inputs::check_test(recipe) {
+            self.problem(Set::Test.key(), &error.into());
+        }
         let sets = [Set::Train, Set::Val, Set::Test].into_iter();
         let sets: Vec<Set> = sets.filter(|set| !set.spec(data).is_empty()).collect();
         let from_bank = sets.iter().any(|set| set.spec(data).starts_with("bank:"));
@@ -250,25 +253,16 @@ impl Checked {
 
     fn set(&mut self, recipe: &Recipe, set: Set, found: SetSummary) {
         let reasons = reason::listed(&reason::counts(&found.rejected));
-        let (limit, section) = match set {
-            Set::Train => (recipe.build.max_rejected_share, "build"),
-            _ => (recipe.eval.max_rejected_share, "eval"),
+        let limit = match set {
+            Set::Train => recipe.build.max_rejected_share,
+            Set::Val | Set::Test => recipe.eval.max_rejected_share,
         };
-        let rejected = found.rejected.len();
+        let (path, rejected) = (Path::new(set.spec(&recipe.data)), found.rejected.len());
         if rejected as f64 > limit * found.rows as f64 || (rejected > 0 && found.questions == 0) {
-            let path = set.spec(&recipe.data).into();
-            let failure: Failure = RunError::TooManyRejected { path, rejected, total: found.rows }.into();
-            let first = found
-                .rejected
-                .first()
-                .map_or(String::new(), |row| format!("; the first is {}: {}", row_name(row), row.detail));
-            let problem = Problem::new(set.key(), format!("{failure}: {reasons}{first}"))
-                .with_hint(format!("correct them, or raise `max_rejected_share` in [{section}]"));
-            self.problems.push((problem, failure.exit_kind()));
-            return;
+            let error = too_many_rejected(path, &found.rejected, found.rows, set.section());
+            return self.problem(set.key(), &error.into());
         }
         if found.questions == 0 {
-            let path = Path::new(set.spec(&recipe.data));
             return self.problem(set.key(), &no_questions(&recipe.data, set, path).into());
         }
         let rejected = if reasons.is_empty() { String::new() } else { format!(", rejected: {reasons}") };
@@ -331,11 +325,6 @@ impl Checked {
             Err(failure) => self.problem("output", &failure),
         }
     }
-}
-
-/// Where a row is: its line, or its id where that is not known.
-fn row_name(row: &Rejection) -> String {
-    if row.line > 0 { format!("row {}", row.line) } else { format!("`{}`", terminal_safe(&row.id)) }
 }
 
 /// Whether a run can write its folder, and nobody else does.

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use idk_common::diagnose::{Diagnose, ExitKind};
+use idk_common::paths::find;
 use idk_common::{CommonError, Problem};
 
 use super::KeyLines;
@@ -54,6 +55,22 @@ pub enum RecipeError {
     },
 }
 
+fn is_json(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "json" || extension == "jsonl")
+}
+
+/// The shipped recipe whose name, with or without folder and ending, is nearest to a path that does not exist.
+fn shipped_like(path: &Path) -> Option<String> {
+    const FOLDER: &str = "recipes";
+    let asked = path.with_extension("");
+    let asked = asked.strip_prefix(FOLDER).unwrap_or(&asked).to_str()?;
+    let folder = find(Path::new(FOLDER), None);
+    let recipes = idk_common::paths::regular_files(&folder).ok()?;
+    let names = recipes.keys().filter_map(|name| name.strip_suffix(".toml"));
+    let near = idk_common::text::did_you_mean(asked, names)?;
+    Some(format!("{FOLDER}/{near}.toml"))
+}
+
 fn list_problems(path: &Path, problems: &[RecipeProblem]) -> String {
     let count = problems.len();
     let mut text =
@@ -83,10 +100,15 @@ impl Diagnose for RecipeError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Unreadable { path, .. } if path.join("recipe.toml").is_file() => {
-                Some(format!("to use the recipe of this run, give `{}`", path.join("recipe.toml").display()))
-            }
-            Self::Unreadable { .. } => Some(WHERE_SHIPPED.to_owned()),
+            Self::Unreadable { path, .. } => match shipped_like(path) {
+                Some(recipe) => Some(format!("did you mean `{recipe}`? `idk-train --list` prints every recipe")),
+                None => Some(WHERE_SHIPPED.to_owned()),
+            },
+            Self::Invalid { path, .. } if is_json(path) => Some(
+                "a recipe is a TOML file; a file of questions is named in it, or with `--set data.train=FILE` and \
+                 `--set data.test=FILE`"
+                    .to_owned(),
+            ),
             Self::Invalid { .. } => {
                 Some("nothing was read or written; correct the recipe and run again".to_owned())
             }

@@ -5,6 +5,7 @@
 mod check;
 mod error;
 mod experiments;
+pub(crate) mod key_sections;
 mod read;
 pub(crate) mod renamed;
 mod sections;
@@ -27,6 +28,7 @@ pub(crate) use error::hint_line;
 pub use error::{RecipeError, RecipeProblem};
 pub use experiments::{SweepConfig, TransferConfig};
 pub use read::KeyLines;
+pub(crate) use sections::same_questions;
 pub use sections::{DataSection, ModelSection, OutputSection};
 
 /// A whole recipe with every default filled in.
@@ -229,6 +231,73 @@ mod tests {
         let text = error.to_string();
         assert!(text.contains("did you mean `rank`?"), "{text}");
         assert!(text.contains("did you mean `train`?"), "{text}");
+    }
+
+    #[test]
+    fn a_key_without_its_section_or_in_another_one_is_suggested_where_it_belongs() {
+        for (set, hint) in [
+            ("epochs=1", "did you mean `train.epochs`?"),
+            ("lora.epochs=1", "did you mean `train.epochs`?"),
+            ("optimizer.learning_rate=1", "did you mean `train.learning_rate`?"),
+            ("batch_size=1", "`train.batch_size`"),
+            ("lora.rnak=1", "did you mean `rank`?"),
+            ("trian.epochs=1", "did you mean `train`?"),
+            ("sed=1", "did you mean `seed`?"),
+            ("zebra=1", "known here: model, data"),
+        ] {
+            let RecipeError::Invalid { problems, .. } = parse("", &[set]).unwrap_err() else {
+                panic!("{set}")
+            };
+            let found = problems[0].problem.hint.clone().unwrap_or_default();
+            assert!(found.contains(hint), "{set}: {found}");
+        }
+        let error = parse("epochs = 2\n", &[]).unwrap_err().to_string();
+        assert!(
+            error.contains("r.toml:1: unknown key `epochs`") && error.contains("`train.epochs`"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_value_of_another_kind_is_reported_in_plain_words() {
+        for (set, said) in [
+            (
+                "lora.rank=big",
+                "`rank` in [lora]: expected a whole number, 0 or above, found the text \"big\"",
+            ),
+            ("train.epochs=-1", "expected a whole number, 0 or above, found the number `-1`"),
+            ("eval.shuffle_options=1", "expected true or false, found the number `1`"),
+            ("data.tasks=sound", "expected a list, found the text \"sound\""),
+            ("data.train=3", "expected a text, found the number `3`"),
+        ] {
+            let error = parse("", &[set]).unwrap_err().to_string();
+            assert!(error.contains(said), "{set}: {error}");
+        }
+    }
+
+    #[test]
+    fn the_val_questions_are_neither_those_of_training_nor_of_the_test_under_any_path() {
+        let dir = tempfile::tempdir().unwrap();
+        let [file, other, link] = ["a.json", "b.json", "link.json"].map(|name| dir.path().join(name));
+        idk_common::fs::write_atomic(&file, b"[]").unwrap();
+        idk_common::fs::write_atomic(&other, b"[]").unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        let roundabout = dir.path().join("./../").join(dir.path().file_name().unwrap()).join("a.json");
+        let is_accepted = |sets: [(&str, &Path); 2]| {
+            let sets = sets.map(|(key, path)| format!("data.{key}='{}'", path.display()));
+            Recipe::parse("", Path::new("r.toml"), &sets).is_ok()
+        };
+        for same in [&file, &link, &roundabout] {
+            for key in ["train", "test"] {
+                assert!(is_accepted([(key, &other), ("val", same)]));
+                assert!(!is_accepted([(key, &file), ("val", same)]), "{key}, {same:?}");
+            }
+            assert!(same_questions(&file.display().to_string(), &same.display().to_string()));
+            assert!(!same_questions(&other.display().to_string(), &same.display().to_string()));
+        }
+        assert!(
+            same_questions("missing.json", "missing.json") && !same_questions("missing.json", "none.json")
+        );
     }
 
     #[test]

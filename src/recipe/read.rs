@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use idk_common::Problem;
+use idk_common::{Problem, plain_types};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use super::{RecipeError, RecipeProblem, SECTIONS, renamed};
+use super::{RecipeError, RecipeProblem, SECTIONS, key_sections, renamed};
 
 /// Sections of the recipes of another program, which makes base models.
 const OF_PRETRAINING: [&str; 2] = ["base", "init"];
@@ -172,7 +172,12 @@ pub(super) fn check_top_level(
                 .with_hint("run `cargo run --release --bin idk-pretrain -- RECIPE`")
         } else if !known().any(|section| section == name) {
             let what = if value.is_object() { "section" } else { "key" };
-            Problem::new(name, format!("unknown {what} `{name}`")).with_hint(suggestion(name, known()))
+            let hint = match value.as_object() {
+                Some(keys) => moved_keys(name, keys.keys(), known()),
+                None => key_sections::did_you_mean(name),
+            };
+            let hint = hint.unwrap_or_else(|| suggestion(name, known()));
+            Problem::new(name, format!("unknown {what} `{name}`")).with_hint(hint)
         } else if name != "seed" && !value.is_object() {
             Problem::of_key("", name, format!("must be a section: `[{name}]`"))
         } else {
@@ -189,11 +194,16 @@ fn suggestion<'a>(word: &str, known: impl Iterator<Item = &'a str> + Clone) -> S
     }
 }
 
-/// Whether a section has a key that is written only where it is set. Sections deny keys that they do not have.
-fn is_unwritten_key<T: DeserializeOwned>(key: &str) -> bool {
-    let only = Map::from_iter([(key.to_owned(), Value::Null)]);
-    serde_json::from_value::<T>(Value::Object(only))
-        .map_or_else(|error| !error.to_string().starts_with("unknown field"), |_| true)
+/// The sections that have the keys of a section that does not exist, unless its name is a misspelling.
+fn moved_keys<'a>(
+    section: &str,
+    keys: impl Iterator<Item = &'a String>,
+    known: impl Iterator<Item = &'a str>,
+) -> Option<String> {
+    match idk_common::text::did_you_mean(section, known) {
+        Some(_) => None,
+        None => keys.into_iter().find_map(|key| key_sections::did_you_mean(key)),
+    }
 }
 
 /// Keys of a section inside another one, such as `[eval.probe]`, that are not among those of its defaults.
@@ -231,9 +241,11 @@ impl SectionReader<'_> {
         let given = self.values.get(section).and_then(Value::as_object);
         for (key, value) in given.into_iter().flatten() {
             let dotted = format!("{section}.{key}");
-            if !defaults.contains_key(key) && !is_unwritten_key::<T>(key) {
-                let near = || suggestion(key, defaults.keys().map(String::as_str));
-                let hint = renamed::key_hint(&dotted).unwrap_or_else(near);
+            if !defaults.contains_key(key) && !key_sections::has_key::<T>(key) {
+                let keys = || defaults.keys().map(String::as_str);
+                let hint = renamed::key_hint(&dotted)
+                    .or_else(|| key_sections::did_you_mean(key))
+                    .unwrap_or_else(|| suggestion(key, keys()));
                 let unknown = Problem::new(dotted, format!("unknown key `{key}` in [{section}]"));
                 self.problems.push(RecipeProblem::at(self.places, unknown.with_hint(hint)));
                 continue;
@@ -252,7 +264,7 @@ impl SectionReader<'_> {
                 }
                 Err(error) => {
                     let hint = renamed::value_hint(&dotted, value);
-                    let what = format!("`{key}` in [{section}]: {error}");
+                    let what = format!("`{key}` in [{section}]: {}", plain_types(&error.to_string()));
                     let problem = Problem { hint, ..Problem::new(dotted, what) };
                     self.problems.push(RecipeProblem::at(self.places, problem));
                 }

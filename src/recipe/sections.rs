@@ -1,6 +1,6 @@
 //! The sections that belong to no crate: the model, the question sets, the run folder.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use idk_common::{Problem, Problems};
 use idk_model::WeightDtype;
@@ -129,7 +129,7 @@ pub struct DataSection {
     /// answered while training, every so many steps and after the last one; with 0 training leaves them alone, as
     /// answering them takes a while. Default: none.
     pub val: String,
-    /// Questions that the evaluator answers. Default `bank:test`.
+    /// Questions that the evaluator answers; `idk-train` rejects the training questions here. Default `bank:test`.
     pub test: String,
     /// Tasks of the training and validation questions (`sound`, `music`, `speech`); all when empty.
     pub tasks: Vec<String>,
@@ -199,10 +199,17 @@ impl DataSection {
             "max_audio_s",
             "must be a positive number of seconds",
         );
-        let apart = self.val.is_empty() || ![&self.train, &self.test].contains(&&self.val);
+        let is_val = |other: &String| !self.val.is_empty() && same_questions(&self.val, other);
+        let apart = ![&self.train, &self.test].into_iter().any(is_val);
         problems.require(apart, "val", "must be other questions than `train` and `test`");
         problems.into_vec()
     }
+}
+
+/// Whether two sources are the same split of the bank, or name one and the same file.
+pub(crate) fn same_questions(one: &str, other: &str) -> bool {
+    let file = |source: &str| Path::new(source).canonicalize().ok();
+    one == other || file(one).is_some_and(|path| Some(path) == file(other))
 }
 
 /// `[output]`: the run folder.

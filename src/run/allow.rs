@@ -6,6 +6,7 @@ use idk_trainer::{known_keys, on_resume};
 use serde_json::Value;
 
 use super::RunError;
+use crate::recipe::key_sections;
 use crate::recipe::renamed::key_now;
 use crate::recipe::{Recipe, SECTIONS, SweepConfig, TransferConfig};
 
@@ -23,10 +24,15 @@ pub(crate) fn check_keys(keys: &[String]) -> Result<(), RunError> {
     for key in keys {
         let meaning = on_resume(key);
         if meaning.is_none() && !is_known(key) {
-            let near = || idk_common::text::did_you_mean(key, known_keys());
+            let near = || {
+                let name = key.rsplit_once('.').map_or(key.as_str(), |(_, name)| name);
+                let elsewhere = || key_sections::did_you_mean(name);
+                let near = idk_common::text::did_you_mean(key, known_keys());
+                near.map(|near| format!("did you mean `{near}`?")).or_else(elsewhere)
+            };
             let hint = match key_now(key) {
                 Some(now) => format!("; its name is now `{now}`"),
-                None => near().map_or(String::new(), |near| format!("; did you mean `{near}`?")),
+                None => near().map_or(String::new(), |near| format!("; {near}")),
             };
             return usage(format!("--allow-change: there is no key `{key}`{hint}"));
         }
@@ -90,6 +96,8 @@ mod tests {
             ("train.learning_rte", "did you mean `train.learning_rate`?"),
             ("lora.rnak", "did you mean `lora.rank`?"),
             ("train.accumulation", "its name is now `train.gradient_accumulation_steps`"),
+            ("epochs", "did you mean `train.epochs`?"),
+            ("lora.epochs", "did you mean `train.epochs`?"),
             ("zebra", "there is no key `zebra`"),
         ] {
             assert!(said(key).contains(part), "{key}: {}", said(key));

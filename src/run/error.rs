@@ -1,18 +1,21 @@
 //! What can go wrong with a run above the crates: its folder, its inputs, what the command line asks for.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use idk_benchmark::Split;
 use idk_common::diagnose::{Diagnose, ExitKind};
 use idk_common::identity::lines;
+use idk_common::text::did_you_mean;
 use idk_common::{Difference, Problem};
 
 use crate::recipe::hint_line;
+use crate::terminal::{Failure, StopSignals};
 
 /// A run folder that does not fit the recipe.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RunError {
     /// The folder holds a run of another recipe, model or data.
-    #[error("`{}` holds another run; what differs:{}", dir.display(), lines(differences))]
+    #[error("`{}` holds another run; since it began:{}", dir.display(), lines(differences))]
     OtherRun {
         /// The run folder.
         dir: PathBuf,
@@ -46,7 +49,7 @@ pub(crate) enum RunError {
         what: String,
     },
     /// A question file of which too much cannot be used.
-    #[error("{rejected} of the {total} rows of `{}` cannot be used", path.display())]
+    #[error("{rejected} of the {total} rows of `{}` cannot be used: {reasons}{rows}", path.display())]
     TooManyRejected {
         /// The question file.
         path: PathBuf,
@@ -54,16 +57,22 @@ pub(crate) enum RunError {
         rejected: usize,
         /// All rows.
         total: usize,
+        /// How many rows for which reason.
+        reasons: String,
+        /// The first of them ([`rejected_rows`](super::questions::rejected_rows)).
+        rows: String,
+        /// The section whose `max_rejected_share` they exceed.
+        section: &'static str,
     },
     /// A question file of which nothing can be used.
-    #[error("no row of `{}` can be used: {reasons}; the first is {first}", path.display())]
+    #[error("no row of `{}` can be used: {reasons}{rows}", path.display())]
     AllRejected {
         /// The question file.
         path: PathBuf,
         /// How many rows for which reason.
         reasons: String,
-        /// The first of them.
-        first: String,
+        /// The first of them ([`rejected_rows`](super::questions::rejected_rows)).
+        rows: String,
     },
     /// No question was left to work on.
     #[error("no question is left in {what}")]
@@ -71,25 +80,13 @@ pub(crate) enum RunError {
         /// Which set, and after which filter.
         what: String,
     },
-    /// A signal stopped the training; it can resume.
-    #[error("stopped by a signal after step {step}; everything is saved in `{}`", dir.display())]
-    Interrupted {
-        /// The run folder.
+    /// A signal stopped a stage; it can resume.
+    #[error("stopped by a signal {saved} (`{}`)", dir.display())]
+    Stopped {
+        /// How far the stage came and what is saved, as the rest of the sentence.
+        saved: String,
+        /// The folder of what is saved.
         dir: PathBuf,
-        /// The last step that was done.
-        step: u64,
-        /// SIGTERM rather than Ctrl-C.
-        terminated: bool,
-    },
-    /// A signal stopped the sampling; it can resume.
-    #[error("stopped by a signal {} (`{}`)", idk_dataset_builder::stopped_at(*sampled, *total), dir.display())]
-    SamplingStopped {
-        /// The run folder.
-        dir: PathBuf,
-        /// Questions whose samples are saved; `None` if it did not come to that.
-        sampled: Option<usize>,
-        /// Questions to sample.
-        total: usize,
         /// SIGTERM rather than Ctrl-C.
         terminated: bool,
     },
@@ -133,9 +130,28 @@ pub(crate) enum RunError {
         /// The hash that the run has noted.
         expected: String,
     },
+    /// A single question that the model cannot be asked.
+    #[error("the question cannot be asked: {why}")]
+    CannotAsk {
+        /// What is wrong with its recordings or its length.
+        why: String,
+        /// What to do about it.
+        hint: &'static str,
+    },
+    /// A folder that was given as a recipe and is no run.
+    #[error("the folder `{}` is no run: it has no recipe.toml", dir.display())]
+    NotARun {
+        /// The folder.
+        dir: PathBuf,
+        /// A run below it.
+        run: Option<PathBuf>,
+    },
     /// The command line names no recipe.
     #[error("no recipe given")]
     NoRecipe,
+    /// The command line names nothing to evaluate.
+    #[error("no run, recipe or model given")]
+    NothingToEvaluate,
     /// The command line asks for what does not go together.
     #[error("{what}")]
     Usage {
@@ -145,6 +161,11 @@ pub(crate) enum RunError {
 }
 
 impl RunError {
+    /// [`Self::Stopped`], by the signals that were watched.
+    pub(crate) fn stopped(saved: String, dir: &Path, signals: &StopSignals) -> Failure {
+        Self::Stopped { saved, dir: dir.to_owned(), terminated: signals.terminated() }.into()
+    }
+
     /// [`Self::Usage`] of a text.
     pub(crate) fn usage(what: impl Into<String>) -> Self {
         Self::Usage { what: what.into() }
@@ -171,14 +192,15 @@ impl Diagnose for RunError {
             | Self::TooManyRejected { .. }
             | Self::AllRejected { .. }
             | Self::NothingPicked { .. }
+            | Self::CannotAsk { .. }
             | Self::OtherBase { .. } => ExitKind::BadData,
-            Self::Interrupted { terminated: false, .. } | Self::SamplingStopped { terminated: false, .. } => {
-                ExitKind::Interrupted
-            }
-            Self::Interrupted { .. } | Self::SamplingStopped { .. } => ExitKind::Terminated,
-            Self::NoParts { .. } | Self::NoBase { .. } => ExitKind::MissingInput,
+            Self::Stopped { terminated: false, .. } => ExitKind::Interrupted,
+            Self::Stopped { .. } => ExitKind::Terminated,
+            Self::NoParts { .. } | Self::NoBase { .. } | Self::NotARun { .. } => ExitKind::MissingInput,
             Self::Problems { kind, .. } => *kind,
-            Self::Source { .. } | Self::NoRecipe | Self::Usage { .. } => ExitKind::Usage,
+            Self::Source { .. } | Self::NoRecipe | Self::NothingToEvaluate | Self::Usage { .. } => {
+                ExitKind::Usage
+            }
         }
     }
 
@@ -187,6 +209,16 @@ impl Diagnose for RunError {
             Self::NoRecipe => Some(
                 "start with `idk-train recipes/sound.toml`, which trains and tests the embedded model in two minutes; \
                  `idk-train --list` prints every recipe"
+                    .to_owned(),
+            ),
+            Self::CannotAsk { hint, .. } => Some((*hint).to_owned()),
+            Self::NotARun { run: None, .. } => Some("give a recipe, or the folder of a run".to_owned()),
+            Self::NotARun { run: Some(run), .. } => {
+                Some(format!("give a recipe, or the folder of a run, such as `{}`", run.display()))
+            }
+            Self::NothingToEvaluate => Some(
+                "give the folder of a run, such as `idk-eval runs/sound`, or a recipe; a model without one needs --model, --questions \
+                 and --out"
                     .to_owned(),
             ),
             Self::OtherRun { can_be_allowed: true, .. } => Some(
@@ -203,19 +235,20 @@ impl Diagnose for RunError {
                 "choose another folder with `--set output.dir=DIR`, or `--fresh` to move this one aside"
                     .to_owned(),
             ),
-            Self::Source { .. } => {
-                Some("write `bank:idk`, `bank:test` or the path of a question file".to_owned())
+            Self::Source { value, .. } => {
+                let names = Split::NAMES.iter().copied();
+                let near = value.strip_prefix("bank:").and_then(|split| did_you_mean(split, names));
+                let near = near.map_or(String::new(), |near| format!("did you mean `bank:{near}`? Or "));
+                Some(format!("{near}write `bank:idk`, `bank:test` or the path of a question file"))
             }
-            Self::TooManyRejected { .. } => Some(
-                "run without `tasks` and `limit_per_task` to get them listed in rejected.jsonl".to_owned(),
-            ),
+            Self::TooManyRejected { section, .. } => {
+                Some(format!("correct them, or raise `max_rejected_share` in [{section}]"))
+            }
             Self::AllRejected { .. } => {
                 Some("correct the rows; docs/reference/question-sets.md has the keys, docs/reference/dataset.md the reasons".to_owned())
             }
             Self::NoQuestions { .. } => Some("look at `tasks` and `limit_per_task` in [data]".to_owned()),
-            Self::Interrupted { .. } | Self::SamplingStopped { .. } => {
-                Some("give the same command again to resume".to_owned())
-            }
+            Self::Stopped { .. } => Some("run the same command again to resume".to_owned()),
             Self::NoParts { .. } => {
                 Some("run `idk-build RECIPE --shard i/n` first, or name the folders to merge".to_owned())
             }

@@ -9,7 +9,7 @@ use idk_trainer::check_start_adapter;
 
 use super::RunError;
 use super::questions::{self, Set};
-use crate::recipe::Recipe;
+use crate::recipe::{Recipe, same_questions};
 use crate::terminal::Failure;
 
 /// Whether its files are there.
@@ -62,10 +62,26 @@ fn check_val(recipe: &Recipe) -> Result<(), Failure> {
         return Ok(());
     }
     // `--questions` may have put another test set in the recipe's place.
-    if recipe.data.val == recipe.data.test {
+    if same_questions(&recipe.data.val, &recipe.data.test) {
         return Err(val_is_test().into());
     }
     questions::check(&recipe.data, &[Set::Val])
+}
+
+/// Rejects a recipe that tests an adapter on the questions that it was trained on.
+///
+/// # Errors
+/// [`RunError::Usage`].
+pub(crate) fn check_test(recipe: &Recipe) -> Result<(), RunError> {
+    if !same_questions(&recipe.data.train, &recipe.data.test) {
+        return Ok(());
+    }
+    let what = format!(
+        "`test` in [data] must be other questions than `train`, not `{}` too: an adapter looks better on what it was trained on \
+         than it is",
+        recipe.data.test
+    );
+    Err(RunError::usage(what))
 }
 
 pub(crate) fn val_is_test() -> RunError {

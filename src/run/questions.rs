@@ -3,12 +3,15 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use idk_questions::{Question, QuestionSet, ReadOptions, read_questions_with, reason};
+use idk_common::text::terminal_safe;
+use idk_questions::{
+    PackedQuestions, PackedSet, Question, QuestionSet, ReadOptions, Rejection, reason, visit_questions,
+};
 
 use super::RunError;
 use super::model::folder_name;
 use super::rendered::{check_split, render};
-use crate::recipe::{DataSection, Recipe};
+use crate::recipe::{DataSection, Recipe, same_questions};
 use crate::terminal::{Failure, say};
 
 /// The question sets of a run.
@@ -29,6 +32,14 @@ impl Set {
             Self::Train => "train",
             Self::Val => "val",
             Self::Test => "test",
+        }
+    }
+
+    /// The section that says how much of it may be rejected.
+    pub(crate) const fn section(self) -> &'static str {
+        match self {
+            Self::Train => "build",
+            Self::Val | Self::Test => "eval",
         }
     }
 
@@ -82,6 +93,36 @@ pub(crate) fn load(
     questions_dir: &Path,
     max_rejected_share: f64,
 ) -> Result<LoadedQuestions, Failure> {
+    let mut questions = Vec::new();
+    let push = |question| questions.push(question);
+    let (path, rejected) = visit(data, set, questions_dir, max_rejected_share, push)?;
+    Ok(LoadedQuestions { set: QuestionSet { questions, rejected }, path })
+}
+
+/// [`load`] for a set that may have a million questions; also gives the question file.
+///
+/// # Errors
+/// As [`load`].
+pub(crate) fn load_packed(
+    data: &DataSection,
+    set: Set,
+    questions_dir: &Path,
+    max_rejected_share: f64,
+) -> Result<(PackedSet, PathBuf), Failure> {
+    let mut questions = PackedQuestions::default();
+    let push = |question: Question| questions.push(&question);
+    let (path, rejected) = visit(data, set, questions_dir, max_rejected_share, push)?;
+    Ok((PackedSet { questions, rejected }, path))
+}
+
+/// Gives every question of a set to `take`; returns the question file and what of it was rejected.
+fn visit(
+    data: &DataSection,
+    set: Set,
+    questions_dir: &Path,
+    max_rejected_share: f64,
+    mut take: impl FnMut(Question),
+) -> Result<(PathBuf, Vec<Rejection>), Failure> {
     let spec = set.spec(data);
     let path = match spec.strip_prefix("bank:") {
         Some(split) => {
@@ -90,20 +131,26 @@ pub(crate) fn load(
         }
         None => PathBuf::from(spec),
     };
-    let mut read = read_questions_with(&path, &read_options(data))?;
-    let in_file = read.questions.len();
+    let (mut in_file, mut kept, mut rejected) = (0, 0, Vec::new());
     let mut filter = Filter::new(data, set);
-    read.questions.retain(|question| filter.keeps(question));
-    if read.questions.len() < in_file {
-        check_whole_file(&mut read, in_file, &path, max_rejected_share)?;
-    }
-    if read.questions.is_empty() {
-        if let Some(rejected) = all_rejected(&read, in_file, &path) {
-            return Err(rejected.into());
+    visit_questions(&path, &read_options(data), |row| match row {
+        Ok(question) => {
+            in_file += 1;
+            if filter.keeps(&question) {
+                kept += 1;
+                take(question);
+            }
         }
-        return Err(no_questions(data, set, &path).into());
+        Err(rejection) => rejected.push(rejection),
+    })?;
+    if kept < in_file {
+        check_whole_file(&mut rejected, in_file, &path, (max_rejected_share, set.section()))?;
     }
-    Ok(LoadedQuestions { set: read, path })
+    match all_rejected(&rejected, in_file, &path) {
+        _ if kept > 0 => Ok((path, rejected)),
+        Some(error) => Err(error.into()),
+        None => Err(no_questions(data, set, &path).into()),
+    }
 }
 
 /// How the recipe reads question files.
@@ -151,31 +198,65 @@ pub(crate) fn no_questions(data: &DataSection, set: Set, path: &Path) -> RunErro
 }
 
 /// What to say where no row of a file can be used.
-fn all_rejected(set: &QuestionSet, in_file: usize, path: &Path) -> Option<RunError> {
-    let first = set.rejected.first().filter(|_| in_file == 0)?;
+fn all_rejected(rejected: &[Rejection], in_file: usize, path: &Path) -> Option<RunError> {
+    if in_file > 0 || rejected.is_empty() {
+        return None;
+    }
     Some(RunError::AllRejected {
         path: path.to_owned(),
-        reasons: reason::listed(&reason::counts(&set.rejected)),
-        first: format!("row {}: {}", first.line, first.detail),
+        reasons: reason::listed(&reason::counts(rejected)),
+        rows: rejected_rows(rejected),
     })
+}
+
+/// The error for `rejected` rows of `total`, more than `max_rejected_share` of `section` allows.
+pub(crate) fn too_many_rejected(
+    path: &Path,
+    rejected: &[Rejection],
+    total: usize,
+    section: &'static str,
+) -> RunError {
+    RunError::TooManyRejected {
+        path: path.to_owned(),
+        rejected: rejected.len(),
+        total,
+        reasons: reason::listed(&reason::counts(rejected)),
+        rows: rejected_rows(rejected),
+        section,
+    }
+}
+
+/// The first rows that cannot be used, each on a line of its own, and how many more there are.
+fn rejected_rows(rejected: &[Rejection]) -> String {
+    const SHOWN: usize = 5;
+    let name = |row: &Rejection| match row.line {
+        0 => format!("`{}`", terminal_safe(&row.id)),
+        line => format!("row {line}"),
+    };
+    let line = |row: &Rejection| format!("\n    {}: {}", name(row), terminal_safe(&row.detail));
+    let shown: String = rejected.iter().take(SHOWN).map(line).collect();
+    match rejected.len().saturating_sub(SHOWN) {
+        0 => shown,
+        more => format!("{shown}\n    and {more} more"),
+    }
 }
 
 /// A part of a file is taken from a file that is sound as a whole; its unusable rows belong to no part and are only
 /// counted, else all the bad rows would count against a few questions.
 fn check_whole_file(
-    set: &mut QuestionSet,
+    unusable: &mut Vec<Rejection>,
     in_file: usize,
     path: &Path,
-    max_rejected_share: f64,
+    (max_rejected_share, section): (f64, &'static str),
 ) -> Result<(), Failure> {
-    let (rejected, total) = (set.rejected.len(), set.rejected.len() + in_file);
+    let (rejected, total) = (unusable.len(), unusable.len() + in_file);
     if rejected as f64 > max_rejected_share * total as f64 {
-        return Err(RunError::TooManyRejected { path: path.to_owned(), rejected, total }.into());
+        return Err(too_many_rejected(path, unusable, total, section).into());
     }
     if rejected > 0 {
         say(&format!("{rejected} of {total} rows of {} cannot be used", path.display()));
     }
-    set.rejected.clear();
+    unusable.clear();
     Ok(())
 }
 
@@ -225,7 +306,7 @@ pub(crate) fn val_source(recipe: &Recipe) -> Result<(DataSection, Set), RunError
         }
         given => given,
     };
-    if val == data.test || val == data.train {
+    if [&data.test, &data.train].into_iter().any(|other| same_questions(val, other)) {
         let what = format!("`{val}` is the training or the test set: nothing may be picked on it");
         return Err(RunError::Usage { what });
     }

@@ -7,11 +7,12 @@ use idk_dataset_builder::{
     BuildConfig, BuildError, BuildInputs, Control, DatasetManifest, MANIFEST_FILE, PartReport, Provenance,
     Sampled, SamplingPart, partial_sampling, read_manifest, relabel, remove_shards, verify,
 };
+use idk_questions::PackedSet;
 
 use super::NEW;
 use super::sampling::sampling;
 use crate::run::Run;
-use crate::run::questions::{self, LoadedQuestions, Set};
+use crate::run::questions::{self, Set};
 use crate::run::same_run::check_dataset;
 use crate::terminal::Failure;
 
@@ -20,7 +21,7 @@ use crate::terminal::Failure;
 /// # Errors
 /// A dataset of another recipe; whatever stops the sampling, of which complete shards are kept.
 pub(crate) fn complete(run: &Run<'_>) -> Result<DatasetManifest, Failure> {
-    let (loaded, provenance) = training_questions(run)?;
+    let (set, provenance) = training_questions(run)?;
     let out = run.dir.dataset();
     if out.join(MANIFEST_FILE).is_file() {
         // Left where a build was killed in its last moment.
@@ -34,9 +35,7 @@ pub(crate) fn complete(run: &Run<'_>) -> Result<DatasetManifest, Failure> {
         label(run, &out, &provenance)?;
         remove_shards(&out)?;
     } else {
-        sample(run, &loaded, &provenance, |inputs, control| {
-            idk_dataset_builder::build(inputs, &out, control)
-        })?;
+        sample(run, &set, &provenance, |inputs, control| idk_dataset_builder::build(inputs, &out, control))?;
     }
     Ok(read_manifest(&out)?)
 }
@@ -59,8 +58,8 @@ pub(crate) fn progress_of(out: &Path) -> &'static str {
 /// # Errors
 /// As [`complete`].
 pub(crate) fn sample_part(run: &Run<'_>, part: SamplingPart) -> Result<PartReport, Failure> {
-    let (loaded, provenance) = training_questions(run)?;
-    sample(run, &loaded, &provenance, |inputs, control| {
+    let (set, provenance) = training_questions(run)?;
+    sample(run, &set, &provenance, |inputs, control| {
         idk_dataset_builder::sample_part(inputs, part, &run.dir.dataset(), control)
     })
 }
@@ -81,28 +80,28 @@ pub(crate) fn describe(manifest: &DatasetManifest, dir: &Path) -> String {
 }
 
 /// The training questions and where they come from.
-fn training_questions(run: &Run<'_>) -> Result<(LoadedQuestions, Provenance), Failure> {
+fn training_questions(run: &Run<'_>) -> Result<(PackedSet, Provenance), Failure> {
     let recipe = run.recipe;
     let (data, max_rejected) = (&recipe.data, recipe.build.max_rejected_share);
-    let loaded = questions::load(data, Set::Train, &run.questions, max_rejected)?;
+    let (set, path) = questions::load_packed(data, Set::Train, &run.questions, max_rejected)?;
     let provenance = Provenance {
         model: recipe.model.name(),
         model_sha256: run.model.sha256().to_owned(),
         questions: questions::display_name(&data.train),
-        questions_sha256: idk_common::hash::sha256_file(&loaded.path)?,
+        questions_sha256: idk_common::hash::sha256_file(&path)?,
     };
-    Ok((loaded, provenance))
+    Ok((set, provenance))
 }
 
 fn sample<T>(
     run: &Run<'_>,
-    loaded: &LoadedQuestions,
+    set: &PackedSet,
     provenance: &Provenance,
     job: impl FnOnce(&BuildInputs<'_>, &Control<'_>) -> Result<T, BuildError>,
 ) -> Result<T, Failure> {
     let recipe = run.recipe;
     run.model.sampled(|model| {
-        let (set, config, seed, server) = (&loaded.set, &recipe.build, recipe.seed, run.model.server());
+        let (config, seed, server) = (&recipe.build, recipe.seed, run.model.server());
         let inputs = BuildInputs { model, server, set, config, seed, provenance };
         sampling(&inputs, &run.dir.root, |control| job(&inputs, control))
     })

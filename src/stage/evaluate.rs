@@ -13,6 +13,7 @@ use idk_model::{Adapters, Lalm, Part};
 use idk_questions::rows::LabelRow;
 use idk_questions::{AskedQuestion, Question, QuestionSet};
 
+use super::answering::answering;
 use super::samples;
 use crate::recipe::{DataSection, Recipe};
 use crate::run::inputs::val_is_test;
@@ -40,7 +41,7 @@ impl EvaluationStage<'_> {
     /// Answers, scores and compares; `results.json` is written last.
     ///
     /// # Errors
-    /// Questions that cannot be loaded; whatever stops the answers, of which those so far are kept.
+    /// Questions that cannot be loaded; whatever stops the answers, a signal among it: those so far are kept.
     pub(crate) fn results(&self) -> Result<Results, Failure> {
         let (recipe, model) = (self.recipe, &self.model);
         let (data, config) = (&recipe.data, &recipe.eval);
@@ -81,8 +82,13 @@ impl EvaluationStage<'_> {
             samples: samples.as_ref(),
             probe: probe.as_ref(),
             provenance: &provenance,
+            stop: None,
         };
-        Ok(evaluate(&subject, &prepared, config, data.seed, &self.eval_dir, progress)?)
+        let dir = &self.eval_dir;
+        answering(dir, |stop| {
+            let subject = Subject { stop: Some(stop), ..subject };
+            evaluate(&subject, &prepared, config, data.seed, dir, progress)
+        })
     }
 
     fn prepare(&self, loaded: &LoadedQuestions) -> Result<Prepared, Failure> {

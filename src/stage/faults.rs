@@ -19,14 +19,16 @@ fn recipe(root: &Path, run: &str) -> Recipe {
     let clip = fs::read(&tiny().join("a.wav")).unwrap();
     fs::write_atomic(&root.join("a.wav"), &clip).unwrap();
     let row = |id: &str| serde_json::json!({"id": id, "audio": "a.wav", "question": "What?", "choices": ["dog", "rain"], "answer": "dog"});
-    idk_common::json::write_json(&root.join("q.json"), &[row("a"), row("b")]).unwrap();
+    for file in ["train.json", "test.json"] {
+        idk_common::json::write_json(&root.join(file), &[row("a"), row("b")]).unwrap();
+    }
     let text = format!(
-        "[model]\npath = '{}'\n[data]\ntrain = '{set}'\ntest = '{set}'\ntasks = []\n\
+        "[model]\npath = '{}'\n[data]\ntrain = '{set}/train.json'\ntest = '{set}/test.json'\ntasks = []\n\
          [build]\nn_samples = 1\nk = 1\nmax_new_tokens = 1\n[train]\nmax_steps = 1\nbatch_size = 2\n\
          [eval]\nmax_new_tokens = 1\nbootstrap_draws = 10\n[output]\ndir = '{}'\n",
         tiny().display(),
         root.join(run).display(),
-        set = root.join("q.json").display(),
+        set = root.display(),
     );
     Recipe::parse(&text, Path::new("r.toml"), &[]).unwrap()
 }

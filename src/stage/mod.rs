@@ -2,6 +2,7 @@
 //!
 //! A stage whose output is complete and was made from the same inputs is kept; see docs/decisions/0003.
 
+pub(crate) mod answering;
 pub(crate) mod dataset;
 pub(crate) mod evaluate;
 #[cfg(test)]

@@ -10,8 +10,8 @@ use idk_dataset_builder::{
 };
 use idk_evaluator::{Backend, Meaning, Prepared, SampledAnswer, SampledAnswers};
 use idk_model::{Clip, Lalm, ModelError};
-use idk_questions::QuestionSet;
 use idk_questions::rows::SampleRow;
+use idk_questions::{PackedQuestions, PackedSet};
 
 use super::sampling::sampling;
 use crate::recipe::Recipe;
@@ -25,7 +25,7 @@ const SAMPLES_DIR: &str = ".samples";
 /// Samples the base model on the prepared questions, as `[build]` says; what was sampled before is used again.
 ///
 /// # Errors
-/// As a build: [`crate::run::RunError::SamplingStopped`] by a signal, whatever stops the model.
+/// As a build: [`crate::run::RunError::Stopped`] by a signal, whatever stops the model.
 pub(super) fn sample(
     model: &EvaluatedModel<'_>,
     recipe: &Recipe,
@@ -34,7 +34,8 @@ pub(super) fn sample(
 ) -> Result<SampledAnswers, Failure> {
     // It needs every sample, whatever the labels need.
     let config = BuildConfig { stop_when_decided: false, ..recipe.build.clone() };
-    let questions: Vec<_> = prepared.questions.iter().map(|question| question.original.clone()).collect();
+    let mut questions = PackedQuestions::default();
+    prepared.questions.iter().for_each(|question| questions.push(&question.original));
     let answerer = model.folder.map(BaseModel::answerer);
     let sampled = match (&answerer, &model.backend) {
         (Some(answerer), _) | (None, Backend::Local(answerer)) => SampledModel::Folder(answerer),
@@ -58,7 +59,7 @@ pub(super) fn sample(
         env!("CARGO_PKG_VERSION")
     ]));
     let dir = eval_dir.join(SAMPLES_DIR).join(&key[..32]);
-    let set = QuestionSet { questions, rejected: Vec::new() };
+    let set = PackedSet { questions, rejected: Vec::new() };
     let inputs = BuildInputs {
         model: sampled,
         server,

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use idk_dataset_builder::{BuildConfig, BuildError, BuildInputs, Control, Sampler};
+use idk_dataset_builder::{BuildConfig, BuildError, BuildInputs, Control, Sampler, stopped_at};
 
 use crate::run::RunError;
 use crate::terminal::{Failure, StopSignals, progress, say};
@@ -19,10 +19,7 @@ pub(super) fn sampling<T>(
     let stop = StopSignals::watch();
     let warn = |line: &str| say(&format!("warning: {line}"));
     let control = Control { progress, stop: Some(stop.flag()), warn: &warn };
-    let stopped = |sampled, total| {
-        let terminated = stop.terminated();
-        RunError::SamplingStopped { dir: dir.to_owned(), sampled, total, terminated }.into()
-    };
+    let stopped = |sampled, total| RunError::stopped(stopped_at(sampled, total), dir, &stop);
     match stop.while_telling(what_a_signal_does(inputs.config), || job(&control)) {
         Err(BuildError::Stopped { sampled, total }) => Err(stopped(sampled, total)),
         // It came too late to stop the sampling, but it must not be lost.

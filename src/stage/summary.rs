@@ -12,7 +12,8 @@ use crate::terminal::grouped;
 
 /// The lines of a summary, framed.
 pub(crate) fn summary(recipe: &Recipe, dir: &RunDir, report: &TrainReport, results: &Results) -> String {
-    let mut rows: Vec<(&str, String)> = vec![("training", training(report))];
+    let mut rows: Vec<(&str, String)> =
+        vec![("training", training(report, losses(dir, recipe.train.log_every)))];
     if let Some(best) = best(recipe, report) {
         rows.push(("best", best));
     }
@@ -38,7 +39,29 @@ pub(crate) fn summary(recipe: &Recipe, dir: &RunDir, report: &TrainReport, resul
     framed(&rows)
 }
 
-fn training(report: &TrainReport) -> String {
+/// Mean losses at the beginning and at the end of a training. A single batch says little: its loss is noise.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Losses {
+    first: f64,
+    last: f64,
+    /// Whether every step was logged.
+    of_all_steps: bool,
+}
+
+/// Of all starts of the run, as its log holds them; `None` for fewer than two steps.
+fn losses(dir: &RunDir, log_every: u64) -> Option<Losses> {
+    let rows = idk_trainer::read_metrics(dir).ok()?;
+    let losses: Vec<f64> = rows.iter().filter_map(|row| row.get("loss")?.as_f64()).collect();
+    if losses.len() < 2 {
+        return None;
+    }
+    let count = losses.len().div_ceil(20);
+    let mean = |part: &[f64]| part.iter().sum::<f64>() / part.len() as f64;
+    let (first, last) = (mean(&losses[..count]), mean(&losses[losses.len() - count..]));
+    Some(Losses { first, last, of_all_steps: log_every == 1 })
+}
+
+fn training(report: &TrainReport, losses: Option<Losses>) -> String {
     let steps = format!("{} of {} steps", grouped(report.steps), grouped(report.total_steps));
     let here = report.steps - report.resumed_from.unwrap_or(0).min(report.steps);
     let time = match here {
@@ -48,10 +71,10 @@ fn training(report: &TrainReport) -> String {
         }
         _ => minutes(report.wall_s),
     };
-    let loss = match (report.first_loss, report.last_loss) {
-        (Some(first), Some(last)) => format!("; loss {first:.3} -> {last:.3}"),
-        _ => String::new(),
-    };
+    let loss = losses.map_or(String::new(), |Losses { first, last, of_all_steps }| {
+        let steps = if of_all_steps { "steps" } else { "logged steps" };
+        format!("; loss {first:.3} -> {last:.3} (means of the first and last 5 % of {steps})")
+    });
     format!("{steps}, {time}{loss}")
 }
 
@@ -87,7 +110,7 @@ fn metrics(row: &Comparison) -> String {
 fn next(recipe: &Recipe, dir: &RunDir) -> Vec<String> {
     let mut lines = vec![
         format!("open {} in a browser", display_path(&dir.eval().join(REPORT_FILE))),
-        format!("idk-eval {} --by sub-category", shell_path(&dir.recipe())),
+        format!("idk-eval {} --by sub-category", shell_path(&dir.root)),
         format!("idk-train merge {} --out DIR", shell_path(&dir.root)),
     ];
     if val_source(recipe).is_ok() {
@@ -109,6 +132,8 @@ fn framed(rows: &[(&str, String)]) -> String {
 mod tests {
     use std::collections::BTreeMap;
 
+    use serde_json::{Value, json};
+
     use super::*;
 
     fn report(resumed_from: Option<u64>, steps: u64) -> TrainReport {
@@ -119,8 +144,8 @@ mod tests {
             skipped_steps: 0,
             samples_seen: 0,
             num_tokens: 0,
-            first_loss: Some(2.0),
-            last_loss: Some(0.25),
+            first_loss: Some(9.0),
+            last_loss: Some(0.0),
             last_eval: BTreeMap::new(),
             best: None,
             ended_early: None,
@@ -131,9 +156,39 @@ mod tests {
 
     #[test]
     fn the_steps_of_this_start_are_told_from_those_before() {
-        assert_eq!(training(&report(None, 1200)), "1,200 of 1,200 steps, 1.5 min; loss 2.000 -> 0.250");
-        assert!(training(&report(Some(1000), 1200)).contains("200 of them now, in 1.5 min"));
-        assert!(training(&report(Some(1200), 1200)).contains("done before"));
+        let losses = Some(Losses { first: 2.0, last: 0.25, of_all_steps: true });
+        let expected =
+            "1,200 of 1,200 steps, 1.5 min; loss 2.000 -> 0.250 (means of the first and last 5 % of steps)";
+        assert_eq!(training(&report(None, 1200), losses), expected);
+        assert_eq!(training(&report(None, 1200), None), "1,200 of 1,200 steps, 1.5 min");
+        assert!(training(&report(Some(1000), 1200), losses).contains("200 of them now, in 1.5 min"));
+        assert!(training(&report(Some(1200), 1200), losses).contains("done before"));
+    }
+
+    #[test]
+    fn losses_are_means_over_the_first_and_last_twentieth_of_the_logged_steps_of_all_starts() {
+        let root = tempfile::tempdir().unwrap();
+        let dir = RunDir::new(root.path());
+        let of_log = |rows: &[Value]| {
+            let text: String = rows.iter().map(|row| format!("{row}\n")).collect();
+            idk_common::fs::write_atomic(&dir.metrics(), text.as_bytes()).unwrap();
+            losses(&dir, 1)
+        };
+        assert_eq!(losses(&dir, 1), None, "no log");
+        assert_eq!(of_log(&[json!({"loss": 1.0, "step": 1})]), None);
+        let two = [json!({"loss": 3.0, "step": 1}), json!({"loss": 1.0, "step": 2})];
+        assert_eq!(of_log(&two), Some(Losses { first: 3.0, last: 1.0, of_all_steps: true }));
+        // 40 steps: two on each side. Evaluations and steps without a finite loss do not count.
+        let mut rows: Vec<Value> =
+            (1..=40).map(|step| json!({"loss": f64::from(step), "step": step})).collect();
+        rows.insert(1, json!({"eval_loss": 100.0, "step": 1}));
+        rows.push(json!({"loss": null, "step": 41}));
+        assert_eq!(of_log(&rows), Some(Losses { first: 1.5, last: 39.5, of_all_steps: true }));
+        let text = training(&report(None, 1200), losses(&dir, 10));
+        assert!(
+            text.ends_with("loss 1.500 -> 39.500 (means of the first and last 5 % of logged steps)"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -56,8 +56,8 @@ pub(super) fn train_adapter(run: &Run<'_>) -> Result<TrainReport, Failure> {
     describe_end(run, &report);
     // Also in the last step: what follows must not swallow a signal.
     if stop.came() {
-        let (step, terminated) = (report.steps, stop.terminated());
-        return Err(RunError::Interrupted { dir: run.dir.root.clone(), step, terminated }.into());
+        let saved = format!("after step {}; everything is saved", report.steps);
+        return Err(RunError::stopped(saved, &run.dir.root, &stop));
     }
     Ok(report)
 }

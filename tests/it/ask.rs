@@ -94,7 +94,19 @@ fn what_cannot_be_asked_is_rejected_with_its_reason() {
     run(&["ask", "What?", "--choices", "dog"], &audio).failed(2, &["`dog` is the only option"]);
     run(&["ask", "What?", "--choices", "dog,,cat"], &audio).failed(2, &["an option is empty"]);
     run(&["ask", "What?", "--choices", "[\"dog\""], &audio).failed(2, &["not a JSON array"]);
-    run(&QUESTION, &["--audio", "broken.wav"]).failed(65, &["broken.wav"]);
-    run(&QUESTION, &["--audio", "none.wav"]).failed(65, &["none.wav"]);
+    run(&QUESTION, &["--audio", "none.wav"]).failed(66, &["`none.wav` does not exist", "check the path"]);
+    run(&QUESTION, &["--audio", "set"]).failed(65, &["`set` is not a regular file"]);
+    desk.write("text.wav", b"I am no recording, but a text.");
+    let long = "word ".repeat(3000);
+    let too_long = ["ask", long.as_str(), "--choices", "dog,cat"];
+    for (question, recording, parts) in [
+        (&QUESTION, "broken.wav", ["cannot be asked", "broken.wav", "WAV, FLAC"]),
+        (&QUESTION, "text.wav", ["cannot be asked", "text.wav", "WAV, FLAC"]),
+        (&too_long, "set/audio/q0.wav", ["cannot be asked", "but the model has", "shorter"]),
+    ] {
+        let said = run(question, &["--audio", recording]).failed(65, &parts);
+        assert!(!said.stderr.contains("max_rejected_share"), "{}", said.stderr);
+    }
+    run(&QUESTION, &["--audio", "set/audio/q0.wav", "--samples", "x"]).failed(2, &["give a whole number"]);
     desk.run(EVAL, &["quick.toml", "ask", "What?", "--audio", "x.wav"]).failed(2, &["`ask` does not take"]);
 }

@@ -22,8 +22,13 @@ fn assert_no_run(desk: &Desk) {
 fn a_file_of_which_no_row_can_be_used_is_refused_with_the_reasons_and_the_first_of_them() {
     let desk = Desk::new();
     question_set(&desk, "set", 6, |rows| rows.iter_mut().for_each(|row| row["answer"] = "bird".into()));
-    let parts =
-        ["no row of `set/questions.json` can be used: 6 answer", "the first is row 1: ", "correct the rows"];
+    let parts = [
+        "no row of `set/questions.json` can be used: 6 answer",
+        "row 1: ",
+        "row 5: ",
+        "and 1 more",
+        "correct the rows",
+    ];
     let said = desk.train(&["build.max_rejected_share=1"]).failed(65, &parts);
     assert!(!said.stderr.contains("limit_per_task"), "{}", said.stderr);
 }
@@ -289,7 +294,7 @@ fn a_recipe_that_is_not_there_exits_with_66_and_no_recipe_at_all_with_2() {
     for program in [TRAIN, BUILD] {
         desk.run(program, &[]).failed(2, &["no recipe"]);
     }
-    desk.run(TRAIN, &["set"]).failed(65, &["set", "not a regular file"]);
+    desk.run(TRAIN, &["set"]).failed(66, &["the folder `set` is no run", "give a recipe"]);
 }
 
 // Models.

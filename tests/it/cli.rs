@@ -320,7 +320,7 @@ fn model_and_bank_are_found_from_any_folder_first_there_then_above_the_recipe_th
         desk.write(&format!("project/models/tiny/{name}"), bytes);
     }
     let recipe =
-        "[model]\npath = 'models/tiny'\n[data]\ntrain = 'set/questions.json'\ntest = 'set/questions.json'\n";
+        "[model]\npath = 'models/tiny'\n[data]\ntrain = 'set/questions.json'\ntest = 'set/test.json'\n";
     desk.write("project/recipes/own.toml", recipe.as_bytes());
     let own = fact(&check("project/recipes/own.toml"), "model");
     assert!(own.contains("project/models/tiny"), "{own}");
@@ -566,5 +566,43 @@ fn subcommands_have_help_of_their_own() {
     ] {
         let help = desk.run(program, &arguments).succeeded().stdout;
         assert!(parts.iter().all(|part| help.contains(part)), "{help}");
+    }
+}
+
+#[test]
+fn a_recipe_that_is_misspelt_or_named_in_short_gets_the_shipped_one_that_is_meant() {
+    let desk = Desk::new();
+    for (given, meant) in [
+        ("sound", "recipes/sound.toml"),
+        ("sond.toml", "recipes/sound.toml"),
+        ("recipes/soud.toml", "recipes/sound.toml"),
+        ("qwen2-audio/sund", "recipes/qwen2-audio/sound.toml"),
+    ] {
+        let hint = format!("did you mean `{meant}`?");
+        for program in [TRAIN, BUILD, EVAL] {
+            desk.run(program, &[given]).failed(66, &[&hint]);
+        }
+    }
+    desk.run(TRAIN, &["my/own.toml"]).failed(66, &["recipes that come with the program"]);
+    desk.run(EVAL, &["set/questions.json"]).failed(2, &["a recipe is a TOML file", "data.test=FILE"]);
+    desk.run(EVAL, &[]).failed(2, &["no run, recipe or model given", "idk-eval runs/sound"]);
+}
+
+#[test]
+fn an_option_that_is_no_number_is_rejected_in_plain_words() {
+    let desk = Desk::new();
+    for (program, arguments) in [
+        (BUILD, ["compose", "--split", "test", "--out", "x", "--questions", "few"]),
+        (BUILD, ["relabel", "run", "--set", "build.k=1", "--k", "-1", "--json"]),
+        (EVAL, ["ask", "What?", "--audio", "x.wav", "--json", "--samples", "1.5"]),
+        (EVAL, ["pick", "run", "--set", "seed=1", "--json", "--min-accuracy", "half"]),
+    ] {
+        let said = desk.run(program, &arguments);
+        assert_eq!(said.code, Some(2), "{arguments:?}: {}", said.stderr);
+        assert!(
+            !said.stderr.contains("invalid digit") && !said.stderr.contains("float literal"),
+            "{}",
+            said.stderr
+        );
     }
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::support::{
-    Desk, EVAL, METHODS, Said, assert_same, files, question_set, tiny_model, with_overrides,
+    Desk, EVAL, METHODS, Said, TRAIN, assert_same, files, question_set, stop, tiny_model, with_overrides,
 };
 use idk_common::fs::read;
 use serde_json::{Value, json};
@@ -188,7 +188,8 @@ fn plots_of_a_run_are_drawn_without_a_model_and_its_sweeps_and_training_are_in_t
     let listed = desk.run(EVAL, &["plot", "run/eval", "--out", "plots", "--json"]).succeeded().json();
     assert_eq!(listed["files"].as_array().unwrap().len(), written.len());
     assert_same(&written, &files(&desk.path("plots")));
-    desk.run(EVAL, &["plot", "nowhere"]).failed(66, &["nowhere", "results.json"]);
+    desk.run(EVAL, &["plot", "nowhere"]).failed(66, &["`nowhere` does not exist"]);
+    desk.run(EVAL, &["plot", "set"]).failed(66, &["`set` has neither results.json"]);
     desk.run(EVAL, &["quick.toml", "plot", "run"]).failed(2, &["`plot` does not take a recipe"]);
 }
 
@@ -421,4 +422,83 @@ fn a_task_from_a_question_file_is_neither_a_formula_nor_a_command_nor_markup() {
     let page = String::from_utf8(read(&desk.path("out/report.html")).unwrap()).unwrap();
     assert!(page.contains("&lt;/script&gt;&lt;img&gt;/") && !page.contains("<img"));
     assert_eq!(page.matches("</script").count(), 1);
+}
+
+#[test]
+fn an_evaluation_that_is_asked_to_stop_says_how_many_answers_are_stored_and_resumes_with_them() {
+    let desk = Desk::new();
+    question_set(&desk, "many", 60, |_| {});
+    let adapter = tiny_model().join("lora_adapter").display().to_string();
+    let overrides = [
+        "data.test=many/questions.json",
+        "data.limit_per_task=20",
+        "eval.methods=[\"adapter\", \"mcot\"]",
+        "eval.batch_size=1",
+        "eval.max_new_tokens=32",
+    ];
+    let command = |out: &str| {
+        let options = ["--adapter", &adapter, "--out", out].map(str::to_owned);
+        with_overrides("quick.toml", &overrides)
+            .into_iter()
+            .map(str::to_owned)
+            .chain(options)
+            .collect::<Vec<_>>()
+    };
+    let run = |out: &str| {
+        let arguments = command(out);
+        desk.run(EVAL, &arguments.iter().map(String::as_str).collect::<Vec<_>>())
+    };
+    run("whole").succeeded();
+    let mut stored = 0;
+    for (signal, code) in [("INT", 130), ("TERM", 143)] {
+        let arguments = command("out");
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        let child = desk.command(EVAL, &arguments).spawn().unwrap();
+        let started = Instant::now();
+        while shards(&desk.path("out")).len() < stored + 5 {
+            assert!(started.elapsed() < Duration::from_secs(120), "no answer comes");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let parts = [
+            "stopping after the batch",
+            "stopped by a signal with ",
+            " of 60 answers of `",
+            "`out`",
+            "same command again",
+        ];
+        let said = stop(child, signal).failed(code, &parts);
+        assert!(said.stdout.is_empty(), "{}", said.stdout);
+        assert!(!desk.path("out/results.json").exists());
+        stored = shards(&desk.path("out")).len();
+    }
+    let said = run("out").succeeded();
+    assert!(said.stderr.contains("answers were already stored"), "{}", said.stderr);
+    let results = |out: &str| {
+        let mut found = files(&desk.path(out));
+        found.retain(|name, _| !name.starts_with('.'));
+        found
+    };
+    assert_same(&results("whole"), &results("out"));
+}
+
+#[test]
+fn the_folder_of_a_run_stands_for_its_recipe_also_where_it_was_moved() {
+    let desk = Desk::new();
+    desk.train(&[]).succeeded();
+    let expected = results(&desk.path("run/eval"));
+    std::fs::remove_file(desk.path("run/eval/results.json")).unwrap();
+    std::fs::rename(desk.path("run"), desk.path("moved")).unwrap();
+    for program in [EVAL, TRAIN] {
+        let said = desk.run(program, &["moved"]).succeeded();
+        assert!(said.stderr.contains("moved/eval/results.json"), "{}", said.stderr);
+        assert_eq!(results(&desk.path("moved/eval")), expected);
+        assert!(!desk.path("run").exists(), "it is read where it is");
+    }
+    let elsewhere = ["moved", "--check", "--set", "output.dir=other"];
+    let said = desk.run(TRAIN, &elsewhere).succeeded();
+    assert!(said.stdout.contains("other: can be written"), "{}", said.stdout);
+    let parts = ["the folder `.` is no run: it has no recipe.toml", "such as `./moved`"];
+    desk.run(EVAL, &["."]).failed(66, &parts);
+    desk.run(EVAL, &["moved/eval"]).failed(66, &["the folder `moved/eval` is no run", "such as `moved`"]);
+    desk.run(TRAIN, &["set"]).failed(66, &["the folder `set` is no run", "give a recipe"]);
 }

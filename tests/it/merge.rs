@@ -56,7 +56,8 @@ fn what_cannot_be_merged_is_refused_with_its_reason_before_anything_is_written()
     let model = tiny_model().display().to_string();
     merge(&desk, &["run", "--out", "set"]).failed(2, &["set: the folder is not empty", "hint:"]);
     merge(&desk, &["nowhere", "--out", "out"]).failed(66, &["nowhere/adapter/adapter_config.json"]);
-    merge(&desk, &["run", "--out", "out", "--base", "set"]).failed(66, &["set/config.json"]);
+    merge(&desk, &["run", "--out", "out", "--base", "set"])
+        .failed(66, &["`set` is no model folder: it has no config.json", "docs/guide/models.md"]);
     merge(&desk, &["run", "--out", "out", "--dtype", "int8"]).failed(2, &["f32, f16 or bf16"]);
     merge(&desk, &["run", "--out", "out", "--shard-size", "5 apples"]).failed(2, &["5GB"]);
     merge(&desk, &["run", "out"]).failed(2, &["out"]);

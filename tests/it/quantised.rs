@@ -51,12 +51,12 @@ fn a_run_does_not_resume_on_weights_that_are_held_in_another_way() {
     desk.train(&["model.dtype=nf4"]).succeeded();
     let before = outputs(&desk.path("run"));
     for other in ["model.dtype=int8", "model.dtype=f32"] {
-        desk.train(&[other]).failed(65, &["model.dtype: then nf4, now"]);
+        desk.train(&[other]).failed(65, &["`model.dtype` was nf4 and is"]);
         assert_same(&before, &outputs(&desk.path("run")));
     }
     let desk = Desk::new();
     desk.train(&[]).succeeded();
-    desk.train(&["model.dtype=nf4"]).failed(65, &["model.dtype: then not set, now nf4"]);
+    desk.train(&["model.dtype=nf4"]).failed(65, &["`model.dtype` was not set and is nf4 now"]);
     // The type of the numbers that are computed with may change, as before.
     desk.train(&["model.dtype=f32"]).succeeded();
 }

@@ -12,7 +12,7 @@ use idk::recipe::{Recipe, SECTIONS, SweepConfig, TransferConfig};
 const SOURCES: [(&str, &str, &str); 12] = [
     ("model", "src/recipe/sections.rs", "ModelSection"),
     ("data", "src/recipe/sections.rs", "DataSection"),
-    ("build", "dataset-builder/src/config.rs", "BuildConfig"),
+    ("build", "dataset-builder/src/config/mod.rs", "BuildConfig"),
     ("lora", "model/src/lora/mod.rs", "LoraConfig"),
     ("train", "trainer/src/config.rs", "TrainConfig"),
     ("dpo", "trainer/src/method/dpo/config.rs", "DpoConfig"),

@@ -227,9 +227,9 @@ fn a_changed_key_that_is_allowed_by_name_is_taken_with_one_warning_and_noted() {
     desk.train(&constant).succeeded();
     let before = files(&desk.path("run"));
     let longer = [&constant[..], &["train.epochs=3", "train.learning_rate=5e-4"]].concat();
-    train(&desk, &longer, &[]).failed(65, &["train.epochs: then 2, now 3", "--allow-change KEY"]);
+    train(&desk, &longer, &[]).failed(65, &["`train.epochs` was 2 and is 3 now", "--allow-change KEY"]);
     let one = ["--allow-change", "train.epochs"];
-    train(&desk, &longer, &one).failed(65, &["train.learning_rate: then 0.001, now 0.0005"]);
+    train(&desk, &longer, &one).failed(65, &["`train.learning_rate` was 0.001 and is 0.0005 now"]);
     assert_same(&before, &files(&desk.path("run")));
 
     let both = [&one[..], &["--allow-change", "train.learning_rate"]].concat();
@@ -265,4 +265,48 @@ fn what_no_run_can_go_on_with_is_refused_with_the_reason_and_a_wrong_key_with_th
         train(&desk, &[], &["--allow-change", key]).failed(2, &[key, part]);
     }
     assert!(!desk.path("run").exists());
+}
+
+#[test]
+fn a_check_shows_five_bad_rows_with_their_places_and_how_many_more_there_are() {
+    let desk = Desk::new();
+    question_set(&desk, "set", 12, |rows| rows[4..].iter_mut().for_each(|row| row["answer"] = "bird".into()));
+    let parts = ["train: 8 of the 12 rows of `set/questions.json` cannot be used: 8 answer-not-in-choices"];
+    let said = train(&desk, &["data.limit_per_task=1"], &["--check"]).failed(65, &parts);
+    for part in ["\n    row 5: ", "\n    row 9: ", "\n    and 3 more", "`max_rejected_share` in [build]"] {
+        assert!(said.stderr.contains(part), "`{part}` is not in {}", said.stderr);
+    }
+    assert!(!said.stderr.contains("row 10: "), "{}", said.stderr);
+    train(&desk, &["data.train=bank:ikd"], &["--check"]).failed(2, &["did you mean `bank:idk`?"]);
+    train(&desk, &["data.train=set"], &["--check"]).failed(65, &["it is a folder: name a file in it"]);
+    // The run stops for the same reason with the same rows.
+    let said = train(&desk, &["data.limit_per_task=1"], &[]).failed(65, &["row 5: ", "and 3 more"]);
+    assert!(said.stderr.contains("max_rejected_share"), "{}", said.stderr);
+}
+
+#[test]
+fn one_file_for_training_and_test_is_a_problem_of_data_test_before_anything_is_written() {
+    let desk = Desk::new();
+    let before = files(&desk.path(""));
+    for same in ["set/questions.json", "./set/../set/questions.json"] {
+        let test = format!("data.test={same}");
+        for options in [&["--check"][..], &["--dry-run"], &[]] {
+            train(&desk, &[&test], options)
+                .failed(2, &["`test` in [data] must be other questions than `train`"]);
+        }
+    }
+    assert_same(&before, &files(&desk.path("")));
+    // A build alone tests nothing.
+    desk.build(&["data.test=set/questions.json"]).succeeded();
+}
+
+#[test]
+fn an_output_path_that_is_a_file_is_rejected_with_what_to_do() {
+    let desk = Desk::new();
+    desk.write("file", b"mine");
+    let parts = ["`file", "name another folder, or move the file away"];
+    for options in [&["--check"][..], &[]] {
+        train(&desk, &["output.dir=file"], options).failed(74, &parts);
+    }
+    assert_eq!(idk_common::fs::read(&desk.path("file")).unwrap(), b"mine");
 }

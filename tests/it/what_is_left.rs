@@ -67,7 +67,7 @@ fn the_card_says_what_was_left_out_of_the_rows_and_what_was_changed_on_the_way()
 fn the_commands_at_the_end_are_words_of_a_shell_and_no_folder_makes_a_line_of_its_own() {
     let desk = Desk::new();
     let said = desk.train(&["output.dir=my run's"]).succeeded();
-    for part in [r"idk-eval 'my run'\''s/recipe.toml' --by", r"idk-train merge 'my run'\''s' --out DIR"] {
+    for part in [r"idk-eval 'my run'\''s' --by", r"idk-train merge 'my run'\''s' --out DIR"] {
         assert!(said.stderr.contains(part), "`{part}` is not in {}", said.stderr);
     }
     let said = desk.train(&["output.dir=\"a\\nhint: b\""]).succeeded();
@@ -125,7 +125,7 @@ fn the_summary_is_the_last_word_on_stderr_and_names_everything_that_is_there() {
     assert_eq!(said.stderr.lines().last(), frame.last().copied());
     assert!(!said.stdout.contains("+--"), "{}", said.stdout);
     let text = frame.join("\n");
-    for part in ["6 of 6 steps", "| all ", "Acc ", "refused ", "RGI ", "idk-eval run/recipe.toml"] {
+    for part in ["6 of 6 steps", "| all ", "Acc ", "refused ", "RGI ", "idk-eval run --by"] {
         assert!(text.contains(part), "`{part}` is not in {text}");
     }
     for name in ["adapter", "curves", "results", "report"] {

@@ -19,7 +19,7 @@ pub(crate) const EVAL: &str = env!("CARGO_BIN_EXE_idk-eval");
 const QUICK_RECIPE: &str = r#"
 [data]
 train = "set/questions.json"
-test = "set/questions.json"
+test = "set/test.json"
 limit_per_task = 6
 
 [build]
@@ -268,7 +268,8 @@ pub(crate) fn question(index: usize) -> Value {
     })
 }
 
-/// Writes `NAME/questions.json` with `count` good rows and their clips; `change` may spoil the rows.
+/// Writes `NAME/questions.json` and, with the same rows, `NAME/test.json`: `count` good rows and their clips; `change` may
+/// spoil the rows.
 pub(crate) fn question_set(
     desk: &Desk,
     name: &str,
@@ -281,5 +282,7 @@ pub(crate) fn question_set(
         desk.write(&format!("{name}/audio/q{index}.wav"), &clips[index % 3]);
     }
     change(&mut rows);
-    desk.write(&format!("{name}/questions.json"), Value::from(rows).to_string().as_bytes())
+    let text = Value::from(rows).to_string();
+    desk.write(&format!("{name}/test.json"), text.as_bytes());
+    desk.write(&format!("{name}/questions.json"), text.as_bytes())
 }

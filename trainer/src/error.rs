@@ -175,7 +175,7 @@ pub enum TrainError {
     },
     /// The run to resume was started with something else.
     #[error(
-        "the run in {} was started with other inputs:{}{}",
+        "the run in {} was started with other settings or inputs; since it began:{}{}",
         .path.display(),
         lines(.differences),
         if *.same_rows { "" } else { "\n  batch_size * gradient_accumulation_steps must stay the same" }

@@ -257,7 +257,7 @@ fn a_calibrated_run_is_not_resumed_with_other_weights_or_rates_unless_they_are_a
     let before = tree(&setup.run.root);
     let other = CalibratedConfig { refusal_weight: 0.4, ..CalibratedConfig::default() };
     let message = train(&setup, true, &lora(), &other).unwrap_err().to_string();
-    assert!(message.contains("calibrated.refusal_weight: then 0.2, now 0.4"), "{message}");
+    assert!(message.contains("`calibrated.refusal_weight` was 0.2 and is 0.4 now"), "{message}");
     let mut all = rows(&lalm(), 9);
     all[0].error_rate = Some(0.1);
     let (training, val) = all.split_at(7);

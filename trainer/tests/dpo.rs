@@ -253,7 +253,7 @@ fn a_dpo_run_is_not_resumed_with_other_preferences() {
     let before = tree(&setup.run.root);
     let other = DpoConfig { beta: 0.2, ..dpo() };
     let message = train(&setup, true, &lora(), &other).unwrap_err().to_string();
-    assert!(message.contains("dpo.beta: then 0.1, now 0.2"), "{message}");
+    assert!(message.contains("`dpo.beta` was 0.1 and is 0.2 now"), "{message}");
     assert_eq!(before, tree(&setup.run.root));
 }
 

@@ -18,9 +18,26 @@ pub fn sha256_hex(bytes: &[u8]) -> String {
 
 /// SHA-256 of bytes that come in parts, one after the other.
 pub fn sha256_of_parts<P: AsRef<[u8]>>(parts: impl IntoIterator<Item = P>) -> String {
-    let mut hasher = Sha256::new();
-    parts.into_iter().for_each(|part| hasher.update(part));
-    hex(&hasher.finalize())
+    let mut hasher = PartsHasher::default();
+    parts.into_iter().for_each(|part| hasher.add(part));
+    hasher.sha256()
+}
+
+/// [`sha256_of_parts`] for parts that are made one at a time.
+#[derive(Clone, Debug, Default)]
+pub struct PartsHasher(Sha256);
+
+impl PartsHasher {
+    /// Adds the next part.
+    pub fn add(&mut self, part: impl AsRef<[u8]>) {
+        self.0.update(part);
+    }
+
+    /// SHA-256 of the parts so far.
+    #[must_use]
+    pub fn sha256(&self) -> String {
+        hex(&self.0.clone().finalize())
+    }
 }
 
 /// SHA-256 of a file's content, read in pieces.

@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::CommonError;
+use crate::files::type_words::plain_types;
 use crate::fs::{self, AtomicFile};
 use crate::lfs::{LFS_POINTER, is_lfs_pointer};
 use crate::lines::LineReader;
@@ -244,12 +245,12 @@ pub fn json_error(path: &Path, line: usize, error: &serde_json::Error) -> Common
     }
 }
 
-/// What the parser reports, without its own position, which in JSON Lines is always line 1.
+/// What the parser reports, in plain words and without its own position, which in JSON Lines is always line 1.
 #[must_use]
 pub fn plain_message(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let position = format!(" at line {} column {}", error.line(), error.column());
-    text.strip_suffix(&position).unwrap_or(&text).to_owned()
+    plain_types(text.strip_suffix(&position).unwrap_or(&text))
 }
 
 #[cfg(test)]

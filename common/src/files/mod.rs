@@ -11,3 +11,6 @@ pub mod manifest;
 pub mod owned;
 pub mod paths;
 pub mod rows;
+mod type_words;
+
+pub use type_words::plain_types;

@@ -37,7 +37,7 @@ pub fn sample_answers(
 #[cfg(test)]
 mod tests {
     use idk_model::Answerer;
-    use idk_questions::QuestionSet;
+    use idk_questions::{PackedSet, QuestionSet};
 
     use super::*;
     use crate::config::BuildConfig;
@@ -54,7 +54,7 @@ mod tests {
             ["a.wav", "b.wav", "c.wav"].map(|name| question(name, &[audio.join(name)])).to_vec();
         questions[2].choices.clear();
         let options = questions[0].choices.clone();
-        let set = QuestionSet { questions, rejected: Vec::new() };
+        let set = PackedSet::from(&QuestionSet { questions, rejected: Vec::new() });
         let (lalm, provenance) = (tiny_model(), Provenance::default());
         let refusals = ["I don't know", "I'm not sure"].map(str::to_owned).to_vec();
         let free = BuildConfig { max_new_tokens: 2, refusals: refusals.clone(), ..three_samples() };
@@ -90,7 +90,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let audio = copy_clips(root.path());
         let questions = ["a.wav", "b.wav"].map(|name| question(name, &[audio.join(name)])).to_vec();
-        let set = QuestionSet { questions, rejected: Vec::new() };
+        let set = PackedSet::from(&QuestionSet { questions, rejected: Vec::new() });
         let (lalm, config, provenance) = (tiny_model(), three_samples(), Provenance::default());
         let features = features();
         let answerer = Answerer::base(&lalm, &features);

@@ -1,13 +1,12 @@
 //! What decides a sampled answer. Shards of one identity belong together, others never do.
 
-use idk_common::hash::sha256_of_parts;
 use idk_common::identity::{Difference, Identity, differences, sha256_of};
 use idk_questions::PromptStyle;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{BuildConfig, OptionOrder, Sampler};
 use crate::format::sampled::Provenance;
-use crate::sample::screen::Screened;
+use crate::sample::screened::ScreenedSet;
 
 /// The values of `[build]` that decide what is sampled and how it is cut into shards. K, target, refusal and batch size
 /// are not among them, unless the sampling stops when the label for K is certain.
@@ -91,7 +90,7 @@ pub struct SamplingIdentity {
 
 impl SamplingIdentity {
     pub(crate) fn of(
-        usable: &[Screened<'_>],
+        screened: &ScreenedSet<'_>,
         config: &BuildConfig,
         seed: u64,
         provenance: &Provenance,
@@ -100,8 +99,8 @@ impl SamplingIdentity {
             program: concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION")).to_owned(),
             model_sha256: provenance.model_sha256.clone(),
             questions_sha256: provenance.questions_sha256.clone(),
-            usable_questions: usable.len(),
-            prompts_sha256: prompts_sha256(usable),
+            usable_questions: screened.len(),
+            prompts_sha256: screened.prompts_sha256(),
             seed,
             build: SamplingSettings::of(config),
         }
@@ -128,22 +127,15 @@ impl SamplingIdentity {
     }
 }
 
-fn prompts_sha256(usable: &[Screened<'_>]) -> String {
-    sha256_of_parts(usable.iter().map(|question| {
-        let mut bytes = question.id().as_bytes().to_vec();
-        bytes.push(0);
-        bytes.extend((question.ids.len() as u64).to_le_bytes());
-        bytes.extend(question.ids.iter().flat_map(u32::to_le_bytes));
-        bytes
-    }))
-}
-
 #[cfg(test)]
 mod tests {
+    use idk_questions::PackedQuestions;
+
     use super::*;
 
     fn identity(config: &BuildConfig, seed: u64) -> SamplingIdentity {
-        SamplingIdentity::of(&[], config, seed, &Provenance::default())
+        let none = PackedQuestions::default();
+        SamplingIdentity::of(&ScreenedSet::new(&none, None, Vec::new()), config, seed, &Provenance::default())
     }
 
     #[test]
@@ -162,12 +154,12 @@ mod tests {
         let guided = |config: &BuildConfig| identity(&BuildConfig { guided: true, ..config.clone() }, 1);
         let found = SamplingIdentity::differences(&guided(&base), &guided(&relabelled));
         let found: Vec<String> = found.iter().map(ToString::to_string).collect();
-        assert_eq!(found, [r#"build.guided: then ["I don't know"], now ["I'm not sure"]"#]);
+        assert_eq!(found, [r#"`build.guided` was ["I don't know"] and is ["I'm not sure"] now"#]);
         assert_ne!(identity(&base, 1), guided(&base));
         let decided = |k| BuildConfig { stop_when_decided: true, k, ..base.clone() };
         let found = SamplingIdentity::differences(&identity(&decided(3), 1), &identity(&decided(4), 1));
         let found: Vec<String> = found.iter().map(ToString::to_string).collect();
-        assert_eq!(found, [r#"build.stop_when_decided: then {"k":3}, now {"k":4}"#]);
+        assert_eq!(found, [r#"`build.stop_when_decided` was {"k":3} and is {"k":4} now"#]);
     }
 
     #[test]
@@ -189,8 +181,8 @@ mod tests {
         let found = SamplingIdentity::differences(&identity(&base, 1), &identity(&other, 2));
         let lines: Vec<String> = found.iter().map(ToString::to_string).collect();
         for key in [
-            "seed: then 1, now 2",
-            "build.n_samples: then 5, now 6",
+            "`seed` was 1 and is 2 now",
+            "`build.n_samples` was 5 and is 6 now",
             "build.temperature",
             "build.top_p",
             "build.top_k",
@@ -201,7 +193,7 @@ mod tests {
             "build.shard_size",
             "build.stop_when_decided",
         ] {
-            assert!(lines.iter().any(|line| line.starts_with(key)), "{key}: {lines:?}");
+            assert!(lines.iter().any(|line| line.contains(key)), "{key}: {lines:?}");
         }
     }
 }

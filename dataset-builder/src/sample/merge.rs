@@ -74,7 +74,7 @@ fn holders(folders: &[Shards], count: usize) -> Result<Vec<usize>, BuildError> {
 #[cfg(test)]
 mod tests {
     use idk_model::{Answerer, Lalm};
-    use idk_questions::QuestionSet;
+    use idk_questions::{PackedSet, QuestionSet};
 
     use super::*;
     use crate::config::{BuildConfig, Target};
@@ -105,7 +105,7 @@ mod tests {
         let inputs = BuildInputs {
             model: SampledModel::Folder(&answerer),
             server: None,
-            set,
+            set: &PackedSet::from(set),
             config,
             seed,
             provenance: &Provenance::default(),
@@ -148,7 +148,7 @@ mod tests {
         );
         sample(&lalm, &set, &config, 8, "2/2", &other);
         let error = SampledParts::find(&[one.clone(), other]).unwrap_err();
-        assert!(error.to_string().contains("seed: then 8, now 7"), "{error}");
+        assert!(error.to_string().contains("`seed` was 8 and is 7 now"), "{error}");
         sample(&lalm, &set, &config, 7, "2/2", &two);
         // A damaged shard is not taken for a sound one.
         let path = two.join("shards/00003.jsonl");
@@ -184,7 +184,7 @@ mod tests {
         assert_eq!(joined.matches(r#""text":"kept""#).count(), 1);
         // What labels read may change in between, what samples read may not; a damaged shard is drawn again.
         let error = run(&lalm, &set, &BuildConfig { top_k: 3, ..config.clone() }, &stopped).unwrap_err();
-        assert!(error.to_string().contains("build.top_k: then 0, now 3"), "{error}");
+        assert!(error.to_string().contains("`build.top_k` was 0 and is 3 now"), "{error}");
         let path = stopped.join("shards/00002.jsonl");
         idk_common::fs::write_atomic(&path, b"{}\n").unwrap();
         run(&lalm, &set, &relabelled, &stopped).unwrap();
@@ -206,7 +206,7 @@ mod tests {
         let inputs = BuildInputs {
             model: SampledModel::Folder(&answerer),
             server: None,
-            set: &set,
+            set: &PackedSet::from(&set),
             config: &config,
             seed: 7,
             provenance: &Provenance::default(),

@@ -8,6 +8,7 @@ pub(crate) mod model;
 pub(crate) mod part;
 mod sampler;
 mod screen;
+mod screened;
 mod served;
 mod shard_file;
 pub(crate) mod shards;

@@ -18,7 +18,7 @@ use crate::error::BuildError;
 use crate::sample::early_stop::{answers_until_decided, deciding_answers};
 use crate::sample::model::SampledModel;
 use crate::sample::part::SamplingPart;
-use crate::sample::screen::Screened;
+use crate::sample::screened::{Screened, ScreenedSet};
 use crate::sample::served;
 use crate::sample::shards::Shards;
 
@@ -33,7 +33,7 @@ pub(crate) struct ShardSampler<'a> {
     pub(crate) model: SampledModel<'a>,
     /// Answers instead of the local model.
     pub(crate) server: Option<&'a Server>,
-    pub(crate) usable: &'a [Screened<'a>],
+    pub(crate) screened: &'a ScreenedSet<'a>,
     pub(crate) config: &'a BuildConfig,
     pub(crate) run_seed: u64,
 }
@@ -41,13 +41,13 @@ pub(crate) struct ShardSampler<'a> {
 /// Questions of one shard that are sampled together.
 struct Batch {
     shard: usize,
-    /// Places among the usable questions.
-    questions: Vec<usize>,
+    /// The questions, with their places among the usable ones.
+    questions: Vec<(usize, Screened)>,
     is_last_of_shard: bool,
 }
 
-/// The recordings of a batch, one question after the other.
-type Loaded = Result<Vec<LoadedClip>, BuildError>;
+/// A batch with its recordings, one question after the other.
+type Loaded = Result<(Batch, Vec<LoadedClip>), BuildError>;
 
 impl ShardSampler<'_> {
     /// Samples the shards of `part` that are not done yet and keeps each as soon as it is whole.
@@ -77,12 +77,10 @@ impl ShardSampler<'_> {
             bar.finish();
             return Ok(());
         }
-        let batches: Vec<Batch> =
-            missing.iter().flat_map(|&shard| self.batches(shard, shards.questions(shard))).collect();
-        let loaded = batches.iter().map(|batch| self.load(batch));
-        let result = prefetch(loaded, |loaded| {
-            self.sample_batches(&batches, loaded, shards, (done, total), control, &bar)
-        });
+        let batches = missing.iter().flat_map(|&shard| self.batches(shard, shards.questions(shard)));
+        let loaded = batches.map(|batch| batch.and_then(|batch| self.load(batch)));
+        let result =
+            prefetch(loaded, |loaded| self.sample_batches(loaded, shards, (done, total), control, &bar));
         bar.finish();
         result
     }
@@ -100,7 +98,7 @@ impl ShardSampler<'_> {
         let never = AtomicBool::new(false);
         let stop = control.stop.unwrap_or(&never);
         for &shard in missing {
-            let questions: Vec<&Screened<'_>> = self.usable[shards.questions(shard)].iter().collect();
+            let questions = self.screened.prompts(shards.questions(shard), self.model, self.config)?;
             let rows = served::sample(server, self.model, &questions, self.config, self.run_seed, stop, bar)?;
             let Some(rows) = rows else { return Err(BuildError::Stopped { sampled: Some(done), total }) };
             shards.write(shard, &rows.into_iter().flatten().collect::<Vec<_>>())?;
@@ -111,7 +109,6 @@ impl ShardSampler<'_> {
 
     fn sample_batches(
         &self,
-        batches: &[Batch],
         loaded: &mut dyn Iterator<Item = Loaded>,
         shards: &Shards,
         (mut done, total): (usize, usize),
@@ -119,11 +116,12 @@ impl ShardSampler<'_> {
         bar: &Progress,
     ) -> Result<(), BuildError> {
         let mut rows: BTreeMap<usize, Vec<SampleRow>> = BTreeMap::new();
-        for (batch, loaded) in batches.iter().zip(loaded) {
+        for loaded in loaded {
             if control.stopped() && rows.is_empty() {
                 return Err(BuildError::Stopped { sampled: Some(done), total });
             }
-            rows.extend(self.answer(batch, loaded?)?);
+            let (batch, clips) = loaded?;
+            rows.extend(self.answer(&batch, clips)?);
             bar.inc(batch.questions.len() as u64);
             if batch.is_last_of_shard {
                 done += rows.len();
@@ -135,23 +133,29 @@ impl ShardSampler<'_> {
     }
 
     /// The batches of a shard. They depend on its questions and the batch size alone.
-    fn batches(&self, shard: usize, questions: Range<usize>) -> Vec<Batch> {
-        let lengths: Vec<usize> =
-            self.usable[questions.clone()].iter().map(|question| question.ids.len()).collect();
+    fn batches(&self, shard: usize, questions: Range<usize>) -> Vec<Result<Batch, BuildError>> {
+        let start = questions.start;
+        let screened = match self.screened.prompts(questions, self.model, self.config) {
+            Ok(screened) => screened,
+            Err(error) => return vec![Err(error)],
+        };
+        let lengths: Vec<usize> = screened.iter().map(|question| question.ids.len()).collect();
         let batches = batches_by_length(&lengths, self.config.batch_size);
         let last = batches.len().saturating_sub(1);
-        let batch = |(index, places): (usize, Vec<usize>)| Batch {
-            shard,
-            questions: places.into_iter().map(|place| questions.start + place).collect(),
-            is_last_of_shard: index == last,
+        let mut screened: Vec<Option<Screened>> = screened.into_iter().map(Some).collect();
+        let mut question = |at: usize| Some((start + at, screened.get_mut(at)?.take()?));
+        let batch = |(index, places): (usize, Vec<usize>)| {
+            let questions = places.into_iter().filter_map(&mut question).collect();
+            Ok(Batch { shard, questions, is_last_of_shard: index == last })
         };
         batches.into_iter().enumerate().map(batch).collect()
     }
 
     /// Reads the recordings of a batch.
-    fn load(&self, batch: &Batch) -> Loaded {
-        let clips = batch.questions.iter().flat_map(|&index| self.usable[index].clips.iter().cloned());
-        Ok(self.model.answerer()?.load(&clips.collect::<Vec<Clip>>())?)
+    fn load(&self, batch: Batch) -> Loaded {
+        let clips = batch.questions.iter().flat_map(|(_, question)| question.clips.iter().cloned());
+        let loaded = self.model.answerer()?.load(&clips.collect::<Vec<Clip>>())?;
+        Ok((batch, loaded))
     }
 
     /// The samples of each question of a batch, by its place among the usable ones.
@@ -164,33 +168,32 @@ impl ShardSampler<'_> {
         loaded: Vec<LoadedClip>,
     ) -> Result<Vec<(usize, Vec<SampleRow>)>, BuildError> {
         let config = self.config;
-        let questions: Vec<&Screened<'_>> =
-            batch.questions.iter().map(|&index| &self.usable[index]).collect();
         let mut features = self.model.answerer()?.hear(loaded)?.into_iter();
-        let prompt = |question: &&Screened<'_>| Prompt {
-            ids: question.ids.iter().collect(),
+        let prompt = |(_, question): &(usize, Screened)| Prompt {
+            ids: question.ids.clone(),
             audio: features.by_ref().take(question.clips.len()).collect(),
             guide: question.guide.clone(),
         };
-        let prompts: Vec<Prompt> = questions.iter().map(prompt).collect();
-        let seeds = |question: &&Screened<'_>| -> Vec<u64> {
+        let prompts: Vec<Prompt> = batch.questions.iter().map(prompt).collect();
+        let seeds = |(_, question): &(usize, Screened)| -> Vec<u64> {
             let seed = |sample| sample_seed(self.run_seed, question.id(), sample);
             (0..config.n_samples).map(seed).collect()
         };
-        let seeds: Vec<Vec<u64>> = questions.iter().map(seeds).collect();
-        let asked: Vec<AskedQuestion> = questions.iter().map(|question| question.asked()).collect();
+        let seeds: Vec<Vec<u64>> = batch.questions.iter().map(seeds).collect();
+        let asked: Vec<&AskedQuestion> =
+            batch.questions.iter().map(|(_, question)| &question.asked).collect();
         let more = |place: usize, so_far: &[Generated]| {
             if !config.stop_when_decided {
                 return config.n_samples;
             }
             let is_correct =
-                |answer: &&Generated| config.judge(&asked[place], &answer.text).verdict == Verdict::Correct;
+                |answer: &&Generated| config.judge(asked[place], &answer.text).verdict == Verdict::Correct;
             let correct = so_far.iter().filter(is_correct).count();
             answers_until_decided(config.k, config.n_samples, correct, so_far.len())
         };
         let answers = self.model.answerer()?.answer_in_rounds(&prompts, &config.sampling(), &seeds, &more)?;
-        let rows = |(place, &index): (usize, &usize)| {
-            let mut rows = judge_samples(config, &asked[place], &answers[place], &seeds[place]);
+        let rows = |(place, &(index, _)): (usize, &(usize, Screened))| {
+            let mut rows = judge_samples(config, asked[place], &answers[place], &seeds[place]);
             if config.stop_when_decided {
                 let is_correct: Vec<bool> = rows.iter().map(|row| row.verdict == Verdict::Correct).collect();
                 rows.truncate(deciding_answers(config.k, config.n_samples, &is_correct));
@@ -243,7 +246,7 @@ mod tests {
 
     use idk_common::diagnose::Diagnose;
     use idk_model::{Answerer, ModelError};
-    use idk_questions::QuestionSet;
+    use idk_questions::{PackedSet, QuestionSet};
 
     use super::*;
     use crate::format::sampled::Provenance;
@@ -268,19 +271,19 @@ mod tests {
         let questions = questions.into_iter().enumerate();
         let renamed = questions
             .map(|(index, question)| idk_questions::Question { id: format!("q{index}"), ..question });
-        let set = QuestionSet { questions: renamed.collect(), rejected: Vec::new() };
+        let set = PackedSet::from(&QuestionSet { questions: renamed.collect(), rejected: Vec::new() });
         let (lalm, config) = (tiny_model(), BuildConfig { shard_size: 2, batch_size: 1, ..three_samples() });
         let control = Control::silent();
         let features = features();
         let answerer = Answerer::base(&lalm, &features);
-        let usable = screen(SampledModel::Folder(&answerer), &set, &config, 7, &control).unwrap().usable;
+        let screened = screen(SampledModel::Folder(&answerer), &set, &config, 7, &control).unwrap();
         std::fs::remove_file(audio.join("b.wav")).unwrap();
-        let identity = SamplingIdentity::of(&usable, &config, 7, &Provenance::default());
+        let identity = SamplingIdentity::of(&screened, &config, 7, &Provenance::default());
         let shards = Shards::open(root.path(), identity, &|_| ()).unwrap();
         let sampler = ShardSampler {
             server: None,
             model: SampledModel::Folder(&answerer),
-            usable: &usable,
+            screened: &screened,
             config: &config,
             run_seed: 7,
         };
@@ -298,7 +301,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let audio = copy_clips(root.path());
         let questions = (0..6).map(|index| question(&format!("q{index}"), &[audio.join("a.wav")])).collect();
-        let set = QuestionSet { questions, rejected: Vec::new() };
+        let set = PackedSet::from(&QuestionSet { questions, rejected: Vec::new() });
         let (lalm, config) = (tiny_model(), BuildConfig { shard_size: 2, batch_size: 1, ..three_samples() });
         let stop = std::sync::atomic::AtomicBool::new(false);
         let warnings = Mutex::new(Vec::new());
@@ -310,13 +313,13 @@ mod tests {
         let control = Control { stop: Some(&stop), warn: &warn, ..Control::silent() };
         let features = features();
         let answerer = Answerer::base(&lalm, &features);
-        let usable = screen(SampledModel::Folder(&answerer), &set, &config, 7, &control).unwrap().usable;
-        let identity = SamplingIdentity::of(&usable, &config, 7, &Provenance::default());
+        let screened = screen(SampledModel::Folder(&answerer), &set, &config, 7, &control).unwrap();
+        let identity = SamplingIdentity::of(&screened, &config, 7, &Provenance::default());
         let shards = Shards::open(root.path(), identity, &|_| ()).unwrap();
         let sampler = ShardSampler {
             server: None,
             model: SampledModel::Folder(&answerer),
-            usable: &usable,
+            screened: &screened,
             config: &config,
             run_seed: 7,
         };

@@ -167,16 +167,19 @@ pub fn remove_shards(dataset: &Path) -> Result<(), BuildError> {
 mod tests {
     use std::cell::RefCell;
 
-    use idk_questions::Verdict;
+    use idk_questions::{PackedQuestions, Verdict};
 
     use super::*;
     use crate::config::BuildConfig;
     use crate::format::sampled::Provenance;
+    use crate::sample::screened::ScreenedSet;
 
     /// The identity of `questions` questions in shards of 4.
     fn identity(questions: usize) -> SamplingIdentity {
         let config = BuildConfig { shard_size: 4, ..BuildConfig::default() };
-        let none = SamplingIdentity::of(&[], &config, 1, &Provenance::default());
+        let none = PackedQuestions::default();
+        let none = ScreenedSet::new(&none, None, Vec::new());
+        let none = SamplingIdentity::of(&none, &config, 1, &Provenance::default());
         SamplingIdentity { usable_questions: questions, ..none }
     }
 

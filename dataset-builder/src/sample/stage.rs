@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use idk_common::json::{JsonlWriter, write_jsonl};
-use idk_questions::QuestionSet;
+use idk_questions::PackedSet;
 use idk_server::Server;
 
 use crate::config::BuildConfig;
@@ -16,7 +16,8 @@ use crate::sample::identity::SamplingIdentity;
 use crate::sample::model::SampledModel;
 use crate::sample::part::SamplingPart;
 use crate::sample::sampler::ShardSampler;
-use crate::sample::screen::{ScreenedSet, screen};
+use crate::sample::screen::screen;
+use crate::sample::screened::ScreenedSet;
 use crate::sample::served;
 use crate::sample::shards::Shards;
 
@@ -28,7 +29,7 @@ pub struct BuildInputs<'a> {
     /// A server that is open and answers instead of that of the configuration.
     pub server: Option<&'a Server>,
     /// The questions.
-    pub set: &'a QuestionSet,
+    pub set: &'a PackedSet,
     /// How they are asked and labelled.
     pub config: &'a BuildConfig,
     /// Seed of everything random.
@@ -100,7 +101,7 @@ pub(crate) fn sample_shards(
     let BuildInputs { model, config, seed, provenance, .. } = *inputs;
     let opened = if inputs.server.is_none() { served::open(config)? } else { None };
     open_folder(out)?;
-    let identity = SamplingIdentity::of(&screened.usable, config, seed, provenance);
+    let identity = SamplingIdentity::of(screened, config, seed, provenance);
     let shards = Shards::open(out, identity, control.warn)?;
     let warning;
     let model = match model {
@@ -110,13 +111,8 @@ pub(crate) fn sample_shards(
         }
         SampledModel::Server(_) => model,
     };
-    let sampler = ShardSampler {
-        model,
-        server: inputs.server.or(opened.as_ref()),
-        usable: &screened.usable,
-        config,
-        run_seed: seed,
-    };
+    let sampler =
+        ShardSampler { model, server: inputs.server.or(opened.as_ref()), screened, config, run_seed: seed };
     sampler.sample(&shards, part, control)?;
     Ok(shards)
 }
@@ -128,7 +124,7 @@ fn check_rejected(
     config: &BuildConfig,
     out: &Path,
 ) -> Result<(), BuildError> {
-    let (kept, rejected) = (screened.usable.len(), screened.rejected.len());
+    let (kept, rejected) = (screened.len(), screened.rejected.len());
     if kept + rejected != input {
         return Err(BuildError::Unaccounted { input, kept, rejected });
     }
@@ -154,8 +150,7 @@ pub(crate) fn write_questions(
     config: &BuildConfig,
 ) -> Result<(), BuildError> {
     let mut file = JsonlWriter::create(&out.join(QUESTIONS_FILE))?;
-    for question in &screened.usable {
-        let asked = question.asked();
+    for asked in screened.asked() {
         file.put(&QuestionRow::new(&asked, &asked.message(config.prompt), out)?)?;
     }
     file.commit()?;

@@ -1,5 +1,7 @@
 //! Every question of a test set answered, batch by batch; batches that were answered before are taken as they are.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use idk_common::progress::Progress;
 use idk_model::{Answerer, Clip, batches_by_length};
 
@@ -18,19 +20,21 @@ use crate::method::Method;
 const MAX_SERVED_BATCH: usize = 32;
 
 /// Answers every prepared question; the result is in the order of `prepared`. `candidate` is the key of whoever
-/// answers, `store` where its answers are kept; without one nothing is looked up and nothing kept.
+/// answers, `store` where its answers are kept; without one nothing is looked up and nothing kept. `stop` is looked at
+/// before each batch.
 ///
 /// # Errors
-/// [`EvalError::Model`], [`EvalError::Common`].
+/// [`EvalError::Model`], [`EvalError::Common`]; [`EvalError::Stopped`].
 pub(crate) fn answer_all(
     runner: &MethodRunner<'_>,
     prepared: &Prepared,
     candidate: &str,
     store: Option<&Store>,
+    stop: Option<&AtomicBool>,
     progress: &Progress,
 ) -> Result<Vec<Answer>, EvalError> {
     let mut answers: Vec<Option<Answer>> = vec![None; prepared.questions.len()];
-    let mut reused = 0;
+    let (mut reused, mut stored) = (0, 0);
     let items: Vec<Item<'_>> = prepared.items().collect();
     let lengths: Vec<usize> =
         items.iter().map(|&item| runner.opening_tokens(item)).collect::<Result<_, _>>()?;
@@ -39,6 +43,10 @@ pub(crate) fn answer_all(
         Backend::Served(_) => runner.config.batch_size.min(MAX_SERVED_BATCH),
     };
     for batch in batches_by_length(&lengths, batch_size) {
+        if stop.is_some_and(|stop| stop.load(Ordering::Relaxed)) {
+            let (method, total) = (runner.method.name().to_owned(), answers.len());
+            return Err(EvalError::Stopped { method, stored, total });
+        }
         let items: Vec<Item<'_>> = batch.iter().map(|&index| items[index]).collect();
         let key = |(question, clips): &Item<'_>| {
             let audio_sha256: Vec<&str> = clips.iter().map(Clip::sha256).collect();
@@ -66,6 +74,7 @@ pub(crate) fn answer_all(
         for (&index, answer) in batch.iter().zip(said) {
             answers[index] = Some(answer);
         }
+        stored += batch.len();
         progress.inc(batch.len() as u64);
     }
     if reused > 0 {
@@ -93,5 +102,5 @@ pub fn answer_plainly(
     let (prompts, with_options, own_answers) = (&prompts, false, None);
     let runner =
         MethodRunner { backend, method, prompts, style, refusals, with_options, own_answers, config };
-    answer_all(&runner, prepared, "", None, progress)
+    answer_all(&runner, prepared, "", None, None, progress)
 }

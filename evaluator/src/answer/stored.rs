@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use idk_common::json::{json_error, parse_row};
+use idk_common::json::{json_error, parse_row, plain_message};
 use idk_common::rows::{JsonRows, RowsFile};
 use idk_common::text::{ellipsis, terminal_safe};
 use idk_questions::rows::AnswerRow;
@@ -75,10 +75,11 @@ fn plain_row(mut object: Map<String, Value>) -> Result<AnswerRow, String> {
     object.insert("text".to_owned(), text);
     // lmms-eval's copy of MMAU keeps the options as JSON in a string.
     if let Some(Value::String(choices)) = object.get("choices") {
-        let parsed: Value = serde_json::from_str(choices).map_err(|error| format!("`choices`: {error}"))?;
+        let parsed: Value =
+            serde_json::from_str(choices).map_err(|error| format!("`choices`: {}", plain_message(&error)))?;
         object.insert("choices".to_owned(), parsed);
     }
-    serde_json::from_value(Value::Object(object)).map_err(|error| error.to_string())
+    serde_json::from_value(Value::Object(object)).map_err(|error| plain_message(&error))
 }
 
 /// A row of lmms-eval's samples (`--log_samples`). What the model said is judged, not what lmms-eval made of it.

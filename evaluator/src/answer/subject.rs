@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 
 use idk_common::progress::NewProgress;
 use idk_model::Adapters;
@@ -67,6 +68,8 @@ pub struct Subject<'a> {
     pub probe: Option<&'a LabelledQuestions>,
     /// Names and hashes of model, adapter and questions, copied to `results.json`.
     pub provenance: &'a BTreeMap<String, String>,
+    /// Once it is set, no further batch is answered: the evaluation ends with [`EvalError::Stopped`].
+    pub stop: Option<&'a AtomicBool>,
 }
 
 /// An evaluation in progress.
@@ -185,7 +188,7 @@ impl Evaluation<'_> {
         let key = candidate_key(&runner, self.subject.model_sha256, self.subject.device, adapter_sha256);
         let store = Store::open(self.eval_dir, &key)?;
         let bar = (self.progress)(&format!("answers of {label}"), prepared.questions.len() as u64);
-        let mut answers = answer_all(&runner, prepared, &key, Some(&store), &bar)?;
+        let mut answers = answer_all(&runner, prepared, &key, Some(&store), self.subject.stop, &bar)?;
         bar.finish();
         // What the model says about its answers is read by the measure that asks.
         if let Some(judge) = self.judge.filter(|_| own_answers.is_none()) {

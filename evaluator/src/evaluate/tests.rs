@@ -37,6 +37,7 @@ fn try_run(
         samples: None,
         probe: None,
         provenance: &BTreeMap::new(),
+        stop: None,
     };
     evaluate(&subject, &prepared, config, 7, eval_dir, hidden)
 }
@@ -105,6 +106,7 @@ fn a_probe_is_fitted_on_labelled_questions_and_gives_the_same_bytes_again() {
             samples: None,
             probe: labelled,
             provenance: &BTreeMap::new(),
+            stop: None,
         };
         evaluate(&subject, &prepared, config, 7, &root.path().join(dir), hidden)?;
         let answers = fs::read_to_string(&root.path().join(dir).join("answers-probe.jsonl"))?;
@@ -169,6 +171,7 @@ fn an_answer_does_not_depend_on_the_batch_and_options_have_finite_log_probabilit
                 samples: None,
                 probe: None,
                 provenance: &BTreeMap::new(),
+                stop: None,
             },
             config: &config,
             prompts: &Prompts::load(&config.prompts).unwrap(),

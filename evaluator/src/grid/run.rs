@@ -243,6 +243,7 @@ pub(super) mod tests {
             samples: None,
             probe: None,
             provenance: &BTreeMap::new(),
+            stop: None,
         };
         let config = config();
         let sweeper = Sweeper {

@@ -37,7 +37,7 @@ pub fn plot_folder(folder: &Path, out: Option<&Path>) -> Result<Vec<PathBuf>, Ev
     } else if results_file(folder).is_file() {
         (folder, RunDir::of_eval(folder))
     } else {
-        return Err(EvalError::NoResults { folder: folder.to_owned() });
+        return Err(EvalError::no_results(folder));
     };
     let results = read_results(eval)?;
     let mut plots = evaluation_plots(&results);

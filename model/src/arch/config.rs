@@ -111,14 +111,36 @@ pub struct LalmConfig {
     pub pad_token_id: Option<u32>,
 }
 
+/// What every model folder has.
+const CONFIG_FILE: &str = "config.json";
+
+/// What a folder without a `config.json` is.
+fn instead_of_a_model(dir: &Path) -> &'static str {
+    if !dir.exists() {
+        return "it does not exist";
+    }
+    if !dir.is_dir() {
+        return "it is a file";
+    }
+    let others = [
+        ("adapter_config.json", "it holds an adapter"),
+        ("recipe.toml", "it holds a run of this program, whose adapter is in adapter/"),
+    ];
+    let found = others.into_iter().find(|(file, _)| dir.join(file).exists());
+    found.map_or("it has no config.json", |(_, what)| what)
+}
+
 impl LalmConfig {
     /// Reads `config.json` of a model folder, in the spelling of transformers 4 or 5.
     ///
     /// # Errors
     /// [`ModelError::Config`] naming the key that is malformed, inconsistent or asks for something unsupported, such as
-    /// a family that is not known; [`ModelError::Common`] if the file is missing or not JSON.
+    /// a family that is not known; [`ModelError::NoModel`] without such a file; [`ModelError::Common`] if it is not JSON.
     pub fn from_dir(dir: &Path) -> Result<Self, ModelError> {
-        let path = dir.join("config.json");
+        let path = dir.join(CONFIG_FILE);
+        if !path.exists() {
+            return Err(ModelError::NoModel { path: dir.to_owned(), what: instead_of_a_model(dir) });
+        }
         let value: Value = idk_common::json::read_json(&path)?;
         Self::from_value(&path, &value)
     }

@@ -6,9 +6,9 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use idk_common::CommonError;
 use idk_common::lfs::{LFS_POINTER, is_lfs_pointer_file};
 use idk_common::limits::{MAX_SAFETENSORS_HEADER_BYTES, MAX_TENSORS};
+use idk_common::{CommonError, plain_types};
 use serde::de::{Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
@@ -123,8 +123,9 @@ pub(super) fn read_header(
     }
     let mut header = vec![0_u8; usize::try_from(header_bytes).unwrap_or(0)];
     file.read_exact(&mut header).map_err(io)?;
-    let TensorHeader(tensors) = serde_json::from_slice(&header)
-        .map_err(|error| damaged(format!("the header cannot be read: {error}")))?;
+    let TensorHeader(tensors) = serde_json::from_slice(&header).map_err(|error| {
+        damaged(format!("the header cannot be read: {}", plain_types(&error.to_string())))
+    })?;
     let data_bytes = file_bytes - 8 - header_bytes;
     let mut entries = Vec::with_capacity(tensors.len());
     for (name, stored) in tensors {

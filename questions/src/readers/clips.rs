@@ -6,6 +6,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{OnceLock, RwLock};
 
+use foldhash::fast::RandomState;
 use idk_common::limits::MAX_CLIPS;
 use idk_common::{CommonError, paths};
 use serde_json::Value;
@@ -22,7 +23,7 @@ pub(super) struct Folder<'a> {
     /// The first failure to look a clip up that says nothing about the clip, such as that of a network disk.
     failed: OnceLock<CommonError>,
     /// The folders of clips that have been looked up, by their names under the root.
-    places: RwLock<HashMap<PathBuf, Place>>,
+    places: RwLock<HashMap<String, Place, RandomState>>,
 }
 
 /// Where a folder of clips is.
@@ -89,12 +90,24 @@ impl<'a> Folder<'a> {
     /// The clip under `name`, or under the same name in another Unicode form: file systems keep either `é` or `e` with
     /// an accent.
     fn clip(&self, name: &str) -> Result<PathBuf, Fault> {
+        if let Some(path) = self.in_absent_folder(name) {
+            return Ok(path);
+        }
         let result = self.resolve_in_known_folder(name).unwrap_or_else(|| self.resolve(name));
         let Err(CommonError::NotFound { .. }) = result else { return self.usable(name, result) };
         match self.in_other_forms(name) {
             Some(other) => self.usable(&other, self.resolve(&other)),
             None => self.usable(name, result),
         }
+    }
+
+    /// The path of a clip that need not exist, in a folder that does not: nothing else can be found out about it.
+    fn in_absent_folder(&self, name: &str) -> Option<PathBuf> {
+        if self.require_audio || !name.is_ascii() || !paths::is_plain_relative(name) {
+            return None;
+        }
+        let is_absent = self.place(folder_of(name)?) == Place::Absent;
+        is_absent.then(|| self.root.join(name).components().collect())
     }
 
     /// What [`Self::resolve`] finds, by one look at the clip instead of one at each folder on the way. `None` where that is
@@ -105,7 +118,7 @@ impl<'a> Folder<'a> {
         }
         let path = self.root.join(name);
         let not_found = || Some(Err(CommonError::NotFound { path: path.clone() }));
-        match self.place(Path::new(name).parent()?) {
+        match self.place(folder_of(name)?) {
             Place::Inside => match fs::symlink_metadata(&path) {
                 Ok(found) if found.is_file() => Some(Ok(path)),
                 Err(error) if error.kind() == ErrorKind::NotFound => not_found(),
@@ -117,7 +130,7 @@ impl<'a> Folder<'a> {
     }
 
     /// Where the folder `name` of the root is, looked up once.
-    fn place(&self, name: &Path) -> Place {
+    fn place(&self, name: &str) -> Place {
         if let Some(&known) = self.places.read().ok().as_deref().and_then(|places| places.get(name)) {
             return known;
         }
@@ -191,7 +204,7 @@ impl<'a> Folder<'a> {
             }
             Err(CommonError::NotFound { .. }) if !require_audio => {
                 let path: PathBuf = root.join(name).components().collect();
-                let folder = Path::new(name).parent().map(|folder| self.place(folder));
+                let folder = folder_of(name).map(|folder| self.place(folder));
                 let is_inside = match folder.filter(|_| name.is_ascii()) {
                     Some(Place::Absent) => true,
                     Some(Place::Inside) if fs::symlink_metadata(&path).is_err() => true,
@@ -219,6 +232,11 @@ impl<'a> Folder<'a> {
             }
         }
     }
+}
+
+/// The name of the folder of the clip `name`.
+fn folder_of(name: &str) -> Option<&str> {
+    Path::new(name).parent()?.to_str()
 }
 
 /// Whether a clip that could not be looked up will never be there, whoever looks.

@@ -9,6 +9,7 @@ mod clotho_aqa;
 mod fields;
 mod file;
 mod refusal_option;
+mod row_visitor;
 mod shape;
 #[cfg(test)]
 mod tests;
@@ -116,12 +117,24 @@ pub fn visit_questions(
     options: &ReadOptions,
     mut visit: impl FnMut(Result<Question, Rejection>),
 ) -> Result<(), QuestionError> {
-    let with_id = |(id, question)| Question { id, ..question };
-    map_questions(path, options, |question| question, |row| visit(row.map(with_id)))
+    let with_id = |MappedQuestion { id, made, .. }| Question { id, ..made };
+    map_questions(path, options, |question| question, |row| visit(row.map(with_id)))?;
+    Ok(())
+}
+
+/// What was made of a question.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MappedQuestion<T> {
+    /// The question's id.
+    pub id: String,
+    /// The number of the id among all ids of the file; numbers grow.
+    pub number: u32,
+    /// What was made.
+    pub made: T,
 }
 
 /// As [`visit_questions`], for those who need only a part of each question: `of` makes it, on several threads. `visit`
-/// gets it with the question's id, which `of` may not know yet.
+/// gets it with the question's id, which `of` may not know yet. Returns the ids of all rows, unusable ones included.
 ///
 /// # Errors
 /// As [`visit_questions`].
@@ -129,8 +142,8 @@ pub fn map_questions<T: Send>(
     path: &Path,
     options: &ReadOptions,
     of: impl Fn(Question) -> T + Sync,
-    visit: impl FnMut(Result<(String, T), Rejection>),
-) -> Result<(), QuestionError> {
+    visit: impl FnMut(Result<MappedQuestion<T>, Rejection>),
+) -> Result<Interner, QuestionError> {
     let folder = Folder::of(path, options.require_audio);
     let mut accepted = Accepted { ids: Interner::default(), visit };
     match file::open(path)? {
@@ -141,7 +154,8 @@ pub fn map_questions<T: Send>(
             rows.into_iter().for_each(|row| accepted.row(row.map(&of)));
         }
     }
-    Ok(folder.or_failure()?)
+    folder.or_failure()?;
+    Ok(accepted.ids)
 }
 
 fn check_count(path: &Path, found: usize) -> Result<(), QuestionError> {
@@ -255,13 +269,13 @@ struct Accepted<V> {
 impl<V> Accepted<V> {
     fn row<T>(&mut self, Read { line, id, question, .. }: Read<T>)
     where
-        V: FnMut(Result<(String, T), Rejection>),
+        V: FnMut(Result<MappedQuestion<T>, Rejection>),
     {
-        let known = !id.is_empty() && !self.ids.add(&id).1;
+        // A row without an id is unusable.
+        let (number, is_new) = if id.is_empty() { (u32::MAX, true) } else { self.ids.add(&id) };
         let twice = || (reason::DUPLICATE_ID, "an earlier row has this id".to_owned());
-        let question = if known { Err(twice()) } else { question };
-        (self.visit)(match question {
-            Ok(made) => Ok((id, made)),
+        (self.visit)(match if is_new { question } else { Err(twice()) } {
+            Ok(made) => Ok(MappedQuestion { id, number, made }),
             Err((reason, detail)) => Err(Rejection { id, line, reason: reason.to_owned(), detail }),
         });
     }

@@ -6,6 +6,7 @@ use clap::Args;
 use idk_benchmark::{Bank, ComposeConfig, Split, default_bank_dir};
 use serde_json::json;
 
+use crate::command::args::whole_number;
 use crate::run::RunError;
 use crate::terminal::{Failure, print_result};
 
@@ -18,10 +19,10 @@ pub(super) struct ComposeArguments {
     #[arg(long)]
     split: String,
     /// Seed of the questions
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, value_parser = whole_number::<u64>)]
     seed: u64,
     /// Questions of each modality [default: that of the split]
-    #[arg(long)]
+    #[arg(long, value_parser = whole_number::<usize>)]
     questions: Option<usize>,
     /// Folder for questions.json and audio/
     #[arg(long)]

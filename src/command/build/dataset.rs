@@ -12,7 +12,7 @@ use idk_dataset_builder::{
 };
 use serde_json::json;
 
-use crate::command::args::one_of;
+use crate::command::args::{one_of, whole_number};
 use crate::recipe::Recipe;
 use crate::run::RunError;
 use crate::stage::dataset::describe;
@@ -23,7 +23,7 @@ pub(super) struct RelabelArguments {
     /// Run folder, or a dataset folder
     run: PathBuf,
     /// Right answers among the N samples that make a question known
-    #[arg(long)]
+    #[arg(long, value_parser = whole_number::<usize>)]
     k: Option<usize>,
     /// Set a labelling key, e.g. `--set build.max_idk_share=0.5`; repeatable
     #[arg(long = "set", value_name = "BUILD.KEY=VALUE")]

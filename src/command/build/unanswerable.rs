@@ -9,7 +9,7 @@ use idk_questions::{
 };
 use serde_json::json;
 
-use crate::command::args::one_of;
+use crate::command::args::{one_of, whole_number};
 use crate::run::RunError;
 use crate::terminal::{Failure, print_result, say};
 
@@ -28,10 +28,10 @@ pub(super) struct UnanswerableArguments {
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// Seed for choosing questions, options and clips
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, value_parser = whole_number::<u64>)]
     seed: u64,
     /// Questions of each kind [default: all that can be made]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole_number::<usize>)]
     count: Option<usize>,
     /// Sub-category to leave alone, of questions that fit any clip, such as those about loudness; repeatable
     #[arg(long, value_name = "SUB-CATEGORY")]

@@ -1,5 +1,6 @@
 //! `idk-eval ask`: one question about recordings, answered by the base model or with an adapter.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -8,19 +9,22 @@ use idk_common::paths::find;
 use idk_common::progress::Progress;
 use idk_common::text::terminal_safe;
 use idk_evaluator::{
-    Backend, EvalConfig, Method, SampleSettings, Served, SingleAnswer, answer_single, prepare,
+    Backend, EvalConfig, EvalError, Method, SampleSettings, Served, SingleAnswer, answer_single, prepare,
 };
-use idk_questions::{Question, QuestionSet};
+use idk_questions::{Question, QuestionSet, reason};
 use serde::Serialize;
 
-use crate::command::args::{Overrides, load_recipe_or_run};
+use crate::command::args::{Overrides, load_recipe_or_run, whole_number};
 use crate::recipe::Recipe;
 use crate::run::{AnsweringModel, EvaluatedModel, RunError};
 use crate::stage::evaluate::load_adapters;
 use crate::terminal::{Failure, print_result};
 
 /// Most samples of one question.
-const MAX_SAMPLES: i64 = 1000;
+const MAX_SAMPLES: u32 = 1000;
+
+/// Of the only question of its set.
+const ID: &str = "question";
 
 /// Options of `idk-eval ask`.
 #[derive(Args)]
@@ -34,7 +38,7 @@ pub(super) struct AskArguments {
     #[arg(long, value_name = "A,B,...")]
     choices: Vec<String>,
     /// Number of samples to draw as well, with the settings of [build]
-    #[arg(long, default_value_t = 0, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=MAX_SAMPLES))]
+    #[arg(long, default_value_t = 0, value_name = "N", value_parser = sample_count)]
     samples: u32,
     /// Recipe, or folder of a finished run: its model, settings and adapter
     #[arg(long, value_name = "RECIPE")]
@@ -47,6 +51,13 @@ pub(super) struct AskArguments {
     adapter: Option<PathBuf>,
     #[command(flatten)]
     overrides: Overrides,
+}
+
+fn sample_count(text: &str) -> Result<u32, String> {
+    match whole_number(text)? {
+        count if count <= MAX_SAMPLES => Ok(count),
+        _ => Err(format!("give at most {MAX_SAMPLES}")),
+    }
 }
 
 /// What is printed.
@@ -69,6 +80,10 @@ impl AskArguments {
     /// Options that cannot be used; a recording, model or adapter that cannot be read.
     pub(super) fn run(&self, json: bool) -> Result<(), Failure> {
         let question = self.question()?;
+        // Before gigabytes are loaded.
+        for recording in &self.audio {
+            drop(idk_common::fs::open(recording)?);
+        }
         let recipe = self.recipe()?;
         let adapter = self.adapter(&recipe);
         let model = AnsweringModel::load(&recipe)?;
@@ -139,7 +154,12 @@ impl AskArguments {
         let set = QuestionSet { questions: vec![question.clone()], rejected: Vec::new() };
         let (style, refusals) = (build.prompt, build.refusal_texts());
         let prepared =
-            prepare(backend, &set, &config, style, refusals, recipe.seed, |_, _| Progress::hidden())?;
+            prepare(backend, &set, &config, style, refusals, recipe.seed, |_, _| Progress::hidden());
+        let prepared = match prepared {
+            // Of a single question nobody wants to know how many of its set were rejected.
+            Err(EvalError::TooManyRejected { reasons, .. }) => return Err(cannot_ask(reasons).into()),
+            prepared => prepared?,
+        };
         let samples = (self.samples > 0).then(|| SampleSettings {
             count: self.samples as usize,
             decoding: build.sampling(),
@@ -199,13 +219,26 @@ impl AskArguments {
             return Err(RunError::usage(format!("--choices: `{}` is the only option", choices[0])));
         }
         Ok(Question {
-            id: "question".to_owned(),
+            id: ID.to_owned(),
             audio: self.audio.clone(),
             question: self.question.clone(),
             choices,
             ..Question::default()
         })
     }
+}
+
+/// Why a question cannot be asked, by the reasons for which it was rejected.
+fn cannot_ask(reasons: BTreeMap<String, (usize, String)>) -> RunError {
+    let (code, (_, why)) = reasons.into_iter().next().unwrap_or_default();
+    let hint = match code.as_str() {
+        reason::PROMPT_TOO_LONG => "ask a shorter question, or give fewer options or a shorter recording",
+        reason::RESERVED_TOKEN => "leave the special token out of the question and its options",
+        _ => {
+            "give a recording in WAV, FLAC, Ogg Vorbis or MP3; docs/reference/recordings.md lists what is read"
+        }
+    };
+    RunError::CannotAsk { why: why.replacen(&format!("`{ID}`: "), "", 1), hint }
 }
 
 /// The options in one `--choices`.

@@ -194,6 +194,9 @@ impl EvaluateArguments {
         if missing.is_empty() {
             return Ok(());
         }
+        if missing.len() == needed.len() {
+            return Err(RunError::NothingToEvaluate);
+        }
         Err(RunError::usage(format!("without a recipe, {} must be given", missing.join(" and "))))
     }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use idk_evaluator::AccuracyFloor;
 
-use crate::command::args::RunArgs;
+use crate::command::args::{RunArgs, number};
 use crate::experiment::offset::{OffsetRequest, pick_refusal_offset};
 use crate::experiment::sweep::{PickRequest, Request, pick_adapter_scale, sweep};
 use crate::run::RunError;
@@ -34,7 +34,7 @@ pub(super) struct PickArguments {
     #[command(flatten)]
     run: RunArgs,
     /// Minimum accuracy on val, in percent [default: 80 % of the base model's; `min_accuracy` in [sweep]]
-    #[arg(long, value_name = "PERCENT")]
+    #[arg(long, value_name = "PERCENT", value_parser = number)]
     min_accuracy: Option<f64>,
     /// Write an adapter with the picked scale, which PEFT loads, into a new folder
     #[arg(long, value_name = "DIR", conflicts_with_all = ["offset", "refuse"])]
@@ -43,7 +43,7 @@ pub(super) struct PickArguments {
     #[arg(long)]
     offset: bool,
     /// Pick the `refusal_offset` that refuses this share of val (0 to 1) instead of the one with the best RGI
-    #[arg(long, value_name = "SHARE", conflicts_with = "min_accuracy")]
+    #[arg(long, value_name = "SHARE", conflicts_with = "min_accuracy", value_parser = number)]
     refuse: Option<f64>,
 }
 

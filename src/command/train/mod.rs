@@ -16,7 +16,7 @@ use super::shell::{CompletionsArguments, ManArguments};
 use crate::experiment::{k_sweep, transfer};
 use crate::preflight::{check, plan};
 use crate::recipe::Recipe;
-use crate::run::{Options, Run, RunError, allow};
+use crate::run::{Options, Run, RunError, allow, inputs};
 use crate::stage::{self, summary::summary};
 use crate::terminal::{self, Failure, print_line, say};
 use merge::MergeArguments;
@@ -158,6 +158,7 @@ impl Arguments {
 
 /// Questions to report, or an experiment of several runs.
 fn train(recipe: &Recipe, options: &Options<'_>) -> Result<(), Failure> {
+    inputs::check_test(recipe)?;
     if let Some(transfer) = &recipe.transfer {
         return transfer::run(recipe, transfer, options);
     }

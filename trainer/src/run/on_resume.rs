@@ -118,7 +118,7 @@ mod tests {
         let mut then = before();
         add_new_keys(&mut then, &now(true));
         let found: Vec<String> = differences(&then, &now(true)).iter().map(ToString::to_string).collect();
-        assert_eq!(found, ["calibrated.listwise: then false, now true"]);
+        assert_eq!(found, ["`calibrated.listwise` was false and is true now"]);
     }
 
     #[test]

@@ -141,8 +141,8 @@ mod tests {
         // Asking for it does not help: the rows are what the steps were made on.
         let allowed = ["rows".to_owned()];
         let error = before.resume_with(&now, &allowed, Path::new("run")).unwrap_err().to_string();
-        assert!(error.contains("model: then abc, now abd"), "{error}");
-        assert!(error.contains("rows: then not set, now 1"), "{error}");
+        assert!(error.contains("`model` was abc and is abd now"), "{error}");
+        assert!(error.contains("`rows` was not set and is 1 now"), "{error}");
         assert_eq!(before, state(3));
         assert_eq!(before.resume_with(&state(9).identity, &[], Path::new("run")).unwrap(), []);
     }
@@ -156,7 +156,10 @@ mod tests {
         both.insert("train.eps", "2");
         let error = state.resume_with(&both, &allowed, Path::new("run")).unwrap_err();
         let TrainError::Changed { differences, can_be_allowed, .. } = error else { panic!("changed") };
-        assert_eq!((differences[0].to_string().as_str(), can_be_allowed), ("train.eps: then 1, now 2", true));
+        assert_eq!(
+            (differences[0].to_string().as_str(), can_be_allowed),
+            ("`train.eps` was 1 and is 2 now", true)
+        );
         assert_eq!(differences.len(), 1);
 
         state.resume_with(&rate("0.2"), &allowed, Path::new("run")).unwrap();

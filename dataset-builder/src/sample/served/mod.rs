@@ -16,7 +16,7 @@ use crate::config::{BuildConfig, Sampler};
 use crate::error::BuildError;
 use crate::sample::model::SampledModel;
 use crate::sample::sampler::sample_row;
-use crate::sample::screen::Screened;
+use crate::sample::screened::Screened;
 
 /// The server of a config, or `None` if the local model is sampled. Nothing is sent yet.
 ///
@@ -39,17 +39,17 @@ pub(crate) fn open(config: &BuildConfig) -> Result<Option<Server>, BuildError> {
 pub(crate) fn sample(
     server: &Server,
     model: SampledModel<'_>,
-    questions: &[&Screened<'_>],
+    questions: &[Screened],
     config: &BuildConfig,
     run_seed: u64,
     stop: &AtomicBool,
     progress: &Progress,
 ) -> Result<Option<Vec<Vec<SampleRow>>>, BuildError> {
-    let prompt = |place: usize| prompt(questions[place], model, config, run_seed);
+    let prompt = |place: usize| prompt(&questions[place], model, config, run_seed);
     let answers =
         server.answer_all(questions.len(), &decoding(config, model), stop, &prompt, &|| progress.inc(1))?;
     let rows =
-        |(question, answers): (&&Screened<'_>, Vec<ServerAnswer>)| rows(question, &answers, config, run_seed);
+        |(question, answers): (&Screened, Vec<ServerAnswer>)| rows(question, &answers, config, run_seed);
     Ok(answers.map(|answers| questions.iter().zip(answers).map(rows).collect()))
 }
 
@@ -72,13 +72,13 @@ fn decoding(config: &BuildConfig, model: SampledModel<'_>) -> Decoding {
 /// # Errors
 /// [`BuildError::Model`] if a recording cannot be read any more.
 fn prompt(
-    question: &Screened<'_>,
+    question: &Screened,
     model: SampledModel<'_>,
     config: &BuildConfig,
     run_seed: u64,
 ) -> Result<ServerPrompt, BuildError> {
     let rate_hz = model.audio().config().sampling_rate as u32;
-    let asked = question.asked();
+    let asked = &question.asked;
     let mut clips = Vec::with_capacity(asked.shown.audio.len());
     for path in &asked.shown.audio {
         let recording = idk_audio::load_window(path, rate_hz, model.audio().max_samples())
@@ -91,24 +91,24 @@ fn prompt(
         id,
         messages: vec![asked.message(config.prompt)],
         clips,
-        token_ids: model.lalm().map(|_| question.ids.iter().collect()),
+        token_ids: model.lalm().map(|_| question.ids.clone()),
         model: None,
         letters: 0,
-        only: config.answers_to(&asked).into_iter().map(str::to_owned).collect(),
+        only: config.answers_to(asked).into_iter().map(str::to_owned).collect(),
     })
 }
 
 /// The rows of one question. One greedy answer stands for all of them.
 fn rows(
-    question: &Screened<'_>,
+    question: &Screened,
     answers: &[ServerAnswer],
     config: &BuildConfig,
     run_seed: u64,
 ) -> Vec<SampleRow> {
-    let (asked, first_seed) = (question.asked(), first_seed(run_seed, question.id()));
+    let (asked, first_seed) = (&question.asked, first_seed(run_seed, question.id()));
     let rows = answers.iter().cycle().take(config.n_samples).enumerate().map(|(sample, answer)| {
         let seed = first_seed + sample as u64;
-        sample_row(config, &asked, (sample, seed), &answer.text, answer.log_prob, answer.tokens)
+        sample_row(config, asked, (sample, seed), &answer.text, answer.log_prob, answer.tokens)
     });
     rows.collect()
 }

@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use idk_common::progress::Progress;
 use idk_model::{Answerer, FeatureLimits, FeatureStore, Lalm, device};
 use idk_questions::rows::SampleRow;
-use idk_questions::{Question, QuestionSet};
+use idk_questions::{PackedSet, Question, QuestionSet};
 use serde_json::json;
 
 use super::fake::{Act, FakeServer, completion};
@@ -62,19 +62,12 @@ fn sample_set(set: &QuestionSet, config: &BuildConfig) -> Result<Vec<Vec<SampleR
     let lalm = tiny_model();
     let features = FeatureStore::new("", FeatureLimits::NONE);
     let answerer = Answerer::base(&lalm, &features);
-    let screened = screen(SampledModel::Folder(&answerer), set, config, 7, &Control::silent())?;
+    let (model, set) = (SampledModel::Folder(&answerer), PackedSet::from(set));
+    let screened = screen(model, &set, config, 7, &Control::silent())?;
     assert_eq!(screened.rejected, []);
     let server = open(config)?.unwrap();
-    let questions: Vec<&Screened<'_>> = screened.usable.iter().collect();
-    let rows = sample(
-        &server,
-        SampledModel::Folder(&answerer),
-        &questions,
-        config,
-        7,
-        &AtomicBool::new(false),
-        &Progress::hidden(),
-    )?;
+    let questions = screened.prompts(0..screened.len(), model, config)?;
+    let rows = sample(&server, model, &questions, config, 7, &AtomicBool::new(false), &Progress::hidden())?;
     Ok(rows.unwrap())
 }
 
@@ -218,12 +211,10 @@ fn a_question_with_a_special_token_is_rejected_where_a_server_would_read_it_as_o
     let remote = config(&server);
     let (lalm, features) = (tiny_model(), FeatureStore::new("", FeatureLimits::NONE));
     let answerer = Answerer::base(&lalm, &features);
-    let screened = screen(SampledModel::Folder(&answerer), &set, &remote, 7, &Control::silent()).unwrap();
-    assert_eq!(screened.usable.len(), 2);
+    let (model, set) = (SampledModel::Folder(&answerer), PackedSet::from(&set));
+    let screened = screen(model, &set, &remote, 7, &Control::silent()).unwrap();
+    assert_eq!(screened.len(), 2);
     assert_eq!(screened.rejected[0].reason, "reserved-token");
     let local = BuildConfig { sampler: Sampler::Local, ..remote };
-    assert_eq!(
-        screen(SampledModel::Folder(&answerer), &set, &local, 7, &Control::silent()).unwrap().usable.len(),
-        3
-    );
+    assert_eq!(screen(model, &set, &local, 7, &Control::silent()).unwrap().len(), 3);
 }

@@ -51,7 +51,7 @@ pub fn write_index(folder: &Path) -> Result<RunIndex, EvalError> {
         }
     }
     if found.evaluations.is_empty() {
-        return Err(EvalError::NoResults { folder: folder.to_owned() });
+        return Err(EvalError::no_results(folder));
     }
     let lead = paragraph(&format!(
         "{} evaluations. Choose a column's head to sort by it. Compare an RGI with the rules of the same row, which refuse as \
@@ -200,6 +200,8 @@ mod tests {
     fn a_folder_without_results_is_an_error_and_names_add_no_markup() {
         let folder = tempfile::tempdir().unwrap();
         assert!(matches!(write_index(folder.path()), Err(EvalError::NoResults { .. })));
+        let missing = write_index(&folder.path().join("none")).unwrap_err().to_string();
+        assert!(missing.ends_with("none` does not exist"), "{missing}");
         assert!(!folder.path().join(INDEX_FILE).exists());
         let run = folder.path().join("<img src=x>");
         std::fs::create_dir(&run).unwrap();

@@ -13,6 +13,15 @@ for (const filter of document.querySelectorAll(".filter")) {
     });
   }
 }
+// On a narrow screen the style shows a row of many columns as a card, in which every number has its label.
+for (const table of document.querySelectorAll(".scroll > table")) {
+  const heads = table.tHead ? table.tHead.rows[0].cells : [];
+  if (heads.length <= 5) continue;
+  table.classList.add("stacks");
+  for (const cell of table.tBodies[0].querySelectorAll("td")) {
+    cell.dataset.label = heads[cell.cellIndex].textContent;
+  }
+}
 for (const table of document.querySelectorAll("table.sortable")) {
   const value = (row, column) => row.cells[column].textContent.trim();
   for (const [column, head] of [...table.tHead.rows[0].cells].entries()) {

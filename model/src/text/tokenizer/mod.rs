@@ -13,8 +13,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use idk_common::chat::{Message, audio_count};
-use idk_common::fs;
 use idk_common::limits::{MAX_TEXT_BYTES, MAX_TOKENIZER_BYTES};
+use idk_common::{fs, plain_types};
 use tokenizers::Tokenizer;
 
 use self::load::{TokenName, TokenizerConfig, guarded, load, merge_added_tokens, tokenizer_error};
@@ -124,7 +124,7 @@ impl LalmTokenizer {
         let config: TokenizerConfig = match files.get(TOKENIZER_CONFIG_JSON) {
             None => TokenizerConfig::default(),
             Some(bytes) => serde_json::from_slice(bytes)
-                .map_err(|error| tokenizer_error(&config_path, error.to_string()))?,
+                .map_err(|error| tokenizer_error(&config_path, plain_types(&error.to_string())))?,
         };
         let specials_apart = files.contains_key(TEKKEN_JSON);
         let (inner, tokens) = match files.get(TEKKEN_JSON) {

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use idk_common::plain_types;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use tokenizers::Tokenizer;
@@ -44,7 +45,7 @@ struct TekkenSpecial {
 
 /// The tokenizer of text, which knows no special token, and the special tokens with their ids.
 pub(super) fn read(bytes: &[u8]) -> Result<(Tokenizer, Vec<(String, u32)>), String> {
-    let file: TekkenFile = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+    let file: TekkenFile = serde_json::from_slice(bytes).map_err(|error| plain_types(&error.to_string()))?;
     let first = file.config.default_num_special_tokens;
     let count = file.config.default_vocab_size.saturating_sub(first).min(file.vocab.len());
     if file.special_tokens.is_empty() {

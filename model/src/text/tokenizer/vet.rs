@@ -5,6 +5,7 @@ use std::fmt;
 
 use idk_common::lfs::{LFS_POINTER, is_lfs_pointer};
 use idk_common::limits::{MAX_TEXT_GROWTH, MAX_TOKENIZER_PARTS};
+use idk_common::plain_types;
 use serde::Deserializer;
 use serde::de::{DeserializeSeed, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
@@ -23,7 +24,7 @@ pub(super) fn vet(bytes: &[u8]) -> Result<(), String> {
         return Err(LFS_POINTER.to_owned());
     }
     let mut parser = serde_json::Deserializer::from_slice(bytes);
-    let found = parser.deserialize_map(File).map_err(|error| error.to_string())?;
+    let found = parser.deserialize_map(File).map_err(|error| plain_types(&error.to_string()))?;
     for (name, part) in found {
         let mut growth = 1;
         check_part(&part, &mut growth).map_err(|what| format!("{name}: {what}"))?;

@@ -153,7 +153,7 @@ fn parts(phrase: &str, language: &Language) -> Vec<PhrasePart> {
             ("~", ..) => parts.push(PhrasePart::Gap),
             (_, Some(words), _) => parts.push(PhrasePart::Class(words)),
             (_, _, Some(stem)) => parts.push(PhrasePart::Stem(stem.to_owned())),
-            _ => parts.extend(words(word).into_iter().map(|word| PhrasePart::Word(word.text))),
+            _ => parts.extend(words(word).into_iter().map(|word| PhrasePart::Word(word.text.into()))),
         }
     }
     parts

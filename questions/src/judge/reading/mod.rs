@@ -177,7 +177,7 @@ fn read_cut_off(reply: &[Word], options: &[Vec<Word>]) -> Reading {
             && 2 * reply.len() >= option.len()
             && last.text.len() < word.len();
         let same = || before.iter().zip(option).all(|(said, word)| said.text == word.text);
-        begins(option) || cut && word.starts_with(&last.text) && same()
+        begins(option) || cut && word.starts_with(last.text.as_str()) && same()
     };
     // `It is a slow ballad with acoustic`
     let ends_in = |choice: usize| {

@@ -35,7 +35,7 @@ pub(crate) fn lettered(reply: Vec<Word>, options: &[Vec<Word>]) -> Vec<Word> {
             (_, _, Some((choice, true))) if is_name(reply.get(at + 1)) && !word.ends_clause => {
                 let name =
                     Word { ends_clause: false, ends_sentence: false, ends_line: false, ..word.clone() };
-                lettered.push(Word { text: NAMES[0].to_owned(), ..name });
+                lettered.push(Word { text: NAMES[0].into(), ..name });
                 lettered.push(letter(choice, &reply[at + 1]));
                 at += 2;
             }
@@ -61,7 +61,7 @@ fn place(word: &Word, options: usize) -> Option<(usize, bool)> {
 /// The letter of option `choice`, with the punctuation of `word`.
 fn letter(choice: usize, word: &Word) -> Word {
     Word {
-        text: crate::question::letter(choice).to_ascii_lowercase().to_string(),
+        text: crate::question::letter(choice).to_ascii_lowercase().to_string().into(),
         upper: true,
         ..word.clone()
     }

@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 
+use compact_str::CompactString;
 use unicode_normalization::UnicodeNormalization;
 
 use super::{numbers, scripts};
@@ -13,8 +14,8 @@ use super::{numbers, scripts};
 /// One word of a reply or an option, with the punctuation around it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Word {
-    /// Lower case, without the punctuation around it.
-    pub(crate) text: String,
+    /// Lower case, without the punctuation around it. Most words are short: they take no memory of their own.
+    pub(crate) text: CompactString,
     /// It begins with a capital.
     pub(crate) upper: bool,
     /// An opening bracket stands right before it.
@@ -179,9 +180,13 @@ fn push_chunk(words: &mut Vec<Word>, chunk: &str) {
     let last = parts.len() - 1;
     for (index, &part) in parts.iter().enumerate() {
         let text = match part.is_ascii() {
-            true => part.to_ascii_lowercase(),
+            true => {
+                let mut text = CompactString::new(part);
+                text.make_ascii_lowercase();
+                text
+            }
             // The dot of `İ`, which has no form in lower case.
-            false => part.to_lowercase().replace("i\u{307}", "i"),
+            false => part.to_lowercase().replace("i\u{307}", "i").into(),
         };
         let mut word = Word {
             text,
@@ -194,10 +199,10 @@ fn push_chunk(words: &mut Vec<Word>, chunk: &str) {
             asks: false,
         };
         word.text = match word.text.as_str() {
-            "&" => "and".to_owned(),
-            "a.m" => "am".to_owned(),
-            "p.m" => "pm".to_owned(),
-            text => numbers::amount(text).or_else(|| unit_after(words, text)).unwrap_or(word.text),
+            "&" => "and".into(),
+            "a.m" => "am".into(),
+            "p.m" => "pm".into(),
+            text => numbers::amount(text).or_else(|| unit_after(words, text)).map_or(word.text, Into::into),
         };
         if index == last {
             mark_after(&mut word, &chunk[start + core.len()..]);
