@@ -1,7 +1,7 @@
 //! How much memory the training would take: the trainer's estimate for the rows that were looked at.
 
 use idk_model::ModelInfo;
-use idk_trainer::{MemoryInput, estimate_memory};
+use idk_trainer::{MemoryInput, estimate_memory, rows_at_once};
 use serde::Serialize;
 
 use super::preview::Preview;
@@ -78,6 +78,8 @@ fn memory_input<'a>(recipe: &'a Recipe, outline: &'a ModelInfo, preview: &Previe
     let on_gpu = on_gpu(recipe);
     let half = in_half(recipe);
     let threads = if on_gpu { 1 } else { rayon::current_num_threads() };
+    let rows = rows_at_once(recipe.train.batch_size, on_gpu);
+    let parts = recipe.train.batch_size.div_ceil(rows.max(1)) * recipe.train.gradient_accumulation_steps;
     MemoryInput {
         model: &outline.config,
         lora: &recipe.lora,
@@ -86,9 +88,9 @@ fn memory_input<'a>(recipe: &'a Recipe, outline: &'a ModelInfo, preview: &Previe
         fused: !on_gpu && !half,
         audio_tokens: preview.most_audio_tokens,
         text_tokens: preview.most_text_tokens,
-        batch_size: recipe.train.batch_size,
+        batch_size: rows,
         answers_per_row: recipe.method().answers_per_row(),
-        at_once: recipe.train.gradient_accumulation_steps.min(threads).max(1),
+        at_once: parts.min(threads).max(1),
         clip_tokens: preview.clip_tokens,
         feature_limit_bytes: recipe.train.feature_cache_mib.saturating_mul(1 << 20),
         pad_to: recipe.run_settings().pad_to(on_gpu),

@@ -87,7 +87,8 @@ fn rows_are_laid_out_and_labelled_as_the_reference_does() {
         let (mut positions, mut targets) = (Vec::new(), Vec::new());
         for (row, labels) in labels.iter().enumerate() {
             for (column, &label) in labels.iter().enumerate().filter(|(_, label)| **label >= 0) {
-                positions.push(u32::try_from(row * expected.seq() + column - 1).unwrap());
+                let from_end = expected.seq() - column;
+                positions.push(u32::try_from((row + 1) * found.at_end - from_end - 1).unwrap());
                 targets.push(u32::try_from(label).unwrap());
             }
         }
@@ -96,8 +97,8 @@ fn rows_are_laid_out_and_labelled_as_the_reference_does() {
 }
 
 fn sft_evaluation(fixture: &Fixture, context: &ForwardContext<'_>, batch: TrainingBatch) -> f64 {
-    let totals = Totals::of_batches(std::slice::from_ref(&batch));
-    evaluate(&fixture.lalm, context, std::iter::once(Ok(batch)), totals, &sft_loss).unwrap().0
+    let batches = [batch];
+    evaluate(&fixture.lalm, context, &batches, Totals::of_batches(&batches), &sft_loss).unwrap().0
 }
 
 #[test]

@@ -51,11 +51,11 @@ pub struct TrainConfig {
     pub epochs: u64,
     /// Optimiser steps after which to stop, whatever `epochs` says. Default: not set.
     pub max_steps: Option<u64>,
-    /// Rows run through the model at once (the micro-batch). Default 8.
+    /// Rows run through the model at once (the micro-batch); on the CPU in parts of four, each on threads of its own. Default 8.
     pub batch_size: usize,
     /// Micro-batches whose gradients are summed before one optimiser step; the effective batch is
-    /// `batch_size * gradient_accumulation_steps`. Any split of the same effective batch gives the same step, up to rounding. On the
-    /// CPU the micro-batches of a step run on several threads, so 4 x 2 is faster than 8 x 1. Default 1.
+    /// `batch_size * gradient_accumulation_steps`. Any split of the same effective batch gives the same step, up to rounding.
+    /// Default 1.
     pub gradient_accumulation_steps: usize,
     /// Peak learning rate. Default 1e-3, right for LoRA on the embedded base model; use about 1e-4 on a 7B model.
     pub learning_rate: f64,

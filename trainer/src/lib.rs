@@ -35,7 +35,7 @@ pub use method::rl::config::{AdvantageKind, RlConfig};
 pub use method::start_adapter::check_start_adapter;
 pub use run::adapters::{AdapterConfig, train_adapters};
 pub use run::checkpoint::{Checkpoint, load_newest};
-pub use run::estimate::{MemoryEstimate, MemoryInput, estimate_memory};
+pub use run::estimate::{MemoryEstimate, MemoryInput, estimate_memory, rows_at_once};
 pub use run::full::{Evaluate, MAX_SKIPPED_STEPS, NextBatch, train_full};
 pub use run::logs::read_metrics;
 pub use run::on_resume::{AllowedChange, known_keys, on_resume};

@@ -42,7 +42,7 @@ pub(crate) fn screen<'a>(
             if control.stopped() {
                 return Ok(Err(question.rejection("stopped", "")));
             }
-            let outcome = screen_question(model, screened.ask(question), config);
+            let outcome = screen_question(model, &screened.ask(question), config);
             progress.inc(1);
             outcome
         };
@@ -77,7 +77,7 @@ pub(crate) fn screen<'a>(
 /// A recording that could not be read this time.
 fn screen_question(
     model: SampledModel<'_>,
-    asked: AskedQuestion,
+    asked: &AskedQuestion,
     config: &BuildConfig,
 ) -> Result<Result<Screened, Rejection>, AudioError> {
     let question = &asked.original;

@@ -74,7 +74,7 @@ impl RunSettings {
 }
 
 /// Whether the device is anything but the CPU.
-pub(crate) fn is_gpu(device: &Device) -> bool {
+pub fn is_gpu(device: &Device) -> bool {
     device.clone().inner() != Device::flex()
 }
 

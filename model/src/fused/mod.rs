@@ -28,7 +28,7 @@ pub use attention::{AttentionMask, attention};
 pub use cross_entropy::{cross_entropy_sum, label_nll};
 pub use gelu::gelu;
 pub use linear::linear;
-pub(crate) use linear::quantised_linear;
+pub(crate) use linear::{adapted_linear, quantised_linear};
 pub use norm::{layer_norm, rms_norm};
 pub(crate) use recompute::recompute;
 pub use rope::rotate_half;

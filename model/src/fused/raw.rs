@@ -82,7 +82,26 @@ pub(super) fn product(
     out: &mut [f32],
     row_stride: usize,
 ) {
-    gemm(scale, a, b, accumulate, out, row_stride, Parallelism::None);
+    gemm(scale, a, b, accumulate, &Destination::of(out, row_stride), Parallelism::None);
+}
+
+/// A new buffer with the dense rows of `scale * a b`, on all threads if the product is large, as in [`parallel_product`]; it is
+/// written once, and not zeroed before.
+///
+/// # Panics
+/// As [`product`].
+pub(super) fn new_product(scale: f32, a: Matrix, b: Matrix) -> Vec<f32> {
+    let len = a.rows * b.cols;
+    if a.cols == 0 {
+        return vec![0.0; len];
+    }
+    let mut out: Vec<f32> = Vec::with_capacity(len);
+    let target = Destination { start: out.as_mut_ptr(), len, row_stride: b.cols };
+    gemm(scale, a, b, false, &target, threads(a, b));
+    // SAFETY: the product has written each of the `len` elements, which lie within the capacity, since neither side of it
+    // is empty or there is none of them.
+    unsafe { out.set_len(len) };
+    out
 }
 
 /// `out += a b` with dense rows, on all threads if the product is large. Threads share out the elements of `out` and
@@ -91,39 +110,47 @@ pub(super) fn product(
 /// # Panics
 /// As [`product`].
 pub(super) fn parallel_product(a: Matrix, b: Matrix, out: &mut [f32]) {
-    // Below this many multiplications threads cost more than they save.
-    const LARGE: usize = 1 << 20;
-    let large = a.rows * a.cols * b.cols >= LARGE;
-    gemm(1.0, a, b, true, out, b.cols, if large { Parallelism::Rayon(0) } else { Parallelism::None });
+    gemm(1.0, a, b, true, &Destination::of(out, b.cols), threads(a, b));
 }
 
-fn gemm(
-    scale: f32,
-    a: Matrix,
-    b: Matrix,
-    accumulate: bool,
-    out: &mut [f32],
+fn threads(a: Matrix, b: Matrix) -> Parallelism {
+    // Below this many multiplications threads cost more than they save.
+    const LARGE: usize = 1 << 20;
+    if a.rows * a.cols * b.cols >= LARGE { Parallelism::Rayon(0) } else { Parallelism::None }
+}
+
+/// Where a product is written: memory for `len` values, rows `row_stride` apart.
+struct Destination {
+    start: *mut f32,
+    len: usize,
     row_stride: usize,
-    parallelism: Parallelism,
-) {
+}
+
+impl Destination {
+    fn of(out: &mut [f32], row_stride: usize) -> Self {
+        Self { start: out.as_mut_ptr(), len: out.len(), row_stride }
+    }
+}
+
+/// Memory that is not initialised is a `target` only where nothing accumulates.
+fn gemm(scale: f32, a: Matrix, b: Matrix, accumulate: bool, target: &Destination, parallelism: Parallelism) {
     let (m, k, n) = (a.rows, a.cols, b.cols);
+    let &Destination { start, len, row_stride } = target;
     assert!(k == b.rows && a.fits() && b.fits(), "operands do not fit");
-    assert!(
-        row_stride >= n && (m == 0 || n == 0 || (m - 1) * row_stride + n <= out.len()),
-        "output does not fit"
-    );
+    assert!(row_stride >= n && (m == 0 || n == 0 || (m - 1) * row_stride + n <= len), "output does not fit");
     if m == 0 || n == 0 {
         return;
     }
     // SAFETY: `fits` has checked that the last element of `a` and of `b`, and so every one, lies in its slice, and the
-    // assertion above the same for `out`, whose elements are distinct because its rows do not overlap. `out` is a mutable
-    // borrow, so it overlaps neither operand. The strides fit `isize` because they index slices.
+    // assertion above the same for the target, whose elements are distinct because its rows do not overlap. The target is
+    // a mutable borrow or a buffer of its own, so it overlaps neither operand, and the product reads it only to accumulate.
+    // The strides fit `isize` because they index slices.
     unsafe {
         gemm::gemm(
             m,
             n,
             k,
-            out.as_mut_ptr(),
+            start,
             1,
             row_stride as isize,
             accumulate,

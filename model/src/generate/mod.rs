@@ -9,7 +9,7 @@ pub(crate) mod states;
 use burn::tensor::Tensor;
 use idk_common::seed::Rng;
 
-use crate::device::parallel::{map_in_order, workers};
+use crate::device::parallel::map_in_order;
 use crate::error::ModelError;
 use crate::generate::guide::{Guide, ROOT};
 use crate::generate::next_token::{Draw, Drawn, NextLogits};
@@ -98,7 +98,7 @@ pub fn generate_in_rounds(
     let call = Call { lalm, context: &context, prompts, config, seeds, more };
     let first_round: Vec<usize> = (0..prompts.len()).map(|prompt| call.wanted(prompt, &[])).collect();
     let jobs = plan(prompts, &first_round);
-    let done = map_in_order(&jobs, workers(&lalm.device), |job| call.answer_job(job));
+    let done = map_in_order(&jobs, &lalm.device, |job| call.answer_job(job));
     let mut answers: Vec<Vec<Generated>> = vec![Vec::new(); prompts.len()];
     for (job, of_job) in jobs.iter().zip(done) {
         for (&prompt, of_prompt) in job.iter().zip(of_job?) {

@@ -97,15 +97,14 @@ pub(crate) fn prefill(
     let audio: Vec<Vec<Tensor<2>>> = prompts.iter().map(|prompt| prompt.audio.clone()).collect();
     let batch = TokenBatch::left_padded(&ids, lalm.tokenizer.pad_id());
     let embeds = lalm.embed(&batch, &audio)?;
-    let (rows, seq) = (batch.rows(), batch.seq());
+    let (rows, seq, width) = (batch.rows(), batch.seq(), lalm.config.text.hidden_size);
     let dtype = lalm.decoder.dtype();
     let pad_to = lalm.decoder.pad_to;
     let capacity = (seq.next_multiple_of(pad_to) + new_tokens).next_multiple_of(pad_to);
     let cache = KvCache::new(&lalm.config.text, rows, capacity, &lalm.device, dtype);
     let mut cache = cache.padded_to(pad_to);
-    let hidden = lalm.decoder.hidden(embeds, &batch.mask, context, Some(&mut cache));
-    let last = hidden.narrow(1, seq - 1, 1).reshape([rows, lalm.config.text.hidden_size]);
-    Ok((lalm.decoder.logits(last), cache))
+    let last = lalm.decoder.hidden_at_end(embeds, &batch.mask, context, 1, Some(&mut cache));
+    Ok((lalm.decoder.logits(last.reshape([rows, width])), cache))
 }
 
 /// The given rows of a matrix, differentiable: use it to compute logits only where they are needed.

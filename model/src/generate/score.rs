@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 use rayon::prelude::*;
 
-use crate::device::parallel::{map_in_order, workers};
+use crate::device::parallel::map_in_order;
 use crate::device::run_settings::is_gpu;
 use crate::error::ModelError;
 use crate::fused::label_nll;
@@ -49,8 +49,7 @@ pub fn answer_log_probs(
     let context = ForwardContext { adapters: adapters.as_ref(), dropout_seed: None };
     let rows: Vec<usize> = answers.iter().map(Vec::len).collect();
     let jobs = plan(prompts, &rows);
-    let done =
-        map_in_order(&jobs, workers(&lalm.device), |job| score_job(lalm, &context, prompts, answers, job));
+    let done = map_in_order(&jobs, &lalm.device, |job| score_job(lalm, &context, prompts, answers, job));
     let mut scores: Vec<Vec<Vec<f32>>> = vec![Vec::new(); prompts.len()];
     for (job, result) in jobs.iter().zip(done) {
         for (&prompt, found) in job.iter().zip(result?) {

@@ -3,7 +3,7 @@
 use burn::tensor::{Int, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
-use crate::device::parallel::{map_in_order, workers};
+use crate::device::parallel::map_in_order;
 use crate::error::ModelError;
 use crate::generate::next_token::to_host;
 use crate::generate::prefill::{Prompt, check_lengths, plain, plan};
@@ -62,7 +62,7 @@ pub fn prompt_states(
         return Ok(found);
     }
     let width = positions.len() * layers.len() * lalm.config.text.hidden_size;
-    for (job, states) in jobs.iter().zip(map_in_order(&jobs, workers(&lalm.device), of_job)) {
+    for (job, states) in jobs.iter().zip(map_in_order(&jobs, &lalm.device, of_job)) {
         let states = states?;
         for (&prompt, state) in job.iter().zip(states.chunks(width)) {
             found[prompt] = state.to_vec();

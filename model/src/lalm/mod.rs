@@ -13,7 +13,7 @@ use crate::arch::audio::FeatureExtractor;
 use crate::arch::config::LalmConfig;
 use crate::arch::names::EMBEDDING;
 use crate::device::check;
-use crate::device::parallel::{map_on_one_thread_each, workers};
+use crate::device::parallel::map_in_order;
 use crate::device::run_settings::{RunSettings, is_gpu};
 use crate::error::ModelError;
 use crate::nn::batch::TokenBatch;
@@ -193,7 +193,7 @@ impl Lalm {
         context: &ForwardContext<'_>,
     ) -> Result<Vec<Tensor<2>>, ModelError> {
         let encode = |mel: &&LogMel| self.encode_audio(&[mel], context);
-        let encoded = map_on_one_thread_each(mels, workers(&self.device), encode);
+        let encoded = map_in_order(mels, &self.device, encode);
         Ok(encoded.into_iter().collect::<Result<Vec<_>, _>>()?.concat())
     }
 

@@ -52,10 +52,13 @@ pub struct DecoderLayer {
     down_proj: Linear,
 }
 
-/// What every layer of one pass shares.
+/// What every layer of one pass shares, but for `wanted`.
+#[derive(Clone)]
 struct DecoderPass<'a> {
     batch: usize,
     seq: usize,
+    /// Tokens at the end of each row whose states are wanted of a layer: all but in the last one.
+    wanted: usize,
     angles: Angles,
     attention_mask: AttentionMask,
     context: &'a ForwardContext<'a>,
@@ -119,7 +122,27 @@ impl Decoder {
         context: &ForwardContext,
         cache: Option<&mut KvCache>,
     ) -> Tensor<3> {
-        self.run(embeds, mask, context, cache, None)
+        let seq = embeds.dims()[1];
+        self.run(embeds, mask, context, seq, cache, None)
+    }
+
+    /// [`Decoder::hidden`] of the last `count` tokens of each row. The last layer computes no more than these, apart from
+    /// its keys and values: no later layer looks at the others.
+    ///
+    /// # Shapes
+    /// - output: `[batch, count, hidden]`
+    ///
+    /// # Panics
+    /// As [`Decoder::hidden`], and if a row has fewer tokens.
+    pub fn hidden_at_end(
+        &self,
+        embeds: Tensor<3>,
+        mask: &[Vec<bool>],
+        context: &ForwardContext,
+        count: usize,
+        cache: Option<&mut KvCache>,
+    ) -> Tensor<3> {
+        self.run(embeds, mask, context, count, cache, None)
     }
 
     /// The states that transformers calls `hidden_states`: the embeddings, the output of every layer but the last, and
@@ -137,7 +160,8 @@ impl Decoder {
         context: &ForwardContext,
     ) -> Vec<Tensor<3>> {
         let mut states = Vec::with_capacity(self.layers.len() + 1);
-        let last = self.run(embeds, mask, context, None, Some(&mut states));
+        let seq = embeds.dims()[1];
+        let last = self.run(embeds, mask, context, seq, None, Some(&mut states));
         states.push(last);
         states
     }
@@ -147,10 +171,12 @@ impl Decoder {
         embeds: Tensor<3>,
         mask: &[Vec<bool>],
         context: &ForwardContext,
+        count: usize,
         cache: Option<&mut KvCache>,
         trace: Option<&mut Vec<Tensor<3>>>,
     ) -> Tensor<3> {
         let [batch, seq, hidden] = embeds.dims();
+        assert!(count <= seq, "more tokens are wanted than there are");
         assert!(
             mask.len() == batch && mask.iter().all(|row| row.len() == seq),
             "mask and embeddings differ in shape"
@@ -159,15 +185,14 @@ impl Decoder {
         // Only in front of a whole sequence, and where the cache has been given room for it.
         let fits = cache.as_ref().is_none_or(|cache| cache.is_empty() && cache.has_room_for_padding());
         if padding == 0 || !fits || trace.is_some() {
-            return self.run_layers(embeds, mask, context, cache, trace);
+            return self.run_layers(embeds, mask, context, count, cache, trace);
         }
         // Masked tokens in front change no value but make lengths repeat, and with them the shapes of a GPU's kernels.
         let device = embeds.device().inner();
         let front = Tensor::zeros([batch, padding, hidden], (&device, embeds.dtype()));
         let mask: Vec<Vec<bool>> =
             mask.iter().map(|row| [vec![false; padding], row.clone()].concat()).collect();
-        let padded = self.run_layers(Tensor::cat(vec![front, embeds], 1), &mask, context, cache, trace);
-        padded.narrow(1, padding, seq)
+        self.run_layers(Tensor::cat(vec![front, embeds], 1), &mask, context, count, cache, trace)
     }
 
     fn run_layers(
@@ -175,6 +200,7 @@ impl Decoder {
         embeds: Tensor<3>,
         mask: &[Vec<bool>],
         context: &ForwardContext,
+        count: usize,
         mut cache: Option<&mut KvCache>,
         mut trace: Option<&mut Vec<Tensor<3>>>,
     ) -> Tensor<3> {
@@ -188,11 +214,18 @@ impl Decoder {
         };
         let attention_mask = AttentionMask::causal(&key_mask);
         let angles = self.rope.angles(&places, embeds.dtype());
-        let pass = DecoderPass { batch, seq, angles, attention_mask, context };
+        let mut pass = DecoderPass { batch, seq, wanted: seq, angles, attention_mask, context };
         let mut x = embeds.reshape([batch * seq, hidden]);
         for (index, layer) in self.layers.iter().enumerate() {
             if let Some(states) = trace.as_deref_mut() {
                 states.push(x.clone().reshape([batch, seq, hidden]));
+            }
+            if index + 1 == self.layers.len() {
+                // Rounded up, as the length is.
+                pass.wanted = count.next_multiple_of(self.pad_to).min(seq);
+                if pass.wanted < seq {
+                    pass.attention_mask = pass.attention_mask.for_fewer_queries();
+                }
             }
             x = match cache.as_deref_mut() {
                 None if self.gradient_checkpointing && !layer.is_trained() => {
@@ -204,7 +237,8 @@ impl Decoder {
         if let Some(cache) = cache {
             cache.advance(seq);
         }
-        self.norm.forward(x).reshape([batch, seq, hidden])
+        let x = last_rows(x, batch, pass.wanted, count);
+        self.norm.forward(x).reshape([batch, count, hidden])
     }
 
     /// Next-token scores.
@@ -255,9 +289,9 @@ impl DecoderLayer {
         cache: Option<(&mut KvCache, usize)>,
     ) -> Tensor<2> {
         let attended = self.attend(self.input_layernorm.forward(x.clone()), config, pass, cache);
-        let x = x + attended;
+        let x = last_rows(x, pass.batch, pass.seq, pass.wanted) + attended;
         let normed = self.post_attention_layernorm.forward(x.clone());
-        let gate = self.gate_proj.forward(normed.clone(), pass.context); // [batch * seq, intermediate]
+        let gate = self.gate_proj.forward(normed.clone(), pass.context); // [batch * wanted, intermediate]
         let up = self.up_proj.forward(normed, pass.context);
         x + self.down_proj.forward(swiglu(gate, up), pass.context)
     }
@@ -274,7 +308,8 @@ impl DecoderLayer {
         }
         let lora = pass.context.adapters.map(|adapters| (adapters.config.clone(), adapters.names));
         let (layer, config) = (self.clone(), config.clone());
-        let (batch, seq, dropout_seed) = (pass.batch, pass.seq, pass.context.dropout_seed);
+        let (batch, seq, wanted, dropout_seed) =
+            (pass.batch, pass.seq, pass.wanted, pass.context.dropout_seed);
         let (angles, attention_mask) = (pass.angles.clone(), pass.attention_mask.clone());
         let part = Arc::new(move |inputs: &[Tensor<2>]| {
             let modules = names.iter().zip(inputs[1..].chunks_exact(2)).map(|((name, scale), pair)| {
@@ -284,7 +319,7 @@ impl DecoderLayer {
             let adapters = lora.clone().map(|(config, names)| Adapters { config, names, modules });
             let context = ForwardContext { adapters: adapters.as_ref(), dropout_seed };
             let (angles, attention_mask) = (angles.clone(), attention_mask.clone());
-            let pass = DecoderPass { batch, seq, angles, attention_mask, context: &context };
+            let pass = DecoderPass { batch, seq, wanted, angles, attention_mask, context: &context };
             layer.forward(inputs[0].clone(), &config, &pass, None)
         });
         if pairs.is_empty() {
@@ -319,20 +354,24 @@ impl DecoderLayer {
         pass: &DecoderPass,
         cache: Option<(&mut KvCache, usize)>,
     ) -> Tensor<2> {
-        let (batch, seq, width) = (pass.batch, pass.seq, config.head_dim);
+        let (batch, seq, wanted, width) = (pass.batch, pass.seq, pass.wanted, config.head_dim);
         let (heads, kv_heads) = (config.num_attention_heads, config.num_key_value_heads);
-        let split = |x: Tensor<2>, heads: usize| x.reshape([batch, seq, heads, width]).swap_dims(1, 2);
+        let split = |x: Tensor<2>, heads: usize| {
+            let tokens = x.dims()[0] / batch;
+            x.reshape([batch, tokens, heads, width]).swap_dims(1, 2)
+        };
         let scale = (width as f64).powf(-0.5);
-        let q = split(self.q_proj.forward(x.clone(), pass.context), heads);
+        let q = self.q_proj.forward(last_rows(x.clone(), batch, seq, wanted), pass.context);
+        let q = pass.angles.at_end(wanted).rotate(split(q, heads));
         let k = split(self.k_proj.forward(x.clone(), pass.context), kv_heads);
         let v = split(self.v_proj.forward(x, pass.context), kv_heads);
-        let (q, k) = (pass.angles.rotate(q), pass.angles.rotate(k));
+        let k = pass.angles.rotate(k);
         let (k, v) = match cache {
             Some((cache, layer)) => cache.append(layer, k, v),
             None => (k, v),
         };
         let out = attention(q, k, v, scale, &pass.attention_mask);
-        self.o_proj.forward(out.swap_dims(1, 2).reshape([batch * seq, heads * width]), pass.context)
+        self.o_proj.forward(out.swap_dims(1, 2).reshape([batch * wanted, heads * width]), pass.context)
     }
 
     fn for_each_tensor(&mut self, f: &mut dyn FnMut(&str, TensorMut)) {
@@ -345,4 +384,17 @@ impl DecoderLayer {
             linear.for_each_tensor(f);
         }
     }
+}
+
+/// The last `count` of the `seq` rows of each sequence.
+///
+/// # Shapes
+/// - `x`: `[batch * seq, width]`
+/// - output: `[batch * count, width]`
+fn last_rows(x: Tensor<2>, batch: usize, seq: usize, count: usize) -> Tensor<2> {
+    if count == seq {
+        return x;
+    }
+    let width = x.dims()[1];
+    x.reshape([batch, seq, width]).narrow(1, seq - count, count).reshape([batch * count, width])
 }

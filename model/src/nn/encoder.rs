@@ -11,7 +11,7 @@ use idk_audio::{LogMel, MelConfig};
 use crate::arch::audio::{AudioRule, Pooling, Windows, windows};
 use crate::arch::config::AudioConfig;
 use crate::arch::names::{ENCODER, ENCODER_NORM, ENCODER_POSITIONS, encoder_layer, layer};
-use crate::device::parallel::{map_in_order, workers};
+use crate::device::parallel::map_in_order;
 use crate::error::ModelError;
 use crate::fused::{AttentionMask, attention, gelu};
 use crate::nn::convolution::{Convolutions, EncoderWindow};
@@ -142,11 +142,15 @@ impl AudioEncoder {
             || context
                 .adapters
                 .is_some_and(|adapters| adapters.modules.values().any(|pair| pair.a.is_autodiff()));
-        let threads = if tracked { 1 } else { workers(&self.layer_norm.weight.device()) };
-        let encoded = map_in_order(&batches, threads, |batch| {
+        let encode = |batch: &Vec<usize>| {
             let windows: Vec<EncoderWindow> = batch.iter().map(|&index| windows[index].1).collect();
             self.encode_batch(&windows, context, None)
-        });
+        };
+        let encoded: Vec<Tensor<2>> = if tracked {
+            batches.iter().map(encode).collect()
+        } else {
+            map_in_order(&batches, &self.layer_norm.weight.device(), encode)
+        };
         let mut place_of = vec![(0, 0); windows.len()];
         let mut start = 0;
         for (batch, rows) in batches.iter().zip(&encoded) {

@@ -3,7 +3,7 @@
 use burn::tensor::{Tensor, TensorData};
 use idk_common::seed::{Rng, derive_seed};
 
-use crate::fused::{linear, quantised_linear};
+use crate::fused::{adapted_linear, linear, quantised_linear};
 use crate::lora::Adapters;
 use crate::nn::tensor_mut::TensorMut;
 use crate::weights::QuantisedWeight;
@@ -62,6 +62,13 @@ impl Linear {
         let Some((pair, adapters)) = pair else {
             return self.base(x);
         };
+        let dropout_rate = context.dropout_seed.map_or(0.0, |_| adapters.config.dropout);
+        if let LinearWeight::Plain(weight) = &self.weight
+            && dropout_rate == 0.0
+            && weight.dtype() == pair.a.dtype()
+        {
+            return adapted_linear(x, weight, self.bias.as_ref(), [&pair.a, &pair.b], pair.scale);
+        }
         let base_dtype = x.dtype();
         let lora_dtype = pair.a.dtype();
         let mut input = if base_dtype == lora_dtype { x.clone() } else { x.clone().cast(lora_dtype) };

@@ -71,6 +71,15 @@ impl Angles {
     pub fn rotate(&self, x: Tensor<4>) -> Tensor<4> {
         rotate_half(x, &self.cos, &self.sin)
     }
+
+    /// The angles of the last `count` tokens of each row.
+    pub(crate) fn at_end(&self, count: usize) -> Self {
+        let end = |table: &Tensor<4>| {
+            let seq = table.dims()[2];
+            table.clone().narrow(2, seq - count, count)
+        };
+        Self { cos: end(&self.cos), sin: end(&self.sin) }
+    }
 }
 
 #[cfg(test)]

@@ -58,15 +58,17 @@ pub(crate) struct StepOrder<'a> {
     run_seed: u64,
     config: &'a TrainConfig,
     lengths: &'a [usize],
+    /// Most rows of a micro-batch.
+    at_once: usize,
     /// The epoch of `order`, once there is one.
     epoch: Option<u64>,
     order: Vec<usize>,
 }
 
 impl<'a> StepOrder<'a> {
-    /// Of rows that are so many tokens long.
-    pub(crate) fn new(run_seed: u64, config: &'a TrainConfig, lengths: &'a [usize]) -> Self {
-        Self { run_seed, config, lengths, epoch: None, order: Vec::new() }
+    /// Of rows that are so many tokens long; a micro-batch has at most `at_once` of them.
+    pub(crate) fn new(run_seed: u64, config: &'a TrainConfig, lengths: &'a [usize], at_once: usize) -> Self {
+        Self { run_seed, config, lengths, at_once, epoch: None, order: Vec::new() }
     }
 
     /// The micro-batches of a step, counted from 0.
@@ -80,7 +82,8 @@ impl<'a> StepOrder<'a> {
             group_by_length(&mut self.order, self.lengths, rows_per_step, window, seed);
             self.epoch = Some(epoch);
         }
-        self.order[range].chunks(self.config.batch_size).map(<[usize]>::to_vec).collect()
+        let parts = self.order[range].chunks(self.config.batch_size);
+        parts.flat_map(|part| part.chunks(self.at_once)).map(<[usize]>::to_vec).collect()
     }
 }
 
@@ -134,10 +137,12 @@ mod tests {
             group_by_length: 2,
             ..TrainConfig::default()
         };
-        let mut all = StepOrder::new(3, &config, &LENGTHS);
+        let mut all = StepOrder::new(3, &config, &LENGTHS, 2);
         let whole: Vec<_> = (0..7).map(|step| all.micro_batches(step)).collect();
         for (step, expected) in whole.iter().enumerate() {
-            assert_eq!(&StepOrder::new(3, &config, &LENGTHS).micro_batches(step as u64), expected);
+            assert_eq!(&StepOrder::new(3, &config, &LENGTHS, 2).micro_batches(step as u64), expected);
+            let apart = StepOrder::new(3, &config, &LENGTHS, 1).micro_batches(step as u64);
+            assert_eq!((apart.len(), apart.concat()), (expected.concat().len(), expected.concat()));
         }
         assert_eq!(whole[2].concat().len(), 3);
         assert_ne!(whole[0], whole[3], "another epoch, another order");

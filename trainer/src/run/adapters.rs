@@ -5,7 +5,7 @@ use std::path::Path;
 
 use idk_common::Identity;
 use idk_common::seed::derive_seed;
-use idk_model::{Adapters, ForwardContext, Lalm, LoraConfig};
+use idk_model::{Adapters, ForwardContext, Lalm, LoraConfig, is_gpu, map_in_order, workers};
 
 use crate::config::TrainConfig;
 use crate::data::{Loader, RowAudio, StepOrder, Totals, TrainingBatch, TrainingRow};
@@ -13,10 +13,11 @@ use crate::error::TrainError;
 use crate::method::graded::Grader;
 use crate::method::{self, MethodConfig, TrainingMethod};
 use crate::run::checkpoint::{self, Checkpoint};
+use crate::run::estimate::rows_at_once;
 use crate::run::report::TrainReport;
 use crate::run::session::Session;
 use crate::run::validation::{Measure, Validation};
-use crate::step::{StepOutcome, StepSize, adapter_gradients, evaluate, update};
+use crate::step::{StepOutcome, StepSize, Sums, adapter_gradients, add_sums, evaluate, update};
 use crate::train_run::TrainRun;
 
 /// How adapters are trained.
@@ -102,7 +103,8 @@ impl AdapterTraining<'_> {
             session.restore(&found, &mut adapters, &self.lalm.device)?;
         }
         let run = session.run;
-        let mut order = StepOrder::new(run.seed, session.config, &self.training.lengths);
+        let mut order =
+            StepOrder::new(run.seed, session.config, &self.training.lengths, self.rows_at_once(&session));
         let steps = (session.state.step..session.total_steps).map(|step| order.micro_batches(step));
         self.training.stream(steps, |batches| -> Result<(), TrainError> {
             let mut ended = session.is_done();
@@ -111,7 +113,7 @@ impl AdapterTraining<'_> {
                 let Some(batches) = batches.next() else { break };
                 let batches = batches?;
                 let samples = batches.iter().map(TrainingBatch::len).sum();
-                let outcome = self.step(&mut adapters, &mut session, batches)?;
+                let outcome = self.step(&mut adapters, &mut session, &batches)?;
                 if let Some(bad) = outcome.not_finite {
                     session.save_before_failure(&mut |dir| Ok(adapters.save(dir, run.base_name)?))?;
                     return Err(TrainError::NonFinite {
@@ -143,12 +145,10 @@ impl AdapterTraining<'_> {
         &self,
         adapters: &mut Adapters,
         session: &mut Session<'_>,
-        mut batches: Vec<TrainingBatch>,
+        batches: &[TrainingBatch],
     ) -> Result<StepOutcome, TrainError> {
         let step = session.state.step;
-        for batch in &mut batches {
-            self.method.prepare(batch, adapters, step)?;
-        }
+        let batches = self.prepared(batches, adapters, step)?;
         let seeds = dropout_seeds(session.run.seed, self.lora, step, batches.len());
         let size =
             StepSize { learning_rate: session.learning_rate(), max_grad_norm: session.config.max_grad_norm };
@@ -169,6 +169,25 @@ impl AdapterTraining<'_> {
             outcome = update_once()?;
         }
         Ok(outcome)
+    }
+
+    /// The batches with what the method needs besides their rows.
+    fn prepared(
+        &self,
+        batches: &[TrainingBatch],
+        adapters: &Adapters,
+        step: u64,
+    ) -> Result<Vec<TrainingBatch>, TrainError> {
+        let prepare = |batch: &TrainingBatch| {
+            let mut batch = batch.clone();
+            self.method.prepare(&mut batch, adapters, step)?;
+            Ok(batch)
+        };
+        map_in_order(batches, &self.lalm.device, prepare).into_iter().collect()
+    }
+
+    fn rows_at_once(&self, session: &Session<'_>) -> usize {
+        rows_at_once(session.config.batch_size, is_gpu(&self.lalm.device))
     }
 
     /// Metrics on the validation rows, and what the caller measures.
@@ -197,15 +216,22 @@ impl AdapterTraining<'_> {
         }
         let context = ForwardContext { adapters: Some(adapters), dropout_seed: None };
         let (step, totals) = (session.state.step, self.held_out.totals);
-        let (loss, sums) = self.held_out.in_order(session.config.batch_size, |batches| {
-            let batches = batches.map(|batch| {
-                let mut batch = batch?;
-                self.method.prepare(&mut batch, adapters, step)?;
-                Ok(batch)
-            });
-            evaluate(self.lalm, &context, batches, totals, &|nll, batch, totals| {
-                self.method.loss(nll, batch, totals)
-            })
+        let at_once = workers(&self.lalm.device);
+        let (mut loss, mut sums) = (0.0, Sums::new());
+        self.held_out.in_order(self.rows_at_once(session), |batches| -> Result<(), TrainError> {
+            loop {
+                let wave = (&mut *batches).take(at_once).collect::<Result<Vec<_>, _>>()?;
+                if wave.is_empty() {
+                    return Ok(());
+                }
+                let wave = self.prepared(&wave, adapters, step)?;
+                let (share, measured) =
+                    evaluate(self.lalm, &context, &wave, totals, &|nll, batch, totals| {
+                        self.method.loss(nll, batch, totals)
+                    })?;
+                loss += share;
+                add_sums(&mut sums, &measured);
+            }
         })?;
         let metrics = self.method.metrics(&sums, totals);
         let metrics = metrics.into_iter().map(|(name, value)| (name.to_owned(), value));

@@ -19,6 +19,18 @@ const CLIPS_AT_ONCE: usize = 16;
 /// Queries whose attention scores are held at once on a GPU.
 const QUERY_BLOCK: usize = 256;
 
+/// Rows that go through the model at once on the CPU.
+///
+/// A micro-batch is split into parts of this many rows, each on a thread of its own: the backend runs much of its work
+/// on one thread. A constant, so that the bytes of an adapter do not depend on the number of threads.
+const ROWS_ON_CPU: usize = 4;
+
+/// Rows of a micro-batch of `batch_size` rows that go through the model at once.
+#[must_use]
+pub fn rows_at_once(batch_size: usize, on_gpu: bool) -> usize {
+    if on_gpu { batch_size } else { batch_size.min(ROWS_ON_CPU) }
+}
+
 /// What decides how much memory a run takes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MemoryInput<'a> {

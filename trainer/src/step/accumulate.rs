@@ -1,7 +1,7 @@
 //! Losses and gradients of micro-batches, several of them at once, added up.
 
 use burn::tensor::{Device, Tensor};
-use idk_model::{Adapters, ForwardContext, Lalm, workers};
+use idk_model::{Adapters, ForwardContext, Lalm, each_in_order};
 
 use crate::data::{Totals, TrainingBatch};
 use crate::error::TrainError;
@@ -85,24 +85,30 @@ fn sum_over_batches<P: Parameters + Clone + Sync>(
         num_tokens: batches.iter().map(TrainingBatch::num_tokens).sum(),
         bad_rows: Vec::new(),
     };
-    // Micro-batches at once.
-    let workers = workers(device);
-    for (wave, batches) in batches.chunks(workers).enumerate() {
-        let shares = run_together(batches, |index, batch| {
-            run_share(parameters, |leaves| {
-                loss(&forward(leaves, wave * workers + index, batch)?, batch, totals)
-            })
-        });
-        for (batch, share) in batches.iter().zip(shares) {
-            let (loss, sums, gradients) = share?;
-            step.loss += loss;
-            add_sums(&mut step.sums, &sums);
-            if !loss.is_finite() {
-                step.bad_rows.clone_from(&batch.ids);
-                return Ok(step);
+    let share = |index: usize, batch: &TrainingBatch| {
+        run_share(parameters, |leaves| loss(&forward(leaves, index, batch)?, batch, totals))
+    };
+    let mut failure = None;
+    let mut places = batches.iter();
+    each_in_order(batches, device, share, |share| {
+        let Some(batch) = places.next().filter(|_| failure.is_none() && step.bad_rows.is_empty()) else {
+            return;
+        };
+        match share {
+            Ok((loss, sums, gradients)) => {
+                step.loss += loss;
+                add_sums(&mut step.sums, &sums);
+                if loss.is_finite() {
+                    step.gradients.add(gradients);
+                } else {
+                    step.bad_rows.clone_from(&batch.ids);
+                }
             }
-            step.gradients.add(gradients);
+            Err(error) => failure = Some(error),
         }
+    });
+    if let Some(failure) = failure {
+        return Err(failure);
     }
     Ok(step)
 }
@@ -132,28 +138,4 @@ fn run_share<P: Parameters + Clone>(
         Gradients::default()
     };
     Ok((f64::from(loss), sums, gradients))
-}
-
-/// `f` of every item, each on a thread of its own, results in the order of the items.
-///
-/// Plain threads and not rayon tasks: a pool thread that waits inside a matrix product would take up the next item
-/// and hold the memory of both.
-fn run_together<T: Sync, R: Send>(items: &[T], f: impl Fn(usize, &T) -> R + Sync) -> Vec<R> {
-    if let [item] = items {
-        return vec![f(0, item)];
-    }
-    std::thread::scope(|scope| {
-        let f = &f;
-        let start = |(index, item)| {
-            let thread = std::thread::Builder::new().spawn_scoped(scope, move || f(index, item));
-            // Where the system gives no more threads, this one does the work.
-            thread.map_err(|_| f(index, item))
-        };
-        let results: Vec<_> = items.iter().enumerate().map(start).collect();
-        let join = |result: Result<std::thread::ScopedJoinHandle<'_, R>, R>| match result {
-            Ok(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
-            Err(done) => done,
-        };
-        results.into_iter().map(join).collect()
-    })
 }

@@ -64,7 +64,10 @@ fn per_answer<T: Clone>(of_prompts: &[T], batch: &TrainingBatch) -> Vec<T> {
 pub struct WholeRows {
     /// Prompts and answers, left padded, `[answers, seq]`.
     pub tokens: TokenBatch,
-    /// Of each token of an answer the flat position `row * seq + column` of the hidden state that predicts it: the one before.
+    /// Tokens at the end of every row that reach from the one before the longest answer to the end.
+    pub at_end: usize,
+    /// Of each token of an answer the hidden state that predicts it, the one before: its flat position among those at the end,
+    /// `row * at_end + column`.
     pub positions: Vec<u32>,
     /// The tokens of the answers.
     pub targets: Vec<u32>,
@@ -77,13 +80,13 @@ impl WholeRows {
         let ids: Vec<Vec<u32>> =
             answers.map(|(answer, &prompt)| [batch.prompt(prompt), answer.clone()].concat()).collect();
         let tokens = TokenBatch::left_padded(&ids, pad_id);
-        let seq = tokens.seq();
+        let at_end = batch.answers.iter().map(|answer| answer.len() + 1).max().unwrap_or(0);
         let mut positions = Vec::with_capacity(batch.answer_tokens());
         for (row, answer) in batch.answers.iter().enumerate() {
-            let end = (row + 1) * seq;
+            let end = (row + 1) * at_end;
             positions.extend((end - answer.len()..end).map(|label| label as u32 - 1));
         }
-        Self { tokens, positions, targets: batch.answers.concat() }
+        Self { tokens, at_end, positions, targets: batch.answers.concat() }
     }
 }
 
@@ -98,12 +101,12 @@ pub fn whole_rows_nll(
     audio: &AudioInput,
 ) -> Result<AnswerNll, TrainError> {
     let embeds = embed(lalm, context, &rows.tokens, audio)?;
-    let hidden = lalm.decoder.hidden(embeds, &rows.tokens.mask, context, None);
-    let [count, seq, width] = hidden.dims();
+    let hidden = lalm.decoder.hidden_at_end(embeds, &rows.tokens.mask, context, rows.at_end, None);
+    let [count, at_end, width] = hidden.dims();
     let positions: Vec<i32> = rows.positions.iter().map(|&position| position.cast_signed()).collect();
     let positions = TensorData::new(positions, [rows.positions.len()]);
     let positions = Tensor::<1, Int>::from_data(positions, &lalm.device);
-    let hidden = hidden.reshape([count * seq, width]).select(0, positions); // [answer tokens, hidden]
+    let hidden = hidden.reshape([count * at_end, width]).select(0, positions); // [answer tokens, hidden]
     scored(lalm, hidden, &rows.targets)
 }
 
@@ -119,8 +122,8 @@ fn shared_prompts_nll(
     let inputs = batch.answers.iter().map(|answer| answer.len().saturating_sub(1)).max().unwrap_or(0);
     let dtype = lalm.decoder.dtype();
     let mut cache = KvCache::new(&lalm.config.text, rows, seq + inputs, &lalm.device, dtype);
-    let prompts = lalm.decoder.hidden(embeds, &batch.prompts.mask, context, Some(&mut cache));
-    let first = prompts.narrow(1, seq - 1, 1).reshape([rows, width]);
+    let first = lalm.decoder.hidden_at_end(embeds, &batch.prompts.mask, context, 1, Some(&mut cache));
+    let first = first.reshape([rows, width]);
     let states = if inputs == 0 {
         first
     } else {
@@ -259,7 +262,9 @@ mod tests {
         assert_eq!(rows.tokens.ids, expected);
         assert_eq!(rows.tokens.mask[1], [false, false, false, true, true]);
         assert_eq!(rows.targets, [4, 5, 7, 6, 8]);
-        let flat: Vec<u32> = expected.concat();
+        let flat: Vec<u32> =
+            expected.iter().flat_map(|row| row[row.len() - rows.at_end..].to_vec()).collect();
+        assert_eq!(rows.at_end, 3);
         let before: Vec<u32> = rows.positions.iter().map(|&position| flat[position as usize]).collect();
         assert_eq!(before, [3, 4, 1, 3, 1]);
     }

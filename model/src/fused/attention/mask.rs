@@ -69,6 +69,11 @@ impl AttentionMask {
         Self { causal: false, rows: self.rows.clone(), bias: Arc::default() }
     }
 
+    /// The same for another number of queries at the end of the keys.
+    pub(crate) fn for_fewer_queries(&self) -> Self {
+        Self { bias: Arc::default(), ..self.clone() }
+    }
+
     /// First key that any query of a batch row sees.
     pub(super) fn first(&self, row: usize) -> usize {
         self.rows.get(row).map_or(0, |row| row.first)

@@ -1,5 +1,6 @@
 //! The linear layer, in Hugging Face's weight layout.
 
+mod adapted;
 mod quantised;
 
 use burn::backend::Flex;
@@ -11,9 +12,10 @@ use burn::tensor::{Tensor, module};
 
 use super::buffer::{chunk_of_rows, dense, map_chunks, sum_vectors, tensor, values};
 use super::math::vectorised;
-use super::raw::{Matrix, build, parallel_product};
+use super::raw::{Matrix, build, new_product, parallel_product};
 use super::record::{fusable, operand, record};
 
+pub(crate) use self::adapted::adapted_linear;
 pub(crate) use self::quantised::quantised_linear;
 
 /// `y = W x + b`.
@@ -40,6 +42,7 @@ pub fn linear(x: Tensor<2>, weight: &Tensor<2>, bias: Option<&Tensor<1>>) -> Ten
     let (x, weight) = (dense(x), dense(weight));
     let bias = bias.map(|bias| operand(bias.clone(), recorded));
     let out = forward(&x, &weight, bias.as_ref().map(|(bias, _)| bias), [rows, width, out_width]);
+    let out = tensor(out, [rows, out_width]);
     let backward = LinearBackward { rows, width, out_width };
     // What a gradient needs is the other factor of its product.
     let state = || (weight_tracked.then_some(x), x_tracked.then_some(weight));
@@ -54,16 +57,16 @@ fn forward(
     weight: &FlexTensor,
     bias: Option<&FlexTensor>,
     [rows, width, out_width]: [usize; 3],
-) -> FlexTensor {
+) -> Vec<f32> {
     let bias = bias.map(|bias| dense(bias.clone()));
+    let x = Matrix::new(values(x), rows, width, width);
+    let weight = Matrix::new(values(weight), out_width, width, width).t();
+    let Some(bias) = bias else { return new_product(1.0, x, weight) };
     let mut out = build(rows * out_width, chunk_of_rows(out_width), |_, part| {
-        if let Some(bias) = &bias {
-            part.chunks_exact_mut(out_width).for_each(|row| row.copy_from_slice(values(bias)));
-        }
+        part.chunks_exact_mut(out_width).for_each(|row| row.copy_from_slice(values(&bias)));
     });
-    let weight = Matrix::new(values(weight), out_width, width, width);
-    parallel_product(Matrix::new(values(x), rows, width, width), weight.t(), &mut out);
-    tensor(out, [rows, out_width])
+    parallel_product(x, weight, &mut out);
+    out
 }
 
 /// The same as burn operations.
@@ -83,9 +86,7 @@ fn matmul(a: Tensor<2>, b: Tensor<2>) -> Tensor<2> {
 }
 
 fn product(a: Matrix, b: Matrix) -> FlexTensor {
-    let mut out = build(a.rows * b.cols, chunk_of_rows(b.cols), |_, _| ());
-    parallel_product(a, b, &mut out);
-    tensor(out, [a.rows, b.cols])
+    tensor(new_product(1.0, a, b), [a.rows, b.cols])
 }
 
 /// Sizes of the layer; the parents are the input, the weight and, if there is one, the bias.
