@@ -164,6 +164,7 @@ impl Diagnose for CommonError {
             Self::NotFound { .. } => {
                 "check the path; a relative path starts at the folder where the program was started"
             }
+            Self::NotAFile { path } if path.is_dir() => "it is a folder: name a file in it",
             Self::NotAFile { .. } => "name a regular file, or move what is in the way",
             Self::Io { source, .. } => match source.kind() {
                 io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {

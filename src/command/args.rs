@@ -117,7 +117,7 @@ pub(super) fn load_recipe_or_run(path: &Path, overrides: &Overrides) -> Result<R
     }
     let run = RunDir::new(path);
     if !run.recipe().is_file() {
-        return Err(RunError::NotARun { dir: path.to_owned(), run: a_run_in(path) }.into());
+        return Err(RunError::NotARun { dir: path.to_owned(), run: a_run_near(path) }.into());
     }
     let mut recipe = Recipe::load(&run.recipe(), &overrides)?;
     let is_elsewhere =
@@ -129,12 +129,16 @@ pub(super) fn load_recipe_or_run(path: &Path, overrides: &Overrides) -> Result<R
     Ok(recipe)
 }
 
-/// The first run among the folders in `dir`.
-fn a_run_in(dir: &Path) -> Option<PathBuf> {
+/// The run that `dir` is a part of, else the first among the folders in it.
+fn a_run_near(dir: &Path) -> Option<PathBuf> {
+    let is_run = |folder: &&Path| !folder.as_os_str().is_empty() && RunDir::new(*folder).recipe().is_file();
+    if let Some(run) = dir.parent().filter(is_run) {
+        return Some(run.to_owned());
+    }
     let entries = std::fs::read_dir(dir).ok()?;
     let mut folders: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
     folders.sort();
-    folders.into_iter().find(|folder| RunDir::new(folder).recipe().is_file())
+    folders.into_iter().find(|folder| is_run(&folder.as_path()))
 }
 
 /// Reads a whole number, 0 or above, of an option.

@@ -9,6 +9,9 @@ use serde_json::{Map, Value};
 
 use super::{DataSection, ModelSection, OutputSection, SweepConfig, TransferConfig};
 
+/// [`has_key`] of a section.
+type HasKey = fn(&str) -> bool;
+
 /// Whether a section has a key, also one that is written only where it is set. Sections deny keys that they do not have.
 pub(super) fn has_key<T: DeserializeOwned>(key: &str) -> bool {
     let only = Map::from_iter([(key.to_owned(), Value::Null)]);
@@ -18,7 +21,7 @@ pub(super) fn has_key<T: DeserializeOwned>(key: &str) -> bool {
 
 /// `section.key` for every section that has `key`.
 fn with_sections(key: &str) -> Vec<String> {
-    let sections: [(&str, fn(&str) -> bool); 12] = [
+    let sections: [(&str, HasKey); 12] = [
         ("model", has_key::<ModelSection>),
         ("data", has_key::<DataSection>),
         ("build", has_key::<BuildConfig>),

@@ -2,8 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use idk_benchmark::Split;
 use idk_common::diagnose::{Diagnose, ExitKind};
 use idk_common::identity::lines;
+use idk_common::text::did_you_mean;
 use idk_common::{Difference, Problem};
 
 use crate::recipe::hint_line;
@@ -233,8 +235,11 @@ impl Diagnose for RunError {
                 "choose another folder with `--set output.dir=DIR`, or `--fresh` to move this one aside"
                     .to_owned(),
             ),
-            Self::Source { .. } => {
-                Some("write `bank:idk`, `bank:test` or the path of a question file".to_owned())
+            Self::Source { value, .. } => {
+                let names = Split::NAMES.iter().copied();
+                let near = value.strip_prefix("bank:").and_then(|split| did_you_mean(split, names));
+                let near = near.map_or(String::new(), |near| format!("did you mean `bank:{near}`? Or "));
+                Some(format!("{near}write `bank:idk`, `bank:test` or the path of a question file"))
             }
             Self::TooManyRejected { section, .. } => {
                 Some(format!("correct them, or raise `max_rejected_share` in [{section}]"))

@@ -499,5 +499,6 @@ fn the_folder_of_a_run_stands_for_its_recipe_also_where_it_was_moved() {
     assert!(said.stdout.contains("other: can be written"), "{}", said.stdout);
     let parts = ["the folder `.` is no run: it has no recipe.toml", "such as `./moved`"];
     desk.run(EVAL, &["."]).failed(66, &parts);
+    desk.run(EVAL, &["moved/eval"]).failed(66, &["the folder `moved/eval` is no run", "such as `moved`"]);
     desk.run(TRAIN, &["set"]).failed(66, &["the folder `set` is no run", "give a recipe"]);
 }

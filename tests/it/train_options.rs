@@ -277,6 +277,8 @@ fn a_check_shows_five_bad_rows_with_their_places_and_how_many_more_there_are() {
         assert!(said.stderr.contains(part), "`{part}` is not in {}", said.stderr);
     }
     assert!(!said.stderr.contains("row 10: "), "{}", said.stderr);
+    train(&desk, &["data.train=bank:ikd"], &["--check"]).failed(2, &["did you mean `bank:idk`?"]);
+    train(&desk, &["data.train=set"], &["--check"]).failed(65, &["it is a folder: name a file in it"]);
     // The run stops for the same reason with the same rows.
     let said = train(&desk, &["data.limit_per_task=1"], &[]).failed(65, &["row 5: ", "and 3 more"]);
     assert!(said.stderr.contains("max_rejected_share"), "{}", said.stderr);

@@ -356,7 +356,7 @@ fn a_run_is_not_started_over_and_not_resumed_with_other_inputs() {
         setup.with(true, None, |run| train_lora(&lalm, &lora(), &rows[..3], Validation::none(), &other, run));
     let message = changed.unwrap_err().to_string();
     assert!(message.contains("`train.learning_rate` was 0.005 and is 0.0001 now"), "{message}");
-    assert!(message.contains("rows: then"), "{message}");
+    assert!(message.contains("the content of `rows` has changed"), "{message}");
     assert_eq!(before, tree(&setup.run.root));
 }
 

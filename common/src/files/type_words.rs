@@ -1,19 +1,36 @@
-//! The messages of serde in the words of people who write recipes and data files: no name of a Rust type.
+//! The messages of serde in the words of people who write recipes and data files: no name of a Rust type, no word of parsers.
 
-/// `message` with what serde expected and found in plain words: `invalid type: string "x", expected u64` is `expected a
-/// whole number, 0 or above, found the text "x"`. Any other message is returned as it is.
+/// `message` in plain words: `invalid type: string "x", expected u64` is `expected a whole number, 0 or above, found the text
+/// "x"`, `EOF while parsing a list` is `the text ends inside a list`. A message that is plain is returned as it is.
 #[must_use]
 pub fn plain_types(message: &str) -> String {
     let rest = ["invalid type: ", "invalid value: "].iter().find_map(|start| message.strip_prefix(start));
     // The value that was found may hold the same words.
     let Some((found, expected)) = rest.and_then(|rest| rest.rsplit_once(", expected ")) else {
-        return message.to_owned();
+        return syntax_words(message);
     };
     let (expected, place) = match expected.rfind(" at line ") {
         Some(end) => expected.split_at(end),
         None => (expected, ""),
     };
     format!("expected {}, found {}{place}", expected_words(expected), found_words(found))
+}
+
+/// Messages of serde_json about text that is no JSON; a place may follow them.
+fn syntax_words(message: &str) -> String {
+    let beginnings = [
+        ("EOF while parsing a value", "the text ends where a value is expected"),
+        ("EOF while parsing ", "the text ends inside "),
+        ("expected value", "expected a JSON value"),
+        ("trailing characters", "expected nothing more after the JSON value"),
+        (
+            "control character (\\u0000-\\u001F) found while parsing a string",
+            "a line break or another control character inside a text",
+        ),
+    ];
+    let plain =
+        beginnings.iter().find_map(|(start, plain)| Some(format!("{plain}{}", message.strip_prefix(start)?)));
+    plain.unwrap_or_else(|| message.to_owned())
 }
 
 fn expected_words(expected: &str) -> String {
@@ -120,7 +137,16 @@ mod tests {
         let with_place = serde_json::from_str::<Vec<u8>>("[\n -3]").unwrap_err().to_string();
         let plain = "expected a whole number, 0 or above, found the number `-3` at line 2 column 3";
         assert_eq!(plain_types(&with_place), plain);
-        for kept in ["missing field `id`", "unknown variant `b`, expected `a`", "EOF while parsing a value"] {
+        let syntax = |text: &str| {
+            plain_types(&serde_json::from_str::<serde_json::Value>(text).unwrap_err().to_string())
+        };
+        assert_eq!(syntax(""), "the text ends where a value is expected at line 1 column 0");
+        assert_eq!(syntax("[1"), "the text ends inside a list at line 1 column 2");
+        assert_eq!(syntax("{\"a\": 1"), "the text ends inside an object at line 1 column 7");
+        assert_eq!(syntax("x"), "expected a JSON value at line 1 column 1");
+        assert_eq!(syntax("1 2"), "expected nothing more after the JSON value at line 1 column 3");
+        assert!(syntax("\"a\nb\"").starts_with("a line break or another control character inside a text"));
+        for kept in ["missing field `id`", "unknown variant `b`, expected `a`", "trailing comma"] {
             assert_eq!(plain_types(kept), kept);
         }
     }

@@ -262,7 +262,7 @@ mod tests {
         let error = Shards::open(dir.path(), other, &|_| ()).unwrap_err();
         assert_eq!(error.exit_kind(), ExitKind::BadData);
         let text = error.to_string();
-        assert!(text.contains("seed: then 1, now 2") && text.contains("model_sha256"), "{text}");
+        assert!(text.contains("`seed` was 1 and is 2 now") && text.contains("model_sha256"), "{text}");
         assert_eq!(open(dir.path()).missing(SamplingPart::WHOLE, &|_| ()).unwrap(), [1, 2]);
     }
 
