@@ -130,6 +130,7 @@ fn is_sha256(text: &str) -> bool {
 fn shown(value: &Value) -> String {
     match value {
         Value::Null => "not set".to_owned(),
+        Value::String(text) if text.is_empty() => "empty".to_owned(),
         Value::String(text) => text.clone(),
         value => value.to_string(),
     }
@@ -215,6 +216,7 @@ mod tests {
         let quoted = difference(&format!("{then:?}"), &format!("{now:?}")).to_string();
         assert!(quoted.starts_with("the content of `model` has changed"), "{quoted}");
         assert_eq!(difference("cafe", "beef").to_string(), "`model` was cafe and is beef now");
+        assert_eq!(difference("", "beef").to_string(), "`model` was empty and is beef now");
     }
 
     fn sha256_hex_of(text: &str) -> String {
