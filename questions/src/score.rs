@@ -125,7 +125,7 @@ pub fn judge_row(
         choices
     };
     if sorted(shown) != sorted(&question.choices) {
-        return Err(QuestionError::OptionsDiffer { side: side.to_owned(), id: question.id.clone() });
+        return Err(QuestionError::OptionsDiffer { side: side.to_owned(), id: answer.id.clone() });
     }
     Ok(judge_with(scorer, &answer.text, &Question { choices: shown.clone(), ..question.clone() }))
 }

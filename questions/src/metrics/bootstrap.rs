@@ -71,32 +71,38 @@ pub(super) fn interval<const K: usize>(
         return None;
     }
     let levels = Levels::of(units);
-    let drawn = (0..draws).into_par_iter().map(|draw| {
-        statistic(match &levels {
+    let drawn = (0..draws.div_ceil(2)).into_par_iter().flat_map_iter(|pair| {
+        let first = 2 * pair;
+        let sums = match &levels {
             Some(levels) => {
-                resampled(units.len(), |unit| &levels.values[usize::from(levels.of_unit[unit])], seed, draw)
+                let value = |unit: usize| &levels.values[usize::from(levels.of_unit[unit])];
+                resampled(units.len(), value, seed, [first, first + 1])
             }
-            None => resampled(units.len(), |unit| &units[unit], seed, draw),
-        })
+            None => resampled(units.len(), |unit| &units[unit], seed, [first, first + 1]),
+        };
+        sums.into_iter().take(draws - first).map(&statistic)
     });
     let mut values: Vec<f64> = drawn.flatten().collect();
     values.sort_by(f64::total_cmp);
     (!values.is_empty()).then(|| [percentile(&values, 0.025), percentile(&values, 0.975)])
 }
 
-/// The sum of as many units as there are, drawn with replacement.
+/// The sums of two draws of as many units as there are, with replacement. The random numbers of one draw wait for each other,
+/// those of two do not: measured to save a sixth.
 fn resampled<'a, const K: usize>(
     units: usize,
     value: impl Fn(usize) -> &'a [u64; K],
     seed: u64,
-    draw: usize,
-) -> [u64; K] {
-    let mut rng = Rng::new(derive_seed(seed, "bootstrap", &[&draw.to_string()]));
-    let mut sum = [0; K];
+    draws: [usize; 2],
+) -> [[u64; K]; 2] {
+    let rng = |draw: usize| Rng::new(derive_seed(seed, "bootstrap", &[&draw.to_string()]));
+    let [mut one, mut other] = draws.map(rng);
+    let (mut sum, mut other_sum) = ([0; K], [0; K]);
     for _ in 0..units {
-        add(&mut sum, value(rng.below(units)));
+        add(&mut sum, value(one.below(units)));
+        add(&mut other_sum, value(other.below(units)));
     }
-    sum
+    [sum, other_sum]
 }
 
 /// Units as one byte each, so that the table of a million of them stays in the processor's cache.
@@ -219,11 +225,17 @@ mod tests {
         );
         let share = |[sum, units]: [u64; 2]| Some(sum as f64 / units as f64);
         for units in [few, many] {
-            let mut drawn: Vec<f64> = (0..200)
-                .filter_map(|draw| share(resampled(units.len(), |unit| &units[unit], 3, draw)))
+            // Odd: the last draw has no other.
+            let mut drawn: Vec<f64> = (0..201)
+                .filter_map(|draw| {
+                    let mut rng = Rng::new(derive_seed(3, "bootstrap", &[&draw.to_string()]));
+                    let mut sum = [0; 2];
+                    units.iter().for_each(|_| add(&mut sum, &units[rng.below(units.len())]));
+                    share(sum)
+                })
                 .collect();
             drawn.sort_by(f64::total_cmp);
-            let found = interval(&units, 3, 200, share).unwrap();
+            let found = interval(&units, 3, 201, share).unwrap();
             assert_eq!(found, [percentile(&drawn, 0.025), percentile(&drawn, 0.975)]);
         }
     }
