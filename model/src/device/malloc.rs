@@ -8,7 +8,8 @@
 ///
 /// By default every buffer above 128 KiB to 32 MiB is mapped and unmapped, so each operation of a training step faults its
 /// output in page by page. And two heaps serve all threads: with one for each, what a thread has freed is of no use to the
-/// others, and a training step of two threads held twice as much. Call it first in `main`; it can be called again. Does nothing on other systems.
+/// others, and a training step of two threads held twice as much. Call it first in `main`; it can be called again. Does
+/// nothing on other systems.
 pub fn tune_allocator() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     {

@@ -52,12 +52,12 @@ pub struct DecoderLayer {
     down_proj: Linear,
 }
 
-/// What every layer of one pass shares, but for `wanted`.
+/// What the layers of one pass share. Only `wanted` differs, in the last one.
 #[derive(Clone)]
 struct DecoderPass<'a> {
     batch: usize,
     seq: usize,
-    /// Tokens at the end of each row whose states are wanted of a layer: all but in the last one.
+    /// Tokens at the end of each row whose states the layer computes: all of them, and in the last layer those asked for.
     wanted: usize,
     angles: Angles,
     attention_mask: AttentionMask,
